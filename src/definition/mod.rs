@@ -1,0 +1,420 @@
+//! What to archive: `windrow.toml`, from text to checked types, all problems at once.
+//!
+//! `raw.rs` says what may be written, `shape.rs` finds what may not, `resolve` gives it meaning.
+//! Nothing here reads a clock, the environment or the network.
+
+mod path;
+mod problem;
+mod raw;
+mod resolve;
+mod shape;
+mod span;
+mod template;
+mod time_format;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use url::Url;
+
+pub use path::{Path, PathError, Segment};
+pub use problem::{Problem, Problems, nearest, suggest};
+pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
+pub use resolve::{is_column_name, json_schema, parse_definition};
+pub use span::{Span, resolve_local};
+pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
+pub use time_format::TimeFormat;
+
+/// The name of a stream and of its table: `[a-z_][a-z0-9_]{0,62}`.
+pub type StreamName = String;
+
+/// The default of `connect_timeout`, milliseconds.
+pub const CONNECT_TIMEOUT_MS: i64 = 10_000;
+/// The default of `read_timeout`, milliseconds.
+pub const READ_TIMEOUT_MS: i64 = 30_000;
+/// The default of `max_body`, bytes: far above any sane page, far below a laptop's memory.
+pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// The default of `retry.attempts`.
+pub const ATTEMPTS_MAX: u32 = 5;
+/// The default of `reconcile_attempts`.
+pub const RECONCILE_ATTEMPTS: u32 = 3;
+
+/// A checked definition.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// The archive file, as the definition writes it.
+    pub archive: PathBuf,
+    /// Whether a network file system was asked for.
+    pub allow_network_fs: bool,
+    /// The APIs.
+    pub sources: BTreeMap<String, Source>,
+    /// The streams, each after the ones that it hangs off.
+    pub streams: Vec<Stream>,
+    /// The definition as TOML without comments; holds references to secrets, never secrets.
+    pub text: String,
+}
+
+impl Definition {
+    /// The stream of that name.
+    pub fn stream(&self, name: &str) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.name == name)
+    }
+}
+
+/// An API.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name in the definition.
+    pub name: String,
+    /// What paths are appended to; never has a query or user information.
+    pub base_url: Url,
+    /// How requests are authorised.
+    pub auth: Auth,
+    /// Headers of every request.
+    pub headers: Vec<(String, Template)>,
+    /// The client-side limit.
+    pub rate: Option<Rate>,
+    /// Other hosts that may be followed to, without credentials.
+    pub allow_hosts: Vec<String>,
+    /// The longest wait for a connection, milliseconds.
+    pub connect_timeout_ms: i64,
+    /// The longest silence while an answer is read, milliseconds.
+    pub read_timeout_ms: i64,
+    /// The largest answer, decoded bytes.
+    pub body_bytes_max: u64,
+    /// When to try again.
+    pub retry: RetryPolicy,
+}
+
+/// How requests are authorised.
+#[derive(Clone, Debug)]
+pub enum Auth {
+    /// Not at all.
+    None,
+    /// `Authorization: Bearer …`.
+    Bearer(Template),
+    /// `Authorization: Basic …`.
+    Basic {
+        /// The user name.
+        username: Template,
+        /// The password.
+        password: Template,
+    },
+    /// A header of the API's own.
+    Header(String, Template),
+    /// A query parameter.
+    Query(String, Template),
+}
+
+/// At most `count` requests in `per_ms` milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Requests.
+    pub count: u32,
+    /// Milliseconds.
+    pub per_ms: i64,
+}
+
+/// When a failed request is tried again.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Attempts in all.
+    pub attempts: u32,
+    /// The base of the backoff, milliseconds.
+    pub base_ms: i64,
+    /// The longest wait that a run sits out, milliseconds.
+    pub wait_ms_max: i64,
+    /// More statuses to retry.
+    pub also: Vec<u16>,
+    /// Statuses not to retry.
+    pub never: Vec<u16>,
+    /// Texts in a body that mean "later".
+    pub body_contains: Vec<String>,
+}
+
+/// One collection of records; one table.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Its name and its table's.
+    pub name: StreamName,
+    /// Its API's name.
+    pub source: String,
+    /// What is asked.
+    pub request: RequestTemplate,
+    /// Where the records are.
+    pub records: Path,
+    /// The natural key.
+    pub key: Key,
+    /// The column that tells older from newer.
+    pub version: Option<String>,
+    /// The columns, or none to infer them.
+    pub columns: Option<Vec<Column>>,
+    /// Grid, whole collection, or mark.
+    pub kind: Kind,
+    /// The stream that this one runs once for each row of.
+    pub for_each: Option<StreamName>,
+    /// How the API pages.
+    pub paginate: Paginate,
+    /// Where the API says how many there are.
+    pub total: Option<Total>,
+    /// How often a window whose count disagrees is read.
+    pub reconcile_attempts: u32,
+    /// The number at which the API cuts a result.
+    pub max_records: Option<u64>,
+    /// What becomes of rows that are there.
+    pub on_conflict: OnConflict,
+    /// The number of rejects that fails a window.
+    pub max_rejects: Option<u64>,
+    /// The member that makes an answer an error.
+    pub error: Option<Path>,
+    /// Column to stream.
+    pub references: BTreeMap<String, StreamName>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct RequestTemplate {
+    /// `POST` instead of `GET`.
+    pub post: bool,
+    /// Appended to the base URL.
+    pub path: Template,
+    /// Parameters in order; a list repeats its name.
+    pub query: Vec<(String, Template)>,
+    /// Headers.
+    pub headers: Vec<(String, Template)>,
+    /// The JSON body with templates in its texts.
+    pub body: Option<serde_json::Value>,
+}
+
+/// The natural key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// These columns.
+    Columns(Vec<String>),
+    /// The SHA-256 of these members of the record, in a column `_key`.
+    Hash(Vec<String>),
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name in the table.
+    pub name: String,
+    /// Its type.
+    pub kind: ColumnType,
+    /// Where its value comes from.
+    pub origin: Origin,
+    /// Values this close are equal.
+    pub tolerance: Option<f64>,
+    /// How the API writes a date or timestamp.
+    pub format: Option<TimeFormat>,
+    /// The zone of times without an offset.
+    pub zone: Option<Tz>,
+}
+
+impl Column {
+    /// A column whose value is the record's member of its name.
+    pub fn plain(name: &str, kind: ColumnType) -> Column {
+        Column {
+            name: name.to_owned(),
+            kind,
+            origin: Origin::Record(vec![Segment::Name(name.to_owned())]),
+            tolerance: None,
+            format: None,
+            zone: None,
+        }
+    }
+}
+
+/// Where a column's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A place in the record.
+    Record(Vec<Segment>),
+    /// A place in what the first `depth` steps of `records` lead to.
+    Ancestor {
+        /// Steps from the root of the answer.
+        depth: usize,
+        /// From there on.
+        path: Vec<Segment>,
+    },
+    /// The name of the member that step `depth` of `records` went through.
+    Member {
+        /// Steps from the root, at least 1.
+        depth: usize,
+    },
+    /// A column of the parent row.
+    Parent(String),
+}
+
+/// Grid, whole collection, or mark.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A grid in time.
+    Window(Box<WindowRules>),
+    /// The whole collection, when it was last read longer than `refresh` ago.
+    Snapshot {
+        /// How old a reading may get.
+        refresh: Option<Span>,
+    },
+    /// Changed since a mark.
+    Cursor(Box<CursorRules>),
+}
+
+/// How a window stream is cut and asked for.
+#[derive(Clone, Debug)]
+pub struct WindowRules {
+    /// The column that holds the record's own time.
+    pub field: String,
+    /// Where the grid starts.
+    pub start: Start,
+    /// The length of a window.
+    pub step: Span,
+    /// How far before its window a request reaches.
+    pub overlap: Span,
+    /// How long after its end a window may still change.
+    pub lateness: Span,
+    /// How old a reading may get.
+    pub refresh: Option<Span>,
+    /// The zone of days and months.
+    pub zone: Tz,
+    /// How the API wants a bound.
+    pub format: TimeFormat,
+    /// How the API reads the two bounds.
+    pub bounds: Bounds,
+    /// The smallest step that the API tells apart.
+    pub precision: Span,
+    /// The API knows the future.
+    pub ahead: bool,
+    /// Which windows are read first.
+    pub order: Order,
+    /// The longest range that the API takes.
+    pub max_span: Option<Span>,
+}
+
+/// How a cursor stream is asked for.
+#[derive(Clone, Debug)]
+pub struct CursorRules {
+    /// The column whose largest value is the mark.
+    pub field: String,
+    /// The first mark and the distance that is read again.
+    pub mark: CursorMark,
+    /// How the API wants a time.
+    pub format: TimeFormat,
+    /// The zone of times.
+    pub zone: Tz,
+    /// How old a reading may get.
+    pub refresh: Option<Span>,
+}
+
+/// The kind of a mark.
+#[derive(Clone, Debug)]
+pub enum CursorMark {
+    /// A time.
+    Time {
+        /// The first mark.
+        start: Start,
+        /// How far back the next reading starts.
+        overlap: Span,
+    },
+    /// A number.
+    Integer {
+        /// The first mark.
+        start: i64,
+        /// How far back the next reading starts.
+        overlap: i64,
+    },
+}
+
+/// Where a grid starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At an instant.
+    At(DateTime<Utc>),
+    /// So long before the first sync, at the start of that day.
+    Ago(Span),
+}
+
+/// How the API pages.
+#[derive(Clone, Debug)]
+pub enum Paginate {
+    /// Not at all.
+    None,
+    /// By page number.
+    Page {
+        /// The parameter.
+        param: String,
+        /// The first page's number.
+        first: u64,
+        /// Records on a page.
+        size: Option<u64>,
+        /// The parameter that asks for the size.
+        size_param: Option<String>,
+        /// Where the number of pages is.
+        pages: Option<Path>,
+        /// Where "there is more" is.
+        more: Option<Path>,
+    },
+    /// By offset.
+    Offset {
+        /// The parameter.
+        param: String,
+        /// Records on a page.
+        size: Option<u64>,
+        /// The parameter that asks for the size.
+        size_param: Option<String>,
+        /// Where "there is more" is.
+        more: Option<Path>,
+    },
+    /// By token.
+    Cursor {
+        /// Where the token is.
+        token: TokenAt,
+        /// Where the token goes.
+        into: TokenInto,
+        /// Where "there is more" is.
+        more: Option<Path>,
+    },
+    /// By `Link` header.
+    Link,
+    /// By an address in the body.
+    NextUrl(Path),
+}
+
+/// Where a token is.
+#[derive(Clone, Debug)]
+pub enum TokenAt {
+    /// In the body.
+    Body(Path),
+    /// In a header.
+    Header(String),
+    /// A member of the last record.
+    LastRecord(String),
+}
+
+/// Where a token goes.
+#[derive(Clone, Debug)]
+pub enum TokenInto {
+    /// A query parameter.
+    Query(String),
+    /// A member of the JSON body.
+    Body(String),
+}
+
+/// Where the API says how many records a request has.
+#[derive(Clone, Debug)]
+pub enum Total {
+    /// In every page's body.
+    Body(Path),
+    /// In a header.
+    Header(String),
+    /// At an endpoint of its own.
+    Endpoint {
+        /// Its request.
+        request: RequestTemplate,
+        /// Where its answer holds the number.
+        value: Path,
+    },
+}

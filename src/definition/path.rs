@@ -1,0 +1,167 @@
+//! Where things are in an answer: JSONPath (RFC 9535), checked when the definition is read.
+//!
+//! Paths of names, indexes and wildcards are walked over the text itself, so that every digit
+//! stays as it came; anything richer (filters, slices, descendants) is left to the library.
+
+use serde_json_path::JsonPath;
+
+/// One step of a plain path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// A member of an object.
+    Name(String),
+    /// An element of an array; counted from the end when negative.
+    Index(i64),
+    /// Every member or element.
+    Wildcard,
+}
+
+/// A checked JSONPath.
+#[derive(Clone, Debug)]
+pub struct Path {
+    text: String,
+    plain: Option<Vec<Segment>>,
+    library: JsonPath,
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// Why a path was refused, and where in its text.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PathError {
+    /// Bytes from the start of the path's text.
+    pub position: usize,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Path {
+    /// Checks the text against RFC 9535.
+    pub fn parse(text: &str) -> Result<Path, PathError> {
+        let library = JsonPath::parse(text).map_err(|error| PathError {
+            position: error.position().min(text.len()),
+            message: describe(text, error.message()),
+        })?;
+        Ok(Path { text: text.to_owned(), plain: plain_segments(text), library })
+    }
+
+    /// The steps, if they are names, indexes and wildcards only.
+    pub fn plain(&self) -> Option<&[Segment]> {
+        self.plain.as_deref()
+    }
+
+    /// The steps, if they lead to one place: names and indexes only.
+    pub fn singular(&self) -> Option<&[Segment]> {
+        self.plain().filter(|segments| !segments.contains(&Segment::Wildcard))
+    }
+
+    /// For everything that is not plain.
+    pub fn library(&self) -> &JsonPath {
+        &self.library
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn describe(text: &str, message: &str) -> String {
+    if text.starts_with('$') {
+        format!("this is not a JSONPath: {message}")
+    } else {
+        "a JSONPath starts with `$`".to_owned()
+    }
+}
+
+/// The steps of a text that is known to be a valid JSONPath, or `None` if it is a rich one.
+fn plain_segments(text: &str) -> Option<Vec<Segment>> {
+    let mut rest = text.strip_prefix('$')?.trim_start();
+    let mut segments = Vec::new();
+    while !rest.is_empty() {
+        let segment;
+        if let Some(after) = rest.strip_prefix('[') {
+            let after = after.trim_start();
+            (segment, rest) = bracket(after)?;
+        } else {
+            let after = rest.strip_prefix('.')?;
+            let end = after.find(['.', '[', ' ', '\t', '\n', '\r']).unwrap_or(after.len());
+            let name = &after[..end];
+            segment = match name {
+                "" => return None,
+                "*" => Segment::Wildcard,
+                name => Segment::Name(name.to_owned()),
+            };
+            rest = &after[end..];
+        }
+        segments.push(segment);
+        rest = rest.trim_start();
+    }
+    Some(segments)
+}
+
+fn bracket(after: &str) -> Option<(Segment, &str)> {
+    let first = after.chars().next()?;
+    let (segment, rest) = if first == '\'' || first == '"' {
+        let inner = &after[1..];
+        let end = inner.find(first)?;
+        let name = &inner[..end];
+        if name.contains('\\') {
+            return None;
+        }
+        (Segment::Name(name.to_owned()), &inner[end + 1..])
+    } else {
+        let end = after.find([']', ' '])?;
+        let segment = match &after[..end] {
+            "*" => Segment::Wildcard,
+            number => Segment::Index(number.parse().ok()?),
+        };
+        (segment, &after[end..])
+    };
+    Some((segment, rest.trim_start().strip_prefix(']')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Segment {
+        Segment::Name(text.to_owned())
+    }
+
+    #[test]
+    fn plain_paths_are_taken_apart() {
+        let cases = [
+            ("$", vec![]),
+            ("$.data[*]", vec![name("data"), Segment::Wildcard]),
+            ("$.*.daily_usage[*]", vec![Segment::Wildcard, name("daily_usage"), Segment::Wildcard]),
+            (
+                "$['a b'][\"c\"][0][-1]",
+                vec![name("a b"), name("c"), Segment::Index(0), Segment::Index(-1)],
+            ),
+        ];
+        for (text, expected) in cases {
+            let path = Path::parse(text).expect(text);
+            assert_eq!(path.plain(), Some(expected.as_slice()), "{text}");
+        }
+    }
+
+    #[test]
+    fn rich_paths_are_left_to_the_library() {
+        for text in ["$..data", "$.a[?@.b == 1]", "$.a[1:3]", "$.a['x','y']", "$['it\\'s']"] {
+            let path = Path::parse(text).expect(text);
+            assert_eq!(path.plain(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_path_is_refused() {
+        for text in ["", "data", "$.", "$[", "$.a[?]", "$.a b"] {
+            assert!(Path::parse(text).is_err(), "{text}");
+        }
+    }
+}

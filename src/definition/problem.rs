@@ -1,0 +1,133 @@
+//! What is wrong with a definition, where, and what was probably meant.
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Bytes of the text that it is about.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at `span`.
+    pub fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), help: None }
+    }
+
+    /// Says what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// All that is wrong with one file.
+#[derive(Clone, Debug)]
+pub struct Problems {
+    /// The file's name as the user knows it.
+    pub file: String,
+    /// The file's text.
+    pub text: String,
+    /// Sorted by place.
+    pub problems: Vec<Problem>,
+}
+
+impl Problems {
+    /// Sorts the problems and drops repetitions.
+    pub fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
+        problems.dedup();
+        Self { file: file.to_owned(), text: text.to_owned(), problems }
+    }
+
+    /// The text that a person reads: each problem with file, line and caret.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut out = String::new();
+        for problem in &self.problems {
+            let end = problem.span.end.clamp(problem.span.start, self.text.len());
+            let start = problem.span.start.min(self.text.len());
+            let snippet = Snippet::source(&self.text)
+                .path(&self.file)
+                .annotation(AnnotationKind::Primary.span(start..end));
+            let mut group = Level::ERROR.primary_title(&problem.message).element(snippet);
+            if let Some(help) = &problem.help {
+                group = group.element(Level::HELP.message(help));
+            }
+            out.push_str(&renderer.render(&[group]));
+            out.push('\n');
+        }
+        out
+    }
+
+    /// The 1-based line and column at which a problem starts.
+    pub fn place(&self, problem: &Problem) -> (usize, usize) {
+        let before = &self.text[..problem.span.start.min(self.text.len())];
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        (line, column)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let plural = if count == 1 { "problem" } else { "problems" };
+        write!(out, "the definition {} has {count} {plural}", self.file)
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// The known name nearest to a misspelt one, if one is near enough to be meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| {
+            (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate)
+        })
+        .filter(|(distance, candidate)| {
+            *distance <= (candidate.len().max(wanted.len()) / 3).max(1)
+                || candidate.len() >= 3 && wanted.contains(&candidate.to_lowercase())
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// "did you mean …?", or the list of what is known when nothing is near.
+pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+    if let Some(near) = nearest(name, known.clone()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let names: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    (!names.is_empty()).then(|| format!("known here: {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_and_a_far_one_is_not() {
+        let known = ["base_url", "auth", "rate"];
+        assert_eq!(nearest("baseurl", known), Some("base_url"));
+        assert_eq!(nearest("Rate", known), Some("rate"));
+        assert_eq!(nearest("zzz", known), None);
+    }
+
+    #[test]
+    fn a_place_is_told_by_line_and_column() {
+        let problems = Problems::new("w.toml", "a\nbc = 1\n", vec![Problem::new(3..4, "x")]);
+        assert_eq!(problems.place(&problems.problems[0]), (2, 2));
+    }
+}

@@ -1,0 +1,527 @@
+//! The shape of `windrow.toml`, as text: what may be written where.
+//!
+//! These types are the one description of the format. The JSON Schema that `windrow schema`
+//! prints is made from them, and the checker in `shape.rs` walks that schema, so the three
+//! cannot drift apart. What the words mean is decided in `resolve.rs`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What one archive holds.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "windrow.toml")]
+pub struct RawDefinition {
+    /// The archive file.
+    pub archive: RawArchive,
+    /// The APIs, by name.
+    pub sources: BTreeMap<String, RawSource>,
+    /// The collections of records, by name. A stream's name is its table's name.
+    pub streams: BTreeMap<String, RawStream>,
+}
+
+/// The archive file.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawArchive {
+    /// The file, relative to the definition.
+    pub path: String,
+    /// Allow a file on a network file system, where SQLite's locks cannot be trusted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_network_fs: bool,
+}
+
+/// An API.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawSource {
+    /// What every path of the source's streams is appended to.
+    pub base_url: String,
+    /// How requests are authorised. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<RawAuth>,
+    /// Headers of every request.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// At most so many requests: `5/second`, `100/minute`, `1000/hour`. Holds across streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Other hosts (`host` or `host:port`) that a next link or a redirect may lead to. They are
+    /// never sent credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_hosts: Vec<String>,
+    /// The longest wait for a connection. Default `10 seconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_timeout: Option<String>,
+    /// The longest silence while an answer is read. Default `30 seconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_timeout: Option<String>,
+    /// The largest answer, decoded. Default `64 MiB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body: Option<String>,
+    /// When and how often a failed request is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RawRetry>,
+}
+
+/// How requests are authorised. Credentials are references: `${env:NAME}` or `${file:PATH}`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RawAuth {
+    /// No credentials.
+    None {},
+    /// `Authorization: Bearer …`.
+    Bearer {
+        /// The token.
+        token: String,
+    },
+    /// `Authorization: Basic …`.
+    Basic {
+        /// The user name; may be plain text.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// A header of the API's own.
+    Header {
+        /// The header's name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A query parameter.
+    Query {
+        /// The parameter's name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// When and how often a failed request is tried again.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawRetry {
+    /// Attempts in all, the first included. Default 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: Option<u32>,
+    /// The base of the exponential backoff. Default `1 second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The longest wait that a run sits out; a longer one ends the run. Default `60 seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_wait: Option<String>,
+    /// Statuses to try again besides 408, 425, 429, 500, 502, 503 and 504.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<u16>,
+    /// Statuses never to try again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never: Vec<u16>,
+    /// Try again when the body of an answer, of whatever status, contains one of these texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub body_contains: Vec<String>,
+}
+
+/// One collection of records; one table.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawStream {
+    /// The API. May be left out when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `GET` (default) or `POST`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<RawMethod>,
+    /// The path, appended to the source's `base_url`. A template.
+    pub path: String,
+    /// Query parameters. Texts are templates; a list repeats the parameter.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub query: BTreeMap<String, RawParameter>,
+    /// Headers. Templates.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The JSON body. Texts in it are templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<serde_json::Value>,
+    /// Where the records are in an answer: an RFC 9535 JSONPath.
+    pub records: String,
+    /// The natural key: a column, a list of columns, or `{ hash = [fields] }`.
+    pub key: RawKey,
+    /// The column that says which of two readings of a record is newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The columns, by name. Left out, they are inferred from the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<BTreeMap<String, RawColumn>>,
+    /// Makes this a window stream: a grid in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<RawWindow>,
+    /// Makes this a cursor stream: an API that only offers "changed since".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<RawCursor>,
+    /// For a snapshot stream (neither `window` nor `cursor`): how old a reading may get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    /// Run this stream once for each row of another one, the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
+    /// How the API pages. Default: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paginate: Option<RawPaginate>,
+    /// Where the API says how many records a request has in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<RawTotal>,
+    /// How often a window whose count disagrees with the total is read. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub reconcile_attempts: Option<u32>,
+    /// The number of records at which the API silently cuts a result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_records: Option<u64>,
+    /// What becomes of a row that is there already. Default `update`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_conflict: Option<RawOnConflict>,
+    /// The number of rejects at which a window fails. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rejects: Option<u64>,
+    /// The member of an answer that, when it is there and neither null, false nor empty, makes
+    /// the answer an error. Default: `$.error` and `$.errors`, when no record came with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Columns that hold the key of another stream's row: `{ column = "stream" }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, String>,
+}
+
+/// The HTTP method of a reading.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+pub enum RawMethod {
+    /// The usual one.
+    #[serde(rename = "GET")]
+    Get,
+    /// For APIs that take a query as a JSON body. Must be safe to repeat.
+    #[serde(rename = "POST")]
+    Post,
+}
+
+/// A query parameter's value.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawParameter {
+    /// A template.
+    Text(String),
+    /// A whole number, sent as it is.
+    Integer(i64),
+    /// A number, sent as it is.
+    Number(f64),
+    /// `true` or `false`.
+    Boolean(bool),
+    /// Repeats the parameter.
+    List(Vec<String>),
+}
+
+/// The natural key.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawKey {
+    /// One column.
+    Column(String),
+    /// Several columns.
+    Columns(Vec<String>),
+    /// No stable id: the SHA-256 of these fields.
+    Hash(RawHashKey),
+}
+
+/// A key made of a hash.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawHashKey {
+    /// The record's members that together tell it from all others.
+    pub hash: Vec<String>,
+}
+
+/// A column: its type, or a table that says more.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawColumn {
+    /// The type; the value is the record's member of the column's name.
+    Type(ColumnType),
+    /// The type and where the value comes from.
+    Full(RawColumnTable),
+}
+
+/// A column in full.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawColumnTable {
+    /// The type.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Where in the record (or in `ancestor`) the value is: a JSONPath of names and indexes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Take the value from what the first part of `records` leads to: a prefix of `records`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestor: Option<String>,
+    /// The value is the name of the member that this prefix of `records` leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// The value is this column of the parent row (`for_each`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// For numbers: two values this close count as equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+    /// For `date` and `timestamp`: how the API writes it: a strftime format, `rfc3339`, `unix`
+    /// or `unix_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// For a `timestamp` without an offset: the zone it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+}
+
+/// A column's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// Unicode text.
+    Text,
+    /// A 64-bit signed integer.
+    Integer,
+    /// A double; digits that a double cannot hold are kept beside it in `_rest`.
+    Real,
+    /// An exact decimal number, kept as the text that came.
+    Decimal,
+    /// An exact number: an integer or a double where that is exact, else the text that came.
+    Number,
+    /// 0 or 1.
+    Boolean,
+    /// `YYYY-MM-DD`.
+    Date,
+    /// UTC, RFC 3339 with `+00:00`, so that it sorts.
+    Timestamp,
+    /// Any JSON value, as it came.
+    Json,
+    /// Bytes, from base64.
+    Blob,
+}
+
+/// A grid in time.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawWindow {
+    /// The column that holds the record's own time; tells strays.
+    pub field: String,
+    /// Where the grid starts: a date, a timestamp, or `-90 days` (resolved once, at the first
+    /// sync).
+    pub start: String,
+    /// The length of a window: `1 day`, `1 month`, `PT6H`.
+    pub step: String,
+    /// How far before its window a request reaches. Default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+    /// How long after a window's end its data may still change. Default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lateness: Option<String>,
+    /// How old the reading of a window that is not settled may get. Default: read every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+    /// The IANA zone that days and months are counted in. Default `UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// How the API wants a bound: a strftime format, `rfc3339` (default), `unix` or `unix_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// How the API reads the two bounds. Default `[)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<RawBounds>,
+    /// The smallest step between two bounds that the API tells apart. Default: what `format`
+    /// shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub precision: Option<String>,
+    /// The API knows the future: ask for the whole of the open window.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ahead: bool,
+    /// Which windows are read first. Default `oldest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<RawOrder>,
+    /// The longest range that the API takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_span: Option<String>,
+}
+
+/// How an API reads the two bounds of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum RawBounds {
+    /// From start on, up to but without end.
+    #[serde(rename = "[)")]
+    ClosedOpen,
+    /// Both included.
+    #[serde(rename = "[]")]
+    ClosedClosed,
+    /// After start, end included.
+    #[serde(rename = "(]")]
+    OpenClosed,
+    /// Neither included.
+    #[serde(rename = "()")]
+    OpenOpen,
+}
+
+/// Which windows are read first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOrder {
+    /// Today first, then yesterday.
+    Newest,
+    /// From the start on.
+    Oldest,
+}
+
+/// A mark that moves with what was committed.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawCursor {
+    /// The column whose largest committed value is the mark: a `timestamp`, `date` or `integer`.
+    pub field: String,
+    /// The first mark: a date, a timestamp, `-90 days`, or a number.
+    pub start: RawCursorStart,
+    /// How far before the mark the next reading starts: a duration, or a number for an integer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<RawCursorStart>,
+    /// How the API wants a timestamp: a strftime format, `rfc3339` (default), `unix`, `unix_ms`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// The zone of bounds without an offset. Default `UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// How old a reading may get. Default: read every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<String>,
+}
+
+/// A mark or a distance.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawCursorStart {
+    /// For an integer cursor.
+    Integer(i64),
+    /// For a time cursor.
+    Text(String),
+}
+
+/// What becomes of a row that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOnConflict {
+    /// The later reading wins.
+    Update,
+    /// The first reading wins.
+    Keep,
+}
+
+/// How the API pages.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RawPaginate {
+    /// One answer holds everything.
+    None {},
+    /// A page number.
+    Page {
+        /// The parameter. Default `page`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        param: Option<String>,
+        /// The first page's number. Default 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first: Option<u64>,
+        /// How many records a page holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        size: Option<u64>,
+        /// The parameter that asks for that size. Default: none is sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size_param: Option<String>,
+        /// Where the answer says how many pages there are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pages: Option<String>,
+        /// Where the answer says whether there is more (`true` or `false`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<String>,
+    },
+    /// An offset.
+    Offset {
+        /// The parameter. Default `offset`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        param: Option<String>,
+        /// How many records a page holds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
+        size: Option<u64>,
+        /// The parameter that asks for that size. Default `limit` where `size` is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size_param: Option<String>,
+        /// Where the answer says whether there is more (`true` or `false`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<String>,
+    },
+    /// A token that leads to the next page.
+    Cursor {
+        /// Where the body holds the token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+        /// The header that holds the token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<String>,
+        /// The member of the page's last record that is the token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        field: Option<String>,
+        /// The query parameter that takes the token. Default `cursor`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        param: Option<String>,
+        /// The member of the JSON body that takes the token instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        /// Where the answer says whether there is more (`true` or `false`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<String>,
+    },
+    /// A `Link` header with `rel="next"` (RFC 8288).
+    Link {},
+    /// An address in the body.
+    NextUrl {
+        /// Where the body holds it.
+        next: String,
+    },
+}
+
+/// Where the API says how many records a request has in all.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawTotal {
+    /// A JSONPath into every page's body.
+    Path(String),
+    /// A header or an endpoint.
+    Elsewhere(RawTotalTable),
+}
+
+/// A total that is not in the page's body.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawTotalTable {
+    /// The header that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The path of a count endpoint. A template; asked once a window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The count endpoint's query. Default: the stream's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<BTreeMap<String, RawParameter>>,
+    /// Where the count endpoint's answer holds the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}

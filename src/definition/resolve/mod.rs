@@ -1,0 +1,200 @@
+//! What a definition means: from the shape of `raw.rs` to the checked types of this room.
+//!
+//! Every check reports and goes on, so that one reading finds all problems.
+
+mod parts;
+mod source;
+mod stream;
+mod window;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, Problems, suggest};
+use super::raw::RawDefinition;
+use super::shape::problems_of_shape;
+use super::{Definition, Stream};
+pub use stream::is_column_name;
+
+/// The JSON Schema of `windrow.toml`, for editors.
+pub fn json_schema() -> serde_json::Value {
+    schemars::schema_for!(RawDefinition).to_value()
+}
+
+/// Reads a definition. `file` is only used to name the place of a problem.
+pub fn parse_definition(file: &str, text: &str) -> Result<Definition, Problems> {
+    let fail = |problems: Vec<Problem>| Err(Problems::new(file, text, problems));
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let problems = errors.iter().map(|error| {
+            Problem::new(error.span().unwrap_or(0..0), format!("not TOML: {}", error.message()))
+        });
+        return fail(problems.collect());
+    }
+    let problems = problems_of_shape(&json_schema(), &table);
+    if !problems.is_empty() {
+        return fail(problems);
+    }
+    let raw: RawDefinition = match toml::from_str(text) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let span = error.span().unwrap_or(0..0);
+            return fail(vec![Problem::new(span, error.message())]);
+        }
+    };
+    let mut context = Context { table: &table, text, problems: Vec::new() };
+    let definition = resolve(&raw, &mut context);
+    match definition {
+        Some(definition) if context.problems.is_empty() => Ok(definition),
+        _ => fail(context.problems),
+    }
+}
+
+fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition> {
+    if raw.archive.path.is_empty() {
+        context.report(&["archive", "path"], "the archive needs a path".to_owned());
+    }
+    if raw.sources.is_empty() {
+        context.report(&["sources"], "there is no source".to_owned());
+    }
+    let mut sources = BTreeMap::new();
+    for (name, source) in &raw.sources {
+        context.check_name(&["sources", name], name, "a source");
+        if let Some(source) = source::resolve_source(name, source, context) {
+            sources.insert(name.clone(), source);
+        }
+    }
+    let mut streams = Vec::new();
+    for (name, stream) in &raw.streams {
+        context.check_name(&["streams", name], name, "a stream");
+        streams.extend(stream::resolve_stream(name, stream, raw, context));
+    }
+    let streams = parents_first(streams, context);
+    let text = toml::to_string(raw).expect("what was read from TOML can be written as TOML");
+    Some(Definition {
+        archive: PathBuf::from(&raw.archive.path),
+        allow_network_fs: raw.archive.allow_network_fs,
+        sources,
+        streams,
+        text,
+    })
+}
+
+/// Orders streams so that each comes after the ones it hangs off; a ring is a problem.
+fn parents_first(mut streams: Vec<Stream>, context: &mut Context<'_>) -> Vec<Stream> {
+    let mut sorted: Vec<Stream> = Vec::new();
+    let names: BTreeSet<String> = streams.iter().map(|stream| stream.name.clone()).collect();
+    while !streams.is_empty() {
+        let ready = streams.iter().position(|stream| {
+            let mut needs = stream.for_each.iter().chain(stream.references.values());
+            needs.all(|need| {
+                need == &stream.name && stream.for_each.as_ref() != Some(need)
+                    || !names.contains(need)
+                    || sorted.iter().any(|done| &done.name == need)
+            })
+        });
+        match ready {
+            Some(at) => sorted.push(streams.remove(at)),
+            None => {
+                let ring: Vec<&str> = streams.iter().map(|stream| stream.name.as_str()).collect();
+                let message = format!("these streams wait for each other: {}", ring.join(", "));
+                context.report(&["streams", ring[0]], message);
+                sorted.append(&mut streams);
+            }
+        }
+    }
+    sorted
+}
+
+/// The text under the checks, and what they found.
+struct Context<'t> {
+    table: &'t Spanned<DeTable<'t>>,
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl Context<'_> {
+    /// Reports a problem with the value at `place`.
+    fn report(&mut self, place: &[&str], message: impl Into<String>) {
+        let span = self.span(place);
+        self.problems.push(Problem::new(span, message));
+    }
+
+    /// Reports a problem and says what to write instead.
+    fn report_help(&mut self, place: &[&str], message: String, help: Option<String>) {
+        let span = self.span(place);
+        self.problems.push(Problem { span, message, help });
+    }
+
+    /// Reports a name that is not known, with the nearest one that is.
+    fn unknown(&mut self, place: &[&str], what: &str, name: &str, known: &BTreeSet<String>) {
+        let help = suggest(name, known.iter().map(String::as_str));
+        self.report_help(place, format!("{what} `{name}` is not defined"), help);
+    }
+
+    /// Takes the value, or reports why there is none.
+    fn take<T>(&mut self, place: &[&str], value: Result<T, String>) -> Option<T> {
+        value.map_err(|message| self.report(place, message)).ok()
+    }
+
+    /// Reports a name that cannot be an SQL identifier without surprises.
+    fn check_name(&mut self, place: &[&str], name: &str, what: &str) {
+        let mut letters = name.chars();
+        let good = letters.next().is_some_and(|c| c.is_ascii_lowercase())
+            && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && name.len() <= 63
+            && !name.starts_with("sqlite_");
+        if !good {
+            let message = format!(
+                "`{name}` cannot name {what}: use a lower-case letter, then letters, digits and \
+                 underscores"
+            );
+            let span = self.key_span(place);
+            self.problems.push(Problem::new(span, message));
+        }
+    }
+
+    /// The bytes of the value at `place`, or of the nearest thing around it that exists.
+    fn span(&self, place: &[&str]) -> Range<usize> {
+        let mut span = 0..0;
+        let mut table = self.table.get_ref();
+        for (depth, key) in place.iter().enumerate() {
+            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else {
+                break;
+            };
+            // A table written over several lines is shown by its name.
+            let is_last = depth + 1 == place.len();
+            span = match value.get_ref() {
+                DeValue::Table(_) if !self.is_one_line(&value.span()) => name.span(),
+                _ if is_last => value.span(),
+                _ => name.span(),
+            };
+            let DeValue::Table(inner) = value.get_ref() else { break };
+            table = inner;
+        }
+        span
+    }
+
+    fn key_span(&self, place: &[&str]) -> Range<usize> {
+        let mut span = 0..0;
+        let mut table = self.table.get_ref();
+        for key in place {
+            let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else {
+                break;
+            };
+            span = name.span();
+            let DeValue::Table(inner) = value.get_ref() else { break };
+            table = inner;
+        }
+        span
+    }
+
+    fn is_one_line(&self, span: &Range<usize>) -> bool {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        text.starts_with('{') && !text.contains('\n')
+    }
+}

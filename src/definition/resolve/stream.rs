@@ -1,0 +1,538 @@
+//! What a stream means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Context;
+use super::window::resolve_kind;
+use crate::definition::raw::{
+    RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawPaginate,
+    RawParameter, RawStream, RawTotal, RawTotalTable,
+};
+use crate::definition::{
+    Column, ColumnType, Key, Kind, Origin, Paginate, Path, RECONCILE_ATTEMPTS, RequestTemplate,
+    Segment, Stream, Template, TokenAt, TokenInto, Total,
+};
+
+pub(super) fn resolve_stream(
+    name: &str,
+    raw: &RawStream,
+    all: &RawDefinition,
+    context: &mut Context<'_>,
+) -> Option<Stream> {
+    let at = |key: &'static str| ["streams", name, key];
+    let source = source_of(name, raw, all, context);
+    let records = context.path(&at("records"), &raw.records);
+    let columns = columns_of(name, raw, records.as_ref(), context);
+    let kind = resolve_kind(name, raw, columns.as_deref(), context);
+    check_parent(name, raw, all, context);
+    let known = names_for_templates(raw, all);
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let request = resolve_request(name, raw, &known, context);
+    if let (Some(kind), Some(request)) = (&kind, &request) {
+        check_bounds_are_used(name, kind, request, context);
+    }
+    let key = key_of(name, raw, columns.as_deref(), context);
+    check_column(&at("version"), raw.version.as_deref(), columns.as_deref(), context);
+    check_references(name, raw, all, columns.as_deref(), context);
+    let paginate = paginate_of(name, raw, context);
+    let total = total_of(name, raw, &known, context);
+    let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
+    Some(Stream {
+        name: name.to_owned(),
+        source: source?,
+        request: request?,
+        records: records?,
+        key: key?,
+        version: raw.version.clone(),
+        columns,
+        kind: kind?,
+        for_each: raw.for_each.clone(),
+        paginate: paginate?,
+        total,
+        reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
+        max_records: raw.max_records,
+        on_conflict: raw.on_conflict.unwrap_or(RawOnConflict::Update),
+        max_rejects: raw.max_rejects,
+        error,
+        references: raw.references.clone(),
+    })
+}
+
+fn source_of(
+    name: &str,
+    raw: &RawStream,
+    all: &RawDefinition,
+    context: &mut Context<'_>,
+) -> Option<String> {
+    let known: BTreeSet<String> = all.sources.keys().cloned().collect();
+    match &raw.source {
+        Some(source) if known.contains(source) => Some(source.clone()),
+        Some(source) => {
+            context.unknown(&["streams", name, "source"], "the source", source, &known);
+            None
+        }
+        None if known.len() == 1 => known.into_iter().next(),
+        None => {
+            let message = format!("`{name}` must say its `source`: there are {}", known.len());
+            context.report(&["streams", name], message);
+            None
+        }
+    }
+}
+
+/// What a template of this stream may use. `parent.*` stands for any column when the parent's
+/// columns are inferred.
+fn names_for_templates(raw: &RawStream, all: &RawDefinition) -> Vec<String> {
+    let mut known = Vec::new();
+    if raw.window.is_some() {
+        known.extend(["window.start".to_owned(), "window.end".to_owned()]);
+    }
+    if raw.cursor.is_some() {
+        known.push("cursor".to_owned());
+    }
+    if let Some(parent) = raw.for_each.as_ref().and_then(|name| all.streams.get(name)) {
+        match &parent.columns {
+            Some(columns) => known.extend(columns.keys().map(|column| format!("parent.{column}"))),
+            None => known.push("parent.*".to_owned()),
+        }
+    }
+    known
+}
+
+fn check_parent(name: &str, raw: &RawStream, all: &RawDefinition, context: &mut Context<'_>) {
+    let Some(parent) = &raw.for_each else { return };
+    if !all.streams.contains_key(parent) {
+        let known = all.streams.keys().filter(|stream| *stream != name).cloned().collect();
+        context.unknown(&["streams", name, "for_each"], "the stream", parent, &known);
+    }
+}
+
+fn resolve_request(
+    name: &str,
+    raw: &RawStream,
+    known: &[&str],
+    context: &mut Context<'_>,
+) -> Option<RequestTemplate> {
+    let path = context.template(&["streams", name, "path"], &raw.path, known);
+    if path.as_ref().is_some_and(|path| path.secrets().next().is_some()) {
+        context.report(&["streams", name, "path"], "a secret cannot stand in a path");
+    }
+    let query = context.parameters(&["streams", name, "query"], &raw.query, known);
+    let mut headers = Vec::new();
+    for (header, value) in &raw.headers {
+        let place = ["streams", name, "headers", header];
+        context.check_credential(&place, header, value);
+        headers.extend(context.template(&place, value, known).map(|t| (header.clone(), t)));
+    }
+    if let Some(body) = &raw.body {
+        check_body(&["streams", name, "body"], body, known, context);
+    }
+    let post = matches!(raw.method, Some(RawMethod::Post));
+    if raw.body.is_some() && !post {
+        context.report(&["streams", name, "body"], "a body needs `method = \"POST\"`");
+    }
+    Some(RequestTemplate { post, path: path?, query, headers, body: raw.body.clone() })
+}
+
+fn check_body(place: &[&str], body: &serde_json::Value, known: &[&str], context: &mut Context<'_>) {
+    match body {
+        serde_json::Value::String(text) => {
+            context.template(place, text, known);
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                check_body(place, item, known, context);
+            }
+        }
+        serde_json::Value::Object(members) => {
+            for (member, value) in members {
+                let place: Vec<&str> = place.iter().copied().chain([member.as_str()]).collect();
+                check_body(&place, value, known, context);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// All the names that a request's templates use.
+fn names_used(request: &RequestTemplate) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut add = |template: &Template| names.extend(template.names().iter().cloned());
+    add(&request.path);
+    request.query.iter().chain(&request.headers).for_each(|(_, template)| add(template));
+    let mut stack: Vec<&serde_json::Value> = request.body.iter().collect();
+    while let Some(value) = stack.pop() {
+        match value {
+            serde_json::Value::String(text) => {
+                if let Ok(template) = Template::parse(text) {
+                    names.extend(template.names().iter().cloned());
+                }
+            }
+            serde_json::Value::Array(items) => stack.extend(items),
+            serde_json::Value::Object(members) => stack.extend(members.values()),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// A window that is never asked for would read everything each time and call it one day.
+fn check_bounds_are_used(
+    name: &str,
+    kind: &Kind,
+    request: &RequestTemplate,
+    context: &mut Context<'_>,
+) {
+    let used = names_used(request);
+    let uses = |wanted: &str| used.contains(wanted);
+    let (message, example) = match kind {
+        Kind::Window(_) if !uses("window.start") && !uses("window.end") => (
+            "nothing in the request uses `{{ window.start }}` or `{{ window.end }}`",
+            "for example `query = { from = \"{{ window.start }}\", to = \"{{ window.end }}\" }`",
+        ),
+        Kind::Cursor(_) if !uses("cursor") => (
+            "nothing in the request uses `{{ cursor }}`",
+            "for example `query = { since = \"{{ cursor }}\" }`",
+        ),
+        _ => return,
+    };
+    let key = if matches!(kind, Kind::Window(_)) { "window" } else { "cursor" };
+    let help = Some(example.to_owned());
+    context.report_help(&["streams", name, key], message.to_owned(), help);
+}
+
+fn columns_of(
+    stream: &str,
+    raw: &RawStream,
+    records: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Option<Vec<Column>> {
+    let raw_columns = raw.columns.as_ref()?;
+    let mut seen = BTreeMap::new();
+    let mut columns = Vec::new();
+    for (name, column) in raw_columns {
+        let place = ["streams", stream, "columns", name.as_str()];
+        check_column_name(&place, name, context);
+        if let Some(other) = seen.insert(name.to_lowercase(), name) {
+            let message = format!("`{other}` and `{name}` are one column to SQLite");
+            context.report(&place, message);
+        }
+        columns.extend(column_of(stream, name, column, raw, records, context));
+    }
+    if columns.is_empty() {
+        context.report(&["streams", stream, "columns"], "there is no column");
+    }
+    // The key's columns come first: that is how a person reads a table.
+    if let RawKey::Column(key) = &raw.key {
+        columns.sort_by_key(|column| column.name != *key);
+    } else if let RawKey::Columns(keys) = &raw.key {
+        let place = |column: &Column| keys.iter().position(|key| *key == column.name);
+        columns.sort_by_key(|column| place(column).unwrap_or(keys.len()));
+    }
+    Some(columns)
+}
+
+fn check_column_name(place: &[&str], name: &str, context: &mut Context<'_>) {
+    if name.starts_with('_') {
+        let message = format!("`{name}`: columns that begin with `_` are windrow's own");
+        context.report(place, message);
+    } else if !is_column_name(name) {
+        let message = format!("`{name}` cannot name a column: use letters, digits and underscores");
+        context.report(place, message);
+    }
+}
+
+/// Whether SQL takes the name as it is.
+pub fn is_column_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    name.len() <= 63
+        && letters.next().is_some_and(|c| c.is_ascii_alphabetic())
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn column_of(
+    stream: &str,
+    name: &str,
+    raw: &RawColumn,
+    raw_stream: &RawStream,
+    records: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Option<Column> {
+    let table = match raw {
+        RawColumn::Type(kind) => return Some(Column::plain(name, *kind)),
+        RawColumn::Full(table) => table,
+    };
+    let at = |key: &'static str| ["streams", stream, "columns", name, key];
+    let origin = origin_of(stream, name, table, raw_stream, records, context);
+    let numeric = matches!(
+        table.kind,
+        ColumnType::Integer | ColumnType::Real | ColumnType::Decimal | ColumnType::Number
+    );
+    if let Some(tolerance) = table.tolerance {
+        if !numeric {
+            context.report(&at("tolerance"), "only a number has a tolerance");
+        } else if !tolerance.is_finite() || tolerance < 0.0 {
+            context.report(&at("tolerance"), "a tolerance is 0 or more");
+        }
+    }
+    let timed = matches!(table.kind, ColumnType::Date | ColumnType::Timestamp);
+    for (key, given) in [("format", &table.format), ("timezone", &table.timezone)] {
+        if given.is_some() && !timed {
+            context.report(&at(key), format!("only a date or timestamp has a `{key}`"));
+        }
+    }
+    let format = table.format.as_deref().map(|text| context.time_format(&at("format"), Some(text)));
+    let zone = table.timezone.as_deref().map(|text| context.zone(&at("timezone"), Some(text)));
+    Some(Column {
+        name: name.to_owned(),
+        kind: table.kind,
+        origin: origin?,
+        tolerance: table.tolerance,
+        format,
+        zone,
+    })
+}
+
+fn origin_of(
+    stream: &str,
+    name: &str,
+    table: &RawColumnTable,
+    raw_stream: &RawStream,
+    records: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Option<Origin> {
+    let at = |key: &'static str| ["streams", stream, "columns", name, key];
+    let given =
+        [("ancestor", &table.ancestor), ("member", &table.member), ("parent", &table.parent)];
+    let given: Vec<&str> = given.iter().filter(|(_, v)| v.is_some()).map(|(k, _)| *k).collect();
+    if given.len() > 1 || given.len() == 1 && given[0] != "ancestor" && table.path.is_some() {
+        let message =
+            "`path` (with or without `ancestor`), `member` and `parent` exclude each other";
+        context.report(&["streams", stream, "columns", name], message);
+        return None;
+    }
+    if let Some(parent) = &table.parent {
+        if raw_stream.for_each.is_none() {
+            context.report(&at("parent"), "only a stream with `for_each` has a parent");
+        }
+        return Some(Origin::Parent(parent.clone()));
+    }
+    if let Some(prefix) = &table.member {
+        let depth = prefix_depth(&at("member"), prefix, records, context)?;
+        if depth == 0 {
+            context.report(&at("member"), "`$` has no name: go at least one step further");
+        }
+        return Some(Origin::Member { depth });
+    }
+    let segments = match &table.path {
+        None => vec![Segment::Name(name.to_owned())],
+        Some(text) => {
+            let path = context.path(&at("path"), text)?;
+            match path.singular() {
+                Some(segments) => segments.to_vec(),
+                None => {
+                    let message = "a column's path leads to one place: names and indexes only";
+                    context.report(&at("path"), message);
+                    return None;
+                }
+            }
+        }
+    };
+    let Some(prefix) = &table.ancestor else { return Some(Origin::Record(segments)) };
+    let depth = prefix_depth(&at("ancestor"), prefix, records, context)?;
+    Some(Origin::Ancestor { depth, path: segments })
+}
+
+/// How many steps of `records` the prefix takes.
+fn prefix_depth(
+    place: &[&str],
+    prefix: &str,
+    records: Option<&Path>,
+    context: &mut Context<'_>,
+) -> Option<usize> {
+    let prefix_path = context.path(place, prefix)?;
+    let records = records?;
+    let Some(steps) = records.plain() else {
+        let message = "this needs a `records` path of names, indexes and wildcards only";
+        context.report(place, message);
+        return None;
+    };
+    match prefix_path.plain() {
+        Some(start) if steps.starts_with(start) => Some(start.len()),
+        _ => {
+            let message = format!("`{prefix}` is not the beginning of `{}`", records.text());
+            context.report(place, message);
+            None
+        }
+    }
+}
+
+fn key_of(
+    stream: &str,
+    raw: &RawStream,
+    columns: Option<&[Column]>,
+    context: &mut Context<'_>,
+) -> Option<Key> {
+    let place = ["streams", stream, "key"];
+    let (fields, key) = match &raw.key {
+        RawKey::Column(field) => (vec![field.clone()], Key::Columns(vec![field.clone()])),
+        RawKey::Columns(fields) => (fields.clone(), Key::Columns(fields.clone())),
+        RawKey::Hash(hash) => (hash.hash.clone(), Key::Hash(hash.hash.clone())),
+    };
+    if fields.is_empty() {
+        context.report(&place, "a key needs at least one field");
+        return None;
+    }
+    let unique: BTreeSet<String> = fields.iter().map(|field| field.to_lowercase()).collect();
+    if unique.len() != fields.len() {
+        context.report(&place, "a field stands twice in the key");
+    }
+    if let Key::Columns(fields) = &key {
+        for field in fields {
+            match columns {
+                Some(_) => check_column(&place, Some(field), columns, context),
+                None if is_column_name(field) => {}
+                None => context.report(&place, format!("`{field}` cannot name a column")),
+            }
+            let of_field = columns.and_then(|all| all.iter().find(|c| c.name == *field));
+            if let Some(column) = of_field
+                && column.tolerance.is_some()
+            {
+                context.report(&place, format!("`{field}` has a tolerance: a key is exact"));
+            }
+        }
+    }
+    Some(key)
+}
+
+fn check_column(
+    place: &[&str],
+    name: Option<&str>,
+    columns: Option<&[Column]>,
+    context: &mut Context<'_>,
+) {
+    let (Some(name), Some(columns)) = (name, columns) else { return };
+    if !columns.iter().any(|column| column.name == name) {
+        let known = columns.iter().map(|column| column.name.clone()).collect();
+        context.unknown(place, "the column", name, &known);
+    }
+}
+
+fn check_references(
+    stream: &str,
+    raw: &RawStream,
+    all: &RawDefinition,
+    columns: Option<&[Column]>,
+    context: &mut Context<'_>,
+) {
+    for (column, target) in &raw.references {
+        let place = ["streams", stream, "references", column];
+        check_column(&place, Some(column), columns, context);
+        let Some(other) = all.streams.get(target) else {
+            let known = all.streams.keys().cloned().collect();
+            context.unknown(&place, "the stream", target, &known);
+            continue;
+        };
+        if !matches!(other.key, RawKey::Column(_)) {
+            let message = format!("`{target}` has no key of one column that could be referred to");
+            context.report(&place, message);
+        }
+    }
+}
+
+fn paginate_of(stream: &str, raw: &RawStream, context: &mut Context<'_>) -> Option<Paginate> {
+    let at = |key: &'static str| ["streams", stream, "paginate", key];
+    let mut path = |key: &'static str, text: &Option<String>| match text {
+        None => Some(None),
+        Some(text) => context.path(&at(key), text).map(Some),
+    };
+    Some(match raw.paginate.as_ref() {
+        None | Some(RawPaginate::None {}) => Paginate::None,
+        Some(RawPaginate::Link {}) => Paginate::Link,
+        Some(RawPaginate::NextUrl { next }) => {
+            Paginate::NextUrl(path("next", &Some(next.clone()))??)
+        }
+        Some(RawPaginate::Page { param, first, size, size_param, pages, more }) => Paginate::Page {
+            param: param.clone().unwrap_or_else(|| "page".to_owned()),
+            first: first.unwrap_or(1),
+            size: *size,
+            size_param: size_param.clone(),
+            pages: path("pages", pages)?,
+            more: path("more", more)?,
+        },
+        Some(RawPaginate::Offset { param, size, size_param, more }) => Paginate::Offset {
+            param: param.clone().unwrap_or_else(|| "offset".to_owned()),
+            size: *size,
+            size_param: size_param.clone().or_else(|| size.map(|_| "limit".to_owned())),
+            more: path("more", more)?,
+        },
+        Some(RawPaginate::Cursor { next, header, field, param, body, more }) => {
+            let next = path("next", next)?;
+            let more = path("more", more)?;
+            let token = match (next, header, field) {
+                (Some(next), None, None) => TokenAt::Body(next),
+                (None, Some(header), None) => TokenAt::Header(header.clone()),
+                (None, None, Some(field)) => TokenAt::LastRecord(field.clone()),
+                _ => {
+                    let message = "a cursor has exactly one of `next`, `header` and `field`";
+                    context.report(&["streams", stream, "paginate"], message);
+                    return None;
+                }
+            };
+            let into = match (param, body) {
+                (Some(_), Some(_)) => {
+                    context.report(&at("body"), "the token goes into `param` or `body`, not both");
+                    return None;
+                }
+                (None, Some(member)) => TokenInto::Body(member.clone()),
+                (param, None) => {
+                    TokenInto::Query(param.clone().unwrap_or_else(|| "cursor".to_owned()))
+                }
+            };
+            Paginate::Cursor { token, into, more }
+        }
+    })
+}
+
+fn total_of(
+    stream: &str,
+    raw: &RawStream,
+    known: &[&str],
+    context: &mut Context<'_>,
+) -> Option<Total> {
+    let place = ["streams", stream, "total"];
+    match raw.total.as_ref()? {
+        RawTotal::Path(text) => context.path(&place, text).map(Total::Body),
+        RawTotal::Elsewhere(table) => match (&table.header, &table.endpoint, &table.value) {
+            (Some(header), None, None) => Some(Total::Header(header.clone())),
+            (None, Some(endpoint), Some(value)) => {
+                endpoint_of(stream, raw, table, (endpoint, value), known, context)
+            }
+            _ => {
+                let message = "a total has a `header`, or an `endpoint` with a `value`";
+                context.report(&place, message);
+                None
+            }
+        },
+    }
+}
+
+fn endpoint_of(
+    stream: &str,
+    raw: &RawStream,
+    table: &RawTotalTable,
+    (endpoint, value): (&str, &str),
+    known: &[&str],
+    context: &mut Context<'_>,
+) -> Option<Total> {
+    let at = |key: &'static str| ["streams", stream, "total", key];
+    let path = context.template(&at("endpoint"), endpoint, known);
+    let query: &BTreeMap<String, RawParameter> = table.query.as_ref().unwrap_or(&raw.query);
+    let query = context.parameters(&at("query"), query, known);
+    let value = context.path(&at("value"), value)?;
+    let headers = raw.headers.iter();
+    let headers = headers.filter_map(|(n, v)| Some((n.clone(), Template::parse(v).ok()?)));
+    let headers = headers.collect();
+    let request = RequestTemplate { post: false, path: path?, query, headers, body: None };
+    Some(Total::Endpoint { request, value })
+}

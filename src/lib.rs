@@ -1,0 +1,5 @@
+//! windrow keeps one SQLite archive of what HTTP APIs say.
+pub mod definition;
+pub mod host;
+pub mod model;
+pub mod window;

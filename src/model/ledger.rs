@@ -1,0 +1,147 @@
+//! What the ledger says of a window, a snapshot or a mark.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Instant, Window};
+
+/// How far a reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Pages are committed, the end of the data is not proven.
+    Partial,
+    /// Every page was received, parsed and committed, and counts agree.
+    Complete,
+    /// Complete, by a request made after the window's end and its lateness.
+    Settled,
+    /// It cannot be read as a whole and cannot be cut further.
+    Hole,
+}
+
+impl State {
+    /// As it stands in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Partial => "partial",
+            State::Complete => "complete",
+            State::Settled => "settled",
+            State::Hole => "hole",
+        }
+    }
+
+    /// Reads what [`State::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<State> {
+        [State::Partial, State::Complete, State::Settled, State::Hole]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Which row of the ledger: a stream, a parent's share of it, and a window where it has any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The stream's name.
+    pub stream: String,
+    /// The parent's key as JSON, empty for a stream without a parent.
+    pub partition: String,
+    /// None for a snapshot or a mark.
+    pub window: Option<Window>,
+}
+
+/// What the planner needs to know of a row of the ledger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// None for a snapshot or a mark.
+    pub window: Option<Window>,
+    /// How far the reading has come.
+    pub state: State,
+    /// Up to where a complete reading counts: the window's end, or the time of the request where
+    /// that was earlier.
+    pub read_to: Option<Instant>,
+    /// When the reading that is kept began.
+    pub requested_at: Instant,
+    /// When it was complete.
+    pub completed_at: Option<Instant>,
+    /// Where a partial reading goes on.
+    pub token: Option<String>,
+    /// The mark of a cursor stream.
+    pub cursor: Option<String>,
+    /// The source's total as of the first page, where it gives one.
+    pub source_total: Option<u64>,
+}
+
+/// What became of received records. The five add up to `received`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Records that came.
+    pub received: u64,
+    /// New rows.
+    pub inserted: u64,
+    /// Rows that were changed.
+    pub updated: u64,
+    /// Rows that were equal and not touched.
+    pub unchanged: u64,
+    /// Duplicates in a page, older versions, and rows that `on_conflict = "keep"` protects.
+    pub skipped: u64,
+    /// Records that could not become a row, kept verbatim.
+    pub rejected: u64,
+}
+
+impl Outcomes {
+    /// Whether every received record is counted once.
+    pub fn add_up(&self) -> bool {
+        self.received
+            == self.inserted + self.updated + self.unchanged + self.skipped + self.rejected
+    }
+}
+
+impl AddAssign for Outcomes {
+    fn add_assign(&mut self, more: Outcomes) {
+        self.received += more.received;
+        self.inserted += more.inserted;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.skipped += more.skipped;
+        self.rejected += more.rejected;
+    }
+}
+
+/// What is written to the ledger together with the rows that it is about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The row of the ledger.
+    pub place: Place,
+    /// How far the reading has come.
+    pub state: State,
+    /// Up to where it counts when it is complete.
+    pub read_to: Option<Instant>,
+    /// When the reading began.
+    pub requested_at: Instant,
+    /// When this was written.
+    pub at: Instant,
+    /// Where to go on.
+    pub token: Option<String>,
+    /// The mark.
+    pub cursor: Option<String>,
+    /// Pages of this reading so far.
+    pub pages: u64,
+    /// What became of the records of this reading so far.
+    pub outcomes: Outcomes,
+    /// Records outside the range that was asked for.
+    pub strays: u64,
+    /// Distinct keys, where they were counted.
+    pub distinct_keys: Option<u64>,
+    /// The source's own total.
+    pub source_total: Option<u64>,
+    /// Why it is not complete.
+    pub error: Option<String>,
+}

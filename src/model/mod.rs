@@ -1,0 +1,14 @@
+//! The words that rooms pass to each other: windows, ledger entries, rows, counts.
+//!
+//! Values without IO. A room that decides (`window`, `record`) and the room that keeps
+//! (`archive`) both speak in these and never import each other.
+
+mod ledger;
+mod rows;
+mod table;
+mod time;
+
+pub use ledger::{Entry, Outcomes, Place, Progress, State};
+pub use rows::{Cell, Reject, RejectKind, RowSet};
+pub use table::{KeyShape, TableColumn, TableShape};
+pub use time::{Instant, Window, instant_from_text, instant_to_text};

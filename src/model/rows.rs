@@ -1,0 +1,144 @@
+//! Rows on their way into a table, and records that cannot become rows.
+
+use std::fmt;
+
+/// A value of a row. Text lies in the set's arena.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell {
+    /// SQL NULL.
+    Null,
+    /// A 64-bit integer.
+    Integer(i64),
+    /// A double.
+    Real(f64),
+    /// A piece of the arena: first byte and the one after the last.
+    Text(u32, u32),
+    /// A piece of the blob arena.
+    Blob(u32, u32),
+}
+
+/// The rows of one page: `width` cells each, in the order of the table's columns, then `_rest`.
+#[derive(Clone, Debug, Default)]
+pub struct RowSet {
+    /// Cells of a row.
+    pub width: usize,
+    /// All cells, row after row.
+    pub cells: Vec<Cell>,
+    /// All text.
+    pub text: String,
+    /// All bytes.
+    pub bytes: Vec<u8>,
+    /// A hash of each row's key, to count distinct keys with.
+    pub key_hashes: Vec<u64>,
+}
+
+impl RowSet {
+    /// An empty set of rows that are `width` cells wide.
+    pub fn new(width: usize) -> Self {
+        Self { width, ..Self::default() }
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        if self.width == 0 { 0 } else { self.cells.len() / self.width }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// The cells of row `at`.
+    pub fn row(&self, at: usize) -> &[Cell] {
+        &self.cells[at * self.width..(at + 1) * self.width]
+    }
+
+    /// The text of a cell that is text.
+    pub fn text_of(&self, cell: Cell) -> Option<&str> {
+        match cell {
+            Cell::Text(from, to) => self.text.get(from as usize..to as usize),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a cell that is a blob.
+    pub fn bytes_of(&self, cell: Cell) -> Option<&[u8]> {
+        match cell {
+            Cell::Blob(from, to) => self.bytes.get(from as usize..to as usize),
+            _ => None,
+        }
+    }
+
+    /// Puts text into the arena.
+    pub fn push_text(&mut self, text: &str) -> Cell {
+        let from = arena_place(self.text.len());
+        self.text.push_str(text);
+        Cell::Text(from, arena_place(self.text.len()))
+    }
+
+    /// Puts bytes into the arena.
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> Cell {
+        let from = arena_place(self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        Cell::Blob(from, arena_place(self.bytes.len()))
+    }
+
+    /// About how many bytes the rows take up.
+    pub fn size(&self) -> usize {
+        self.text.len() + self.bytes.len() + self.cells.len() * size_of::<Cell>()
+    }
+}
+
+fn arena_place(length: usize) -> u32 {
+    u32::try_from(length).expect("a page is smaller than 4 GiB: bodies have a limit")
+}
+
+/// Why a record is not a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectKind {
+    /// It is not an object.
+    NotAnObject,
+    /// A field of the key is missing or null.
+    NoKey,
+    /// A value does not fit its column's type.
+    Type,
+    /// A member name stands twice.
+    DuplicateMember,
+    /// A text that no Unicode text can hold, or nesting beyond the limit.
+    Unrepresentable,
+    /// The row that it refers to is not there.
+    Orphan,
+}
+
+impl RejectKind {
+    /// As it stands in the archive.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectKind::NotAnObject => "not_an_object",
+            RejectKind::NoKey => "no_key",
+            RejectKind::Type => "type",
+            RejectKind::DuplicateMember => "duplicate_member",
+            RejectKind::Unrepresentable => "unrepresentable",
+            RejectKind::Orphan => "orphan",
+        }
+    }
+}
+
+impl fmt::Display for RejectKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// A record that cannot become a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub kind: RejectKind,
+    /// Why, in words, with the place in the record.
+    pub reason: String,
+    /// The record, verbatim.
+    pub record: String,
+    /// Its place among the page's records, from 0.
+    pub position: usize,
+}

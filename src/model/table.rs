@@ -1,0 +1,67 @@
+//! The shape of a stream's table.
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{ColumnType, OnConflict};
+
+/// A column as it is in the table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// Values this close are equal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+}
+
+/// The natural key as it is in the table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyShape {
+    /// These columns.
+    Columns(Vec<String>),
+    /// The column `_key`, made of these fields.
+    Hash(Vec<String>),
+}
+
+impl KeyShape {
+    /// The columns under the UNIQUE constraint.
+    pub fn columns(&self) -> Vec<String> {
+        match self {
+            KeyShape::Columns(columns) => columns.clone(),
+            KeyShape::Hash(_) => vec!["_key".to_owned()],
+        }
+    }
+}
+
+/// A stream's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableShape {
+    /// The stream's and the table's name.
+    pub name: String,
+    /// The columns in order, without windrow's own.
+    pub columns: Vec<TableColumn>,
+    /// The natural key.
+    pub key: KeyShape,
+    /// The column that tells older from newer.
+    pub version: Option<String>,
+    /// What becomes of rows that are there.
+    pub on_conflict: OnConflict,
+    /// Column and the table whose key it holds.
+    pub references: Vec<(String, String)>,
+    /// Whether the columns were inferred.
+    pub inferred: bool,
+}
+
+impl TableShape {
+    /// The columns that a row brings, in order: `_key` if hashed, the columns, `_rest`.
+    pub fn row_columns(&self) -> Vec<String> {
+        let hashed = matches!(self.key, KeyShape::Hash(_));
+        let own = hashed.then(|| "_key".to_owned()).into_iter();
+        let columns = self.columns.iter().map(|column| column.name.clone());
+        own.chain(columns).chain(["_rest".to_owned()]).collect()
+    }
+}

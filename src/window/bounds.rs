@@ -1,0 +1,161 @@
+//! How a half-open window is written for an API that reads its bounds another way.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
+use chrono_tz::Tz;
+
+use crate::definition::{Bounds, Span, WindowRules, resolve_local};
+use crate::model::{Instant, Window};
+
+/// The range of a request as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedRange {
+    /// The lower bound.
+    pub start: String,
+    /// The upper bound.
+    pub end: String,
+}
+
+/// Writes `[start, end)` for the API. An included upper bound is one precision step earlier, an
+/// excluded lower bound one step earlier too.
+pub fn render_bounds(asked: Window, rules: &WindowRules) -> Option<AskedRange> {
+    let step_back = |at: Instant| rules.precision.before(at, rules.zone);
+    let (lower_included, upper_included) = match rules.bounds {
+        Bounds::ClosedOpen => (true, false),
+        Bounds::ClosedClosed => (true, true),
+        Bounds::OpenClosed => (false, true),
+        Bounds::OpenOpen => (false, false),
+    };
+    let start = if lower_included { asked.start() } else { step_back(asked.start())? };
+    let end = if upper_included { step_back(asked.end())? } else { asked.end() };
+    let text = |at| rules.format.render(at, rules.zone);
+    Some(AskedRange { start: text(start), end: text(end) })
+}
+
+/// The last tick of `precision` that is not after `at`, on the calendar of `zone`.
+pub fn floor_to(at: Instant, precision: Span, zone: Tz) -> Instant {
+    let local = at.with_timezone(&zone).naive_local();
+    if let Some(step) = precision.exact_millis() {
+        let of_day = i64::from(local.num_seconds_from_midnight()) * 1000
+            + i64::from(local.nanosecond() % 1_000_000_000) / 1_000_000;
+        let nanos = i64::from(at.timestamp_subsec_nanos() % 1_000_000);
+        return at - TimeDelta::milliseconds(of_day % step.max(1)) - TimeDelta::nanoseconds(nanos);
+    }
+    let date = if precision.months > 0 {
+        let months = local.year() * 12 + i32::try_from(local.month0()).unwrap_or(0);
+        let step = i32::try_from(precision.months).unwrap_or(1).max(1);
+        let first = months.div_euclid(step) * step;
+        let month = u32::try_from(first.rem_euclid(12)).unwrap_or(0) + 1;
+        NaiveDate::from_ymd_opt(first.div_euclid(12), month, 1)
+    } else {
+        Some(local.date())
+    };
+    let midnight = date.and_then(|date| resolve_local(date.and_time(NaiveTime::MIN), zone));
+    midnight.unwrap_or(at)
+}
+
+/// The first tick of `precision` that is not before `at`.
+pub fn ceil_to(at: Instant, precision: Span, zone: Tz) -> Instant {
+    let floor = floor_to(at, precision, zone);
+    if floor == at {
+        return at;
+    }
+    let next = precision.after(floor, zone).unwrap_or(DateTime::<chrono::Utc>::MAX_UTC);
+    // A tick that falls into skipped local time lands after the gap; it is still a tick.
+    floor_to(next, precision, zone).max(at.min(next))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::definition::{Order, Start, TimeFormat};
+    use crate::window::Grid;
+    use proptest::prelude::*;
+
+    /// Rules with everything plain but what is given.
+    pub fn rules(step: &str, bounds: Bounds, format: &str, zone: Tz) -> WindowRules {
+        let format = TimeFormat::parse(format).expect("a format");
+        WindowRules {
+            field: "at".to_owned(),
+            start: Start::At(DateTime::from_timestamp(0, 0).expect("in range")),
+            step: Span::parse(step).expect("a step"),
+            overlap: Span::ZERO,
+            lateness: Span::ZERO,
+            refresh: None,
+            zone,
+            precision: format.precision(),
+            format,
+            bounds,
+            ahead: false,
+            order: Order::Oldest,
+            max_span: None,
+        }
+    }
+
+    /// How an API of these bounds would judge a tick.
+    fn api_returns(rules: &WindowRules, asked: &AskedRange, tick: Instant) -> bool {
+        let read = |text: &str| rules.format.read(text, Some(rules.zone)).expect("readable");
+        let (start, end) = (read(&asked.start), read(&asked.end));
+        match rules.bounds {
+            Bounds::ClosedOpen => start <= tick && tick < end,
+            Bounds::ClosedClosed => start <= tick && tick <= end,
+            Bounds::OpenClosed => start < tick && tick <= end,
+            Bounds::OpenOpen => start < tick && tick < end,
+        }
+    }
+
+    const ALL_BOUNDS: [Bounds; 4] =
+        [Bounds::ClosedOpen, Bounds::ClosedClosed, Bounds::OpenClosed, Bounds::OpenOpen];
+
+    proptest! {
+        #[test]
+        fn rendered_windows_cover_every_tick_exactly_once(
+            bounds in prop::sample::select(ALL_BOUNDS.to_vec()),
+            (step, format) in prop::sample::select(vec![
+                ("1 day", "%Y-%m-%d"), ("7 days", "%Y-%m-%d"), ("1 month", "%Y-%m-%d"),
+                ("1 month", "%Y-%m"), ("1 hour", "unix"), ("15 minutes", "rfc3339"),
+                ("1 hour", "unix_ms"), ("1 day", "rfc3339"), ("6 hours", "%Y-%m-%d %H:00"),
+            ]),
+            zone in prop::sample::select(vec![
+                Tz::UTC, chrono_tz::Europe::Berlin, chrono_tz::America::New_York,
+            ]),
+            from in 1_700_000_000_i64..1_800_000_000,
+            ticks in prop::collection::vec(0_i64..5_000_000, 30),
+        ) {
+            // A local clock text is ambiguous in the hour that comes twice; days are not.
+            let zone = if format.contains("%H") { Tz::UTC } else { zone };
+            let rules = rules(step, bounds, format, zone);
+            let start = DateTime::from_timestamp(from, 0).expect("in range");
+            let start = floor_to(start, rules.precision, zone);
+            let grid = Grid::new(start, rules.step, zone);
+            let range = Window::new(start, start + TimeDelta::seconds(6_000_000)).expect("a range");
+            let cells: Vec<_> = grid.cells(range).collect();
+            let asked: Vec<_> =
+                cells.iter().map(|cell| render_bounds(*cell, &rules).expect("in range")).collect();
+            for offset in ticks {
+                let tick = floor_to(start + TimeDelta::seconds(offset), rules.precision, zone);
+                let found = asked.iter().filter(|asked| api_returns(&rules, asked, tick)).count();
+                prop_assert_eq!(found, 1, "tick {} in {:?}", tick, bounds);
+            }
+        }
+
+        #[test]
+        fn floor_and_ceiling_enclose_an_instant_by_at_most_one_tick(
+            seconds in 1_000_000_000_i64..2_000_000_000,
+            millis in 0_u32..1000,
+            precision in prop::sample::select(vec![
+                "1 day", "1 month", "1 second", "1 ms", "15 minutes", "1 hour", "3 months",
+            ]),
+            zone in prop::sample::select(vec![
+                Tz::UTC, chrono_tz::Europe::Berlin, chrono_tz::Asia::Kathmandu,
+            ]),
+        ) {
+            let at = DateTime::from_timestamp(seconds, millis * 1_000_000).expect("in range");
+            let precision = Span::parse(precision).expect("a precision");
+            let (floor, ceil) = (floor_to(at, precision, zone), ceil_to(at, precision, zone));
+            prop_assert!(floor <= at && at <= ceil);
+            prop_assert_eq!(floor_to(floor, precision, zone), floor);
+            prop_assert_eq!(ceil_to(ceil, precision, zone), ceil);
+            prop_assert!(ceil <= precision.after(floor, zone).expect("in range"));
+        }
+    }
+}
