@@ -96,15 +96,20 @@ fn naive_iso(text: &str) -> Option<NaiveDateTime> {
 /// A local time of a pattern that may leave out the minute, the time, the day or the month: the
 /// first moment of what it names.
 fn read_local(text: &str, pattern: &str) -> Option<NaiveDateTime> {
-    let completed = [("", ""), (" %M", " 00"), (" %d", " 01"), (" %m %d", " 01 01")];
-    completed.iter().find_map(|(more_pattern, more_text)| {
-        let (pattern, text) = (format!("{pattern}{more_pattern}"), format!("{text}{more_text}"));
-        let time = NaiveDateTime::parse_from_str(&text, &pattern).ok();
-        time.or_else(|| {
-            let date = NaiveDate::parse_from_str(&text, &pattern).ok()?;
-            Some(date.and_time(NaiveTime::MIN))
-        })
-    })
+    let complete =
+        |more: (&str, &str)| (format!("{text}{}", more.1), format!("{pattern}{}", more.0));
+    let time = [("", ""), (" %M", " 00")].into_iter().map(complete);
+    let mut times = time.map(|(text, pattern)| NaiveDateTime::parse_from_str(&text, &pattern).ok());
+    if let Some(time) = times.find_map(|time| time) {
+        return Some(time);
+    }
+    // Only a pattern without an hour names a whole day: else 18:00 would be read as midnight.
+    if finest_item(pattern).exact_millis().is_some() {
+        return None;
+    }
+    let date = [("", ""), (" %d", " 01"), (" %m %d", " 01 01")].into_iter().map(complete);
+    let mut dates = date.map(|(text, pattern)| NaiveDate::parse_from_str(&text, &pattern).ok());
+    dates.find_map(|date| date).map(|date| date.and_time(NaiveTime::MIN))
 }
 
 fn read_epoch(text: &str, nanos_per_unit: i128) -> Option<DateTime<Utc>> {
