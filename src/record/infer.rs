@@ -1,0 +1,81 @@
+//! Which columns a stream has when its definition does not say: what its first page shows.
+
+use crate::definition::{Column, ColumnType, Path, TimeFormat, is_column_name};
+
+use super::extract::{ExtractError, extract};
+use super::json::{JsonKind, Members, string_text};
+
+/// The columns of the records of a page, in the order in which they first appear. `times` are the
+/// columns that windows and marks are about: they become dates or timestamps where their values
+/// look so.
+///
+/// Only names that SQL takes as they are become columns; everything else stays in `_rest`. A
+/// number becomes `number`, which holds integers, doubles and exact text, since one page cannot
+/// tell that the next one brings no fraction.
+pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
+    let mut guesses: Vec<Guess> = Vec::new();
+    extract(body, path, &mut |steps| {
+        let raw = steps.last().map_or("", |step| step.raw);
+        let Ok(members) = Members::parse(raw) else { return };
+        for (name, value) in &members.0 {
+            let at = guesses.iter().position(|guess| guess.name == *name).unwrap_or_else(|| {
+                guesses.push(Guess::new(name));
+                guesses.len() - 1
+            });
+            guesses[at].look(value);
+        }
+    })?;
+    let mut columns: Vec<Column> = Vec::new();
+    for guess in &guesses {
+        let taken = columns.iter().any(|have| have.name.eq_ignore_ascii_case(&guess.name));
+        if let Some(kind) = guess.kind(times)
+            && is_column_name(&guess.name)
+            && !taken
+        {
+            columns.push(Column::plain(&guess.name, kind));
+        }
+    }
+    Ok(columns)
+}
+
+struct Guess {
+    name: String,
+    kinds: Vec<JsonKind>,
+    all_dates: bool,
+    all_timestamps: bool,
+}
+
+impl Guess {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), kinds: Vec::new(), all_dates: true, all_timestamps: true }
+    }
+
+    fn look(&mut self, raw: &str) {
+        let kind = JsonKind::of(raw);
+        if kind == JsonKind::Null {
+            return;
+        }
+        if !self.kinds.contains(&kind) {
+            self.kinds.push(kind);
+        }
+        let text = if kind == JsonKind::String { string_text(raw) } else { None };
+        let text = text.unwrap_or_default();
+        let date = chrono::NaiveDate::parse_from_str(&text, "%Y-%m-%d").is_ok();
+        self.all_dates &= date && text.len() == 10;
+        self.all_timestamps &= TimeFormat::Rfc3339.read(&text, None).is_some();
+    }
+
+    /// Nothing but nulls tells nothing; two kinds are kept as JSON.
+    fn kind(&self, times: &[&str]) -> Option<ColumnType> {
+        let time = times.contains(&self.name.as_str());
+        Some(match self.kinds.as_slice() {
+            [] => return None,
+            [JsonKind::String] if time && self.all_dates => ColumnType::Date,
+            [JsonKind::String] if time && self.all_timestamps => ColumnType::Timestamp,
+            [JsonKind::String] => ColumnType::Text,
+            [JsonKind::Number] => ColumnType::Number,
+            [JsonKind::Boolean] => ColumnType::Boolean,
+            _ => ColumnType::Json,
+        })
+    }
+}

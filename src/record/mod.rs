@@ -1,0 +1,18 @@
+//! PURE. From a page to rows and rejects: extract, normalise, key, dedupe.
+//!
+//! Everything works on the text that came: a value is only decoded where its column's type says
+//! so, and what cannot be kept exactly is kept verbatim. No IO, no clock.
+
+mod canonical;
+mod coerce;
+mod extract;
+mod infer;
+mod json;
+mod page;
+mod reader;
+
+pub use canonical::{canonical_json, hash_key, hexadecimal};
+pub use extract::{ExtractError, Step, extract, text_at};
+pub use infer::infer_columns;
+pub use page::{Mark, PageContext, PageRows, read_page};
+pub use reader::RecordReader;

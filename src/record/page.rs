@@ -1,0 +1,395 @@
+//! A page's body to rows and rejects, each record counted once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use crate::definition::{ColumnType, OnConflict, Path, Scalar};
+use crate::model::{Cell, Reject, RejectKind, RowSet, Window, instant_to_text};
+
+use super::extract::{ExtractError, Step, extract};
+use super::reader::RecordReader;
+
+/// What a page is judged by.
+#[derive(Clone, Debug, Default)]
+pub struct PageContext {
+    /// The range that was asked for and the zone of its dates; tells strays.
+    pub asked: Option<(Window, Tz)>,
+    /// The column that holds the record's own time.
+    pub field: Option<String>,
+    /// The column that tells older from newer.
+    pub version: Option<String>,
+    /// The column whose largest value is the mark.
+    pub cursor: Option<String>,
+    /// Whether the first of two equal keys wins.
+    pub on_conflict: Option<OnConflict>,
+    /// The parent row's columns.
+    pub parent: BTreeMap<String, Scalar>,
+}
+
+/// The largest value of the cursor's column.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// Of an integer column.
+    Integer(i64),
+    /// Of a time column, as it is stored.
+    Text(String),
+}
+
+/// A page, read.
+#[derive(Clone, Debug)]
+pub struct PageRows {
+    /// One row for each key.
+    pub rows: RowSet,
+    /// Records that cannot become rows.
+    pub rejects: Vec<Reject>,
+    /// Records that came.
+    pub received: u64,
+    /// Records whose key came again in this page.
+    pub duplicates: u64,
+    /// Records outside the range that was asked for.
+    pub strays: u64,
+    /// The largest value of the cursor's column.
+    pub mark: Option<Mark>,
+    /// The last record, as it came.
+    pub last_record: Option<String>,
+    /// A hash of all records as they came: tells a page that comes again.
+    pub content_hash: u64,
+}
+
+/// Reads a page.
+pub fn read_page(
+    body: &str,
+    path: &Path,
+    reader: &RecordReader,
+    context: &PageContext,
+) -> Result<PageRows, ExtractError> {
+    let mut page = Builder::new(reader, context);
+    extract(body, path, &mut |steps| page.take(steps))?;
+    Ok(page.finish())
+}
+
+struct Builder<'c> {
+    reader: &'c RecordReader,
+    context: &'c PageContext,
+    page: PageRows,
+    key_cells: Vec<usize>,
+    version_cell: Option<usize>,
+    field: Option<(usize, String, String)>,
+    cursor_cell: Option<usize>,
+    by_key: HashMap<u64, Vec<usize>>,
+    hasher: DefaultHasher,
+}
+
+impl<'c> Builder<'c> {
+    fn new(reader: &'c RecordReader, context: &'c PageContext) -> Self {
+        let cell_of = |name: &Option<String>| name.as_ref().and_then(|name| reader.cell_of(name));
+        let field = cell_of(&context.field).zip(context.asked).and_then(|(cell, (asked, zone))| {
+            let kind = reader.columns()[cell - reader.offset()].kind;
+            let (first, after) = field_bounds(kind, asked, zone)?;
+            Some((cell, first, after))
+        });
+        Self {
+            reader,
+            context,
+            page: PageRows {
+                rows: RowSet::new(reader.width()),
+                rejects: Vec::new(),
+                received: 0,
+                duplicates: 0,
+                strays: 0,
+                mark: None,
+                last_record: None,
+                content_hash: 0,
+            },
+            key_cells: reader.key_cells(),
+            version_cell: cell_of(&context.version),
+            field,
+            cursor_cell: cell_of(&context.cursor),
+            by_key: HashMap::new(),
+            hasher: DefaultHasher::new(),
+        }
+    }
+
+    fn take(&mut self, steps: &[Step<'_>]) {
+        let record = steps.last().expect("an extracted record has at least its root").raw;
+        record.hash(&mut self.hasher);
+        let position = usize::try_from(self.page.received).unwrap_or(usize::MAX);
+        self.page.received += 1;
+        match self.reader.read(steps, &self.context.parent, &mut self.page.rows) {
+            Ok(()) => self.settle_row(),
+            Err((kind, reason)) => self.reject(kind, reason, record, position),
+        }
+        self.page.last_record.get_or_insert_default().clear();
+        self.page.last_record.get_or_insert_default().push_str(record);
+    }
+
+    fn reject(&mut self, kind: RejectKind, reason: String, record: &str, position: usize) {
+        let record = record.to_owned();
+        self.page.rejects.push(Reject { kind, reason, record, position });
+    }
+
+    /// Looks at the row that was just appended: a stray, a mark, a key that came before.
+    fn settle_row(&mut self) {
+        let row = self.page.rows.len() - 1;
+        if let Some((cell, first, after)) = &self.field {
+            let text = self.page.rows.text_of(self.page.rows.row(row)[*cell]);
+            let inside = text.is_some_and(|text| first.as_str() <= text && text < after.as_str());
+            self.page.strays += u64::from(!inside);
+        }
+        if let Some(mark) = self.cursor_cell.and_then(|cell| self.mark_of(row, cell)) {
+            self.page.mark = self.page.mark.take().max(Some(mark));
+        }
+        let hash = self.page.rows.key_hashes[row];
+        let same_hash = self.by_key.entry(hash).or_default().clone();
+        let earlier = same_hash.into_iter().find(|other| self.same_key(*other, row));
+        match earlier {
+            Some(earlier) => self.dedupe(earlier, row),
+            None => self.by_key.entry(hash).or_default().push(row),
+        }
+    }
+
+    fn mark_of(&self, row: usize, cell: usize) -> Option<Mark> {
+        match self.page.rows.row(row)[cell] {
+            Cell::Integer(number) => Some(Mark::Integer(number)),
+            cell @ Cell::Text(..) => {
+                self.page.rows.text_of(cell).map(|text| Mark::Text(text.to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    fn same_key(&self, a: usize, b: usize) -> bool {
+        let rows = &self.page.rows;
+        self.key_cells
+            .iter()
+            .all(|cell| compare(rows, rows.row(a)[*cell], rows.row(b)[*cell]).is_eq())
+    }
+
+    /// Of two rows of one key one stays: the newer version, else the later, or the first where
+    /// the first reading wins.
+    fn dedupe(&mut self, earlier: usize, later: usize) {
+        self.page.duplicates += 1;
+        let rows = &self.page.rows;
+        let older = self.version_cell.is_some_and(|cell| {
+            compare(rows, rows.row(later)[cell], rows.row(earlier)[cell]).is_lt()
+        });
+        let first_wins = self.context.on_conflict == Some(OnConflict::Keep);
+        if !older && !first_wins {
+            let width = self.page.rows.width;
+            let from = later * width;
+            self.page.rows.cells.copy_within(from..from + width, earlier * width);
+        }
+        let rows = &mut self.page.rows;
+        rows.cells.truncate(later * rows.width);
+        rows.key_hashes.truncate(later);
+    }
+
+    fn finish(mut self) -> PageRows {
+        self.page.content_hash = self.hasher.finish();
+        self.page
+    }
+}
+
+/// Orders two cells of one column: null first, numbers by value, text by bytes.
+fn compare(rows: &RowSet, a: Cell, b: Cell) -> std::cmp::Ordering {
+    #[expect(clippy::cast_precision_loss, reason = "only mixed integers and doubles get here")]
+    let number = |cell| match cell {
+        Cell::Integer(value) => Some(value as f64),
+        Cell::Real(value) => Some(value),
+        _ => None,
+    };
+    match (a, b) {
+        (Cell::Integer(a), Cell::Integer(b)) => a.cmp(&b),
+        (Cell::Text(..), Cell::Text(..)) => rows.text_of(a).cmp(&rows.text_of(b)),
+        (Cell::Blob(..), Cell::Blob(..)) => rows.bytes_of(a).cmp(&rows.bytes_of(b)),
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => rank(a).cmp(&rank(b)),
+        },
+    }
+}
+
+fn rank(cell: Cell) -> u8 {
+    match cell {
+        Cell::Null => 0,
+        Cell::Integer(_) | Cell::Real(_) => 1,
+        Cell::Text(..) => 2,
+        Cell::Blob(..) => 3,
+    }
+}
+
+/// The first text inside the asked range and the first one after it, as the column stores it.
+fn field_bounds(kind: ColumnType, asked: Window, zone: Tz) -> Option<(String, String)> {
+    match kind {
+        ColumnType::Timestamp => {
+            Some((instant_to_text(asked.start()), instant_to_text(asked.end())))
+        }
+        ColumnType::Date => {
+            let first = asked.start().with_timezone(&zone).date_naive();
+            let last = asked.end() - TimeDelta::milliseconds(1);
+            let after = last.with_timezone(&zone).date_naive().succ_opt()?;
+            Some((first.to_string(), after.to_string()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{Column, Key, Origin, Segment};
+
+    fn column(name: &str, kind: ColumnType) -> Column {
+        Column::plain(name, kind)
+    }
+
+    fn usage_columns() -> Vec<Column> {
+        let mut start = column("cycle_start", ColumnType::Date);
+        let path = ["cycle", "start"].map(|name| Segment::Name(name.to_owned()));
+        start.origin = Origin::Record(path.to_vec());
+        vec![
+            column("id", ColumnType::Text),
+            column("gb", ColumnType::Real),
+            column("at", ColumnType::Timestamp),
+            start,
+        ]
+    }
+
+    fn read(body: &str, columns: Vec<Column>, key: Key, context: &PageContext) -> PageRows {
+        let reader = RecordReader::new(columns, key);
+        let path = Path::parse("$[*]").expect("a path");
+        read_page(body, &path, &reader, context).expect("a page")
+    }
+
+    fn shown(page: &PageRows) -> Vec<String> {
+        let rows = &page.rows;
+        let show = |cell: &Cell| match rows.text_of(*cell) {
+            Some(text) => text.to_owned(),
+            None => format!("{cell:?}"),
+        };
+        let line = |at| rows.row(at).iter().map(show).collect::<Vec<_>>().join(" | ");
+        (0..rows.len()).map(line).collect()
+    }
+
+    fn id() -> Key {
+        Key::Columns(vec!["id".to_owned()])
+    }
+
+    #[test]
+    fn a_record_becomes_its_columns_and_the_rest_is_kept() {
+        let body = r#"[{"id":"a","z":"\u00e9","gb":0.12345678901234567890,
+            "cycle":{"start":"2026-01-01","end":"2026-01-31"},"n":[1.10, {"b":1,"a":2}]}]"#;
+        let page = read(body, usage_columns(), id(), &PageContext::default());
+        let rest = r#"{"cycle":{"end":"2026-01-31"},"gb":0.12345678901234567890,"#.to_owned()
+            + "\"n\":[1.10,{\"a\":2,\"b\":1}],\"z\":\"\u{e9}\"}";
+        assert_eq!(
+            shown(&page),
+            [format!("a | Real(0.12345678901234568) | Null | 2026-01-01 | {rest}")]
+        );
+    }
+
+    #[test]
+    fn a_bad_record_is_rejected_verbatim_and_the_rest_of_the_page_goes_on() {
+        let body = r#"[{"id":"a"},7,{"gb":1},{"id":null},{"id":"b","gb":"x"},
+            {"id":"c","id":"d"},{"id":"e","note":"\ud800"},{"id":"f","x":{"k":1,"k":1}},{"id":"g"}]"#;
+        let page = read(body, usage_columns(), id(), &PageContext::default());
+        let kinds: Vec<_> =
+            page.rejects.iter().map(|reject| (reject.position, reject.kind.as_str())).collect();
+        assert_eq!(
+            kinds,
+            [
+                (1, "not_an_object"),
+                (2, "no_key"),
+                (3, "no_key"),
+                (4, "type"),
+                (5, "duplicate_member"),
+                (6, "unrepresentable"),
+                (7, "duplicate_member")
+            ]
+        );
+        assert_eq!(page.rejects[4].record, r#"{"id":"c","id":"d"}"#);
+        assert_eq!(shown(&page).len(), 2);
+        assert_eq!(page.received, 9);
+    }
+
+    #[test]
+    fn of_two_rows_of_one_key_the_newer_version_or_the_later_one_stays() {
+        let body = r#"[{"id":"a","gb":1,"at":"2026-01-02T00:00:00Z"},
+            {"id":"a","gb":2,"at":"2026-01-01T00:00:00Z"}, {"id":"b","gb":3}, {"id":"b","gb":4}]"#;
+        let with = |version: Option<&str>, keep: bool| {
+            let context = PageContext {
+                version: version.map(str::to_owned),
+                on_conflict: keep.then_some(OnConflict::Keep),
+                ..PageContext::default()
+            };
+            let page = read(body, usage_columns(), id(), &context);
+            assert_eq!(page.duplicates, 2);
+            (0..page.rows.len()).map(|at| page.rows.row(at)[1]).collect::<Vec<_>>()
+        };
+        assert_eq!(with(Some("at"), false), [Cell::Real(1.0), Cell::Real(4.0)]);
+        assert_eq!(with(None, false), [Cell::Real(2.0), Cell::Real(4.0)]);
+        assert_eq!(with(None, true), [Cell::Real(1.0), Cell::Real(3.0)]);
+    }
+
+    #[test]
+    fn strays_and_marks_are_told_by_their_columns() {
+        let at = |text| crate::model::instant_from_text(text).expect("an instant");
+        let asked = Window::new(at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
+        let context = PageContext {
+            asked: asked.map(|asked| (asked, Tz::UTC)),
+            field: Some("at".to_owned()),
+            cursor: Some("at".to_owned()),
+            ..PageContext::default()
+        };
+        let body = r#"[{"id":"a","at":"2026-01-01T00:00:00Z"},{"id":"b","at":"2026-01-02T00:00:00Z"},
+            {"id":"c","at":"2025-12-31T23:59:59.999Z"},{"id":"d","at":"2026-01-01T23:59:59.999Z"}]"#;
+        let page = read(body, usage_columns(), id(), &context);
+        assert_eq!(page.strays, 2);
+        assert_eq!(page.mark, Some(Mark::Text("2026-01-02T00:00:00+00:00".to_owned())));
+        assert_eq!(page.rows.len(), 4, "strays are kept");
+    }
+
+    #[test]
+    fn a_value_may_come_from_a_member_name_an_ancestor_or_the_parent_row() {
+        let line =
+            Column { origin: Origin::Member { depth: 1 }, ..column("line", ColumnType::Text) };
+        let plan = Column {
+            origin: Origin::Ancestor { depth: 1, path: vec![Segment::Name("plan".to_owned())] },
+            ..column("plan", ColumnType::Integer)
+        };
+        let client = Column {
+            origin: Origin::Parent("client".to_owned()),
+            ..column("client", ColumnType::Text)
+        };
+        let columns = vec![line, column("day", ColumnType::Date), plan, client];
+        let key = Key::Columns(vec!["line".to_owned(), "day".to_owned()]);
+        let reader = RecordReader::new(columns, key);
+        let path = Path::parse("$.*.days[*]").expect("a path");
+        let parent = BTreeMap::from([("client".to_owned(), Scalar::Text("C\"1".to_owned()))]);
+        let context = PageContext { parent, ..PageContext::default() };
+        let body = r#"{"SL-1":{"plan":1000,"days":[{"day":"2026-01-01"},{"day":"2026-01-02"}]},
+            "SL-2":{"plan":5,"days":[{"day":"2026-01-01"}]}}"#;
+        let page = read_page(body, &path, &reader, &context).expect("a page");
+        assert_eq!(
+            shown(&page),
+            [
+                "SL-1 | 2026-01-01 | Integer(1000) | C\"1 | Null",
+                "SL-1 | 2026-01-02 | Integer(1000) | C\"1 | Null",
+                "SL-2 | 2026-01-01 | Integer(5) | C\"1 | Null",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hash_key_does_not_depend_on_the_order_of_members() {
+        let key = Key::Hash(vec!["x".to_owned(), "y".to_owned()]);
+        let columns = vec![column("x", ColumnType::Number)];
+        let body = r#"[{"x":1,"y":"b"},{"y":"b","x":1},{"x":1.0,"y":"b"},{"z":1}]"#;
+        let page = read(body, columns, key, &PageContext::default());
+        assert_eq!((page.rows.len(), page.duplicates, page.rejects.len()), (2, 1, 1));
+        assert_eq!(page.rows.text_of(page.rows.row(0)[0]).map(str::len), Some(64));
+    }
+}

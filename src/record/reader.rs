@@ -1,0 +1,377 @@
+//! One record to one row: which member becomes which column, and what is left over.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::definition::{Column, Key, Origin, Scalar, Segment};
+use crate::model::{Cell, RejectKind, RowSet};
+
+use super::canonical::{hash_key, utf16_order, write_canonical, write_string};
+use super::coerce::coerce;
+use super::extract::{Step, text_at};
+use super::json::{DeepFault, JsonKind, Members};
+
+/// Why a record is not a row.
+pub type Refusal = (RejectKind, String);
+
+/// A stream's columns, made ready for reading many records.
+#[derive(Clone, Debug)]
+pub struct RecordReader {
+    columns: Vec<Column>,
+    key: Key,
+    /// For a hash key: each field's name and where it is.
+    hash_fields: Vec<(String, Vec<Segment>)>,
+    /// Columns that are members of the record, by name, in the order of the columns.
+    tree: Vec<Node>,
+    /// Columns that come from elsewhere.
+    others: Vec<usize>,
+    is_key: Vec<bool>,
+}
+
+/// A member that columns take their values from.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    name: String,
+    columns: Vec<usize>,
+    children: Vec<Node>,
+}
+
+impl RecordReader {
+    /// Makes a reader of these columns and this key.
+    pub fn new(columns: Vec<Column>, key: Key) -> Self {
+        let mut tree = Vec::new();
+        let mut others = Vec::new();
+        for (at, column) in columns.iter().enumerate() {
+            let names = match &column.origin {
+                Origin::Record(path) => names_only(path),
+                _ => None,
+            };
+            match names {
+                Some(names) if !names.is_empty() => claim(&mut tree, &names, at),
+                _ => others.push(at),
+            }
+        }
+        let in_key = |column: &Column| matches!(&key, Key::Columns(k) if k.contains(&column.name));
+        let is_key = columns.iter().map(in_key).collect();
+        let hash_fields = match &key {
+            Key::Columns(_) => Vec::new(),
+            Key::Hash(fields) => {
+                fields.iter().map(|f| (f.clone(), field_path(&columns, f))).collect()
+            }
+        };
+        Self { columns, key, hash_fields, tree, others, is_key }
+    }
+
+    /// The columns, in the order of the row's cells.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// Cells before the columns: one for a hashed key.
+    pub fn offset(&self) -> usize {
+        usize::from(matches!(self.key, Key::Hash(_)))
+    }
+
+    /// Cells of a row: a hashed key, the columns, `_rest`.
+    pub fn width(&self) -> usize {
+        self.offset() + self.columns.len() + 1
+    }
+
+    /// The cell of a column.
+    pub fn cell_of(&self, column: &str) -> Option<usize> {
+        let at = self.columns.iter().position(|have| have.name == column)?;
+        Some(at + self.offset())
+    }
+
+    /// The cells of the key.
+    pub fn key_cells(&self) -> Vec<usize> {
+        match &self.key {
+            Key::Hash(_) => vec![0],
+            Key::Columns(names) => names.iter().filter_map(|name| self.cell_of(name)).collect(),
+        }
+    }
+
+    /// Appends the record's row, or says why there is none and leaves `out` as it was.
+    pub fn read(
+        &self,
+        steps: &[Step<'_>],
+        parent: &BTreeMap<String, Scalar>,
+        out: &mut RowSet,
+    ) -> Result<(), Refusal> {
+        let before = (out.cells.len(), out.text.len(), out.bytes.len());
+        let result = self.read_cells(steps, parent, before.0, out);
+        if result.is_err() {
+            out.cells.truncate(before.0);
+            out.text.truncate(before.1);
+            out.bytes.truncate(before.2);
+        }
+        result
+    }
+
+    fn read_cells(
+        &self,
+        steps: &[Step<'_>],
+        parent: &BTreeMap<String, Scalar>,
+        row: usize,
+        out: &mut RowSet,
+    ) -> Result<(), Refusal> {
+        let record = steps.last().expect("an extracted record has at least its root").raw;
+        if JsonKind::of(record) != JsonKind::Object {
+            let found = JsonKind::of(record).spoken();
+            return Err((RejectKind::NotAnObject, format!("expected an object, found {found}")));
+        }
+        let members = Members::parse(record)
+            .map_err(|error| (RejectKind::Unrepresentable, error.to_string()))?;
+        out.cells.resize(row + self.width(), Cell::Null);
+        let mut rest = Rest::default();
+        self.read_members(&self.tree, members, row, "$", &mut rest, out)?;
+        for at in &self.others {
+            self.read_other(*at, steps, parent, row, &mut rest, out)?;
+        }
+        if let Some(text) = rest.finish() {
+            out.cells[row + self.width() - 1] = out.push_text(&text);
+        }
+        self.finish_key(record, row, out)
+    }
+
+    /// Gives each member to its column, or to the rest.
+    fn read_members<'a>(
+        &self,
+        nodes: &[Node],
+        members: Members<'a>,
+        row: usize,
+        place: &str,
+        rest: &mut Rest<'a>,
+        out: &mut RowSet,
+    ) -> Result<(), Refusal> {
+        if let Some(name) = members.duplicate() {
+            let reason = format!("the member {name:?} of {place} stands twice");
+            return Err((RejectKind::DuplicateMember, reason));
+        }
+        // Records name their members in one order, as the definition often does too.
+        let mut hint = 0;
+        for (name, raw) in members.0 {
+            let position = find_node(nodes, hint, &name);
+            let Some(node) = position.map(|at| &nodes[at]) else {
+                rest.keep(name, raw).map_err(|fault| refusal_of(fault, place))?;
+                continue;
+            };
+            hint = position.map_or(hint, |at| at + 1);
+            let mut exact = true;
+            for column in &node.columns {
+                exact &= self.put(*column, raw, row, out)?;
+            }
+            if !exact || node.columns.is_empty() && !is_open(raw) {
+                rest.keep(name, raw).map_err(|fault| refusal_of(fault, place))?;
+            } else if !node.children.is_empty() && JsonKind::of(raw) == JsonKind::Object {
+                let inner = Members::parse(raw)
+                    .map_err(|error| (RejectKind::Unrepresentable, error.to_string()))?;
+                let mut inner_rest = Rest::default();
+                let inner_place = format!("{place}.{name}");
+                self.read_members(&node.children, inner, row, &inner_place, &mut inner_rest, out)?;
+                if let Some(text) = inner_rest.finish()
+                    && node.columns.is_empty()
+                {
+                    rest.members.push((name, text.into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a value into its cell; tells whether the cell says all that came.
+    fn put(&self, at: usize, raw: &str, row: usize, out: &mut RowSet) -> Result<bool, Refusal> {
+        let column = &self.columns[at];
+        match coerce(raw, column, self.is_key[at], out) {
+            Ok((cell, exact)) => {
+                out.cells[row + self.offset() + at] = cell;
+                Ok(exact)
+            }
+            Err(reason) => {
+                let kind = format!("{:?}", column.kind).to_lowercase();
+                let reason = format!("column {} ({kind}): {reason}", column.name);
+                Err((RejectKind::Type, reason))
+            }
+        }
+    }
+
+    fn read_other<'a>(
+        &self,
+        at: usize,
+        steps: &[Step<'a>],
+        parent: &BTreeMap<String, Scalar>,
+        row: usize,
+        rest: &mut Rest<'a>,
+        out: &mut RowSet,
+    ) -> Result<(), Refusal> {
+        let column = &self.columns[at];
+        let raw: Cow<'a, str> = match &column.origin {
+            Origin::Parent(name) => match parent.get(name) {
+                Some(Scalar::Text(text)) => json_string(text),
+                Some(Scalar::Integer(number)) => number.to_string().into(),
+                Some(Scalar::Real(number)) => number.to_string().into(),
+                Some(Scalar::Null) | None => return Ok(()),
+            },
+            Origin::Member { depth } => match steps.get(*depth).and_then(|step| step.name.as_ref())
+            {
+                Some(name) => json_string(name),
+                None => return Ok(()),
+            },
+            Origin::Ancestor { depth, path } => {
+                let found = steps.get(*depth).and_then(|step| text_at(step.raw, path));
+                let Some(raw) = found else { return Ok(()) };
+                raw.into()
+            }
+            Origin::Record(path) => {
+                let record = steps.last().expect("a record").raw;
+                let Some(raw) = text_at(record, path) else { return Ok(()) };
+                raw.into()
+            }
+        };
+        if !self.put(at, &raw, row, out)? {
+            let name = Cow::Owned(column.name.clone());
+            rest.members.push((name, raw.into_owned().into()));
+        }
+        Ok(())
+    }
+
+    fn finish_key(&self, record: &str, row: usize, out: &mut RowSet) -> Result<(), Refusal> {
+        if let Key::Hash(names) = &self.key {
+            let values: Vec<_> = self
+                .hash_fields
+                .iter()
+                .map(|(name, path)| (name.as_str(), text_at(record, path)))
+                .collect();
+            if values.iter().all(|(_, raw)| raw.is_none_or(|raw| raw == "null")) {
+                let reason = format!("none of the key's fields is there: {}", names.join(", "));
+                return Err((RejectKind::NoKey, reason));
+            }
+            let text = hash_key(&values).map_err(|fault| refusal_of(fault, "$"))?;
+            out.cells[row] = out.push_text(&text);
+        }
+        let mut hasher = DefaultHasher::new();
+        for at in self.key_cells() {
+            match out.cells[row + at] {
+                Cell::Null => {
+                    let name = &self.columns[at - self.offset()].name;
+                    return Err((
+                        RejectKind::NoKey,
+                        format!("the key's {name} is missing or null"),
+                    ));
+                }
+                Cell::Integer(number) => (0_u8, number).hash(&mut hasher),
+                Cell::Real(number) => (1_u8, number.to_bits()).hash(&mut hasher),
+                cell @ Cell::Text(..) => (2_u8, out.text_of(cell)).hash(&mut hasher),
+                cell @ Cell::Blob(..) => (3_u8, out.bytes_of(cell)).hash(&mut hasher),
+            }
+        }
+        out.key_hashes.push(hasher.finish());
+        Ok(())
+    }
+}
+
+/// Objects and null are looked into; anything else where an object was expected is kept.
+fn is_open(raw: &str) -> bool {
+    matches!(JsonKind::of(raw), JsonKind::Object | JsonKind::Null)
+}
+
+fn json_string(text: &str) -> Cow<'static, str> {
+    let mut raw = String::with_capacity(text.len() + 2);
+    write_string(text, &mut raw);
+    raw.into()
+}
+
+fn refusal_of(fault: DeepFault, place: &str) -> Refusal {
+    match fault {
+        DeepFault::Duplicate(name) => (
+            RejectKind::DuplicateMember,
+            format!("a member {name:?} somewhere in {place} stands twice"),
+        ),
+        DeepFault::Unrepresentable(why) => (RejectKind::Unrepresentable, why),
+    }
+}
+
+fn names_only(path: &[Segment]) -> Option<Vec<&str>> {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Name(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn claim(nodes: &mut Vec<Node>, names: &[&str], column: usize) {
+    let Some((first, rest)) = names.split_first() else { return };
+    let at = nodes.iter().position(|node| node.name == *first).unwrap_or_else(|| {
+        nodes.push(Node { name: (*first).to_owned(), ..Node::default() });
+        nodes.len() - 1
+    });
+    if rest.is_empty() {
+        nodes[at].columns.push(column);
+    } else {
+        claim(&mut nodes[at].children, rest, column);
+    }
+}
+
+fn find_node(nodes: &[Node], hint: usize, name: &str) -> Option<usize> {
+    if nodes.get(hint).is_some_and(|node| node.name == name) {
+        return Some(hint);
+    }
+    nodes.iter().position(|node| node.name == name)
+}
+
+/// Where a field of a hash key is: a column's own place, or the record's member of that name.
+fn field_path(columns: &[Column], field: &str) -> Vec<Segment> {
+    let column = columns.iter().find(|column| column.name == field);
+    match column.map(|column| &column.origin) {
+        Some(Origin::Record(path)) => path.clone(),
+        _ => vec![Segment::Name(field.to_owned())],
+    }
+}
+
+/// Members that no column claims.
+#[derive(Default)]
+struct Rest<'a> {
+    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Rest<'a> {
+    /// Keeps a member, its value in canonical form.
+    fn keep(&mut self, name: Cow<'a, str>, raw: &'a str) -> Result<(), DeepFault> {
+        let plain = match JsonKind::of(raw) {
+            JsonKind::Null | JsonKind::Boolean | JsonKind::Number => true,
+            JsonKind::String => !raw.contains('\\'),
+            JsonKind::Array | JsonKind::Object => false,
+        };
+        let value = if plain {
+            Cow::Borrowed(raw)
+        } else {
+            let mut out = String::with_capacity(raw.len());
+            write_canonical(raw, &mut out)?;
+            Cow::Owned(out)
+        };
+        self.members.push((name, value));
+        Ok(())
+    }
+
+    /// The object of what was kept, if anything was: sorted, so that a source that shuffles its
+    /// members does not seem to change its records.
+    fn finish(mut self) -> Option<String> {
+        if self.members.is_empty() {
+            return None;
+        }
+        self.members.sort_by(|(a, _), (b, _)| utf16_order(a, b));
+        let mut out = String::from("{");
+        for (at, (name, value)) in self.members.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_string(name, &mut out);
+            out.push(':');
+            out.push_str(value);
+        }
+        out.push('}');
+        Some(out)
+    }
+}
