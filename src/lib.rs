@@ -1,4 +1,5 @@
 //! windrow keeps one SQLite archive of what HTTP APIs say.
+pub mod archive;
 pub mod definition;
 pub mod host;
 pub mod model;

@@ -1,0 +1,268 @@
+//! The ledger: how far each window has been read.
+//!
+//! Complete windows of one stream and partition never overlap: whoever completes a window trims
+//! what it covers of others, so that the union stays what it was and nothing is counted twice.
+
+use rusqlite::{Connection, params};
+
+use crate::model::{
+    Entry, Instant, Place, Progress, State, Window, instant_from_text, instant_to_text,
+};
+
+use super::error::{ArchiveError, at};
+use super::open::Archive;
+
+/// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
+pub(super) fn bounds_text(window: Option<Window>) -> (String, String) {
+    window.map_or_else(Default::default, |window| {
+        (instant_to_text(window.start()), instant_to_text(window.end()))
+    })
+}
+
+fn window_of(start: &str, end: &str) -> Option<Window> {
+    Window::new(instant_from_text(start)?, instant_from_text(end)?)
+}
+
+impl Archive {
+    /// Writes how far a reading has come, in the transaction of its rows.
+    pub fn write_progress(&self, progress: &Progress, run: i64) -> Result<(), ArchiveError> {
+        self.write_entry(progress, run).map_err(at(&self.path))
+    }
+
+    fn write_entry(&self, progress: &Progress, run: i64) -> rusqlite::Result<()> {
+        let complete = matches!(progress.state, State::Complete | State::Settled);
+        if complete && let Some(window) = progress.place.window {
+            self.trim_others(&progress.place, window)?;
+        }
+        let (start, end) = bounds_text(progress.place.window);
+        let outcomes = &progress.outcomes;
+        let sql = "INSERT INTO _windrow_ledger
+            (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
+             token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
+             strays, distinct_keys, source_total, readings, error, run_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                    ?18, ?19, ?20, ?21, ?22, ?23)
+            ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
+             state = excluded.state, read_to = excluded.read_to,
+             requested_at = excluded.requested_at,
+             completed_at = coalesce(excluded.completed_at, completed_at),
+             token = excluded.token, cursor = coalesce(excluded.cursor, cursor),
+             pages = excluded.pages, received = excluded.received,
+             inserted = excluded.inserted, updated = excluded.updated,
+             unchanged = excluded.unchanged, skipped = excluded.skipped,
+             rejected = excluded.rejected, strays = excluded.strays,
+             distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
+             readings = readings + excluded.readings, error = excluded.error,
+             run_id = excluded.run_id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![
+            progress.place.stream,
+            progress.place.partition,
+            start,
+            end,
+            progress.state.as_str(),
+            progress.read_to.map(instant_to_text),
+            instant_to_text(progress.requested_at),
+            complete.then(|| instant_to_text(progress.at)),
+            progress.token,
+            progress.cursor,
+            progress.pages,
+            outcomes.received,
+            outcomes.inserted,
+            outcomes.updated,
+            outcomes.unchanged,
+            outcomes.skipped,
+            outcomes.rejected,
+            progress.strays,
+            progress.distinct_keys,
+            progress.source_total,
+            u64::from(complete),
+            progress.error,
+            run,
+        ])?;
+        Ok(())
+    }
+
+    /// Leaves of every other window only what `window` does not cover.
+    fn trim_others(&self, place: &Place, window: Window) -> rusqlite::Result<()> {
+        let (start, end) = bounds_text(Some(window));
+        let sql = "SELECT start_at, end_at, read_to FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at < ?4 AND end_at > ?3
+              AND NOT (start_at = ?3 AND end_at = ?4)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let others: Vec<(String, String, Option<String>)> = statement
+            .query_map([&place.stream, &place.partition, &start, &end], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for (other_start, other_end, read_to) in others {
+            let piece = |from: &str, to: &str| -> rusqlite::Result<()> {
+                let reaches = read_to.as_deref().is_none_or(|read_to| read_to > from);
+                if from >= to || !reaches {
+                    return Ok(());
+                }
+                let read_to = read_to.as_deref().map(|read_to| read_to.min(to));
+                let copy = "INSERT OR IGNORE INTO _windrow_ledger
+                    SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
+                           cursor, pages, received, inserted, updated, unchanged, skipped,
+                           rejected, strays, NULL, NULL, readings, error, run_id
+                    FROM _windrow_ledger
+                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                      AND state IN ('complete', 'settled')";
+                self.connection.prepare_cached(copy)?.execute(params![
+                    place.stream,
+                    place.partition,
+                    other_start,
+                    other_end,
+                    from,
+                    to,
+                    read_to
+                ])?;
+                Ok(())
+            };
+            piece(&other_start, &start)?;
+            piece(&end, &other_end)?;
+            self.forget(place, &other_start, &other_end)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, place: &Place, start: &str, end: &str) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute([&place.stream, &place.partition, start, end])?;
+        Ok(())
+    }
+
+    /// Forgets a reading that was broken off and is replaced by readings of its parts.
+    pub fn forget_partial(&self, place: &Place) -> Result<(), ArchiveError> {
+        let (start, end) = bounds_text(place.window);
+        let sql = "DELETE FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+              AND state IN ('partial', 'hole')";
+        let write = || -> rusqlite::Result<usize> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute([&place.stream, &place.partition, &start, &end])
+        };
+        write().map(|_| ()).map_err(at(&self.path))
+    }
+}
+
+/// The entries of a stream and partition, oldest first.
+pub(super) fn entries(
+    connection: &Connection,
+    stream: &str,
+    partition: &str,
+) -> rusqlite::Result<Vec<Entry>> {
+    let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
+                      source_total
+        FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([stream, partition], |row| {
+        let text = |at: usize| row.get::<_, Option<String>>(at);
+        let instant = |at: usize| -> rusqlite::Result<Option<Instant>> {
+            Ok(text(at)?.as_deref().and_then(instant_from_text))
+        };
+        let (start, end) = (text(0)?.unwrap_or_default(), text(1)?.unwrap_or_default());
+        let state = text(2)?.as_deref().and_then(State::parse);
+        Ok(Entry {
+            window: window_of(&start, &end),
+            state: state.unwrap_or(State::Partial),
+            read_to: instant(3)?,
+            requested_at: instant(4)?.unwrap_or_default(),
+            completed_at: instant(5)?,
+            token: text(6)?,
+            cursor: text(7)?,
+            source_total: row.get(8)?,
+        })
+    })?;
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::runs::RunStart;
+    use crate::archive::table::tests::{archive_with, usage_shape};
+    use crate::model::Outcomes;
+
+    fn day(n: i64) -> Instant {
+        chrono::DateTime::from_timestamp(1_767_225_600 + n * 86_400, 0).expect("in range")
+    }
+
+    fn progress(from: i64, to: i64, state: State) -> Progress {
+        let window = Window::new(day(from), day(to));
+        Progress {
+            place: Place { stream: "usage".into(), partition: String::new(), window },
+            state,
+            read_to: Some(day(to)),
+            requested_at: day(40),
+            at: day(40),
+            token: None,
+            cursor: None,
+            pages: 1,
+            outcomes: Outcomes::default(),
+            strays: 0,
+            distinct_keys: None,
+            source_total: None,
+            error: None,
+        }
+    }
+
+    fn ledger(archive: &Archive) -> Vec<String> {
+        let entries = entries(&archive.connection, "usage", "").expect("entries");
+        let shown =
+            entries.iter().filter_map(|entry| Some(format!("{} {}", entry.window?, entry.state)));
+        shown.collect()
+    }
+
+    #[test]
+    fn completing_a_window_trims_what_it_covers_of_others_and_loses_no_coverage() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let run = archive.start_run(&start).expect("a run");
+        let write = |from, to, state| {
+            archive.write_progress(&progress(from, to, state), run).expect("written");
+        };
+        write(0, 30, State::Complete);
+        write(10, 20, State::Settled);
+        assert_eq!(
+            ledger(&archive),
+            [
+                "2026-01-01..2026-01-11 complete",
+                "2026-01-11..2026-01-21 settled",
+                "2026-01-21..2026-01-31 complete"
+            ]
+        );
+        write(5, 25, State::Complete);
+        assert_eq!(
+            ledger(&archive),
+            [
+                "2026-01-01..2026-01-06 complete",
+                "2026-01-06..2026-01-26 complete",
+                "2026-01-26..2026-01-31 complete"
+            ]
+        );
+        write(0, 30, State::Complete);
+        assert_eq!(ledger(&archive), ["2026-01-01..2026-01-31 complete"]);
+    }
+
+    #[test]
+    fn a_partial_reading_trims_nothing_and_is_trimmed_away() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let run = archive.start_run(&start).expect("a run");
+        let write = |from, to, state| {
+            archive.write_progress(&progress(from, to, state), run).expect("written");
+        };
+        write(0, 10, State::Complete);
+        write(5, 20, State::Partial);
+        assert_eq!(
+            ledger(&archive),
+            ["2026-01-01..2026-01-11 complete", "2026-01-06..2026-01-21 partial"]
+        );
+        write(0, 30, State::Complete);
+        assert_eq!(ledger(&archive), ["2026-01-01..2026-01-31 complete"]);
+    }
+}

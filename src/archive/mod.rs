@@ -1,0 +1,22 @@
+//! The archive file: the only room that knows SQL.
+//!
+//! Opening and its refusals, tables, writing (rows and checkpoint in one transaction), the
+//! ledger, reading. It decides nothing about windows or the network.
+
+mod digest;
+mod error;
+mod ledger;
+mod open;
+mod query;
+mod read;
+mod runs;
+mod table;
+mod write;
+
+pub use digest::{TableDigest, digest_tables};
+pub use error::{ArchiveError, Cause};
+pub use open::{APPLICATION_ID, Archive, SCHEMA_VERSION, sqlite_is_sound};
+pub use query::{Answer, Value};
+pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
+pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
+pub use write::TableWriter;

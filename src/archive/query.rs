@@ -1,0 +1,79 @@
+//! A person's own SQL, read-only.
+
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::types::ValueRef;
+
+use super::error::{ArchiveError, Cause, at};
+use super::read::Reader;
+
+/// A value of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// SQL NULL.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A double.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// What comes out of a query, one call for the columns and one for each row.
+pub trait Answer {
+    /// Takes the names of the columns.
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()>;
+    /// Takes a row.
+    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()>;
+}
+
+impl Reader {
+    /// Runs one statement that reads, and hands its rows on as they come.
+    pub fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
+        let wrong = |error: rusqlite::Error| match error.sqlite_error_code() {
+            None | Some(rusqlite::ErrorCode::Unknown) => {
+                ArchiveError::new(Cause::Query, format!("the query is wrong: {error}")).cure(
+                    "`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables",
+                )
+            }
+            _ => at(&self.path)(error),
+        };
+        let mut batch = rusqlite::Batch::new(&self.connection, sql);
+        let Some(mut statement) = batch.next().map_err(wrong)? else {
+            return Err(ArchiveError::new(Cause::Query, "there is no query"));
+        };
+        if batch.next().map_err(wrong)?.is_some() {
+            let message = "there are several statements; `windrow query` takes one";
+            return Err(ArchiveError::new(Cause::Query, message));
+        }
+        if !statement.readonly() {
+            let message = "the query would change the archive; `windrow query` only reads";
+            let cure = "open the file with `sqlite3` if you mean it";
+            return Err(ArchiveError::new(Cause::Query, message).cure(cure));
+        }
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let mut rows = statement.raw_query();
+        let put = |error: std::io::Error| {
+            ArchiveError::new(Cause::Storage, format!("cannot write the answer: {error}"))
+        };
+        answer.columns(&names).map_err(put)?;
+        while let Some(row) = rows.next().map_err(wrong)? {
+            let values = (0..names.len()).map(|at| row.get_ref(at).map(owned));
+            let values = values.collect::<rusqlite::Result<_>>().map_err(wrong)?;
+            answer.row(values).map_err(put)?;
+        }
+        Ok(())
+    }
+}
+
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
+    }
+}

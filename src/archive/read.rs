@@ -1,0 +1,293 @@
+//! Reading an archive without ever changing it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::definition::Scalar;
+use crate::model::{Entry, Instant, KeyShape, TableColumn, instant_from_text};
+
+use super::error::{ArchiveError, at};
+use super::open::open_reader;
+use super::runs::{RunRow, runs};
+use super::table::{from_json, quote};
+
+/// A connection that only reads.
+pub struct Reader {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+}
+
+/// A stream as it stands in the archive.
+#[derive(Clone, Debug)]
+pub struct StreamRow {
+    /// Its name and its table's.
+    pub stream: String,
+    /// The key that its table was made with.
+    pub key: KeyShape,
+    /// The columns of its table.
+    pub columns: Vec<TableColumn>,
+    /// Whether they were inferred.
+    pub inferred: bool,
+    /// Where its grid starts, resolved at the first sync.
+    pub start_at: Option<Instant>,
+}
+
+/// A row of the ledger for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct LedgerRow {
+    /// The parent's key, or empty.
+    pub partition: String,
+    /// The window's start, or empty.
+    pub start_at: String,
+    /// The window's end, or empty.
+    pub end_at: String,
+    /// `partial`, `complete`, `settled` or `hole`.
+    pub state: String,
+    /// Up to where the reading counts.
+    pub read_to: Option<String>,
+    /// When it was last complete.
+    pub completed_at: Option<String>,
+    /// The mark.
+    pub cursor: Option<String>,
+    /// Records that came.
+    pub received: u64,
+    /// Distinct keys, where counted.
+    pub distinct_keys: Option<u64>,
+    /// The source's own total.
+    pub source_total: Option<u64>,
+    /// Records outside the range.
+    pub strays: u64,
+    /// Why it is not complete.
+    pub error: Option<String>,
+}
+
+/// A row of a parent stream.
+#[derive(Clone, Debug)]
+pub struct ParentRow {
+    /// Where to go on after it.
+    pub rowid: i64,
+    /// Its key as JSON: the partition's name.
+    pub partition: String,
+    /// Its columns.
+    pub values: BTreeMap<String, Scalar>,
+}
+
+/// Rejects of one stream and kind.
+#[derive(Clone, Debug, Serialize)]
+pub struct RejectRow {
+    /// The stream.
+    pub stream: String,
+    /// Why.
+    pub kind: String,
+    /// How many.
+    pub count: u64,
+    /// The reason of the latest one.
+    pub example: String,
+}
+
+/// A source that said "not before".
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitRow {
+    /// The source.
+    pub source: String,
+    /// When it may be asked again.
+    pub not_before: String,
+    /// What it said.
+    pub reason: String,
+}
+
+impl Reader {
+    /// Opens the archive at `path` for reading.
+    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
+    }
+
+    fn run<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        read(&self.connection).map_err(at(&self.path))
+    }
+
+    /// The entries of a stream and partition, oldest first.
+    pub fn ledger(&self, stream: &str, partition: &str) -> Result<Vec<Entry>, ArchiveError> {
+        self.run(|connection| super::ledger::entries(connection, stream, partition))
+    }
+
+    /// The streams that have a table.
+    pub fn streams(&self) -> Result<Vec<StreamRow>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT stream, key, columns, inferred, start_at
+                FROM _windrow_streams ORDER BY stream";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                let start: Option<String> = row.get(4)?;
+                Ok(StreamRow {
+                    stream: row.get(0)?,
+                    key: from_json(&row.get::<_, String>(1)?, 1)?,
+                    columns: from_json(&row.get::<_, String>(2)?, 2)?,
+                    inferred: row.get(3)?,
+                    start_at: start.as_deref().and_then(instant_from_text),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// One stream's row.
+    pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
+        Ok(self.streams()?.into_iter().find(|row| row.stream == name))
+    }
+
+    /// The partitions that the ledger knows of a stream.
+    pub fn partitions(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT DISTINCT partition FROM _windrow_ledger WHERE stream = ?1 ORDER BY 1";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([stream], |row| row.get(0))?;
+            rows.collect()
+        })
+    }
+
+    /// The ledger of a stream for people, oldest first.
+    pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, cursor,
+                    received, distinct_keys, source_total, strays, error
+                FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([stream], |row| {
+                Ok(LedgerRow {
+                    partition: row.get(0)?,
+                    start_at: row.get(1)?,
+                    end_at: row.get(2)?,
+                    state: row.get(3)?,
+                    read_to: row.get(4)?,
+                    completed_at: row.get(5)?,
+                    cursor: row.get(6)?,
+                    received: row.get(7)?,
+                    distinct_keys: row.get(8)?,
+                    source_total: row.get(9)?,
+                    strays: row.get(10)?,
+                    error: row.get(11)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Up to `limit` rows of a parent's table after `after`, in the order of their arrival, so
+    /// that memory does not grow with the number of parents.
+    pub fn parents(
+        &self,
+        parent: &StreamRow,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<ParentRow>, ArchiveError> {
+        let key = parent.key.columns();
+        let names: Vec<String> =
+            parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
+        let list: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        let sql = format!(
+            "SELECT rowid, {} FROM {} WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
+            list.join(", "),
+            quote(&parent.stream)
+        );
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![after, limit], |row| {
+                let mut values = BTreeMap::new();
+                for (at, name) in names.iter().enumerate() {
+                    values.insert(name.clone(), scalar(row.get_ref(at + 1)?));
+                }
+                let partition = partition_name(&key, &values);
+                Ok(ParentRow { rowid: row.get(0)?, partition, values })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The number of rows in a stream's table.
+    pub fn count(&self, stream: &str) -> Result<u64, ArchiveError> {
+        let sql = format!("SELECT count(*) FROM {}", quote(stream));
+        self.run(|connection| connection.query_row(&sql, [], |row| row.get(0)))
+    }
+
+    /// The last `limit` runs, newest first.
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, ArchiveError> {
+        self.run(|connection| runs(connection, None, limit))
+    }
+
+    /// One run.
+    pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, ArchiveError> {
+        Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
+    }
+
+    /// Rejects by stream and kind.
+    pub fn rejects(&self) -> Result<Vec<RejectRow>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT stream, kind, count(*), reason FROM
+                (SELECT * FROM _windrow_rejects ORDER BY reject_id DESC)
+                GROUP BY stream, kind ORDER BY stream, kind";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                Ok(RejectRow {
+                    stream: row.get(0)?,
+                    kind: row.get(1)?,
+                    count: row.get(2)?,
+                    example: row.get(3)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Sources that must not be asked before some time.
+    pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT source, not_before, reason FROM _windrow_waits ORDER BY source";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                let (source, not_before) = (row.get(0)?, row.get(1)?);
+                Ok(WaitRow { source, not_before, reason: row.get(2)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// The definition that was used last.
+    pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT d.text FROM _windrow_runs r JOIN _windrow_definitions d
+                USING (definition_id) ORDER BY r.run_id DESC LIMIT 1";
+            connection.query_row(sql, [], |row| row.get(0)).optional()
+        })
+    }
+}
+
+fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {
+    use rusqlite::types::ValueRef;
+    match value {
+        ValueRef::Null | ValueRef::Blob(_) => Scalar::Null,
+        ValueRef::Integer(number) => Scalar::Integer(number),
+        ValueRef::Real(number) => Scalar::Real(number),
+        ValueRef::Text(text) => Scalar::Text(String::from_utf8_lossy(text).into_owned()),
+    }
+}
+
+/// A parent's key as JSON: a value, or a list of values.
+fn partition_name(key: &[String], values: &BTreeMap<String, Scalar>) -> String {
+    let json = |name: &String| match values.get(name) {
+        Some(Scalar::Integer(number)) => serde_json::Value::from(*number),
+        Some(Scalar::Real(number)) => serde_json::Value::from(*number),
+        Some(Scalar::Text(text)) => serde_json::Value::from(text.as_str()),
+        Some(Scalar::Null) | None => serde_json::Value::Null,
+    };
+    match key {
+        [one] => json(one).to_string(),
+        many => serde_json::Value::from(many.iter().map(json).collect::<Vec<_>>()).to_string(),
+    }
+}

@@ -1,0 +1,437 @@
+//! Writing: the rows of pages and the checkpoint that covers them, in one transaction.
+
+use std::collections::HashMap;
+
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{CachedStatement, OptionalExtension, ToSql};
+use sha2::{Digest, Sha256};
+
+use crate::definition::OnConflict;
+use crate::model::{Cell, Outcomes, Place, Reject, RowSet, TableColumn, TableShape};
+
+use super::error::{ArchiveError, at};
+use super::ledger::bounds_text;
+use super::open::Archive;
+use super::table::quote;
+
+/// The statements that write to one table.
+#[derive(Clone, Debug)]
+pub struct TableWriter {
+    shape: TableShape,
+    upsert: String,
+    /// For rows that were not touched: why not.
+    probe: Option<String>,
+}
+
+impl TableWriter {
+    /// Makes the statements for a table.
+    pub fn new(shape: TableShape) -> Self {
+        let upsert = upsert_statement(&shape);
+        let probe = probe_statement(&shape);
+        Self { shape, upsert, probe }
+    }
+
+    /// The table.
+    pub fn shape(&self) -> &TableShape {
+        &self.shape
+    }
+}
+
+/// The condition under which two readings of a row differ.
+fn differs(column: &TableColumn) -> String {
+    let name = quote(&column.name);
+    match column.tolerance {
+        None => format!("{name} IS NOT excluded.{name}"),
+        Some(tolerance) => format!(
+            "({name} IS NULL) <> (excluded.{name} IS NULL) OR \
+             abs({name} - excluded.{name}) > {tolerance:?}"
+        ),
+    }
+}
+
+fn upsert_statement(shape: &TableShape) -> String {
+    let key = shape.key.columns();
+    let columns = shape.row_columns();
+    let own = ["_first_seen_at", "_changed_at", "_revision", "_run"];
+    let names: Vec<String> = columns.iter().map(String::as_str).chain(own).map(quote).collect();
+    let marks: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
+    let (time, run) = (columns.len() + 1, columns.len() + 2);
+    let insert = format!(
+        "INSERT INTO {} ({}) VALUES ({}, ?{time}, ?{time}, 1, ?{run}) ON CONFLICT ({})",
+        quote(&shape.name),
+        names.join(", "),
+        marks.join(", "),
+        key.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", "),
+    );
+    if shape.on_conflict == OnConflict::Keep {
+        return format!("{insert} DO NOTHING RETURNING \"_revision\"");
+    }
+    let changing = columns.iter().filter(|name| !key.contains(name));
+    let sets: Vec<String> = changing.map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
+    let mut condition = format!("({})", any_difference(shape));
+    if let Some(version) = &shape.version {
+        let version = quote(version);
+        condition.push_str(&format!(" AND ({version} IS NULL OR excluded.{version} >= {version})"));
+    }
+    format!(
+        "{insert} DO UPDATE SET {}, \"_changed_at\" = excluded.\"_changed_at\", \"_revision\" = \
+         \"_revision\" + 1, \"_run\" = excluded.\"_run\" WHERE {condition} RETURNING \"_revision\"",
+        sets.join(", ")
+    )
+}
+
+/// The columns that were read, apart from the key, and the rest.
+fn any_difference(shape: &TableShape) -> String {
+    let key = shape.key.columns();
+    let columns = shape.columns.iter().filter(|column| !key.contains(&column.name));
+    let mut conditions: Vec<String> = columns.map(differs).collect();
+    conditions.push("\"_rest\" IS NOT excluded.\"_rest\"".to_owned());
+    conditions.join(" OR ")
+}
+
+/// Asks of a row that was not touched whether it differs: then it was protected. Only a version
+/// and `on_conflict = "keep"` protect rows.
+fn probe_statement(shape: &TableShape) -> Option<String> {
+    if shape.version.is_none() && shape.on_conflict == OnConflict::Update {
+        return None;
+    }
+    let columns = shape.row_columns();
+    let values: Vec<String> =
+        columns.iter().enumerate().map(|(n, c)| format!("?{} AS {}", n + 1, quote(c))).collect();
+    let table = quote(&shape.name);
+    let key: Vec<String> = shape
+        .key
+        .columns()
+        .iter()
+        .map(|name| format!("{table}.{0} = excluded.{0}", quote(name)))
+        .collect();
+    // In the condition a bare name is the table's; qualify it, since `excluded` has it too.
+    let key_columns = shape.key.columns();
+    let differences = shape.columns.iter().filter(|c| !key_columns.contains(&c.name)).map(|c| {
+        let name = quote(&c.name);
+        let bare = differs(c);
+        let marked = bare.replace(&format!("excluded.{name}"), "\u{1}");
+        marked
+            .replace(&name, &format!("{table}.{name}"))
+            .replace('\u{1}', &format!("excluded.{name}"))
+    });
+    let rest = format!("{table}.\"_rest\" IS NOT excluded.\"_rest\"");
+    let differences: Vec<String> = differences.chain([rest]).collect();
+    Some(format!(
+        "SELECT {} FROM {table}, (SELECT {}) AS excluded WHERE {}",
+        differences.join(" OR "),
+        values.join(", "),
+        key.join(" AND ")
+    ))
+}
+
+struct Bound<'r>(&'r RowSet, Cell);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        use rusqlite::types::{Value, ValueRef};
+        Ok(match self.1 {
+            Cell::Null => ToSqlOutput::Owned(Value::Null),
+            Cell::Integer(value) => ToSqlOutput::Owned(Value::Integer(value)),
+            Cell::Real(value) => ToSqlOutput::Owned(Value::Real(value)),
+            cell @ Cell::Text(..) => {
+                let text = self.0.text_of(cell).unwrap_or_default();
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
+            cell @ Cell::Blob(..) => {
+                ToSqlOutput::Borrowed(ValueRef::Blob(self.0.bytes_of(cell).unwrap_or_default()))
+            }
+        })
+    }
+}
+
+impl Archive {
+    /// Begins the transaction of a batch. Never a deferred one: the upgrade from reading to
+    /// writing fails at once when another program has written.
+    pub fn begin(&self) -> Result<(), ArchiveError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(at(&self.path))
+    }
+
+    /// Makes the batch durable.
+    pub fn commit(&self) -> Result<(), ArchiveError> {
+        self.connection.execute_batch("COMMIT").map_err(at(&self.path))
+    }
+
+    /// Takes the batch back.
+    pub fn roll_back(&self) {
+        // After a failed statement SQLite may have done it already.
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "the transaction could not be rolled back");
+        }
+    }
+
+    /// Writes the rows of a page. Counts what became of them; `received` is theirs alone.
+    pub fn write_rows(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+        run: i64,
+        now: &str,
+    ) -> Result<Outcomes, ArchiveError> {
+        self.write_all(table, rows, run, now).map_err(at(&self.path))
+    }
+
+    fn write_all(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+        run: i64,
+        now: &str,
+    ) -> rusqlite::Result<Outcomes> {
+        let mut upsert = self.connection.prepare_cached(&table.upsert)?;
+        let mut probe = match &table.probe {
+            Some(sql) => Some(self.connection.prepare_cached(sql)?),
+            None => None,
+        };
+        upsert.raw_bind_parameter(rows.width + 1, now)?;
+        upsert.raw_bind_parameter(rows.width + 2, run)?;
+        let mut outcomes = Outcomes::default();
+        for at in 0..rows.len() {
+            outcomes.received += 1;
+            bind(&mut upsert, rows, at)?;
+            match revision(&mut upsert)? {
+                Some(1) => outcomes.inserted += 1,
+                Some(_) => outcomes.updated += 1,
+                None => {
+                    let protected = match &mut probe {
+                        Some(probe) => is_different(probe, rows, at)?,
+                        None => false,
+                    };
+                    *(if protected { &mut outcomes.skipped } else { &mut outcomes.unchanged }) += 1;
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Keeps records that cannot become rows; each once, however often it comes.
+    pub fn write_rejects(
+        &self,
+        place: &Place,
+        rejects: &[Reject],
+        run: i64,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_rejects
+            (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
+             first_seen_at, run_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+            ON CONFLICT (stream, partition, record_sha256, kind) DO NOTHING";
+        let (start, end) = bounds_text(place.window);
+        let write = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for reject in rejects {
+                let digest = Sha256::digest(reject.record.as_bytes());
+                let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                statement.execute(rusqlite::params![
+                    place.stream,
+                    place.partition,
+                    start,
+                    end,
+                    reject.kind.as_str(),
+                    reject.reason,
+                    reject.record,
+                    digest,
+                    now,
+                    run,
+                ])?;
+            }
+            Ok(())
+        };
+        write().map_err(at(&self.path))
+    }
+
+    /// Keeps the instant before which a source must not be asked.
+    pub fn write_wait(&self, source: &str, until: &str, why: &str) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_waits (source, not_before, reason) VALUES (?1, ?2, ?3)
+            ON CONFLICT (source) DO UPDATE SET
+                not_before = excluded.not_before, reason = excluded.reason
+            WHERE excluded.not_before > not_before";
+        self.connection.execute(sql, [source, until, why]).map(|_| ()).map_err(at(&self.path))
+    }
+
+    /// Which of these rows refer to a row that is not there: their numbers and why.
+    pub fn find_orphans(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+    ) -> Result<HashMap<usize, String>, ArchiveError> {
+        let mut orphans = HashMap::new();
+        let columns = table.shape.row_columns();
+        for (column, parent) in &table.shape.references {
+            let Some(cell) = columns.iter().position(|name| name == column) else { continue };
+            let found = self.missing_parents(parent, rows, cell).map_err(at(&self.path))?;
+            for row in found {
+                let reason = format!("column {column}: no row of `{parent}` has this key");
+                orphans.entry(row).or_insert(reason);
+            }
+        }
+        Ok(orphans)
+    }
+
+    fn missing_parents(
+        &self,
+        parent: &str,
+        rows: &RowSet,
+        cell: usize,
+    ) -> rusqlite::Result<Vec<usize>> {
+        let stored = super::table::stored_table(&self.connection, parent)?;
+        let Some((key, _)) = stored else {
+            let referring = (0..rows.len()).filter(|at| rows.row(*at)[cell] != Cell::Null);
+            return Ok(referring.collect());
+        };
+        let key = key.columns();
+        let Some(key) = key.first() else { return Ok(Vec::new()) };
+        let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut missing = Vec::new();
+        for at in 0..rows.len() {
+            let value = rows.row(at)[cell];
+            if value == Cell::Null {
+                continue;
+            }
+            let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
+            if found.is_none() {
+                missing.push(at);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+fn bind(statement: &mut CachedStatement<'_>, rows: &RowSet, at: usize) -> rusqlite::Result<()> {
+    for (number, cell) in rows.row(at).iter().enumerate() {
+        statement.raw_bind_parameter(number + 1, Bound(rows, *cell))?;
+    }
+    Ok(())
+}
+
+/// The revision of the row that was written, or none when it was left as it was.
+fn revision(upsert: &mut CachedStatement<'_>) -> rusqlite::Result<Option<i64>> {
+    let mut found = upsert.raw_query();
+    let mut revision = None;
+    while let Some(row) = found.next()? {
+        revision = Some(row.get(0)?);
+    }
+    Ok(revision)
+}
+
+fn is_different(
+    probe: &mut CachedStatement<'_>,
+    rows: &RowSet,
+    at: usize,
+) -> rusqlite::Result<bool> {
+    bind(probe, rows, at)?;
+    let mut found = probe.raw_query();
+    let mut different = false;
+    while let Some(row) = found.next()? {
+        different = row.get::<_, Option<bool>>(0)?.unwrap_or(false);
+    }
+    Ok(different)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::table::tests::{archive_with, usage_shape};
+
+    /// Rows of id, day, gb and at.
+    fn rows(of: &[(&str, &str, f64, &str)]) -> RowSet {
+        let mut rows = RowSet::new(5);
+        for (id, day, gb, at) in of {
+            let cells = [
+                rows.push_text(id),
+                rows.push_text(day),
+                Cell::Real(*gb),
+                if at.is_empty() { Cell::Null } else { rows.push_text(at) },
+                Cell::Null,
+            ];
+            rows.cells.extend(cells);
+        }
+        rows
+    }
+
+    /// inserted, updated, unchanged, skipped
+    fn write(archive: &Archive, shape: &TableShape, of: &[(&str, &str, f64, &str)]) -> [u64; 4] {
+        let table = TableWriter::new(shape.clone());
+        let outcomes = archive.write_rows(&table, &rows(of), 7, "2026-01-01").expect("written");
+        assert!(outcomes.add_up());
+        [outcomes.inserted, outcomes.updated, outcomes.unchanged, outcomes.skipped]
+    }
+
+    fn gb(archive: &Archive) -> Vec<(String, f64, i64)> {
+        let sql = "SELECT id, gb, _revision FROM usage ORDER BY id, day";
+        let mut statement = archive.connection.prepare(sql).expect("a statement");
+        let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        found.expect("rows").collect::<rusqlite::Result<_>>().expect("rows")
+    }
+
+    #[test]
+    fn rows_are_inserted_updated_or_left_untouched() {
+        let shape = usage_shape();
+        let (_folder, archive) = archive_with(&shape);
+        let first = [("a", "1", 1.0, ""), ("b", "1", 2.0, "")];
+        assert_eq!(write(&archive, &shape, &first), [2, 0, 0, 0]);
+        let changes = |archive: &Archive| archive.connection.total_changes();
+        let before = changes(&archive);
+        assert_eq!(write(&archive, &shape, &first), [0, 0, 2, 0]);
+        assert_eq!(changes(&archive), before, "an equal row is not written");
+        assert_eq!(
+            write(&archive, &shape, &[("a", "1", 1.5, ""), ("c", "1", 3.0, "")]),
+            [1, 1, 0, 0]
+        );
+        assert_eq!(
+            gb(&archive),
+            [("a".into(), 1.5, 2), ("b".into(), 2.0, 1), ("c".into(), 3.0, 1)]
+        );
+    }
+
+    #[test]
+    fn an_older_version_never_beats_a_newer_one_and_between_equals_the_later_wins() {
+        let mut shape = usage_shape();
+        shape.version = Some("at".to_owned());
+        let (_folder, archive) = archive_with(&shape);
+        let day = |gb: f64, at: &'static str| [("a", "1", gb, at)];
+        assert_eq!(write(&archive, &shape, &day(1.0, "2026-02")), [1, 0, 0, 0]);
+        assert_eq!(write(&archive, &shape, &day(9.0, "2026-01")), [0, 0, 0, 1], "older");
+        assert_eq!(write(&archive, &shape, &day(9.0, "")), [0, 0, 0, 1], "without a version");
+        assert_eq!(write(&archive, &shape, &day(1.0, "2026-02")), [0, 0, 1, 0], "equal");
+        assert_eq!(write(&archive, &shape, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later reading");
+        assert_eq!(write(&archive, &shape, &day(3.0, "2026-03")), [0, 1, 0, 0], "newer");
+        assert_eq!(gb(&archive), [("a".into(), 3.0, 3)]);
+    }
+
+    #[test]
+    fn values_within_the_tolerance_are_equal() {
+        let mut shape = usage_shape();
+        shape.columns[2].tolerance = Some(0.01);
+        let (_folder, archive) = archive_with(&shape);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 1.0, "")]), [1, 0, 0, 0]);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 1.009, "")]), [0, 0, 1, 0]);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 1.02, "")]), [0, 1, 0, 0]);
+        archive.connection.execute("UPDATE usage SET gb = NULL", []).expect("an update");
+        assert_eq!(
+            write(&archive, &shape, &[("a", "1", 1.02, "")]),
+            [0, 1, 0, 0],
+            "null is not near"
+        );
+    }
+
+    #[test]
+    fn an_insert_only_stream_keeps_the_first_reading() {
+        let mut shape = usage_shape();
+        shape.on_conflict = OnConflict::Keep;
+        let (_folder, archive) = archive_with(&shape);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 1.0, "")]), [1, 0, 0, 0]);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 2.0, "")]), [0, 0, 0, 1]);
+        assert_eq!(write(&archive, &shape, &[("a", "1", 1.0, "")]), [0, 0, 1, 0]);
+        assert_eq!(gb(&archive), [("a".into(), 1.0, 1)]);
+    }
+}
