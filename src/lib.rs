@@ -3,5 +3,6 @@ pub mod archive;
 pub mod definition;
 pub mod host;
 pub mod model;
+pub mod pull;
 pub mod record;
 pub mod window;

@@ -1,0 +1,47 @@
+//! Text that a terminal, a log or a table can be given, whatever an API put into it.
+
+/// Escapes everything that could move a cursor, ring a bell or turn the direction of reading:
+/// C0 and C1 controls, DEL, bidirectional and zero-width characters.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            letter if is_unsafe(letter) => {
+                out.push_str(&format!("\\u{{{:x}}}", u32::from(letter)));
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The beginning of a text, printable, at most `most` characters.
+pub fn excerpt(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    printable(&short)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_survives() {
+        assert_eq!(printable("a\u{1b}[31mred\u{7}\u{9b}x"), "a\\u{1b}[31mred\\u{7}\\u{9b}x");
+        assert_eq!(printable("a\u{202e}b\u{2066}c\u{200b}"), "a\\u{202e}b\\u{2066}c\\u{200b}");
+        assert_eq!(printable("two\nlines\tand é 😀"), "two\\nlines\\tand é 😀");
+        assert_eq!(excerpt("abcdef", 3), "abc…");
+    }
+}

@@ -1,0 +1,116 @@
+//! The one HTTP client.
+//!
+//! reqwest's defaults are not enough here: it would follow redirects with custom headers, send a
+//! Referer that holds the query, and print whole addresses in its errors.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+
+use super::transport::{NetError, NetKind, Request, Response, Sending, Transport};
+
+/// The network, by way of reqwest: keep-alive, gzip, brotli, zstd, rustls.
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    /// A client with these timeouts, milliseconds.
+    pub fn new(connect_timeout_ms: i64, read_timeout_ms: i64) -> Result<Self, NetError> {
+        let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("windrow/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(millis(connect_timeout_ms))
+            .read_timeout(millis(read_timeout_ms))
+            .redirect(Policy::none())
+            .referer(false)
+            .build()
+            .map_err(|error| net_error(&error))?;
+        Ok(Self { client })
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<Response, NetError> {
+        let method = if request.post { reqwest::Method::POST } else { reqwest::Method::GET };
+        let mut builder =
+            self.client.request(method, request.url.clone()).headers(header_map(request)?);
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
+        let mut answer = builder.send().await.map_err(|error| net_error(&error))?;
+        let status = answer.status().as_u16();
+        let headers = answer.headers().iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let headers = headers.collect();
+        let expected = answer.content_length().unwrap_or(0).min(request.body_bytes_max);
+        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        while let Some(chunk) = answer.chunk().await.map_err(|error| net_error(&error))? {
+            if (body.len() + chunk.len()) as u64 > request.body_bytes_max {
+                let detail = format!("the answer is larger than {} bytes", request.body_bytes_max);
+                return Err(NetError { kind: NetKind::TooLarge, detail });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response { status, headers, body })
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+fn header_map(request: &Request) -> Result<HeaderMap, NetError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in &request.headers {
+        // The value is not shown: it may be a credential with a line end in it.
+        let malformed = || NetError {
+            kind: NetKind::Malformed,
+            detail: format!("the header {name:?} or its value is not what HTTP allows"),
+        };
+        let key = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
+        value.set_sensitive(true);
+        map.append(key, value);
+    }
+    Ok(map)
+}
+
+/// Sorts reqwest's errors by what a person does about them; their texts hold addresses and are
+/// not used.
+fn net_error(error: &reqwest::Error) -> NetError {
+    let cause = root_cause(error);
+    let lower = cause.to_lowercase();
+    let is_tls = lower.contains("certificate")
+        || lower.contains("handshake")
+        || lower.contains("tls ")
+        || lower.contains("peer sent");
+    let (kind, what) = if error.is_timeout() {
+        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
+        (NetKind::Timeout, what)
+    } else if error.is_connect() && is_tls {
+        (NetKind::Tls, "the server's certificate is not trusted")
+    } else if error.is_connect() {
+        (NetKind::Unreachable, "no connection")
+    } else if error.is_builder() {
+        (NetKind::Malformed, "the request cannot be built")
+    } else {
+        (NetKind::Cut, "the connection broke or the answer was cut off")
+    };
+    NetError { kind, detail: format!("{what}: {cause}") }
+}
+
+/// The innermost error, which speaks of sockets and names and never of addresses with queries.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::addr_eq(cause, std::ptr::from_ref(error)) {
+        return "no further cause is known".to_owned();
+    }
+    cause.to_string()
+}

@@ -1,0 +1,192 @@
+//! Is an answer what was asked for? And if not: whose trouble is it?
+
+use crate::model::{Instant, excerpt};
+
+use super::transport::{NetError, NetKind, Response};
+
+/// Whose trouble it is, which decides what a person does and which exit code a command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// There is no network, or not the one that leads to the source.
+    Offline,
+    /// The source asked to be left alone until some time.
+    Waiting,
+    /// The source answers, but with errors of its own, again and again.
+    Failing,
+    /// The source refused the credentials.
+    Credentials,
+    /// The source broke its word: not JSON, not where the definition says, a page loop.
+    BrokenWord,
+    /// Going on would send credentials or data where they do not belong.
+    Unsafe,
+    /// The definition cannot be asked as it is.
+    Definition,
+    /// A limit of this run is reached.
+    Budget,
+    /// A person or the system asked for the end.
+    Stopped,
+}
+
+/// Why a window could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Whose trouble it is.
+    pub kind: TroubleKind,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+    /// For `Waiting`: until when.
+    pub until: Option<Instant>,
+    /// Whether the source took too long: a smaller window may help.
+    pub too_slow: bool,
+    /// Whether a page that was there has gone: the window begins anew.
+    pub page_gone: bool,
+}
+
+impl Trouble {
+    /// Trouble of a kind.
+    pub fn new(kind: TroubleKind, message: impl Into<String>) -> Self {
+        let (cure, until) = (None, None);
+        Self { kind, message: message.into(), cure, until, too_slow: false, page_gone: false }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// Whether the next window of the same source would meet the same trouble.
+    pub fn ends_source(&self) -> bool {
+        !matches!(self.kind, TroubleKind::BrokenWord | TroubleKind::Failing)
+    }
+}
+
+/// The trouble of an exchange that gave no answer.
+pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> Trouble {
+    match error.kind {
+        NetKind::Unreachable | NetKind::Timeout | NetKind::Cut if link_is_up == Some(false) => {
+            Trouble::new(TroubleKind::Offline, "no network interface is up")
+                .cure("run it again when there is a connection")
+        }
+        NetKind::Unreachable => Trouble::new(TroubleKind::Offline, error.detail.clone())
+            .cure("run it again when there is a connection"),
+        NetKind::Timeout | NetKind::Cut => {
+            let mut trouble = Trouble::new(TroubleKind::Offline, error.detail.clone())
+                .cure("run it again: it carries on where it was");
+            trouble.too_slow = error.kind == NetKind::Timeout;
+            trouble
+        }
+        NetKind::Tls => Trouble::new(TroubleKind::Unsafe, error.detail.clone()).cure(
+            "check the laptop's clock and the address; a login page of a hotel does this too",
+        ),
+        NetKind::TooLarge => Trouble::new(TroubleKind::BrokenWord, error.detail.clone())
+            .cure("ask for smaller pages or windows, or raise the source's `max_body`"),
+        NetKind::Malformed => Trouble::new(TroubleKind::Definition, error.detail.clone())
+            .cure("check the source's headers and its secrets: a line end does not belong there"),
+    }
+}
+
+/// The body of an answer that holds data, or the trouble. An answer without content is `""`.
+pub fn judge_content(response: &Response) -> Result<&str, Trouble> {
+    judge_status(response)?;
+    if response.status == 204 {
+        return Ok("");
+    }
+    if looks_like_html(response) {
+        let message = "the answer is a web page, not data: this looks like a login page";
+        return Err(Trouble::new(TroubleKind::Offline, message)
+            .cure("log in to the network in a browser, then run it again"));
+    }
+    std::str::from_utf8(&response.body).map_err(|_| {
+        Trouble::new(TroubleKind::BrokenWord, "the answer is not UTF-8, as JSON must be")
+    })
+}
+
+fn judge_status(response: &Response) -> Result<(), Trouble> {
+    let status = response.status;
+    let says = body_excerpt(response);
+    match status {
+        200 | 203 | 204 => Ok(()),
+        401 | 403 => {
+            let message = format!("the source refused the credentials: HTTP {status}{says}");
+            Err(Trouble::new(TroubleKind::Credentials, message)
+                .cure("check the source's `auth` and the variables that it names"))
+        }
+        407 | 511 => {
+            let message = format!("the network wants a login first: HTTP {status}");
+            Err(Trouble::new(TroubleKind::Offline, message)
+                .cure("log in to the network in a browser, then run it again"))
+        }
+        429 | 500.. => {
+            let message = format!("the source keeps failing: HTTP {status}{says}");
+            let mut trouble = Trouble::new(TroubleKind::Failing, message)
+                .cure("run it again later: it carries on where it was");
+            trouble.too_slow = status == 504;
+            Err(trouble)
+        }
+        _ => {
+            let message = format!("the source answered HTTP {status}{says}");
+            let cure = match status {
+                404 => "check `base_url` and the stream's `path`",
+                400..=499 => "check the stream's request: `windrow sync --dry-run` shows it",
+                _ => "windrow expects 200 with data",
+            };
+            let mut trouble = Trouble::new(TroubleKind::BrokenWord, message).cure(cure);
+            trouble.page_gone = matches!(status, 400 | 404 | 410 | 422);
+            Err(trouble)
+        }
+    }
+}
+
+/// The beginning of a body that is text, for a message.
+fn body_excerpt(response: &Response) -> String {
+    if response.body.is_empty() || looks_like_html(response) {
+        return String::new();
+    }
+    format!(" {}", excerpt(&String::from_utf8_lossy(&response.body), 200))
+}
+
+fn looks_like_html(response: &Response) -> bool {
+    let kind = response.header("content-type").unwrap_or_default().to_lowercase();
+    let start = response.body.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    kind.starts_with("text/html")
+        || kind.starts_with("application/xhtml")
+        || response.body.get(start) == Some(&b'<')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(status: u16, kind: &str, body: &str) -> Result<String, TroubleKind> {
+        let headers = vec![("content-type".to_owned(), kind.to_owned())];
+        let response = Response { status, headers, body: body.as_bytes().to_vec() };
+        judge_content(&response).map(str::to_owned).map_err(|trouble| trouble.kind)
+    }
+
+    #[test]
+    fn each_answer_is_the_trouble_of_the_right_one() {
+        use TroubleKind::*;
+        let json = "application/json";
+        let cases = [
+            (200, json, "[1]", Ok("[1]".to_owned())),
+            (200, "text/plain", "[1]", Ok("[1]".to_owned())),
+            (204, json, "", Ok(String::new())),
+            (200, "text/html; charset=utf-8", "[1]", Err(Offline)),
+            (200, json, " <!doctype html>", Err(Offline)),
+            (511, json, "{}", Err(Offline)),
+            (401, json, "{}", Err(Credentials)),
+            (403, json, "{}", Err(Credentials)),
+            (404, json, "{}", Err(BrokenWord)),
+            (206, json, "[1]", Err(BrokenWord)),
+            (503, json, "{}", Err(Failing)),
+            (429, json, "{}", Err(Failing)),
+        ];
+        for (status, kind, body, expected) in cases {
+            assert_eq!(judge(status, kind, body), expected, "{status} {kind} {body}");
+        }
+    }
+}

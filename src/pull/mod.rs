@@ -1,0 +1,21 @@
+//! Asking the API: requests, authorisation, next page, retry, rate limit.
+//!
+//! The only room that knows the HTTP client. What to do next is decided by functions from values
+//! to values (`retry`, `paginate`, `judge`, `rate`); `puller` is the thin shell that acts.
+
+mod client;
+mod judge;
+mod link;
+mod paginate;
+mod puller;
+mod rate;
+mod request;
+mod retry;
+mod transport;
+
+pub use client::HttpTransport;
+pub use judge::{Trouble, TroubleKind, judge_content};
+pub use paginate::{Next, PageFacts, PageToken, Pager};
+pub use puller::{Budget, Fetched, Puller, Stats, secrets_of};
+pub use request::{RequestPlan, SecretValues, plan_request, show_request};
+pub use transport::{NetError, NetKind, Request, Response, Sending, Transport};

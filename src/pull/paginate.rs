@@ -1,0 +1,331 @@
+//! Is there another page, and where? Every kind of paging has its stop rule and the loop guard.
+//!
+//! Rules are judged on the page as received. Nothing but a proven end of the data is an end: an
+//! empty page where the source says there is more is a broken word.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Paginate;
+
+/// The most pages that one window is believed to have. A hundred thousand pages of one record
+/// each is already a mistake in the definition.
+pub const PAGES_PER_WINDOW_MAX: u64 = 100_000;
+
+/// Where a page is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageToken {
+    /// The request as it is.
+    Start,
+    /// A page number.
+    Page(u64),
+    /// An offset.
+    Offset(u64),
+    /// A token of the API's own.
+    Cursor(String),
+    /// An address, without credentials.
+    Url(String),
+}
+
+impl PageToken {
+    /// As it stands in the ledger.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("a token can be written as JSON")
+    }
+
+    /// Reads what [`PageToken::to_text`] wrote.
+    pub fn from_text(text: &str) -> Option<PageToken> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// What a page says about paging.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageFacts {
+    /// Records that came, before any filter.
+    pub received: u64,
+    /// The token or address of the next page.
+    pub next: Option<String>,
+    /// Whether the source says that there is more.
+    pub more: Option<bool>,
+    /// How many pages there are.
+    pub pages: Option<u64>,
+    /// How many records there are in all.
+    pub total: Option<u64>,
+    /// A hash of the records as they came.
+    pub content_hash: u64,
+}
+
+/// What comes after a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another page.
+    Page(PageToken),
+    /// Nothing: the end of the data is proven.
+    End,
+    /// The source broke its word.
+    Broken(String),
+}
+
+/// Walks through the pages of one window.
+#[derive(Debug)]
+pub struct Pager<'d> {
+    paginate: &'d Paginate,
+    pages: u64,
+    received: u64,
+    /// Content of pages that held records, and where each came first.
+    seen: HashMap<u64, u64>,
+    tokens: HashMap<PageToken, u64>,
+    /// Whether a page of the full size ever came: only then is a short page the last one, since
+    /// a source may give fewer records to a page than it is asked for.
+    pub full_page_seen: bool,
+}
+
+impl std::hash::Hash for PageToken {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.to_text().hash(state);
+    }
+}
+
+impl<'d> Pager<'d> {
+    /// A pager at the beginning of a window, or at a page to go on with.
+    pub fn new(paginate: &'d Paginate, full_page_seen: bool) -> Self {
+        Self {
+            paginate,
+            pages: 0,
+            received: 0,
+            seen: HashMap::new(),
+            tokens: HashMap::new(),
+            full_page_seen,
+        }
+    }
+
+    /// Where the first page is.
+    pub fn first(&self) -> PageToken {
+        match self.paginate {
+            Paginate::Page { first, .. } => PageToken::Page(*first),
+            Paginate::Offset { .. } => PageToken::Offset(0),
+            _ => PageToken::Start,
+        }
+    }
+
+    /// What comes after the page at `token`.
+    pub fn next(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
+        self.pages += 1;
+        self.received += facts.received;
+        self.tokens.entry(token.clone()).or_insert(self.pages);
+        if facts.received > 0
+            && let Some(first) = self.seen.insert(facts.content_hash, self.pages)
+        {
+            let pages = self.pages;
+            return Next::Broken(format!("page {pages} repeats the records of page {first}"));
+        }
+        let next = self.after(token, facts);
+        let Next::Page(next) = next else { return next };
+        if let Some(first) = self.tokens.get(&next) {
+            let pages = self.pages;
+            return Next::Broken(format!("page {pages} leads back to page {first}"));
+        }
+        if self.pages >= PAGES_PER_WINDOW_MAX {
+            return Next::Broken(format!("the window has more than {PAGES_PER_WINDOW_MAX} pages"));
+        }
+        Next::Page(next)
+    }
+
+    fn after(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
+        match (self.paginate, token) {
+            (Paginate::None, _) => Next::End,
+            (Paginate::Page { size, first, .. }, token) => {
+                let number = if let PageToken::Page(number) = token { *number } else { *first };
+                let last = facts.pages.map(|pages| first + pages.saturating_sub(1));
+                let known_more = last.map(|last| number < last);
+                self.counted(facts, *size, known_more, PageToken::Page(number + 1))
+            }
+            (Paginate::Offset { size, .. }, token) => {
+                let offset = if let PageToken::Offset(offset) = token { *offset } else { 0 };
+                // By what came, not by what was asked for: a source may cap its pages.
+                let next = PageToken::Offset(offset + facts.received);
+                self.counted(facts, *size, None, next)
+            }
+            (Paginate::Cursor { token: crate::definition::TokenAt::LastRecord(field), .. }, _) => {
+                match (&facts.next, facts.received, facts.more) {
+                    (_, _, Some(false)) | (_, 0, None) => Next::End,
+                    (_, 0, Some(true)) => empty_but_more(),
+                    (Some(next), _, _) => Next::Page(PageToken::Cursor(next.clone())),
+                    (None, _, _) => Next::Broken(format!("the last record has no {field:?}")),
+                }
+            }
+            (Paginate::Cursor { .. }, _) => match (&facts.next, facts.more) {
+                (_, Some(false)) | (None, None) => Next::End,
+                (Some(next), _) => Next::Page(PageToken::Cursor(next.clone())),
+                (None, Some(true)) => {
+                    Next::Broken("the source says there is more, but gives no token".to_owned())
+                }
+            },
+            (Paginate::Link | Paginate::NextUrl(_), _) => match &facts.next {
+                Some(next) => Next::Page(PageToken::Url(next.clone())),
+                None => Next::End,
+            },
+        }
+    }
+
+    /// Pages that are counted by number or offset.
+    fn counted(
+        &mut self,
+        facts: &PageFacts,
+        size: Option<u64>,
+        known_more: Option<bool>,
+        next: PageToken,
+    ) -> Next {
+        self.full_page_seen |= size.is_some_and(|size| facts.received >= size);
+        let more = facts.more.or(known_more);
+        match more {
+            Some(false) => return Next::End,
+            Some(true) if facts.received == 0 => return empty_but_more(),
+            Some(true) => return Next::Page(next),
+            None => {}
+        }
+        if facts.received == 0 {
+            return Next::End;
+        }
+        if facts.total.is_some_and(|total| self.received >= total) {
+            return Next::End;
+        }
+        // With a total, only the total or an empty page is the end.
+        let short = size.is_some_and(|size| facts.received < size);
+        if short && self.full_page_seen && facts.total.is_none() {
+            return Next::End;
+        }
+        Next::Page(next)
+    }
+}
+
+fn empty_but_more() -> Next {
+    Next::Broken("the source says there is more, but the page is empty".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{Path, TokenAt, TokenInto};
+
+    fn page(size: Option<u64>) -> Paginate {
+        Paginate::Page {
+            param: "page".into(),
+            first: 1,
+            size,
+            size_param: None,
+            pages: None,
+            more: None,
+        }
+    }
+
+    fn cursor() -> Paginate {
+        let path = Path::parse("$.next").expect("a path");
+        Paginate::Cursor {
+            token: TokenAt::Body(path),
+            into: TokenInto::Query("cursor".into()),
+            more: None,
+        }
+    }
+
+    fn facts(received: u64, hash: u64) -> PageFacts {
+        PageFacts { received, content_hash: hash, ..PageFacts::default() }
+    }
+
+    fn walk(paginate: &Paginate, pages: &[PageFacts]) -> Vec<String> {
+        let mut pager = Pager::new(paginate, false);
+        let mut token = pager.first();
+        let mut seen = Vec::new();
+        for facts in pages {
+            match pager.next(&token, facts) {
+                Next::Page(next) => {
+                    seen.push(next.to_text());
+                    token = next;
+                }
+                Next::End => {
+                    seen.push("end".to_owned());
+                    break;
+                }
+                Next::Broken(why) => {
+                    seen.push(why);
+                    break;
+                }
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn a_short_page_is_the_end_only_once_a_full_one_has_come() {
+        let sized = page(Some(10));
+        assert_eq!(walk(&sized, &[facts(10, 1), facts(3, 2)]), [r#"{"page":2}"#, "end"]);
+        // The source gives 5 to a page where 10 were asked for: stopping would lose the rest.
+        assert_eq!(
+            walk(&sized, &[facts(5, 1), facts(5, 2), facts(0, 0)]),
+            [r#"{"page":2}"#, r#"{"page":3}"#, "end"]
+        );
+        assert_eq!(walk(&page(None), &[facts(5, 1), facts(0, 0)]), [r#"{"page":2}"#, "end"]);
+    }
+
+    #[test]
+    fn what_the_source_says_about_more_is_believed_and_held_against_it() {
+        let says = |received, hash, more| PageFacts { more: Some(more), ..facts(received, hash) };
+        assert_eq!(
+            walk(&page(Some(10)), &[says(10, 1, true), says(10, 2, false)]),
+            [r#"{"page":2}"#, "end"]
+        );
+        assert_eq!(
+            walk(&page(None), &[says(0, 0, true)]),
+            ["the source says there is more, but the page is empty"]
+        );
+        let pages = |received, hash| PageFacts { pages: Some(2), ..facts(received, hash) };
+        assert_eq!(walk(&page(None), &[pages(5, 1), pages(5, 2)]), [r#"{"page":2}"#, "end"]);
+        assert_eq!(
+            walk(&page(None), &[pages(0, 0)]),
+            ["the source says there is more, but the page is empty"]
+        );
+        let total = |received, hash| PageFacts { total: Some(7), ..facts(received, hash) };
+        assert_eq!(walk(&page(Some(5)), &[total(5, 1), total(2, 2)]), [r#"{"page":2}"#, "end"]);
+    }
+
+    #[test]
+    fn an_offset_moves_by_what_came() {
+        let offset = Paginate::Offset {
+            param: "offset".into(),
+            size: Some(10),
+            size_param: None,
+            more: None,
+        };
+        assert_eq!(
+            walk(&offset, &[facts(7, 1), facts(7, 2), facts(0, 0)]),
+            [r#"{"offset":7}"#, r#"{"offset":14}"#, "end"]
+        );
+    }
+
+    #[test]
+    fn a_page_that_repeats_its_token_or_its_records_breaks_the_window() {
+        let with = |next: &str, hash| PageFacts { next: Some(next.to_owned()), ..facts(5, hash) };
+        assert_eq!(
+            walk(&cursor(), &[with("a", 1), with("b", 2), with("a", 3)]),
+            [r#"{"cursor":"a"}"#, r#"{"cursor":"b"}"#, "page 3 leads back to page 2"]
+        );
+        assert_eq!(
+            walk(&page(None), &[facts(5, 1), facts(5, 1)]),
+            [r#"{"page":2}"#, "page 2 repeats the records of page 1"]
+        );
+        let link = Paginate::Link;
+        assert_eq!(
+            walk(&link, &[with("http://a/2", 1), with("http://a/2", 2)])[1],
+            "page 2 leads back to page 2"
+        );
+    }
+
+    #[test]
+    fn a_cursor_ends_without_a_token_and_goes_on_over_an_empty_page() {
+        let with = |next: &str, n, hash| PageFacts { next: Some(next.into()), ..facts(n, hash) };
+        assert_eq!(walk(&cursor(), &[with("a", 0, 0), facts(5, 1)]), [r#"{"cursor":"a"}"#, "end"]);
+    }
+}

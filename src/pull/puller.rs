@@ -1,0 +1,345 @@
+//! The shell that acts: sends, waits, follows, tries again, and stops when it is told to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::definition::{Auth, Definition, SecretReference, Source, Template};
+use crate::host::Host;
+use crate::model::Instant;
+
+use super::judge::{Trouble, TroubleKind, judge_error};
+use super::link::next_link;
+use super::rate::{Pace, quota_wait_ms};
+use super::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
+use super::retry::{Decision, decide, is_retried, is_retried_error, retry_after_ms};
+use super::transport::{NetError, Request, Response, Transport};
+
+/// The most redirects that one request follows.
+const REDIRECTS_MAX: u32 = 5;
+
+/// What a run may spend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budget {
+    /// Requests.
+    pub requests_max: Option<u64>,
+    /// Bytes of decoded bodies.
+    pub bytes_max: Option<u64>,
+    /// Time.
+    pub time_max: Option<Duration>,
+}
+
+/// What a run has spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Requests, repetitions included.
+    pub requests: u64,
+    /// Repetitions.
+    pub retries: u64,
+    /// Bytes of decoded bodies.
+    pub bytes: u64,
+}
+
+/// An answer, and where it came from.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The answer.
+    pub response: Response,
+    /// The address after redirects.
+    pub url: Url,
+}
+
+#[derive(Default)]
+struct SourceState {
+    pace: Pace,
+    not_before: Option<Instant>,
+}
+
+/// Pulls from all sources of a definition.
+pub struct Puller {
+    host: Host,
+    transports: BTreeMap<String, Arc<dyn Transport>>,
+    secrets: SecretValues,
+    states: HashMap<String, SourceState>,
+    budget: Budget,
+    began: Duration,
+    /// What has been spent.
+    pub stats: Stats,
+}
+
+impl Puller {
+    /// A puller over these transports, one for each source.
+    pub fn new(
+        host: Host,
+        transports: BTreeMap<String, Arc<dyn Transport>>,
+        secrets: SecretValues,
+        budget: Budget,
+    ) -> Self {
+        let began = host.clock.monotonic();
+        let (states, stats) = (HashMap::new(), Stats::default());
+        Self { host, transports, secrets, states, budget, began, stats }
+    }
+
+    /// Obeys a wait that an earlier run was told.
+    pub fn hold(&mut self, source: &str, until: Instant) {
+        let state = self.states.entry(source.to_owned()).or_default();
+        state.not_before = state.not_before.max(Some(until));
+    }
+
+    /// Until when a source must not be asked, if that is still to come.
+    pub fn held_until(&self, source: &str) -> Option<Instant> {
+        let until = self.states.get(source)?.not_before?;
+        (until > self.host.clock.now()).then_some(until)
+    }
+
+    /// A text without any secret in it.
+    pub fn redact(&self, text: &str) -> String {
+        self.secrets.redact(text)
+    }
+
+    /// Sends the request of a plan and gives its answer, of whatever status, once no later
+    /// attempt can better it.
+    pub async fn fetch(&mut self, plan: &RequestPlan<'_>) -> Result<Fetched, Trouble> {
+        let source = plan.source;
+        let mut request = plan_request(plan, &self.secrets)?;
+        let mut redirects = 0;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.clear_to_send(source).await?;
+            let outcome = self.send(source, &request).await?;
+            let now = self.host.clock.now();
+            let (asked_ms, trouble) = match &outcome {
+                Ok(response) if is_retried(response, &source.retry) => {
+                    let asked = retry_after_ms(response, now).max(quota_wait_ms(response, now));
+                    (asked, None)
+                }
+                Ok(response) if is_redirect(response) => {
+                    redirects += 1;
+                    attempt = 0;
+                    self.follow(source, &mut request, response, redirects)?;
+                    continue;
+                }
+                Ok(_) => return self.accept(source, request.url, outcome, now),
+                Err(error) => {
+                    let trouble = judge_error(error, self.host.network.link_is_up());
+                    if !is_retried_error(error.kind) {
+                        return Err(trouble);
+                    }
+                    (None, Some(trouble))
+                }
+            };
+            match decide(attempt, &source.retry, asked_ms, now, self.host.random.unit()) {
+                Decision::RetryAfter(wait_ms) => {
+                    self.stats.retries += 1;
+                    tracing::debug!(source = source.name, attempt, wait_ms, "trying again");
+                    if let Some(asked) = asked_ms.filter(|asked| *asked > 0) {
+                        self.hold(&source.name, now + chrono::TimeDelta::milliseconds(asked));
+                    }
+                    self.pause(wait_ms).await?;
+                }
+                Decision::NotBefore(until) => {
+                    self.hold(&source.name, until);
+                    return Err(waiting(source, until));
+                }
+                Decision::GiveUp => match trouble {
+                    Some(trouble) => return Err(trouble),
+                    None => return self.accept(source, request.url, outcome, now),
+                },
+            }
+        }
+    }
+
+    /// The address of the next page by `Link` header, resolved and held to its origin.
+    pub fn link_of(&self, source: &Source, fetched: &Fetched) -> Result<Option<String>, Trouble> {
+        match next_link(fetched.response.headers_of("link")) {
+            Some(target) => self.address_of(source, fetched, &target).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An address that a body gave, resolved and held to its origin.
+    pub fn address_of(
+        &self,
+        source: &Source,
+        fetched: &Fetched,
+        address: &str,
+    ) -> Result<String, Trouble> {
+        resolve_address(address, &fetched.url, source).map(|url| url.to_string())
+    }
+
+    fn accept(
+        &mut self,
+        source: &Source,
+        url: Url,
+        outcome: Result<Response, NetError>,
+        now: Instant,
+    ) -> Result<Fetched, Trouble> {
+        let response = outcome.map_err(|error| judge_error(&error, None))?;
+        if let Some(wait) = quota_wait_ms(&response, now) {
+            self.hold(&source.name, now + chrono::TimeDelta::milliseconds(wait));
+        }
+        Ok(Fetched { response, url })
+    }
+
+    /// Waits until a request may be sent, within the limits of the run.
+    async fn clear_to_send(&mut self, source: &Source) -> Result<(), Trouble> {
+        self.check_budget()?;
+        if let Some(until) = self.held_until(&source.name) {
+            let wait_ms = (until - self.host.clock.now()).num_milliseconds();
+            if wait_ms > source.retry.wait_ms_max {
+                return Err(waiting(source, until));
+            }
+            self.pause(wait_ms).await?;
+        }
+        let now = self.host.clock.monotonic();
+        let state = self.states.entry(source.name.clone()).or_default();
+        let wait = state.pace.take(source.rate, now);
+        self.pause(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).await
+    }
+
+    fn check_budget(&self) -> Result<(), Trouble> {
+        let reached = |what: &str| {
+            let cure = "run it again: it carries on where it was";
+            Err(Trouble::new(TroubleKind::Budget, format!("this run's limit is reached: {what}"))
+                .cure(cure))
+        };
+        if self.budget.requests_max.is_some_and(|most| self.stats.requests >= most) {
+            return reached("--max-requests");
+        }
+        if self.budget.bytes_max.is_some_and(|most| self.stats.bytes >= most) {
+            return reached("--max-bytes");
+        }
+        let spent = self.host.clock.monotonic().saturating_sub(self.began);
+        if self.budget.time_max.is_some_and(|most| spent >= most) {
+            return reached("--max-time");
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        source: &Source,
+        request: &Request,
+    ) -> Result<Result<Response, NetError>, Trouble> {
+        let transport = self.transports.get(&source.name).expect("each source has a transport");
+        self.stats.requests += 1;
+        tracing::debug!(source = source.name, path = request.url.path(), "asking");
+        let outcome = tokio::select! {
+            biased;
+            _ = self.host.stop.requested() => return Err(stopped()),
+            outcome = transport.send(request) => outcome,
+        };
+        if let Ok(response) = &outcome {
+            self.stats.bytes += response.body.len() as u64;
+        }
+        Ok(outcome)
+    }
+
+    async fn pause(&self, millis: i64) -> Result<(), Trouble> {
+        if self.host.stop.cause().is_some() {
+            return Err(stopped());
+        }
+        if millis <= 0 {
+            return Ok(());
+        }
+        let wait = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        tokio::select! {
+            _ = self.host.stop.requested() => Err(stopped()),
+            () = self.host.clock.pause(wait) => Ok(()),
+        }
+    }
+
+    /// Turns the request to where the answer points, credentials only to their own origin.
+    fn follow(
+        &self,
+        source: &Source,
+        request: &mut Request,
+        response: &Response,
+        redirects: u32,
+    ) -> Result<(), Trouble> {
+        let broken = |message: &str| Trouble::new(TroubleKind::BrokenWord, message);
+        if redirects > REDIRECTS_MAX {
+            return Err(broken("the source redirects in a circle"));
+        }
+        let target = response.header("location");
+        let target = target.ok_or_else(|| broken("the source redirects to nowhere"))?;
+        let target = resolve_address(target, &request.url, source)?;
+        let home = same_origin(&target, &source.base_url);
+        if request.post && (!home || !matches!(response.status, 307 | 308)) {
+            return Err(broken("the source redirects a POST, which is not sent anywhere else"));
+        }
+        if !home {
+            request.headers.retain(|(name, _)| name == "accept");
+        }
+        request.url = target;
+        if let (true, Auth::Query(name, value)) = (home, &source.auth) {
+            let secret = self.secret_of(value)?;
+            request.url.query_pairs_mut().append_pair(name, &secret);
+        }
+        Ok(())
+    }
+
+    fn secret_of(&self, template: &Template) -> Result<String, Trouble> {
+        use crate::definition::{Place, TemplateValues};
+        let secret = |reference: &SecretReference| self.secrets.value(reference);
+        template
+            .render(&TemplateValues::default(), Place::Plain, &secret)
+            .map_err(|message| Trouble::new(TroubleKind::Definition, message))
+    }
+}
+
+fn is_redirect(response: &Response) -> bool {
+    matches!(response.status, 301 | 302 | 303 | 307 | 308)
+}
+
+fn stopped() -> Trouble {
+    Trouble::new(TroubleKind::Stopped, "the run was asked to stop")
+}
+
+fn waiting(source: &Source, until: Instant) -> Trouble {
+    let when = until.format("%Y-%m-%d %H:%M:%S UTC");
+    let message = format!("the source {} asks not to be asked before {when}", source.name);
+    let mut trouble = Trouble::new(TroubleKind::Waiting, message)
+        .cure("run it again then: it carries on where it was");
+    trouble.until = Some(until);
+    trouble
+}
+
+/// All secrets that a definition refers to, each once.
+pub fn secrets_of(definition: &Definition) -> Vec<(String, SecretReference)> {
+    let mut found: Vec<(String, SecretReference)> = Vec::new();
+    let mut add = |place: &str, template: &Template| {
+        for reference in template.secrets() {
+            if !found.iter().any(|(_, have)| have == reference) {
+                found.push((place.to_owned(), reference.clone()));
+            }
+        }
+    };
+    for source in definition.sources.values() {
+        let place = format!("source {}", source.name);
+        match &source.auth {
+            Auth::None => {}
+            Auth::Bearer(template) | Auth::Header(_, template) | Auth::Query(_, template) => {
+                add(&place, template);
+            }
+            Auth::Basic { username, password } => {
+                add(&place, username);
+                add(&place, password);
+            }
+        }
+        source.headers.iter().for_each(|(_, template)| add(&place, template));
+    }
+    for stream in &definition.streams {
+        let place = format!("stream {}", stream.name);
+        let request = &stream.request;
+        request
+            .query
+            .iter()
+            .chain(&request.headers)
+            .for_each(|(_, template)| add(&place, template));
+    }
+    found
+}

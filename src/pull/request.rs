@@ -1,0 +1,378 @@
+//! What is sent: a stream's templates, filled, with credentials bound to their origin.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use crate::definition::{
+    Auth, Paginate, Place, RequestTemplate, SecretReference, Source, Template, TemplateValues,
+    TokenInto, show_reference,
+};
+
+use super::judge::{Trouble, TroubleKind};
+use super::paginate::PageToken;
+use super::transport::Request;
+
+/// The values of all secrets that requests of a run may hold, also to take them out of texts.
+#[derive(Clone, Default)]
+pub struct SecretValues {
+    values: Vec<(SecretReference, String)>,
+}
+
+impl std::fmt::Debug for SecretValues {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "SecretValues({})", self.values.len())
+    }
+}
+
+impl SecretValues {
+    /// Remembers a secret's value.
+    pub fn insert(&mut self, reference: SecretReference, value: String) {
+        self.values.push((reference, value));
+    }
+
+    /// The value of a secret.
+    pub fn value(&self, reference: &SecretReference) -> Result<String, String> {
+        let found = self.values.iter().find(|(have, _)| have == reference);
+        found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{reference} is not set"))
+    }
+
+    /// Takes every secret out of a text, also where it is escaped for an address or in base64.
+    pub fn redact(&self, text: &str) -> String {
+        let mut clean = text.to_owned();
+        for (reference, value) in self.values.iter().filter(|(_, value)| value.len() >= 4) {
+            let escaped =
+                percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+            for form in [value.clone(), escaped.to_string(), STANDARD.encode(value)] {
+                clean = clean.replace(&form, &reference.to_string());
+            }
+        }
+        clean
+    }
+}
+
+/// What a request is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestPlan<'a> {
+    /// The API.
+    pub source: &'a Source,
+    /// What is asked.
+    pub template: &'a RequestTemplate,
+    /// How it pages.
+    pub paginate: &'a Paginate,
+    /// What the holes are filled with.
+    pub values: &'a TemplateValues,
+    /// Which page.
+    pub token: &'a PageToken,
+}
+
+/// Makes the request.
+pub fn plan_request(plan: &RequestPlan<'_>, secrets: &SecretValues) -> Result<Request, Trouble> {
+    let secret = |reference: &SecretReference| secrets.value(reference);
+    build(plan, &secret, true).map_err(|message| Trouble::new(TroubleKind::Definition, message))
+}
+
+/// The request as a person may see it: no credentials, references for secrets.
+pub fn show_request(plan: &RequestPlan<'_>) -> String {
+    let shown = build(plan, &show_reference, false).map(|request| {
+        let method = if request.post { "POST" } else { "GET" };
+        let body = request.body.map(|body| format!(" {}", String::from_utf8_lossy(&body)));
+        format!("{method} {}{}", request.url, body.unwrap_or_default())
+    });
+    shown.unwrap_or_else(|message| format!("(cannot be asked: {message})"))
+}
+
+type Secret<'s> = &'s dyn Fn(&SecretReference) -> Result<String, String>;
+
+fn build(plan: &RequestPlan<'_>, secret: Secret<'_>, with_auth: bool) -> Result<Request, String> {
+    let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    let mut body =
+        plan.template.body.as_ref().map(|b| fill_body(b, plan.values, secret)).transpose()?;
+    let mut url = match plan.token {
+        PageToken::Url(address) => Url::parse(address).map_err(|error| error.to_string())?,
+        _ => first_url(plan, secret)?,
+    };
+    match (plan.token, plan.paginate) {
+        (PageToken::Page(number), Paginate::Page { param, .. }) => {
+            set_parameter(&mut url, param, &number.to_string());
+        }
+        (PageToken::Offset(offset), Paginate::Offset { param, .. }) => {
+            set_parameter(&mut url, param, &offset.to_string());
+        }
+        (PageToken::Cursor(token), Paginate::Cursor { into, .. }) => match into {
+            TokenInto::Query(param) => set_parameter(&mut url, param, token),
+            TokenInto::Body(member) => {
+                let object = body.get_or_insert_with(|| serde_json::json!({}));
+                object[member.as_str()] = serde_json::Value::from(token.as_str());
+            }
+        },
+        _ => {}
+    }
+    // Credentials, and headers that may hold some, go to the source's own origin and no other.
+    if same_origin(&url, &plan.source.base_url) {
+        for (name, template) in plan.source.headers.iter().chain(&plan.template.headers) {
+            let value = template.render(plan.values, Place::Plain, secret)?;
+            headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+            headers.push((name.to_lowercase(), value));
+        }
+        if with_auth {
+            authorise(&plan.source.auth, &mut url, &mut headers, secret)?;
+        }
+    }
+    if body.is_some() {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    let body = body.map(|body| body.to_string().into_bytes());
+    let body_bytes_max = plan.source.body_bytes_max;
+    Ok(Request { post: plan.template.post, url, headers, body, body_bytes_max })
+}
+
+fn first_url(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<Url, String> {
+    let path = plan.template.path.render(plan.values, Place::Path, secret)?;
+    let base = plan.source.base_url.as_str().trim_end_matches('/');
+    let separator = if path.is_empty() || path.starts_with(['/', '?']) { "" } else { "/" };
+    let mut url = Url::parse(&format!("{base}{separator}{path}")).map_err(|e| e.to_string())?;
+    if !same_origin(&url, &plan.source.base_url) {
+        return Err("the path leads to another host than base_url".to_owned());
+    }
+    for (name, template) in &plan.template.query {
+        let value = template.render(plan.values, Place::Plain, secret)?;
+        url.query_pairs_mut().append_pair(name, &value);
+    }
+    let size = match plan.paginate {
+        Paginate::Page { size, size_param, .. } | Paginate::Offset { size, size_param, .. } => {
+            size.zip(size_param.as_ref())
+        }
+        _ => None,
+    };
+    if let Some((size, param)) = size {
+        set_parameter(&mut url, param, &size.to_string());
+    }
+    Ok(url)
+}
+
+fn fill_body(
+    body: &serde_json::Value,
+    values: &TemplateValues,
+    secret: Secret<'_>,
+) -> Result<serde_json::Value, String> {
+    use serde_json::Value;
+    Ok(match body {
+        Value::String(text) => {
+            Value::String(Template::parse(text)?.render(values, Place::Plain, secret)?)
+        }
+        Value::Array(items) => {
+            let items = items.iter().map(|item| fill_body(item, values, secret));
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), fill_body(value, values, secret)?)));
+            Value::Object(members.collect::<Result<_, String>>()?)
+        }
+        other => other.clone(),
+    })
+}
+
+/// Replaces a parameter, or appends it.
+fn set_parameter(url: &mut Url, name: &str, value: &str) {
+    remove_parameter(url, name);
+    url.query_pairs_mut().append_pair(name, value);
+}
+
+fn remove_parameter(url: &mut Url, name: &str) {
+    if !url.query_pairs().any(|(have, _)| have == name) {
+        return;
+    }
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(have, _)| have != name)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+}
+
+fn authorise(
+    auth: &Auth,
+    url: &mut Url,
+    headers: &mut Vec<(String, String)>,
+    secret: Secret<'_>,
+) -> Result<(), String> {
+    let none = TemplateValues::default();
+    let render = |template: &Template| template.render(&none, Place::Plain, secret);
+    match auth {
+        Auth::None => {}
+        Auth::Bearer(token) => {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", render(token)?)));
+        }
+        Auth::Basic { username, password } => {
+            let pair = format!("{}:{}", render(username)?, render(password)?);
+            headers.push(("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair))));
+        }
+        Auth::Header(name, value) => headers.push((name.to_lowercase(), render(value)?)),
+        Auth::Query(name, value) => set_parameter(url, name, &render(value)?),
+    }
+    Ok(())
+}
+
+/// Same scheme, host and port.
+pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host_str() == b.host_str()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+/// Where an address that the API gave leads: the source's own origin, or a host that the
+/// definition allows. Everything else is refused before anything is sent.
+pub(super) fn resolve_address(address: &str, from: &Url, source: &Source) -> Result<Url, Trouble> {
+    let refuse = |why: String| {
+        let cure = "if this is meant, name the host in the source's `allow_hosts`";
+        Trouble::new(TroubleKind::Unsafe, why).cure(cure)
+    };
+    let mut url = from.join(address).map_err(|error| {
+        Trouble::new(TroubleKind::BrokenWord, format!("the API gave no address: {error}"))
+    })?;
+    url.set_fragment(None);
+    let host = url.host_str().unwrap_or_default().to_lowercase();
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse(format!("the API leads to a {} address", url.scheme())));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(format!(
+            "the API leads to an address with a password in it, at {host}"
+        )));
+    }
+    if same_origin(&url, &source.base_url) {
+        if let Auth::Query(name, _) = &source.auth {
+            remove_parameter(&mut url, name);
+        }
+        return Ok(url);
+    }
+    let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+    let allowed =
+        source.allow_hosts.iter().any(|allowed| *allowed == host || *allowed == with_port);
+    let downgraded = source.base_url.scheme() == "https" && url.scheme() == "http";
+    if allowed && !downgraded {
+        return Ok(url);
+    }
+    Err(refuse(format!("the API leads to another host: {}://{with_port}", url.scheme())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::parse_definition;
+
+    fn source(auth: &str, more: &str) -> Source {
+        let text = format!(
+            "[archive]\npath = 'a.db'\n[sources.s]\nbase_url = 'https://api.example.com/v1'\n\
+             auth = {auth}\n{more}\n[streams.t]\npath = '/t'\nrecords = '$[*]'\nkey = 'id'\n"
+        );
+        let definition = parse_definition("w.toml", &text).expect("a definition");
+        definition.sources["s"].clone()
+    }
+
+    fn template(path: &str) -> RequestTemplate {
+        RequestTemplate {
+            post: false,
+            path: Template::parse(path).expect("a template"),
+            query: vec![("from".into(), Template::parse("{{ cursor }}").expect("a template"))],
+            headers: vec![],
+            body: None,
+        }
+    }
+
+    fn request(source: &Source, token: &PageToken, paginate: &Paginate) -> Request {
+        let values = TemplateValues { cursor: Some("a b&c".into()), ..TemplateValues::default() };
+        let template = template("/items");
+        let plan = RequestPlan { source, template: &template, paginate, values: &values, token };
+        let mut secrets = SecretValues::default();
+        secrets.insert(SecretReference::Environment("KEY".into()), "s3cret/+".into());
+        let shown = show_request(&plan);
+        assert!(!shown.contains("s3cret"), "{shown}");
+        plan_request(&plan, &secrets).expect("a request")
+    }
+
+    #[test]
+    fn each_kind_of_authorisation_puts_the_secret_in_its_place() {
+        let page = PageToken::Start;
+        let cases = [
+            ("{ kind = 'bearer', token = '${env:KEY}' }", "authorization", "Bearer s3cret/+"),
+            (
+                "{ kind = 'basic', username = 'u', password = '${env:KEY}' }",
+                "authorization",
+                "Basic dTpzM2NyZXQvKw==",
+            ),
+            (
+                "{ kind = 'header', name = 'X-Api-Key', value = '${env:KEY}' }",
+                "x-api-key",
+                "s3cret/+",
+            ),
+        ];
+        for (auth, header, expected) in cases {
+            let request = request(&source(auth, ""), &page, &Paginate::None);
+            let found = request.headers.iter().find(|(name, _)| name == header);
+            assert_eq!(found.map(|(_, value)| value.as_str()), Some(expected), "{auth}");
+            assert_eq!(request.url.as_str(), "https://api.example.com/v1/items?from=a+b%26c");
+        }
+        let source = source("{ kind = 'query', name = 'api_key', value = '${env:KEY}' }", "");
+        let request = request(&source, &page, &Paginate::None);
+        assert_eq!(request.url.query(), Some("from=a+b%26c&api_key=s3cret%2F%2B"));
+    }
+
+    #[test]
+    fn credentials_go_to_their_own_origin_only() {
+        let auth = "{ kind = 'bearer', token = '${env:KEY}' }";
+        let source = source(auth, "headers = { X-Tenant = '${env:KEY}' }");
+        let other = PageToken::Url("https://cdn.example.net/next".into());
+        let request = request(&source, &other, &Paginate::Link);
+        assert!(request.headers.iter().all(|(_, value)| !value.contains("s3cret")));
+    }
+
+    #[test]
+    fn an_address_of_another_host_is_refused_unless_it_is_allowed() {
+        let none = "{ kind = 'none' }";
+        let plain = source(none, "");
+        let from = Url::parse("https://api.example.com/v1/items").expect("an address");
+        for address in [
+            "https://evil.example/x",
+            "http://api.example.com/v1/x",
+            "//evil.example/x",
+            "https://api.example.com:8443/x",
+            "file:///etc/passwd",
+            "https://u:p@api.example.com/x",
+            "http://169.254.169.254/latest",
+        ] {
+            let refused = resolve_address(address, &from, &plain).expect_err(address);
+            assert_eq!(refused.kind, TroubleKind::Unsafe, "{address}");
+        }
+        let near = resolve_address("?page=2", &from, &plain).expect("the same host");
+        assert_eq!(near.as_str(), "https://api.example.com/v1/items?page=2");
+        let open = source(none, "allow_hosts = ['cdn.example.net']");
+        resolve_address("https://cdn.example.net/x", &from, &open).expect("an allowed host");
+        resolve_address("http://cdn.example.net/x", &from, &open).expect_err("a downgrade");
+    }
+
+    #[test]
+    fn a_credential_in_a_next_link_is_not_kept() {
+        let source = source("{ kind = 'query', name = 'api_key', value = '${env:KEY}' }", "");
+        let from = Url::parse("https://api.example.com/v1/items").expect("an address");
+        let next = resolve_address("/v1/items?api_key=s3cret&page=2", &from, &source);
+        assert_eq!(
+            next.expect("the same host").as_str(),
+            "https://api.example.com/v1/items?page=2"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_a_text_in_each_of_its_forms() {
+        let mut secrets = SecretValues::default();
+        secrets.insert(SecretReference::Environment("KEY".into()), "s3cret/+".into());
+        let text = "bad key s3cret/+ or s3cret%2F%2B or czNjcmV0Lys=";
+        assert_eq!(secrets.redact(text), "bad key ${env:KEY} or ${env:KEY} or ${env:KEY}");
+    }
+}
