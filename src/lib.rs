@@ -5,4 +5,5 @@ pub mod host;
 pub mod model;
 pub mod pull;
 pub mod record;
+pub mod sync;
 pub mod window;

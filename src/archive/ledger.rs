@@ -135,6 +135,19 @@ impl Archive {
         Ok(())
     }
 
+    /// Whether this very window has been completed before.
+    pub fn is_complete(&self, place: &Place) -> Result<bool, ArchiveError> {
+        let (start, end) = bounds_text(place.window);
+        let sql = "SELECT 1 FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+              AND state IN ('complete', 'settled')";
+        let read = || -> rusqlite::Result<bool> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.exists([&place.stream, &place.partition, &start, &end])
+        };
+        read().map_err(at(&self.path))
+    }
+
     /// Forgets a reading that was broken off and is replaced by readings of its parts.
     pub fn forget_partial(&self, place: &Place) -> Result<(), ArchiveError> {
         let (start, end) = bounds_text(place.window);

@@ -298,6 +298,19 @@ pub fn text_at<'a>(raw: &'a str, segments: &[Segment]) -> Option<&'a str> {
     Some(raw)
 }
 
+/// The value at a path of an answer, as it came; the first one where the path leads to several.
+pub fn body_value(body: &str, path: &Path) -> Option<String> {
+    let body = body.strip_prefix('\u{feff}').unwrap_or(body).trim();
+    if let Some(segments) = path.singular() {
+        return text_at(body, segments).map(str::to_owned);
+    }
+    let mut first = None;
+    let found = extract(body, path, &mut |steps| {
+        first.get_or_insert_with(|| steps.last().map_or("", |step| step.raw).to_owned());
+    });
+    found.ok().and(first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ mod page;
 mod reader;
 
 pub use canonical::{canonical_json, hash_key, hexadecimal};
-pub use extract::{ExtractError, Step, extract, text_at};
+pub use extract::{ExtractError, Step, body_value, extract, text_at};
 pub use infer::infer_columns;
-pub use page::{Mark, PageContext, PageRows, read_page};
+pub use page::{Mark, PageContext, PageRows, hash_text, read_page};
 pub use reader::RecordReader;

@@ -193,6 +193,13 @@ impl<'c> Builder<'c> {
     }
 }
 
+/// A hash of a record's text, to count rejected records with.
+pub fn hash_text(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Orders two cells of one column: null first, numbers by value, text by bytes.
 fn compare(rows: &RowSet, a: Cell, b: Cell) -> std::cmp::Ordering {
     #[expect(clippy::cast_precision_loss, reason = "only mixed integers and doubles get here")]

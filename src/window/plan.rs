@@ -147,7 +147,7 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
 }
 
 /// Whether a reading is older than it may get.
-pub(crate) fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Instant) -> bool {
+pub fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Instant) -> bool {
     match (refresh, entry.completed_at) {
         (Some(refresh), Some(done)) => now.signed_duration_since(done) >= refresh.to_delta(),
         _ => true,

@@ -1,0 +1,135 @@
+//! What the pulling lane tells the writing lane, and what both tell whoever watches.
+
+use tokio::sync::oneshot;
+
+use crate::model::{Instant, Outcomes, Place, Reject, RowSet, State, TableShape};
+
+/// From the pulling lane to the writing lane, in order.
+pub enum Event {
+    /// A stream's table must be there.
+    Table {
+        /// Its shape.
+        shape: Box<TableShape>,
+        /// Where its grid starts.
+        start_at: Option<Instant>,
+    },
+    /// A whole page.
+    Page(Box<PageEvent>),
+    /// The end of the data is proven.
+    Done(Box<DoneEvent>),
+    /// The reading cannot go on.
+    Broken {
+        /// Which reading.
+        place: Place,
+        /// When it began.
+        requested_at: Instant,
+        /// Why; none when the run was asked to stop.
+        error: Option<String>,
+        /// Whether it can never be read as it is.
+        hole: bool,
+        /// The numbers that do not agree.
+        counts: Option<(u64, u64)>,
+    },
+    /// The reading is replaced by readings of its parts.
+    Forget(Place),
+    /// A source asked not to be asked.
+    Wait {
+        /// The source.
+        source: String,
+        /// Until when.
+        until: Instant,
+        /// What it said.
+        why: String,
+    },
+    /// Everything of a stream was sent; answer when it is on the disk.
+    StreamEnd(oneshot::Sender<()>),
+}
+
+/// A whole page.
+pub struct PageEvent {
+    /// Which reading.
+    pub place: Place,
+    /// Whether it is the reading's first page.
+    pub first: bool,
+    /// When the reading began.
+    pub requested_at: Instant,
+    /// Its rows.
+    pub rows: RowSet,
+    /// Records that cannot be rows.
+    pub rejects: Vec<Reject>,
+    /// Records that came twice in the page.
+    pub duplicates: u64,
+    /// Records outside the range.
+    pub strays: u64,
+    /// Where to go on after it.
+    pub next: Option<String>,
+    /// The source's total, as of the reading's first page.
+    pub source_total: Option<u64>,
+}
+
+/// The end of a reading.
+pub struct DoneEvent {
+    /// Which reading.
+    pub place: Place,
+    /// `Complete` or `Settled`.
+    pub state: State,
+    /// Up to where it counts.
+    pub read_to: Option<Instant>,
+    /// When it began.
+    pub requested_at: Instant,
+    /// The new mark.
+    pub cursor: Option<String>,
+    /// Distinct keys, where they were counted.
+    pub distinct_keys: Option<u64>,
+    /// The source's total.
+    pub source_total: Option<u64>,
+}
+
+/// What whoever watches is told.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A stream begins; so many readings are due in its first partition.
+    StreamBegins {
+        /// The stream.
+        stream: String,
+        /// Readings that are due.
+        due: u64,
+    },
+    /// More readings are due.
+    MoreDue {
+        /// How many more.
+        due: u64,
+    },
+    /// Rows of a page are in the batch.
+    PageWritten {
+        /// The stream.
+        stream: String,
+        /// What became of its records.
+        outcomes: Outcomes,
+    },
+    /// A reading is complete and on the disk.
+    ReadingDone {
+        /// Which reading.
+        place: Place,
+    },
+    /// A reading is broken off.
+    ReadingBroken {
+        /// Which reading.
+        place: Place,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Whoever watches. Called from both lanes.
+pub trait Observer: Sync {
+    /// Something happened.
+    fn notice(&self, happening: &Happening);
+}
+
+/// Nobody watches.
+pub struct Silent;
+
+impl Observer for Silent {
+    fn notice(&self, _happening: &Happening) {}
+}

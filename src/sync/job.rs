@@ -1,0 +1,295 @@
+//! What is due, as readings: a window, a snapshot or a mark of one stream and partition.
+
+use std::collections::BTreeMap;
+
+use crate::archive::{ArchiveError, ParentRow, Reader, StreamRow};
+use crate::definition::{
+    CursorMark, CursorRules, Definition, Kind, Scalar, Span, Start, Stream, TemplateValues,
+    WindowRules,
+};
+use crate::model::{Entry, Instant, Place, Window, instant_from_text};
+use crate::pull::{PageToken, Pager, RequestPlan, show_request};
+use crate::window::{
+    Reason, Task, WindowPlan, floor_to, plan_windows, reading_is_old, render_bounds,
+};
+
+use super::SyncOptions;
+
+/// Parents that are read at a time.
+pub const PARENTS_AT_A_TIME: u32 = 500;
+
+/// One reading that is due.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its row in the ledger.
+    pub place: Place,
+    /// What is asked for, for a window.
+    pub asked: Option<Window>,
+    /// Why it is due.
+    pub reason: Reason,
+    /// The broken-off reading that may be carried on.
+    pub resume: Option<Entry>,
+    /// What the request's holes are filled with.
+    pub values: TemplateValues,
+    /// The mark that the reading starts from.
+    pub mark: Option<String>,
+}
+
+/// A reading that is due, for people.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct PlannedJob {
+    /// The stream.
+    pub stream: String,
+    /// The parent's key, or empty.
+    pub partition: String,
+    /// The window, or none.
+    pub window: Option<String>,
+    /// The range that is asked for.
+    pub asked: Option<String>,
+    /// Why it is due.
+    pub reason: Reason,
+    /// The first request, without credentials.
+    pub request: String,
+}
+
+/// Where a stream's grid starts: what the definition says, or what the first sync made of "90
+/// days ago". On a tick that the API can tell.
+pub fn resolve_start(rules: &WindowRules, stored: Option<&StreamRow>, now: Instant) -> Instant {
+    let start = match rules.start {
+        Start::At(at) => at,
+        Start::Ago(span) => {
+            let stored = stored.and_then(|row| row.start_at);
+            return stored.unwrap_or_else(|| {
+                let day = Span { days: 1, ..Span::ZERO };
+                let ago = span.before(now, rules.zone).unwrap_or(now);
+                let midnight = floor_to(ago, day, rules.zone);
+                floor_to(midnight, rules.precision, rules.zone)
+            });
+        }
+    };
+    floor_to(start, rules.precision, rules.zone)
+}
+
+/// The readings of one stream and partition that are due.
+pub fn plan_jobs(
+    stream: &Stream,
+    start: Option<Instant>,
+    parent: Option<&ParentRow>,
+    ledger: &[Entry],
+    options: &SyncOptions,
+    now: Instant,
+) -> Vec<Job> {
+    let partition = parent.map(|row| row.partition.clone()).unwrap_or_default();
+    let place =
+        |window| Place { stream: stream.name.clone(), partition: partition.clone(), window };
+    let parent = parent.map(|row| row.values.clone()).unwrap_or_default();
+    match &stream.kind {
+        Kind::Window(rules) => {
+            let start = start.unwrap_or(now);
+            let plan = WindowPlan { rules, start, now, range: options.range };
+            let tasks = plan_windows(&plan, ledger).into_iter();
+            tasks
+                .filter_map(|task| window_job(rules, place(Some(task.window)), task, &parent))
+                .collect()
+        }
+        Kind::Snapshot { refresh } => {
+            let entry = ledger.iter().find(|entry| entry.window.is_none());
+            let due = due_reading(entry, *refresh, now);
+            let job = due.map(|reason| Job {
+                place: place(None),
+                asked: None,
+                reason,
+                resume: entry.filter(|_| reason == Reason::Resume).cloned(),
+                values: TemplateValues { parent, ..TemplateValues::default() },
+                mark: None,
+            });
+            job.into_iter().collect()
+        }
+        Kind::Cursor(rules) => {
+            let entry = ledger.iter().find(|entry| entry.window.is_none());
+            let due = due_reading(entry, rules.refresh, now);
+            let mark = entry.and_then(|entry| entry.cursor.clone());
+            let job = due.map(|reason| Job {
+                place: place(None),
+                asked: None,
+                reason,
+                resume: entry.filter(|_| reason == Reason::Resume).cloned(),
+                values: TemplateValues {
+                    cursor: Some(cursor_text(rules, mark.as_deref(), now)),
+                    parent,
+                    ..TemplateValues::default()
+                },
+                mark,
+            });
+            job.into_iter().collect()
+        }
+    }
+}
+
+/// Values for the request of a window, and of one that was cut out of it.
+pub fn window_job(
+    rules: &WindowRules,
+    place: Place,
+    task: Task,
+    parent: &BTreeMap<String, Scalar>,
+) -> Option<Job> {
+    let bounds = render_bounds(task.asked, rules)?;
+    Some(Job {
+        place,
+        asked: Some(task.asked),
+        reason: task.reason,
+        resume: task.resume,
+        values: TemplateValues {
+            window: Some((bounds.start, bounds.end)),
+            parent: parent.clone(),
+            ..TemplateValues::default()
+        },
+        mark: None,
+    })
+}
+
+fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Instant) -> Option<Reason> {
+    let Some(entry) = entry else { return Some(Reason::Pending) };
+    if entry.state == crate::model::State::Partial {
+        return Some(Reason::Resume);
+    }
+    reading_is_old(entry, refresh, now).then_some(Reason::Refresh)
+}
+
+/// The mark as the API wants it: the last one, or the first, moved back by the overlap.
+fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> String {
+    match &rules.mark {
+        CursorMark::Integer { start, overlap } => {
+            let last = mark.and_then(|mark| mark.parse::<i64>().ok());
+            let from = last.map_or(*start, |last| last.saturating_sub(*overlap).max(*start));
+            from.to_string()
+        }
+        CursorMark::Time { start, overlap } => {
+            let first = match start {
+                Start::At(at) => *at,
+                Start::Ago(span) => span.before(now, rules.zone).unwrap_or(now),
+            };
+            let last = mark.and_then(time_mark);
+            let from = match last {
+                Some(last) => overlap.before(last, rules.zone).unwrap_or(last).max(first.min(last)),
+                None => first,
+            };
+            rules.format.render(from, rules.zone)
+        }
+    }
+}
+
+/// The instant of a mark: a stored timestamp, or a date.
+pub fn time_mark(mark: &str) -> Option<Instant> {
+    instant_from_text(mark).or_else(|| {
+        let date = chrono::NaiveDate::parse_from_str(mark, "%Y-%m-%d").ok()?;
+        Some(date.and_hms_opt(0, 0, 0)?.and_utc())
+    })
+}
+
+/// The next mark: the largest value seen, but never in the future, and never back.
+pub fn next_mark(
+    rules: &CursorRules,
+    before: Option<&str>,
+    seen: Option<String>,
+    requested_at: Instant,
+) -> Option<String> {
+    let Some(seen) = seen else { return before.map(str::to_owned) };
+    match rules.mark {
+        CursorMark::Integer { .. } => {
+            let number = |text: &str| text.parse::<i64>().ok();
+            let most = before.and_then(number).max(number(&seen));
+            most.map(|most| most.to_string())
+        }
+        CursorMark::Time { .. } => {
+            let seen_at = time_mark(&seen)?;
+            let clamped = if seen_at > requested_at {
+                crate::model::instant_to_text(requested_at)
+            } else {
+                seen
+            };
+            match before {
+                Some(before) if time_mark(before) > time_mark(&clamped) => Some(before.to_owned()),
+                _ => Some(clamped),
+            }
+        }
+    }
+}
+
+/// Everything that is due, without asking anybody. `reader` is none before the first sync.
+pub fn plan_run(
+    definition: &Definition,
+    reader: Option<&Reader>,
+    options: &SyncOptions,
+    now: Instant,
+) -> Result<Vec<PlannedJob>, ArchiveError> {
+    let mut planned = Vec::new();
+    for stream in selected(definition, options) {
+        let row = reader.map(|reader| reader.stream(&stream.name)).transpose()?.flatten();
+        let start = match &stream.kind {
+            Kind::Window(rules) => Some(resolve_start(rules, row.as_ref(), now)),
+            _ => None,
+        };
+        let source = &definition.sources[&stream.source];
+        let mut add = |parent: Option<&ParentRow>| -> Result<(), ArchiveError> {
+            let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
+            let ledger = match reader {
+                Some(reader) => reader.ledger(&stream.name, partition)?,
+                None => Vec::new(),
+            };
+            for job in plan_jobs(stream, start, parent, &ledger, options, now) {
+                let token = first_token(stream, &job);
+                let plan = RequestPlan {
+                    source,
+                    template: &stream.request,
+                    paginate: &stream.paginate,
+                    values: &job.values,
+                    token: &token,
+                };
+                planned.push(PlannedJob {
+                    stream: stream.name.clone(),
+                    partition: job.place.partition.clone(),
+                    window: job.place.window.map(|window| window.to_string()),
+                    asked: job.asked.map(|asked| asked.to_string()),
+                    reason: job.reason,
+                    request: show_request(&plan),
+                });
+            }
+            Ok(())
+        };
+        match (&stream.for_each, reader) {
+            (None, _) => add(None)?,
+            (Some(parent), Some(reader)) => {
+                let Some(parent) = reader.stream(parent)? else { continue };
+                let mut after = i64::MIN;
+                loop {
+                    let rows = reader.parents(&parent, after, PARENTS_AT_A_TIME)?;
+                    let Some(last) = rows.last() else { break };
+                    after = last.rowid;
+                    rows.iter().try_for_each(|row| add(Some(row)))?;
+                }
+            }
+            (Some(_), None) => {}
+        }
+    }
+    Ok(planned)
+}
+
+/// The page at which a reading begins or goes on.
+pub fn first_token(stream: &Stream, job: &Job) -> PageToken {
+    let resumed = job.resume.as_ref().and_then(|entry| entry.token.as_deref());
+    let resumed = resumed.and_then(PageToken::from_text);
+    resumed.unwrap_or_else(|| Pager::new(&stream.paginate, false).first())
+}
+
+/// The streams that a run is about, parents first. A stream's parents are not added: what is in
+/// the archive of them is used.
+pub fn selected<'d>(
+    definition: &'d Definition,
+    options: &'d SyncOptions,
+) -> impl Iterator<Item = &'d Stream> {
+    definition
+        .streams
+        .iter()
+        .filter(|stream| options.streams.is_empty() || options.streams.contains(&stream.name))
+}

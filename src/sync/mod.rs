@@ -1,0 +1,143 @@
+//! The spine: plan windows -> pull pages -> records -> archive.
+//!
+//! Two lanes run side by side: one pulls and reads pages, the other writes them; a channel of
+//! bounded length lies between. Every decision is made in the rooms below; this room connects
+//! them, and says what happened.
+
+mod event;
+mod job;
+mod page;
+mod pulling;
+mod reading;
+mod report;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::archive::{Archive, ArchiveError, Reader, RunEnd, RunStart};
+use crate::definition::{Definition, Source};
+use crate::host::Host;
+use crate::model::Window;
+use crate::pull::{Budget, Puller, SecretValues, Transport};
+
+pub use event::{Happening, Observer, Silent};
+pub use job::{PlannedJob, plan_run};
+pub use report::{StreamReport, SyncReport, TroubleReport};
+
+/// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
+const PAGES_IN_FLIGHT: usize = 2;
+
+/// What to sync.
+#[derive(Clone, Debug, Default)]
+pub struct SyncOptions {
+    /// These streams; all when empty.
+    pub streams: Vec<String>,
+    /// Read this stretch of window streams whatever its state.
+    pub range: Option<Window>,
+    /// What the run may spend.
+    pub budget: Budget,
+    /// The command, as the archive will remember it.
+    pub command: String,
+}
+
+/// How the two lanes run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// Each on a thread of its own.
+    Overlapped,
+    /// In turns on one thread, so that a run can be repeated exactly.
+    Interleaved,
+}
+
+/// What a run works with.
+pub struct SyncParts<'a> {
+    /// What to archive.
+    pub definition: &'a Definition,
+    /// Clock, jitter, stop.
+    pub host: &'a Host,
+    /// The way to each source.
+    pub transports: BTreeMap<String, Arc<dyn Transport>>,
+    /// The values of the definition's secrets.
+    pub secrets: SecretValues,
+    /// Who is told what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// A transport for every source of a definition.
+pub fn transports<E>(
+    definition: &Definition,
+    make: impl Fn(&Source) -> Result<Arc<dyn Transport>, E>,
+) -> Result<BTreeMap<String, Arc<dyn Transport>>, E> {
+    let sources = definition.sources.values();
+    sources.map(|source| Ok((source.name.clone(), make(source)?))).collect()
+}
+
+/// Brings the archive up to date, once. Trouble with a source is in the report; an error is
+/// trouble with the archive itself.
+pub fn sync(
+    archive: &Archive,
+    parts: SyncParts<'_>,
+    options: &SyncOptions,
+    lanes: Lanes,
+) -> Result<SyncReport, ArchiveError> {
+    let SyncParts { definition, host, transports, secrets, observer } = parts;
+    let reader = Reader::open(archive.path())?;
+    let start = RunStart {
+        command: &options.command,
+        version: env!("CARGO_PKG_VERSION"),
+        definition: &definition.text,
+        now: host.clock.now(),
+    };
+    let run = archive.start_run(&start)?;
+    let puller = Puller::new(host.clone(), transports, secrets, options.budget);
+    let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
+    let pulling =
+        pulling::Pulling::new(definition, options, host, reader, puller, sender, observer);
+    let writing = writing::Writing::new(archive, run, host, observer);
+    let (mut report, written) = match lanes {
+        Lanes::Interleaved => {
+            runtime().block_on(async { tokio::join!(pulling.run(), writing.run(receiver)) })
+        }
+        Lanes::Overlapped => std::thread::scope(|scope| {
+            let pulled = scope.spawn(|| runtime().block_on(pulling.run()));
+            let written = runtime().block_on(writing.run(receiver));
+            (pulled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), written)
+        }),
+    };
+    report.run = run;
+    let result = match written {
+        Ok(totals) => {
+            report.add_written(totals);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    let end = RunEnd {
+        state: if result.is_err() { "failed" } else { report.state() },
+        exit_code: report.exit_code(),
+        now: host.clock.now(),
+        windows_planned: report.windows_planned(),
+        windows_completed: report.windows_completed(),
+        requests: report.stats.requests,
+        retries: report.stats.retries,
+        bytes: report.stats.bytes,
+        message: match &result {
+            Err(error) => Some(error.message.clone()),
+            Ok(()) => report.gravest().map(|trouble| trouble.message.clone()),
+        },
+    };
+    let ended = archive.end_run(run, &end);
+    result?;
+    ended?;
+    Ok(report)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the operating system gives a thread and an event queue")
+}

@@ -1,0 +1,218 @@
+//! One answer, judged and read: what it says about paging, totals and errors, and its rows.
+
+use crate::definition::{Column, Key, Kind, Paginate, Path, Stream, TokenAt, Total, nearest};
+use crate::model::{RejectKind, excerpt};
+use crate::pull::{Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content};
+use crate::record::{PageContext, PageRows, RecordReader, body_value, infer_columns, read_page};
+
+/// A page that can be written.
+pub struct ReadPage {
+    /// Rows and rejects.
+    pub rows: PageRows,
+    /// What it says about paging.
+    pub facts: PageFacts,
+}
+
+/// Trouble with what the source said.
+pub fn broken(message: impl Into<String>) -> Trouble {
+    Trouble::new(TroubleKind::BrokenWord, message)
+}
+
+/// Judges and reads an answer.
+pub fn read_answer(
+    stream: &Stream,
+    reader: &RecordReader,
+    context: &PageContext,
+    fetched: &Fetched,
+    puller: &Puller,
+    source: &crate::definition::Source,
+) -> Result<ReadPage, Trouble> {
+    let body = judge_content(&fetched.response)?;
+    if body.is_empty() && fetched.response.status == 204 {
+        let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
+        return Ok(ReadPage { rows: rows.expect("an empty page"), facts: PageFacts::default() });
+    }
+    check_error_member(stream.error.as_ref(), body)?;
+    let rows = read_page(body, &stream.records, reader, context).map_err(|error| {
+        let cure = format!(
+            "look at the answer, and at the stream's `records = {:?}`",
+            stream.records.text()
+        );
+        broken(error.to_string()).cure(cure)
+    })?;
+    if stream.error.is_none() && rows.received == 0 {
+        for member in ["$.error", "$.errors"] {
+            check_error_member(Path::parse(member).ok().as_ref(), body)?;
+        }
+    }
+    check_keys(stream, &rows, body)?;
+    let facts = facts_of(stream, body, fetched, &rows, puller, source)?;
+    Ok(ReadPage { rows, facts })
+}
+
+/// An answer that carries an error is no data, whatever its status.
+fn check_error_member(path: Option<&Path>, body: &str) -> Result<(), Trouble> {
+    let Some(path) = path else { return Ok(()) };
+    match body_value(body, path) {
+        Some(raw) if !matches!(raw.as_str(), "null" | "false" | "\"\"" | "[]" | "{}" | "0") => {
+            let message =
+                format!("the answer is an error at {}: {}", path.text(), excerpt(&raw, 200));
+            Err(broken(message).cure("if this member is no error, name another with `error`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A key that no record has is a mistake in the definition, not a page of bad records.
+fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
+    let without = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NoKey).count();
+    if rows.received == 0 || without as u64 != rows.received {
+        return Ok(());
+    }
+    let fields = match &stream.key {
+        Key::Columns(fields) | Key::Hash(fields) => fields.clone(),
+    };
+    let records = rows.received;
+    let message =
+        format!("none of the page's {records} records has the key ({})", fields.join(", "));
+    let known = infer_columns(body, &stream.records, &[]).unwrap_or_default();
+    let names: Vec<&str> = known.iter().map(|column| column.name.as_str()).collect();
+    let near = fields.iter().find_map(|field| nearest(field, names.iter().copied()));
+    let cure = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the records have: {}", names.join(", ")),
+    };
+    Err(broken(message).cure(cure))
+}
+
+/// The columns of a stream whose definition does not say, from its first page with records.
+pub fn infer_from(stream: &Stream, fetched: &Fetched) -> Result<Option<Vec<Column>>, Trouble> {
+    let body = judge_content(&fetched.response)?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let mut times = Vec::new();
+    match &stream.kind {
+        Kind::Window(rules) => times.push(rules.field.as_str()),
+        Kind::Cursor(rules) => times.push(rules.field.as_str()),
+        Kind::Snapshot { .. } => {}
+    }
+    times.extend(stream.version.as_deref());
+    let columns =
+        infer_columns(body, &stream.records, &times).map_err(|error| broken(error.to_string()))?;
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    if let Key::Columns(fields) = &stream.key {
+        for field in fields {
+            if columns.iter().any(|column| column.name == *field) {
+                continue;
+            }
+            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+            let message = format!("the records have no `{field}`, which is the key");
+            let cure = match nearest(field, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the records have: {}", names.join(", ")),
+            };
+            return Err(broken(message).cure(cure));
+        }
+    }
+    Ok(Some(columns))
+}
+
+fn facts_of(
+    stream: &Stream,
+    body: &str,
+    fetched: &Fetched,
+    rows: &PageRows,
+    puller: &Puller,
+    source: &crate::definition::Source,
+) -> Result<PageFacts, Trouble> {
+    let mut facts = PageFacts {
+        received: rows.received,
+        content_hash: rows.content_hash,
+        total: page_total(stream, body, fetched)?,
+        ..PageFacts::default()
+    };
+    let more_at = match &stream.paginate {
+        Paginate::Page { more, .. }
+        | Paginate::Offset { more, .. }
+        | Paginate::Cursor { more, .. } => more.as_ref(),
+        _ => None,
+    };
+    if let Some(path) = more_at {
+        facts.more = match body_value(body, path).as_deref() {
+            Some("true") => Some(true),
+            Some("false" | "null") => Some(false),
+            _ => {
+                let message = format!("expected true or false at {}", path.text());
+                return Err(broken(message).cure("check the stream's `paginate.more`"));
+            }
+        };
+    }
+    match &stream.paginate {
+        Paginate::None | Paginate::Offset { .. } => {}
+        Paginate::Page { pages, .. } => {
+            let count = pages.as_ref().map(|path| number_at(body, path)).transpose()?;
+            facts.pages = count;
+        }
+        Paginate::Cursor { token, .. } => facts.next = token_of(token, body, fetched, rows),
+        Paginate::Link => facts.next = puller.link_of(source, fetched)?,
+        Paginate::NextUrl(path) => {
+            if let Some(address) = body_value(body, path).as_deref().and_then(token_text) {
+                facts.next = Some(puller.address_of(source, fetched, &address)?);
+            }
+        }
+    }
+    Ok(facts)
+}
+
+fn token_of(token: &TokenAt, body: &str, fetched: &Fetched, rows: &PageRows) -> Option<String> {
+    match token {
+        TokenAt::Body(path) => body_value(body, path).as_deref().and_then(token_text),
+        TokenAt::Header(name) => {
+            let value = fetched.response.header(&name.to_lowercase())?.trim();
+            (!value.is_empty()).then(|| value.to_owned())
+        }
+        TokenAt::LastRecord(field) => {
+            let record = rows.last_record.as_deref()?;
+            let segments = [crate::definition::Segment::Name(field.clone())];
+            crate::record::text_at(record, &segments).and_then(token_text)
+        }
+    }
+}
+
+/// A token as text; null, false and an empty text are none.
+fn token_text(raw: &str) -> Option<String> {
+    match raw {
+        "null" | "false" | "\"\"" => None,
+        raw if raw.starts_with('"') => serde_json::from_str(raw).ok(),
+        raw => Some(raw.to_owned()),
+    }
+}
+
+fn page_total(stream: &Stream, body: &str, fetched: &Fetched) -> Result<Option<u64>, Trouble> {
+    match &stream.total {
+        None | Some(Total::Endpoint { .. }) => Ok(None),
+        Some(Total::Body(path)) => number_at(body, path).map(Some),
+        Some(Total::Header(name)) => {
+            let value = fetched.response.header(&name.to_lowercase());
+            let number = value.and_then(|value| value.trim().parse().ok());
+            number.map(Some).ok_or_else(|| {
+                broken(format!("expected a total in the header {name}"))
+                    .cure("check the stream's `total`")
+            })
+        }
+    }
+}
+
+/// The count at a path, which must be there.
+pub fn number_at(body: &str, path: &Path) -> Result<u64, Trouble> {
+    let raw = body_value(body, path);
+    let number = raw.as_deref().and_then(|raw| raw.trim_matches('"').parse().ok());
+    number.ok_or_else(|| {
+        let found = raw.map_or_else(|| "nothing".to_owned(), |raw| excerpt(&raw, 60));
+        broken(format!("expected a count at {}, found {found}", path.text()))
+            .cure("check `total` and `paginate.pages`")
+    })
+}

@@ -1,0 +1,370 @@
+//! The pulling lane: streams in order, partitions, readings; what to do when one fails.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::archive::{ParentRow, Reader, StreamRow};
+use crate::definition::{Column, Definition, Key, Kind, Source, Stream};
+use crate::host::Host;
+use crate::model::{Instant, KeyShape, Place, TableColumn, TableShape};
+use crate::pull::{Puller, Trouble, TroubleKind};
+use crate::record::RecordReader;
+use crate::window::{Task, WindowPlan, asked_range, halve};
+
+use super::SyncOptions;
+use super::event::{Event, Happening, Observer};
+use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
+use super::reading::Ending;
+use super::report::{StreamReport, SyncReport, TroubleReport};
+
+/// How many readings of a stream may fail one after another before the rest is left for another
+/// run: a source that is down is not asked four hundred times.
+const FAILURES_IN_A_ROW_MAX: u32 = 3;
+/// How often a reading that was too slow is tried before its window is halved.
+const SLOW_READINGS_MAX: u32 = 1;
+
+/// The pulling lane.
+pub struct Pulling<'a> {
+    definition: &'a Definition,
+    options: &'a SyncOptions,
+    pub(super) host: &'a Host,
+    reader: Reader,
+    pub(super) puller: Puller,
+    pub(super) sender: mpsc::Sender<Event>,
+    observer: &'a dyn Observer,
+    pub(super) record_reader: Option<RecordReader>,
+    pub(super) full_page_seen: bool,
+    start: Option<Instant>,
+    report: SyncReport,
+}
+
+impl<'a> Pulling<'a> {
+    /// A lane that has not begun.
+    pub fn new(
+        definition: &'a Definition,
+        options: &'a SyncOptions,
+        host: &'a Host,
+        reader: Reader,
+        puller: Puller,
+        sender: mpsc::Sender<Event>,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        Self {
+            definition,
+            options,
+            host,
+            reader,
+            puller,
+            sender,
+            observer,
+            record_reader: None,
+            full_page_seen: false,
+            start: None,
+            report: SyncReport::default(),
+        }
+    }
+
+    /// Runs to the end; trouble is in the report.
+    pub async fn run(mut self) -> SyncReport {
+        if let Ok(waits) = self.reader.waits() {
+            for wait in waits {
+                if let Some(until) = crate::model::instant_from_text(&wait.not_before) {
+                    self.puller.hold(&wait.source, until);
+                }
+            }
+        }
+        let mut down: Vec<String> = Vec::new();
+        let definition = self.definition;
+        for stream in selected(definition, self.options) {
+            self.report.streams.push(StreamReport::new(&stream.name));
+            if down.contains(&stream.source) {
+                self.current().left_out = true;
+                continue;
+            }
+            if let Err(trouble) = self.pull_stream(stream).await {
+                let source_is_down = trouble.ends_source();
+                self.trouble(&stream.name, None, &trouble);
+                if let (TroubleKind::Waiting, Some(until)) = (trouble.kind, trouble.until) {
+                    let (source, why) = (stream.source.clone(), trouble.message.clone());
+                    // If the writing lane has ended, its error is the one that is reported.
+                    let _ = self.send(Event::Wait { source, until, why }).await;
+                }
+                if source_is_down && trouble.kind != TroubleKind::Definition {
+                    down.push(stream.source.clone());
+                }
+            }
+            let (ack, written) = oneshot::channel();
+            if self.send(Event::StreamEnd(ack)).await.is_err() || written.await.is_err() {
+                break;
+            }
+            if self.stop_cause().is_some() {
+                break;
+            }
+        }
+        self.report.stop = self.stop_cause();
+        self.report.stats = self.puller.stats;
+        self.report
+    }
+
+    fn current(&mut self) -> &mut StreamReport {
+        self.report.streams.last_mut().expect("a stream is in hand")
+    }
+
+    fn trouble(&mut self, stream: &str, place: Option<&Place>, trouble: &Trouble) {
+        let message = self.puller.redact(&trouble.message);
+        tracing::warn!(stream, message, "trouble");
+        self.report.troubles.push(TroubleReport::new(stream, place, trouble, message));
+    }
+
+    async fn pull_stream(&mut self, stream: &Stream) -> Result<(), Trouble> {
+        let stored = self.archive(|reader| reader.stream(&stream.name))?;
+        self.full_page_seen = false;
+        self.record_reader = None;
+        self.start = match &stream.kind {
+            Kind::Window(rules) => {
+                Some(resolve_start(rules, stored.as_ref(), self.host.clock.now()))
+            }
+            _ => None,
+        };
+        if let Some(columns) = known_columns(stream, stored.as_ref()) {
+            let inferred = stream.columns.is_none();
+            self.use_columns(stream, columns, inferred).await?;
+        }
+        let source = &self.definition.sources[&stream.source];
+        let Some(parent) = &stream.for_each else {
+            return self.pull_partition(stream, source, None).await;
+        };
+        let Some(parent) = self.archive(|reader| reader.stream(parent))? else { return Ok(()) };
+        let mut after = i64::MIN;
+        loop {
+            let rows = self.archive(|reader| reader.parents(&parent, after, PARENTS_AT_A_TIME))?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.rowid;
+            for row in &rows {
+                self.pull_partition(stream, source, Some(row)).await?;
+            }
+        }
+    }
+
+    /// Reads the archive beside the writing lane.
+    fn archive<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, crate::archive::ArchiveError>,
+    ) -> Result<T, Trouble> {
+        read(&self.reader).map_err(|error| {
+            Trouble::new(TroubleKind::Stopped, format!("cannot read the archive: {error}"))
+        })
+    }
+
+    /// From here on, records of the stream are read into these columns.
+    pub(super) async fn use_columns(
+        &mut self,
+        stream: &Stream,
+        columns: Vec<Column>,
+        inferred: bool,
+    ) -> Result<RecordReader, Trouble> {
+        let shape = Box::new(table_shape(stream, &columns, inferred));
+        let reader = RecordReader::new(columns, stream.key.clone());
+        self.record_reader = Some(reader.clone());
+        self.send(Event::Table { shape, start_at: self.start }).await?;
+        Ok(reader)
+    }
+
+    async fn pull_partition(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        parent: Option<&ParentRow>,
+    ) -> Result<(), Trouble> {
+        let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
+        let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
+        let now = self.host.clock.now();
+        let jobs = plan_jobs(stream, self.start, parent, &ledger, self.options, now);
+        let due = jobs.len() as u64;
+        if self.current().windows_planned == 0 {
+            let stream = stream.name.clone();
+            self.observer.notice(&Happening::StreamBegins { stream, due });
+        } else {
+            self.observer.notice(&Happening::MoreDue { due });
+        }
+        self.current().windows_planned += due;
+        let mut failures = 0;
+        for job in jobs {
+            match self.read_job(stream, source, &job).await {
+                Ok(()) => failures = 0,
+                Err(trouble) if trouble.ends_source() => return Err(trouble),
+                Err(trouble) => {
+                    failures += 1;
+                    self.trouble(&stream.name, Some(&job.place), &trouble);
+                    if failures >= FAILURES_IN_A_ROW_MAX {
+                        self.current().left_out = true;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a job, cutting it into smaller windows as often as the source makes it necessary.
+    async fn read_job(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+    ) -> Result<(), Trouble> {
+        let mut stack = vec![job.clone()];
+        let mut first_trouble = None;
+        while let Some(job) = stack.pop() {
+            let requested_at = self.host.clock.now();
+            match self.read_whole(stream, source, &job).await {
+                Ok(None) => {}
+                Ok(Some((trouble, _))) if self.split(stream, &job, &mut stack).await? => {
+                    tracing::info!(message = trouble.message, "halving the window");
+                }
+                Ok(Some((trouble, hole))) => {
+                    self.break_off(&job, requested_at, &trouble, hole, None).await?;
+                    first_trouble.get_or_insert(trouble);
+                }
+                Err((trouble, counts)) => {
+                    self.break_off(&job, requested_at, &trouble, false, counts).await?;
+                    if trouble.ends_source() {
+                        return Err(trouble);
+                    }
+                    first_trouble.get_or_insert(trouble);
+                }
+            }
+        }
+        first_trouble.map_or(Ok(()), Err)
+    }
+
+    /// Reads until the reading is complete and its numbers agree. `Some` asks for smaller
+    /// windows; true with it where the window is a hole if there are none.
+    async fn read_whole(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+    ) -> Result<Option<(Trouble, bool)>, (Trouble, Option<(u64, u64)>)> {
+        let mut resume = self.may_resume(stream, job);
+        let mut disagreements = 0;
+        let mut slow = 0;
+        loop {
+            match self.read_once(stream, source, job, resume).await {
+                Ok(Ending::Complete(done)) => {
+                    self.send(Event::Done(done)).await.map_err(|trouble| (trouble, None))?;
+                    return Ok(None);
+                }
+                Ok(Ending::Split(trouble)) => return Ok(Some((trouble, true))),
+                Ok(Ending::Disagree(trouble, counts)) => {
+                    disagreements += 1;
+                    if disagreements >= stream.reconcile_attempts {
+                        return Err((trouble, Some(counts)));
+                    }
+                }
+                Err(trouble) if trouble.page_gone && resume => {}
+                Err(trouble) if trouble.too_slow && job.place.window.is_some() => {
+                    slow += 1;
+                    if slow > SLOW_READINGS_MAX {
+                        return Ok(Some((trouble, false)));
+                    }
+                }
+                Err(trouble) => return Err((trouble, None)),
+            }
+            resume = false;
+        }
+    }
+
+    /// Puts the halves of a job on the stack; false where it cannot be halved.
+    async fn split(
+        &mut self,
+        stream: &Stream,
+        job: &Job,
+        stack: &mut Vec<Job>,
+    ) -> Result<bool, Trouble> {
+        let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+            return Ok(false);
+        };
+        let plan = WindowPlan {
+            rules,
+            start: self.start.unwrap_or(window.start()),
+            now: self.host.clock.now(),
+            range: None,
+        };
+        // The halves are read without overlap: a second reading must not keep them too large.
+        let task = |window| {
+            let asked = asked_range(&plan, window, crate::definition::Span::ZERO)?;
+            Some(Task { window, asked, reason: job.reason, resume: None })
+        };
+        let overlapped = job.asked.is_some_and(|asked| asked.start() < window.start());
+        let pieces = if overlapped {
+            vec![window]
+        } else {
+            match halve(window, rules) {
+                Some((first, second)) => vec![second, first],
+                None => return Ok(false),
+            }
+        };
+        self.send(Event::Forget(job.place.clone())).await?;
+        for piece in pieces {
+            let place = Place { window: Some(piece), ..job.place.clone() };
+            // A half that lies wholly after now has nothing to be asked for yet.
+            let half = task(piece).and_then(|t| window_job(rules, place, t, &job.values.parent));
+            stack.extend(half);
+        }
+        Ok(true)
+    }
+
+    async fn break_off(
+        &mut self,
+        job: &Job,
+        requested_at: Instant,
+        trouble: &Trouble,
+        hole: bool,
+        counts: Option<(u64, u64)>,
+    ) -> Result<(), Trouble> {
+        let message = self.puller.redact(&trouble.message);
+        let stopped = trouble.kind == TroubleKind::Stopped;
+        self.observer.notice(&Happening::ReadingBroken {
+            place: job.place.clone(),
+            message: message.clone(),
+        });
+        let place = job.place.clone();
+        let error = (!stopped).then_some(message);
+        self.send(Event::Broken { place, requested_at, error, hole, counts }).await
+    }
+}
+
+/// The columns of a stream, if they are known before its first page.
+fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
+    if let Some(columns) = &stream.columns {
+        return Some(columns.clone());
+    }
+    let columns = stored?.columns.iter();
+    Some(columns.map(|column| Column::plain(&column.name, column.kind)).collect())
+}
+
+fn table_shape(stream: &Stream, columns: &[Column], inferred: bool) -> TableShape {
+    let column = |column: &Column| TableColumn {
+        name: column.name.clone(),
+        kind: column.kind,
+        tolerance: column.tolerance,
+    };
+    let known = |name: &String| columns.iter().any(|column| column.name == *name);
+    TableShape {
+        name: stream.name.clone(),
+        columns: columns.iter().map(column).collect(),
+        key: match &stream.key {
+            Key::Columns(names) => KeyShape::Columns(names.clone()),
+            Key::Hash(fields) => KeyShape::Hash(fields.clone()),
+        },
+        version: stream.version.clone().filter(known),
+        on_conflict: stream.on_conflict,
+        references: stream
+            .references
+            .iter()
+            .filter(|(column, _)| known(column))
+            .map(|(column, target)| (column.clone(), target.clone()))
+            .collect(),
+        inferred,
+    }
+}

@@ -1,0 +1,287 @@
+//! One reading: from its first page to the proven end of its data, or to why there is none.
+//!
+//! A reading is only called complete when every page came, no page repeated another, the number
+//! of distinct records agrees with the source's total, and the total did not move meanwhile.
+
+use std::collections::HashSet;
+
+use crate::definition::{Kind, Paginate, Source, Stream, Total};
+use crate::host::StopCause;
+use crate::model::{Instant, State};
+use crate::pull::{
+    Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
+};
+use crate::record::{Mark, PageContext, RecordReader, hash_text};
+use crate::window::is_settled;
+
+use super::event::{DoneEvent, Event, PageEvent};
+use super::job::{Job, first_token, next_mark};
+use super::page::{broken, infer_from, number_at, read_answer};
+use super::pulling::Pulling;
+
+/// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
+/// with more records than that cannot be held against a total, and needs a shorter step.
+const DISTINCT_KEYS_MAX: usize = 2_000_000;
+
+/// How long the token of a broken-off reading is believed, minutes. Counted pages shift as soon as
+/// records come or go, tokens of the API's own usually live for a day.
+const COUNTED_TOKEN_MINUTES: i64 = 15;
+const API_TOKEN_MINUTES: i64 = 24 * 60;
+
+/// How a reading ended.
+pub enum Ending {
+    /// The end of the data is proven.
+    Complete(Box<DoneEvent>),
+    /// The source cut the result, or is too slow: smaller windows may help.
+    Split(Trouble),
+    /// The numbers do not agree, or moved.
+    Disagree(Trouble, (u64, u64)),
+}
+
+/// What is known of a reading on its way.
+struct Sofar {
+    requested_at: Instant,
+    first: bool,
+    received: u64,
+    rejects: u64,
+    keys: HashSet<u64>,
+    total: Option<u64>,
+    last_total: Option<u64>,
+    mark: Option<Mark>,
+}
+
+impl Pulling<'_> {
+    /// Reads a job once, from its first page or from where an earlier reading broke off.
+    pub(super) async fn read_once(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+        resume: bool,
+    ) -> Result<Ending, Trouble> {
+        let now = self.host.clock.now();
+        let resumed = job.resume.as_ref().filter(|_| resume);
+        let mut sofar = Sofar {
+            requested_at: resumed.map_or(now, |entry| entry.requested_at),
+            first: resumed.is_none(),
+            received: 0,
+            rejects: 0,
+            keys: HashSet::new(),
+            total: resumed.and_then(|entry| entry.source_total),
+            last_total: None,
+            mark: None,
+        };
+        if let Some(Total::Endpoint { request, value }) = &stream.total {
+            let (paginate, token) = (Paginate::None, PageToken::Start);
+            let plan = RequestPlan {
+                source,
+                template: request,
+                paginate: &paginate,
+                values: &job.values,
+                token: &token,
+            };
+            let fetched = self.puller.fetch(&plan).await?;
+            sofar.total = Some(number_at(judge_content(&fetched.response)?, value)?);
+        }
+        let mut pager = Pager::new(&stream.paginate, self.full_page_seen);
+        let mut token = if resumed.is_some() { first_token(stream, job) } else { pager.first() };
+        loop {
+            let plan = RequestPlan {
+                source,
+                template: &stream.request,
+                paginate: &stream.paginate,
+                values: &job.values,
+                token: &token,
+            };
+            let fetched = self.puller.fetch(&plan).await?;
+            let next = self.read_one(stream, source, job, &fetched, &mut pager, &token, &mut sofar);
+            let next = next.await?;
+            self.full_page_seen = pager.full_page_seen;
+            if let Some(most) = stream.max_records.filter(|most| sofar.received >= *most) {
+                let message = format!("the source cuts results at {most} records");
+                return Ok(Ending::Split(broken(message)));
+            }
+            match next {
+                Some(next) => token = next,
+                None => return Ok(self.conclude(stream, job, sofar)),
+            }
+        }
+    }
+
+    /// Reads one page, sends it to be written, and tells where the next one is.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a reading, each used once")]
+    async fn read_one(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+        fetched: &Fetched,
+        pager: &mut Pager<'_>,
+        token: &PageToken,
+        sofar: &mut Sofar,
+    ) -> Result<Option<PageToken>, Trouble> {
+        let reader = self.reader_of(stream, fetched).await?;
+        let context = page_context(stream, job);
+        let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
+        let (rows, facts) = (page.rows, page.facts);
+        sofar.received += rows.received;
+        sofar.rejects += rows.rejects.len() as u64;
+        sofar.mark = sofar.mark.take().max(rows.mark.clone());
+        if let Some(total) = facts.total {
+            sofar.total.get_or_insert(total);
+            sofar.last_total = Some(total);
+        }
+        if stream.total.is_some() {
+            sofar.keys.extend(&rows.rows.key_hashes);
+            sofar.keys.extend(rows.rejects.iter().map(|reject| hash_text(&reject.record)));
+            if sofar.keys.len() > DISTINCT_KEYS_MAX {
+                let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
+                return Err(broken(message).cure("give the stream a shorter `step`"));
+            }
+        }
+        if let Some(most) = stream.max_rejects.filter(|most| sofar.rejects > *most) {
+            let message = format!("more than {most} records of the window were rejected");
+            return Err(broken(message).cure("`windrow status` shows the reasons"));
+        }
+        let next = match pager.next(token, &facts) {
+            Next::Broken(why) => return Err(broken(why)),
+            Next::Page(next) => Some(next),
+            Next::End => None,
+        };
+        let event = PageEvent {
+            place: job.place.clone(),
+            first: std::mem::take(&mut sofar.first),
+            requested_at: sofar.requested_at,
+            rows: rows.rows,
+            rejects: rows.rejects,
+            duplicates: rows.duplicates,
+            strays: rows.strays,
+            next: next.as_ref().map(PageToken::to_text),
+            source_total: sofar.total,
+        };
+        self.send(Event::Page(Box::new(event))).await?;
+        Ok(next)
+    }
+
+    /// The reader of the stream's columns; makes it from the first page where they are inferred.
+    async fn reader_of(
+        &mut self,
+        stream: &Stream,
+        fetched: &Fetched,
+    ) -> Result<RecordReader, Trouble> {
+        if let Some(reader) = &self.record_reader {
+            return Ok(reader.clone());
+        }
+        match infer_from(stream, fetched)? {
+            Some(columns) => self.use_columns(stream, columns, true).await,
+            // A page without records tells nothing about columns.
+            None => Ok(RecordReader::new(Vec::new(), stream.key.clone())),
+        }
+    }
+
+    /// The end of the data is reached: do the numbers agree?
+    fn conclude(&self, stream: &Stream, job: &Job, sofar: Sofar) -> Ending {
+        let distinct = stream.total.is_some().then_some(sofar.keys.len() as u64);
+        let counted = matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. });
+        if let (Some(first), Some(last)) = (sofar.total, sofar.last_total)
+            && counted
+            && first != last
+        {
+            let message = format!("the total moved from {first} to {last} while pages were read");
+            return Ending::Disagree(broken(message), (last, distinct.unwrap_or(0)));
+        }
+        if let (Some(total), Some(distinct)) = (sofar.last_total.or(sofar.total), distinct)
+            && total != distinct
+        {
+            let message =
+                format!("the source counts {total} records, {distinct} different ones came");
+            return Ending::Disagree(broken(message), (total, distinct));
+        }
+        let (state, read_to) = state_of(stream, job, sofar.requested_at);
+        let cursor = match &stream.kind {
+            Kind::Cursor(rules) => {
+                let seen = sofar.mark.map(|mark| match mark {
+                    Mark::Integer(number) => number.to_string(),
+                    Mark::Text(text) => text,
+                });
+                next_mark(rules, job.mark.as_deref(), seen, sofar.requested_at)
+            }
+            _ => None,
+        };
+        Ending::Complete(Box::new(DoneEvent {
+            place: job.place.clone(),
+            state,
+            read_to,
+            requested_at: sofar.requested_at,
+            cursor,
+            distinct_keys: distinct,
+            source_total: sofar.total,
+        }))
+    }
+
+    /// Whether a broken-off reading may be carried on: its token is fresh enough, and nothing has
+    /// to be counted from the beginning.
+    pub(super) fn may_resume(&self, stream: &Stream, job: &Job) -> bool {
+        let Some(entry) = &job.resume else { return false };
+        let counted = matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. });
+        let minutes = if counted { COUNTED_TOKEN_MINUTES } else { API_TOKEN_MINUTES };
+        let age = self.host.clock.now().signed_duration_since(entry.requested_at);
+        entry.token.is_some()
+            && stream.total.is_none()
+            && age >= chrono::TimeDelta::zero()
+            && age <= chrono::TimeDelta::minutes(minutes)
+            && !matches!(stream.kind, Kind::Cursor(_))
+    }
+
+    /// Sends an event to the writing lane. When that lane has ended, so does this one.
+    pub(super) async fn send(&mut self, event: Event) -> Result<(), Trouble> {
+        self.sender
+            .send(event)
+            .await
+            .map_err(|_| Trouble::new(TroubleKind::Stopped, "the archive could not be written"))
+    }
+
+    /// Why the run is to end, if it is.
+    pub(super) fn stop_cause(&self) -> Option<StopCause> {
+        self.host.stop.cause()
+    }
+}
+
+fn page_context(stream: &Stream, job: &Job) -> PageContext {
+    let (field, zone) = match &stream.kind {
+        Kind::Window(rules) => (Some(rules.field.clone()), rules.zone),
+        _ => (None, chrono_tz::UTC),
+    };
+    let cursor = match &stream.kind {
+        Kind::Cursor(rules) => Some(rules.field.clone()),
+        _ => None,
+    };
+    PageContext {
+        asked: job.asked.map(|asked| (asked, zone)),
+        field,
+        version: stream.version.clone(),
+        cursor,
+        on_conflict: Some(stream.on_conflict),
+        parent: job.values.parent.clone(),
+    }
+}
+
+/// Complete or settled, and up to where: a window that is still open counts up to the request.
+fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option<Instant>) {
+    let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+        return (State::Complete, None);
+    };
+    let read_to = window.end().min(requested_at.max(window.start()));
+    let entry = crate::model::Entry {
+        window: Some(window),
+        state: State::Complete,
+        read_to: Some(read_to),
+        requested_at,
+        completed_at: None,
+        token: None,
+        cursor: None,
+        source_total: None,
+    };
+    let settled = is_settled(&entry, rules.lateness, rules.zone);
+    (if settled { State::Settled } else { State::Complete }, Some(read_to))
+}

@@ -1,0 +1,171 @@
+//! What a run did, for the commands to tell.
+
+use serde::Serialize;
+
+use crate::archive::RunStreamRow;
+use crate::host::StopCause;
+use crate::model::{Outcomes, Place};
+use crate::pull::{Stats, Trouble, TroubleKind};
+
+/// What a run did to a stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamReport {
+    /// The stream.
+    pub stream: String,
+    /// Readings that were due.
+    pub windows_planned: u64,
+    /// Readings that are complete now.
+    pub windows_completed: u64,
+    /// What became of the records.
+    #[serde(flatten)]
+    pub outcomes: Outcomes,
+    /// Records outside the range that was asked for.
+    pub strays: u64,
+    /// Whether readings were left for another run without being tried.
+    pub left_out: bool,
+}
+
+impl StreamReport {
+    /// Nothing has happened yet.
+    pub fn new(stream: &str) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            windows_planned: 0,
+            windows_completed: 0,
+            outcomes: Outcomes::default(),
+            strays: 0,
+            left_out: false,
+        }
+    }
+}
+
+/// Trouble with a source.
+#[derive(Clone, Debug, Serialize)]
+pub struct TroubleReport {
+    /// The stream.
+    pub stream: String,
+    /// The window, where it was about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// The parent's key, where there is one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub partition: String,
+    /// What happened, without secrets.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+    /// The exit code that it stands for.
+    pub exit_code: u8,
+    /// Whose trouble it is.
+    #[serde(skip)]
+    pub kind: TroubleKind,
+}
+
+impl TroubleReport {
+    /// Trouble of a stream, or of one of its readings.
+    pub fn new(stream: &str, place: Option<&Place>, trouble: &Trouble, message: String) -> Self {
+        Self {
+            stream: stream.to_owned(),
+            window: place.and_then(|place| place.window).map(|window| window.to_string()),
+            partition: place.map(|place| place.partition.clone()).unwrap_or_default(),
+            message,
+            cure: trouble.cure.clone(),
+            exit_code: exit_code_of(trouble.kind),
+            kind: trouble.kind,
+        }
+    }
+}
+
+/// SPEC.md, section 9.
+fn exit_code_of(kind: TroubleKind) -> u8 {
+    match kind {
+        TroubleKind::Definition => 2,
+        TroubleKind::Offline | TroubleKind::Waiting | TroubleKind::Failing => 3,
+        TroubleKind::Budget | TroubleKind::Stopped => 3,
+        TroubleKind::Credentials => 4,
+        TroubleKind::BrokenWord => 5,
+        TroubleKind::Unsafe => 9,
+    }
+}
+
+/// What a run did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SyncReport {
+    /// The run's number.
+    pub run: i64,
+    /// By stream, in the order in which they were read.
+    pub streams: Vec<StreamReport>,
+    /// All trouble, in the order in which it came.
+    pub troubles: Vec<TroubleReport>,
+    /// What the run spent.
+    #[serde(skip)]
+    pub stats: Stats,
+    /// Who ended it early.
+    #[serde(skip)]
+    pub stop: Option<StopCause>,
+}
+
+impl SyncReport {
+    /// Adds what the writing lane did.
+    pub fn add_written(&mut self, written: Vec<RunStreamRow>) {
+        for row in written {
+            if let Some(stream) = self.streams.iter_mut().find(|s| s.stream == row.stream) {
+                stream.windows_completed += row.windows_completed;
+                stream.outcomes += row.outcomes;
+                stream.strays += row.strays;
+            }
+        }
+    }
+
+    /// What became of all records.
+    pub fn outcomes(&self) -> Outcomes {
+        let mut all = Outcomes::default();
+        self.streams.iter().for_each(|stream| all += stream.outcomes);
+        all
+    }
+
+    /// Readings that were due.
+    pub fn windows_planned(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.windows_planned).sum()
+    }
+
+    /// Readings that were completed.
+    pub fn windows_completed(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.windows_completed).sum()
+    }
+
+    /// The trouble that decides the exit code.
+    pub fn gravest(&self) -> Option<&TroubleReport> {
+        let gravity = |kind| match kind {
+            TroubleKind::Stopped | TroubleKind::Budget => 0,
+            TroubleKind::Offline | TroubleKind::Waiting => 1,
+            TroubleKind::Failing => 2,
+            TroubleKind::BrokenWord => 3,
+            TroubleKind::Definition => 4,
+            TroubleKind::Credentials => 5,
+            TroubleKind::Unsafe => 6,
+        };
+        // The first of the gravest: `max_by_key` gives the last.
+        self.troubles.iter().rev().max_by_key(|trouble| gravity(trouble.kind))
+    }
+
+    /// The exit code of the command (SPEC.md, section 9).
+    pub fn exit_code(&self) -> u8 {
+        match self.stop {
+            Some(StopCause::Interrupt) => 130,
+            Some(StopCause::Terminate) => 143,
+            None => self.gravest().map_or(0, |trouble| trouble.exit_code),
+        }
+    }
+
+    /// The state that the archive remembers.
+    pub fn state(&self) -> &'static str {
+        match (self.stop, self.exit_code()) {
+            (Some(_), _) => "interrupted",
+            (None, 0) => "complete",
+            (None, 3) => "incomplete",
+            (None, _) => "failed",
+        }
+    }
+}

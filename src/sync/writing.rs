@@ -1,0 +1,293 @@
+//! The writing lane: rows, rejects and the checkpoint that covers them, in one transaction.
+//!
+//! A transaction holds one or more whole pages. It ends when a bound of rows, bytes or time is
+//! met, and at the latest with the reading's last page, whose transaction also marks the reading
+//! complete. What is told to be complete is on the disk.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::archive::{Archive, ArchiveError, Cause, RunStreamRow, TableWriter};
+use crate::host::Host;
+use crate::model::{Instant, Outcomes, Place, Progress, State, TableShape, instant_to_text};
+
+use super::event::{DoneEvent, Event, Happening, Observer, PageEvent};
+
+/// Rows in a transaction: enough that the log is written in long runs, few enough that little is
+/// read twice after a power cut.
+const BATCH_ROWS_MAX: u64 = 50_000;
+/// Bytes of rows in a transaction.
+const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time in a transaction: what a lid that is closed in the middle may cost.
+const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What the lane did, by stream.
+pub type Written = Vec<RunStreamRow>;
+
+/// The writing lane.
+pub struct Writing<'a> {
+    archive: &'a Archive,
+    run: i64,
+    host: &'a Host,
+    observer: &'a dyn Observer,
+    tables: HashMap<String, TableWriter>,
+    reading: Option<ReadingState>,
+    batch: Option<Batch>,
+    written: Written,
+}
+
+/// The reading in hand.
+struct ReadingState {
+    place: Place,
+    requested_at: Instant,
+    pages: u64,
+    outcomes: Outcomes,
+    strays: u64,
+    next: Option<String>,
+    source_total: Option<u64>,
+}
+
+/// The transaction in hand.
+struct Batch {
+    rows: u64,
+    bytes: usize,
+    since: Duration,
+    /// What it adds to the run, by stream.
+    counts: RunStreamRow,
+}
+
+impl<'a> Writing<'a> {
+    /// A lane that has not begun.
+    pub fn new(archive: &'a Archive, run: i64, host: &'a Host, observer: &'a dyn Observer) -> Self {
+        let (tables, written) = (HashMap::new(), Vec::new());
+        Self { archive, run, host, observer, tables, reading: None, batch: None, written }
+    }
+
+    /// Writes until the other lane has nothing more.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<Written, ArchiveError> {
+        while let Some(event) = events.recv().await {
+            if let Err(error) = self.take(event) {
+                self.archive.roll_back();
+                return Err(error);
+            }
+        }
+        // The other lane has died: whole pages that it sent are kept.
+        if let Err(error) = self.finish_batch() {
+            self.archive.roll_back();
+            return Err(error);
+        }
+        Ok(self.written)
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), ArchiveError> {
+        match event {
+            Event::Table { shape, start_at } => self.make_table(*shape, start_at),
+            Event::Page(page) => self.write_page(*page),
+            Event::Done(done) => self.complete(*done),
+            Event::Broken { place, requested_at, error, hole, counts } => {
+                self.break_off(place, requested_at, error, hole, counts)
+            }
+            Event::Forget(place) => {
+                self.finish_batch()?;
+                self.reading = None;
+                self.in_transaction(|archive| archive.forget_partial(&place))
+            }
+            Event::Wait { source, until, why } => {
+                self.finish_batch()?;
+                let until = instant_to_text(until);
+                self.in_transaction(|archive| archive.write_wait(&source, &until, &why))
+            }
+            Event::StreamEnd(ack) => {
+                self.finish_batch()?;
+                // If the other lane has ended, nobody needs the answer.
+                let _ = ack.send(());
+                Ok(())
+            }
+        }
+    }
+
+    fn in_transaction(
+        &self,
+        write: impl FnOnce(&Archive) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        self.archive.begin()?;
+        write(self.archive)?;
+        self.archive.commit()
+    }
+
+    fn make_table(
+        &mut self,
+        shape: TableShape,
+        start_at: Option<Instant>,
+    ) -> Result<(), ArchiveError> {
+        self.finish_batch()?;
+        let now = instant_to_text(self.host.clock.now());
+        let start = start_at.map(instant_to_text);
+        self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
+        self.tables.insert(shape.name.clone(), TableWriter::new(shape));
+        Ok(())
+    }
+
+    fn open_batch(&mut self, stream: &str) -> Result<&mut Batch, ArchiveError> {
+        if self.batch.is_none() {
+            self.archive.begin()?;
+            let counts = RunStreamRow { stream: stream.to_owned(), ..RunStreamRow::default() };
+            let since = self.host.clock.monotonic();
+            self.batch = Some(Batch { rows: 0, bytes: 0, since, counts });
+        }
+        Ok(self.batch.as_mut().expect("it was just opened"))
+    }
+
+    fn write_page(&mut self, page: PageEvent) -> Result<(), ArchiveError> {
+        self.open_batch(&page.place.stream)?;
+        let now = instant_to_text(self.host.clock.now());
+        let mut outcomes = Outcomes {
+            received: page.duplicates + page.rejects.len() as u64,
+            skipped: page.duplicates,
+            rejected: page.rejects.len() as u64,
+            ..Outcomes::default()
+        };
+        if !page.rows.is_empty() {
+            let table = self.tables.get(&page.place.stream);
+            let table = table.ok_or_else(|| {
+                ArchiveError::new(Cause::Bug, format!("no table for {}", page.place.stream))
+            })?;
+            outcomes += self.archive.write_rows(table, &page.rows, self.run, &now)?;
+        }
+        self.archive.write_rejects(&page.place, &page.rejects, self.run, &now)?;
+        debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
+        let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
+        if page.first || !same {
+            self.reading = Some(ReadingState {
+                place: page.place.clone(),
+                requested_at: page.requested_at,
+                pages: 0,
+                outcomes: Outcomes::default(),
+                strays: 0,
+                next: None,
+                source_total: None,
+            });
+        }
+        let reading = self.reading.as_mut().expect("it was just set");
+        reading.pages += 1;
+        reading.outcomes += outcomes;
+        reading.strays += page.strays;
+        reading.next = page.next;
+        reading.source_total = page.source_total;
+        let mid_reading = reading.next.is_some();
+        let batch = self.batch.as_mut().expect("it was opened above");
+        batch.rows += page.rows.len() as u64;
+        batch.bytes += page.rows.size();
+        batch.counts.outcomes += outcomes;
+        batch.counts.strays += page.strays;
+        let full = batch.rows >= BATCH_ROWS_MAX
+            || batch.bytes >= BATCH_BYTES_MAX
+            || self.host.clock.monotonic().saturating_sub(batch.since) >= BATCH_TIME_MAX;
+        let stream = page.place.stream;
+        self.observer.notice(&Happening::PageWritten { stream, outcomes });
+        if full && mid_reading { self.finish_batch() } else { Ok(()) }
+    }
+
+    fn complete(&mut self, done: DoneEvent) -> Result<(), ArchiveError> {
+        self.open_batch(&done.place.stream)?.counts.windows_completed += 1;
+        let mut progress = self.progress(&done.place, done.requested_at);
+        progress.state = done.state;
+        progress.read_to = done.read_to;
+        progress.cursor = done.cursor;
+        progress.token = None;
+        progress.distinct_keys = done.distinct_keys;
+        progress.source_total = done.source_total;
+        self.archive.write_progress(&progress, self.run)?;
+        self.reading = None;
+        self.commit_batch()?;
+        self.observer.notice(&Happening::ReadingDone { place: done.place });
+        Ok(())
+    }
+
+    /// Keeps the whole pages of a reading that cannot go on, and why.
+    fn break_off(
+        &mut self,
+        place: Place,
+        requested_at: Instant,
+        error: Option<String>,
+        hole: bool,
+        counts: Option<(u64, u64)>,
+    ) -> Result<(), ArchiveError> {
+        self.finish_batch()?;
+        let known = self.reading.as_ref().is_some_and(|reading| reading.place == place);
+        if !known && error.is_none() {
+            return Ok(());
+        }
+        let complete_before = self.archive.is_complete(&place)?;
+        let mut progress = self.progress(&place, requested_at);
+        self.reading = None;
+        if complete_before {
+            // What an earlier reading proved stays proven; the trouble is in the run.
+            return Ok(());
+        }
+        progress.state = if hole { State::Hole } else { State::Partial };
+        progress.error = error;
+        if let Some((total, distinct)) = counts {
+            progress.source_total = Some(total);
+            progress.distinct_keys = Some(distinct);
+            progress.token = None;
+        }
+        self.open_batch(&place.stream)?;
+        self.archive.write_progress(&progress, self.run)?;
+        self.commit_batch()
+    }
+
+    /// Ends the transaction in hand; a reading that goes on is noted with its next page.
+    fn finish_batch(&mut self) -> Result<(), ArchiveError> {
+        if self.batch.is_none() {
+            return Ok(());
+        }
+        if let Some(reading) = &self.reading {
+            let place = reading.place.clone();
+            if !self.archive.is_complete(&place)? {
+                let progress = self.progress(&place, reading.requested_at);
+                self.archive.write_progress(&progress, self.run)?;
+            }
+        }
+        self.commit_batch()
+    }
+
+    fn commit_batch(&mut self) -> Result<(), ArchiveError> {
+        let Some(batch) = self.batch.take() else { return Ok(()) };
+        self.archive.add_to_run(self.run, &batch.counts)?;
+        self.archive.commit()?;
+        let stream = &batch.counts.stream;
+        let at = self.written.iter().position(|row| row.stream == *stream);
+        let at = at.unwrap_or_else(|| {
+            self.written.push(RunStreamRow { stream: stream.clone(), ..RunStreamRow::default() });
+            self.written.len() - 1
+        });
+        let row = &mut self.written[at];
+        row.windows_completed += batch.counts.windows_completed;
+        row.strays += batch.counts.strays;
+        row.outcomes += batch.counts.outcomes;
+        Ok(())
+    }
+
+    /// How far the reading of `place` has come, as far as this lane knows.
+    fn progress(&self, place: &Place, requested_at: Instant) -> Progress {
+        let reading = self.reading.as_ref().filter(|reading| reading.place == *place);
+        Progress {
+            place: place.clone(),
+            state: State::Partial,
+            read_to: None,
+            requested_at: reading.map_or(requested_at, |reading| reading.requested_at),
+            at: self.host.clock.now(),
+            token: reading.and_then(|reading| reading.next.clone()),
+            cursor: None,
+            pages: reading.map_or(0, |reading| reading.pages),
+            outcomes: reading.map_or_else(Outcomes::default, |reading| reading.outcomes),
+            strays: reading.map_or(0, |reading| reading.strays),
+            distinct_keys: None,
+            source_total: reading.and_then(|reading| reading.source_total),
+            error: None,
+        }
+    }
+}
