@@ -22,7 +22,7 @@ use url::Url;
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
 pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
-pub use resolve::{is_column_name, json_schema, parse_definition};
+pub use resolve::{is_column_name, json_schema, parse_definition, parse_start};
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
 pub use time_format::TimeFormat;

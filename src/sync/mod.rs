@@ -24,7 +24,7 @@ use crate::model::Window;
 use crate::pull::{Budget, Puller, SecretValues, Transport};
 
 pub use event::{Happening, Observer, Silent};
-pub use job::{PlannedJob, plan_run};
+pub use job::{PlannedJob, plan_run, resolve_start};
 pub use report::{StreamReport, SyncReport, TroubleReport};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.

@@ -19,6 +19,7 @@ use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, Stream};
 pub use stream::is_column_name;
+pub use window::parse_start;
 
 /// The JSON Schema of `windrow.toml`, for editors.
 pub fn json_schema() -> serde_json::Value {

@@ -209,7 +209,7 @@ fn resolve_cursor(stream: &str, raw: &RawCursor, context: &mut Context<'_>) -> O
 }
 
 /// A date, a timestamp or `-90 days`.
-fn parse_start(text: &str, zone: Tz, zone_is_said: bool) -> Result<Start, String> {
+pub fn parse_start(text: &str, zone: Tz, zone_is_said: bool) -> Result<Start, String> {
     if let Some(ago) = text.strip_prefix('-') {
         return Span::parse(ago).map(Start::Ago);
     }

@@ -1,0 +1,161 @@
+//! The arguments of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+/// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
+#[derive(Debug, Parser)]
+#[command(name = "windrow", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Arguments that every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// The definition
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "windrow.toml")]
+    pub definition: PathBuf,
+    /// The archive, instead of the one that the definition names
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub archive: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours in messages
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// Say on stderr what is asked and why; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell the whole story in under a minute, without a network
+    Demo(DemoArguments),
+    /// Bring the archive up to date, once
+    Sync(SyncArguments),
+    /// Coverage, watermark, freshness, what is due, what is wrong
+    Status(StatusArguments),
+    /// What each run did
+    Runs(RunsArguments),
+    /// Run SQL that reads
+    Query(QueryArguments),
+    /// Print the JSON Schema of windrow.toml
+    Schema,
+    /// Print completions for a shell
+    Completions(CompletionsArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// The folder that the demo leaves its archive in; default: a new one among the temporary
+    /// files
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+    /// Do not pause between the chapters
+    #[arg(long)]
+    pub fast: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SyncArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Print what would be asked, and ask nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Read from here on again, whatever is known: a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Read again up to here; default: now
+    #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+    /// Stop after so long; the next run carries on
+    #[arg(long, value_name = "DURATION")]
+    pub max_time: Option<String>,
+    /// Stop after so many requests; the next run carries on
+    #[arg(long, value_name = "N")]
+    pub max_requests: Option<u64>,
+    /// Stop after so many bytes of answers; the next run carries on
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Print the logical digest of each stream: two archives of the same data have the same
+    #[arg(long)]
+    pub digest: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RunsArguments {
+    /// One run in full
+    #[arg(value_name = "RUN")]
+    pub run: Option<i64>,
+    /// How many to list
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct QueryArguments {
+    /// One statement that reads; `-` reads it from standard input
+    #[arg(value_name = "SQL")]
+    pub sql: String,
+    /// How to print the answer
+    #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Table,
+    /// Comma-separated values (RFC 4180)
+    Csv,
+    /// One JSON array of objects
+    Json,
+    /// One JSON object a line
+    Ndjson,
+    /// A Markdown table
+    Markdown,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// The command line, for completions and documentation.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}

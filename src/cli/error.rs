@@ -1,0 +1,68 @@
+//! Every error and its exit code.
+
+use crate::archive::{ArchiveError, Cause};
+use crate::definition::Problems;
+
+/// The command line or the definition is wrong.
+pub const USAGE: u8 = 2;
+/// The archive is not usable.
+pub const ARCHIVE: u8 = 6;
+/// The archive is held by another process.
+pub const HELD: u8 = 7;
+/// Full disk, read-only, I/O error.
+pub const STORAGE: u8 = 8;
+/// windrow itself failed.
+pub const BUG: u8 = 70;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+    /// Problems of a definition, which are shown with their places.
+    pub problems: Option<Box<Problems>>,
+}
+
+impl Failure {
+    /// A failure with an exit code.
+    pub fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), cure: None, problems: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+}
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let code = match error.cause {
+            Cause::Unusable => ARCHIVE,
+            Cause::Held => HELD,
+            Cause::Storage => STORAGE,
+            Cause::Definition | Cause::Query => USAGE,
+            Cause::Bug => BUG,
+        };
+        Self { code, message: error.message, cure: error.cure, problems: None }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        let message = problems.to_string();
+        Self { code: USAGE, message, cure: None, problems: Some(Box::new(problems)) }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(STORAGE, format!("cannot write the result: {error}"))
+    }
+}

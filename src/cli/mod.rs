@@ -1,0 +1,67 @@
+//! The face: arguments in, one call into a room below, text or JSON out.
+//!
+//! Results go to stdout, everything else to stderr. Only this room knows all errors; it maps each
+//! to its exit code (SPEC.md, section 9).
+
+mod args;
+mod completions;
+mod demo;
+mod error;
+mod output;
+mod progress;
+mod query;
+mod runs;
+mod schema;
+mod signals;
+mod status;
+mod sync;
+mod workspace;
+
+use std::ffi::OsString;
+
+use clap::Parser;
+
+use crate::host::{Host, Stop};
+
+pub use args::command;
+pub use error::Failure;
+
+/// Runs windrow with these arguments, the program's name first. Gives the exit code.
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    let outcome = std::panic::catch_unwind(|| run_command(arguments));
+    outcome.unwrap_or_else(|_| {
+        output::complain(
+            "error: windrow itself failed; this is a bug\n  help: what was complete is kept; \
+             please report the text above\n",
+        );
+        error::BUG
+    })
+}
+
+fn run_command(arguments: Vec<OsString>) -> u8 {
+    let arguments = match args::Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return output::show_clap(&error),
+    };
+    let (switch, stop) = Stop::new();
+    let host = Host::system(stop);
+    signals::listen(switch);
+    let output = output::Output::new(&arguments.global, &*host.environment);
+    output::log_to_stderr(arguments.global.verbose, &*host.environment);
+    let result = match &arguments.command {
+        args::Command::Demo(args) => demo::run(args, &host, &output),
+        args::Command::Sync(args) => sync::run(args, &arguments.global, &host, &output),
+        args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
+        args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
+        args::Command::Query(args) => query::run(args, &arguments.global, &output),
+        args::Command::Schema => schema::run(&output),
+        args::Command::Completions(args) => completions::run(args, &output),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            output.fail(&failure);
+            failure.code
+        }
+    }
+}

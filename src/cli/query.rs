@@ -1,0 +1,164 @@
+//! `windrow query`: SQL that reads.
+
+use std::io::{BufWriter, Read, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::archive::{Answer, Reader, Value};
+use crate::model::printable;
+use crate::report::{markdown, plain_table};
+
+use super::args::{Format, Global, QueryArguments};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::load_for_reading;
+
+pub fn run(args: &QueryArguments, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let sql = if args.sql == "-" { from_stdin()? } else { args.sql.clone() };
+    let format = if output.json() { Format::Json } else { args.format };
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = match format {
+        Format::Csv => reader.query(&sql, &mut Csv(csv::Writer::from_writer(&mut out))),
+        Format::Ndjson => reader.query(&sql, &mut Json::new(&mut out, false)),
+        Format::Json => {
+            let mut json = Json::new(&mut out, true);
+            let result = reader.query(&sql, &mut json);
+            if result.is_ok() {
+                json.end()?;
+            }
+            result
+        }
+        Format::Table | Format::Markdown => {
+            let mut table = TableAnswer::default();
+            let result = reader.query(&sql, &mut table);
+            if result.is_ok() {
+                out.write_all(table.text(format).as_bytes()).or_else(gone)?;
+            }
+            result
+        }
+    };
+    out.flush().or_else(gone)?;
+    match result {
+        // A reader that has gone away, as `| head` does, has seen what it wanted.
+        Err(error) if error.message.contains("Broken pipe") => Ok(0),
+        other => {
+            other?;
+            Ok(0)
+        }
+    }
+}
+
+fn gone(error: std::io::Error) -> Result<(), Failure> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
+}
+
+fn from_stdin() -> Result<String, Failure> {
+    let mut sql = String::new();
+    std::io::stdin().read_to_string(&mut sql).map_err(|error| {
+        Failure::new(USAGE, format!("cannot read the query from standard input: {error}"))
+    })?;
+    Ok(sql)
+}
+
+/// A value as text; NULL is empty.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => text.clone(),
+        Value::Blob(bytes) => STANDARD.encode(bytes),
+    }
+}
+
+struct Csv<W: Write>(csv::Writer<W>);
+
+impl<W: Write> Answer for Csv<W> {
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
+        self.0.write_record(names).map_err(std::io::Error::other)
+    }
+
+    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        self.0.write_record(values.iter().map(text)).map_err(std::io::Error::other)
+    }
+}
+
+/// Objects, one a line; with `array` in brackets.
+struct Json<'w, W: Write> {
+    out: &'w mut W,
+    names: Vec<String>,
+    array: bool,
+    any: bool,
+}
+
+impl<'w, W: Write> Json<'w, W> {
+    fn new(out: &'w mut W, array: bool) -> Self {
+        Self { out, names: Vec::new(), array, any: false }
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        let close: &[u8] = if self.any { b"\n]\n" } else { b"[]\n" };
+        self.out.write_all(close).or_else(gone)
+    }
+}
+
+impl<W: Write> Answer for Json<'_, W> {
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
+        self.names = names.to_vec();
+        Ok(())
+    }
+
+    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        let mut object = serde_json::Map::new();
+        for (name, value) in self.names.iter().zip(values) {
+            let value = match value {
+                Value::Null => serde_json::Value::Null,
+                Value::Integer(number) => number.into(),
+                Value::Real(number) => number.into(),
+                other => text(&other).into(),
+            };
+            object.insert(name.clone(), value);
+        }
+        if self.array {
+            self.out.write_all(if self.any { b",\n" } else { b"[\n" })?;
+        }
+        self.any = true;
+        serde_json::to_writer(&mut *self.out, &object)?;
+        if self.array { Ok(()) } else { self.out.write_all(b"\n") }
+    }
+}
+
+#[derive(Default)]
+struct TableAnswer {
+    names: Vec<String>,
+    rows: Vec<Vec<String>>,
+    numeric: Vec<bool>,
+}
+
+impl TableAnswer {
+    fn text(&self, format: Format) -> String {
+        match format {
+            Format::Markdown => markdown(&self.names, &self.rows),
+            _ => plain_table(&self.names, &self.rows, &self.numeric),
+        }
+    }
+}
+
+impl Answer for TableAnswer {
+    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
+        self.names = names.iter().map(|name| printable(name)).collect();
+        self.numeric = vec![true; names.len()];
+        Ok(())
+    }
+
+    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        for (numeric, value) in self.numeric.iter_mut().zip(&values) {
+            *numeric &= matches!(value, Value::Integer(_) | Value::Real(_) | Value::Null);
+        }
+        self.rows.push(values.iter().map(|value| printable(&text(value))).collect());
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! `windrow runs`: what each run did.
+
+use crate::archive::Reader;
+use crate::host::Host;
+use crate::report::{run_page, runs_table};
+
+use super::args::{Global, RunsArguments};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::load_for_reading;
+
+pub fn run(
+    args: &RunsArguments,
+    global: &Global,
+    _host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    if let Some(number) = args.run {
+        let run = reader.run_row(number)?.ok_or_else(|| {
+            Failure::new(USAGE, format!("there is no run {number}"))
+                .cure("`windrow runs` lists them")
+        })?;
+        if output.json() {
+            output.json_line(&run)?;
+        } else {
+            output.result(&run_page(&run))?;
+        }
+        return Ok(0);
+    }
+    let runs = reader.runs(args.limit)?;
+    if output.json() {
+        runs.iter().try_for_each(|run| output.json_line(run))?;
+    } else {
+        output.result(&runs_table(&runs))?;
+    }
+    Ok(0)
+}

@@ -1,0 +1,142 @@
+//! `windrow status`: what the archive knows and what it does not.
+
+use crate::archive::{Reader, StreamRow, digest_tables};
+use crate::definition::{Definition, Kind};
+use crate::host::Host;
+use crate::model::{Instant, State, Window, instant_from_text, instant_to_text};
+use crate::report::{StreamStatus, status_page};
+use crate::sync::{SyncOptions, plan_run};
+use crate::window::Coverage;
+
+use super::args::{Global, StatusArguments};
+use super::error::Failure;
+use super::output::Output;
+use super::workspace::{check_streams, load_for_reading};
+
+pub fn run(
+    args: &StatusArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (definition, path) = load_for_reading(global)?;
+    if let Some(definition) = &definition {
+        check_streams(definition, &args.streams)?;
+    }
+    let reader = Reader::open(&path)?;
+    let now = host.clock.now();
+    let mut rows = reader.streams()?;
+    rows.retain(|row| args.streams.is_empty() || args.streams.contains(&row.stream));
+    let options = SyncOptions { streams: args.streams.clone(), ..SyncOptions::default() };
+    let due = match &definition {
+        Some(definition) => plan_run(definition, Some(&reader), &options, now)?,
+        None => Vec::new(),
+    };
+    let mut streams = Vec::new();
+    for row in &rows {
+        let mut status = stream_status(&reader, row, definition.as_ref(), now)?;
+        status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
+        streams.push(status);
+    }
+    let last_run = reader.runs(1)?.into_iter().next();
+    let (rejects, waits) = (reader.rejects()?, reader.waits()?);
+    let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
+    let archive = path.display().to_string();
+    if output.json() {
+        output.json_line(&serde_json::json!({
+            "archive": archive, "streams": streams, "last_run": last_run,
+            "rejects": rejects, "waits": waits, "digests": digests,
+        }))?;
+    } else {
+        let page =
+            status_page(&archive, &streams, last_run.as_ref(), &rejects, &waits, &digests, now);
+        output.result(&page)?;
+    }
+    Ok(0)
+}
+
+fn stream_status(
+    reader: &Reader,
+    row: &StreamRow,
+    definition: Option<&Definition>,
+    now: Instant,
+) -> Result<StreamStatus, Failure> {
+    let stream = definition.and_then(|definition| definition.stream(&row.stream));
+    let ledger = reader.ledger_rows(&row.stream)?;
+    let mut status = StreamStatus {
+        stream: row.stream.clone(),
+        rows: reader.count(&row.stream)?,
+        ..StreamStatus::default()
+    };
+    let start = match stream.map(|stream| &stream.kind) {
+        Some(Kind::Window(rules)) => {
+            status.kind = format!("windows of {}", rules.step);
+            Some(crate::sync::resolve_start(rules, Some(row), now))
+        }
+        Some(Kind::Snapshot { .. }) => {
+            status.kind = "snapshot".to_owned();
+            None
+        }
+        Some(Kind::Cursor(_)) => {
+            status.kind = "cursor".to_owned();
+            None
+        }
+        None => row.start_at,
+    };
+    status.start = start.map(instant_to_text);
+    let mut partitions: Vec<&str> = ledger.iter().map(|entry| entry.partition.as_str()).collect();
+    partitions.dedup();
+    status.partitions = partitions.iter().filter(|name| !name.is_empty()).count() as u64;
+    for entry in &ledger {
+        match State::parse(&entry.state) {
+            Some(State::Settled) => status.settled += 1,
+            Some(State::Complete) => status.complete += 1,
+            Some(State::Partial) => status.partial += 1,
+            Some(State::Hole) | None => status.holes += 1,
+        }
+        status.strays += entry.strays;
+        status.last_complete_at = status.last_complete_at.max(entry.completed_at.clone());
+        status.cursor = status.cursor.max(entry.cursor.clone());
+        if let Some(error) = &entry.error {
+            let place = match (entry.start_at.as_str(), entry.partition.as_str()) {
+                ("", "") => String::new(),
+                ("", partition) => format!("{partition} "),
+                (start, _) => format!("{start}..{} ", entry.end_at),
+            };
+            status.problems.push(format!("{place}{}: {error}", entry.state));
+        }
+    }
+    for entry in &ledger {
+        let (start, end) = (instant_from_text(&entry.start_at), instant_from_text(&entry.end_at));
+        let end = entry.read_to.as_deref().and_then(instant_from_text).or(end);
+        if let (Some(window), Some(state)) =
+            (start.zip(end).and_then(|(s, e)| Window::new(s, e)), State::parse(&entry.state))
+        {
+            status.windows.push((window, state));
+        }
+    }
+    status.watermark = watermark(&ledger, &partitions, start);
+    Ok(status)
+}
+
+/// The earliest watermark of all partitions: what holds for every parent.
+fn watermark(
+    ledger: &[crate::archive::LedgerRow],
+    partitions: &[&str],
+    start: Option<Instant>,
+) -> Option<String> {
+    let start = start?;
+    let mut earliest: Option<Instant> = None;
+    for partition in partitions {
+        let windows = ledger.iter().filter(|entry| {
+            entry.partition == *partition && matches!(entry.state.as_str(), "complete" | "settled")
+        });
+        let windows = windows.filter_map(|entry| {
+            let end = entry.read_to.as_deref().and_then(instant_from_text)?;
+            Window::new(instant_from_text(&entry.start_at)?, end)
+        });
+        let mark = Coverage::of(windows).watermark(start)?;
+        earliest = Some(earliest.map_or(mark, |earliest| earliest.min(mark)));
+    }
+    earliest.map(instant_to_text)
+}

@@ -1,0 +1,205 @@
+//! `windrow sync`: bring the archive up to date, once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::archive::{Archive, ArchiveError, Cause, Reader};
+use crate::definition::{Definition, Kind, Span, Start, parse_start};
+use crate::host::Host;
+use crate::model::{Instant, Window, instant_to_text, printable};
+use crate::pull::{Budget, TroubleKind};
+use crate::report::{count, plain_table, sync_page};
+use crate::sync::{Lanes, SyncOptions, SyncParts, SyncReport, plan_run, sync};
+
+use super::args::{Global, SyncArguments};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::progress::Progress;
+use super::workspace::{check_streams, load_for_sync, load_secrets, network};
+
+/// How often a process that waits for the lock tries it, milliseconds.
+const LOCK_POLL_MS: u64 = 100;
+
+pub fn run(
+    args: &SyncArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    check_streams(&definition, &args.streams)?;
+    let options = options(args, &definition, host.clock.now())?;
+    if args.dry_run {
+        return dry_run(&definition, &options, host, output);
+    }
+    let folder = global.definition.parent().unwrap_or(Path::new("."));
+    let secrets = load_secrets(&definition, folder, host)?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let archive = open_archive(&definition, wait, host)?;
+    let progress = Progress::new(output.terminal() && !output.json());
+    let parts = SyncParts {
+        definition: &definition,
+        host,
+        transports: network(&definition)?,
+        secrets,
+        observer: &progress,
+    };
+    let result = sync(&archive, parts, &options, Lanes::Overlapped);
+    progress.finish();
+    let report = result?;
+    archive.close()?;
+    show(&report, output)?;
+    Ok(report.exit_code())
+}
+
+/// Opens the archive, or waits for whoever has it.
+fn open_archive(
+    definition: &Definition,
+    wait: Option<Duration>,
+    host: &Host,
+) -> Result<Archive, ArchiveError> {
+    let now = instant_to_text(host.clock.now());
+    let note = format!("process {} (windrow sync) since {now}", std::process::id());
+    let began = host.clock.monotonic();
+    let allow = definition.allow_network_fs;
+    loop {
+        match Archive::open(&definition.archive, &note, &now, allow) {
+            Err(error) if error.cause == Cause::Held => {
+                let waited = host.clock.monotonic().saturating_sub(began);
+                if wait.is_none_or(|wait| waited >= wait) || host.stop.cause().is_some() {
+                    return Err(error);
+                }
+                pause(host, Duration::from_millis(LOCK_POLL_MS));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn pause(host: &Host, duration: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(host.clock.pause(duration));
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, Failure> {
+    let span = Span::parse(text).map_err(|message| Failure::new(USAGE, message))?;
+    Ok(Duration::from_millis(u64::try_from(span.approximate_millis()).unwrap_or(0)))
+}
+
+fn options(
+    args: &SyncArguments,
+    definition: &Definition,
+    now: Instant,
+) -> Result<SyncOptions, Failure> {
+    let time_max = args.max_time.as_deref().map(parse_duration).transpose()?;
+    Ok(SyncOptions {
+        streams: args.streams.clone(),
+        range: range(args, definition, now)?,
+        budget: Budget { requests_max: args.max_requests, bytes_max: args.max_bytes, time_max },
+        command: "sync".to_owned(),
+    })
+}
+
+/// The stretch that is read again, in the zone of the streams that it is about.
+fn range(
+    args: &SyncArguments,
+    definition: &Definition,
+    now: Instant,
+) -> Result<Option<Window>, Failure> {
+    let Some(from) = &args.from else { return Ok(None) };
+    let wanted = definition
+        .streams
+        .iter()
+        .filter(|stream| args.streams.is_empty() || args.streams.contains(&stream.name));
+    let zone = wanted.clone().find_map(|stream| match &stream.kind {
+        Kind::Window(rules) => Some(rules.zone),
+        _ => None,
+    });
+    let zone = zone
+        .ok_or_else(|| Failure::new(USAGE, "--from is for window streams, and none is selected"))?;
+    let instant = |text: &str| match parse_start(text, zone, true) {
+        Ok(Start::At(at)) => Ok(at),
+        Ok(Start::Ago(span)) => Ok(span.before(now, zone).unwrap_or(now)),
+        Err(message) => Err(Failure::new(USAGE, message)),
+    };
+    let start = instant(from)?;
+    let end = args.to.as_deref().map(instant).transpose()?.unwrap_or(now);
+    let range = Window::new(start, end);
+    range.map(Some).ok_or_else(|| Failure::new(USAGE, "--to must be after --from"))
+}
+
+fn dry_run(
+    definition: &Definition,
+    options: &SyncOptions,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let reader = match definition.archive.exists() {
+        true => Some(Reader::open(&definition.archive)?),
+        false => None,
+    };
+    let planned = plan_run(definition, reader.as_ref(), options, host.clock.now())?;
+    if output.json() {
+        planned.iter().try_for_each(|job| output.json_line(job))?;
+        return Ok(0);
+    }
+    let header = ["stream", "window", "asked", "why", "first request"].map(str::to_owned);
+    let rows: Vec<Vec<String>> = planned
+        .iter()
+        .map(|job| {
+            let name = match job.partition.as_str() {
+                "" => job.stream.clone(),
+                partition => format!("{} {partition}", job.stream),
+            };
+            let reason = serde_json::to_value(job.reason).expect("a reason is text");
+            vec![
+                printable(&name),
+                job.window.clone().unwrap_or_else(|| "all".to_owned()),
+                job.asked.clone().unwrap_or_else(|| "all".to_owned()),
+                reason.as_str().unwrap_or_default().to_owned(),
+                printable(&job.request),
+            ]
+        })
+        .collect();
+    output.result(&plain_table(&header, &rows, &[]))?;
+    let waiting = definition.streams.iter().filter(|stream| {
+        stream.for_each.is_some() && !planned.iter().any(|job| job.stream == stream.name)
+    });
+    for stream in waiting {
+        output.say(&format!("{}: is planned once its parent has rows\n", stream.name));
+    }
+    output.say(&format!("{} readings are due; nothing was asked\n", count(planned.len() as u64)));
+    Ok(0)
+}
+
+fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
+    if output.json() {
+        let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
+        value["state"] = report.state().into();
+        value["exit_code"] = report.exit_code().into();
+        value["requests"] = report.stats.requests.into();
+        value["retries"] = report.stats.retries.into();
+        value["bytes"] = report.stats.bytes.into();
+        output.json_line(&value)?;
+    } else {
+        output.result(&sync_page(report))?;
+    }
+    for trouble in &report.troubles {
+        if trouble.kind == TroubleKind::Stopped {
+            continue;
+        }
+        let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
+        let place = format!("stream {}{window}", trouble.stream);
+        output.trouble(&format!("{place}: {}", trouble.message), trouble.cure.as_deref());
+    }
+    let waiting = report.windows_planned().saturating_sub(report.windows_completed());
+    if report.stop.is_some() {
+        output.say("stopped: the page in hand was rolled back, everything before it is kept\n");
+    }
+    if waiting > 0 {
+        output.say(&format!("{} readings wait for the next sync\n", count(waiting)));
+    }
+    Ok(())
+}

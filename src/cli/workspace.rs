@@ -1,0 +1,120 @@
+//! What most commands start from: the definition, the archive's path, the secrets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::archive::Reader;
+use crate::definition::{Definition, SecretReference, parse_definition, suggest};
+use crate::host::Host;
+use crate::pull::{HttpTransport, SecretValues, Transport, secrets_of};
+
+use super::args::Global;
+use super::error::{Failure, USAGE};
+
+/// Reads the definition that the arguments name.
+pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
+    let file = &global.definition;
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        let message = format!("cannot read the definition {}: {error}", file.display());
+        let cure = "name it with --definition, or start from the example in README.md";
+        Failure::new(USAGE, message).cure(cure)
+    })?;
+    let mut definition = parse_definition(&file.display().to_string(), &text)?;
+    if definition.archive.is_relative()
+        && let Some(folder) = file.parent()
+    {
+        definition.archive = folder.join(&definition.archive);
+    }
+    if let Some(archive) = &global.archive {
+        definition.archive.clone_from(archive);
+    }
+    Ok(definition)
+}
+
+/// The definition where there is one, and the archive's path either way: a colleague who was
+/// given only the archive can still look into it.
+pub fn load_for_reading(global: &Global) -> Result<(Option<Definition>, PathBuf), Failure> {
+    match &global.archive {
+        Some(archive) if !global.definition.exists() => {
+            let stored = Reader::open(archive)?.definition()?;
+            let definition = stored.and_then(|text| parse_definition("archive", &text).ok());
+            Ok((definition, archive.clone()))
+        }
+        _ => {
+            let definition = load_definition(global)?;
+            let archive = definition.archive.clone();
+            Ok((Some(definition), archive))
+        }
+    }
+}
+
+/// The definition for a sync: the file, or what the archive was made by.
+pub fn load_for_sync(global: &Global) -> Result<Definition, Failure> {
+    if let (Some(archive), false) = (&global.archive, global.definition.exists())
+        && archive.is_file()
+        && let Some(text) = Reader::open(archive)?.definition()?
+    {
+        let mut definition = parse_definition("the archive's definition", &text)?;
+        definition.archive.clone_from(archive);
+        return Ok(definition);
+    }
+    load_definition(global)
+}
+
+/// Refuses names that are no streams.
+pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Failure> {
+    for name in names {
+        if definition.stream(name).is_none() {
+            let known = definition.streams.iter().map(|stream| stream.name.as_str());
+            let mut failure = Failure::new(USAGE, format!("there is no stream `{name}`"));
+            failure.cure = suggest(name, known);
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+/// The values of the definition's secrets; all that are missing are told at once.
+pub fn load_secrets(
+    definition: &Definition,
+    folder: &Path,
+    host: &Host,
+) -> Result<SecretValues, Failure> {
+    let mut values = SecretValues::default();
+    let mut missing = Vec::new();
+    for (place, reference) in secrets_of(definition) {
+        let found = match &reference {
+            SecretReference::Environment(name) => host
+                .environment
+                .variable(name)
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("the variable {name} is not set, which {place} needs")),
+            SecretReference::File(path) => host
+                .environment
+                .secret_file(&folder.join(path))
+                .map_err(|error| format!("cannot read the secret file {path}: {error}")),
+        };
+        match found {
+            Ok(value) => values.insert(reference, value),
+            Err(why) => missing.push(why),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(values);
+    }
+    let cure = "set it in the shell that runs windrow, for example `export NAME=…`";
+    Err(Failure::new(USAGE, missing.join("; ")).cure(cure))
+}
+
+/// The network, for each source.
+pub fn network(
+    definition: &Definition,
+) -> Result<std::collections::BTreeMap<String, Arc<dyn Transport>>, Failure> {
+    crate::sync::transports(definition, |source| {
+        let transport = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
+        let transport = transport.map_err(|error| {
+            Failure::new(super::error::BUG, format!("cannot start an HTTP client: {error}"))
+        })?;
+        Ok(Arc::new(transport) as Arc<dyn Transport>)
+    })
+}

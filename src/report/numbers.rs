@@ -1,0 +1,57 @@
+//! Numbers as people read them.
+
+use chrono::TimeDelta;
+
+/// `1234567` as `1,234,567`.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A size: `1.2 MiB`.
+pub fn bytes(number: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
+    let mut size = number as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if size < 1024.0 {
+            let digits = usize::from(unit != "B");
+            return format!("{size:.digits$} {unit}");
+        }
+        size /= 1024.0;
+    }
+    format!("{size:.1} TiB")
+}
+
+/// How long ago: `5 minutes ago`.
+pub fn ago(age: TimeDelta) -> String {
+    let seconds = age.num_seconds();
+    let (number, unit) = match seconds {
+        ..0 => return "in the future: check the clock".to_owned(),
+        0..60 => return "just now".to_owned(),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_ages_are_words() {
+        assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
+        assert_eq!(count(12_345_678), "12,345,678");
+        assert_eq!((bytes(12), bytes(1536)), ("12 B".into(), "1.5 KiB".into()));
+        assert_eq!(ago(TimeDelta::minutes(1)), "1 minute ago");
+        assert_eq!(ago(TimeDelta::days(3)), "3 days ago");
+    }
+}

@@ -1,0 +1,186 @@
+//! What an archive knows and what it does not, for people.
+
+use serde::Serialize;
+
+use crate::archive::{RejectRow, RunRow, TableDigest, WaitRow};
+use crate::model::{Instant, State, Window, instant_from_text, printable};
+
+use super::numbers::{ago, count};
+
+/// A stream's standing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StreamStatus {
+    /// The stream.
+    pub stream: String,
+    /// `window`, `snapshot` or `cursor`; empty when the definition no longer names the stream.
+    pub kind: String,
+    /// Rows in its table.
+    pub rows: u64,
+    /// The parents that it has been read for; 0 for a stream without parents.
+    pub partitions: u64,
+    /// Where its grid starts.
+    pub start: Option<String>,
+    /// The end of the longest unbroken run of complete windows; the earliest one of all
+    /// partitions.
+    pub watermark: Option<String>,
+    /// When it was last complete.
+    pub last_complete_at: Option<String>,
+    /// The mark of a cursor stream.
+    pub cursor: Option<String>,
+    /// Rows of the ledger, by state.
+    pub settled: u64,
+    /// Complete, and may still change.
+    pub complete: u64,
+    /// Begun.
+    pub partial: u64,
+    /// Cannot be read.
+    pub holes: u64,
+    /// Readings that the next sync would make.
+    pub due: u64,
+    /// Records outside the range that was asked for.
+    pub strays: u64,
+    /// What is wrong, a line each.
+    pub problems: Vec<String>,
+    /// The coverage, for the bar.
+    #[serde(skip)]
+    pub windows: Vec<(Window, State)>,
+}
+
+/// What a bar is drawn with: settled, complete, broken, pending.
+const MARKS: [char; 4] = ['█', '▓', '!', '·'];
+
+/// A line of `width` marks from `start` to `end`: the worst state inside each.
+pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> String {
+    let length = (line.end() - line.start()).num_milliseconds().max(1);
+    let steps = i64::try_from(width).unwrap_or(40).max(1);
+    let edge = |n: i64| line.start() + chrono::TimeDelta::milliseconds(length / steps * n);
+    let mark = |n: i64| {
+        let last = if n + 1 == steps { line.end() } else { edge(n + 1) };
+        let Some(piece) = Window::new(edge(n), last) else { return MARKS[3] };
+        let inside = |states: &[State]| {
+            windows.iter().any(|(w, state)| states.contains(state) && w.overlaps(piece))
+        };
+        let covered = crate::window::Coverage::of(windows.iter().filter_map(|(window, state)| {
+            matches!(state, State::Complete | State::Settled).then_some(*window)
+        }));
+        if inside(&[State::Partial, State::Hole]) {
+            MARKS[2]
+        } else if !covered.covers(piece) {
+            MARKS[3]
+        } else if inside(&[State::Complete]) {
+            MARKS[1]
+        } else {
+            MARKS[0]
+        }
+    };
+    (0..steps).map(mark).collect()
+}
+
+/// The whole page.
+pub fn status_page(
+    archive: &str,
+    streams: &[StreamStatus],
+    last_run: Option<&RunRow>,
+    rejects: &[RejectRow],
+    waits: &[WaitRow],
+    digests: &[TableDigest],
+    now: Instant,
+) -> String {
+    let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
+    let mut out = format!("{archive}: {} streams, {} rows", streams.len(), count(rows));
+    match last_run {
+        Some(run) => {
+            let began = instant_from_text(&run.started_at).map(|at| ago(now - at));
+            let began = began.unwrap_or_default();
+            out.push_str(&format!(", last run {} {} ({began})\n", run.run, run.state));
+        }
+        None => out.push_str(", never synced\n"),
+    }
+    for stream in streams {
+        out.push('\n');
+        out.push_str(&stream_lines(stream, now));
+    }
+    let mut wrong = String::new();
+    for reject in rejects {
+        let number = count(reject.count);
+        let (stream, kind) = (&reject.stream, &reject.kind);
+        let example = printable(&reject.example);
+        wrong.push_str(&format!("  {number} rejects in {stream} ({kind}), such as: {example}\n"));
+    }
+    for wait in waits
+        .iter()
+        .filter(|wait| instant_from_text(&wait.not_before).is_some_and(|until| until > now))
+    {
+        wrong.push_str(&format!("  {}\n", printable(&wait.reason)));
+    }
+    if !wrong.is_empty() {
+        out.push_str("\nto look at:\n");
+        out.push_str(&wrong);
+    }
+    if !digests.is_empty() {
+        out.push_str("\ndigests:\n");
+    }
+    for digest in digests {
+        let rows = count(digest.rows);
+        out.push_str(&format!("  {} {} ({rows} rows)\n", digest.sha256, digest.stream));
+    }
+    out
+}
+
+fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
+    let mut head = format!("{}  {}, {} rows", stream.stream, stream.kind, count(stream.rows));
+    if stream.kind.is_empty() {
+        head =
+            format!("{}  {} rows, no longer in the definition", stream.stream, count(stream.rows));
+    }
+    if stream.partitions > 0 {
+        head.push_str(&format!(", {} partitions", count(stream.partitions)));
+    }
+    let mut out = format!("{head}\n");
+    let start = stream.start.as_deref().and_then(instant_from_text);
+    if let Some(line) = start.and_then(|start| Window::new(start, now)) {
+        let bar = coverage_bar(&stream.windows, line, 50);
+        let (from, to) = (line.start().date_naive(), line.end().date_naive());
+        out.push_str(&format!("  {from} {bar} {to}\n"));
+        let watermark = stream.watermark.as_deref().unwrap_or("none yet");
+        let (settled, complete) = (count(stream.settled), count(stream.complete));
+        out.push_str(&format!(
+            "  watermark {watermark}, {settled} settled, {complete} may still change\n"
+        ));
+    }
+    if let Some(cursor) = &stream.cursor {
+        out.push_str(&format!("  mark {}\n", printable(cursor)));
+    }
+    if let Some(at) = stream.last_complete_at.as_deref().and_then(instant_from_text) {
+        out.push_str(&format!("  last complete {}\n", ago(now - at)));
+    }
+    if stream.due > 0 {
+        out.push_str(&format!("  {} due at the next sync\n", count(stream.due)));
+    }
+    if stream.strays > 0 {
+        let strays = count(stream.strays);
+        out.push_str(&format!("  {strays} strays: outside the range that was asked for, kept\n"));
+    }
+    for problem in &stream.problems {
+        out.push_str(&format!("  ! {}\n", printable(problem)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_the_worst_of_each_stretch() {
+        let at = |day: i64| chrono::DateTime::from_timestamp(day * 86_400, 0).expect("in range");
+        let window = |from, to| Window::new(at(from), at(to)).expect("a window");
+        let windows = [
+            (window(0, 4), State::Settled),
+            (window(4, 6), State::Complete),
+            (window(6, 7), State::Partial),
+        ];
+        assert_eq!(coverage_bar(&windows, window(0, 10), 10), "████▓▓!···");
+        assert_eq!(coverage_bar(&windows, window(0, 10), 5), "██▓!·");
+    }
+}

@@ -1,0 +1,70 @@
+//! What a sync did, for people.
+
+use crate::model::{Outcomes, printable};
+use crate::sync::SyncReport;
+
+use super::numbers::{bytes, count};
+use super::table::plain_table;
+
+const OUTCOMES: [&str; 6] = ["received", "inserted", "updated", "unchanged", "skipped", "rejected"];
+
+fn outcome_cells(outcomes: &Outcomes) -> Vec<String> {
+    [
+        outcomes.received,
+        outcomes.inserted,
+        outcomes.updated,
+        outcomes.unchanged,
+        outcomes.skipped,
+        outcomes.rejected,
+    ]
+    .map(count)
+    .to_vec()
+}
+
+/// A table of outcomes: first columns of the caller's, then the six counts.
+pub fn outcome_table(first: &[&str], rows: &[(Vec<String>, Outcomes)]) -> String {
+    let header: Vec<String> =
+        first.iter().chain(&OUTCOMES).map(|name| (*name).to_owned()).collect();
+    let cells = |(own, outcomes): &(Vec<String>, Outcomes)| {
+        own.iter().cloned().chain(outcome_cells(outcomes)).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let numeric: Vec<bool> = (0..header.len()).map(|at| at > 0).collect();
+    plain_table(&header, &rows, &numeric)
+}
+
+/// The result of a run: a line for each stream and one for the whole.
+pub fn sync_page(report: &SyncReport) -> String {
+    let rows: Vec<(Vec<String>, Outcomes)> = report
+        .streams
+        .iter()
+        .map(|stream| {
+            let windows = format!("{}/{}", stream.windows_completed, stream.windows_planned);
+            (vec![stream.stream.clone(), windows], stream.outcomes)
+        })
+        .collect();
+    let mut out = outcome_table(&["stream", "complete"], &rows);
+    for stream in report.streams.iter().filter(|stream| stream.strays > 0) {
+        let strays = count(stream.strays);
+        out.push_str(&format!(
+            "{strays} strays in {}: records outside the range that was asked \
+            for, kept\n",
+            stream.stream
+        ));
+    }
+    let stats = report.stats;
+    out.push_str(&format!(
+        "run {}: {}, {} requests ({} repeated), {}\n",
+        report.run,
+        report.state(),
+        count(stats.requests),
+        count(stats.retries),
+        bytes(stats.bytes)
+    ));
+    printable_lines(&out)
+}
+
+/// Escapes each line, and keeps the line ends.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
+}
