@@ -109,6 +109,7 @@ CREATE TABLE _windrow_rejects (
     reason        TEXT NOT NULL,
     record        TEXT NOT NULL,
     record_sha256 TEXT NOT NULL,
+    row           TEXT, -- of an orphan: the row that it becomes once its parent is there
     first_seen_at TEXT NOT NULL,
     run_id        INTEGER NOT NULL REFERENCES _windrow_runs (run_id),
     UNIQUE (stream, partition, record_sha256, kind)

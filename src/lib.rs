@@ -2,6 +2,7 @@
 pub mod archive;
 pub mod cli;
 pub mod definition;
+pub mod demo;
 pub mod host;
 pub mod model;
 pub mod pull;

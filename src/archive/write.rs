@@ -1,9 +1,7 @@
 //! Writing: the rows of pages and the checkpoint that covers them, in one transaction.
 
-use std::collections::HashMap;
-
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{CachedStatement, OptionalExtension, ToSql};
+use rusqlite::{CachedStatement, ToSql};
 use sha2::{Digest, Sha256};
 
 use crate::definition::OnConflict;
@@ -17,7 +15,7 @@ use super::table::quote;
 /// The statements that write to one table.
 #[derive(Clone, Debug)]
 pub struct TableWriter {
-    shape: TableShape,
+    pub(super) shape: TableShape,
     upsert: String,
     /// For rows that were not touched: why not.
     probe: Option<String>,
@@ -125,7 +123,8 @@ fn probe_statement(shape: &TableShape) -> Option<String> {
     ))
 }
 
-struct Bound<'r>(&'r RowSet, Cell);
+/// A cell on its way into a statement.
+pub(super) struct Bound<'r>(pub &'r RowSet, pub Cell);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -221,8 +220,8 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_rejects
             (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
-             first_seen_at, run_id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             first_seen_at, run_id, row)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
             ON CONFLICT (stream, partition, record_sha256, kind) DO NOTHING";
         let (start, end) = bounds_text(place.window);
         let write = || -> rusqlite::Result<()> {
@@ -241,6 +240,7 @@ impl Archive {
                     digest,
                     now,
                     run,
+                    reject.row,
                 ])?;
             }
             Ok(())
@@ -256,57 +256,13 @@ impl Archive {
             WHERE excluded.not_before > not_before";
         self.connection.execute(sql, [source, until, why]).map(|_| ()).map_err(at(&self.path))
     }
-
-    /// Which of these rows refer to a row that is not there: their numbers and why.
-    pub fn find_orphans(
-        &self,
-        table: &TableWriter,
-        rows: &RowSet,
-    ) -> Result<HashMap<usize, String>, ArchiveError> {
-        let mut orphans = HashMap::new();
-        let columns = table.shape.row_columns();
-        for (column, parent) in &table.shape.references {
-            let Some(cell) = columns.iter().position(|name| name == column) else { continue };
-            let found = self.missing_parents(parent, rows, cell).map_err(at(&self.path))?;
-            for row in found {
-                let reason = format!("column {column}: no row of `{parent}` has this key");
-                orphans.entry(row).or_insert(reason);
-            }
-        }
-        Ok(orphans)
-    }
-
-    fn missing_parents(
-        &self,
-        parent: &str,
-        rows: &RowSet,
-        cell: usize,
-    ) -> rusqlite::Result<Vec<usize>> {
-        let stored = super::table::stored_table(&self.connection, parent)?;
-        let Some((key, _)) = stored else {
-            let referring = (0..rows.len()).filter(|at| rows.row(*at)[cell] != Cell::Null);
-            return Ok(referring.collect());
-        };
-        let key = key.columns();
-        let Some(key) = key.first() else { return Ok(Vec::new()) };
-        let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut missing = Vec::new();
-        for at in 0..rows.len() {
-            let value = rows.row(at)[cell];
-            if value == Cell::Null {
-                continue;
-            }
-            let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
-            if found.is_none() {
-                missing.push(at);
-            }
-        }
-        Ok(missing)
-    }
 }
 
-fn bind(statement: &mut CachedStatement<'_>, rows: &RowSet, at: usize) -> rusqlite::Result<()> {
+pub(super) fn bind(
+    statement: &mut CachedStatement<'_>,
+    rows: &RowSet,
+    at: usize,
+) -> rusqlite::Result<()> {
     for (number, cell) in rows.row(at).iter().enumerate() {
         statement.raw_bind_parameter(number + 1, Bound(rows, *cell))?;
     }

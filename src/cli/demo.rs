@@ -1,11 +1,220 @@
 //! `windrow demo`: the whole story, without a network.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::archive::Reader;
+use crate::demo::{Conclusion, Scene, Stage, StoryError, tell};
 use crate::host::Host;
+use crate::model::{Outcomes, State, Window, instant_from_text, printable};
+use crate::report::{count, coverage_bar, outcome_table, plain_table};
+use crate::sync::SyncReport;
 
 use super::args::DemoArguments;
-use super::error::Failure;
+use super::error::{BUG, Failure, STORAGE};
 use super::output::Output;
 
-pub fn run(_args: &DemoArguments, _host: &Host, _output: &Output) -> Result<u8, Failure> {
-    Ok(0)
+/// How long a person may read a chapter before the next one, milliseconds.
+const CHAPTER_PAUSE_MS: u64 = 1_200;
+
+pub fn run(args: &DemoArguments, host: &Host, output: &Output) -> Result<u8, Failure> {
+    let folder = folder(args)?;
+    let program = std::env::current_exe().map_err(|error| {
+        Failure::new(BUG, format!("cannot find windrow's own program: {error}"))
+    })?;
+    let pause = output.terminal() && !output.json() && !args.fast;
+    let theatre = Theatre { output, host, pause };
+    if !output.json() {
+        theatre.opening();
+    }
+    let conclusion = tell(&folder, &program, host, &theatre).map_err(|error| match error {
+        StoryError::Archive(error) => Failure::from(error),
+        StoryError::System(message) => Failure::new(STORAGE, message),
+    })?;
+    if output.json() {
+        let mut value = serde_json::to_value(&conclusion).expect("a conclusion is JSON");
+        value["holds"] = conclusion.holds().into();
+        output.json_line(&value)?;
+    }
+    if conclusion.holds() {
+        return Ok(0);
+    }
+    Err(Failure::new(BUG, "the archive does not hold what the API holds"))
+}
+
+/// The folder that the archive is left in.
+fn folder(args: &DemoArguments) -> Result<PathBuf, Failure> {
+    let make = |path: &Path| {
+        std::fs::create_dir_all(path).map_err(|error| {
+            Failure::new(STORAGE, format!("cannot make {}: {error}", path.display()))
+        })
+    };
+    if let Some(folder) = &args.keep {
+        make(folder)?;
+        if folder.join("fleet.db").exists() {
+            let message = format!("{} already holds a fleet.db", folder.display());
+            return Err(Failure::new(STORAGE, message).cure("name an empty folder with --keep"));
+        }
+        return Ok(folder.clone());
+    }
+    let base = std::env::temp_dir();
+    let mut names = (1..).map(|n| base.join(format!("windrow-demo-{n}")));
+    // The first name that nobody has: making the folder is what claims it.
+    let folder = names.find(|path| match std::fs::create_dir(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() != std::io::ErrorKind::AlreadyExists,
+    });
+    let folder = folder.unwrap_or(base);
+    make(&folder)?;
+    Ok(folder)
+}
+
+struct Theatre<'a> {
+    output: &'a Output,
+    host: &'a Host,
+    pause: bool,
+}
+
+impl Theatre<'_> {
+    fn style(colour: AnsiColor) -> Style {
+        Style::new().bold().fg_color(Some(colour.into()))
+    }
+
+    fn say(&self, text: &str) {
+        // The story is the result of this command: it goes to stdout. A gone reader is no error.
+        let _ = self.output.result(text);
+    }
+
+    fn opening(&self) {
+        self.say(
+            "windrow demo: an API on loopback that behaves as APIs do, and a laptop that is used\n\
+             as laptops are. Four clients with plans of 1,000 GB a month; the API resends old days,\n\
+             corrects some, delivers some a week late, and fails in between.\n",
+        );
+    }
+
+    fn chapter(&self, date: &str, about: &str) {
+        if self.pause {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Ok(runtime) = runtime {
+                let wait = Duration::from_millis(CHAPTER_PAUSE_MS);
+                runtime.block_on(self.host.clock.pause(wait));
+            }
+        }
+        let date = self.output.paint(Self::style(AnsiColor::Cyan), date);
+        self.say(&format!("\n{date}: {about}\n"));
+    }
+
+    fn synced(&self, report: &SyncReport) {
+        let outcomes = report.outcomes();
+        let windows = format!("{}/{}", report.windows_completed(), report.windows_planned());
+        let state = match report.state() {
+            "complete" => self.output.paint(Self::style(AnsiColor::Green), "complete"),
+            other => self.output.paint(Self::style(AnsiColor::Yellow), other),
+        };
+        self.say(&format!(
+            "  run {}: {state}, {windows} readings; {} inserted, {} updated, {} unchanged, {} \
+             skipped, {} rejected\n",
+            report.run,
+            count(outcomes.inserted),
+            count(outcomes.updated),
+            count(outcomes.unchanged),
+            count(outcomes.skipped),
+            count(outcomes.rejected),
+        ));
+        for trouble in &report.troubles {
+            self.say(&format!("  {}\n", printable(&trouble.message)));
+        }
+    }
+
+    fn conclusion(&self, conclusion: &Conclusion) {
+        let heading = |text: &str| {
+            let text = self.output.paint(Self::style(AnsiColor::Cyan), text);
+            self.say(&format!("\n{text}\n"));
+        };
+        heading("What each run did");
+        let rows: Vec<(Vec<String>, Outcomes)> = conclusion
+            .runs
+            .iter()
+            .map(|run| {
+                let windows = format!("{}/{}", run.windows_completed, run.windows_planned);
+                let killed = run.exit_code.is_none();
+                let windows = if killed { "killed".to_owned() } else { windows };
+                (vec![run.run.to_string(), run.started_at[..10].to_owned(), windows], run.outcomes)
+            })
+            .collect();
+        self.say(&outcome_table(&["run", "on", "complete"], &rows));
+        heading("Coverage of the windows of daily_usage");
+        self.say(&coverage(conclusion).unwrap_or_default());
+        heading("October, GB by client");
+        self.say(&totals(conclusion));
+        let (there, here) = conclusion.days;
+        self.say(&format!("\n{here} line-days in the archive, {there} at the API\n"));
+        heading("Try next");
+        let (definition, archive) = (conclusion.definition.display(), conclusion.archive.display());
+        self.say(&format!(
+            "windrow status -d {definition}\n\
+             windrow runs -d {definition}\n\
+             windrow query -d {definition} \"SELECT * FROM daily_usage WHERE _revision > 1 LIMIT 5\"\n\
+             sqlite3 {archive} \".schema daily_usage\"\n"
+        ));
+    }
+}
+
+/// The bar of the usage stream, from the archive itself.
+fn coverage(conclusion: &Conclusion) -> Option<String> {
+    let reader = Reader::open(&conclusion.archive).ok()?;
+    let rows = reader.ledger_rows("daily_usage").ok()?;
+    let windows: Vec<(Window, State)> = rows
+        .iter()
+        .filter_map(|row| {
+            let end = row.read_to.as_deref().and_then(instant_from_text)?;
+            let window = Window::new(instant_from_text(&row.start_at)?, end)?;
+            Some((window, State::parse(&row.state)?))
+        })
+        .collect();
+    let line = Window::new(windows.first()?.0.start(), conclusion.now)?;
+    let bar = coverage_bar(&windows, line, 51);
+    let settled = windows.iter().filter(|(_, state)| *state == State::Settled).count();
+    Some(format!(
+        "{} {bar} {}\n█ settled ({settled} windows), ▓ complete and may still change ({})\n",
+        line.start().date_naive(),
+        line.end().date_naive(),
+        windows.len() - settled
+    ))
+}
+
+fn totals(conclusion: &Conclusion) -> String {
+    let header = ["client", "plan", "the API itself", "windrow", "", "a script that inserts"];
+    let rows: Vec<Vec<String>> = conclusion
+        .totals
+        .iter()
+        .map(|total| {
+            vec![
+                total.client.clone(),
+                total.plan_gb.to_string(),
+                total.truth_gb.clone(),
+                total.windrow_gb.clone(),
+                if total.equal { "equal".to_owned() } else { "DIFFERENT".to_owned() },
+                total.script_gb.clone(),
+            ]
+        })
+        .collect();
+    plain_table(&header.map(str::to_owned), &rows, &[false, true, true, true, false, true])
+}
+
+impl Stage for Theatre<'_> {
+    fn show(&self, scene: &Scene<'_>) {
+        if self.output.json() {
+            return;
+        }
+        match scene {
+            Scene::Chapter(date, about) => self.chapter(date, about),
+            Scene::Remark(text) => self.say(&format!("  {text}\n")),
+            Scene::Synced(report) => self.synced(report),
+            Scene::Conclusion(conclusion) => self.conclusion(conclusion),
+        }
+    }
 }

@@ -38,11 +38,6 @@ impl Output {
         self.terminal
     }
 
-    /// Whether messages may have colours.
-    pub fn colour(&self) -> bool {
-        self.colour
-    }
-
     /// Writes a result. A reader that has gone away is no error: `| head` is used by everybody.
     pub fn result(&self, text: &str) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();

@@ -4,8 +4,7 @@
 //! prints is made from them, and the checker in `shape.rs` walks that schema, so the three
 //! cannot drift apart. What the words mean is decided in `resolve.rs`.
 
-use std::collections::BTreeMap;
-
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +16,9 @@ pub struct RawDefinition {
     /// The archive file.
     pub archive: RawArchive,
     /// The APIs, by name.
-    pub sources: BTreeMap<String, RawSource>,
+    pub sources: IndexMap<String, RawSource>,
     /// The collections of records, by name. A stream's name is its table's name.
-    pub streams: BTreeMap<String, RawStream>,
+    pub streams: IndexMap<String, RawStream>,
 }
 
 /// The archive file.
@@ -43,8 +42,8 @@ pub struct RawSource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<RawAuth>,
     /// Headers of every request.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, String>,
     /// At most so many requests: `5/second`, `100/minute`, `1000/hour`. Holds across streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
@@ -138,11 +137,11 @@ pub struct RawStream {
     /// The path, appended to the source's `base_url`. A template.
     pub path: String,
     /// Query parameters. Texts are templates; a list repeats the parameter.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub query: BTreeMap<String, RawParameter>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub query: IndexMap<String, RawParameter>,
     /// Headers. Templates.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, String>,
     /// The JSON body. Texts in it are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<serde_json::Value>,
@@ -155,7 +154,7 @@ pub struct RawStream {
     pub version: Option<String>,
     /// The columns, by name. Left out, they are inferred from the first page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub columns: Option<BTreeMap<String, RawColumn>>,
+    pub columns: Option<IndexMap<String, RawColumn>>,
     /// Makes this a window stream: a grid in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<RawWindow>,
@@ -193,8 +192,8 @@ pub struct RawStream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Columns that hold the key of another stream's row: `{ column = "stream" }`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub references: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub references: IndexMap<String, String>,
 }
 
 /// The HTTP method of a reading.
@@ -520,7 +519,7 @@ pub struct RawTotalTable {
     pub endpoint: Option<String>,
     /// The count endpoint's query. Default: the stream's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<BTreeMap<String, RawParameter>>,
+    pub query: Option<IndexMap<String, RawParameter>>,
     /// Where the count endpoint's answer holds the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,

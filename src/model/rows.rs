@@ -83,6 +83,22 @@ impl RowSet {
         Cell::Blob(from, arena_place(self.bytes.len()))
     }
 
+    /// Takes rows out; `taken` holds their numbers.
+    pub fn take_out(&mut self, taken: &dyn Fn(usize) -> bool) {
+        let width = self.width.max(1);
+        let mut at = 0;
+        self.cells.retain(|_| {
+            let row = at / width;
+            at += 1;
+            !taken(row)
+        });
+        let mut row = 0;
+        self.key_hashes.retain(|_| {
+            row += 1;
+            !taken(row - 1)
+        });
+    }
+
     /// About how many bytes the rows take up.
     pub fn size(&self) -> usize {
         self.text.len() + self.bytes.len() + self.cells.len() * size_of::<Cell>()
@@ -141,4 +157,6 @@ pub struct Reject {
     pub record: String,
     /// Its place among the page's records, from 0.
     pub position: usize,
+    /// Of an orphan: the row that it becomes once its parent is there, as JSON.
+    pub row: Option<String>,
 }

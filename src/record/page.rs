@@ -27,6 +27,8 @@ pub struct PageContext {
     pub on_conflict: Option<OnConflict>,
     /// The parent row's columns.
     pub parent: BTreeMap<String, Scalar>,
+    /// Whether each row's record is kept as it came, for a row that turns out to be an orphan.
+    pub keep_records: bool,
 }
 
 /// The largest value of the cursor's column.
@@ -57,6 +59,8 @@ pub struct PageRows {
     pub last_record: Option<String>,
     /// A hash of all records as they came: tells a page that comes again.
     pub content_hash: u64,
+    /// The record of each row, as it came, where they are kept.
+    pub records: Vec<String>,
 }
 
 /// Reads a page.
@@ -103,6 +107,7 @@ impl<'c> Builder<'c> {
                 mark: None,
                 last_record: None,
                 content_hash: 0,
+                records: Vec::new(),
             },
             key_cells: reader.key_cells(),
             version_cell: cell_of(&context.version),
@@ -119,7 +124,12 @@ impl<'c> Builder<'c> {
         let position = usize::try_from(self.page.received).unwrap_or(usize::MAX);
         self.page.received += 1;
         match self.reader.read(steps, &self.context.parent, &mut self.page.rows) {
-            Ok(()) => self.settle_row(),
+            Ok(()) => {
+                if self.context.keep_records {
+                    self.page.records.push(record.to_owned());
+                }
+                self.settle_row();
+            }
             Err((kind, reason)) => self.reject(kind, reason, record, position),
         }
         self.page.last_record.get_or_insert_default().clear();
@@ -128,7 +138,7 @@ impl<'c> Builder<'c> {
 
     fn reject(&mut self, kind: RejectKind, reason: String, record: &str, position: usize) {
         let record = record.to_owned();
-        self.page.rejects.push(Reject { kind, reason, record, position });
+        self.page.rejects.push(Reject { kind, reason, record, position, row: None });
     }
 
     /// Looks at the row that was just appended: a stray, a mark, a key that came before.
@@ -181,7 +191,11 @@ impl<'c> Builder<'c> {
             let width = self.page.rows.width;
             let from = later * width;
             self.page.rows.cells.copy_within(from..from + width, earlier * width);
+            if self.context.keep_records {
+                self.page.records.swap(earlier, later);
+            }
         }
+        self.page.records.truncate(later);
         let rows = &mut self.page.rows;
         rows.cells.truncate(later * rows.width);
         rows.key_hashes.truncate(later);

@@ -61,6 +61,8 @@ pub struct PageEvent {
     pub duplicates: u64,
     /// Records outside the range.
     pub strays: u64,
+    /// The record of each row, where the stream has references.
+    pub records: Vec<String>,
     /// Where to go on after it.
     pub next: Option<String>,
     /// The source's total, as of the reading's first page.

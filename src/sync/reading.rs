@@ -156,6 +156,7 @@ impl Pulling<'_> {
             rejects: rows.rejects,
             duplicates: rows.duplicates,
             strays: rows.strays,
+            records: rows.records,
             next: next.as_ref().map(PageToken::to_text),
             source_total: sofar.total,
         };
@@ -263,6 +264,7 @@ fn page_context(stream: &Stream, job: &Job) -> PageContext {
         cursor,
         on_conflict: Some(stream.on_conflict),
         parent: job.values.parent.clone(),
+        keep_records: !stream.references.is_empty(),
     }
 }
 

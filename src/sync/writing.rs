@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchiveError, Cause, RunStreamRow, TableWriter};
+use crate::archive::{Archive, ArchiveError, Cause, RunStreamRow, TableWriter, write_cells};
 use crate::host::Host;
-use crate::model::{Instant, Outcomes, Place, Progress, State, TableShape, instant_to_text};
+use crate::model::{
+    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, instant_to_text,
+};
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent};
 
@@ -126,7 +128,17 @@ impl<'a> Writing<'a> {
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
         self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
-        self.tables.insert(shape.name.clone(), TableWriter::new(shape));
+        let table = TableWriter::new(shape);
+        let stream = table.shape().name.clone();
+        if !table.shape().references.is_empty() {
+            self.open_batch(&stream)?;
+            let taken_up = self.archive.take_up_orphans(&table, self.run, &now)?;
+            if let Some(batch) = &mut self.batch {
+                batch.counts.outcomes += taken_up;
+            }
+            self.commit_batch()?;
+        }
+        self.tables.insert(stream, table);
         Ok(())
     }
 
@@ -140,8 +152,29 @@ impl<'a> Writing<'a> {
         Ok(self.batch.as_mut().expect("it was just opened"))
     }
 
-    fn write_page(&mut self, page: PageEvent) -> Result<(), ArchiveError> {
+    /// Turns rows whose parents are not there into rejects.
+    fn set_orphans_aside(&self, page: &mut PageEvent) -> Result<(), ArchiveError> {
+        let Some(table) = self.tables.get(&page.place.stream) else { return Ok(()) };
+        if page.records.is_empty() || table.shape().references.is_empty() {
+            return Ok(());
+        }
+        let orphans = self.archive.find_orphans(table, &page.rows)?;
+        for (row, reason) in &orphans {
+            page.rejects.push(Reject {
+                kind: RejectKind::Orphan,
+                reason: reason.clone(),
+                record: page.records.get(*row).cloned().unwrap_or_default(),
+                position: *row,
+                row: Some(write_cells(&page.rows, *row)),
+            });
+        }
+        page.rows.take_out(&|row| orphans.contains_key(&row));
+        Ok(())
+    }
+
+    fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
         self.open_batch(&page.place.stream)?;
+        self.set_orphans_aside(&mut page)?;
         let now = instant_to_text(self.host.clock.now());
         let mut outcomes = Outcomes {
             received: page.duplicates + page.rejects.len() as u64,

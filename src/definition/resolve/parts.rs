@@ -1,8 +1,7 @@
 //! The small parts that sources and streams share: durations, sizes, rates, templates, paths.
 
-use std::collections::BTreeMap;
-
 use chrono_tz::Tz;
+use indexmap::IndexMap;
 
 use super::Context;
 use crate::definition::problem::nearest;
@@ -58,7 +57,7 @@ impl Context<'_> {
     pub(super) fn parameters(
         &mut self,
         place: &[&str],
-        query: &BTreeMap<String, RawParameter>,
+        query: &IndexMap<String, RawParameter>,
         known: &[&str],
     ) -> Vec<(String, Template)> {
         let mut all = Vec::new();

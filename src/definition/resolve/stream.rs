@@ -54,7 +54,7 @@ pub(super) fn resolve_stream(
         on_conflict: raw.on_conflict.unwrap_or(RawOnConflict::Update),
         max_rejects: raw.max_rejects,
         error,
-        references: raw.references.clone(),
+        references: raw.references.iter().map(|(c, s)| (c.clone(), s.clone())).collect(),
     })
 }
 
@@ -527,7 +527,8 @@ fn endpoint_of(
 ) -> Option<Total> {
     let at = |key: &'static str| ["streams", stream, "total", key];
     let path = context.template(&at("endpoint"), endpoint, known);
-    let query: &BTreeMap<String, RawParameter> = table.query.as_ref().unwrap_or(&raw.query);
+    let query: &indexmap::IndexMap<String, RawParameter> =
+        table.query.as_ref().unwrap_or(&raw.query);
     let query = context.parameters(&at("query"), query, known);
     let value = context.path(&at("value"), value)?;
     let headers = raw.headers.iter();
