@@ -1,0 +1,183 @@
+//! P3, P5: whatever ends a run, what was complete stays, and the next run carries on.
+
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::api::{Api, FAST, Reply, UsageApi, items_definition, json, nine_days};
+use crate::harness::{Workspace, ran};
+
+/// An API of pages of two items that keeps silent on one page until it is let go.
+fn stalling(page: usize) -> (Api, std::sync::mpsc::Receiver<()>, Arc<AtomicBool>) {
+    let (tell, asked) = channel();
+    let tell = Mutex::new(tell);
+    let stall = Arc::new(AtomicBool::new(true));
+    let stalls = Arc::clone(&stall);
+    let api = Api::start(move |request, _| {
+        let at: usize = request.parameter("cursor").and_then(|c| c.parse().ok()).unwrap_or(0);
+        if at == page && stalls.load(Ordering::SeqCst) {
+            let _ = tell.lock().expect("one listener").send(());
+            return Reply::Silence(Duration::from_secs(20));
+        }
+        let next = if at < 5 { format!("\"{}\"", at + 1) } else { "null".to_owned() };
+        let (a, b) = (at * 2, at * 2 + 1);
+        json(&format!(r#"{{"data":[{{"id":{a}}},{{"id":{b}}}],"next":{next}}}"#))
+    });
+    (api, asked, stall)
+}
+
+const PAGED: &str = "paginate = { kind = \"cursor\", next = \"$.next\" }";
+
+#[cfg(unix)]
+fn interrupt(signal: &str, code: i32) {
+    let (api, asked, stall) = stalling(3);
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, PAGED));
+    let child = workspace
+        .command(&["sync"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("windrow starts");
+    asked.recv_timeout(Duration::from_secs(10)).expect("the page is asked for");
+    let kill = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(kill.expect("kill runs").success());
+    let output = child.wait_with_output().expect("windrow ends");
+    if code >= 0 {
+        let ran = ran(&output).expect(code);
+        let says = "stopped: the page in hand was rolled back, everything before it is kept";
+        assert!(ran.stderr.contains(says), "{ran:?}");
+        assert_eq!(
+            workspace.value("SELECT count(*) FROM items"),
+            "6",
+            "three whole pages are kept"
+        );
+        let entry = "SELECT state, token FROM _windrow_ledger";
+        assert_eq!(workspace.rows(entry), [r#"partial|{"cursor":"3"}"#]);
+    }
+    stall.store(false, Ordering::SeqCst);
+    let before = api.log().len();
+    workspace.sync();
+    if code >= 0 {
+        let resumed = api.log()[before].parameter("cursor");
+        assert_eq!(resumed.as_deref(), Some("3"), "it carries on at the page it was at");
+    }
+    let ids = workspace.rows("SELECT id FROM items ORDER BY id");
+    assert_eq!(ids, (0..12).map(|n| n.to_string()).collect::<Vec<_>>());
+    let states = workspace.rows("SELECT state FROM _windrow_runs ORDER BY run_id");
+    assert_eq!(states, ["interrupted", "complete"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_whole_pages_and_says_so() {
+    interrupt("-INT", 130);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_termination_signal_keeps_whole_pages() {
+    interrupt("-TERM", 143);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_process_leaves_nothing_to_repair() {
+    interrupt("-KILL", -1);
+}
+
+#[test]
+fn a_reading_carries_on_at_the_page_where_the_source_failed() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let api = Api::start(move |request, _| {
+        let at: usize = request.parameter("cursor").and_then(|c| c.parse().ok()).unwrap_or(0);
+        if at == 2 && !is_well.load(Ordering::SeqCst) {
+            return crate::api::answer("503 Service Unavailable", &[], "");
+        }
+        let next = if at < 3 { format!("\"{}\"", at + 1) } else { "null".to_owned() };
+        json(&format!(r#"{{"data":[{{"id":{at}}}],"next":{next}}}"#))
+    });
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, PAGED));
+    workspace.run(&["sync"]).expect(3);
+    let entry = workspace.rows("SELECT state, token FROM _windrow_ledger");
+    assert_eq!(entry, [r#"partial|{"cursor":"2"}"#]);
+    well.store(true, Ordering::SeqCst);
+    let before = api.log().len();
+    workspace.sync();
+    let cursors: Vec<_> = api.log()[before..].iter().map(|a| a.parameter("cursor")).collect();
+    assert_eq!(cursors, [Some("2".to_owned()), Some("3".to_owned())]);
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "4");
+}
+
+#[test]
+fn a_token_that_the_source_no_longer_knows_begins_the_window_anew() {
+    let phase = Arc::new(Mutex::new(0));
+    let shared = Arc::clone(&phase);
+    let api = Api::start(move |request, _| {
+        let phase = *shared.lock().expect("no panic");
+        let cursor = request.parameter("cursor").unwrap_or_default();
+        match (phase, cursor.as_str()) {
+            (0, "old-1") => crate::api::answer("503 Service Unavailable", &[], ""),
+            (0, _) => json(r#"{"data":[{"id":1}],"next":"old-1"}"#),
+            (_, "old-1") => crate::api::answer("410 Gone", &[], r#"{"error":"cursor expired"}"#),
+            (_, "new-1") => json(r#"{"data":[{"id":2}],"next":null}"#),
+            _ => json(r#"{"data":[{"id":1}],"next":"new-1"}"#),
+        }
+    });
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, PAGED));
+    workspace.run(&["sync"]).expect(3);
+    *phase.lock().expect("no panic") = 1;
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id FROM items ORDER BY id"), ["1", "2"]);
+}
+
+#[test]
+fn a_bounded_run_leaves_the_rest_for_the_next_one() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    let mut runs = 0;
+    while workspace.run(&["sync", "--max-requests", "4"]).code == 3 {
+        runs += 1;
+        assert!(runs < 10, "bounded runs get on");
+    }
+    assert_eq!(workspace.value("SELECT count(*) FROM usage"), "27");
+    let plain = Workspace::new(&api.definition(""));
+    plain.sync();
+    assert_eq!(workspace.digests(), plain.digests());
+}
+
+#[test]
+fn a_connection_that_breaks_again_and_again_ends_as_if_it_had_never_broken() {
+    let records = nine_days();
+    let calm = UsageApi::start(records.clone(), 2);
+    let expected = Workspace::new(&calm.definition(""));
+    expected.sync();
+    let shared = Arc::clone(&calm.records);
+    let rough = Api::start(move |asked, number| {
+        let records = shared.lock().expect("no panic");
+        let from = asked.parameter("from").unwrap_or_default();
+        let to = asked.parameter("to").unwrap_or_default();
+        let inside: Vec<_> = records.iter().filter(|r| r.day >= from && r.day < to).collect();
+        let start: usize = asked.parameter("cursor").and_then(|c| c.parse().ok()).unwrap_or(0);
+        let end = (start + 2).min(inside.len());
+        let body: Vec<String> = inside[start.min(end)..end].iter().map(|r| r.json()).collect();
+        let next = if end < inside.len() { format!("\"{end}\"") } else { "null".to_owned() };
+        let body = format!(r#"{{"data":[{}],"next":{next}}}"#, body.join(","));
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        match number % 7 {
+            1 => Reply::Close(format!("{head}{}", &body[..body.len() / 2]).into_bytes()),
+            3 => Reply::Close(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()),
+            5 => crate::api::answer("500 Internal Server Error", &[], ""),
+            _ => json(&body),
+        }
+    });
+    let workspace = Workspace::new(&crate::api::usage_definition(&rough.address, ""));
+    for _ in 0..20 {
+        if workspace.run(&["sync"]).code == 0 {
+            break;
+        }
+    }
+    assert_eq!(workspace.digests(), expected.digests());
+}

@@ -1,0 +1,121 @@
+//! `windrow query`, `status` and `sync --dry-run`, as a person or a script sees them.
+
+use crate::api::{UsageApi, nine_days};
+use crate::harness::Workspace;
+
+fn synced() -> (UsageApi, Workspace) {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    workspace.sync();
+    (api, workspace)
+}
+
+#[test]
+fn an_answer_comes_in_each_format() {
+    let (_api, workspace) = synced();
+    let sql = "SELECT id, gb, NULL AS n FROM usage WHERE day = '2026-01-01' ORDER BY id LIMIT 2";
+    let query = |format: &str| workspace.run(&["query", "-f", format, sql]).expect(0).stdout;
+    assert_eq!(query("table"), "id     gb  n\n────  ───  ─\nSL-1  1.5\nSL-2  1.5\n");
+    assert_eq!(query("csv"), "id,gb,n\nSL-1,1.5,\nSL-2,1.5,\n");
+    assert_eq!(
+        query("ndjson"),
+        "{\"id\":\"SL-1\",\"gb\":1.5,\"n\":null}\n{\"id\":\"SL-2\",\"gb\":1.5,\"n\":null}\n"
+    );
+    assert_eq!(
+        query("json"),
+        "[\n{\"id\":\"SL-1\",\"gb\":1.5,\"n\":null},\n{\"id\":\"SL-2\",\"gb\":1.5,\"n\":null}\n]\n"
+    );
+    assert_eq!(
+        query("markdown"),
+        "| id | gb | n |\n| --- | --- | --- |\n| SL-1 | 1.5 |  |\n| SL-2 | 1.5 |  |\n"
+    );
+    let none = workspace.run(&["query", "--json", "SELECT 1 WHERE 0"]).expect(0);
+    assert_eq!(none.stdout, "[]\n");
+}
+
+#[test]
+fn a_query_reads_and_never_writes() {
+    let (_api, workspace) = synced();
+    let digest = workspace.digests();
+    for sql in [
+        "DELETE FROM usage",
+        "DROP TABLE usage",
+        "PRAGMA user_version = 5",
+        "ATTACH 'x.db' AS x",
+        "CREATE TABLE t (a)",
+        "VACUUM INTO 'copy.db'",
+    ] {
+        let ran = workspace.run(&["query", sql]);
+        assert!(ran.code == 2 || ran.code == 8, "{sql}: {ran:?}");
+    }
+    assert_eq!(workspace.digests(), digest);
+    assert!(!workspace.path("x.db").exists() && !workspace.path("copy.db").exists());
+    let wrong = workspace.run(&["query", "SELEC 1"]).expect(2);
+    assert!(wrong.stderr.contains("syntax error"), "{wrong:?}");
+    let several = workspace.run(&["query", "SELECT 1; SELECT 2"]).expect(2);
+    assert!(several.stderr.contains("several statements"), "{several:?}");
+    workspace.run(&["query", ""]).expect(2);
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_asks_nothing() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    let plan = workspace.run(&["sync", "--dry-run", "--json"]).expect(0);
+    let jobs: Vec<serde_json::Value> =
+        plan.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(jobs.len(), 10);
+    assert_eq!(jobs[0]["window"], "2026-01-01..2026-01-02");
+    let request = format!("GET {}/usage?from=2026-01-01&to=2026-01-02", api.api.address);
+    assert_eq!(jobs[0]["request"], request);
+    assert_eq!((&jobs[0]["reason"], &jobs[9]["reason"]), (&"pending".into(), &"open".into()));
+    assert!(api.api.log().is_empty() && !workspace.path("a.db").exists());
+    workspace.sync();
+    let plan = workspace.run(&["sync", "--dry-run"]).expect(0);
+    assert!(plan.stderr.contains("4 readings are due; nothing was asked"), "{plan:?}");
+}
+
+#[test]
+fn status_tells_coverage_watermark_and_what_is_due() {
+    let (_api, workspace) = synced();
+    let page = workspace.run(&["status"]).expect(0).stdout;
+    assert_eq!(
+        page,
+        "\
+a.db: 1 streams, 27 rows, last run 1 complete (just now)
+
+usage  windows of 1 day, 27 rows
+  2026-01-01 ████████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ 2026-01-10
+  watermark 2026-01-10T12:00:00+00:00, 6 settled, 4 may still change
+  last complete just now
+  4 due at the next sync
+"
+    );
+    let status = workspace.run(&["status", "--json"]).expect(0).json();
+    let stream = &status["streams"][0];
+    assert_eq!(
+        (&stream["settled"], &stream["complete"], &stream["due"]),
+        (&6.into(), &4.into(), &4.into())
+    );
+    assert_eq!(status["last_run"]["state"], "complete");
+    let without = Workspace::new(&UsageApi::start(nine_days(), 5).definition(""));
+    let ran = without.run(&["status"]).expect(6);
+    assert!(ran.stderr.contains("there is no archive at"), "{ran:?}");
+}
+
+#[test]
+fn results_are_plain_in_a_pipe_and_completions_exist() {
+    let (_api, workspace) = synced();
+    for command in [vec!["status"], vec!["runs"], vec!["sync"]] {
+        let ran = workspace.run(&command).expect(0);
+        assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'), "{ran:?}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = workspace.run(&["completions", shell]).expect(0).stdout;
+        assert!(script.contains("windrow"), "{shell}");
+    }
+    let help = workspace.run(&["--help"]).expect(0).stdout;
+    for command in ["demo", "sync", "status", "runs", "query", "schema"] {
+        assert!(help.contains(command), "{help}");
+    }
+}

@@ -1,0 +1,194 @@
+//! The rules of the house, read from the sources: floors, bans, sizes.
+
+use std::path::{Path, PathBuf};
+
+/// Floors from top to bottom. A room imports only from floors below its own.
+const FLOORS: [&[&str]; 6] = [
+    &["cli"],
+    &["demo", "report"],
+    &["sync"],
+    &["window", "pull", "record", "archive"],
+    &["model"],
+    &["definition", "host"],
+];
+
+/// Who may speak of these.
+const ONLY_IN: [(&str, &[&str]); 6] = [
+    ("reqwest", &["src/pull/client.rs"]),
+    ("rusqlite", &["src/archive/"]),
+    ("Utc::now", &["src/host/clock.rs"]),
+    ("std::env::var", &["src/host/environment.rs"]),
+    ("unsafe ", &[]),
+    ("println!", &[]),
+];
+
+const LINE_CHARS_MAX: usize = 100;
+const FILE_LINES_MAX: usize = 500;
+const FUNCTION_LINES_MAX: usize = 70;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                let text = std::fs::read_to_string(&path).expect("text");
+                let name = path.strip_prefix(root()).expect("inside").to_string_lossy();
+                found.push((name.replace('\\', "/"), text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The part of a file before its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or(text)
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The rooms that a line of code imports.
+fn rooms_of(line: &str) -> Vec<String> {
+    line.match_indices("crate::")
+        .map(|(at, word)| {
+            let rest = &line[at + word.len()..];
+            rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect()
+        })
+        .collect()
+}
+
+#[test]
+fn a_room_imports_only_from_floors_below_its_own() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        let room = name.trim_start_matches("src/").split('/').next().unwrap_or_default();
+        let Some(own) = floor(room) else {
+            assert!(["main.rs", "lib.rs"].contains(&room), "a room without a floor: {name}");
+            continue;
+        };
+        for (number, line) in code(&text).lines().enumerate() {
+            for other in rooms_of(line) {
+                let same = other == room;
+                if !same && floor(&other).is_none_or(|floor| floor <= own) {
+                    faults.push(format!("{name}:{}: {room} imports {other}", number + 1));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, [""; 0]);
+}
+
+#[test]
+fn the_floor_rule_sees_what_it_must_see() {
+    assert_eq!(rooms_of("use crate::sync::{a, b};"), ["sync"]);
+    assert_eq!(rooms_of("let x = crate::cli::run(crate::host::Host);"), ["cli", "host"]);
+    assert!(floor("window") < floor("model") && floor("cli") < floor("demo"));
+}
+
+#[test]
+fn each_outside_thing_has_one_place() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        for (number, line) in code(&text).lines().enumerate() {
+            let comment = line.trim_start().starts_with("//");
+            for (word, places) in ONLY_IN {
+                let allowed = places.iter().any(|place| name.starts_with(place));
+                if line.contains(word) && !allowed && !comment && !line.contains("reqwest=debug") {
+                    faults.push(format!("{name}:{}: {word}", number + 1));
+                }
+            }
+        }
+    }
+    assert_eq!(faults, [""; 0]);
+}
+
+#[test]
+fn files_functions_and_lines_have_their_sizes() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        let code = code(&text);
+        if !text.starts_with("//!") {
+            faults.push(format!("{name}: does not say what it is for"));
+        }
+        if code.lines().count() > FILE_LINES_MAX {
+            faults.push(format!("{name}: {} lines", code.lines().count()));
+        }
+        for (number, line) in text.lines().enumerate() {
+            if line.chars().count() > LINE_CHARS_MAX {
+                faults.push(format!("{name}:{}: a long line", number + 1));
+            }
+        }
+        faults.extend(long_functions(&name, code));
+    }
+    let main = std::fs::read_to_string(root().join("src/main.rs")).expect("main.rs");
+    assert!(main.lines().count() < 30);
+    assert_eq!(faults, [""; 0]);
+}
+
+/// Functions begin with `fn` and end with a brace of the same indentation: rustfmt sees to it.
+fn long_functions(name: &str, code: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut open: Option<(usize, usize)> = None;
+    for (number, line) in code.lines().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        let words = line.trim_start();
+        let begins = [
+            "fn ",
+            "pub fn ",
+            "async fn ",
+            "pub async fn ",
+            "pub(super) fn ",
+            "pub(super) async fn ",
+            "pub(crate) fn ",
+        ];
+        if open.is_none() && begins.iter().any(|begin| words.starts_with(begin)) {
+            open = (!words.ends_with('}') && !words.ends_with(';')).then_some((number, indent));
+        } else if let Some((start, at)) = open
+            && indent == at
+            && words.starts_with('}')
+        {
+            if number - start >= FUNCTION_LINES_MAX {
+                faults.push(format!("{name}:{}: {} lines", start + 1, number - start + 1));
+            }
+            open = None;
+        }
+    }
+    faults
+}
+
+#[test]
+fn migrations_open_with_their_reason() {
+    for (name, text) in files("migrations", ".sql") {
+        assert!(text.starts_with("-- "), "{name}");
+    }
+}
+
+#[test]
+fn nothing_in_the_project_holds_a_path_of_one_machine() {
+    let own = root();
+    let own = own.to_string_lossy().into_owned();
+    for folder in ["src", "tests", "docs", "migrations"] {
+        for (name, text) in files(folder, "") {
+            assert!(!text.contains(&own), "{name}");
+        }
+    }
+    assert!(Path::new(&own).is_absolute());
+}
+
+#[test]
+fn the_readme_is_short_and_shows_the_two_commands() {
+    let readme = include_str!("../README.md");
+    assert!(readme.lines().count() < 200);
+    assert!(readme.contains("cargo run --release -- demo") && readme.contains("cargo test"));
+}
