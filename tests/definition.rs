@@ -83,9 +83,9 @@ fn each_mistake_is_named_with_its_place_and_its_cure() {
         ),
         (
             "{{ window.start }}",
-            "{{ window.begin }}",
+            "{{ window.strat }}",
             vec![
-                "9: the template uses `window.begin`, which does not exist here \
+                "9: the template uses `window.strat`, which does not exist here \
                 (did you mean `{{ window.start }}`?)",
                 "13: nothing in the request uses `{{ window.start }}` or `{{ window.end }}` \
                 (for example `query = { from = \"{{ window.start }}\", to = \"{{ window.end }}\" }`)",

@@ -6,7 +6,7 @@ use crate::harness::{Workspace, rows};
 fn the_demo_ends_with_an_archive_that_equals_the_api() {
     let workspace = Workspace::empty();
     let ran = workspace.run(&["demo", "--keep", "d", "--fast"]).expect(0);
-    assert_eq!(ran.stdout.matches(" equal ").count(), 4, "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches(" equal   ").count(), 4, "{}", ran.stdout);
     assert!(!ran.stdout.contains("DIFFERENT") && !ran.stdout.contains('\u{1b}'));
     assert!(ran.stdout.contains("kill -9 while a page was on its way"));
     assert!(ran.stdout.contains("an unchanged source: 0 rows written"));

@@ -85,7 +85,7 @@ fn status_tells_coverage_watermark_and_what_is_due() {
 a.db: 1 streams, 27 rows, last run 1 complete (just now)
 
 usage  windows of 1 day, 27 rows
-  2026-01-01 ████████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ 2026-01-10
+  2026-01-01 ███████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ 2026-01-10
   watermark 2026-01-10T12:00:00+00:00, 6 settled, 4 may still change
   last complete just now
   4 due at the next sync

@@ -90,8 +90,8 @@ impl Theatre<'_> {
     fn opening(&self) {
         self.say(
             "windrow demo: an API on loopback that behaves as APIs do, and a laptop that is used\n\
-             as laptops are. Four clients with plans of 1,000 GB a month; the API resends old days,\n\
-             corrects some, delivers some a week late, and fails in between.\n",
+             as laptops are. Four clients with plans of 1,000 GB a month; the API resends old\n\
+             days, corrects some, delivers some a week late, and fails in between.\n",
         );
     }
 
@@ -100,7 +100,7 @@ impl Theatre<'_> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
                 let wait = Duration::from_millis(CHAPTER_PAUSE_MS);
-                runtime.block_on(self.host.clock.pause(wait));
+                runtime.block_on(async { self.host.clock.pause(wait).await });
             }
         }
         let date = self.output.paint(Self::style(AnsiColor::Cyan), date);
@@ -157,7 +157,7 @@ impl Theatre<'_> {
         self.say(&format!(
             "windrow status -d {definition}\n\
              windrow runs -d {definition}\n\
-             windrow query -d {definition} \"SELECT * FROM daily_usage WHERE _revision > 1 LIMIT 5\"\n\
+             windrow query -d {definition} \"SELECT * FROM daily_usage WHERE _revision > 1\"\n\
              sqlite3 {archive} \".schema daily_usage\"\n"
         ));
     }

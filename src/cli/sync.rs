@@ -79,7 +79,8 @@ fn open_archive(
 fn pause(host: &Host, duration: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     if let Ok(runtime) = runtime {
-        runtime.block_on(host.clock.pause(duration));
+        // The pause is made inside the runtime, whose timer it needs.
+        runtime.block_on(async { host.clock.pause(duration).await });
     }
 }
 

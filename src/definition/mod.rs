@@ -6,6 +6,7 @@
 mod path;
 mod problem;
 mod raw;
+mod raw_paging;
 mod resolve;
 mod shape;
 mod span;

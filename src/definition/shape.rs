@@ -154,21 +154,7 @@ impl<'s> Walk<'s> {
 
     /// A choice by type: the option whose type fits is the one that is meant.
     fn any_of(&mut self, options: &'s [Value], value: &Spanned<DeValue<'_>>, name: &str) {
-        let fits = |option: &&'s Value| {
-            let option = self.resolve(option);
-            if option.get("oneOf").is_some() || option.get("anyOf").is_some() {
-                // A nested choice is of texts or of tables.
-                let texts = option.pointer("/oneOf/0/const").is_some();
-                return matches!(
-                    (texts, value.get_ref()),
-                    (true, DeValue::String(_)) | (false, DeValue::Table(_) | DeValue::String(_))
-                );
-            }
-            option.get("enum").is_some() && value.get_ref().is_str()
-                || types_of(option)
-                    .is_some_and(|types| types.iter().any(|t| matches_type(t, value.get_ref())))
-        };
-        if let Some(option) = options.iter().find(fits) {
+        if let Some(option) = options.iter().find(|option| self.fits(option, value)) {
             return self.value(option, value, name);
         }
         let described = options.iter().map(|option| {
@@ -183,6 +169,22 @@ impl<'s> Walk<'s> {
         let found = spoken(json_type(value.get_ref()));
         let expected = described.join(" or ");
         self.report(value.span(), format!("`{name}` must be {expected}, not {found}"));
+    }
+
+    /// Whether the value is of the kind that this option of a choice is about.
+    fn fits(&self, option: &'s Value, value: &Spanned<DeValue<'_>>) -> bool {
+        let option = self.resolve(option);
+        if let Some(nested) = option.get("anyOf").and_then(Value::as_array) {
+            return nested.iter().any(|option| self.fits(option, value));
+        }
+        if option.get("oneOf").is_some() {
+            // A nested choice is of texts or of tables; a text is let through to be told so.
+            let texts = option.pointer("/oneOf/0/const").is_some();
+            return value.get_ref().is_str() || !texts && value.get_ref().is_table();
+        }
+        option.get("enum").is_some() && value.get_ref().is_str()
+            || types_of(option)
+                .is_some_and(|types| types.iter().any(|t| matches_type(t, value.get_ref())))
     }
 
     fn report(&mut self, span: Range<usize>, message: String) {

@@ -19,9 +19,9 @@ pub fn printable(text: &str) -> String {
 }
 
 fn is_unsafe(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    let invisible = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2069}');
+    let turning = matches!(letter, '\u{2028}'..='\u{202e}' | '\u{feff}');
+    letter.is_control() || invisible || turning
 }
 
 /// The beginning of a text, printable, at most `most` characters.

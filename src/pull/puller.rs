@@ -226,7 +226,8 @@ impl Puller {
     ) -> Result<Result<Response, NetError>, Trouble> {
         let transport = self.transports.get(&source.name).expect("each source has a transport");
         self.stats.requests += 1;
-        tracing::debug!(source = source.name, path = request.url.path(), "asking");
+        let path = self.secrets.redact(request.url.path());
+        tracing::debug!(source = source.name, path, "asking");
         let outcome = tokio::select! {
             biased;
             _ = self.host.stop.requested() => return Err(stopped()),

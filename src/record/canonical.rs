@@ -168,7 +168,8 @@ mod tests {
             seed in any::<u64>(),
         ) {
             let mut shuffled: Vec<_> = names.iter().enumerate().collect();
-            let sorted: Vec<String> = shuffled.iter().map(|(n, name)| format!("\"{name}\":{n}")).collect();
+            let member = |(n, name): &(usize, &String)| format!("\"{name}\":{n}");
+            let sorted: Vec<String> = shuffled.iter().map(member).collect();
             fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
             let mixed: Vec<String> =
                 shuffled.iter().map(|(n, name)| format!(" \"{name}\" : {n}")).collect();

@@ -315,7 +315,8 @@ mod tests {
     #[test]
     fn a_bad_record_is_rejected_verbatim_and_the_rest_of_the_page_goes_on() {
         let body = r#"[{"id":"a"},7,{"gb":1},{"id":null},{"id":"b","gb":"x"},
-            {"id":"c","id":"d"},{"id":"e","note":"\ud800"},{"id":"f","x":{"k":1,"k":1}},{"id":"g"}]"#;
+            {"id":"c","id":"d"},{"id":"e","note":"\ud800"},{"id":"f","x":{"k":1,"k":1}},
+            {"id":"g"}]"#;
         let page = read(body, usage_columns(), id(), &PageContext::default());
         let kinds: Vec<_> =
             page.rejects.iter().map(|reject| (reject.position, reject.kind.as_str())).collect();
@@ -365,8 +366,10 @@ mod tests {
             cursor: Some("at".to_owned()),
             ..PageContext::default()
         };
-        let body = r#"[{"id":"a","at":"2026-01-01T00:00:00Z"},{"id":"b","at":"2026-01-02T00:00:00Z"},
-            {"id":"c","at":"2025-12-31T23:59:59.999Z"},{"id":"d","at":"2026-01-01T23:59:59.999Z"}]"#;
+        let body = r#"[{"id":"a","at":"2026-01-01T00:00:00Z"},
+            {"id":"b","at":"2026-01-02T00:00:00Z"},
+            {"id":"c","at":"2025-12-31T23:59:59.999Z"},
+            {"id":"d","at":"2026-01-01T23:59:59.999Z"}]"#;
         let page = read(body, usage_columns(), id(), &context);
         assert_eq!(page.strays, 2);
         assert_eq!(page.mark, Some(Mark::Text("2026-01-02T00:00:00+00:00".to_owned())));

@@ -157,7 +157,9 @@ impl Pulling<'_> {
             duplicates: rows.duplicates,
             strays: rows.strays,
             records: rows.records,
-            next: next.as_ref().map(PageToken::to_text),
+            // A source may repeat a secret in its token; then the token is not worth keeping
+            // whole, and a broken-off reading begins anew.
+            next: next.as_ref().map(|next| self.puller.redact(&next.to_text())),
             source_total: sofar.total,
         };
         self.send(Event::Page(Box::new(event))).await?;

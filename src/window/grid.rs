@@ -151,7 +151,8 @@ mod tests {
                 chrono_tz::Pacific::Apia, chrono_tz::America::Sao_Paulo,
             ]),
             step in prop::sample::select(vec![
-                "1 day", "7 days", "1 month", "3 months", "1 year", "1 hour", "15 minutes", "36 hours",
+                "1 day", "7 days", "1 month", "3 months", "1 year", "1 hour", "15 minutes",
+                "36 hours",
             ]),
             offset in 0_i64..40_000_000,
         ) {

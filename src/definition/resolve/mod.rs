@@ -2,6 +2,7 @@
 //!
 //! Every check reports and goes on, so that one reading finds all problems.
 
+mod paging;
 mod parts;
 mod source;
 mod stream;

@@ -153,8 +153,8 @@ fn check_precision(
     }
     if precision.approximate_millis() < format.precision().approximate_millis() {
         let message = format!(
-            "the format shows {} at its finest, but `precision` says that the API tells {precision} \
-             apart",
+            "the format shows {} at its finest, but `precision` says that the API tells \
+             {precision} apart",
             format.precision()
         );
         context.report(&at("precision"), message);
