@@ -54,82 +54,78 @@ fn a_good_definition_has_no_problem() {
     assert_eq!(problems(GOOD), [""; 0]);
 }
 
+/// A piece of the good definition, what stands there instead, and the problems of that.
+type Mistake = (&'static str, &'static str, &'static [&'static str]);
+
+const MISTAKES: [Mistake; 11] = [
+    (
+        "base_url =",
+        "base_ulr =",
+        &[
+            "4: `base_url` is missing from `fleet`",
+            "5: unknown key `base_ulr` (did you mean `base_url`?)",
+        ],
+    ),
+    (
+        "key = \"id\"",
+        "key = \"idd\"",
+        &["11: the column `idd` is not defined (did you mean `id`?)"],
+    ),
+    ("step = \"1 day\"", "step = 1", &["16: `step` must be text, not a whole number"]),
+    (
+        "step = \"1 day\"",
+        "step = \"7\"",
+        &["16: `7` is not a duration: 7 of what? Write a unit: `7 days`"],
+    ),
+    (
+        "records = \"$.data[*]\"",
+        "records = \"data\"",
+        &["10: a JSONPath starts with `$` (for example `$.data[*]`; see RFC 9535)"],
+    ),
+    (
+        "{{ window.start }}",
+        "{{ window.strat }}",
+        &[
+            "9: the template uses `window.strat`, which does not exist here \
+                (did you mean `{{ window.start }}`?)",
+            "13: nothing in the request uses `{{ window.start }}` or `{{ window.end }}` \
+                (for example `query = { from = \"{{ window.start }}\", to = \"{{ window.end }}\" }`)",
+        ],
+    ),
+    (
+        "day = \"date\"",
+        "day = \"dat\"",
+        &["21: `dat` is not a value of `day` (did you mean `date`?)"],
+    ),
+    (
+        "start = \"2026-01-01\"",
+        "start = \"2026-01-01T00:00:00\"",
+        &["15: `2026-01-01T00:00:00` has no offset: write `2026-01-01T00:00:00Z`, or say which \
+                zone it is in with `timezone`"],
+    ),
+    (
+        "format = \"%Y-%m-%d\"",
+        "format = \"%Y-%m-%d\"\ntimezone = \"Europe/Berlim\"",
+        &["18: `Europe/Berlim` is not an IANA time zone such as `Europe/Berlin` \
+                (did you mean `Europe/Berlin`?)"],
+    ),
+    (
+        "step = \"1 day\"",
+        "step = \"1 hour\"",
+        &["16: a step of 1 hour is finer than what the API tells apart: 1 day \
+                (give a finer `format` or a longer `step`)"],
+    ),
+    (
+        "http://127.0.0.1:9/v1",
+        "http://u:p@127.0.0.1:9/v1",
+        &["5: the address holds a user name or password \
+                (use `auth = { kind = \"basic\", … }` with `${env:NAME}`)"],
+    ),
+];
+
 #[test]
 fn each_mistake_is_named_with_its_place_and_its_cure() {
-    let cases = [
-        (
-            "base_url =",
-            "base_ulr =",
-            vec![
-                "4: `base_url` is missing from `fleet`",
-                "5: unknown key `base_ulr` (did you mean `base_url`?)",
-            ],
-        ),
-        (
-            "key = \"id\"",
-            "key = \"idd\"",
-            vec!["11: the column `idd` is not defined (did you mean `id`?)"],
-        ),
-        ("step = \"1 day\"", "step = 1", vec!["16: `step` must be text, not a whole number"]),
-        (
-            "step = \"1 day\"",
-            "step = \"7\"",
-            vec!["16: `7` is not a duration: 7 of what? Write a unit: `7 days`"],
-        ),
-        (
-            "records = \"$.data[*]\"",
-            "records = \"data\"",
-            vec!["10: a JSONPath starts with `$` (for example `$.data[*]`; see RFC 9535)"],
-        ),
-        (
-            "{{ window.start }}",
-            "{{ window.strat }}",
-            vec![
-                "9: the template uses `window.strat`, which does not exist here \
-                (did you mean `{{ window.start }}`?)",
-                "13: nothing in the request uses `{{ window.start }}` or `{{ window.end }}` \
-                (for example `query = { from = \"{{ window.start }}\", to = \"{{ window.end }}\" }`)",
-            ],
-        ),
-        (
-            "day = \"date\"",
-            "day = \"dat\"",
-            vec!["21: `dat` is not a value of `day` (did you mean `date`?)"],
-        ),
-        (
-            "start = \"2026-01-01\"",
-            "start = \"2026-01-01T00:00:00\"",
-            vec![
-                "15: `2026-01-01T00:00:00` has no offset: write `2026-01-01T00:00:00Z`, or say which \
-                zone it is in with `timezone`",
-            ],
-        ),
-        (
-            "format = \"%Y-%m-%d\"",
-            "format = \"%Y-%m-%d\"\ntimezone = \"Europe/Berlim\"",
-            vec![
-                "18: `Europe/Berlim` is not an IANA time zone such as `Europe/Berlin` \
-                (did you mean `Europe/Berlin`?)",
-            ],
-        ),
-        (
-            "step = \"1 day\"",
-            "step = \"1 hour\"",
-            vec![
-                "16: a step of 1 hour is finer than what the API tells apart: 1 day \
-                (give a finer `format` or a longer `step`)",
-            ],
-        ),
-        (
-            "http://127.0.0.1:9/v1",
-            "http://u:p@127.0.0.1:9/v1",
-            vec![
-                "5: the address holds a user name or password \
-                (use `auth = { kind = \"basic\", … }` with `${env:NAME}`)",
-            ],
-        ),
-    ];
-    for (from, to, expected) in cases {
+    for (from, to, expected) in MISTAKES {
         assert_eq!(problems(&GOOD.replacen(from, to, 1)), expected, "{from} -> {to}");
     }
 }

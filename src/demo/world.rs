@@ -64,14 +64,14 @@ pub fn usage(from: NaiveDate, until: NaiveDate, now: DateTime<Utc>) -> Vec<Usage
         let end_of_day = date.and_time(NaiveTime::MIN).and_utc() + TimeDelta::days(1);
         for (line, client) in lines() {
             // One day in nine arrives up to a week late, one in seven is corrected days later.
-            let late = mix(&line, date, 1) % 9 == 0;
+            let late = mix(&line, date, 1).is_multiple_of(9);
             let delay = if late { 24 + mix(&line, date, 2) % 140 } else { 3 };
             let first = end_of_day + hours(delay);
             if first > now {
                 continue;
             }
             let corrected = first + hours(48 + mix(&line, date, 3) % 150);
-            let is_corrected = mix(&line, date, 4) % 7 == 0 && corrected <= now;
+            let is_corrected = mix(&line, date, 4).is_multiple_of(7) && corrected <= now;
             let milli_gb = 8_000 + mix(&line, date, 5) % 4_500;
             found.push(Usage {
                 line,

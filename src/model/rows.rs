@@ -40,7 +40,7 @@ impl RowSet {
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        if self.width == 0 { 0 } else { self.cells.len() / self.width }
+        self.cells.len().checked_div(self.width).unwrap_or(0)
     }
 
     /// Whether there is no row.

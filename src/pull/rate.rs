@@ -71,6 +71,8 @@ fn structured_wait(response: &Response) -> Option<i64> {
 mod tests {
     use super::*;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     #[test]
     fn requests_are_spaced_evenly_and_a_pause_is_not_saved_up() {
         let rate = Some(Rate { count: 5, per_ms: 1000 });
@@ -87,7 +89,7 @@ mod tests {
     #[test]
     fn a_spent_quota_is_waited_for_in_each_of_its_spellings() {
         let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let cases: [(&[(&str, &str)], Option<i64>); 8] = [
+        let cases: [(Headers, Option<i64>); 8] = [
             (&[("ratelimit", "\"default\";r=0;t=10")], Some(10_000)),
             (&[("ratelimit", "\"default\";r=5;t=10")], None),
             (&[("ratelimit", "\"a\";r=5;t=1, \"b\";r=0;t=3")], Some(3_000)),

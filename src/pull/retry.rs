@@ -102,6 +102,8 @@ pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
 mod tests {
     use super::*;
 
+    type Headers<'h> = &'h [(&'h str, &'h str)];
+
     fn policy() -> RetryPolicy {
         RetryPolicy {
             attempts: 3,
@@ -148,7 +150,7 @@ mod tests {
         // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT.
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let skewed = ("date", "Mon, 07 Nov 1994 08:49:37 GMT");
-        let cases: [(&[(&str, &str)], Option<i64>); 9] = [
+        let cases: [(Headers, Option<i64>); 9] = [
             (&[("retry-after", "120")], Some(120_000)),
             (&[("retry-after", "0")], Some(0)),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:41 GMT"), date], Some(4_000)),
