@@ -128,6 +128,36 @@ fn storage_that_cannot_be_written_is_8_before_anything_is_asked() {
     assert_eq!(api.api.log().len(), asked);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_8_keeps_what_was_complete_and_needs_no_repair() {
+    use crate::api::Record;
+    let days = 1..=9;
+    let records = days.flat_map(|day| {
+        (0..2000).map(move |n| {
+            let day = format!("2026-01-0{day}");
+            Record::new(&format!("SL-{n}"), &day, 1.5, "2026-01-09T00:00:00Z")
+        })
+    });
+    let api = UsageApi::start(records.collect(), 1000);
+    let workspace = Workspace::new(&api.definition(""));
+    // A limit on the size of files stands in for a full disk: 1,500 blocks of 512 bytes.
+    let limited = format!("ulimit -f 1500; exec {} sync", env!("CARGO_BIN_EXE_windrow"));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &limited]).current_dir(workspace.folder());
+    shell.env("WINDROW_TEST_NOW", crate::harness::NOW).stdin(Stdio::null());
+    let ran = crate::harness::ran(&shell.output().expect("sh runs")).expect(8);
+    assert!(ran.stderr.contains("help:"), "{ran:?}");
+    let short = "SELECT count(*) FROM _windrow_ledger l WHERE state IN ('complete', 'settled')
+        AND end_at <= '2026-01-10T00:00:00+00:00'
+        AND (SELECT count(*) FROM usage WHERE day = substr(l.start_at, 1, 10)) <> 2000";
+    assert_eq!(workspace.value(short), "0");
+    assert_ne!(workspace.value("SELECT count(*) FROM usage"), "18000", "the limit was met");
+    workspace.sync();
+    assert_eq!(workspace.value("SELECT count(*) FROM usage"), "18000");
+    assert_eq!(workspace.value("PRAGMA integrity_check"), "ok");
+}
+
 #[test]
 fn a_refusal_for_safety_is_9() {
     let (_api, workspace) =

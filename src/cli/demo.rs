@@ -100,7 +100,7 @@ impl Theatre<'_> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
                 let wait = Duration::from_millis(CHAPTER_PAUSE_MS);
-                runtime.block_on(async { self.host.clock.pause(wait).await });
+                runtime.block_on(self.host.clock.pause(wait));
             }
         }
         let date = self.output.paint(Self::style(AnsiColor::Cyan), date);

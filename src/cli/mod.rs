@@ -28,7 +28,12 @@ pub use error::Failure;
 
 /// Runs windrow with these arguments, the program's name first. Gives the exit code.
 pub fn run(arguments: Vec<OsString>) -> u8 {
-    let outcome = std::panic::catch_unwind(|| run_command(arguments));
+    guarded(|| run_command(arguments))
+}
+
+/// A panic is a bug, and has an exit code of its own.
+fn guarded(work: impl FnOnce() -> u8 + std::panic::UnwindSafe) -> u8 {
+    let outcome = std::panic::catch_unwind(work);
     outcome.unwrap_or_else(|_| {
         output::complain(
             "error: windrow itself failed; this is a bug\n  help: what was complete is kept; \
@@ -63,5 +68,16 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
             output.fail(&failure);
             failure.code
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bug_has_an_exit_code_of_its_own() {
+        assert_eq!(guarded(|| panic!("a bug, on purpose")), error::BUG);
+        assert_eq!(guarded(|| 3), 3);
     }
 }

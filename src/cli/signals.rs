@@ -15,6 +15,10 @@ pub fn listen(switch: StopSwitch) {
     });
 }
 
+/// "File size limit exceeded", on Linux, macOS and the BSDs.
+#[cfg(unix)]
+const SIGXFSZ: i32 = 25;
+
 #[cfg(unix)]
 async fn wait_for_signals(switch: &StopSwitch) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +28,9 @@ async fn wait_for_signals(switch: &StopSwitch) {
         signal(SignalKind::hangup()),
     );
     let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = signals else { return };
+    // A file-size limit is met with this signal, whose default is death; with a listener the
+    // write fails instead, and is reported as any other storage error.
+    let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
     let mut first = true;
     loop {
         let cause = tokio::select! {

@@ -79,8 +79,7 @@ fn open_archive(
 fn pause(host: &Host, duration: Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     if let Ok(runtime) = runtime {
-        // The pause is made inside the runtime, whose timer it needs.
-        runtime.block_on(async { host.clock.pause(duration).await });
+        runtime.block_on(host.clock.pause(duration));
     }
 }
 

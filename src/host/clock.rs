@@ -51,7 +51,8 @@ impl Clock for SystemClock {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
     fn pause(&self, duration: Duration) -> Pause<'_> {
-        Box::pin(tokio::time::sleep(duration))
+        // The timer is made when the pause begins, which may be later and elsewhere than here.
+        Box::pin(async move { tokio::time::sleep(duration).await })
     }
 }
 
@@ -84,5 +85,18 @@ impl Clock for SteadyClock {
 
     fn pause(&self, duration: Duration) -> Pause<'_> {
         self.real.pause(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_may_be_made_before_there_is_a_runtime() {
+        let clock = SystemClock::new();
+        let pause = clock.pause(Duration::from_millis(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(pause);
     }
 }
