@@ -1,12 +1,52 @@
 //! windrow keeps one SQLite archive of what HTTP APIs say.
-pub mod archive;
-pub mod cli;
+//!
+//! # The path of the data
+//!
+//! ```text
+//! plan windows -> pull pages -> extract + normalise records -> dedupe in the page -> batch
+//!                                                       -> write rows + checkpoint
+//! ```
+//!
+//! [`sync`] is the spine. It asks [`window`] what is due, [`pull`] for pages, [`record`] for the
+//! rows in them, and hands those to [`archive`] together with the progress that they are. Two
+//! lanes run side by side, so that fetching, parsing and writing overlap.
+//!
+//! # Floors
+//!
+//! `cli` · `demo`, `report` · `sync` · `window`, `pull`, `record`, `archive` · `model` ·
+//! `definition`, `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to
+//! it. What two rooms of one floor must both speak of is a word of [`model`].
+//!
+//! # Invariants
+//!
+//! - A window is complete only when every page of it came, was parsed and is committed, no page
+//!   repeated another, and the count agrees with the source's total where there is one.
+//! - The row of the ledger that says so is written in the transaction of the window's last rows.
+//! - Complete windows of one stream and partition never overlap, and what they cover only grows.
+//! - Every received record is counted once; the five outcomes add up, and SQLite checks it.
+//! - An equal row is not written; an older version never overwrites a newer one.
+//! - Digits stay as they came; what a column cannot hold exactly is kept beside it.
+//! - Decisions are functions from values to values; clock, chance and the network are passed in.
+
+// In the order in which they are best read; rustfmt would sort them.
 pub mod definition;
-pub mod demo;
+
 pub mod host;
+
 pub mod model;
-pub mod pull;
-pub mod record;
-pub mod report;
-pub mod sync;
+
 pub mod window;
+
+pub mod pull;
+
+pub mod record;
+
+pub mod archive;
+
+pub mod sync;
+
+pub mod report;
+
+pub mod demo;
+
+pub mod cli;

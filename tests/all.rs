@@ -6,6 +6,7 @@ mod harness;
 mod bad_input;
 mod definition;
 mod demo;
+mod documentation;
 mod exit_codes;
 mod idempotency;
 mod interruption;

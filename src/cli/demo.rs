@@ -154,10 +154,12 @@ impl Theatre<'_> {
         self.say(&format!("\n{here} line-days in the archive, {there} at the API\n"));
         heading("Try next");
         let (definition, archive) = (conclusion.definition.display(), conclusion.archive.display());
+        // As it was called, so that the lines can be pasted.
+        let windrow = std::env::args().next().unwrap_or_else(|| "windrow".to_owned());
         self.say(&format!(
-            "windrow status -d {definition}\n\
-             windrow runs -d {definition}\n\
-             windrow query -d {definition} \"SELECT * FROM daily_usage WHERE _revision > 1\"\n\
+            "{windrow} status -d {definition}\n\
+             {windrow} runs -d {definition}\n\
+             {windrow} query -d {definition} \"SELECT * FROM daily_usage WHERE _revision > 1\"\n\
              sqlite3 {archive} \".schema daily_usage\"\n"
         ));
     }

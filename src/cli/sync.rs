@@ -198,6 +198,11 @@ fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
     if report.stop.is_some() {
         output.say("stopped: the page in hand was rolled back, everything before it is kept\n");
     }
+    let left_out = report.streams.iter().filter(|stream| stream.left_out);
+    let left_out: Vec<&str> = left_out.map(|stream| stream.stream.as_str()).collect();
+    if !left_out.is_empty() {
+        output.say(&format!("left for the next sync: {}\n", left_out.join(", ")));
+    }
     if waiting > 0 {
         output.say(&format!("{} readings wait for the next sync\n", count(waiting)));
     }

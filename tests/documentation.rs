@@ -1,0 +1,86 @@
+//! Every example of the documentation is run: definitions (in `definition.rs`), SQL, commands.
+
+use crate::api::{UsageApi, nine_days};
+use crate::harness::Workspace;
+
+const PAGES: [(&str, &str); 11] = [
+    ("README.md", include_str!("../README.md")),
+    ("definition.md", include_str!("../docs/definition.md")),
+    ("recipes.md", include_str!("../docs/recipes.md")),
+    ("ledger.md", include_str!("../docs/ledger.md")),
+    ("exit-codes.md", include_str!("../docs/exit-codes.md")),
+    ("demo.md", include_str!("../docs/commands/demo.md")),
+    ("sync.md", include_str!("../docs/commands/sync.md")),
+    ("status.md", include_str!("../docs/commands/status.md")),
+    ("runs.md", include_str!("../docs/commands/runs.md")),
+    ("query.md", include_str!("../docs/commands/query.md")),
+    ("schema.md", include_str!("../docs/commands/schema.md")),
+];
+
+#[test]
+fn the_sql_of_the_documentation_runs_on_an_archive() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    workspace.sync();
+    let mut statements = 0;
+    for (page, text) in PAGES {
+        for block in text.split("```sql\n").skip(1) {
+            let block = block.split("```").next().expect("a block");
+            for statement in block.split(";\n").filter(|statement| !statement.trim().is_empty()) {
+                statements += 1;
+                let ran = workspace.run(&["query", statement]);
+                assert_eq!(ran.code, 0, "{page}: {statement}: {ran:?}");
+            }
+        }
+    }
+    assert!(statements >= 2);
+}
+
+/// The words of a command line, as a shell would take them apart.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for letter in line.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            letter => words.last_mut().expect("there is always one").push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn the_commands_of_the_documentation_are_commands() {
+    let mut commands = 0;
+    for (page, text) in PAGES {
+        for line in text.lines().filter_map(|line| line.strip_prefix("    windrow ")) {
+            let line = line.split(['#', '>']).next().unwrap_or_default();
+            if line.contains('[') || line.contains("SQL") {
+                // A synopsis; each option in it must exist.
+                let name = line.split(' ').next().expect("a command");
+                let help = Workspace::empty().run(&[name, "--help"]).expect(0).stdout;
+                for word in line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+                    let option = word.starts_with("--");
+                    assert!(!option || help.contains(word), "{page}: {word} in {help}");
+                }
+            } else {
+                let arguments = [vec!["windrow".to_owned()], words(line)].concat();
+                let parsed = windrow::cli::command().try_get_matches_from(arguments);
+                assert!(parsed.is_ok(), "{page}: {line}: {parsed:?}");
+            }
+            commands += 1;
+        }
+    }
+    assert!(commands >= 10, "{commands}");
+}
+
+#[test]
+fn every_command_has_a_page() {
+    for command in windrow::cli::command().get_subcommands() {
+        let name = command.get_name();
+        let heading = format!("`windrow {name}`");
+        assert!(PAGES.iter().any(|(_, text)| text.contains(&heading)), "{name}");
+    }
+}
