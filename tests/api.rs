@@ -42,6 +42,8 @@ pub enum Reply {
     Close(Vec<u8>),
     /// Nothing for so long, then the end.
     Silence(Duration),
+    /// The head, and then a byte of the body each time this has passed.
+    Drip(Duration),
 }
 
 /// An answer with a length, headers and a body.
@@ -107,6 +109,14 @@ fn serve(stream: &TcpStream, handler: &Handler, log: &Mutex<Vec<Asked>>) {
             Reply::Close(bytes) => {
                 let _ = out.write_all(&bytes);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "a server that drips")]
+            Reply::Drip(pause) => {
+                let _ = out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n");
+                while out.write_all(b" ").is_ok() {
+                    std::thread::sleep(pause);
+                }
                 return;
             }
             #[expect(clippy::disallowed_methods, reason = "a server that keeps silent")]

@@ -68,6 +68,56 @@ fn a_key_that_no_record_has_is_a_mistake_and_not_a_page_of_rejects() {
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "0");
 }
 
+/// Syncs an API that answers so, and expects a broken word.
+fn first_answer(body: &'static str, stream: &str, message: &str) {
+    let api = Api::start(move |_, _| json(body));
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains(message), "expected {message:?} in\n{}", ran.stderr);
+    let complete = "SELECT count(*) FROM _windrow_ledger WHERE state = 'complete'";
+    assert_eq!(workspace.value(complete), "0");
+}
+
+#[test]
+fn records_that_are_no_objects_or_lack_what_the_stream_needs_are_a_broken_word() {
+    first_answer(r#"{"data":{"error":"internal","code":7}}"#, "", "no record is an object");
+    first_answer(r#"{"data":[1,2]}"#, "", "no record is an object; the first is 1");
+    first_answer(r#"{"data":[{"a":null}]}"#, "", "the records have no `id`");
+    first_answer(r#"{"data":[{"id":null}]}"#, "", "`id`, the key, has no value");
+    first_answer(
+        r#"{"data":[{"id":1,"at":"x"}]}"#,
+        "version = \"att\"",
+        "no `att`, which is the version",
+    );
+    let cursor =
+        "query = { s = \"{{ cursor }}\" }\ncursor = { field = \"at\", start = \"2026-01-01\" }";
+    first_answer(r#"{"data":[{"id":1,"at":"x"}]}"#, cursor, "not of the kind that is needed");
+}
+
+#[test]
+fn a_hash_key_with_a_misspelt_field_does_not_merge_different_records() {
+    let api = Api::start(|_, _| json(r#"{"data":[{"s":"a","at":1},{"s":"a","at":2}]}"#));
+    let definition = items_definition(&api.address, FAST, "")
+        .replace("key = \"id\"", "key = { hash = [\"s\", \"att\"] }");
+    let workspace = Workspace::new(&definition);
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("no record has the key's field `att`"), "{ran:?}");
+    assert!(ran.stderr.contains("did you mean `at`?"), "{ran:?}");
+    workspace.define(&definition.replace("\"att\"", "\"at\""));
+    workspace.sync();
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "2");
+}
+
+#[test]
+fn an_answer_that_says_later_is_no_data_even_with_status_200() {
+    let api = Api::start(|_, _| json(r#"{"status":"try later","data":[]}"#));
+    let source = "retry = { base = \"1 ms\", attempts = 2, body_contains = [\"try later\"] }";
+    let workspace = Workspace::new(&items_definition(&api.address, source, ""));
+    let ran = workspace.run(&["sync"]).expect(3);
+    assert!(ran.stderr.contains("keeps saying later"), "{ran:?}");
+    assert_eq!(api.log().len(), 2);
+}
+
 /// Puts something at the archive's path and expects that it is refused and left as it is.
 fn refused(content: &[u8], code: i32, message: &str) {
     let api = UsageApi::start(nine_days(), 50);

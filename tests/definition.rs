@@ -141,6 +141,35 @@ fn credentials_in_plain_text_are_refused() {
 }
 
 #[test]
+fn contradictions_are_told() {
+    let at = "key = \"id\"";
+    let cases = [
+        ("key = \"id\"\nversion = \"gb\"", "does not sort from older to newer"),
+        ("key = \"id\"\npaginate = { kind = \"offset\" }", "hides how many records came"),
+        (
+            "key = \"id\"\nmethod = \"POST\"\nbody = { password = \"abc123\" }",
+            "looks like a credential",
+        ),
+    ];
+    let base = GOOD.replace("day = \"date\"", "day = \"date\"\ngb = \"decimal\"");
+    for (to, message) in cases {
+        let definition = base.replacen(at, to, 1);
+        let definition = if to.contains("offset") {
+            definition.replace("$.data[*]", "$.data[?@.on]")
+        } else {
+            definition
+        };
+        let found = problems(&definition);
+        assert!(found.len() == 1 && found[0].contains(message), "{to}: {found:?}");
+    }
+    let child = format!(
+        "{GOOD}\n[streams.kids]\nfor_each = \"usage\"\npath = \"/k\"\n\
+        records = \"$[*]\"\nkey = \"id\"\n"
+    );
+    assert!(problems(&child)[0].contains("nothing in the request uses a column of the parent"));
+}
+
+#[test]
 fn all_problems_are_told_at_once_with_file_line_and_caret() {
     let broken = GOOD
         .replace("key = \"id\"", "key = \"idd\"")

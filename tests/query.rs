@@ -29,6 +29,8 @@ fn an_answer_comes_in_each_format() {
         query("markdown"),
         "| id | gb | n |\n| --- | --- | --- |\n| SL-1 | 1.5 |  |\n| SL-2 | 1.5 |  |\n"
     );
+    let twice = workspace.run(&["query", "-f", "ndjson", "SELECT 1 AS a, 2 AS a"]).expect(0);
+    assert_eq!(twice.stdout, "{\"a\":1,\"a_2\":2}\n", "no column is lost");
     let none = workspace.run(&["query", "--json", "SELECT 1 WHERE 0"]).expect(0);
     assert_eq!(none.stdout, "[]\n");
 }

@@ -30,6 +30,42 @@ fn a_usage_api_that_answers_a_map_is_one_definition() {
 }
 
 #[test]
+fn a_hash_key_may_be_made_of_member_names() {
+    let api = Api::start(|_, _| json(r#"{"SL-1":[{"d":"x"}],"SL-2":[{"d":"x"}]}"#));
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n[streams.usage]\n\
+         path = \"/u\"\nrecords = \"$.*[*]\"\nkey = {{ hash = [\"line\", \"d\"] }}\n\
+         columns = {{ line = {{ type = \"text\", member = \"$.*\" }}, d = \"text\" }}\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT line FROM usage ORDER BY line"), ["SL-1", "SL-2"]);
+}
+
+#[test]
+fn a_source_that_is_down_is_not_stormed_by_the_children_of_many_parents() {
+    let api = Api::start(|request, _| match request.path() {
+        "/lines" => {
+            let ids: Vec<String> = (0..40).map(|n| format!(r#"{{"id":{n}}}"#)).collect();
+            json(&format!(r#"{{"data":[{}]}}"#, ids.join(",")))
+        }
+        _ => crate::api::answer("503 Service Unavailable", &[], ""),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
+         path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.days]\n\
+         for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\nrecords = \"$[*]\"\n\
+         key = \"id\"\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    let ran = workspace.run(&["sync"]).expect(3);
+    assert!(ran.stderr.contains("left for the next sync: days"), "{ran:?}");
+    assert_eq!(api.log().len(), 1 + 3 * 3, "three readings of three attempts each");
+}
+
+#[test]
 fn columns_are_inferred_once_and_every_digit_is_kept() {
     let api = Api::start(|_, _| {
         json(
@@ -233,6 +269,22 @@ fn a_window_that_meets_the_cap_is_halved_until_it_does_not() {
     assert_eq!(workspace.value("SELECT count(*) FROM usage"), "27");
     let most = "SELECT max(received) < 10, count(*) > 3 FROM _windrow_ledger";
     assert_eq!(workspace.value(most), "1|1");
+}
+
+#[test]
+fn a_cap_is_met_also_by_a_reading_that_was_broken_off() {
+    let records: Vec<_> = (0..9)
+        .map(|n| crate::api::Record::new(&format!("{n}"), "2026-01-02", 1.0, ""))
+        .map(|record| crate::api::Record { updated_at: "2026-01-09T00:00:00Z".into(), ..record })
+        .collect();
+    let api = UsageApi::start(records, 2);
+    let definition =
+        api.definition("max_records = 9").replace("step = \"1 day\"", "step = \"1 month\"");
+    let workspace = Workspace::new(&definition);
+    workspace.run(&["sync", "--max-requests", "3"]).expect(3);
+    workspace.run(&["sync"]).expect(5);
+    let holes = "SELECT start_at FROM _windrow_ledger WHERE state = 'hole'";
+    assert_eq!(workspace.rows(holes), ["2026-01-02T00:00:00+00:00"]);
 }
 
 #[test]

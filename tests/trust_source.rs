@@ -65,6 +65,85 @@ fn no_credential_is_ever_written_anywhere() {
 }
 
 #[test]
+fn a_token_with_a_secret_in_it_is_neither_kept_nor_sent_in_pieces() {
+    let api = Api::start(|asked, number| match asked.parameter("cursor").as_deref() {
+        None => json(&format!(r#"{{"data":[{{"id":1}}],"next":"{KEY}|p2"}}"#)),
+        Some(token) if token == format!("{KEY}|p2") && number > 1 => {
+            json(r#"{"data":[{"id":2}],"next":null}"#)
+        }
+        Some(token) if token == format!("{KEY}|p2") => answer("503 Service Unavailable", &[], ""),
+        Some(_) => json(r#"{"data":[],"next":null}"#),
+    });
+    let auth = "auth = { kind = \"bearer\", token = \"${env:KEY}\" }";
+    let paging = "paginate = { kind = \"cursor\", next = \"$.next\" }";
+    let source = "retry = { base = \"1 ms\", attempts = 1 }";
+    let mut workspace = items(&api, &format!("{source}\n{auth}"), paging);
+    workspace.variable("KEY", KEY);
+    workspace.run(&["sync"]).expect(3);
+    assert_eq!(workspace.value("SELECT state, token FROM _windrow_ledger"), "partial|NULL");
+    assert!(!contains(&all_bytes(&workspace), KEY));
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id FROM items ORDER BY id"), ["1", "2"]);
+}
+
+#[test]
+fn the_pair_of_basic_authorisation_is_taken_out_of_what_a_source_repeats() {
+    let api = Api::start(|asked, _| {
+        let sent = asked.header("authorization").unwrap_or_default().to_owned();
+        answer("400 Bad Request", &[], &format!(r#"{{"sent":"{sent}"}}"#))
+    });
+    let auth = "auth = { kind = \"basic\", username = \"user\", password = \"${env:KEY}\" }";
+    let mut workspace = items(&api, &format!("{FAST}\n{auth}"), "");
+    workspace.variable("KEY", KEY);
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("Basic (credentials of s)"), "{ran:?}");
+    // base64 of "user:" begins so, whatever the password.
+    assert!(!ran.stderr.contains("dXNlcj") && !contains(&all_bytes(&workspace), "dXNlcj"));
+}
+
+#[test]
+fn a_post_with_a_secret_in_its_body_goes_to_its_own_host_only() {
+    let other = Api::start(|_, _| json(r#"{"data":[]}"#));
+    let target = other.address.replace("127.0.0.1", "localhost");
+    let host = target.split('/').nth(2).expect("a host").to_owned();
+    let api = Api::start(move |_, _| {
+        json(&format!(r#"{{"data":[{{"id":1}}],"next":"{target}/items"}}"#))
+    });
+    let stream = "method = \"POST\"\nbody = { key = \"${env:KEY}\" }\n\
+        paginate = { kind = \"next_url\", next = \"$.next\" }";
+    let source = format!("{FAST}\nallow_hosts = [\"{host}\"]");
+    let mut workspace = items(&api, &source, stream);
+    workspace.variable("KEY", KEY);
+    workspace.run(&["sync"]).expect(9);
+    assert!(api.log()[0].body.contains(KEY), "it is sent where it belongs");
+    assert!(other.log().is_empty());
+}
+
+#[test]
+fn a_drip_that_never_falls_silent_does_not_outlast_the_limit_of_the_run() {
+    let api = Api::start(|_, _| Reply::Drip(Duration::from_millis(50)));
+    let workspace = items(&api, FAST, "");
+    let ran = workspace.run(&["sync", "--max-time", "500 ms"]).expect(3);
+    assert!(ran.stderr.contains("--max-time"), "{ran:?}");
+    let source = "read_timeout = \"20 ms\"\nretry = { base = \"1 ms\", attempts = 1 }";
+    let api = Api::start(|_, _| Reply::Drip(Duration::from_millis(5)));
+    let workspace = items(&api, source, "");
+    let ran = workspace.run(&["sync"]).expect(3);
+    assert!(ran.stderr.contains("not whole after"), "{ran:?}");
+}
+
+#[test]
+fn a_spent_quota_holds_for_the_next_run_too() {
+    let api = Api::start(|_, _| {
+        answer("200 OK", &[("RateLimit", "\"d\";r=0;t=3600")], r#"{"data":[{"id":1}]}"#)
+    });
+    let workspace = items(&api, FAST, "");
+    workspace.sync();
+    workspace.run(&["sync"]).expect(3);
+    assert_eq!(api.log().len(), 1);
+}
+
+#[test]
 fn a_next_link_to_another_host_is_refused_before_anything_is_sent() {
     let other = Api::start(|_, _| json(r#"{"data":[{"id":2}],"next":null}"#));
     let target = other.address.replace("127.0.0.1", "localhost");

@@ -63,8 +63,33 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         match self.stored_table(&shape.name)? {
             None => self.create_table(shape, start_at, now),
-            Some((key, columns)) => self.grow_table(shape, &key, columns),
+            Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
+                self.grow_table(shape, &key, columns)
+            }
+            Some(_) => {
+                // A table that never held a row is made again: a misspelt key costs nothing.
+                let drop = format!("DROP TABLE {}", quote(&shape.name));
+                self.connection.execute_batch(&drop).map_err(at(&self.path))?;
+                let forget = "DELETE FROM _windrow_streams WHERE stream = ?1";
+                self.connection.execute(forget, [&shape.name]).map_err(at(&self.path))?;
+                self.create_table(shape, start_at, now)
+            }
         }
+    }
+
+    /// Whether the table can become the shape without losing anything.
+    fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
+        let same_type = |column: &TableColumn| {
+            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
+            have.is_none_or(|have| have.kind == column.kind)
+        };
+        *key == shape.key && shape.columns.iter().all(same_type)
+    }
+
+    fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
+        let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
+        found.map_err(at(&self.path))
     }
 
     fn stored_table(
@@ -249,6 +274,12 @@ pub(super) mod tests {
     fn a_new_column_is_added_and_a_changed_key_or_type_is_refused() {
         let shape = usage_shape();
         let (_folder, archive) = archive_with(&shape);
+        let mut empty = shape.clone();
+        empty.columns[2].kind = ColumnType::Text;
+        archive.ensure_table(&empty, None, "now").expect("an empty table is made again");
+        archive.ensure_table(&shape, None, "now").expect("and again");
+        let row = "INSERT INTO usage VALUES ('a', '1', 1.0, NULL, NULL, 'now', 'now', 1, 1)";
+        archive.connection.execute(row, []).expect("a row");
         let mut more = shape.clone();
         let plan = TableColumn { name: "plan".into(), kind: ColumnType::Text, tolerance: None };
         more.columns.push(plan);

@@ -107,7 +107,16 @@ impl<'w, W: Write> Json<'w, W> {
 
 impl<W: Write> Answer for Json<'_, W> {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
-        self.names = names.to_vec();
+        // An object has each name once: the second `a` becomes `a_2`.
+        for name in names {
+            let mut unique = name.clone();
+            let mut number = 1;
+            while self.names.contains(&unique) {
+                number += 1;
+                unique = format!("{name}_{number}");
+            }
+            self.names.push(unique);
+        }
         Ok(())
     }
 

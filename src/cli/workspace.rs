@@ -99,6 +99,7 @@ pub fn load_secrets(
             Err(why) => missing.push(why),
         }
     }
+    definition.sources.values().for_each(|source| values.remember_pairs(source));
     if missing.is_empty() {
         return Ok(values);
     }

@@ -21,6 +21,7 @@ pub enum Segment {
 pub struct Path {
     text: String,
     plain: Option<Vec<Segment>>,
+    prefix: Vec<Segment>,
     library: JsonPath,
 }
 
@@ -46,12 +47,19 @@ impl Path {
             position: error.position().min(text.len()),
             message: describe(text, error.message()),
         })?;
-        Ok(Path { text: text.to_owned(), plain: plain_segments(text), library })
+        let (prefix, whole) = plain_segments(text);
+        let plain = whole.then(|| prefix.clone());
+        Ok(Path { text: text.to_owned(), plain, prefix, library })
     }
 
     /// The steps, if they are names, indexes and wildcards only.
     pub fn plain(&self) -> Option<&[Segment]> {
         self.plain.as_deref()
+    }
+
+    /// The steps before the first one that is not plain.
+    pub fn prefix(&self) -> &[Segment] {
+        &self.prefix
     }
 
     /// The steps, if they lead to one place: names and indexes only.
@@ -78,30 +86,31 @@ fn describe(text: &str, message: &str) -> String {
     }
 }
 
-/// The steps of a text that is known to be a valid JSONPath, or `None` if it is a rich one.
-fn plain_segments(text: &str) -> Option<Vec<Segment>> {
-    let mut rest = text.strip_prefix('$')?.trim_start();
+/// The plain steps at the beginning of a text that is known to be a valid JSONPath, and whether
+/// they are all of it.
+fn plain_segments(text: &str) -> (Vec<Segment>, bool) {
+    let mut rest = text.trim_start_matches('$').trim_start();
     let mut segments = Vec::new();
     while !rest.is_empty() {
-        let segment;
-        if let Some(after) = rest.strip_prefix('[') {
-            let after = after.trim_start();
-            (segment, rest) = bracket(after)?;
-        } else {
-            let after = rest.strip_prefix('.')?;
-            let end = after.find(['.', '[', ' ', '\t', '\n', '\r']).unwrap_or(after.len());
-            let name = &after[..end];
-            segment = match name {
-                "" => return None,
-                "*" => Segment::Wildcard,
-                name => Segment::Name(name.to_owned()),
-            };
-            rest = &after[end..];
-        }
+        let Some((segment, after)) = plain_segment(rest) else { return (segments, false) };
         segments.push(segment);
-        rest = rest.trim_start();
+        rest = after.trim_start();
     }
-    Some(segments)
+    (segments, true)
+}
+
+fn plain_segment(text: &str) -> Option<(Segment, &str)> {
+    if let Some(after) = text.strip_prefix('[') {
+        return bracket(after.trim_start());
+    }
+    let after = text.strip_prefix('.')?;
+    let end = after.find(['.', '[', ' ', '\t', '\n', '\r']).unwrap_or(after.len());
+    let segment = match &after[..end] {
+        "" => return None,
+        "*" => Segment::Wildcard,
+        name => Segment::Name(name.to_owned()),
+    };
+    Some((segment, &after[end..]))
 }
 
 fn bracket(after: &str) -> Option<(Segment, &str)> {

@@ -1,5 +1,7 @@
 //! How an API writes an instant: the text of a bound, the text in a column.
 
+use std::fmt::Write;
+
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
@@ -31,7 +33,10 @@ impl TimeFormat {
                  as `%Y-%m-%d`"
             )),
             pattern => {
-                if StrftimeItems::new(pattern).any(|item| matches!(item, Item::Error)) {
+                let sample = DateTime::<Utc>::UNIX_EPOCH.with_timezone(&Tz::UTC);
+                // Some items can be read and not written; chrono tells when it is asked to.
+                let writes = write!(String::new(), "{}", sample.format(pattern)).is_ok();
+                if !writes || StrftimeItems::new(pattern).any(|item| matches!(item, Item::Error)) {
                     return Err(format!("`{pattern}` is not a strftime pattern"));
                 }
                 Ok(TimeFormat::Strftime(pattern.to_owned()))
@@ -186,6 +191,7 @@ mod tests {
         }
         assert!(TimeFormat::parse("yyyy-mm-dd").is_err());
         assert!(TimeFormat::parse("%Q-%!").is_err());
+        assert!(TimeFormat::parse("%Y-%m-%dT%H:%M:%S%#z").is_err(), "can be read, not written");
     }
 
     #[test]

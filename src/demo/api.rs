@@ -34,6 +34,12 @@ pub enum Fault {
 /// How often a stalled answer looks whether the server is to end, milliseconds.
 const STALL_POLL_MS: u64 = 20;
 
+/// Loopback addresses to listen on, the first one that works: one that no other program uses, so
+/// that its port is still free when the server comes back (Linux), or the usual one.
+const ADDRESSES: [&str; 2] = ["127.83.79.1", "127.0.0.1"];
+/// How often the server tries to come back to its port.
+const REBINDS_MAX: u32 = 250;
+
 struct State {
     now: DateTime<Utc>,
     /// What goes wrong next; `None` is a request that goes well.
@@ -61,7 +67,11 @@ impl Api {
     pub fn start(now: DateTime<Utc>) -> std::io::Result<Api> {
         let faults = VecDeque::new();
         let state = State { now, faults, login_page: false, hidden: 0 };
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let listener = ADDRESSES.iter().find_map(|host| TcpListener::bind((*host, 0)).ok());
+        let listener = match listener {
+            Some(listener) => listener,
+            None => TcpListener::bind(("127.0.0.1", 0))?,
+        };
         let address = listener.local_addr()?;
         let mut api = Api { state: Arc::new(Mutex::new(state)), address, listening: None };
         api.listen(listener)?;
@@ -102,8 +112,17 @@ impl Api {
 
     /// Listens again, at the same address.
     pub fn come_back(&mut self) -> std::io::Result<()> {
-        let listener = TcpListener::bind(self.address)?;
-        self.listen(listener)
+        // Somebody may have borrowed the port for a moment.
+        let mut listener = TcpListener::bind(self.address);
+        for _ in 0..REBINDS_MAX {
+            if listener.is_ok() {
+                break;
+            }
+            #[expect(clippy::disallowed_methods, reason = "the server has no clock seam")]
+            std::thread::sleep(Duration::from_millis(STALL_POLL_MS));
+            listener = TcpListener::bind(self.address);
+        }
+        self.listen(listener?)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::definition::{Auth, Definition, SecretReference, Source, Template};
+use crate::definition::{Auth, Definition, SecretReference, Source, Template, Total};
 use crate::host::Host;
 use crate::model::Instant;
 
@@ -15,10 +15,14 @@ use super::link::next_link;
 use super::rate::{Pace, quota_wait_ms};
 use super::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
 use super::retry::{Decision, decide, is_retried, is_retried_error, retry_after_ms};
-use super::transport::{NetError, Request, Response, Transport};
+use super::transport::{NetError, NetKind, Request, Response, Transport};
 
 /// The most redirects that one request follows.
 const REDIRECTS_MAX: u32 = 5;
+
+/// How many times `read_timeout` a whole answer may take: a drip that never falls silent is cut
+/// off too (ten minutes by default).
+const REQUEST_TIMEOUTS_MAX: u64 = 20;
 
 /// What a run may spend.
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,11 +148,33 @@ impl Puller {
                     self.hold(&source.name, until);
                     return Err(waiting(source, until));
                 }
-                Decision::GiveUp => match trouble {
-                    Some(trouble) => return Err(trouble),
-                    None => return self.accept(source, request.url, outcome, now),
-                },
+                Decision::GiveUp => {
+                    return self.give_up(source, request.url, outcome, trouble, now);
+                }
             }
+        }
+    }
+
+    /// The last attempt was no better. An answer that the definition calls "later" is no data,
+    /// whatever its status.
+    fn give_up(
+        &mut self,
+        source: &Source,
+        url: Url,
+        outcome: Result<Response, NetError>,
+        trouble: Option<Trouble>,
+        now: Instant,
+    ) -> Result<Fetched, Trouble> {
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        match outcome {
+            Ok(response) if response.status < 400 => {
+                let message = format!("the source keeps saying later: HTTP {}", response.status);
+                Err(Trouble::new(TroubleKind::Failing, message)
+                    .cure("run it again later: it carries on where it was"))
+            }
+            outcome => self.accept(source, url, outcome, now),
         }
     }
 
@@ -177,7 +203,12 @@ impl Puller {
         outcome: Result<Response, NetError>,
         now: Instant,
     ) -> Result<Fetched, Trouble> {
-        let response = outcome.map_err(|error| judge_error(&error, None))?;
+        let mut response = outcome.map_err(|error| judge_error(&error, None))?;
+        if response.status >= 400 {
+            // Its beginning may be shown; a source may repeat a credential in it.
+            let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
+            response.body = clean.into_bytes();
+        }
         if let Some(wait) = quota_wait_ms(&response, now) {
             self.hold(&source.name, now + chrono::TimeDelta::milliseconds(wait));
         }
@@ -201,22 +232,23 @@ impl Puller {
     }
 
     fn check_budget(&self) -> Result<(), Trouble> {
-        let reached = |what: &str| {
-            let cure = "run it again: it carries on where it was";
-            Err(Trouble::new(TroubleKind::Budget, format!("this run's limit is reached: {what}"))
-                .cure(cure))
-        };
+        let reached = |what: &str| Err(budget_reached(what));
         if self.budget.requests_max.is_some_and(|most| self.stats.requests >= most) {
             return reached("--max-requests");
         }
         if self.budget.bytes_max.is_some_and(|most| self.stats.bytes >= most) {
             return reached("--max-bytes");
         }
-        let spent = self.host.clock.monotonic().saturating_sub(self.began);
-        if self.budget.time_max.is_some_and(|most| spent >= most) {
+        if self.remaining_time().is_some_and(|remaining| remaining.is_zero()) {
             return reached("--max-time");
         }
         Ok(())
+    }
+
+    /// What is left of `--max-time`.
+    fn remaining_time(&self) -> Option<Duration> {
+        let spent = self.host.clock.monotonic().saturating_sub(self.began);
+        Some(self.budget.time_max?.saturating_sub(spent))
     }
 
     async fn send(
@@ -228,10 +260,20 @@ impl Puller {
         self.stats.requests += 1;
         let path = self.secrets.redact(request.url.path());
         tracing::debug!(source = source.name, path, "asking");
+        let millis = u64::try_from(source.read_timeout_ms).unwrap_or(0);
+        let limit = Duration::from_millis(millis.saturating_mul(REQUEST_TIMEOUTS_MAX));
+        let remaining = self.remaining_time();
         let outcome = tokio::select! {
             biased;
             _ = self.host.stop.requested() => return Err(stopped()),
             outcome = transport.send(request) => outcome,
+            () = self.host.clock.pause(remaining.unwrap_or(limit).min(limit)) => {
+                if remaining.is_some_and(|remaining| remaining < limit) {
+                    return Err(budget_reached("--max-time"));
+                }
+                let detail = format!("the answer was not whole after {} s", limit.as_secs());
+                Err(NetError { kind: NetKind::Timeout, detail })
+            }
         };
         if let Ok(response) = &outcome {
             self.stats.bytes += response.body.len() as u64;
@@ -247,9 +289,13 @@ impl Puller {
             return Ok(());
         }
         let wait = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
+        let remaining = self.remaining_time();
+        let too_long = remaining.is_some_and(|remaining| remaining < wait);
         tokio::select! {
             _ = self.host.stop.requested() => Err(stopped()),
-            () = self.host.clock.pause(wait) => Ok(()),
+            () = self.host.clock.pause(remaining.unwrap_or(wait).min(wait)) => {
+                if too_long { Err(budget_reached("--max-time")) } else { Ok(()) }
+            }
         }
     }
 
@@ -296,6 +342,11 @@ fn is_redirect(response: &Response) -> bool {
     matches!(response.status, 301 | 302 | 303 | 307 | 308)
 }
 
+fn budget_reached(what: &str) -> Trouble {
+    Trouble::new(TroubleKind::Budget, format!("this run's limit is reached: {what}"))
+        .cure("run it again: it carries on where it was")
+}
+
 fn stopped() -> Trouble {
     Trouble::new(TroubleKind::Stopped, "the run was asked to stop")
 }
@@ -307,6 +358,21 @@ fn waiting(source: &Source, until: Instant) -> Trouble {
         .cure("run it again then: it carries on where it was");
     trouble.until = Some(until);
     trouble
+}
+
+/// The templates in the texts of a JSON body.
+fn body_templates(body: Option<&serde_json::Value>) -> Vec<Template> {
+    let mut found = Vec::new();
+    let mut stack: Vec<&serde_json::Value> = body.into_iter().collect();
+    while let Some(value) = stack.pop() {
+        match value {
+            serde_json::Value::String(text) => found.extend(Template::parse(text)),
+            serde_json::Value::Array(items) => stack.extend(items),
+            serde_json::Value::Object(members) => stack.extend(members.values()),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// All secrets that a definition refers to, each once.
@@ -335,12 +401,15 @@ pub fn secrets_of(definition: &Definition) -> Vec<(String, SecretReference)> {
     }
     for stream in &definition.streams {
         let place = format!("stream {}", stream.name);
-        let request = &stream.request;
-        request
-            .query
-            .iter()
-            .chain(&request.headers)
-            .for_each(|(_, template)| add(&place, template));
+        let endpoint = match &stream.total {
+            Some(Total::Endpoint { request, .. }) => Some(request),
+            _ => None,
+        };
+        for request in [Some(&stream.request), endpoint].into_iter().flatten() {
+            let named = request.query.iter().chain(&request.headers);
+            named.for_each(|(_, template)| add(&place, template));
+            body_templates(request.body.as_ref()).iter().for_each(|t| add(&place, t));
+        }
     }
     found
 }

@@ -17,6 +17,8 @@ use super::transport::Request;
 #[derive(Clone, Default)]
 pub struct SecretValues {
     values: Vec<(SecretReference, String)>,
+    /// What Basic authorisation makes of user names and passwords, and what is shown instead.
+    pairs: Vec<(String, String)>,
 }
 
 impl std::fmt::Debug for SecretValues {
@@ -31,6 +33,19 @@ impl SecretValues {
         self.values.push((reference, value));
     }
 
+    /// Remembers what Basic authorisation makes of a source's credentials.
+    pub fn remember_pairs(&mut self, source: &Source) {
+        if let Auth::Basic { username, password } = &source.auth {
+            let none = TemplateValues::default();
+            let secret = |reference: &SecretReference| self.value(reference);
+            let render = |template: &Template| template.render(&none, Place::Plain, &secret);
+            if let (Ok(user), Ok(password)) = (render(username), render(password)) {
+                let pair = STANDARD.encode(format!("{user}:{password}"));
+                self.pairs.push((pair, format!("(credentials of {})", source.name)));
+            }
+        }
+    }
+
     /// The value of a secret.
     pub fn value(&self, reference: &SecretReference) -> Result<String, String> {
         let found = self.values.iter().find(|(have, _)| have == reference);
@@ -41,14 +56,50 @@ impl SecretValues {
     pub fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
         for (reference, value) in self.values.iter().filter(|(_, value)| value.len() >= 4) {
-            let escaped =
-                percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
-            for form in [value.clone(), escaped.to_string(), STANDARD.encode(value)] {
+            for form in forms_of(value) {
                 clean = clean.replace(&form, &reference.to_string());
             }
         }
+        for (pair, shown) in &self.pairs {
+            clean = clean.replace(pair, shown);
+        }
         clean
     }
+}
+
+/// The forms in which a secret may come back: as it is, escaped for an address in each of the
+/// usual ways, in base64, and as JSON text. Longer forms first, so that none is left in halves.
+fn forms_of(value: &str) -> Vec<String> {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    const UNRESERVED_KEPT: &percent_encoding::AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let escaped = [
+        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(value, UNRESERVED_KEPT).to_string(),
+        url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
+    ];
+    let mut forms: Vec<String> = escaped.iter().map(|form| lower_escapes(form)).collect();
+    forms.extend(escaped);
+    forms.push(STANDARD.encode(value));
+    forms.push(json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned());
+    forms.push(value.to_owned());
+    forms.retain(|form| !form.is_empty());
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    forms.dedup();
+    forms
+}
+
+/// `%2F` as `%2f`.
+fn lower_escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut left = 0_u8;
+    for letter in text.chars() {
+        left = if letter == '%' { 3 } else { left };
+        out.push(if left > 0 { letter.to_ascii_lowercase() } else { letter });
+        left = left.saturating_sub(1);
+    }
+    out
 }
 
 /// What a request is made of.
@@ -68,6 +119,13 @@ pub struct RequestPlan<'a> {
 
 /// Makes the request.
 pub fn plan_request(plan: &RequestPlan<'_>, secrets: &SecretValues) -> Result<Request, Trouble> {
+    if let (PageToken::Url(address), true) = (plan.token, plan.template.post) {
+        let home = Url::parse(address).is_ok_and(|url| same_origin(&url, &plan.source.base_url));
+        if !home {
+            let message = "the API leads a POST to another host, where its body does not belong";
+            return Err(Trouble::new(TroubleKind::Unsafe, message));
+        }
+    }
     let secret = |reference: &SecretReference| secrets.value(reference);
     build(plan, &secret, true).map_err(|message| Trouble::new(TroubleKind::Definition, message))
 }
@@ -119,7 +177,7 @@ fn build(plan: &RequestPlan<'_>, secret: Secret<'_>, with_auth: bool) -> Result<
             authorise(&plan.source.auth, &mut url, &mut headers, secret)?;
         }
     }
-    if body.is_some() {
+    if body.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let body = body.map(|body| body.to_string().into_bytes());
@@ -204,6 +262,12 @@ fn authorise(
 ) -> Result<(), String> {
     let none = TemplateValues::default();
     let render = |template: &Template| template.render(&none, Place::Plain, secret);
+    let own = match auth {
+        Auth::Bearer(_) | Auth::Basic { .. } => Some("authorization"),
+        Auth::Header(name, _) => Some(name.as_str()),
+        Auth::None | Auth::Query(..) => None,
+    };
+    headers.retain(|(have, _)| own.is_none_or(|own| !have.eq_ignore_ascii_case(own)));
     match auth {
         Auth::None => {}
         Auth::Bearer(token) => {
@@ -374,5 +438,9 @@ mod tests {
         secrets.insert(SecretReference::Environment("KEY".into()), "s3cret/+".into());
         let text = "bad key s3cret/+ or s3cret%2F%2B or czNjcmV0Lys=";
         assert_eq!(secrets.redact(text), "bad key ${env:KEY} or ${env:KEY} or ${env:KEY}");
+        secrets.insert(SecretReference::Environment("B".into()), "ab_c-d/\"e".into());
+        for form in ["ab_c-d%2F%22e", "ab_c-d%2f%22e", "ab%5Fc%2Dd%2F%22e", "ab_c-d/\\\"e"] {
+            assert_eq!(secrets.redact(form), "${env:B}", "{form}");
+        }
     }
 }

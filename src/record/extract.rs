@@ -225,6 +225,14 @@ fn extract_rich<'a>(
     on: &mut dyn FnMut(&[Step<'a>]),
 ) -> Result<(), ExtractError> {
     let value: serde_json::Value = serde_json::from_str(root).map_err(not_json)?;
+    // What the path names before its first filter must be there, or nothing is known.
+    let mut ignore = |_: &[Step<'a>]| {};
+    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
+    walk.steps.push(Step { name: None, raw: root });
+    walk.descend(path.prefix(), false)?;
+    if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {
+        return Err(absent);
+    }
     let mut places = Places { root, parent: None };
     for node in path.library().query_located(&value).iter() {
         let elements: Vec<&PathElement<'_>> = node.location().iter().collect();
@@ -386,6 +394,7 @@ mod tests {
                 "$.data[*]",
                 "expected one member at $.data, found two of that name",
             ),
+            (r#"{"status":"down"}"#, "$.data[?@.id]", "expected $.data, found only \"status\""),
             ("5", "$[*]", "expected an array or an object at $, found a number"),
         ];
         for (body, path, expected) in cases {

@@ -38,6 +38,21 @@ pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Colu
     Ok(columns)
 }
 
+/// The names of the members of a page's records, in the order in which they first appear.
+pub fn member_names(body: &str, path: &Path) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let found = extract(body, path, &mut |steps| {
+        let raw = steps.last().map_or("", |step| step.raw);
+        let Ok(members) = Members::parse(raw) else { return };
+        for (name, _) in &members.0 {
+            if !names.iter().any(|have| have == name) {
+                names.push(name.to_string());
+            }
+        }
+    });
+    if found.is_err() { Vec::new() } else { names }
+}
+
 struct Guess {
     name: String,
     kinds: Vec<JsonKind>,

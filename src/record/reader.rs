@@ -20,8 +20,6 @@ pub type Refusal = (RejectKind, String);
 pub struct RecordReader {
     columns: Vec<Column>,
     key: Key,
-    /// For a hash key: each field's name and where it is.
-    hash_fields: Vec<(String, Vec<Segment>)>,
     /// Columns that are members of the record, by name, in the order of the columns.
     tree: Vec<Node>,
     /// Columns that come from elsewhere.
@@ -54,13 +52,7 @@ impl RecordReader {
         }
         let in_key = |column: &Column| matches!(&key, Key::Columns(k) if k.contains(&column.name));
         let is_key = columns.iter().map(in_key).collect();
-        let hash_fields = match &key {
-            Key::Columns(_) => Vec::new(),
-            Key::Hash(fields) => {
-                fields.iter().map(|f| (f.clone(), field_path(&columns, f))).collect()
-            }
-        };
-        Self { columns, key, hash_fields, tree, others, is_key }
+        Self { columns, key, tree, others, is_key }
     }
 
     /// The columns, in the order of the row's cells.
@@ -132,7 +124,7 @@ impl RecordReader {
         if let Some(text) = rest.finish() {
             out.cells[row + self.width() - 1] = out.push_text(&text);
         }
-        self.finish_key(record, row, out)
+        self.finish_key(steps, parent, row, out)
     }
 
     /// Gives each member to its column, or to the rest.
@@ -206,29 +198,7 @@ impl RecordReader {
         out: &mut RowSet,
     ) -> Result<(), Refusal> {
         let column = &self.columns[at];
-        let raw: Cow<'a, str> = match &column.origin {
-            Origin::Parent(name) => match parent.get(name) {
-                Some(Scalar::Text(text)) => json_string(text),
-                Some(Scalar::Integer(number)) => number.to_string().into(),
-                Some(Scalar::Real(number)) => number.to_string().into(),
-                Some(Scalar::Null) | None => return Ok(()),
-            },
-            Origin::Member { depth } => match steps.get(*depth).and_then(|step| step.name.as_ref())
-            {
-                Some(name) => json_string(name),
-                None => return Ok(()),
-            },
-            Origin::Ancestor { depth, path } => {
-                let found = steps.get(*depth).and_then(|step| text_at(step.raw, path));
-                let Some(raw) = found else { return Ok(()) };
-                raw.into()
-            }
-            Origin::Record(path) => {
-                let record = steps.last().expect("a record").raw;
-                let Some(raw) = text_at(record, path) else { return Ok(()) };
-                raw.into()
-            }
-        };
+        let Some(raw) = raw_of_origin(&column.origin, steps, parent) else { return Ok(()) };
         if !self.put(at, &raw, row, out)? {
             let name = Cow::Owned(column.name.clone());
             rest.members.push((name, raw.into_owned().into()));
@@ -236,13 +206,35 @@ impl RecordReader {
         Ok(())
     }
 
-    fn finish_key(&self, record: &str, row: usize, out: &mut RowSet) -> Result<(), Refusal> {
+    /// What a field of a hash key holds: its column's value, or the record's member of that name.
+    fn raw_of_field<'a>(
+        &self,
+        name: &str,
+        steps: &[Step<'a>],
+        parent: &BTreeMap<String, Scalar>,
+    ) -> Option<Cow<'a, str>> {
+        match self.columns.iter().find(|column| column.name == name) {
+            Some(column) => raw_of_origin(&column.origin, steps, parent),
+            None => {
+                let path = [Segment::Name(name.to_owned())];
+                text_at(steps.last()?.raw, &path).map(Cow::Borrowed)
+            }
+        }
+    }
+
+    fn finish_key(
+        &self,
+        steps: &[Step<'_>],
+        parent: &BTreeMap<String, Scalar>,
+        row: usize,
+        out: &mut RowSet,
+    ) -> Result<(), Refusal> {
         if let Key::Hash(names) = &self.key {
-            let values: Vec<_> = self
-                .hash_fields
+            let values: Vec<(&str, Option<Cow<'_, str>>)> = names
                 .iter()
-                .map(|(name, path)| (name.as_str(), text_at(record, path)))
+                .map(|name| (name.as_str(), self.raw_of_field(name, steps, parent)))
                 .collect();
+            let values: Vec<_> = values.iter().map(|(name, raw)| (*name, raw.as_deref())).collect();
             if values.iter().all(|(_, raw)| raw.is_none_or(|raw| raw == "null")) {
                 let reason = format!("none of the key's fields is there: {}", names.join(", "));
                 return Err((RejectKind::NoKey, reason));
@@ -321,12 +313,24 @@ fn find_node(nodes: &[Node], hint: usize, name: &str) -> Option<usize> {
     nodes.iter().position(|node| node.name == name)
 }
 
-/// Where a field of a hash key is: a column's own place, or the record's member of that name.
-fn field_path(columns: &[Column], field: &str) -> Vec<Segment> {
-    let column = columns.iter().find(|column| column.name == field);
-    match column.map(|column| &column.origin) {
-        Some(Origin::Record(path)) => path.clone(),
-        _ => vec![Segment::Name(field.to_owned())],
+/// The value that a column takes, as JSON; none where it is not there.
+fn raw_of_origin<'a>(
+    origin: &Origin,
+    steps: &[Step<'a>],
+    parent: &BTreeMap<String, Scalar>,
+) -> Option<Cow<'a, str>> {
+    match origin {
+        Origin::Parent(name) => match parent.get(name)? {
+            Scalar::Text(text) => Some(json_string(text)),
+            Scalar::Integer(number) => Some(number.to_string().into()),
+            Scalar::Real(number) => Some(number.to_string().into()),
+            Scalar::Null => None,
+        },
+        Origin::Member { depth } => steps.get(*depth)?.name.as_ref().map(|name| json_string(name)),
+        Origin::Ancestor { depth, path } => {
+            text_at(steps.get(*depth)?.raw, path).map(Cow::Borrowed)
+        }
+        Origin::Record(path) => text_at(steps.last()?.raw, path).map(Cow::Borrowed),
     }
 }
 

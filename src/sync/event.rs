@@ -63,7 +63,9 @@ pub struct PageEvent {
     pub strays: u64,
     /// The record of each row, where the stream has references.
     pub records: Vec<String>,
-    /// Where to go on after it.
+    /// Whether another page follows.
+    pub more: bool,
+    /// Where to go on after it, if that may be kept.
     pub next: Option<String>,
     /// The source's total, as of the reading's first page.
     pub source_total: Option<u64>,

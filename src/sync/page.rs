@@ -1,9 +1,13 @@
 //! One answer, judged and read: what it says about paging, totals and errors, and its rows.
 
-use crate::definition::{Column, Key, Kind, Paginate, Path, Stream, TokenAt, Total, nearest};
+use crate::definition::{
+    Column, ColumnType, CursorMark, Key, Kind, Paginate, Path, Stream, TokenAt, Total, nearest,
+};
 use crate::model::{RejectKind, excerpt};
 use crate::pull::{Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content};
-use crate::record::{PageContext, PageRows, RecordReader, body_value, infer_columns, read_page};
+use crate::record::{
+    PageContext, PageRows, RecordReader, body_value, infer_columns, member_names, read_page,
+};
 
 /// A page that can be written.
 pub struct ReadPage {
@@ -32,7 +36,7 @@ pub fn read_answer(
         let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
         return Ok(ReadPage { rows: rows.expect("an empty page"), facts: PageFacts::default() });
     }
-    check_error_member(stream.error.as_ref(), body)?;
+    check_error_member(stream.error.as_ref(), body, puller)?;
     let rows = read_page(body, &stream.records, reader, context).map_err(|error| {
         let cure = format!(
             "look at the answer, and at the stream's `records = {:?}`",
@@ -42,7 +46,7 @@ pub fn read_answer(
     })?;
     if stream.error.is_none() && rows.received == 0 {
         for member in ["$.error", "$.errors"] {
-            check_error_member(Path::parse(member).ok().as_ref(), body)?;
+            check_error_member(Path::parse(member).ok().as_ref(), body, puller)?;
         }
     }
     check_keys(stream, &rows, body)?;
@@ -51,12 +55,12 @@ pub fn read_answer(
 }
 
 /// An answer that carries an error is no data, whatever its status.
-fn check_error_member(path: Option<&Path>, body: &str) -> Result<(), Trouble> {
+fn check_error_member(path: Option<&Path>, body: &str, puller: &Puller) -> Result<(), Trouble> {
     let Some(path) = path else { return Ok(()) };
     match body_value(body, path) {
         Some(raw) if !matches!(raw.as_str(), "null" | "false" | "\"\"" | "[]" | "{}" | "0") => {
-            let message =
-                format!("the answer is an error at {}: {}", path.text(), excerpt(&raw, 200));
+            let raw = excerpt(&puller.redact(&raw), 200);
+            let message = format!("the answer is an error at {}: {raw}", path.text());
             Err(broken(message).cure("if this member is no error, name another with `error`"))
         }
         _ => Ok(()),
@@ -65,6 +69,17 @@ fn check_error_member(path: Option<&Path>, body: &str) -> Result<(), Trouble> {
 
 /// A key that no record has is a mistake in the definition, not a page of bad records.
 fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
+    let kinds = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NotAnObject);
+    if rows.received > 0 && kinds.count() as u64 == rows.received {
+        let first = rows.rejects.first().map(|reject| excerpt(&reject.record, 60));
+        let message = format!("no record is an object; the first is {}", first.unwrap_or_default());
+        let cure = format!(
+            "the stream's `records` is {:?}: does it lead to the elements of a list of objects, as \
+             `$.data[*]` does?",
+            stream.records.text()
+        );
+        return Err(broken(message).cure(cure));
+    }
     let without = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NoKey).count();
     if rows.received == 0 || without as u64 != rows.received {
         return Ok(());
@@ -75,14 +90,43 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Troubl
     let records = rows.received;
     let message =
         format!("none of the page's {records} records has the key ({})", fields.join(", "));
-    let known = infer_columns(body, &stream.records, &[]).unwrap_or_default();
-    let names: Vec<&str> = known.iter().map(|column| column.name.as_str()).collect();
-    let near = fields.iter().find_map(|field| nearest(field, names.iter().copied()));
-    let cure = match near {
+    let members = member_names(body, &stream.records);
+    let missing = fields.iter().find(|field| !members.contains(field)).unwrap_or(&fields[0]);
+    Err(broken(message).cure(cure_for(missing, &members)))
+}
+
+/// A field of a hash key that no record of the first page has is a mistake: without it, different
+/// records would become one.
+pub fn check_hash_fields(
+    stream: &Stream,
+    rows: &PageRows,
+    fetched: &Fetched,
+) -> Result<(), Trouble> {
+    let Key::Hash(fields) = &stream.key else { return Ok(()) };
+    if rows.received == 0 {
+        return Ok(());
+    }
+    let body = judge_content(&fetched.response)?;
+    let members = member_names(body, &stream.records);
+    let columns = stream.columns.as_deref().unwrap_or_default();
+    for field in fields {
+        let elsewhere = columns.iter().any(|column| {
+            column.name == *field && column.origin != Column::plain(field, column.kind).origin
+        });
+        if !elsewhere && !members.contains(field) {
+            let message = format!("no record has the key's field `{field}`");
+            return Err(broken(message).cure(cure_for(field, &members)));
+        }
+    }
+    Ok(())
+}
+
+/// What was probably meant by a name that no record has.
+fn cure_for(name: &str, known: &[String]) -> String {
+    match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the records have: {}", names.join(", ")),
-    };
-    Err(broken(message).cure(cure))
+        None => format!("the records have: {}", known.join(", ")),
+    }
 }
 
 /// The columns of a stream whose definition does not say, from its first page with records.
@@ -98,26 +142,63 @@ pub fn infer_from(stream: &Stream, fetched: &Fetched) -> Result<Option<Vec<Colum
         Kind::Snapshot { .. } => {}
     }
     times.extend(stream.version.as_deref());
-    let columns =
-        infer_columns(body, &stream.records, &times).map_err(|error| broken(error.to_string()))?;
-    if columns.is_empty() {
+    let members = member_names(body, &stream.records);
+    if members.is_empty() {
         return Ok(None);
     }
+    let mut columns =
+        infer_columns(body, &stream.records, &times).map_err(|error| broken(error.to_string()))?;
+    for (field, role) in needed_columns(stream) {
+        if columns.iter().any(|column| column.name == field) {
+            continue;
+        }
+        if members.iter().any(|member| member == field) {
+            let message = format!("`{field}`, {role}, has no value on the first page");
+            return Err(broken(message).cure("declare the stream's `columns`"));
+        }
+        let message = format!("the records have no `{field}`, which is {role}");
+        return Err(broken(message).cure(cure_for(field, &members)));
+    }
+    check_inferred_times(stream, &mut columns)?;
+    Ok(Some(columns))
+}
+
+/// The columns that the stream cannot do without, and what for.
+fn needed_columns(stream: &Stream) -> Vec<(&str, &'static str)> {
+    let mut needed = Vec::new();
     if let Key::Columns(fields) = &stream.key {
-        for field in fields {
-            if columns.iter().any(|column| column.name == *field) {
-                continue;
-            }
-            let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            let message = format!("the records have no `{field}`, which is the key");
-            let cure = match nearest(field, names.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the records have: {}", names.join(", ")),
-            };
-            return Err(broken(message).cure(cure));
+        needed.extend(fields.iter().map(|field| (field.as_str(), "the key")));
+    }
+    match &stream.kind {
+        Kind::Window(rules) => needed.push((rules.field.as_str(), "the window's field")),
+        Kind::Cursor(rules) => needed.push((rules.field.as_str(), "the cursor's field")),
+        Kind::Snapshot { .. } => {}
+    }
+    needed.extend(stream.version.iter().map(|version| (version.as_str(), "the version")));
+    needed.extend(stream.references.keys().map(|column| (column.as_str(), "a reference")));
+    needed
+}
+
+/// A field that is compared with bounds or moves a mark must be a time, or a number for a mark
+/// that is one.
+fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), Trouble> {
+    let (field, number) = match &stream.kind {
+        Kind::Window(rules) => (&rules.field, false),
+        Kind::Cursor(rules) => (&rules.field, matches!(rules.mark, CursorMark::Integer { .. })),
+        Kind::Snapshot { .. } => return Ok(()),
+    };
+    let Some(column) = columns.iter_mut().find(|column| column.name == *field) else {
+        return Ok(());
+    };
+    match (column.kind, number) {
+        (ColumnType::Number, true) => column.kind = ColumnType::Integer,
+        (ColumnType::Date | ColumnType::Timestamp, false) => {}
+        _ => {
+            let message = format!("the values of `{field}` are not of the kind that is needed");
+            return Err(broken(message).cure("declare the stream's `columns`, with its `format`"));
         }
     }
-    Ok(Some(columns))
+    Ok(())
 }
 
 fn facts_of(

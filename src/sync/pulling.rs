@@ -34,6 +34,8 @@ pub struct Pulling<'a> {
     pub(super) record_reader: Option<RecordReader>,
     pub(super) full_page_seen: bool,
     start: Option<Instant>,
+    /// Readings of the stream that failed one after another, across partitions.
+    failures: u32,
     report: SyncReport,
 }
 
@@ -59,6 +61,7 @@ impl<'a> Pulling<'a> {
             record_reader: None,
             full_page_seen: false,
             start: None,
+            failures: 0,
             report: SyncReport::default(),
         }
     }
@@ -100,6 +103,14 @@ impl<'a> Pulling<'a> {
                 break;
             }
         }
+        for source in definition.sources.keys() {
+            if let Some(until) = self.puller.held_until(source) {
+                let why = format!("the source {source} asks not to be asked before {until}");
+                let source = source.clone();
+                // If the writing lane has ended, its error is the one that is reported.
+                let _ = self.send(Event::Wait { source, until, why }).await;
+            }
+        }
         self.report.stop = self.stop_cause();
         self.report.stats = self.puller.stats;
         self.report
@@ -118,6 +129,7 @@ impl<'a> Pulling<'a> {
     async fn pull_stream(&mut self, stream: &Stream) -> Result<(), Trouble> {
         let stored = self.archive(|reader| reader.stream(&stream.name))?;
         self.full_page_seen = false;
+        self.failures = 0;
         self.record_reader = None;
         self.start = match &stream.kind {
             Kind::Window(rules) => {
@@ -187,18 +199,17 @@ impl<'a> Pulling<'a> {
             self.observer.notice(&Happening::MoreDue { due });
         }
         self.current().windows_planned += due;
-        let mut failures = 0;
         for job in jobs {
+            if self.failures >= FAILURES_IN_A_ROW_MAX {
+                self.current().left_out = true;
+                return Ok(());
+            }
             match self.read_job(stream, source, &job).await {
-                Ok(()) => failures = 0,
+                Ok(()) => self.failures = 0,
                 Err(trouble) if trouble.ends_source() => return Err(trouble),
                 Err(trouble) => {
-                    failures += 1;
+                    self.failures += 1;
                     self.trouble(&stream.name, Some(&job.place), &trouble);
-                    if failures >= FAILURES_IN_A_ROW_MAX {
-                        self.current().left_out = true;
-                        return Ok(());
-                    }
                 }
             }
         }

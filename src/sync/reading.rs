@@ -16,7 +16,7 @@ use crate::window::is_settled;
 
 use super::event::{DoneEvent, Event, PageEvent};
 use super::job::{Job, first_token, next_mark};
-use super::page::{broken, infer_from, number_at, read_answer};
+use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer};
 use super::pulling::Pulling;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
@@ -124,6 +124,9 @@ impl Pulling<'_> {
         let context = page_context(stream, job);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
         let (rows, facts) = (page.rows, page.facts);
+        if sofar.received == 0 {
+            check_hash_fields(stream, &rows, fetched)?;
+        }
         sofar.received += rows.received;
         sofar.rejects += rows.rejects.len() as u64;
         sofar.mark = sofar.mark.take().max(rows.mark.clone());
@@ -157,9 +160,8 @@ impl Pulling<'_> {
             duplicates: rows.duplicates,
             strays: rows.strays,
             records: rows.records,
-            // A source may repeat a secret in its token; then the token is not worth keeping
-            // whole, and a broken-off reading begins anew.
-            next: next.as_ref().map(|next| self.puller.redact(&next.to_text())),
+            more: next.is_some(),
+            next: next.as_ref().and_then(|next| self.token_to_keep(next)),
             source_total: sofar.total,
         };
         self.send(Event::Page(Box::new(event))).await?;
@@ -222,6 +224,13 @@ impl Pulling<'_> {
         }))
     }
 
+    /// The token as it is kept in the ledger. A source may repeat a secret in it; such a token is
+    /// not kept, and a broken-off reading begins anew.
+    fn token_to_keep(&self, token: &PageToken) -> Option<String> {
+        let text = token.to_text();
+        (self.puller.redact(&text) == text).then_some(text)
+    }
+
     /// Whether a broken-off reading may be carried on: its token is fresh enough, and nothing has
     /// to be counted from the beginning.
     pub(super) fn may_resume(&self, stream: &Stream, job: &Job) -> bool {
@@ -231,6 +240,8 @@ impl Pulling<'_> {
         let age = self.host.clock.now().signed_duration_since(entry.requested_at);
         entry.token.is_some()
             && stream.total.is_none()
+            && stream.max_records.is_none()
+            && stream.max_rejects.is_none()
             && age >= chrono::TimeDelta::zero()
             && age <= chrono::TimeDelta::minutes(minutes)
             && !matches!(stream.kind, Kind::Cursor(_))

@@ -209,7 +209,7 @@ impl<'a> Writing<'a> {
         reading.strays += page.strays;
         reading.next = page.next;
         reading.source_total = page.source_total;
-        let mid_reading = reading.next.is_some();
+        let mid_reading = page.more;
         let batch = self.batch.as_mut().expect("it was opened above");
         batch.rows += page.rows.len() as u64;
         batch.bytes += page.rows.size();

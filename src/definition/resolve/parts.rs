@@ -71,7 +71,10 @@ impl Context<'_> {
                 RawParameter::Integer(number) => vec![number.to_string()],
                 RawParameter::Number(number) => vec![number.to_string()],
                 RawParameter::Boolean(truth) => vec![truth.to_string()],
-                RawParameter::List(texts) => texts.clone(),
+                RawParameter::List(texts) => {
+                    texts.iter().for_each(|text| self.check_credential(&place, name, text));
+                    texts.clone()
+                }
             };
             for text in texts {
                 all.extend(self.template(&place, &text, known).map(|t| (name.clone(), t)));

@@ -8,6 +8,7 @@ use super::window::resolve_kind;
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawStream,
 };
+use crate::definition::raw_paging::RawPaginate;
 use crate::definition::{
     Column, ColumnType, Key, Kind, Origin, Path, RECONCILE_ATTEMPTS, RequestTemplate, Segment,
     Stream, Template,
@@ -29,10 +30,12 @@ pub(super) fn resolve_stream(
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     let request = resolve_request(name, raw, &known, context);
     if let (Some(kind), Some(request)) = (&kind, &request) {
-        check_bounds_are_used(name, kind, request, context);
+        check_bounds_are_used(name, kind, request, raw.for_each.is_some(), context);
     }
     let key = key_of(name, raw, columns.as_deref(), context);
     check_column(&at("version"), raw.version.as_deref(), columns.as_deref(), context);
+    check_version_kind(name, raw, columns.as_deref(), context);
+    check_rich_path(name, raw, records.as_ref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
     let paginate = paginate_of(name, raw, context);
     let total = total_of(name, raw, &known, context);
@@ -147,6 +150,9 @@ fn check_body(place: &[&str], body: &serde_json::Value, known: &[&str], context:
         serde_json::Value::Object(members) => {
             for (member, value) in members {
                 let place: Vec<&str> = place.iter().copied().chain([member.as_str()]).collect();
+                if let Some(text) = value.as_str() {
+                    context.check_credential(&place, member, text);
+                }
                 check_body(&place, value, known, context);
             }
         }
@@ -176,15 +182,60 @@ fn names_used(request: &RequestTemplate) -> BTreeSet<String> {
     names
 }
 
+/// A version is compared by SQLite; texts of decimals and JSON do not sort as what they mean.
+fn check_version_kind(
+    stream: &str,
+    raw: &RawStream,
+    columns: Option<&[Column]>,
+    context: &mut Context<'_>,
+) {
+    let column = raw.version.as_ref().zip(columns);
+    let column = column.and_then(|(name, all)| all.iter().find(|column| column.name == *name));
+    let unsorted = [ColumnType::Decimal, ColumnType::Json, ColumnType::Blob, ColumnType::Boolean];
+    if let Some(column) = column.filter(|column| unsorted.contains(&column.kind)) {
+        let message = format!("`{}` does not sort from older to newer by its type", column.name);
+        let help = "a version is a timestamp, date, integer, real, number or text".to_owned();
+        context.report_help(&["streams", stream, "version"], message, Some(help));
+    }
+}
+
+/// Paging that counts records must count all that came, not those that a filter let through.
+fn check_rich_path(
+    stream: &str,
+    raw: &RawStream,
+    records: Option<&Path>,
+    context: &mut Context<'_>,
+) {
+    let rich = records.is_some_and(|records| records.plain().is_none());
+    let paging = match &raw.paginate {
+        Some(RawPaginate::Page { .. } | RawPaginate::Offset { .. }) => true,
+        Some(RawPaginate::Cursor { field, .. }) => field.is_some(),
+        _ => false,
+    };
+    if rich && (paging || raw.max_records.is_some() || raw.total.is_some()) {
+        let message = "a `records` path with filters, slices or `..` hides how many records came, \
+            which this stream's paging, `total` or `max_records` must know";
+        let help = "take all records, and filter with SQL".to_owned();
+        context.report_help(&["streams", stream, "records"], message.to_owned(), Some(help));
+    }
+}
+
 /// A window that is never asked for would read everything each time and call it one day.
 fn check_bounds_are_used(
     name: &str,
     kind: &Kind,
     request: &RequestTemplate,
+    is_child: bool,
     context: &mut Context<'_>,
 ) {
     let used = names_used(request);
     let uses = |wanted: &str| used.contains(wanted);
+    if is_child && !used.iter().any(|name| name.starts_with("parent.")) {
+        let message = "nothing in the request uses a column of the parent: each of its rows would \
+            ask the same";
+        let help = "for example `path = \"/lines/{{ parent.id }}/days\"`".to_owned();
+        context.report_help(&["streams", name, "for_each"], message.to_owned(), Some(help));
+    }
     let (message, example) = match kind {
         Kind::Window(_) if !uses("window.start") && !uses("window.end") => (
             "nothing in the request uses `{{ window.start }}` or `{{ window.end }}`",
