@@ -44,6 +44,48 @@ fn a_hash_key_may_be_made_of_member_names() {
 }
 
 #[test]
+fn windows_that_cannot_be_read_never_keep_others_from_being_read() {
+    let api = Api::start(|asked, _| {
+        let day = asked.parameter("from").unwrap_or_default();
+        if day.as_str() < "2026-02-01" {
+            return crate::api::answer("404 Not Found", &[], "");
+        }
+        json(&format!(r#"{{"data":[{{"id":"x","day":"{day}","gb":1}}],"next":null}}"#))
+    });
+    let mut workspace = Workspace::new(&usage_definition(&api.address, ""));
+    workspace.at("2026-02-10T12:00:00Z");
+    for _ in 0..4 {
+        workspace.run(&["sync"]).expect(5);
+    }
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("left for the next sync: usage"), "{ran:?}");
+    assert_eq!(workspace.value("SELECT count(*) FROM usage"), "10", "all days that can be read");
+}
+
+#[test]
+fn parents_that_are_gone_never_keep_others_from_being_read() {
+    let api = Api::start(|request, _| match request.path() {
+        "/lines" => {
+            let ids: Vec<String> = (0..30).map(|n| format!(r#"{{"id":{n}}}"#)).collect();
+            json(&format!(r#"{{"data":[{}]}}"#, ids.join(",")))
+        }
+        "/lines/29" => json(r#"[{"id":1}]"#),
+        _ => crate::api::answer("404 Not Found", &[], ""),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
+         path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.days]\n\
+         for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\nrecords = \"$[*]\"\n\
+         key = \"id\"\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("and 19 more of the kind"), "{ran:?}");
+    assert_eq!(workspace.value("SELECT count(*) FROM days"), "1");
+}
+
+#[test]
 fn a_source_that_is_down_is_not_stormed_by_the_children_of_many_parents() {
     let api = Api::start(|request, _| match request.path() {
         "/lines" => {

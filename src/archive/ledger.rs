@@ -169,7 +169,7 @@ pub(super) fn entries(
     partition: &str,
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
-                      source_total
+                      source_total, error IS NOT NULL
         FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
@@ -188,6 +188,7 @@ pub(super) fn entries(
             token: text(6)?,
             cursor: text(7)?,
             source_total: row.get(8)?,
+            failed: row.get(9)?,
         })
     })?;
     rows.collect()

@@ -20,6 +20,9 @@ use super::workspace::{check_streams, load_for_sync, load_secrets, network};
 /// How often a process that waits for the lock tries it, milliseconds.
 const LOCK_POLL_MS: u64 = 100;
 
+/// Troubles that are told one by one.
+const TROUBLES_SHOWN_MAX: usize = 10;
+
 pub fn run(
     args: &SyncArguments,
     global: &Global,
@@ -186,13 +189,18 @@ fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
     } else {
         output.result(&sync_page(report))?;
     }
-    for trouble in &report.troubles {
-        if trouble.kind == TroubleKind::Stopped {
-            continue;
-        }
+    let told = report
+        .troubles
+        .iter()
+        .filter(|trouble| trouble.kind != TroubleKind::Stopped || report.stop.is_none());
+    let more = told.clone().count().saturating_sub(TROUBLES_SHOWN_MAX);
+    for trouble in told.take(TROUBLES_SHOWN_MAX) {
         let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
         let place = format!("stream {}{window}", trouble.stream);
         output.trouble(&format!("{place}: {}", trouble.message), trouble.cure.as_deref());
+    }
+    if more > 0 {
+        output.say(&format!("and {more} more of the kind; `windrow status` shows them\n"));
     }
     let waiting = report.windows_planned().saturating_sub(report.windows_completed());
     if report.stop.is_some() {

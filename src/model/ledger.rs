@@ -77,6 +77,8 @@ pub struct Entry {
     pub cursor: Option<String>,
     /// The source's total as of the first page, where it gives one.
     pub source_total: Option<u64>,
+    /// Whether the last reading failed.
+    pub failed: bool,
 }
 
 /// What became of received records. The five add up to `received`.

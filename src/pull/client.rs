@@ -88,9 +88,11 @@ fn net_error(error: &reqwest::Error) -> NetError {
         || lower.contains("handshake")
         || lower.contains("tls ")
         || lower.contains("peer sent");
-    let (kind, what) = if error.is_timeout() {
-        let what = if error.is_connect() { "no connection in time" } else { "no answer in time" };
-        (NetKind::Timeout, what)
+    // No connection in time is the network's trouble; no answer in time may be the window's.
+    let (kind, what) = if error.is_timeout() && error.is_connect() {
+        (NetKind::Unreachable, "no connection in time")
+    } else if error.is_timeout() {
+        (NetKind::Timeout, "no answer in time")
     } else if error.is_connect() && is_tls {
         (NetKind::Tls, "the server's certificate is not trusted")
     } else if error.is_connect() {

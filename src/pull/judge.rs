@@ -60,7 +60,10 @@ impl Trouble {
 
     /// Whether the next window of the same source would meet the same trouble.
     pub fn ends_source(&self) -> bool {
-        !matches!(self.kind, TroubleKind::BrokenWord | TroubleKind::Failing)
+        !matches!(
+            self.kind,
+            TroubleKind::BrokenWord | TroubleKind::Failing | TroubleKind::Definition
+        )
     }
 }
 

@@ -19,6 +19,9 @@ use super::report::{StreamReport, SyncReport, TroubleReport};
 /// How many readings of a stream may fail one after another before the rest is left for another
 /// run: a source that is down is not asked four hundred times.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
+/// How many readings of one partition may be broken words in a row before its rest is left for
+/// another run, which begins with what has not failed before.
+const BROKEN_IN_A_ROW_MAX: u32 = 10;
 /// How often a reading that was too slow is tried before its window is halved.
 const SLOW_READINGS_MAX: u32 = 1;
 
@@ -199,16 +202,19 @@ impl<'a> Pulling<'a> {
             self.observer.notice(&Happening::MoreDue { due });
         }
         self.current().windows_planned += due;
+        let mut broken = 0;
         for job in jobs {
-            if self.failures >= FAILURES_IN_A_ROW_MAX {
+            if self.failures >= FAILURES_IN_A_ROW_MAX || broken >= BROKEN_IN_A_ROW_MAX {
                 self.current().left_out = true;
                 return Ok(());
             }
             match self.read_job(stream, source, &job).await {
-                Ok(()) => self.failures = 0,
+                Ok(()) => (self.failures, broken) = (0, 0),
                 Err(trouble) if trouble.ends_source() => return Err(trouble),
                 Err(trouble) => {
-                    self.failures += 1;
+                    let failing = trouble.kind == TroubleKind::Failing;
+                    self.failures += u32::from(failing);
+                    broken += u32::from(!failing);
                     self.trouble(&stream.name, Some(&job.place), &trouble);
                 }
             }
@@ -321,6 +327,9 @@ impl<'a> Pulling<'a> {
             // A half that lies wholly after now has nothing to be asked for yet.
             let half = task(piece).and_then(|t| window_job(rules, place, t, &job.values.parent));
             stack.extend(half);
+        }
+        if !overlapped {
+            self.current().windows_planned += 1;
         }
         Ok(true)
     }

@@ -244,7 +244,9 @@ impl Pulling<'_> {
             && stream.max_rejects.is_none()
             && age >= chrono::TimeDelta::zero()
             && age <= chrono::TimeDelta::minutes(minutes)
-            && !matches!(stream.kind, Kind::Cursor(_))
+            // The mark of a resumed reading is that of its later pages: lower at worst, and then
+            // more is read again. Counted pages would shift with a start that counts back.
+            && !(counted && matches!(stream.kind, Kind::Cursor(_)))
     }
 
     /// Sends an event to the writing lane. When that lane has ended, so does this one.
@@ -296,6 +298,7 @@ fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option
         token: None,
         cursor: None,
         source_total: None,
+        failed: false,
     };
     let settled = is_settled(&entry, rules.lateness, rules.zone);
     (if settled { State::Settled } else { State::Complete }, Some(read_to))

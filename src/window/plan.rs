@@ -100,6 +100,10 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     if plan.rules.order == Order::Newest {
         tasks.reverse();
     }
+    // What failed before comes last, so that it never keeps anything else from being read.
+    tasks.sort_by_key(|task| {
+        task.reason == Reason::Hole || task.resume.as_ref().is_some_and(|entry| entry.failed)
+    });
     tasks
 }
 
@@ -257,6 +261,7 @@ mod tests {
             token: None,
             cursor: None,
             source_total: None,
+            failed: false,
         }
     }
 
@@ -345,6 +350,20 @@ mod tests {
         let ledger = [done("2026-01-01", "2026-01-02"), done("2026-01-03", "2026-01-04")];
         let tasks = plan_text(&daily(), &ledger, "2026-01-03T23:00:00Z");
         assert_eq!(tasks, ["2026-01-02..2026-01-03 asks 2026-01-01..2026-01-03 Pending"]);
+    }
+
+    #[test]
+    fn what_failed_before_comes_last() {
+        let first = window("2026-01-01", "2026-01-02");
+        let mut broken = entry(first, State::Partial, first.end(), at("2026-01-02"));
+        broken.failed = true;
+        let second = window("2026-01-02", "2026-01-03");
+        let begun = entry(second, State::Partial, second.end(), at("2026-01-02"));
+        let third = window("2026-01-03", "2026-01-04");
+        let hole = entry(third, State::Hole, third.end(), at("2026-01-02"));
+        let tasks = plan_text(&daily(), &[broken, begun, hole], "2026-01-04T10:00:00Z");
+        let days: Vec<&str> = tasks.iter().map(|task| &task[..10]).collect();
+        assert_eq!(days, ["2026-01-02", "2026-01-04", "2026-01-01", "2026-01-03"]);
     }
 
     #[test]
