@@ -27,6 +27,16 @@ pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, ArchiveError> 
     reader.streams()?.iter().map(|stream| digest_table(reader, stream)).collect()
 }
 
+/// Lower-case hexadecimal.
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The hexadecimal SHA-256 of a text.
+pub(super) fn sha256_of(text: &str) -> String {
+    hexadecimal(&Sha256::digest(text.as_bytes()))
+}
+
 fn digest_table(reader: &Reader, stream: &StreamRow) -> Result<TableDigest, ArchiveError> {
     let key = stream.key.columns();
     let mut names: Vec<&str> = key.iter().map(String::as_str).collect();
@@ -60,8 +70,7 @@ fn digest_table(reader: &Reader, stream: &StreamRow) -> Result<TableDigest, Arch
                 hash_value(&mut hasher, row.get_ref(at)?);
             }
         }
-        let digest = hasher.finalize();
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hexadecimal(&hasher.finalize());
         Ok(TableDigest { stream: stream.stream.clone(), rows, sha256 })
     };
     read().map_err(at(&reader.path))

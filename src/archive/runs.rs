@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::model::{Instant, Outcomes, instant_to_text};
 
+use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
 use super::open::Archive;
 
@@ -170,8 +170,7 @@ impl Archive {
 }
 
 fn definition_id(connection: &Connection, text: &str, now: &str) -> rusqlite::Result<i64> {
-    let digest = Sha256::digest(text.as_bytes());
-    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let digest = sha256_of(text);
     let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = ?1";
     if let Some(id) = connection.query_row(sql, [&digest], |row| row.get(0)).optional()? {
         return Ok(id);

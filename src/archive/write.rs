@@ -2,11 +2,11 @@
 
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
-use sha2::{Digest, Sha256};
 
 use crate::definition::OnConflict;
 use crate::model::{Cell, Outcomes, Place, Reject, RowSet, TableColumn, TableShape};
 
+use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
 use super::ledger::bounds_text;
 use super::open::Archive;
@@ -227,8 +227,7 @@ impl Archive {
         let write = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(sql)?;
             for reject in rejects {
-                let digest = Sha256::digest(reject.record.as_bytes());
-                let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+                let digest = sha256_of(&reject.record);
                 statement.execute(rusqlite::params![
                     place.stream,
                     place.partition,
