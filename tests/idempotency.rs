@@ -91,7 +91,7 @@ fn settled_windows_are_not_asked_for_again() {
     workspace.sync();
     let asked: Vec<String> =
         api.api.log()[before..].iter().filter_map(|asked| asked.parameter("from")).collect();
-    assert_eq!(asked, ["2026-01-07", "2026-01-08", "2026-01-09", "2026-01-10"]);
+    assert_eq!(asked, ["2026-01-10", "2026-01-07", "2026-01-08", "2026-01-09"]);
     let states = "SELECT state, count(*) FROM _windrow_ledger GROUP BY state ORDER BY state";
     assert_eq!(workspace.rows(states), ["complete|4", "settled|6"]);
     workspace.at("2026-02-10T00:00:00Z");

@@ -134,6 +134,23 @@ fn a_token_that_the_source_no_longer_knows_begins_the_window_anew() {
 }
 
 #[test]
+fn a_token_of_another_definition_is_not_carried_on() {
+    let api = Api::start(|request, _| {
+        let number = |name: &str| request.parameter(name).and_then(|n| n.parse::<usize>().ok());
+        let (page, size) = (number("page").unwrap_or(1), number("n").unwrap_or(5));
+        let ids = ((page - 1) * size..(page * size).min(50)).map(|n| format!(r#"{{"id":{n}}}"#));
+        json(&format!(r#"{{"data":[{}]}}"#, ids.collect::<Vec<_>>().join(",")))
+    });
+    let paging = "paginate = { kind = \"page\", size = 5, size_param = \"n\" }";
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, paging));
+    workspace.run(&["sync", "--max-requests", "2"]).expect(3);
+    let longer = paging.replace("size = 5", "size = 20");
+    workspace.define(&items_definition(&api.address, FAST, &longer));
+    workspace.sync();
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "50");
+}
+
+#[test]
 fn a_bounded_run_leaves_the_rest_for_the_next_one() {
     let api = UsageApi::start(nine_days(), 50);
     let workspace = Workspace::new(&api.definition(""));

@@ -239,6 +239,65 @@ fn an_orphan_is_kept_and_taken_up_once_its_parent_has_arrived() {
 }
 
 #[test]
+fn of_several_orphans_of_one_key_the_newest_becomes_the_row() {
+    let answers = [
+        r#"{"data":[{"id":1,"of":2,"v":1}]}"#,
+        r#"{"data":[{"id":1,"of":2,"v":3}]}"#,
+        r#"{"data":[{"id":1,"of":2,"v":2}]}"#,
+        r#"{"data":[]}"#,
+    ];
+    let kids = Arc::new(Mutex::new(answers.into_iter()));
+    let parents = Arc::new(Mutex::new(r#"{"data":[{"id":1}]}"#.to_owned()));
+    let shared = Arc::clone(&parents);
+    let api = Api::start(move |request, _| match request.path() {
+        "/parents" => json(&shared.lock().expect("no panic")),
+        _ => json(kids.lock().expect("no panic").next().expect("an answer")),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n[streams.parents]\n\
+         path = \"/parents\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.kids]\npath = \"/kids\"\n\
+         records = \"$.data[*]\"\nkey = \"id\"\nversion = \"v\"\nreferences = {{ of = \"parents\" }}\n\
+         columns = {{ id = \"integer\", of = \"integer\", v = \"integer\" }}\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    for _ in 0..3 {
+        workspace.sync();
+    }
+    *parents.lock().expect("no panic") = r#"{"data":[{"id":1},{"id":2}]}"#.to_owned();
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id, v FROM kids"), ["1|3"]);
+}
+
+#[test]
+fn one_parent_that_fails_does_not_keep_the_others_from_being_read() {
+    let api = Api::start(|request, _| match request.path() {
+        "/lines" => json(r#"{"data":[{"id":"a"},{"id":"b"}]}"#),
+        "/lines/a" => crate::api::answer("500 Internal Server Error", &[], ""),
+        _ => json(r#"[{"id":1}]"#),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
+         path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.days]\n\
+         for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\n\
+         query = {{ from = \"{{{{ window.start }}}}\" }}\nrecords = \"$[*]\"\nkey = \"id\"\n\
+         window = {{ field = \"id\", start = \"2026-01-01\", step = \"1 day\" }}\n",
+        api.address
+    );
+    let definition = definition
+        .replace(
+            "\"id\"\nwindow",
+            "\"id\"\ncolumns = { id = \"integer\", \
+        at = \"date\" }\nwindow",
+        )
+        .replace("field = \"id\"", "field = \"at\"");
+    let workspace = Workspace::new(&definition);
+    workspace.run(&["sync"]).expect(3);
+    let done = "SELECT count(*) FROM _windrow_ledger WHERE partition = '\"b\"' AND error IS NULL";
+    assert_eq!(workspace.value(done), "10");
+}
+
+#[test]
 fn a_total_that_disagrees_keeps_the_window_partial_with_both_numbers() {
     let api = Api::start(|_, _| json(r#"{"data":[{"id":1},{"id":1},{"id":2}],"total":3}"#));
     let definition =

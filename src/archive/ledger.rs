@@ -102,6 +102,20 @@ impl Archive {
                     return Ok(());
                 }
                 let read_to = read_to.as_deref().map(|read_to| read_to.min(to));
+                // A reading of this very piece that failed must not stand in the way of what an
+                // earlier one proved.
+                let clear = "DELETE FROM _windrow_ledger
+                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                      AND state IN ('partial', 'hole')
+                      AND NOT (start_at = ?5 AND end_at = ?6)";
+                self.connection.prepare_cached(clear)?.execute([
+                    &place.stream,
+                    &place.partition,
+                    from,
+                    to,
+                    &other_start,
+                    &other_end,
+                ])?;
                 let copy = "INSERT OR IGNORE INTO _windrow_ledger
                     SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
                            cursor, pages, received, inserted, updated, unchanged, skipped,
@@ -169,8 +183,10 @@ pub(super) fn entries(
     partition: &str,
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
-                      source_total, error IS NOT NULL
-        FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
+                      source_total, error IS NOT NULL,
+                      (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
+                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1)
+        FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
         let text = |at: usize| row.get::<_, Option<String>>(at);
@@ -189,6 +205,7 @@ pub(super) fn entries(
             cursor: text(7)?,
             source_total: row.get(8)?,
             failed: row.get(9)?,
+            same_definition: row.get(10)?,
         })
     })?;
     rows.collect()

@@ -64,8 +64,7 @@ impl Archive {
         Ok(missing)
     }
 
-    /// Makes rows of the orphans whose parents are there now. A row that is there already is
-    /// newer than the orphan and stays. In a transaction of the caller's.
+    /// Makes rows of the orphans whose parents are there now. In a transaction of the caller's.
     pub fn take_up_orphans(
         &self,
         table: &TableWriter,
@@ -73,10 +72,17 @@ impl Archive {
         now: &str,
     ) -> Result<Outcomes, ArchiveError> {
         let mut outcomes = Outcomes::default();
+        // A version decides between an orphan and a row that is there. Without one the row stays,
+        // and of several orphans of one key the last to come becomes it.
+        let mut shape = table.shape.clone();
+        if shape.version.is_none() {
+            shape.on_conflict = crate::definition::OnConflict::Keep;
+        }
+        let writer = TableWriter::new(shape);
         let sql = "SELECT reject_id, row FROM _windrow_rejects
-            WHERE stream = ?1 AND kind = 'orphan' AND row IS NOT NULL AND reject_id > ?2
-            ORDER BY reject_id LIMIT 500";
-        let mut after = 0;
+            WHERE stream = ?1 AND kind = 'orphan' AND row IS NOT NULL AND reject_id < ?2
+            ORDER BY reject_id DESC LIMIT 500";
+        let mut after = i64::MAX;
         loop {
             let batch =
                 self.orphans_after(sql, &table.shape.name, after).map_err(at(&self.path))?;
@@ -96,9 +102,7 @@ impl Archive {
                 let sql = "DELETE FROM _windrow_rejects WHERE reject_id = ?1";
                 self.connection.execute(sql, [id]).map_err(at(&self.path))?;
             }
-            let mut first_wins = table.shape.clone();
-            first_wins.on_conflict = crate::definition::OnConflict::Keep;
-            outcomes += self.write_rows(&TableWriter::new(first_wins), &rows, run, now)?;
+            outcomes += self.write_rows(&writer, &rows, run, now)?;
         }
     }
 

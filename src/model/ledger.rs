@@ -79,6 +79,8 @@ pub struct Entry {
     pub source_total: Option<u64>,
     /// Whether the last reading failed.
     pub failed: bool,
+    /// Whether it was made by the definition of the latest run: only then is its token of use.
+    pub same_definition: bool,
 }
 
 /// What became of received records. The five add up to `received`.

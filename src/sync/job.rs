@@ -171,7 +171,11 @@ fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> String 
             };
             let last = mark.and_then(time_mark);
             let from = match last {
-                Some(last) => overlap.before(last, rules.zone).unwrap_or(last).max(first.min(last)),
+                Some(last) => {
+                    let back = overlap.before(last, rules.zone).unwrap_or(last);
+                    // A start that counts back moves with now and must not cut the overlap off.
+                    if matches!(start, Start::At(_)) { back.max(first.min(last)) } else { back }
+                }
                 None => first,
             };
             rules.format.render(from, rules.zone)
@@ -194,7 +198,9 @@ pub fn next_mark(
     seen: Option<String>,
     requested_at: Instant,
 ) -> Option<String> {
-    let Some(seen) = seen else { return before.map(str::to_owned) };
+    let Some(seen) = seen else {
+        return before.map(str::to_owned).or_else(|| first_mark(rules, requested_at));
+    };
     match rules.mark {
         CursorMark::Integer { .. } => {
             let number = |text: &str| text.parse::<i64>().ok();
@@ -213,6 +219,17 @@ pub fn next_mark(
                 _ => Some(clamped),
             }
         }
+    }
+}
+
+/// The mark of a stream that has been read and is empty: where the reading began, so that a start
+/// that counts back does not move on over what comes later.
+fn first_mark(rules: &CursorRules, requested_at: Instant) -> Option<String> {
+    match &rules.mark {
+        CursorMark::Time { start: Start::Ago(span), .. } => {
+            span.before(requested_at, rules.zone).map(crate::model::instant_to_text)
+        }
+        _ => None,
     }
 }
 

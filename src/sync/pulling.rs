@@ -37,7 +37,7 @@ pub struct Pulling<'a> {
     pub(super) record_reader: Option<RecordReader>,
     pub(super) full_page_seen: bool,
     start: Option<Instant>,
-    /// Readings of the stream that failed one after another, across partitions.
+    /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
     report: SyncReport,
 }
@@ -202,22 +202,32 @@ impl<'a> Pulling<'a> {
             self.observer.notice(&Happening::MoreDue { due });
         }
         self.current().windows_planned += due;
-        let mut broken = 0;
+        let (mut failing, mut broken, mut read) = (0, 0, 0);
         for job in jobs {
-            if self.failures >= FAILURES_IN_A_ROW_MAX || broken >= BROKEN_IN_A_ROW_MAX {
+            let given_up = self.failures >= FAILURES_IN_A_ROW_MAX;
+            let enough = failing >= FAILURES_IN_A_ROW_MAX || broken >= BROKEN_IN_A_ROW_MAX;
+            if given_up || enough {
                 self.current().left_out = true;
-                return Ok(());
+                break;
             }
             match self.read_job(stream, source, &job).await {
-                Ok(()) => (self.failures, broken) = (0, 0),
+                Ok(()) => {
+                    (failing, broken) = (0, 0);
+                    read += 1;
+                }
                 Err(trouble) if trouble.ends_source() => return Err(trouble),
                 Err(trouble) => {
-                    let failing = trouble.kind == TroubleKind::Failing;
-                    self.failures += u32::from(failing);
-                    broken += u32::from(!failing);
+                    let fails = trouble.kind == TroubleKind::Failing;
+                    failing += u32::from(fails);
+                    broken += u32::from(!fails);
                     self.trouble(&stream.name, Some(&job.place), &trouble);
                 }
             }
+        }
+        if read > 0 {
+            self.failures = 0;
+        } else if failing > 0 {
+            self.failures += 1;
         }
         Ok(())
     }
@@ -310,9 +320,10 @@ impl<'a> Pulling<'a> {
         // The halves are read without overlap: a second reading must not keep them too large.
         let task = |window| {
             let asked = asked_range(&plan, window, crate::definition::Span::ZERO)?;
-            Some(Task { window, asked, reason: job.reason, resume: None })
+            Some(Task { window, asked, reason: job.reason, resume: None, read_at: None })
         };
-        let overlapped = job.asked.is_some_and(|asked| asked.start() < window.start());
+        let plain = asked_range(&plan, window, crate::definition::Span::ZERO);
+        let overlapped = plain.is_some() && job.asked != plain;
         let pieces = if overlapped {
             vec![window]
         } else {

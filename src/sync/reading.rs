@@ -239,6 +239,7 @@ impl Pulling<'_> {
         let minutes = if counted { COUNTED_TOKEN_MINUTES } else { API_TOKEN_MINUTES };
         let age = self.host.clock.now().signed_duration_since(entry.requested_at);
         entry.token.is_some()
+            && entry.same_definition
             && stream.total.is_none()
             && stream.max_records.is_none()
             && stream.max_rejects.is_none()
@@ -288,7 +289,9 @@ fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option
     let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
         return (State::Complete, None);
     };
-    let read_to = window.end().min(requested_at.max(window.start()));
+    // Never beyond what was asked for: a window may have closed while the run was on its way.
+    let asked_to = job.asked.map_or(window.end(), |asked| asked.end());
+    let read_to = window.end().min(requested_at).min(asked_to).max(window.start());
     let entry = crate::model::Entry {
         window: Some(window),
         state: State::Complete,
@@ -299,6 +302,7 @@ fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option
         cursor: None,
         source_total: None,
         failed: false,
+        same_definition: true,
     };
     let settled = is_settled(&entry, rules.lateness, rules.zone);
     (if settled { State::Settled } else { State::Complete }, Some(read_to))

@@ -35,6 +35,8 @@ pub struct Task {
     pub reason: Reason,
     /// The broken-off reading that may be carried on.
     pub resume: Option<Entry>,
+    /// When it was read last.
+    pub read_at: Option<Instant>,
 }
 
 /// The facts that a plan is made of.
@@ -78,11 +80,13 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
         claimed.push(window);
         let Some(reason) = due(plan, entry, window) else { continue };
         let resume = (entry.state == State::Partial).then(|| entry.clone());
+        let read_at = Some(entry.requested_at);
+        let dated = |task: Task| Task { read_at, ..task };
         if fits {
-            tasks.extend(task(plan, window, reason, resume));
+            tasks.extend(task(plan, window, reason, resume).map(dated));
         } else {
             let pieces = grid.cells(window).filter_map(|cell| cell.intersection(window));
-            tasks.extend(pieces.filter_map(|piece| task(plan, piece, reason, None)));
+            tasks.extend(pieces.filter_map(|piece| task(plan, piece, reason, None)).map(dated));
         }
     }
     let claimed = Coverage::of(claimed);
@@ -100,9 +104,13 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     if plan.rules.order == Order::Newest {
         tasks.reverse();
     }
-    // What failed before comes last, so that it never keeps anything else from being read.
-    tasks.sort_by_key(|task| {
-        task.reason == Reason::Hole || task.resume.as_ref().is_some_and(|entry| entry.failed)
+    // What is not known comes before what may have changed, the longest unread of that first, and
+    // what failed before comes last: nothing keeps anything else from being read for ever.
+    tasks.sort_by_key(|task| match task.reason {
+        Reason::Hole => (2, None),
+        Reason::Resume if task.resume.as_ref().is_some_and(|entry| entry.failed) => (2, None),
+        Reason::Refresh => (1, task.read_at),
+        _ => (0, None),
     });
     tasks
 }
@@ -144,7 +152,9 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.read_to.is_none_or(|read_to| read_to < window.end()) {
         return Some(Reason::Open);
     }
-    if is_settled(entry, plan.rules.lateness, plan.rules.zone) {
+    // A reading from a time that has not come was made by a clock that ran ahead.
+    let from_the_future = entry.requested_at > plan.now;
+    if !from_the_future && is_settled(entry, plan.rules.lateness, plan.rules.zone) {
         return None;
     }
     reading_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh)
@@ -165,7 +175,7 @@ fn task(
     resume: Option<Entry>,
 ) -> Option<Task> {
     let asked = asked_range(plan, window, plan.rules.overlap)?;
-    Some(Task { window, asked, reason, resume })
+    Some(Task { window, asked, reason, resume, read_at: None })
 }
 
 /// What is asked for a window: `overlap` further back, but never before the start of the grid
@@ -205,7 +215,8 @@ fn cut_to_span(plan: &WindowPlan<'_>, whole: Task) -> Vec<Task> {
         let reach = most.after(asked.start(), rules.zone).unwrap_or(asked.end());
         if asked.end() <= reach {
             let rest = Window::new(from, whole.window.end());
-            pieces.extend(rest.and_then(|rest| task(plan, rest, whole.reason, None)));
+            let rest = rest.and_then(|rest| task(plan, rest, whole.reason, None));
+            pieces.extend(rest.map(|rest| Task { read_at: whole.read_at, ..rest }));
             break;
         }
         let edge = floor_to(reach, rules.precision, rules.zone);
@@ -213,7 +224,8 @@ fn cut_to_span(plan: &WindowPlan<'_>, whole: Task) -> Vec<Task> {
             // Overlap and precision leave no room; the definition is checked against this.
             return vec![whole];
         };
-        pieces.extend(task(plan, piece, whole.reason, None));
+        let piece = task(plan, piece, whole.reason, None);
+        pieces.extend(piece.map(|piece| Task { read_at: whole.read_at, ..piece }));
         from = edge;
     }
     if pieces.len() == 1 {
@@ -262,6 +274,7 @@ mod tests {
             cursor: None,
             source_total: None,
             failed: false,
+            same_definition: true,
         }
     }
 
@@ -302,24 +315,26 @@ mod tests {
 
     #[test]
     fn a_settled_window_rests_and_an_unsettled_one_is_read_again() {
+        let mut two_days = daily();
+        two_days.lateness = Span::parse("2 days").expect("a span");
         let first = window("2026-01-01", "2026-01-02");
-        let settled = entry(first, State::Settled, first.end(), at("2026-01-05"));
+        let settled = entry(first, State::Settled, first.end(), at("2026-01-04"));
         let second = window("2026-01-02", "2026-01-03");
         let unsettled = entry(second, State::Complete, second.end(), at("2026-01-04"));
         let third = window("2026-01-03", "2026-01-04");
         let open =
             entry(third, State::Complete, at("2026-01-03T08:00:00Z"), at("2026-01-03T08:00:00Z"));
         let ledger = [settled, unsettled, open];
-        let tasks = plan_text(&daily(), &ledger, "2026-01-04T12:00:00Z");
+        let tasks = plan_text(&two_days, &ledger, "2026-01-04T12:00:00Z");
         assert_eq!(
             tasks,
             [
-                "2026-01-02..2026-01-03 asks 2026-01-01..2026-01-03 Refresh",
                 "2026-01-03..2026-01-04 asks 2026-01-01..2026-01-04 Open",
                 "2026-01-04..2026-01-05 asks 2026-01-02..2026-01-05 Open",
+                "2026-01-02..2026-01-03 asks 2026-01-01..2026-01-03 Refresh",
             ]
         );
-        let mut rested = daily();
+        let mut rested = two_days;
         rested.refresh = Some(Span::parse("1 day").expect("a span"));
         let tasks = plan_text(&rested, &ledger, "2026-01-04T12:00:00Z");
         assert!(!tasks.iter().any(|task| task.contains("Refresh")), "{tasks:?}");
@@ -343,13 +358,31 @@ mod tests {
 
     #[test]
     fn a_hole_in_the_middle_stays_due_whatever_came_after() {
+        let mut rules = daily();
+        rules.lateness = Span::ZERO;
         let done = |day: &str, end: &str| {
             let window = window(day, end);
-            entry(window, State::Settled, window.end(), at("2026-02-01"))
+            entry(window, State::Settled, window.end(), window.end())
         };
         let ledger = [done("2026-01-01", "2026-01-02"), done("2026-01-03", "2026-01-04")];
-        let tasks = plan_text(&daily(), &ledger, "2026-01-03T23:00:00Z");
-        assert_eq!(tasks, ["2026-01-02..2026-01-03 asks 2026-01-01..2026-01-03 Pending"]);
+        let tasks = plan_text(&rules, &ledger, "2026-01-04T10:00:00Z");
+        assert_eq!(
+            tasks,
+            [
+                "2026-01-02..2026-01-03 asks 2026-01-01..2026-01-03 Pending",
+                "2026-01-04..2026-01-05 asks 2026-01-02..2026-01-05 Open",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_once_ran_ahead_settles_nothing() {
+        let day = window("2026-01-01", "2026-01-02");
+        let ahead = entry(day, State::Settled, day.end(), at("2026-03-01"));
+        let tasks = plan_text(&daily(), &[ahead], "2026-01-02T10:00:00Z");
+        assert!(
+            tasks.contains(&"2026-01-01..2026-01-02 asks 2026-01-01..2026-01-02 Refresh".into())
+        );
     }
 
     #[test]
