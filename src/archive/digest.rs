@@ -7,6 +7,8 @@ use rusqlite::types::ValueRef;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::model::hexadecimal;
+
 use super::error::{ArchiveError, at};
 use super::read::{Reader, StreamRow};
 use super::table::quote;
@@ -25,11 +27,6 @@ pub struct TableDigest {
 /// The digest of every stream, by name.
 pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, ArchiveError> {
     reader.streams()?.iter().map(|stream| digest_table(reader, stream)).collect()
-}
-
-/// Lower-case hexadecimal.
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The hexadecimal SHA-256 of a text.

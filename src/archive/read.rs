@@ -142,16 +142,6 @@ impl Reader {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
     }
 
-    /// The partitions that the ledger knows of a stream.
-    pub fn partitions(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {
-        self.run(|connection| {
-            let sql = "SELECT DISTINCT partition FROM _windrow_ledger WHERE stream = ?1 ORDER BY 1";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([stream], |row| row.get(0))?;
-            rows.collect()
-        })
-    }
-
     /// The ledger of a stream for people, oldest first.
     pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
         self.run(|connection| {

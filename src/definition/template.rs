@@ -108,13 +108,6 @@ impl Template {
         })
     }
 
-    /// Whether there is any text that is not a reference to a secret.
-    pub fn has_literal_text(&self) -> bool {
-        self.pieces
-            .iter()
-            .any(|piece| matches!(piece, Piece::Text(text) if !text.trim().is_empty()))
-    }
-
     /// Fills the holes. `secret` gives the value of a reference, or the reference itself where
     /// the text is only shown.
     pub fn render(

@@ -33,6 +33,11 @@ pub fn excerpt(text: &str, most: usize) -> String {
     printable(&short)
 }
 
+/// Lower-case hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

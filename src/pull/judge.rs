@@ -1,6 +1,6 @@
 //! Is an answer what was asked for? And if not: whose trouble is it?
 
-use crate::model::{Instant, excerpt};
+use crate::model::excerpt;
 
 use super::transport::{NetError, NetKind, Response};
 
@@ -36,8 +36,6 @@ pub struct Trouble {
     pub message: String,
     /// What to do about it.
     pub cure: Option<String>,
-    /// For `Waiting`: until when.
-    pub until: Option<Instant>,
     /// Whether the source took too long: a smaller window may help.
     pub too_slow: bool,
     /// Whether a page that was there has gone: the window begins anew.
@@ -47,8 +45,7 @@ pub struct Trouble {
 impl Trouble {
     /// Trouble of a kind.
     pub fn new(kind: TroubleKind, message: impl Into<String>) -> Self {
-        let (cure, until) = (None, None);
-        Self { kind, message: message.into(), cure, until, too_slow: false, page_gone: false }
+        Self { kind, message: message.into(), cure: None, too_slow: false, page_gone: false }
     }
 
     /// Says what to do about it.

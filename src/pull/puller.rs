@@ -351,13 +351,12 @@ fn stopped() -> Trouble {
     Trouble::new(TroubleKind::Stopped, "the run was asked to stop")
 }
 
-fn waiting(source: &Source, until: Instant) -> Trouble {
+/// The source asked not to be asked before some time.
+pub fn waiting(source: &Source, until: Instant) -> Trouble {
     let when = until.format("%Y-%m-%d %H:%M:%S UTC");
     let message = format!("the source {} asks not to be asked before {when}", source.name);
-    let mut trouble = Trouble::new(TroubleKind::Waiting, message)
-        .cure("run it again then: it carries on where it was");
-    trouble.until = Some(until);
-    trouble
+    Trouble::new(TroubleKind::Waiting, message)
+        .cure("run it again then: it carries on where it was")
 }
 
 /// The templates in the texts of a JSON body.

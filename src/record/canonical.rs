@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::hexadecimal;
+
 use super::json::{DEPTH_MAX, DeepFault, Elements, JsonKind, Members, string_text};
 
 /// The canonical text of a JSON value; fails on a duplicated member name, a lone surrogate or
@@ -29,15 +31,6 @@ pub fn hash_key(fields: &[(&str, Option<&str>)]) -> Result<String, DeepFault> {
     let mut out = String::new();
     write_members(fields.iter().map(member).collect(), &mut out, 0)?;
     Ok(hexadecimal(&Sha256::digest(out.as_bytes())))
-}
-
-/// Lower-case hexadecimal.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        write!(out, "{byte:02x}").expect("writing to a string does not fail");
-        out
-    })
 }
 
 fn write_value(raw: &str, out: &mut String, depth: usize) -> Result<(), DeepFault> {

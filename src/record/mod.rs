@@ -11,7 +11,7 @@ mod json;
 mod page;
 mod reader;
 
-pub use canonical::{canonical_json, hash_key, hexadecimal};
+pub use canonical::{canonical_json, hash_key};
 pub use extract::{ExtractError, Step, body_value, extract, text_at};
 pub use infer::{infer_columns, member_names};
 pub use page::{Mark, PageContext, PageRows, hash_text, read_page};

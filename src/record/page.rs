@@ -71,8 +71,14 @@ pub fn read_page(
     context: &PageContext,
 ) -> Result<PageRows, ExtractError> {
     let mut page = Builder::new(reader, context);
-    extract(body, path, &mut |steps| page.take(steps))?;
-    Ok(page.finish())
+    let mut last = None;
+    extract(body, path, &mut |steps| {
+        last = steps.last().map(|step| step.raw);
+        page.take(steps);
+    })?;
+    let mut page = page.finish();
+    page.last_record = last.map(str::to_owned);
+    Ok(page)
 }
 
 struct Builder<'c> {
@@ -132,8 +138,6 @@ impl<'c> Builder<'c> {
             }
             Err((kind, reason)) => self.reject(kind, reason, record, position),
         }
-        self.page.last_record.get_or_insert_default().clear();
-        self.page.last_record.get_or_insert_default().push_str(record);
     }
 
     fn reject(&mut self, kind: RejectKind, reason: String, record: &str, position: usize) {

@@ -1,12 +1,14 @@
 //! The pulling lane: streams in order, partitions, readings; what to do when one fails.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use crate::archive::{ParentRow, Reader, StreamRow};
 use crate::definition::{Column, Definition, Key, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, KeyShape, Place, TableColumn, TableShape};
-use crate::pull::{Puller, Trouble, TroubleKind};
+use crate::pull::{Puller, Trouble, TroubleKind, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
@@ -34,7 +36,7 @@ pub struct Pulling<'a> {
     pub(super) puller: Puller,
     pub(super) sender: mpsc::Sender<Event>,
     observer: &'a dyn Observer,
-    pub(super) record_reader: Option<RecordReader>,
+    pub(super) record_reader: Option<Arc<RecordReader>>,
     pub(super) full_page_seen: bool,
     start: Option<Instant>,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
@@ -89,11 +91,6 @@ impl<'a> Pulling<'a> {
             if let Err(trouble) = self.pull_stream(stream).await {
                 let source_is_down = trouble.ends_source();
                 self.trouble(&stream.name, None, &trouble);
-                if let (TroubleKind::Waiting, Some(until)) = (trouble.kind, trouble.until) {
-                    let (source, why) = (stream.source.clone(), trouble.message.clone());
-                    // If the writing lane has ended, its error is the one that is reported.
-                    let _ = self.send(Event::Wait { source, until, why }).await;
-                }
                 if source_is_down && trouble.kind != TroubleKind::Definition {
                     down.push(stream.source.clone());
                 }
@@ -106,10 +103,9 @@ impl<'a> Pulling<'a> {
                 break;
             }
         }
-        for source in definition.sources.keys() {
-            if let Some(until) = self.puller.held_until(source) {
-                let why = format!("the source {source} asks not to be asked before {until}");
-                let source = source.clone();
+        for source in definition.sources.values() {
+            if let Some(until) = self.puller.held_until(&source.name) {
+                let (why, source) = (waiting(source, until).message, source.name.clone());
                 // If the writing lane has ended, its error is the one that is reported.
                 let _ = self.send(Event::Wait { source, until, why }).await;
             }
@@ -176,10 +172,10 @@ impl<'a> Pulling<'a> {
         stream: &Stream,
         columns: Vec<Column>,
         inferred: bool,
-    ) -> Result<RecordReader, Trouble> {
+    ) -> Result<Arc<RecordReader>, Trouble> {
         let shape = Box::new(table_shape(stream, &columns, inferred));
-        let reader = RecordReader::new(columns, stream.key.clone());
-        self.record_reader = Some(reader.clone());
+        let reader = Arc::new(RecordReader::new(columns, stream.key.clone()));
+        self.record_reader = Some(Arc::clone(&reader));
         self.send(Event::Table { shape, start_at: self.start }).await?;
         Ok(reader)
     }

@@ -4,6 +4,7 @@
 //! of distinct records agrees with the source's total, and the total did not move meanwhile.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::definition::{Kind, Paginate, Source, Stream, Total};
 use crate::host::StopCause;
@@ -173,14 +174,14 @@ impl Pulling<'_> {
         &mut self,
         stream: &Stream,
         fetched: &Fetched,
-    ) -> Result<RecordReader, Trouble> {
+    ) -> Result<Arc<RecordReader>, Trouble> {
         if let Some(reader) = &self.record_reader {
-            return Ok(reader.clone());
+            return Ok(Arc::clone(reader));
         }
         match infer_from(stream, fetched)? {
             Some(columns) => self.use_columns(stream, columns, true).await,
             // A page without records tells nothing about columns.
-            None => Ok(RecordReader::new(Vec::new(), stream.key.clone())),
+            None => Ok(Arc::new(RecordReader::new(Vec::new(), stream.key.clone()))),
         }
     }
 

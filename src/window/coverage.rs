@@ -28,11 +28,6 @@ impl Coverage {
         Self { parts }
     }
 
-    /// The parts, oldest first.
-    pub fn parts(&self) -> &[Window] {
-        &self.parts
-    }
-
     /// Whether the whole of `window` is in the set.
     pub fn covers(&self, window: Window) -> bool {
         self.gaps(window).next().is_none()
