@@ -455,7 +455,7 @@ fn a_start_that_counts_back_is_resolved_once() {
 
 #[test]
 fn both_ways_of_running_the_lanes_give_the_same_archive() {
-    use windrow::archive::{Archive, Reader, digest_tables};
+    use windrow::archive::{Archive, Opening, Reader, digest_tables};
     use windrow::host::{Host, Stop};
     use windrow::pull::{HttpTransport, SecretValues, Transport};
     use windrow::sync::{Lanes, Silent, SyncOptions, SyncParts, sync, transports};
@@ -471,7 +471,9 @@ fn both_ways_of_running_the_lanes_give_the_same_archive() {
             )),
             ..Host::system(Stop::never())
         };
-        let archive = Archive::open(&path, "test", "now", false).expect("an archive");
+        let opening =
+            Opening { note: "test", now: "now", allow_network_fs: false, files: &*host.files };
+        let archive = Archive::open(&path, &opening).expect("an archive");
         let transports = transports(&definition, |source| {
             let http = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
             http.map(|transport| Arc::new(transport) as Arc<dyn Transport>)

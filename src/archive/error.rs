@@ -86,7 +86,9 @@ fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
         }
         Some(ErrorCode::DatabaseCorrupt) => trouble(Cause::Unusable, "the archive is damaged")
             .cure("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
-        Some(ErrorCode::NotADatabase) => trouble(Cause::Unusable, "this is not an SQLite file"),
+        Some(ErrorCode::NotADatabase) => {
+            trouble(Cause::Unusable, "this is not an SQLite file").cure("name another archive path")
+        }
         _ => trouble(Cause::Bug, "an SQL statement failed on the archive"),
     }
 }

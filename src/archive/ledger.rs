@@ -36,15 +36,23 @@ impl Archive {
         }
         let (start, end) = bounds_text(progress.place.window);
         let outcomes = &progress.outcomes;
+        // Two readings that the source has dated can only add to each other: what an earlier one
+        // proved stays proven where a later one was answered from a cache.
         let sql = "INSERT INTO _windrow_ledger
             (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
              token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
-             strays, distinct_keys, source_total, readings, error, run_id)
+             strays, distinct_keys, source_total, readings, error, run_id, by_source)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18, ?19, ?20, ?21, ?22, ?23)
+                    ?18, ?19, ?20, ?21, ?22, ?23, ?24)
             ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
-             state = excluded.state, read_to = excluded.read_to,
-             requested_at = excluded.requested_at,
+             state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
+                     AND excluded.state = 'complete' THEN state ELSE excluded.state END,
+             read_to = CASE WHEN by_source AND excluded.by_source
+                     AND state IN ('complete', 'settled') AND read_to > excluded.read_to
+                     THEN read_to ELSE excluded.read_to END,
+             requested_at = CASE WHEN by_source AND excluded.by_source
+                     AND state IN ('complete', 'settled') AND requested_at > excluded.requested_at
+                     THEN requested_at ELSE excluded.requested_at END,
              completed_at = coalesce(excluded.completed_at, completed_at),
              token = excluded.token, cursor = coalesce(excluded.cursor, cursor),
              pages = excluded.pages, received = excluded.received,
@@ -53,7 +61,7 @@ impl Archive {
              rejected = excluded.rejected, strays = excluded.strays,
              distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
              readings = readings + excluded.readings, error = excluded.error,
-             run_id = excluded.run_id";
+             run_id = excluded.run_id, by_source = excluded.by_source";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![
             progress.place.stream,
@@ -79,6 +87,7 @@ impl Archive {
             u64::from(complete),
             progress.error,
             run,
+            progress.by_source,
         ])?;
         Ok(())
     }
@@ -119,7 +128,7 @@ impl Archive {
                 let copy = "INSERT OR IGNORE INTO _windrow_ledger
                     SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
                            cursor, pages, received, inserted, updated, unchanged, skipped,
-                           rejected, strays, NULL, NULL, readings, error, run_id
+                           rejected, strays, NULL, NULL, readings, error, run_id, by_source
                     FROM _windrow_ledger
                     WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
                       AND state IN ('complete', 'settled')";
@@ -149,17 +158,30 @@ impl Archive {
         Ok(())
     }
 
-    /// Whether this very window has been completed before.
+    /// Whether this very window has been completed before, or others have proven all of it.
     pub fn is_complete(&self, place: &Place) -> Result<bool, ArchiveError> {
+        self.is_covered(place).map_err(at(&self.path))
+    }
+
+    fn is_covered(&self, place: &Place) -> rusqlite::Result<bool> {
         let (start, end) = bounds_text(place.window);
-        let sql = "SELECT 1 FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
-              AND state IN ('complete', 'settled')";
-        let read = || -> rusqlite::Result<bool> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.exists([&place.stream, &place.partition, &start, &end])
-        };
-        read().map_err(at(&self.path))
+        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
+              AND state IN ('complete', 'settled') ORDER BY start_at";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([&place.stream, &place.partition, &start, &end])?;
+        let mut covered_to = start.clone();
+        while let Some(row) = rows.next()? {
+            let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
+            if from == start && to == end {
+                return Ok(true);
+            }
+            let read_to: String = row.get(2)?;
+            if from <= covered_to && read_to > covered_to {
+                covered_to = read_to;
+            }
+        }
+        Ok(place.window.is_some() && covered_to >= end)
     }
 
     /// Forgets a reading that was broken off and is replaced by readings of its parts.
@@ -185,7 +207,8 @@ pub(super) fn entries(
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
                       source_total, error IS NOT NULL,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
-                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1)
+                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1),
+                      by_source
         FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
@@ -206,6 +229,7 @@ pub(super) fn entries(
             source_total: row.get(8)?,
             failed: row.get(9)?,
             same_definition: row.get(10)?,
+            by_source: row.get(11)?,
         })
     })?;
     rows.collect()
@@ -229,6 +253,7 @@ mod tests {
             state,
             read_to: Some(day(to)),
             requested_at: day(40),
+            by_source: false,
             at: day(40),
             token: None,
             cursor: None,

@@ -16,7 +16,7 @@ mod write;
 
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
-pub use open::{APPLICATION_ID, Archive, SCHEMA_VERSION, sqlite_is_sound};
+pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use orphans::write_cells;
 pub use query::{Answer, Value};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};

@@ -3,8 +3,6 @@
 //! The settings are those of SPEC.md, section 10: `synchronous=EXTRA` before WAL, so that what
 //! was called complete survives a power cut even on a stick that reorders its writes.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,14 +10,16 @@ use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
+use crate::host::planted::{self, Bug};
 
 use super::error::{ArchiveError, Cause, at};
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;
@@ -42,20 +42,28 @@ pub struct Archive {
     _lock: FileLock,
 }
 
+/// How an archive is opened for writing.
+#[derive(Clone, Copy)]
+pub struct Opening<'a> {
+    /// What the next one is told about who holds it.
+    pub note: &'a str,
+    /// The time that is written into a new archive.
+    pub now: &'a str,
+    /// Whether a network file system is taken all the same.
+    pub allow_network_fs: bool,
+    /// Names and removals, made durable.
+    pub files: &'a dyn Files,
+}
+
 /// Whether the SQLite in this program is free of known corruption bugs.
 pub fn sqlite_is_sound() -> bool {
     rusqlite::version_number() >= SQLITE_VERSION_MIN
 }
 
 impl Archive {
-    /// Opens the archive at `path` for writing, or makes it. `note` tells the next one who holds
-    /// it; `now` is written into a new archive.
-    pub fn open(
-        path: &Path,
-        note: &str,
-        now: &str,
-        allow_network_fs: bool,
-    ) -> Result<Self, ArchiveError> {
+    /// Opens the archive at `path` for writing, or makes it.
+    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+        let Opening { note, now, allow_network_fs, files: names } = *opening;
         if !sqlite_is_sound() {
             let message = format!("SQLite {} can damage archives", rusqlite::version());
             return Err(ArchiveError::new(Cause::Bug, message).cure("build windrow with its own"));
@@ -67,10 +75,13 @@ impl Archive {
             return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
         }
         let lock = take_lock(path, note)?;
+        remove_drafts(path, names);
         if !path.exists() {
-            create(path, now)?;
+            create(path, now, names)?;
+        } else if let Err(error) = names.keep_name(path) {
+            return Err(ArchiveError::io(path, "keep the name of", &error));
         }
-        inspect_header(path)?;
+        refuse_empty(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
         configure(&connection).map_err(at(path))?;
@@ -82,7 +93,7 @@ impl Archive {
         let version = check_identity(&connection, path)?;
         set_wal(&connection, path)?;
         if version < SCHEMA_VERSION {
-            set_copy_aside(&connection, path, version)?;
+            set_copy_aside(&connection, path, version, names)?;
             migrate(&mut connection, path)?;
         }
         Ok(Self { connection, path: path.to_owned(), _lock: lock })
@@ -107,14 +118,21 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
         let cure = "run `windrow sync` first, or name the archive with --archive";
         return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
     }
-    inspect_header(path)?;
+    refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
-    let readable = configure(&connection).and_then(|()| {
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))
-    });
-    let connection = match readable {
-        Ok(_) => connection,
+    let connection = match look_in(&connection) {
+        Ok(()) => connection,
+        // A crash in the middle of a change of journal mode: what was begun is first taken back,
+        // as any program does that opens the file for writing.
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let healing = Connection::open_with_flags(path, flags).map_err(at(path))?;
+            look_in(&healing).map_err(at(path))?;
+            drop(healing);
+            look_in(&connection).map_err(at(path))?;
+            connection
+        }
         // On read-only media there is no place for the log's index; the file itself is whole.
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {
             open_immutable(path)?
@@ -123,6 +141,12 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
     };
     check_identity(&connection, path)?;
     Ok(connection)
+}
+
+fn look_in(connection: &Connection) -> rusqlite::Result<()> {
+    configure(connection)?;
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|_| ())
 }
 
 fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
@@ -148,6 +172,12 @@ fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
 }
 
 fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
+    if planted::is(Bug::LockSkipped) {
+        let mut own = lock_path(path).into_os_string();
+        own.push(note);
+        return files::try_lock(Path::new(&own), note)
+            .map_err(|_| ArchiveError::new(Cause::Bug, "planted"));
+    }
     files::try_lock(&lock_path(path), note).map_err(|error| match error {
         LockError::Held { note } => {
             let holder = if note.is_empty() { "another process".to_owned() } else { note };
@@ -160,18 +190,29 @@ fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
     })
 }
 
-/// Makes a new archive under another name and moves it into place whole, so that a crash leaves
-/// an archive or none, and never half of one.
-fn create(path: &Path, now: &str) -> Result<(), ArchiveError> {
+fn draft_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-new");
-    let draft = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+/// What a killed run left of its draft is no archive; nothing else has this name.
+fn remove_drafts(path: &Path, names: &dyn Files) {
     for rest in ["", "-wal", "-shm", "-journal"] {
-        let mut name = draft.as_os_str().to_owned();
+        let mut name = draft_path(path).into_os_string();
         name.push(rest);
-        // What a killed run left of its draft is no archive; nothing else has this name.
-        let _ = std::fs::remove_file(PathBuf::from(name));
+        let left = PathBuf::from(name);
+        if left.exists() {
+            // One that cannot be removed is in the way of a new archive alone, which says so.
+            let _ = names.remove(&left);
+        }
     }
+}
+
+/// Makes a new archive under another name and moves it into place whole, so that a crash leaves
+/// an archive or none, and never half of one.
+fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError> {
+    let draft = draft_path(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -183,27 +224,27 @@ fn create(path: &Path, now: &str) -> Result<(), ArchiveError> {
     connection
         .execute("INSERT INTO _windrow_meta (name, value) VALUES ('created_at', ?1)", [now])
         .map_err(at(path))?;
+    // Closing copies the log into the file too, but is silent when that fails; only the file gets
+    // the final name.
+    copy_log(&connection).map_err(at(path))?;
     connection.close().map_err(|(_, error)| at(path)(error))?;
-    files::publish(&draft, path).map_err(|e| ArchiveError::io(path, "make", &e))
+    names.publish(&draft, path).map_err(|e| ArchiveError::io(path, "make", &e))
 }
 
-/// Looks at the first bytes before SQLite does: SQLite takes an empty file for a new database.
-fn inspect_header(path: &Path) -> Result<(), ArchiveError> {
-    let mut head = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(16).read_to_end(&mut head))
-        .map_err(|error| ArchiveError::io(path, "read", &error))?;
-    let name = path.display();
-    if head.is_empty() {
-        let message = format!("{name} is empty: an archive was cut off here, or never was one");
-        let cure = "go back to a copy, or remove the file to start a new archive";
-        return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
+/// SQLite takes an empty file for a new database.
+///
+/// The file is not opened here: closing a handle of our own would drop the POSIX locks that another
+/// connection of this process holds on it, and the next program to close the file would take the
+/// log away under a running sync.
+fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
+    let length = path.metadata().map_err(|e| ArchiveError::io(path, "read", &e))?.len();
+    if length > 0 {
+        return Ok(());
     }
-    if head != b"SQLite format 3\0" {
-        let message = format!("{name} is not an SQLite file");
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("name another archive path"));
-    }
-    Ok(())
+    let message =
+        format!("{} is empty: an archive was cut off here, or never was one", path.display());
+    let cure = "go back to a copy, or remove the file to start a new archive";
+    Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
 }
 
 fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
@@ -236,8 +277,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
+    let synchronous = if planted::is(Bug::NormalSync) { "NORMAL" } else { "EXTRA" };
     connection.execute_batch(&format!(
-        "PRAGMA synchronous = EXTRA;
+        "PRAGMA synchronous = {synchronous};
          PRAGMA cell_size_check = ON;
          PRAGMA mmap_size = 0;
          PRAGMA cache_size = -{CACHE_KIB};
@@ -259,6 +301,18 @@ fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
     Err(ArchiveError::new(Cause::Storage, message).cure("move the archive to a local disk"))
 }
 
+/// Copies the whole log into the file and empties it.
+pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let (busy, left): (i64, i64) =
+        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if busy == 0 && left <= 0 {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    Err(rusqlite::Error::SqliteFailure(code, Some("a reader is in the way".to_owned())))
+}
+
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError> {
     let mut runner = embedded::migrations::runner().set_grouped(true);
     runner.set_migration_table_name("_windrow_migrations");
@@ -273,6 +327,7 @@ fn set_copy_aside(
     connection: &Connection,
     path: &Path,
     version: i32,
+    names: &dyn Files,
 ) -> Result<PathBuf, ArchiveError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!("-before-format-{}", version + 1));
@@ -284,13 +339,13 @@ fn set_copy_aside(
         let mut draft = copy.as_os_str().to_owned();
         draft.push("-new");
         let draft = PathBuf::from(draft);
-        let _ = std::fs::remove_file(&draft);
+        let _ = names.remove(&draft);
         // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1).map_err(at(path))?;
         let copied = connection.execute("VACUUM INTO ?1", [format!("{text}-new")]);
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(at(path))?;
         copied.map_err(at(path))?;
-        files::publish(&draft, &copy).map_err(|e| ArchiveError::io(&copy, "make", &e))?;
+        names.publish(&draft, &copy).map_err(|e| ArchiveError::io(&copy, "make", &e))?;
     }
     Ok(copy)
 }
@@ -298,6 +353,10 @@ fn set_copy_aside(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::SystemFiles;
+
+    const TEST: Opening<'_> =
+        Opening { note: "test", now: "now", allow_network_fs: false, files: &SystemFiles };
 
     #[test]
     fn the_bundled_sqlite_is_free_of_the_wal_reset_corruption() {
@@ -308,7 +367,7 @@ mod tests {
     fn a_new_archive_is_durable_private_and_windrows() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let archive = Archive::open(&path, "test", "now", false).expect("a new archive");
+        let archive = Archive::open(&path, &TEST).expect("a new archive");
         let text = |sql: &str| -> String {
             archive.connection.query_row(sql, [], |row| row.get(0)).expect(sql)
         };
@@ -336,7 +395,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         std::fs::write(folder.path().join("a.db-new"), b"half").expect("a draft");
-        Archive::open(&path, "test", "now", false).expect("a new archive").close().expect("closed");
+        Archive::open(&path, &TEST).expect("a new archive").close().expect("closed");
         let names: Vec<_> = std::fs::read_dir(folder.path())
             .expect("the folder")
             .flatten()
@@ -345,16 +404,30 @@ mod tests {
         assert!(!names.iter().any(|name| name.contains("-new")), "{names:?}");
     }
 
+    /// An archive as the first version of the format made it.
+    #[expect(clippy::disallowed_methods, reason = "stands for an older windrow")]
+    fn first_format(path: &Path) {
+        let mut connection = Connection::open(path).expect("a file");
+        configure(&connection).expect("settings");
+        set_wal(&connection, path).expect("a log");
+        let mut runner = embedded::migrations::runner().set_target(refinery::Target::Version(1));
+        runner.set_migration_table_name("_windrow_migrations");
+        runner.run(&mut connection).expect("the first format");
+    }
+
     #[test]
-    fn an_older_archive_is_copied_before_it_is_migrated() {
+    fn an_older_archive_is_copied_and_then_migrated() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        let archive = Archive::open(&path, "test", "now", false).expect("a new archive");
-        let copy = set_copy_aside(&archive.connection, &path, 0).expect("a copy");
-        assert_eq!(copy, folder.path().join("a.db-before-format-1"));
-        let reader = open_reader(&copy).expect("the copy is an archive");
-        let format = "SELECT value FROM _windrow_meta WHERE name = 'format'";
-        let format: String = reader.query_row(format, [], |row| row.get(0)).expect("its format");
-        assert_eq!(format, "1");
+        first_format(&path);
+        let archive = Archive::open(&path, &TEST).expect("an older archive");
+        let format = |connection: &Connection| -> String {
+            let sql = "SELECT value FROM _windrow_meta WHERE name = 'format'";
+            connection.query_row(sql, [], |row| row.get(0)).expect(sql)
+        };
+        assert_eq!(format(&archive.connection), SCHEMA_VERSION.to_string());
+        let copy = folder.path().join("a.db-before-format-2");
+        let copy = open_reader(&copy).expect("a copy");
+        assert_eq!(format(&copy), "1", "the copy is what was there");
     }
 }

@@ -97,6 +97,9 @@ pub struct WaitRow {
     pub not_before: String,
     /// What it said.
     pub reason: String,
+    /// When that was.
+    #[serde(skip)]
+    pub set_at: Option<String>,
 }
 
 impl Reader {
@@ -238,11 +241,12 @@ impl Reader {
     /// Sources that must not be asked before some time.
     pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT source, not_before, reason FROM _windrow_waits ORDER BY source";
+            let sql = "SELECT source, not_before, reason, set_at FROM _windrow_waits
+                ORDER BY source";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| {
                 let (source, not_before) = (row.get(0)?, row.get(1)?);
-                Ok(WaitRow { source, not_before, reason: row.get(2)? })
+                Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
             })?;
             rows.collect()
         })

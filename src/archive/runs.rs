@@ -98,7 +98,8 @@ impl Archive {
     pub fn start_run(&self, start: &RunStart<'_>) -> Result<i64, ArchiveError> {
         let write = || -> rusqlite::Result<i64> {
             let now = instant_to_text(start.now);
-            let transaction = self.connection.unchecked_transaction()?;
+            let immediate = rusqlite::TransactionBehavior::Immediate;
+            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
             transaction.execute(
                 "UPDATE _windrow_runs SET state = 'interrupted', message = 'the process was killed'
                  WHERE state = 'running'",

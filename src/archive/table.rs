@@ -252,7 +252,10 @@ pub(super) mod tests {
     /// A new archive in a folder of its own, with that table.
     pub fn archive_with(shape: &TableShape) -> (tempfile::TempDir, Archive) {
         let folder = tempfile::tempdir().expect("a folder");
-        let archive = Archive::open(&folder.path().join("a.db"), "test", "now", false);
+        let files = &crate::host::SystemFiles;
+        let opening =
+            crate::archive::Opening { note: "test", now: "now", allow_network_fs: false, files };
+        let archive = Archive::open(&folder.path().join("a.db"), &opening);
         let archive = archive.expect("a new archive");
         archive.ensure_table(shape, None, "now").expect("a table");
         (folder, archive)

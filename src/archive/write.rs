@@ -4,6 +4,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
+use crate::host::planted::{self, Bug};
 use crate::model::{Cell, Outcomes, Place, Reject, RowSet, TableColumn, TableShape};
 
 use super::digest::sha256_of;
@@ -67,7 +68,8 @@ fn upsert_statement(shape: &TableShape) -> String {
     let changing = columns.iter().filter(|name| !key.contains(name));
     let sets: Vec<String> = changing.map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
     let mut condition = format!("({})", any_difference(shape));
-    if let Some(version) = &shape.version {
+    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
+    if let Some(version) = version {
         let version = quote(version);
         condition.push_str(&format!(" AND ({version} IS NULL OR excluded.{version} >= {version})"));
     }
@@ -148,7 +150,8 @@ impl Archive {
     /// Begins the transaction of a batch. Never a deferred one: the upgrade from reading to
     /// writing fails at once when another program has written.
     pub fn begin(&self) -> Result<(), ArchiveError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(at(&self.path))
+        let begin = if planted::is(Bug::DeferredTransaction) { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        self.connection.execute_batch(begin).map_err(at(&self.path))
     }
 
     /// Makes the batch durable.
@@ -248,12 +251,19 @@ impl Archive {
     }
 
     /// Keeps the instant before which a source must not be asked.
-    pub fn write_wait(&self, source: &str, until: &str, why: &str) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_waits (source, not_before, reason) VALUES (?1, ?2, ?3)
-            ON CONFLICT (source) DO UPDATE SET
-                not_before = excluded.not_before, reason = excluded.reason
-            WHERE excluded.not_before > not_before";
-        self.connection.execute(sql, [source, until, why]).map(|_| ()).map_err(at(&self.path))
+    pub fn write_wait(
+        &self,
+        source: &str,
+        until: &str,
+        why: &str,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_waits (source, not_before, reason, set_at)
+            VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT (source) DO UPDATE SET not_before = excluded.not_before,
+                reason = excluded.reason, set_at = excluded.set_at
+            WHERE excluded.not_before > not_before OR coalesce(set_at, '') > excluded.set_at";
+        self.connection.execute(sql, [source, until, why, now]).map(|_| ()).map_err(at(&self.path))
     }
 }
 

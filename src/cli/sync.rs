@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Cause, Reader};
+use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader};
 use crate::definition::{Definition, Kind, Span, Start, parse_start};
 use crate::host::Host;
 use crate::model::{Instant, Window, instant_to_text, printable};
@@ -64,9 +64,14 @@ fn open_archive(
     let now = instant_to_text(host.clock.now());
     let note = format!("process {} (windrow sync) since {now}", std::process::id());
     let began = host.clock.monotonic();
-    let allow = definition.allow_network_fs;
+    let opening = Opening {
+        note: &note,
+        now: &now,
+        allow_network_fs: definition.allow_network_fs,
+        files: &*host.files,
+    };
     loop {
-        match Archive::open(&definition.archive, &note, &now, allow) {
+        match Archive::open(&definition.archive, &opening) {
             Err(error) if error.cause == Cause::Held => {
                 let waited = host.clock.monotonic().saturating_sub(began);
                 if wait.is_none_or(|wait| waited >= wait) || host.stop.cause().is_some() {

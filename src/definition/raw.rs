@@ -175,7 +175,8 @@ pub struct RawStream {
     /// Where the API says how many records a request has in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<RawTotal>,
-    /// How often a window whose count disagrees with the total is read. Default 3.
+    /// How often a window is read whose count disagrees with the total, or whose pages shift
+    /// while they are read. Default 3; 1 believes the first reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub reconcile_attempts: Option<u32>,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::archive::{Archive, ArchiveError, Reader, RunRow, Value};
+use crate::archive::{Archive, ArchiveError, Opening, Reader, RunRow, Value};
 use crate::definition::{Definition, parse_definition};
 use crate::host::{Clock, Host, SteadyClock};
 use crate::model::instant_to_text;
@@ -216,7 +216,15 @@ impl Story<'_> {
 
     fn sync(&self) -> Result<SyncReport, StoryError> {
         let now = instant_to_text(self.clock.now());
-        let archive = Archive::open(&self.definition.archive, "windrow demo", &now, true)?;
+        let archive = Archive::open(
+            &self.definition.archive,
+            &Opening {
+                note: "windrow demo",
+                now: &now,
+                allow_network_fs: true,
+                files: &*self.host.files,
+            },
+        )?;
         let transports = transports(&self.definition, |source| {
             let http = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
             http.map(|transport| Arc::new(transport) as Arc<dyn Transport>)

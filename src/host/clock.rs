@@ -18,6 +18,10 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Waits for `duration`.
     fn pause(&self, duration: Duration) -> Pause<'_>;
+    /// Whether this wall clock runs, so that it can be held against another one.
+    fn runs(&self) -> bool {
+        true
+    }
 }
 
 /// The machine's own clock.
@@ -85,6 +89,10 @@ impl Clock for SteadyClock {
 
     fn pause(&self, duration: Duration) -> Pause<'_> {
         self.real.pause(duration)
+    }
+
+    fn runs(&self) -> bool {
+        false
     }
 }
 

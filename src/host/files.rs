@@ -82,11 +82,33 @@ pub fn make_private(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Puts a finished file under its final name and makes the name durable.
-pub fn publish(from: &Path, to: &Path) -> std::io::Result<()> {
-    File::open(from)?.sync_all()?;
-    std::fs::rename(from, to)?;
-    sync_directory(to)
+/// What is done to files as a whole beside SQLite, so that a power cut can be simulated in it.
+pub trait Files: Send + Sync {
+    /// Puts a finished file under its final name and makes the name durable.
+    fn publish(&self, from: &Path, to: &Path) -> std::io::Result<()>;
+    /// Makes a file's name durable, also where an earlier run could not.
+    fn keep_name(&self, path: &Path) -> std::io::Result<()>;
+    /// Removes a file; that it is not there is an error.
+    fn remove(&self, path: &Path) -> std::io::Result<()>;
+}
+
+/// The real file system.
+pub struct SystemFiles;
+
+impl Files for SystemFiles {
+    fn publish(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        File::open(from)?.sync_all()?;
+        std::fs::rename(from, to)?;
+        sync_directory(to)
+    }
+
+    fn keep_name(&self, path: &Path) -> std::io::Result<()> {
+        sync_directory(path)
+    }
+
+    fn remove(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::remove_file(path)
+    }
 }
 
 #[cfg(unix)]

@@ -7,6 +7,7 @@ mod clock;
 mod environment;
 pub mod files;
 mod network;
+pub mod planted;
 mod random;
 mod stop;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, Pause, SteadyClock, SystemClock};
 pub use environment::{Environment, FixedEnvironment, ProcessEnvironment};
+pub use files::{Files, SystemFiles};
 pub use network::{Network, SystemNetwork};
 pub use random::{Random, SeededRandom};
 pub use stop::{Stop, StopCause, StopSwitch};
@@ -27,6 +29,8 @@ pub struct Host {
     pub random: Arc<dyn Random>,
     /// Variables and secret files.
     pub environment: Arc<dyn Environment>,
+    /// Names and removals of files, made durable.
+    pub files: Arc<dyn Files>,
     /// What the operating system says of its links.
     pub network: Arc<dyn Network>,
     /// Tells a run that a person or the system wants it to end.
@@ -51,6 +55,7 @@ impl Host {
             clock,
             random: Arc::new(SeededRandom::new(seed)),
             environment: Arc::new(environment),
+            files: Arc::new(SystemFiles),
             network: Arc::new(SystemNetwork),
             stop,
         }

@@ -65,10 +65,12 @@ pub struct Entry {
     /// How far the reading has come.
     pub state: State,
     /// Up to where a complete reading counts: the window's end, or the time of the request where
-    /// that was earlier.
+    /// that was earlier. Of a partial one: up to where it asked.
     pub read_to: Option<Instant>,
-    /// When the reading that is kept began.
+    /// As of when the reading that is kept speaks.
     pub requested_at: Instant,
+    /// Whether that is the source's own time, and not this machine's.
+    pub by_source: bool,
     /// When it was complete.
     pub completed_at: Option<Instant>,
     /// Where a partial reading goes on.
@@ -128,8 +130,10 @@ pub struct Progress {
     pub state: State,
     /// Up to where it counts when it is complete.
     pub read_to: Option<Instant>,
-    /// When the reading began.
+    /// As of when the reading speaks: the time of its first request.
     pub requested_at: Instant,
+    /// Whether that is the source's own time, and not this machine's.
+    pub by_source: bool,
     /// When this was written.
     pub at: Instant,
     /// Where to go on.

@@ -16,6 +16,6 @@ mod transport;
 pub use client::HttpTransport;
 pub use judge::{Trouble, TroubleKind, judge_content};
 pub use paginate::{Next, PageFacts, PageToken, Pager};
-pub use puller::{Budget, Fetched, Puller, Stats, secrets_of, waiting};
+pub use puller::{Budget, Fetched, Noting, Puller, Stats, WaitKeeper, secrets_of, waiting};
 pub use request::{RequestPlan, SecretValues, plan_request, show_request};
 pub use transport::{NetError, NetKind, Request, Response, Sending, Transport};

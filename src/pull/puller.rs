@@ -1,6 +1,8 @@
 //! The shell that acts: sends, waits, follows, tries again, and stops when it is told to.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,12 +55,38 @@ pub struct Fetched {
     pub response: Response,
     /// The address after redirects.
     pub url: Url,
+    /// As of when it speaks, by the source's own clock, where it says so.
+    pub as_of: Option<Instant>,
 }
+
+/// A wait that is being written down.
+pub type Noting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Whoever keeps the waits that sources impose, so that a run that is killed while it waits leaves
+/// them to the next one.
+pub trait WaitKeeper: Send + Sync {
+    /// The source must not be asked before `until`.
+    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a>;
+}
+
+/// A wait shorter than this is over before a killed run is started again, milliseconds.
+const KEPT_WAIT_MS_MIN: i64 = 1_000;
 
 #[derive(Default)]
 struct SourceState {
     pace: Pace,
     not_before: Option<Instant>,
+    /// As of when its last answer speaks.
+    as_of: Option<Instant>,
+    /// How far its clock is ahead of this machine's.
+    skew: Option<chrono::TimeDelta>,
+}
+
+/// The source's own time, by the `Date` header (RFC 9110, section 6.6.1), which is that of the
+/// data also where a cache answered. Whole seconds.
+fn source_time(response: &Response) -> Option<Instant> {
+    let date = httpdate::parse_http_date(response.header("date")?).ok()?;
+    Some(chrono::DateTime::<chrono::Utc>::from(date))
 }
 
 /// Pulls from all sources of a definition.
@@ -67,6 +95,7 @@ pub struct Puller {
     transports: BTreeMap<String, Arc<dyn Transport>>,
     secrets: SecretValues,
     states: HashMap<String, SourceState>,
+    keeper: Option<Arc<dyn WaitKeeper>>,
     budget: Budget,
     began: Duration,
     /// What has been spent.
@@ -83,7 +112,12 @@ impl Puller {
     ) -> Self {
         let began = host.clock.monotonic();
         let (states, stats) = (HashMap::new(), Stats::default());
-        Self { host, transports, secrets, states, budget, began, stats }
+        Self { host, transports, secrets, states, keeper: None, budget, began, stats }
+    }
+
+    /// From here on waits are told to `keeper` as soon as they are known.
+    pub fn keep_waits_with(&mut self, keeper: Arc<dyn WaitKeeper>) {
+        self.keeper = Some(keeper);
     }
 
     /// Obeys a wait that an earlier run was told.
@@ -140,7 +174,13 @@ impl Puller {
                     self.stats.retries += 1;
                     tracing::debug!(source = source.name, attempt, wait_ms, "trying again");
                     if let Some(asked) = asked_ms.filter(|asked| *asked > 0) {
-                        self.hold(&source.name, now + chrono::TimeDelta::milliseconds(asked));
+                        let until = now + chrono::TimeDelta::milliseconds(asked);
+                        self.hold(&source.name, until);
+                        if let Some(keeper) = self.keeper.clone()
+                            && asked >= KEPT_WAIT_MS_MIN
+                        {
+                            keeper.keep(source, until).await;
+                        }
                     }
                     self.pause(wait_ms).await?;
                 }
@@ -212,7 +252,8 @@ impl Puller {
         if let Some(wait) = quota_wait_ms(&response, now) {
             self.hold(&source.name, now + chrono::TimeDelta::milliseconds(wait));
         }
-        Ok(Fetched { response, url })
+        let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
+        Ok(Fetched { response, url, as_of })
     }
 
     /// Waits until a request may be sent, within the limits of the run.
@@ -263,6 +304,7 @@ impl Puller {
         let millis = u64::try_from(source.read_timeout_ms).unwrap_or(0);
         let limit = Duration::from_millis(millis.saturating_mul(REQUEST_TIMEOUTS_MAX));
         let remaining = self.remaining_time();
+        let began = self.host.clock.monotonic();
         let outcome = tokio::select! {
             biased;
             _ = self.host.stop.requested() => return Err(stopped()),
@@ -277,8 +319,26 @@ impl Puller {
         };
         if let Ok(response) = &outcome {
             self.stats.bytes += response.body.len() as u64;
+            let took = self.host.clock.monotonic().saturating_sub(began);
+            self.compare_clocks(source, response, took);
         }
         Ok(outcome)
+    }
+
+    /// Notes what the source's clock says. The answer may have been made at any moment since the
+    /// request was sent, so the earliest of them counts.
+    fn compare_clocks(&mut self, source: &Source, response: &Response, took: Duration) {
+        let said = source_time(response).filter(|_| self.host.clock.runs());
+        let took = chrono::TimeDelta::from_std(took).unwrap_or_default();
+        let now = self.host.clock.now();
+        let state = self.states.entry(source.name.clone()).or_default();
+        state.as_of = said.map(|said| said - took);
+        state.skew = said.map(|said| said.signed_duration_since(now)).or(state.skew);
+    }
+
+    /// How far the source's clock is ahead of this machine's, as of its last answer.
+    pub fn skew_of(&self, source: &str) -> Option<chrono::TimeDelta> {
+        self.states.get(source)?.skew
     }
 
     async fn pause(&self, millis: i64) -> Result<(), Trouble> {
@@ -292,6 +352,7 @@ impl Puller {
         let remaining = self.remaining_time();
         let too_long = remaining.is_some_and(|remaining| remaining < wait);
         tokio::select! {
+            biased;
             _ = self.host.stop.requested() => Err(stopped()),
             () = self.host.clock.pause(remaining.unwrap_or(wait).min(wait)) => {
                 if too_long { Err(budget_reached("--max-time")) } else { Ok(()) }

@@ -51,8 +51,12 @@ pub struct PageEvent {
     pub place: Place,
     /// Whether it is the reading's first page.
     pub first: bool,
-    /// When the reading began.
+    /// As of when the reading speaks.
     pub requested_at: Instant,
+    /// Whether that is the source's own time.
+    pub by_source: bool,
+    /// Up to where the reading was asked for.
+    pub asked_to: Option<Instant>,
     /// Its rows.
     pub rows: RowSet,
     /// Records that cannot be rows.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, Reader, StreamRow};
+use crate::archive::{ParentRow, Reader, StreamRow, WaitRow};
 use crate::definition::{Column, Definition, Key, Kind, Source, Stream};
 use crate::host::Host;
-use crate::model::{Instant, KeyShape, Place, TableColumn, TableShape};
-use crate::pull::{Puller, Trouble, TroubleKind, waiting};
+use crate::model::{Instant, KeyShape, Place, TableColumn, TableShape, Window};
+use crate::pull::{Noting, Puller, Trouble, TroubleKind, WaitKeeper, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
@@ -27,9 +27,12 @@ const BROKEN_IN_A_ROW_MAX: u32 = 10;
 /// How often a reading that was too slow is tried before its window is halved.
 const SLOW_READINGS_MAX: u32 = 1;
 
+/// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
+const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
 /// The pulling lane.
 pub struct Pulling<'a> {
-    definition: &'a Definition,
+    pub(super) definition: &'a Definition,
     options: &'a SyncOptions,
     pub(super) host: &'a Host,
     reader: Reader,
@@ -38,7 +41,9 @@ pub struct Pulling<'a> {
     observer: &'a dyn Observer,
     pub(super) record_reader: Option<Arc<RecordReader>>,
     pub(super) full_page_seen: bool,
-    start: Option<Instant>,
+    /// Records on the stream's largest page so far.
+    pub(super) largest_page: u64,
+    pub(super) start: Option<Instant>,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
     report: SyncReport,
@@ -65,6 +70,7 @@ impl<'a> Pulling<'a> {
             observer,
             record_reader: None,
             full_page_seen: false,
+            largest_page: 0,
             start: None,
             failures: 0,
             report: SyncReport::default(),
@@ -75,11 +81,12 @@ impl<'a> Pulling<'a> {
     pub async fn run(mut self) -> SyncReport {
         if let Ok(waits) = self.reader.waits() {
             for wait in waits {
-                if let Some(until) = crate::model::instant_from_text(&wait.not_before) {
+                if let Some(until) = wait_until(&wait, self.host.clock.now()) {
                     self.puller.hold(&wait.source, until);
                 }
             }
         }
+        self.puller.keep_waits_with(Arc::new(Waits { sender: self.sender.clone() }));
         let mut down: Vec<String> = Vec::new();
         let definition = self.definition;
         for stream in selected(definition, self.options) {
@@ -115,6 +122,18 @@ impl<'a> Pulling<'a> {
         self.report
     }
 
+    /// The time as the source has it, as far as that is known; else this machine's.
+    pub(super) fn now_at(&self, source: &Source) -> Instant {
+        let now = self.host.clock.now();
+        let skew = self.puller.skew_of(&source.name).filter(|skew| skew.abs() > SKEW_MIN);
+        skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
+    }
+
+    fn source_of(&self, stream: &str) -> &'a Source {
+        let stream = self.definition.stream(stream).expect("a stream of this definition");
+        &self.definition.sources[&stream.source]
+    }
+
     fn current(&mut self) -> &mut StreamReport {
         self.report.streams.last_mut().expect("a stream is in hand")
     }
@@ -128,6 +147,7 @@ impl<'a> Pulling<'a> {
     async fn pull_stream(&mut self, stream: &Stream) -> Result<(), Trouble> {
         let stored = self.archive(|reader| reader.stream(&stream.name))?;
         self.full_page_seen = false;
+        self.largest_page = 0;
         self.failures = 0;
         self.record_reader = None;
         self.start = match &stream.kind {
@@ -188,7 +208,9 @@ impl<'a> Pulling<'a> {
     ) -> Result<(), Trouble> {
         let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
         let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
-        let now = self.host.clock.now();
+        // A clock that was set back does not undo what the source has dated.
+        let dated = ledger.iter().filter(|entry| entry.by_source).map(|entry| entry.requested_at);
+        let now = dated.fold(self.now_at(source), std::cmp::max);
         let jobs = plan_jobs(stream, self.start, parent, &ledger, self.options, now);
         let due = jobs.len() as u64;
         if self.current().windows_planned == 0 {
@@ -238,7 +260,7 @@ impl<'a> Pulling<'a> {
         let mut stack = vec![job.clone()];
         let mut first_trouble = None;
         while let Some(job) = stack.pop() {
-            let requested_at = self.host.clock.now();
+            let requested_at = self.now_at(source);
             match self.read_whole(stream, source, &job).await {
                 Ok(None) => {}
                 Ok(Some((trouble, _))) if self.split(stream, &job, &mut stack).await? => {
@@ -271,10 +293,16 @@ impl<'a> Pulling<'a> {
         let mut resume = self.may_resume(stream, job);
         let mut disagreements = 0;
         let mut slow = 0;
+        let mut seen = None;
         loop {
-            match self.read_once(stream, source, job, resume).await {
+            match self.read_once(stream, source, job, resume, seen).await {
                 Ok(Ending::Complete(done)) => {
                     self.send(Event::Done(done)).await.map_err(|trouble| (trouble, None))?;
+                    return Ok(None);
+                }
+                Ok(Ending::TooEarly) => {
+                    let forget = self.send(Event::Forget(job.place.clone()));
+                    forget.await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
                 }
                 Ok(Ending::Split(trouble)) => return Ok(Some((trouble, true))),
@@ -283,6 +311,13 @@ impl<'a> Pulling<'a> {
                     if disagreements >= stream.reconcile_attempts {
                         return Err((trouble, Some(counts)));
                     }
+                }
+                Ok(Ending::Unconfirmed(trouble, now_seen)) => {
+                    disagreements += 1;
+                    if disagreements >= stream.reconcile_attempts {
+                        return Err((trouble, None));
+                    }
+                    seen = now_seen;
                 }
                 Err(trouble) if trouble.page_gone && resume => {}
                 Err(trouble) if trouble.too_slow && job.place.window.is_some() => {
@@ -310,7 +345,7 @@ impl<'a> Pulling<'a> {
         let plan = WindowPlan {
             rules,
             start: self.start.unwrap_or(window.start()),
-            now: self.host.clock.now(),
+            now: self.now_at(&self.definition.sources[&stream.source]),
             range: None,
         };
         // The halves are read without overlap: a second reading must not keep them too large.
@@ -319,9 +354,14 @@ impl<'a> Pulling<'a> {
             Some(Task { window, asked, reason: job.reason, resume: None, read_at: None })
         };
         let plain = asked_range(&plan, window, crate::definition::Span::ZERO);
-        let overlapped = plain.is_some() && job.asked != plain;
+        // Not by its end, which moves with now where the window is open.
+        let start_of = |asked: Option<Window>| asked.map(|asked| asked.start());
+        let overlapped = plain.is_some() && start_of(job.asked) != start_of(plain);
         let pieces = if overlapped {
-            vec![window]
+            // The second reading of what lies before is a reading of its own, so that the cap does
+            // not take it away.
+            let before = job.asked.and_then(|asked| Window::new(asked.start(), window.start()));
+            [Some(window), before].into_iter().flatten().collect()
         } else {
             match halve(window, rules) {
                 Some((first, second)) => vec![second, first],
@@ -356,8 +396,39 @@ impl<'a> Pulling<'a> {
             message: message.clone(),
         });
         let place = job.place.clone();
+        let now = self.now_at(self.source_of(&place.stream));
+        if place.window.is_some_and(|window| window.start() > now) {
+            // A clock that runs ahead asked for what has not begun: that is nothing to go on with.
+            return self.send(Event::Forget(place)).await;
+        }
         let error = (!stopped).then_some(message);
         self.send(Event::Broken { place, requested_at, error, hole, counts }).await
+    }
+}
+
+/// Until when a wait of an earlier run holds. Where the clock has been set back since it was noted,
+/// as much of it is left as there was.
+fn wait_until(wait: &WaitRow, now: Instant) -> Option<Instant> {
+    let until = crate::model::instant_from_text(&wait.not_before)?;
+    let set_at = wait.set_at.as_deref().and_then(crate::model::instant_from_text);
+    match set_at.filter(|set_at| *set_at > now) {
+        Some(set_at) => Some(now + until.signed_duration_since(set_at)),
+        None => Some(until),
+    }
+}
+
+/// Has waits written down by the writing lane.
+struct Waits {
+    sender: mpsc::Sender<Event>,
+}
+
+impl WaitKeeper for Waits {
+    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a> {
+        let (why, source) = (waiting(source, until).message, source.name.clone());
+        Box::pin(async move {
+            // If the writing lane has ended, its error is the one that is reported.
+            let _ = self.sender.send(Event::Wait { source, until, why }).await;
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::definition::{Kind, Paginate, Source, Stream, Total};
 use crate::host::StopCause;
+use crate::host::planted::{self, Bug};
 use crate::model::{Instant, State};
 use crate::pull::{
     Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
@@ -37,15 +38,28 @@ pub enum Ending {
     Split(Trouble),
     /// The numbers do not agree, or moved.
     Disagree(Trouble, (u64, u64)),
+    /// The source has not lived up to the window's start yet: nothing is known of it.
+    TooEarly,
+    /// Pages have shifted, or may have: read again until they have not. What this reading saw, if
+    /// it is fit to be compared.
+    Unconfirmed(Trouble, Option<u64>),
 }
 
 /// What is known of a reading on its way.
 struct Sofar {
     requested_at: Instant,
+    by_source: bool,
+    /// Up to where was asked, by the request whose pages these are.
+    asked_to: Option<Instant>,
     first: bool,
+    resumed: bool,
+    /// Pages of this attempt that held records.
+    pages: u64,
     received: u64,
     rejects: u64,
     keys: HashSet<u64>,
+    /// Whether a record of an earlier page came again.
+    moved: bool,
     total: Option<u64>,
     last_total: Option<u64>,
     mark: Option<Mark>,
@@ -59,30 +73,31 @@ impl Pulling<'_> {
         source: &Source,
         job: &Job,
         resume: bool,
+        confirms: Option<u64>,
     ) -> Result<Ending, Trouble> {
-        let now = self.host.clock.now();
+        let now = self.now_at(source);
         let resumed = job.resume.as_ref().filter(|_| resume);
         let mut sofar = Sofar {
             requested_at: resumed.map_or(now, |entry| entry.requested_at),
+            by_source: resumed.is_some_and(|entry| entry.by_source),
+            asked_to: match resumed {
+                Some(entry) => entry.read_to,
+                None => job.asked.map(|asked| asked.end()),
+            },
             first: resumed.is_none(),
+            resumed: resumed.is_some(),
+            pages: 0,
             received: 0,
             rejects: 0,
             keys: HashSet::new(),
+            moved: false,
             total: resumed.and_then(|entry| entry.source_total),
             last_total: None,
             mark: None,
         };
-        if let Some(Total::Endpoint { request, value }) = &stream.total {
-            let (paginate, token) = (Paginate::None, PageToken::Start);
-            let plan = RequestPlan {
-                source,
-                template: request,
-                paginate: &paginate,
-                values: &job.values,
-                token: &token,
-            };
-            let fetched = self.puller.fetch(&plan).await?;
-            sofar.total = Some(number_at(judge_content(&fetched.response)?, value)?);
+        if let Some((fetched, total)) = self.count(stream, source, job).await? {
+            sofar.date_by(&fetched);
+            sofar.total = Some(total);
         }
         let mut pager = Pager::new(&stream.paginate, self.full_page_seen);
         let mut token = if resumed.is_some() { first_token(stream, job) } else { pager.first() };
@@ -95,6 +110,9 @@ impl Pulling<'_> {
                 token: &token,
             };
             let fetched = self.puller.fetch(&plan).await?;
+            if sofar.first && !sofar.by_source {
+                sofar.date_by(&fetched);
+            }
             let next = self.read_one(stream, source, job, &fetched, &mut pager, &token, &mut sofar);
             let next = next.await?;
             self.full_page_seen = pager.full_page_seen;
@@ -104,9 +122,48 @@ impl Pulling<'_> {
             }
             match next {
                 Some(next) => token = next,
-                None => return Ok(self.conclude(stream, job, sofar)),
+                None => {
+                    if is_counted(stream) && sofar.pages > 1 {
+                        sofar.last_total = self.count_again(stream, source, job, &sofar).await?;
+                    }
+                    return Ok(self.conclude(stream, job, sofar, confirms));
+                }
             }
         }
+    }
+
+    /// Asks the address that counts, where the source has one.
+    async fn count(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+    ) -> Result<Option<(Fetched, u64)>, Trouble> {
+        let Some(Total::Endpoint { request, value }) = &stream.total else { return Ok(None) };
+        let (paginate, token) = (Paginate::None, PageToken::Start);
+        let plan = RequestPlan {
+            source,
+            template: request,
+            paginate: &paginate,
+            values: &job.values,
+            token: &token,
+        };
+        let fetched = self.puller.fetch(&plan).await?;
+        let total = number_at(judge_content(&fetched.response)?, value)?;
+        Ok(Some((fetched, total)))
+    }
+
+    /// The total as of a reading's last page: what the page said, or what the address that counts
+    /// says now.
+    async fn count_again(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &Job,
+        sofar: &Sofar,
+    ) -> Result<Option<u64>, Trouble> {
+        let counted = self.count(stream, source, job).await?;
+        Ok(counted.map(|(_, total)| total).or(sofar.last_total))
     }
 
     /// Reads one page, sends it to be written, and tells where the next one is.
@@ -128,6 +185,8 @@ impl Pulling<'_> {
         if sofar.received == 0 {
             check_hash_fields(stream, &rows, fetched)?;
         }
+        sofar.pages += u64::from(rows.received > 0);
+        self.largest_page = self.largest_page.max(rows.received);
         sofar.received += rows.received;
         sofar.rejects += rows.rejects.len() as u64;
         sofar.mark = sofar.mark.take().max(rows.mark.clone());
@@ -135,9 +194,12 @@ impl Pulling<'_> {
             sofar.total.get_or_insert(total);
             sofar.last_total = Some(total);
         }
-        if stream.total.is_some() {
-            sofar.keys.extend(&rows.rows.key_hashes);
-            sofar.keys.extend(rows.rejects.iter().map(|reject| hash_text(&reject.record)));
+        if stream.total.is_some() || is_counted(stream) {
+            let before = sofar.keys.len();
+            let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
+            sofar.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
+            let came = rows.rows.len() + rows.rejects.len();
+            sofar.moved |= sofar.keys.len() - before < came;
             if sofar.keys.len() > DISTINCT_KEYS_MAX {
                 let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
                 return Err(broken(message).cure("give the stream a shorter `step`"));
@@ -156,6 +218,8 @@ impl Pulling<'_> {
             place: job.place.clone(),
             first: std::mem::take(&mut sofar.first),
             requested_at: sofar.requested_at,
+            by_source: sofar.by_source,
+            asked_to: sofar.asked_to,
             rows: rows.rows,
             rejects: rows.rejects,
             duplicates: rows.duplicates,
@@ -186,24 +250,34 @@ impl Pulling<'_> {
     }
 
     /// The end of the data is reached: do the numbers agree?
-    fn conclude(&self, stream: &Stream, job: &Job, sofar: Sofar) -> Ending {
+    fn conclude(&self, stream: &Stream, job: &Job, sofar: Sofar, confirms: Option<u64>) -> Ending {
         let distinct = stream.total.is_some().then_some(sofar.keys.len() as u64);
-        let counted = matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. });
+        let counted = is_counted(stream);
         if let (Some(first), Some(last)) = (sofar.total, sofar.last_total)
             && counted
             && first != last
+            && !planted::is(Bug::TotalIgnored)
         {
             let message = format!("the total moved from {first} to {last} while pages were read");
             return Ending::Disagree(broken(message), (last, distinct.unwrap_or(0)));
         }
         if let (Some(total), Some(distinct)) = (sofar.last_total.or(sofar.total), distinct)
             && total != distinct
+            && !planted::is(Bug::TotalIgnored)
         {
             let message =
                 format!("the source counts {total} records, {distinct} different ones came");
             return Ending::Disagree(broken(message), (total, distinct));
         }
-        let (state, read_to) = state_of(stream, job, sofar.requested_at);
+        let (state, read_to) = state_of(stream, job, &sofar, self.start);
+        if job.place.window.is_some_and(|window| read_to == Some(window.start())) {
+            return Ending::TooEarly;
+        }
+        // All that there is came with one page, and the source gives longer ones.
+        let alone = !sofar.resumed && sofar.pages <= 1 && sofar.received < self.largest_page;
+        if !alone && let Some(ending) = shifted(stream, state, &sofar, confirms) {
+            return ending;
+        }
         let cursor = match &stream.kind {
             Kind::Cursor(rules) => {
                 let seen = sofar.mark.map(|mark| match mark {
@@ -236,9 +310,10 @@ impl Pulling<'_> {
     /// to be counted from the beginning.
     pub(super) fn may_resume(&self, stream: &Stream, job: &Job) -> bool {
         let Some(entry) = &job.resume else { return false };
-        let counted = matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. });
+        let counted = is_counted(stream);
         let minutes = if counted { COUNTED_TOKEN_MINUTES } else { API_TOKEN_MINUTES };
-        let age = self.host.clock.now().signed_duration_since(entry.requested_at);
+        let now = self.now_at(&self.definition.sources[&stream.source]);
+        let age = now.signed_duration_since(entry.requested_at);
         entry.token.is_some()
             && entry.same_definition
             && stream.total.is_none()
@@ -265,6 +340,40 @@ impl Pulling<'_> {
     }
 }
 
+/// Whether pages are found by counting, so that they shift when a record comes or goes.
+fn is_counted(stream: &Stream) -> bool {
+    matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. })
+}
+
+impl Sofar {
+    /// Dates the reading by the source's own clock: what the source has not lived through yet it
+    /// cannot have told, whatever this machine's clock says.
+    fn date_by(&mut self, fetched: &Fetched) {
+        if let Some(at) = fetched.as_of.filter(|_| !planted::is(Bug::SourceTimeIgnored)) {
+            self.requested_at = at;
+            self.by_source = true;
+        }
+    }
+}
+
+/// A record that goes while counted pages are read pulls another one over the edge between two
+/// pages, unseen. Where no later reading would bring that one, none of the records may have come
+/// twice, which gives such a move away; and without a total two readings in a row must have seen
+/// the same records.
+fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) -> Option<Ending> {
+    let once = stream.reconcile_attempts <= 1;
+    if !is_counted(stream) || once || planted::is(Bug::ShiftIgnored) {
+        return None;
+    }
+    let seen = sofar.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
+    let seen = (!sofar.resumed).then_some(seen);
+    let message = "records moved between the pages while they were read";
+    let trouble = broken(message).cure("give the stream a `total`, if the source has one");
+    let last_word = state == State::Settled || matches!(stream.kind, Kind::Cursor(_));
+    let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
+    (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(trouble, seen))
+}
+
 fn page_context(stream: &Stream, job: &Job) -> PageContext {
     let (field, zone) = match &stream.kind {
         Kind::Window(rules) => (Some(rules.field.clone()), rules.zone),
@@ -286,13 +395,23 @@ fn page_context(stream: &Stream, job: &Job) -> PageContext {
 }
 
 /// Complete or settled, and up to where: a window that is still open counts up to the request.
-fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option<Instant>) {
+fn state_of(
+    stream: &Stream,
+    job: &Job,
+    sofar: &Sofar,
+    start: Option<Instant>,
+) -> (State, Option<Instant>) {
     let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
         return (State::Complete, None);
     };
-    // Never beyond what was asked for: a window may have closed while the run was on its way.
-    let asked_to = job.asked.map_or(window.end(), |asked| asked.end());
-    let read_to = window.end().min(requested_at).min(asked_to).max(window.start());
+    // Never beyond what was asked for: a window may have closed while the run was on its way, or
+    // since the reading began that this one carries on.
+    let asked_to = sofar.asked_to.unwrap_or(window.end());
+    let requested_at = sofar.requested_at;
+    let mut read_to = window.end().min(requested_at).min(asked_to).max(window.start());
+    if planted::is(Bug::OpenWindowIsWhole) {
+        read_to = window.end();
+    }
     let entry = crate::model::Entry {
         window: Some(window),
         state: State::Complete,
@@ -304,7 +423,8 @@ fn state_of(stream: &Stream, job: &Job, requested_at: Instant) -> (State, Option
         source_total: None,
         failed: false,
         same_definition: true,
+        by_source: true,
     };
-    let settled = is_settled(&entry, rules.lateness, rules.zone);
+    let settled = is_settled(&entry, rules, start.unwrap_or(window.start()));
     (if settled { State::Settled } else { State::Complete }, Some(read_to))
 }

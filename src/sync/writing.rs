@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::archive::{Archive, ArchiveError, Cause, RunStreamRow, TableWriter, write_cells};
 use crate::host::Host;
+use crate::host::planted::{self, Bug};
 use crate::model::{
     Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, instant_to_text,
 };
@@ -44,6 +45,8 @@ pub struct Writing<'a> {
 struct ReadingState {
     place: Place,
     requested_at: Instant,
+    by_source: bool,
+    asked_to: Option<Instant>,
     pages: u64,
     outcomes: Outcomes,
     strays: u64,
@@ -99,7 +102,8 @@ impl<'a> Writing<'a> {
             Event::Wait { source, until, why } => {
                 self.finish_batch()?;
                 let until = instant_to_text(until);
-                self.in_transaction(|archive| archive.write_wait(&source, &until, &why))
+                let now = instant_to_text(self.host.clock.now());
+                self.in_transaction(|archive| archive.write_wait(&source, &until, &why, &now))
             }
             Event::StreamEnd(ack) => {
                 self.finish_batch()?;
@@ -173,6 +177,9 @@ impl<'a> Writing<'a> {
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
+        if !page.more && planted::is(Bug::CheckpointBeforeRows) {
+            self.complete_too_early(&page)?;
+        }
         self.open_batch(&page.place.stream)?;
         self.set_orphans_aside(&mut page)?;
         let now = instant_to_text(self.host.clock.now());
@@ -196,6 +203,8 @@ impl<'a> Writing<'a> {
             self.reading = Some(ReadingState {
                 place: page.place.clone(),
                 requested_at: page.requested_at,
+                by_source: page.by_source,
+                asked_to: page.asked_to,
                 pages: 0,
                 outcomes: Outcomes::default(),
                 strays: 0,
@@ -221,6 +230,15 @@ impl<'a> Writing<'a> {
         let stream = page.place.stream;
         self.observer.notice(&Happening::PageWritten { stream, outcomes });
         if full && mid_reading { self.finish_batch() } else { Ok(()) }
+    }
+
+    /// What must never be done.
+    fn complete_too_early(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+        self.finish_batch()?;
+        let mut progress = self.progress(&page.place, page.requested_at);
+        progress.state = State::Complete;
+        progress.read_to = page.place.window.map(|window| window.end().min(page.requested_at));
+        self.in_transaction(|archive| archive.write_progress(&progress, self.run))
     }
 
     fn complete(&mut self, done: DoneEvent) -> Result<(), ArchiveError> {
@@ -310,8 +328,10 @@ impl<'a> Writing<'a> {
         Progress {
             place: place.clone(),
             state: State::Partial,
-            read_to: None,
+            // Whoever carries on must know what was asked for, which may be less than now.
+            read_to: reading.and_then(|reading| reading.asked_to),
             requested_at: reading.map_or(requested_at, |reading| reading.requested_at),
+            by_source: reading.is_some_and(|reading| reading.by_source),
             at: self.host.clock.now(),
             token: reading.and_then(|reading| reading.next.clone()),
             cursor: None,

@@ -1,6 +1,7 @@
 //! Which windows are due, in which order, and what is asked for each.
 
-use crate::definition::{Order, Span, WindowRules};
+use crate::definition::{Bounds, Order, Span, WindowRules};
+use crate::host::planted::{self, Bug};
 use crate::model::{Entry, Instant, State, Window};
 
 use super::bounds::{ceil_to, floor_to};
@@ -53,12 +54,19 @@ pub struct WindowPlan<'a> {
 }
 
 /// Whether a reading can no longer change: it reached the window's end, and was begun after the
-/// end and the lateness.
-pub fn is_settled(entry: &Entry, lateness: Span, zone: chrono_tz::Tz) -> bool {
+/// end and the lateness. The end is that of the step of the grid, also for a piece of one: what
+/// the definition says of lateness, it says of steps. What was settled under a shorter step stays
+/// so.
+pub fn is_settled(entry: &Entry, rules: &WindowRules, start: Instant) -> bool {
     let (Some(window), Some(read_to)) = (entry.window, entry.read_to) else { return false };
+    let lateness = if planted::is(Bug::LatenessIgnored) { Span::ZERO } else { rules.lateness };
+    let grid = Grid::new(start, rules.step, rules.zone);
+    let cell = grid.cell_at(window.end() - chrono::TimeDelta::milliseconds(1));
+    let of_step = cell.map_or(window.end(), |cell| cell.end());
+    let end = if entry.state == State::Settled { window.end() } else { of_step };
     matches!(entry.state, State::Complete | State::Settled)
         && read_to >= window.end()
-        && lateness.after(window.end(), zone).is_some_and(|at| entry.requested_at >= at)
+        && lateness.after(end, rules.zone).is_some_and(|at| entry.requested_at >= at)
 }
 
 /// The windows that are due, in the order in which they are read.
@@ -153,8 +161,8 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
         return Some(Reason::Open);
     }
     // A reading from a time that has not come was made by a clock that ran ahead.
-    let from_the_future = entry.requested_at > plan.now;
-    if !from_the_future && is_settled(entry, plan.rules.lateness, plan.rules.zone) {
+    let from_the_future = !entry.by_source && entry.requested_at > plan.now;
+    if !from_the_future && is_settled(entry, plan.rules, plan.start) {
         return None;
     }
     reading_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh)
@@ -163,7 +171,10 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
 /// Whether a reading is older than it may get.
 pub fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Instant) -> bool {
     match (refresh, entry.completed_at) {
-        (Some(refresh), Some(done)) => now.signed_duration_since(done) >= refresh.to_delta(),
+        // What was done at a time that has not come was noted by a clock that ran ahead.
+        (Some(refresh), Some(done)) if done <= now => {
+            now.signed_duration_since(done) >= refresh.to_delta()
+        }
         _ => true,
     }
 }
@@ -182,6 +193,7 @@ fn task(
 /// (or of the window, in a backfill), and no further than now unless the API knows the future.
 pub fn asked_range(plan: &WindowPlan<'_>, window: Window, overlap: Span) -> Option<Window> {
     let rules = plan.rules;
+    let overlap = if planted::is(Bug::OverlapIgnored) { Span::ZERO } else { overlap };
     let lower = overlap.before(window.start(), rules.zone)?;
     let lower = lower.max(plan.start.min(window.start()));
     let upper = if rules.ahead {
@@ -212,7 +224,14 @@ fn cut_to_span(plan: &WindowPlan<'_>, whole: Task) -> Vec<Task> {
         let asked = Window::new(from, whole.window.end())
             .and_then(|rest| asked_range(plan, rest, rules.overlap));
         let Some(asked) = asked else { break };
-        let reach = most.after(asked.start(), rules.zone).unwrap_or(asked.end());
+        // An excluded lower bound is written one step earlier, and that is what the API measures.
+        let lower_included = matches!(rules.bounds, Bounds::ClosedOpen | Bounds::ClosedClosed);
+        let written = match lower_included {
+            true => Some(asked.start()),
+            false => rules.precision.before(asked.start(), rules.zone),
+        };
+        let reach = written.and_then(|written| most.after(written, rules.zone));
+        let reach = reach.unwrap_or(asked.end());
         if asked.end() <= reach {
             let rest = Window::new(from, whole.window.end());
             let rest = rest.and_then(|rest| task(plan, rest, whole.reason, None));
@@ -248,7 +267,6 @@ pub fn halve(window: Window, rules: &WindowRules) -> Option<(Window, Window)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::Bounds;
     use crate::model::instant_from_text;
     use crate::window::bounds::tests::rules;
     use chrono_tz::Tz;
@@ -275,6 +293,7 @@ mod tests {
             source_total: None,
             failed: false,
             same_definition: true,
+            by_source: false,
         }
     }
 
@@ -344,8 +363,22 @@ mod tests {
     fn a_longer_lateness_unsettles_what_was_settled_under_a_shorter_one() {
         let day = window("2026-01-01", "2026-01-02");
         let settled = entry(day, State::Settled, day.end(), at("2026-01-05"));
-        assert!(is_settled(&settled, Span::parse("3 days").expect("a span"), Tz::UTC));
-        assert!(!is_settled(&settled, Span::parse("4 days").expect("a span"), Tz::UTC));
+        let mut rules = rules("1 day", Bounds::ClosedOpen, "%Y-%m-%d", Tz::UTC);
+        rules.lateness = Span::parse("3 days").expect("a span");
+        assert!(is_settled(&settled, &rules, day.start()));
+        rules.lateness = Span::parse("4 days").expect("a span");
+        assert!(!is_settled(&settled, &rules, day.start()));
+    }
+
+    #[test]
+    fn a_piece_of_a_step_settles_with_its_step() {
+        let morning = window("2026-01-01", "2026-01-01T12:00:00Z");
+        let read_at = |requested_at| entry(morning, State::Complete, morning.end(), requested_at);
+        let mut rules = rules("1 day", Bounds::ClosedOpen, "rfc3339", Tz::UTC);
+        rules.lateness = Span::parse("6 hours").expect("a span");
+        let start = at("2026-01-01");
+        assert!(!is_settled(&read_at(at("2026-01-01T20:00:00Z")), &rules, start));
+        assert!(is_settled(&read_at(at("2026-01-02T06:00:00Z")), &rules, start));
     }
 
     #[test]

@@ -107,10 +107,16 @@ fn resolve_window(stream: &str, raw: &RawWindow, context: &mut Context<'_>) -> O
     check_precision(stream, step, precision, &format, raw, context);
     let overlap = overlap.unwrap_or_default();
     let max_span = context.duration(&at("max_span"), raw.max_span.as_deref());
+    // A lower bound that is excluded is written one step earlier.
+    let excluded = matches!(raw.bounds, Some(RawBounds::OpenClosed | RawBounds::OpenOpen));
+    let written = if excluded { precision.approximate_millis() } else { 0 };
+    let taken = overlap.approximate_millis() + written;
     if let Some(most) = max_span
-        && most.approximate_millis() <= overlap.approximate_millis()
+        && most.approximate_millis() <= taken
     {
-        context.report(&at("max_span"), "`max_span` must be longer than `overlap`");
+        let message = "`max_span` must be longer than `overlap`, and than `precision` on top of \
+                       it where the lower bound is excluded";
+        context.report(&at("max_span"), message);
     }
     Some(WindowRules {
         field: raw.field.clone(),

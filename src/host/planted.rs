@@ -1,0 +1,89 @@
+//! Bugs on purpose, so that the tests can be tested: each must be caught by an invariant.
+//!
+//! Without the feature `planted` [`is`] is a constant `false` and nothing of this is in the
+//! program; no release and no user's build has the feature. With it, a bug is planted for one
+//! thread by [`plant`], by the simulator alone.
+
+/// A mistake that a writer of such a program could make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bug {
+    /// The window is called complete before its rows are committed.
+    CheckpointBeforeRows,
+    /// `synchronous=NORMAL`: a commit may be lost by a power cut.
+    NormalSync,
+    /// `BEGIN` for `BEGIN IMMEDIATE`.
+    DeferredTransaction,
+    /// `>` for `>=` at the lower bound that is asked for.
+    OpenLowerBound,
+    /// The overlap is not asked for.
+    OverlapIgnored,
+    /// A window is settled as soon as it has ended.
+    LatenessIgnored,
+    /// An older version overwrites a newer one.
+    VersionIgnored,
+    /// `Retry-After` is not looked at.
+    RetryAfterIgnored,
+    /// A next link or redirect to another host is followed.
+    OtherHostFollowed,
+    /// An empty page is the end of the data, whatever its token.
+    EmptyPageIsTheEnd,
+    /// A page with fewer records than were asked for is the end of the data.
+    ShortPageIsTheEnd,
+    /// What is not JSON is a page without records.
+    ErrorPageIsEmpty,
+    /// The source's total is not compared.
+    TotalIgnored,
+    /// The lock is not taken.
+    LockSkipped,
+    /// A window that is still open counts to its end.
+    OpenWindowIsWhole,
+    /// The source's own time is not looked at.
+    SourceTimeIgnored,
+    /// Pages that shift under a reading are not noticed.
+    ShiftIgnored,
+}
+
+/// All of them.
+pub const BUGS: [Bug; 17] = [
+    Bug::CheckpointBeforeRows,
+    Bug::NormalSync,
+    Bug::DeferredTransaction,
+    Bug::OpenLowerBound,
+    Bug::OverlapIgnored,
+    Bug::LatenessIgnored,
+    Bug::VersionIgnored,
+    Bug::RetryAfterIgnored,
+    Bug::OtherHostFollowed,
+    Bug::EmptyPageIsTheEnd,
+    Bug::ShortPageIsTheEnd,
+    Bug::ErrorPageIsEmpty,
+    Bug::TotalIgnored,
+    Bug::LockSkipped,
+    Bug::OpenWindowIsWhole,
+    Bug::SourceTimeIgnored,
+    Bug::ShiftIgnored,
+];
+
+#[cfg(feature = "planted")]
+std::thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Plants a bug in this thread, or pulls it out.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this bug is planted.
+#[cfg(feature = "planted")]
+pub fn is(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this bug is planted: never.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn is(_bug: Bug) -> bool {
+    false
+}

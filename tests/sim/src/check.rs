@@ -1,0 +1,293 @@
+//! The invariants, checked on the file by plain SQL against the model's truth.
+//!
+//! Numbers are those of the fault catalogue: S1 completeness, S2 no phantom, S3 rows and
+//! checkpoint together, S4 what was told is durable, S5 uniqueness, S6 versions never go back,
+//! S11 no gap is jumped, S12 nothing complete beyond the source's own time, S26 a sound file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::scenario::{Kind, SECOND, Scenario, Total};
+use crate::world::World;
+
+/// A row of the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// What the record says.
+    pub value: i64,
+    /// Which state that is.
+    pub state: usize,
+}
+
+/// A complete stretch, as the ledger has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Complete {
+    /// Whose.
+    pub partition: String,
+    /// Its beginning, or 0 without a window.
+    pub start: i64,
+    /// Its end, or 0.
+    pub end: i64,
+    /// Up to where it counts.
+    pub read_to: i64,
+    /// As of when.
+    pub requested_at: i64,
+    /// Whether it is never read again.
+    pub settled: bool,
+}
+
+/// What an archive holds.
+pub struct Seen {
+    /// Rows by id.
+    pub rows: BTreeMap<i64, Row>,
+    /// The stream's complete stretches.
+    pub complete: Vec<Complete>,
+    /// Where partial readings and holes begin.
+    pub unfinished: Vec<i64>,
+}
+
+/// Opens an archive as any SQLite tool does: for writing, so that a log is taken in.
+pub fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    Ok(connection)
+}
+
+fn millis(text: &str) -> i64 {
+    chrono::DateTime::parse_from_rfc3339(text).map_or(0, |at| at.timestamp_millis())
+}
+
+/// Reads what is there. Nothing but an empty archive has no table.
+pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
+    let mut seen = Seen { rows: BTreeMap::new(), complete: Vec::new(), unfinished: Vec::new() };
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
+    let has = |name: &str| connection.query_row(sql, [name], |row| row.get::<_, i64>(0));
+    if has("records")? > 0 {
+        let mut statement = connection.prepare("SELECT id, value FROM records")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, value): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let state = usize::try_from(value - id * 1_000).unwrap_or(usize::MAX);
+            seen.rows.insert(id, Row { value, state });
+        }
+    }
+    if has("_windrow_ledger")? > 0 {
+        let sql = "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state
+            FROM _windrow_ledger WHERE stream = 'records' ORDER BY partition, start_at";
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let text = |at: usize| row.get::<_, String>(at);
+            let state = text(5)?;
+            if state == "partial" || state == "hole" {
+                seen.unfinished.push(millis(&text(1)?));
+                continue;
+            }
+            seen.complete.push(Complete {
+                partition: text(0)?,
+                start: millis(&text(1)?),
+                end: millis(&text(2)?),
+                read_to: millis(&text(3)?),
+                requested_at: millis(&text(4)?),
+                settled: state == "settled",
+            });
+        }
+    }
+    Ok(seen)
+}
+
+/// What is wrong with the archive as it is, at true time `now`. None where nobody may read.
+pub fn check_ledger(path: &Path, world: &World, now: i64) -> Option<Vec<String>> {
+    if !path.exists() {
+        return Some(Vec::new());
+    }
+    let connection = open(path).ok()?;
+    let seen = look(&connection).ok()?;
+    Some(compare(&seen, world, now))
+}
+
+/// Holds what was seen against the truth.
+pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (id, row) in &seen.rows {
+        let record = world.records.get(usize::try_from(id - 1).unwrap_or(usize::MAX));
+        let version = record.and_then(|record| record.versions.get(row.state));
+        match version {
+            Some(version) if version.visible_at <= now && version.value == row.value => {}
+            _ => wrong.push(format!("S2: row {id} with {} was never served", row.value)),
+        }
+    }
+    for pair in seen.complete.windows(2) {
+        if pair[0].partition == pair[1].partition && pair[0].end > pair[1].start {
+            wrong.push(format!("S11: complete stretches overlap: {pair:?}"));
+        }
+    }
+    for complete in &seen.complete {
+        check_complete(seen, world, complete, now, &mut wrong);
+    }
+    wrong
+}
+
+/// Whether a hole between counted pages can be hidden just now: nobody counts, the window will be
+/// read again, and records went or changed places meanwhile.
+fn may_be_shifted(world: &World, settled: bool) -> bool {
+    let (scenario, classes) = (&world.scenario, world.drawn);
+    let final_word = settled || scenario.kind == Kind::Cursor;
+    if !scenario.is_counted() {
+        return false;
+    }
+    if scenario.total == Total::None {
+        return (classes.deletions || classes.ties || classes.churn) && !final_word;
+    }
+    // One record goes and another one comes: the count is what it was.
+    classes.deletions
+}
+
+fn check_complete(
+    seen: &Seen,
+    world: &World,
+    complete: &Complete,
+    now: i64,
+    wrong: &mut Vec<String>,
+) {
+    let scenario = &world.scenario;
+    if scenario.dated && complete.requested_at > now {
+        wrong.push(format!("S12: complete as of {} at {now}", complete.requested_at));
+    }
+    if scenario.kind == Kind::Window && complete.read_to > complete.requested_at.max(complete.start)
+    {
+        wrong.push(format!("S12: counts up to {} but was asked earlier", complete.read_to));
+    }
+    if may_be_shifted(world, complete.settled) {
+        return;
+    }
+    for record in &world.records {
+        let inside = match scenario.kind {
+            Kind::Window => record.at >= complete.start && record.at < complete.read_to,
+            _ => true,
+        };
+        let ours =
+            scenario.parents == 0 || complete.partition.contains(&format!("\"L{}\"", record.line));
+        let gone = record.deleted_at.is_some_and(|gone| gone <= now);
+        // A change in the second of the request may fall on either side of it.
+        let as_of = complete.requested_at - SECOND;
+        if !inside || !ours || gone {
+            continue;
+        }
+        let Some(state) = record.visible(as_of) else { continue };
+        if scenario.kind == Kind::Cursor && record.versions[state].updated_at < scenario.edges[0] {
+            continue;
+        }
+        match seen.rows.get(&record.id) {
+            Some(row) if row.state >= state => {}
+            Some(row) => wrong.push(format!(
+                "S1: record {} is at state {} and was at {state} when {complete:?} was read",
+                record.id, row.state
+            )),
+            None => wrong.push(format!(
+                "S1: record {} at {} is not there, complete is {complete:?}",
+                record.id, record.at
+            )),
+        }
+    }
+}
+
+/// S6: no row goes back to an older version.
+pub fn check_versions(before: &BTreeMap<i64, Row>, after: &BTreeMap<i64, Row>) -> Vec<String> {
+    let back =
+        after.iter().filter(|(id, row)| before.get(id).is_some_and(|old| old.state > row.state));
+    back.map(|(id, row)| format!("S6: row {id} went back to state {}", row.state)).collect()
+}
+
+/// S4: what was told to be complete still is.
+pub fn check_told(told: &[Complete], now: &[Complete]) -> Vec<String> {
+    let mut lost = Vec::new();
+    for old in told {
+        let mut at = old.start;
+        let mut covering: Vec<&Complete> =
+            now.iter().filter(|new| new.partition == old.partition).collect();
+        covering.sort_by_key(|new| new.start);
+        if old.end == 0 {
+            if covering.is_empty() {
+                lost.push(format!("S4: {old:?} was told to be complete and is not"));
+            }
+            continue;
+        }
+        for new in covering {
+            if new.start <= at && new.read_to > at {
+                at = new.read_to;
+            }
+        }
+        if at < old.read_to {
+            lost.push(format!("S4: {old:?} was told to be complete, now only up to {at}"));
+        }
+    }
+    lost
+}
+
+/// S5 and S26: SQLite's own checks.
+pub fn check_file(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut wrong = Vec::new();
+    let said: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if said != "ok" {
+        wrong.push(format!("S26: {said}"));
+    }
+    let orphans: i64 =
+        connection.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0))?;
+    if orphans > 0 {
+        wrong.push(format!("S26: {orphans} rows point to nothing"));
+    }
+    Ok(wrong)
+}
+
+/// At rest: the archive is the truth, except for records that were deleted after they were kept.
+pub fn check_truth(seen: &Seen, world: &World, now: i64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let scenario = &world.scenario;
+    let hidden = may_be_shifted(world, true);
+    for record in &world.records {
+        let Some(state) = record.visible(now).filter(|_| !hidden) else { continue };
+        if scenario.kind == Kind::Window && scenario.cell(record.at).is_none() {
+            continue;
+        }
+        if scenario.kind == Kind::Cursor && record.versions[state].updated_at < scenario.edges[0] {
+            continue;
+        }
+        match seen.rows.get(&record.id) {
+            Some(row) if row.state == state => {}
+            Some(row) => wrong.push(format!(
+                "S9: record {} is at state {} and not at {state}",
+                record.id, row.state
+            )),
+            None => wrong.push(format!("S10: record {} at {} is missing", record.id, record.at)),
+        }
+    }
+    if scenario.kind == Kind::Window {
+        check_gaps(seen, scenario, now, &mut wrong);
+    }
+    wrong
+}
+
+/// S11 and S18: from the start to now there is no gap.
+fn check_gaps(seen: &Seen, scenario: &Scenario, now: i64, wrong: &mut Vec<String>) {
+    let mut reach: BTreeMap<&str, i64> = BTreeMap::new();
+    for complete in &seen.complete {
+        let at = reach.entry(&complete.partition).or_insert(scenario.edges[0]);
+        if complete.start > *at {
+            wrong.push(format!("S11: nothing is known from {at} to {}", complete.start));
+        }
+        *at = (*at).max(complete.read_to);
+    }
+    if reach.len() != scenario.parents.max(1) {
+        wrong.push(format!("S18: {} partitions are known", reach.len()));
+    }
+    let short = reach.values().any(|at| *at < now - 60 * 60 * SECOND);
+    // What a clock that ran ahead began of the future is left until then.
+    let unfinished = seen.unfinished.iter().filter(|start| **start <= now).count();
+    if short || unfinished > 0 {
+        wrong.push(format!("S18: not at rest: {reach:?}, {unfinished} unfinished"));
+    }
+}

@@ -1,0 +1,16 @@
+//! A simulator for windrow: the engine that users run, in a world made from a seed.
+//!
+//! `scenario` draws the definition and the faults; `world` is the API and its truth; `net` is the
+//! wire; `seams` are the clock and the files; `vfs` and `disk` are the disk; `life` runs it all;
+//! `check` holds the file against the truth. The same seed gives the same life, event for event.
+
+pub mod check;
+pub mod disk;
+pub mod life;
+pub mod net;
+pub mod power;
+pub mod scenario;
+pub mod seams;
+pub mod swarm;
+pub mod vfs;
+pub mod world;

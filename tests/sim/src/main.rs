@@ -1,0 +1,112 @@
+//! `cargo run --release --bin sim -- --seeds 10000`: lives many simulated archives.
+//!
+//! `--seed N` lives one and prints what happened. Exit 1 when an invariant was broken.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use windrow_sim::life::Limits;
+use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
+use windrow_sim::swarm::{many, one, shrink};
+
+/// Images of one life; then another one is recorded.
+const STATES_PER_LIFE: u64 = 10_000;
+
+/// Cuts the power until so many images were looked at.
+#[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+fn cut_power(states: u64, from: u64) -> ExitCode {
+    let began = Instant::now();
+    let mut sum = Cuts::default();
+    let mut lives = 0;
+    for seed in from.. {
+        if sum.states >= states || !sum.violations.is_empty() {
+            break;
+        }
+        let most = STATES_PER_LIFE.min(states - sum.states);
+        let cuts = cut_everywhere(seed, 4, most);
+        lives += 1;
+        sum.states += cuts.states;
+        sum.twice += cuts.twice;
+        sum.carried_on += cuts.carried_on;
+        sum.violations.extend(cuts.violations);
+    }
+    println!(
+        "{} power cuts in {lives} lives, {} of them twice, {} carried on by windrow, in {:.0} s: \
+         {} violations",
+        sum.states,
+        sum.twice,
+        sum.carried_on,
+        began.elapsed().as_secs_f64(),
+        sum.violations.len()
+    );
+    sum.violations.iter().take(10).for_each(|what| println!("{what}"));
+    ExitCode::from(u8::from(!sum.violations.is_empty()))
+}
+
+/// Lets every operation of so many lives fail.
+#[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+fn fail_io(lives: u64) -> ExitCode {
+    let began = Instant::now();
+    let (mut failures, mut violations) = (0, Vec::new());
+    for seed in 1..=lives {
+        let (count, wrong) = fail_everywhere(seed, 1);
+        failures += count;
+        violations.extend(wrong.into_iter().map(|what| format!("seed {seed}: {what}")));
+    }
+    println!(
+        "{failures} operations failed in {lives} lives, in {:.0} s: {} violations",
+        began.elapsed().as_secs_f64(),
+        violations.len()
+    );
+    violations.iter().take(10).for_each(|what| println!("{what}"));
+    ExitCode::from(u8::from(!violations.is_empty()))
+}
+
+fn number(arguments: &[String], name: &str) -> Option<u64> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(at + 1)?.parse().ok()
+}
+
+#[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(seed) = number(&arguments, "--seed") {
+        let outcome = one(seed, &Limits::default(), true);
+        let again = one(seed, &Limits::default(), false);
+        println!("hash {} and again {}", outcome.digest, again.digest);
+        let fails = !outcome.violations.is_empty() || outcome.digest != again.digest;
+        if fails {
+            let (without, runs) = shrink(seed);
+            println!("still fails with {runs} runs and without {without:?}");
+        }
+        return ExitCode::from(u8::from(fails));
+    }
+    if let Some(states) = number(&arguments, "--power-cuts") {
+        return cut_power(states, number(&arguments, "--from").unwrap_or(1));
+    }
+    if let Some(lives) = number(&arguments, "--fail-io") {
+        return fail_io(lives);
+    }
+    let seeds = number(&arguments, "--seeds").unwrap_or(1_000);
+    let from = number(&arguments, "--from").unwrap_or(1);
+    let threads = number(&arguments, "--threads").and_then(|n| usize::try_from(n).ok());
+    let threads = threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let began = Instant::now();
+    let sum = many(from..from + seeds, threads, &|| {});
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{} seeds, {} syncs, {} crashes, {} requests in {seconds:.1} s: {:.0} seeds a second; {} \
+         failed",
+        sum.seeds,
+        sum.runs,
+        sum.crashes,
+        sum.requests,
+        sum.seeds as f64 / seconds,
+        sum.failures.len()
+    );
+    for (seed, violations) in sum.failures.iter().take(20) {
+        println!("seed {seed}: {}", violations[0]);
+    }
+    ExitCode::from(u8::from(!sum.failures.is_empty()))
+}

@@ -1,0 +1,176 @@
+//! Power cuts at every point of a recorded life, and I/O that fails at every point of one.
+//!
+//! Each prefix of the log of writes is a moment at which the power may go. What the disk then
+//! holds is drawn by the model in [`crate::disk`]: none, all, some or torn pieces of what was not
+//! synced, on two kinds of file system. SQLite recovers the file, which is held against the truth
+//! and against everything that had been told to be complete; some images are crashed once more
+//! while they recover, and some are handed to windrow, which must come to rest on them.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use crate::check::{check_file, check_told, compare, look, open};
+use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, image_of, lay_down, take_in};
+use crate::life::{Recording, carry_on, fail_one, record};
+use crate::scenario::{Classes, Kind, Scenario, once_in};
+use crate::swarm::scratch;
+use crate::vfs;
+
+/// What a campaign of power cuts did.
+#[derive(Clone, Debug, Default)]
+pub struct Cuts {
+    /// Images that were looked at.
+    pub states: u64,
+    /// Of these, crashed again while they recovered.
+    pub twice: u64,
+    /// Of these, handed to windrow to go on with.
+    pub carried_on: u64,
+    /// What was wrong.
+    pub violations: Vec<String>,
+}
+
+/// A life without faults, small enough to be cut off everywhere.
+pub fn calm(seed: u64) -> Scenario {
+    let mut scenario = Scenario::draw(seed);
+    scenario.classes = Classes::default();
+    scenario.parents = scenario.parents.min(1);
+    scenario.past = scenario.past.min(4);
+    scenario
+}
+
+/// Cuts the power at every point of a recorded life, `per_point` times each, on both kinds of
+/// file system, until `most` images were looked at.
+pub fn cut_everywhere(seed: u64, per_point: u64, most: u64) -> Cuts {
+    let scenario = calm(seed);
+    let folder = scratch();
+    let recording = record(&scenario, folder.path(), 3);
+    let mut cuts = Cuts::default();
+    for policy in [Policy::Journalled, Policy::Plain] {
+        let mut random = fastrand::Rng::with_seed(seed ^ 0xc07);
+        let (mut durable, mut pending, mut told) = (Image::new(), Vec::new(), None);
+        let mut known: Vec<Arc<str>> = Vec::new();
+        for (at, op) in recording.log.iter().enumerate() {
+            create(op, &mut durable, &mut known);
+            if let Op::Mark(mark) = op {
+                told = usize::try_from(*mark).ok();
+            }
+            take_in(&mut durable, &mut pending, op.clone(), policy);
+            for n in 0..per_point {
+                if cuts.states >= most || !cuts.violations.is_empty() {
+                    return cuts;
+                }
+                let kept = [Kept::None, Kept::All, Kept::Some, Kept::Torn][(n % 4) as usize];
+                let image = image_of(&durable, &pending, kept, &mut random);
+                let place = format!("seed {seed}, {policy:?}, after {at} changes, {kept:?}");
+                let cut = Cut { scenario: &scenario, recording: &recording, told, policy };
+                cut.look_at(image, &mut random, &mut cuts, &place);
+            }
+        }
+    }
+    cuts
+}
+
+/// New files are there at once.
+fn create(op: &Op, durable: &mut Image, known: &mut Vec<Arc<str>>) {
+    let (Op::Write { file, .. } | Op::Truncate { file, .. }) = op else { return };
+    if !known.contains(file) {
+        known.push(Arc::clone(file));
+        durable.entry(Arc::clone(file)).or_default();
+    }
+}
+
+struct Cut<'a> {
+    scenario: &'a Scenario,
+    recording: &'a Recording,
+    told: Option<usize>,
+    policy: Policy,
+}
+
+impl Cut<'_> {
+    fn look_at(&self, image: Image, random: &mut fastrand::Rng, cuts: &mut Cuts, place: &str) {
+        let folder = scratch();
+        let mut image = image;
+        if once_in(random, 5) {
+            cuts.twice += 1;
+            image = crash_again(folder.path(), image, self.policy, random);
+        }
+        lay_down(folder.path(), &image).expect("the scratch folder can be written");
+        cuts.states += 1;
+        let wrong = if once_in(random, 60) {
+            cuts.carried_on += 1;
+            carry_on(self.scenario, folder.path(), self.recording.now)
+        } else {
+            self.inspect(folder.path())
+        };
+        cuts.violations.extend(wrong.into_iter().map(|what| format!("{place}: {what}")));
+    }
+
+    /// What is wrong with the file as stock SQLite recovers it.
+    fn inspect(&self, folder: &Path) -> Vec<String> {
+        let path = folder.join("a.db");
+        let told = self.told.map(|mark| &self.recording.marks[mark]);
+        if !path.exists() {
+            return match told {
+                Some(told) => check_told(told, &[]),
+                None => Vec::new(),
+            };
+        }
+        let found = open(&path).and_then(|connection| {
+            let wrong = check_file(&connection)?;
+            Ok((look(&connection)?, wrong))
+        });
+        match found {
+            Err(error) => vec![format!("S26: {error}")],
+            Ok((seen, mut wrong)) => {
+                wrong.extend(compare(&seen, &self.recording.world, self.recording.now));
+                wrong.extend(told.map(|told| check_told(told, &seen.complete)).unwrap_or_default());
+                wrong
+            }
+        }
+    }
+}
+
+/// The power goes again while SQLite recovers the file.
+fn crash_again(folder: &Path, image: Image, policy: Policy, random: &mut fastrand::Rng) -> Image {
+    lay_down(folder, &image).expect("the scratch folder can be written");
+    let mut disk = Disk::new(policy);
+    disk.restart(image);
+    disk.cut_after(random.u64(1..12));
+    let disk = Arc::new(Mutex::new(disk));
+    vfs::attach(folder, &disk);
+    let path = folder.join("a.db");
+    if path.exists()
+        && let Ok(connection) = open(&path)
+    {
+        // Reading recovers the log, closing copies it into the file; both may be cut off.
+        let _ = look(&connection);
+        let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+    vfs::detach(folder);
+    let disk = disk.lock().expect("no holder panics");
+    let kept = [Kept::None, Kept::All, Kept::Some, Kept::Torn][random.usize(..4)];
+    disk.after_power_cut(kept, random)
+}
+
+/// Lets every `step`-th operation of a life fail, once and from then on, with an I/O error and
+/// with a full disk. Gives the number of lives and what was wrong.
+pub fn fail_everywhere(seed: u64, step: u64) -> (u64, Vec<String>) {
+    let mut scenario = calm(seed);
+    scenario.kind = if scenario.kind == Kind::Window { Kind::Window } else { scenario.kind };
+    let (mut lives, mut wrong) = (0, Vec::new());
+    for (sticky, full) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut at = 1;
+        loop {
+            let folder = scratch();
+            let failing = Failing { at, sticky, full };
+            let Some(violations) = fail_one(&scenario, folder.path(), failing) else { break };
+            lives += 1;
+            wrong.extend(violations.into_iter().map(|what| format!("{failing:?}: {what}")));
+            if !wrong.is_empty() {
+                return (lives, wrong);
+            }
+            at += step;
+        }
+    }
+    (lives, wrong)
+}

@@ -1,0 +1,115 @@
+//! Many seeds, and what to do with one that fails.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::life::{Limits, Outcome, live};
+use crate::scenario::Scenario;
+
+/// Names of all classes of fault.
+pub const CLASSES: [&str; 17] = [
+    "network",
+    "throttling",
+    "portals",
+    "tokens",
+    "strangers",
+    "churn",
+    "deletions",
+    "ties",
+    "resends",
+    "empty_pages",
+    "power",
+    "kills",
+    "disk",
+    "stops",
+    "budgets",
+    "clocks",
+    "neighbours",
+];
+
+/// What many seeds did.
+#[derive(Clone, Debug, Default)]
+pub struct Sum {
+    /// Seeds.
+    pub seeds: u64,
+    /// Syncs.
+    pub runs: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Seeds that failed, and what was wrong.
+    pub failures: Vec<(u64, Vec<String>)>,
+}
+
+/// A folder in memory where there is one, since nothing in it outlives the run.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    folder.expect("a scratch folder")
+}
+
+/// Lives one seed.
+pub fn one(seed: u64, limits: &Limits, verbose: bool) -> Outcome {
+    let folder = scratch();
+    let scenario = Scenario::draw(seed).limited(limits);
+    let life = std::panic::AssertUnwindSafe(|| live(&scenario, folder.path(), verbose));
+    std::panic::catch_unwind(life).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+        Outcome {
+            violations: vec![format!("panic: {text}")],
+            digest: String::new(),
+            lines: vec![text.to_owned()],
+            runs: 0,
+            crashes: 0,
+            requests: 0,
+        }
+    })
+}
+
+/// Lives these seeds on so many threads.
+pub fn many(seeds: std::ops::Range<u64>, threads: usize, prepare: &(dyn Fn() + Sync)) -> Sum {
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new(Sum::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                prepare();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = one(seed, &Limits::default(), false);
+                    let mut sum = sum.lock().expect("no holder panics");
+                    sum.seeds += 1;
+                    sum.runs += outcome.runs as u64;
+                    sum.crashes += outcome.crashes as u64;
+                    sum.requests += outcome.requests;
+                    if !outcome.violations.is_empty() {
+                        sum.failures.push((seed, outcome.violations));
+                    }
+                }
+            });
+        }
+    });
+    sum.into_inner().expect("no holder panics")
+}
+
+/// The fewest classes and runs with which a seed still fails.
+pub fn shrink(seed: u64) -> (Vec<&'static str>, usize) {
+    let mut without: Vec<&'static str> = Vec::new();
+    let fails = |without: &[&'static str], runs: Option<usize>| {
+        let limits = Limits { runs, without: Vec::leak(without.to_vec()) };
+        !one(seed, &limits, false).violations.is_empty()
+    };
+    for class in CLASSES {
+        without.push(class);
+        if !fails(&without, None) {
+            without.pop();
+        }
+    }
+    let runs = (0..).find(|runs| fails(&without, Some(*runs)) || *runs > 10).unwrap_or(10);
+    (without, runs)
+}
