@@ -13,8 +13,8 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `sync` · `window`, `pull`, `record`, `archive` · `model` ·
-//! `definition`, `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to
+//! `cli` · `demo`, `report` · `sync`, `doctor` · `window`, `pull`, `record`, `archive` · `model`
+//! · `definition`, `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to
 //! it. What two rooms of one floor must both speak of is a word of [`model`].
 //!
 //! # Invariants
@@ -44,6 +44,8 @@ pub mod record;
 pub mod archive;
 
 pub mod sync;
+
+pub mod doctor;
 
 pub mod report;
 

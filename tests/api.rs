@@ -42,6 +42,10 @@ pub enum Reply {
     Close(Vec<u8>),
     /// Nothing for so long, then the end.
     Silence(Duration),
+    /// Bytes, and then the connection is reset and not ended.
+    Reset(Vec<u8>),
+    /// The first bytes, and then the others again and again until nobody listens.
+    Endless(Vec<u8>, Vec<u8>),
     /// The head, and then a byte of the body each time this has passed.
     Drip(Duration),
 }
@@ -109,6 +113,19 @@ fn serve(stream: &TcpStream, handler: &Handler, log: &Mutex<Vec<Asked>>) {
             Reply::Close(bytes) => {
                 let _ = out.write_all(&bytes);
                 let _ = stream.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            #[expect(clippy::disallowed_methods, reason = "what was sent is read before the reset")]
+            Reply::Reset(bytes) => {
+                let _ = out.write_all(&bytes);
+                std::thread::sleep(Duration::from_millis(20));
+                // Closing without lingering sends RST.
+                let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+                return;
+            }
+            Reply::Endless(head, again) => {
+                let _ = out.write_all(&head);
+                while out.write_all(&again).is_ok() {}
                 return;
             }
             #[expect(clippy::disallowed_methods, reason = "a server that drips")]

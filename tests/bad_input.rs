@@ -34,7 +34,7 @@ fn a_source_that_does_not_answer_with_data_is_told_apart() {
     answers("200 OK", kind, r#"{"data":[{"id":1}"#, 5, "not JSON");
     answers("200 OK", kind, "42", 5, "expected an object at $, found a number");
     answers("200 OK", kind, "", 5, "not JSON");
-    answers("200 OK", kind, r#"{"login_required":true}"#, 5, "found only \"login_required\"");
+    answers("200 OK", kind, r#"{"login_required":true}"#, 3, "looks like a login page");
     answers("200 OK", kind, r#"{"data":null}"#, 5, "found null");
     answers(
         "200 OK",

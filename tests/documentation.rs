@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 13] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -14,6 +14,8 @@ const PAGES: [(&str, &str); 11] = [
     ("status.md", include_str!("../docs/commands/status.md")),
     ("runs.md", include_str!("../docs/commands/runs.md")),
     ("query.md", include_str!("../docs/commands/query.md")),
+    ("doctor.md", include_str!("../docs/commands/doctor.md")),
+    ("eject.md", include_str!("../docs/commands/eject.md")),
     ("schema.md", include_str!("../docs/commands/schema.md")),
 ];
 

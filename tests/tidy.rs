@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 6] = [
     &["cli"],
     &["demo", "report"],
-    &["sync"],
+    &["sync", "doctor"],
     &["window", "pull", "record", "archive"],
     &["model"],
     &["definition", "host"],

@@ -5,6 +5,7 @@
 
 mod digest;
 mod error;
+mod health;
 mod ledger;
 mod open;
 mod orphans;
@@ -16,6 +17,7 @@ mod write;
 
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
+pub use health::{Ejected, Health, eject};
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use orphans::write_cells;
 pub use query::{Answer, Value};

@@ -81,16 +81,7 @@ impl Archive {
         } else if let Err(error) = names.keep_name(path) {
             return Err(ArchiveError::io(path, "keep the name of", &error));
         }
-        refuse_empty(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
-        configure(&connection).map_err(at(path))?;
-        if connection.is_readonly("main").map_err(at(path))? {
-            let message = format!("the archive is read-only: {}", path.display());
-            let cure = "make the file writable, or copy it elsewhere";
-            return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
-        }
-        let version = check_identity(&connection, path)?;
+        let (mut connection, version) = open_writer(path)?;
         set_wal(&connection, path)?;
         if version < SCHEMA_VERSION {
             set_copy_aside(&connection, path, version, names)?;
@@ -110,14 +101,35 @@ impl Archive {
     }
 }
 
+/// Opens an archive that is there for writing, and says which format it has. The caller holds the
+/// lock.
+pub(super) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError> {
+    refuse_empty(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    configure(&connection).map_err(at(path))?;
+    if connection.is_readonly("main").map_err(at(path))? {
+        let message = format!("the archive is read-only: {}", path.display());
+        let cure = "make the file writable, or copy it elsewhere";
+        return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
+    }
+    let version = check_identity(&connection, path)?;
+    Ok((connection, version))
+}
+
+pub(super) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
+    if path.exists() {
+        return Ok(());
+    }
+    let message = format!("there is no archive at {}", path.display());
+    let cure = "run `windrow sync` first, or name the archive with --archive";
+    Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
+}
+
 /// Opens the archive at `path` for reading; never changes anything.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
     refuse_directory(path)?;
-    if !path.exists() {
-        let message = format!("there is no archive at {}", path.display());
-        let cure = "run `windrow sync` first, or name the archive with --archive";
-        return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
-    }
+    refuse_missing(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
@@ -163,7 +175,7 @@ fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
     Ok(connection)
 }
 
-fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
+pub(super) fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
     if path.is_dir() {
         let message = format!("the archive's path is a directory: {}", path.display());
         return Err(ArchiveError::new(Cause::Unusable, message).cure("name a file in it"));
@@ -171,7 +183,7 @@ fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
+pub(super) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
     if planted::is(Bug::LockSkipped) {
         let mut own = lock_path(path).into_os_string();
         own.push(note);

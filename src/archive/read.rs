@@ -185,7 +185,7 @@ impl Reader {
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
         let list: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let sql = format!(
-            "SELECT rowid, {} FROM {} WHERE rowid > ?1 ORDER BY rowid LIMIT ?2",
+            "SELECT _rowid_, {} FROM {} WHERE _rowid_ > ?1 ORDER BY _rowid_ LIMIT ?2",
             list.join(", "),
             quote(&parent.stream)
         );

@@ -58,6 +58,10 @@ pub enum Command {
     Runs(RunsArguments),
     /// Run SQL that reads
     Query(QueryArguments),
+    /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
+    Doctor(DoctorArguments),
+    /// Make the archive one file that is safe to unplug
+    Eject(EjectArguments),
     /// Print the JSON Schema of windrow.toml
     Schema,
     /// Print completions for a shell
@@ -131,6 +135,20 @@ pub struct QueryArguments {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Open no socket; skip what needs one
+    #[arg(long)]
+    pub offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct EjectArguments {
+    /// Wait so long for other programs that have the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
 }
 
 /// How an answer is printed.

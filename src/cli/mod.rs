@@ -6,6 +6,8 @@
 mod args;
 mod completions;
 mod demo;
+mod doctor;
+mod eject;
 mod error;
 mod output;
 mod progress;
@@ -59,6 +61,8 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &output),
+        args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
+        args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),
     };

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader};
-use crate::definition::{Definition, Kind, Span, Start, parse_start};
+use crate::archive::{Archive, ArchiveError, Opening, Reader};
+use crate::definition::{Definition, Kind, Start, parse_start};
 use crate::host::Host;
 use crate::model::{Instant, Window, instant_to_text, printable};
 use crate::pull::{Budget, TroubleKind};
@@ -15,10 +15,9 @@ use super::args::{Global, SyncArguments};
 use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::progress::Progress;
-use super::workspace::{check_streams, load_for_sync, load_secrets, network};
-
-/// How often a process that waits for the lock tries it, milliseconds.
-const LOCK_POLL_MS: u64 = 100;
+use super::workspace::{
+    check_streams, load_for_sync, load_secrets, network, parse_duration, waiting_for,
+};
 
 /// Troubles that are told one by one.
 const TROUBLES_SHOWN_MAX: usize = 10;
@@ -63,37 +62,13 @@ fn open_archive(
 ) -> Result<Archive, ArchiveError> {
     let now = instant_to_text(host.clock.now());
     let note = format!("process {} (windrow sync) since {now}", std::process::id());
-    let began = host.clock.monotonic();
     let opening = Opening {
         note: &note,
         now: &now,
         allow_network_fs: definition.allow_network_fs,
         files: &*host.files,
     };
-    loop {
-        match Archive::open(&definition.archive, &opening) {
-            Err(error) if error.cause == Cause::Held => {
-                let waited = host.clock.monotonic().saturating_sub(began);
-                if wait.is_none_or(|wait| waited >= wait) || host.stop.cause().is_some() {
-                    return Err(error);
-                }
-                pause(host, Duration::from_millis(LOCK_POLL_MS));
-            }
-            other => return other,
-        }
-    }
-}
-
-fn pause(host: &Host, duration: Duration) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    if let Ok(runtime) = runtime {
-        runtime.block_on(host.clock.pause(duration));
-    }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, Failure> {
-    let span = Span::parse(text).map_err(|message| Failure::new(USAGE, message))?;
-    Ok(Duration::from_millis(u64::try_from(span.approximate_millis()).unwrap_or(0)))
+    waiting_for(wait, host, || Archive::open(&definition.archive, &opening))
 }
 
 fn options(

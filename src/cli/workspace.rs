@@ -2,14 +2,52 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::archive::Reader;
-use crate::definition::{Definition, SecretReference, parse_definition, suggest};
+use crate::archive::{ArchiveError, Cause, Reader};
+use crate::definition::{Definition, SecretReference, Span, parse_definition, suggest};
 use crate::host::Host;
 use crate::pull::{HttpTransport, SecretValues, Transport, secrets_of};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};
+
+/// How often a process that waits for the archive tries it, milliseconds.
+const LOCK_POLL_MS: u64 = 100;
+
+/// A length of time on the command line.
+pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
+    let span = Span::parse(text).map_err(|message| Failure::new(USAGE, message))?;
+    Ok(Duration::from_millis(u64::try_from(span.approximate_millis()).unwrap_or(0)))
+}
+
+/// Tries until nobody else has the archive, or the wait is over.
+pub fn waiting_for<T>(
+    wait: Option<Duration>,
+    host: &Host,
+    attempt: impl Fn() -> Result<T, ArchiveError>,
+) -> Result<T, ArchiveError> {
+    let began = host.clock.monotonic();
+    loop {
+        match attempt() {
+            Err(error) if error.cause == Cause::Held => {
+                let waited = host.clock.monotonic().saturating_sub(began);
+                if wait.is_none_or(|wait| waited >= wait) || host.stop.cause().is_some() {
+                    return Err(error);
+                }
+                pause(host, Duration::from_millis(LOCK_POLL_MS));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn pause(host: &Host, duration: Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(host.clock.pause(duration));
+    }
+}
 
 /// Reads the definition that the arguments name.
 pub fn load_definition(global: &Global) -> Result<Definition, Failure> {

@@ -90,6 +90,8 @@ pub trait Files: Send + Sync {
     fn keep_name(&self, path: &Path) -> std::io::Result<()>;
     /// Removes a file; that it is not there is an error.
     fn remove(&self, path: &Path) -> std::io::Result<()>;
+    /// Makes a file and its name durable. Never while this process has it open with SQLite.
+    fn make_durable(&self, path: &Path) -> std::io::Result<()>;
 }
 
 /// The real file system.
@@ -109,12 +111,17 @@ impl Files for SystemFiles {
     fn remove(&self, path: &Path) -> std::io::Result<()> {
         std::fs::remove_file(path)
     }
+
+    fn make_durable(&self, path: &Path) -> std::io::Result<()> {
+        // Windows flushes only what was opened for writing.
+        OpenOptions::new().read(true).write(true).open(path)?.sync_all()?;
+        sync_directory(path)
+    }
 }
 
 #[cfg(unix)]
 fn sync_directory(of: &Path) -> std::io::Result<()> {
-    let parent = of.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder_of(of))?.sync_all()
 }
 
 #[cfg(not(unix))]
@@ -122,33 +129,150 @@ fn sync_directory(_of: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What kind of place a file lies in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSystem {
+    /// Its name, as the mount table has it.
+    pub name: String,
+    /// What that means for an archive.
+    pub sort: FileSystemSort,
+}
+
+/// What a file system means for an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileSystemSort {
+    /// A disk of this machine.
+    Local,
+    /// Another machine's: there is no memory shared with the processes there.
+    Network,
+    /// FAT in one of its forms: no journal, no modes, and mostly a stick.
+    Fat,
+    /// Memory: gone when the machine stops.
+    Memory,
+}
+
+/// The file system that `path` lies on, or `None` where nobody can tell.
+///
+/// The mount table is read because it names the kind without any unsafe call.
+pub fn file_system(path: &Path) -> Option<FileSystem> {
+    let table = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let full = path.canonicalize().or_else(|_| folder_of(path).canonicalize()).ok()?;
+    file_system_in(&table, &full)
+}
+
 /// The network file system that `path` lies on, by name, or `None` for a local one.
 ///
 /// SQLite's write-ahead log needs memory shared between processes, which no network file
-/// system gives. The mount table is read because it names the kind without any unsafe call.
+/// system gives.
 pub fn network_file_system(path: &Path) -> Option<String> {
-    let table = std::fs::read_to_string("/proc/self/mounts").ok()?;
-    let full = path.canonicalize().or_else(|_| canonical_parent(path)).ok()?;
-    network_mount(&table, &full)
+    let found = file_system(path)?;
+    (found.sort == FileSystemSort::Network).then_some(found.name)
 }
 
-fn canonical_parent(path: &Path) -> std::io::Result<PathBuf> {
+/// The folder that a file is in or will be in.
+fn folder_of(path: &Path) -> &Path {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).canonicalize()
+    parent.unwrap_or(Path::new("."))
 }
 
 const NETWORK_KINDS: [&str; 10] =
     ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.rclone"];
+const FAT_KINDS: [&str; 5] = ["vfat", "msdos", "exfat", "fuse.exfat", "fuse.exfat-fuse"];
+const MEMORY_KINDS: [&str; 2] = ["tmpfs", "ramfs"];
 
-fn network_mount(table: &str, path: &Path) -> Option<String> {
+fn file_system_in(table: &str, path: &Path) -> Option<FileSystem> {
     let mounts = table.lines().filter_map(|line| {
         let mut fields = line.split(' ').skip(1);
         let point = fields.next()?.replace("\\040", " ");
         Some((point, fields.next()?.to_owned()))
     });
-    let (_, kind) =
+    let (_, name) =
         mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len())?;
-    NETWORK_KINDS.contains(&kind.as_str()).then_some(kind)
+    let is = |kinds: &[&str]| kinds.contains(&name.as_str());
+    let sort = if is(&NETWORK_KINDS) {
+        FileSystemSort::Network
+    } else if is(&FAT_KINDS) {
+        FileSystemSort::Fat
+    } else if is(&MEMORY_KINDS) {
+        FileSystemSort::Memory
+    } else {
+        FileSystemSort::Local
+    };
+    Some(FileSystem { name, sort })
+}
+
+/// The note of whoever holds the lock at `path`, or `None` when nobody does. Changes nothing; a
+/// process that tries the lock in this very moment is told that it is held.
+pub fn lock_holder(path: &Path) -> std::io::Result<Option<String>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => {
+            let mut note = String::new();
+            // The holder may be writing its note just now; an unreadable note is an empty one.
+            let _ = file.read_to_string(&mut note);
+            Ok(Some(note.trim().to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether the file at `path` can be opened for writing; writes nothing. Never while this process
+/// has it open with SQLite: the closing of this handle would drop SQLite's locks.
+pub fn try_appending(path: &Path) -> std::io::Result<()> {
+    OpenOptions::new().append(true).open(path).map(drop)
+}
+
+/// Whether a file can be made and written beside `path`, by doing it and taking it away again:
+/// modes, read-only mounts, quotas and full disks all have their say in that.
+pub fn try_making(path: &Path) -> std::io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("-try-{}", std::process::id()));
+    let trial = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    private(&mut options);
+    let written = options.open(&trial)?.write_all(b"windrow doctor");
+    std::fs::remove_file(&trial)?;
+    written
+}
+
+/// Bytes that an ordinary user may still write where `path` lies or will lie.
+pub fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    fs4::available_space(folder_of(path))
+}
+
+/// What the names of the files beside `path` add to its own: `-wal`, `-lock` and the like.
+pub fn endings_beside(path: &Path) -> Vec<String> {
+    let Some(own) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut endings: Vec<String> = names
+        .filter_map(|name| name.strip_prefix(&own).map(str::to_owned))
+        .filter(|ending| ending.starts_with('-'))
+        .collect();
+    endings.sort();
+    endings
+}
+
+/// The permission bits of a file that others than its owner may read, write or run; `None` where
+/// they may not, and where there are no such modes.
+#[cfg(unix)]
+pub fn mode_for_others(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = path.metadata().ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// The permission bits of a file that others may read; there are none here.
+#[cfg(not(unix))]
+pub fn mode_for_others(_path: &Path) -> Option<u32> {
+    None
 }
 
 #[cfg(test)]
@@ -156,11 +280,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_mount_point_decides_whether_a_path_is_on_the_network() {
-        let table = "/dev/a / ext4 rw 0 0\nsrv:/x /mnt nfs4 rw 0 0\n/dev/b /mnt/local ext4 rw 0 0";
-        assert_eq!(network_mount(table, Path::new("/home/a.db")), None);
-        assert_eq!(network_mount(table, Path::new("/mnt/a.db")).as_deref(), Some("nfs4"));
-        assert_eq!(network_mount(table, Path::new("/mnt/local/a.db")), None);
+    fn the_longest_mount_point_decides_what_kind_of_place_it_is() {
+        let table = "/dev/a / ext4 rw 0 0\nsrv:/x /mnt nfs4 rw 0 0\n/dev/b /mnt/local ext4 rw 0 0\n\
+            /dev/c /media/my\\040stick vfat rw 0 0\nx /tmp tmpfs rw 0 0";
+        let cases = [
+            ("/home/a.db", "ext4", FileSystemSort::Local),
+            ("/mnt/a.db", "nfs4", FileSystemSort::Network),
+            ("/mnt/local/a.db", "ext4", FileSystemSort::Local),
+            ("/media/my stick/a.db", "vfat", FileSystemSort::Fat),
+            ("/tmp/a.db", "tmpfs", FileSystemSort::Memory),
+        ];
+        for (path, name, sort) in cases {
+            let expected = FileSystem { name: name.to_owned(), sort };
+            assert_eq!(file_system_in(table, Path::new(path)), Some(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_folder_says_what_lies_beside_a_file_and_whether_more_may() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.db");
+        for name in ["a.db", "a.db-wal", "a.db-new", "b.db-wal", "a.dbx"] {
+            std::fs::write(folder.path().join(name), "").expect("a file");
+        }
+        try_making(&path).expect("the folder is writable");
+        assert_eq!(endings_beside(&path), ["-new", "-wal"]);
+        assert!(try_making(&folder.path().join("no/such/a.db")).is_err());
+        assert!(free_bytes(&path).is_ok());
+    }
+
+    #[test]
+    fn who_holds_a_lock_is_told_without_taking_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = lock_path(&folder.path().join("a.db"));
+        assert_eq!(lock_holder(&path).expect("no lock file, no holder"), None);
+        let held = try_lock(&path, "process 1").expect("the lock is free");
+        assert_eq!(lock_holder(&path).expect("held").as_deref(), Some("process 1"));
+        drop(held);
+        assert_eq!(lock_holder(&path).expect("free"), None);
     }
 
     #[test]

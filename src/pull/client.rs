@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use reqwest::redirect::Policy;
 
 use super::transport::{NetError, NetKind, Request, Response, Sending, Transport};
@@ -40,6 +40,9 @@ impl HttpTransport {
         }
         let mut answer = builder.send().await.map_err(|error| net_error(&error))?;
         let status = answer.status().as_u16();
+        let framed = answer.version() >= reqwest::Version::HTTP_2
+            || answer.headers().contains_key(CONTENT_LENGTH)
+            || answer.headers().contains_key(TRANSFER_ENCODING);
         let headers = answer.headers().iter().map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
@@ -53,6 +56,10 @@ impl HttpTransport {
             }
             body.extend_from_slice(&chunk);
         }
+        if !framed && status == 200 && ends_early(&body) {
+            let detail = "the answer was cut off: it has no length, and its JSON no end".to_owned();
+            return Err(NetError { kind: NetKind::Cut, detail });
+        }
         Ok(Response { status, headers, body })
     }
 }
@@ -61,6 +68,11 @@ impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
         Box::pin(self.exchange(request))
     }
+}
+
+/// Whether a body is the beginning of a JSON text and no more.
+fn ends_early(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 
 fn header_map(request: &Request) -> Result<HeaderMap, NetError> {
@@ -84,17 +96,19 @@ fn header_map(request: &Request) -> Result<HeaderMap, NetError> {
 fn net_error(error: &reqwest::Error) -> NetError {
     let cause = root_cause(error);
     let lower = cause.to_lowercase();
-    let is_tls = lower.contains("certificate")
-        || lower.contains("handshake")
-        || lower.contains("tls ")
-        || lower.contains("peer sent");
+    let is_certificate = lower.contains("certificate");
+    // A connection that ends in the handshake is a broken connection; only what the far end says
+    // of itself is told apart from that.
+    let is_tls = lower.contains("fatal alert") || lower.contains("peer is incompatible");
     // No connection in time is the network's trouble; no answer in time may be the window's.
     let (kind, what) = if error.is_timeout() && error.is_connect() {
         (NetKind::Unreachable, "no connection in time")
     } else if error.is_timeout() {
         (NetKind::Timeout, "no answer in time")
-    } else if error.is_connect() && is_tls {
+    } else if error.is_connect() && is_certificate {
         (NetKind::Tls, "the server's certificate is not trusted")
+    } else if error.is_connect() && is_tls {
+        (NetKind::Tls, "no secure connection")
     } else if error.is_connect() {
         (NetKind::Unreachable, "no connection")
     } else if error.is_builder() {

@@ -96,13 +96,44 @@ pub fn judge_content(response: &Response) -> Result<&str, Trouble> {
         return Ok("");
     }
     if looks_like_html(response) {
-        let message = "the answer is a web page, not data: this looks like a login page";
-        return Err(Trouble::new(TroubleKind::Offline, message)
-            .cure("log in to the network in a browser, then run it again"));
+        return Err(login_page("the answer is a web page, not data"));
     }
     std::str::from_utf8(&response.body).map_err(|_| {
         Trouble::new(TroubleKind::BrokenWord, "the answer is not UTF-8, as JSON must be")
     })
+}
+
+/// Trouble of a network that wants a person to log in first.
+pub fn login_page(what: &str) -> Trouble {
+    Trouble::new(TroubleKind::Offline, format!("{what}: this looks like a login page"))
+        .cure("log in to the network in a browser, then run it again")
+}
+
+/// Whether a redirect is what an access point says in place of the source: for now, and to a page.
+/// It is not followed either way.
+pub(super) fn leads_to_login(response: &Response) -> bool {
+    const WORDS: [&str; 7] = ["login", "logon", "signin", "portal", "captive", "hotspot", "splash"];
+    let target = response.header("location").unwrap_or_default().to_lowercase();
+    matches!(response.status, 302 | 303 | 307)
+        && (looks_like_html(response) || WORDS.iter().any(|word| target.contains(word)))
+}
+
+/// The largest answer that is looked through for the marks of a login page, bytes.
+const PORTAL_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether an answer is what an access point says in place of an API, in JSON (RFC 8908 and the
+/// usual ones).
+pub fn looks_like_portal(response: &Response) -> bool {
+    const NAMES: [&str; 5] =
+        ["captive", "captive_portal", "login_required", "user-portal-url", "portal_url"];
+    if response.body.len() > PORTAL_BYTES_MAX {
+        return false;
+    }
+    let kind = response.header("content-type").unwrap_or_default();
+    let members: Result<serde_json::Map<String, serde_json::Value>, _> =
+        serde_json::from_slice(&response.body);
+    kind.starts_with("application/captive+json")
+        || members.is_ok_and(|members| NAMES.iter().any(|name| members.contains_key(*name)))
 }
 
 fn judge_status(response: &Response) -> Result<(), Trouble> {
@@ -149,7 +180,8 @@ fn body_excerpt(response: &Response) -> String {
     format!(" {}", excerpt(&String::from_utf8_lossy(&response.body), 200))
 }
 
-fn looks_like_html(response: &Response) -> bool {
+/// Whether an answer is a web page, whatever it says it is.
+pub fn looks_like_html(response: &Response) -> bool {
     let kind = response.header("content-type").unwrap_or_default().to_lowercase();
     let start = response.body.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     kind.starts_with("text/html")

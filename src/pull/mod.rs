@@ -14,7 +14,9 @@ mod retry;
 mod transport;
 
 pub use client::HttpTransport;
-pub use judge::{Trouble, TroubleKind, judge_content};
+pub use judge::{
+    Trouble, TroubleKind, judge_content, login_page, looks_like_html, looks_like_portal,
+};
 pub use paginate::{Next, PageFacts, PageToken, Pager};
 pub use puller::{Budget, Fetched, Noting, Puller, Stats, WaitKeeper, secrets_of, waiting};
 pub use request::{RequestPlan, SecretValues, plan_request, show_request};

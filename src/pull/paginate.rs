@@ -14,6 +14,10 @@ use crate::host::planted::{self, Bug};
 /// each is already a mistake in the definition.
 pub const PAGES_PER_WINDOW_MAX: u64 = 100_000;
 
+/// The most pages in a row without a record: a source that filters after paging gives some, one
+/// that gives a hundred gives them for ever.
+pub const EMPTY_PAGES_MAX: u64 = 100;
+
 /// Where a page is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -76,6 +80,8 @@ pub struct Pager<'d> {
     paginate: &'d Paginate,
     pages: u64,
     received: u64,
+    /// Pages in a row that held no record.
+    empty: u64,
     /// Content of pages that held records, and where each came first.
     seen: HashMap<u64, u64>,
     tokens: HashMap<PageToken, u64>,
@@ -97,6 +103,7 @@ impl<'d> Pager<'d> {
             paginate,
             pages: 0,
             received: 0,
+            empty: 0,
             seen: HashMap::new(),
             tokens: HashMap::new(),
             full_page_seen,
@@ -116,6 +123,7 @@ impl<'d> Pager<'d> {
     pub fn next(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
         self.pages += 1;
         self.received += facts.received;
+        self.empty = if facts.received == 0 { self.empty + 1 } else { 0 };
         self.tokens.entry(token.clone()).or_insert(self.pages);
         if facts.received > 0
             && let Some(first) = self.seen.insert(facts.content_hash, self.pages)
@@ -128,6 +136,9 @@ impl<'d> Pager<'d> {
         if let Some(first) = self.tokens.get(&next) {
             let pages = self.pages;
             return Next::Broken(format!("page {pages} leads back to page {first}"));
+        }
+        if self.empty >= EMPTY_PAGES_MAX {
+            return Next::Broken(format!("{EMPTY_PAGES_MAX} pages in a row hold no record"));
         }
         if self.pages >= PAGES_PER_WINDOW_MAX {
             return Next::Broken(format!("the window has more than {PAGES_PER_WINDOW_MAX} pages"));
@@ -296,6 +307,22 @@ mod tests {
         );
         let total = |received, hash| PageFacts { total: Some(7), ..facts(received, hash) };
         assert_eq!(walk(&page(Some(5)), &[total(5, 1), total(2, 2)]), [r#"{"page":2}"#, "end"]);
+    }
+
+    #[test]
+    fn pages_without_end_are_bounded() {
+        let (paginate, mut last) = (cursor(), Next::End);
+        for received in [0, 1] {
+            let mut pager = Pager::new(&paginate, false);
+            let mut token = pager.first();
+            for number in 0..=PAGES_PER_WINDOW_MAX {
+                let next = Some(number.to_string());
+                last = pager.next(&token, &PageFacts { next, ..facts(received, number) });
+                let Next::Page(following) = last.clone() else { break };
+                token = following;
+            }
+            assert!(matches!(last, Next::Broken(_)), "{last:?}");
+        }
     }
 
     #[test]

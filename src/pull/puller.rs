@@ -12,7 +12,7 @@ use crate::definition::{Auth, Definition, SecretReference, Source, Template, Tot
 use crate::host::Host;
 use crate::model::Instant;
 
-use super::judge::{Trouble, TroubleKind, judge_error};
+use super::judge::{Trouble, TroubleKind, judge_error, leads_to_login, login_page};
 use super::link::next_link;
 use super::rate::{Pace, quota_wait_ms};
 use super::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
@@ -374,7 +374,12 @@ impl Puller {
         }
         let target = response.header("location");
         let target = target.ok_or_else(|| broken("the source redirects to nowhere"))?;
-        let target = resolve_address(target, &request.url, source)?;
+        let target = match resolve_address(target, &request.url, source) {
+            Err(trouble) if trouble.kind == TroubleKind::Unsafe && leads_to_login(response) => {
+                return Err(login_page("the network leads to another host"));
+            }
+            target => target?,
+        };
         let home = same_origin(&target, &source.base_url);
         if request.post && (!home || !matches!(response.status, 307 | 308)) {
             return Err(broken("the source redirects a POST, which is not sent anywhere else"));

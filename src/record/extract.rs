@@ -11,7 +11,7 @@ use serde_json_path::PathElement;
 
 use crate::definition::{Path, Segment};
 
-use super::json::{Elements, JsonKind, Members};
+use super::json::{Elements, JsonKind, Members, each_element};
 
 /// One step on the way to a record.
 #[derive(Clone, Debug)]
@@ -119,8 +119,12 @@ impl<'a> Walk<'a, '_> {
             Segment::Wildcard => match JsonKind::of(raw) {
                 JsonKind::Array => {
                     self.present += usize::from(rest.is_empty());
-                    let elements = Elements::parse(raw).map_err(not_json)?;
-                    elements.0.into_iter().try_for_each(|each| self.go(None, each, rest, true))
+                    let mut failed = None;
+                    let whole = each_element(raw, &mut |each| {
+                        failed = self.go(None, each, rest, true).err();
+                        failed.is_none()
+                    });
+                    failed.map_or(whole.map_err(not_json), Err)
                 }
                 JsonKind::Object => {
                     self.present += usize::from(rest.is_empty());

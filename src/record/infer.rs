@@ -1,5 +1,9 @@
 //! Which columns a stream has when its definition does not say: what its first page shows.
 
+use std::collections::HashSet;
+
+use indexmap::{IndexMap, IndexSet};
+
 use crate::definition::{Column, ColumnType, Path, TimeFormat, is_column_name};
 
 use super::extract::{ExtractError, extract};
@@ -13,24 +17,23 @@ use super::json::{JsonKind, Members, string_text};
 /// number becomes `number`, which holds integers, doubles and exact text, since one page cannot
 /// tell that the next one brings no fraction.
 pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
-    let mut guesses: Vec<Guess> = Vec::new();
+    let mut guesses: IndexMap<String, Guess> = IndexMap::new();
     extract(body, path, &mut |steps| {
         let raw = steps.last().map_or("", |step| step.raw);
         let Ok(members) = Members::parse(raw) else { return };
         for (name, value) in &members.0 {
-            let at = guesses.iter().position(|guess| guess.name == *name).unwrap_or_else(|| {
-                guesses.push(Guess::new(name));
-                guesses.len() - 1
-            });
-            guesses[at].look(value);
+            if !guesses.contains_key(name.as_ref()) {
+                guesses.insert(name.to_string(), Guess::new(name));
+            }
+            guesses[name.as_ref()].look(value);
         }
     })?;
     let mut columns: Vec<Column> = Vec::new();
-    for guess in &guesses {
-        let taken = columns.iter().any(|have| have.name.eq_ignore_ascii_case(&guess.name));
+    let mut taken: HashSet<String> = HashSet::new();
+    for guess in guesses.values() {
         if let Some(kind) = guess.kind(times)
             && is_column_name(&guess.name)
-            && !taken
+            && taken.insert(guess.name.to_lowercase())
         {
             columns.push(Column::plain(&guess.name, kind));
         }
@@ -38,19 +41,22 @@ pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Colu
     Ok(columns)
 }
 
+/// The most names that are told; beyond, nobody reads them and columns are not inferred.
+pub const MEMBER_NAMES_MAX: usize = 1_001;
+
 /// The names of the members of a page's records, in the order in which they first appear.
 pub fn member_names(body: &str, path: &Path) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let mut names: IndexSet<String> = IndexSet::new();
     let found = extract(body, path, &mut |steps| {
         let raw = steps.last().map_or("", |step| step.raw);
         let Ok(members) = Members::parse(raw) else { return };
         for (name, _) in &members.0 {
-            if !names.iter().any(|have| have == name) {
-                names.push(name.to_string());
+            if names.len() < MEMBER_NAMES_MAX && !names.contains(name.as_ref()) {
+                names.insert(name.to_string());
             }
         }
     });
-    if found.is_err() { Vec::new() } else { names }
+    if found.is_err() { Vec::new() } else { names.into_iter().collect() }
 }
 
 struct Guess {

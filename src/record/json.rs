@@ -92,6 +92,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Elements<'a> {
     }
 }
 
+/// Calls `on` for each element of an array, as it came, until it says no; keeps none of them, since
+/// a small body can hold millions.
+pub fn each_element<'a>(
+    text: &'a str,
+    on: &mut dyn FnMut(&'a str) -> bool,
+) -> serde_json::Result<()> {
+    struct Each<'f, 'a>(&'f mut dyn FnMut(&'a str) -> bool);
+    impl<'de: 'a, 'a> Visitor<'de> for Each<'_, 'a> {
+        type Value = ();
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+            while let Some(element) = seq.next_element::<&'de RawValue>()? {
+                if !(self.0)(element.get()) {
+                    return Err(A::Error::custom("stopped"));
+                }
+            }
+            Ok(())
+        }
+    }
+    serde_json::Deserializer::from_str(text).deserialize_seq(Each(on))
+}
+
 /// A member's name, borrowed where it has no escapes.
 struct Name<'a>(Cow<'a, str>);
 

@@ -13,6 +13,6 @@ mod reader;
 
 pub use canonical::{canonical_json, hash_key};
 pub use extract::{ExtractError, Step, body_value, extract, text_at};
-pub use infer::{infer_columns, member_names};
+pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use page::{Mark, PageContext, PageRows, hash_text, read_page};
 pub use reader::RecordReader;

@@ -61,7 +61,12 @@ pub struct PageRows {
     pub content_hash: u64,
     /// The record of each row, as it came, where they are kept.
     pub records: Vec<String>,
+    /// Rejects beyond what is kept of one page: such a page is no page.
+    pub unkept: u64,
 }
+
+/// The most rejects that are kept of one page: a body of ones and commas holds millions.
+const REJECTS_PER_PAGE_MAX: usize = 100_000;
 
 /// Reads a page.
 pub fn read_page(
@@ -114,6 +119,7 @@ impl<'c> Builder<'c> {
                 last_record: None,
                 content_hash: 0,
                 records: Vec::new(),
+                unkept: 0,
             },
             key_cells: reader.key_cells(),
             version_cell: cell_of(&context.version),
@@ -141,6 +147,10 @@ impl<'c> Builder<'c> {
     }
 
     fn reject(&mut self, kind: RejectKind, reason: String, record: &str, position: usize) {
+        if self.page.rejects.len() >= REJECTS_PER_PAGE_MAX {
+            self.page.unkept += 1;
+            return;
+        }
         let record = record.to_owned();
         self.page.rejects.push(Reject { kind, reason, record, position, row: None });
     }

@@ -5,10 +5,16 @@ use crate::definition::{
 };
 use crate::host::planted::{self, Bug};
 use crate::model::{RejectKind, excerpt};
-use crate::pull::{Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content};
-use crate::record::{
-    PageContext, PageRows, RecordReader, body_value, infer_columns, member_names, read_page,
+use crate::pull::{
+    Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content, login_page, looks_like_portal,
 };
+use crate::record::{
+    MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, body_value, infer_columns, member_names,
+    read_page,
+};
+
+/// Members that a message names.
+const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.
 pub struct ReadPage {
@@ -45,6 +51,9 @@ pub fn read_answer(
     }
     check_error_member(stream.error.as_ref(), body, puller)?;
     let rows = read_page(body, &stream.records, reader, context).map_err(|error| {
+        if looks_like_portal(&fetched.response) {
+            return login_page("the answer is not the source's");
+        }
         let cure = format!(
             "look at the answer, and at the stream's `records = {:?}`",
             stream.records.text()
@@ -84,8 +93,9 @@ fn check_error_member(path: Option<&Path>, body: &str, puller: &Puller) -> Resul
 
 /// A key that no record has is a mistake in the definition, not a page of bad records.
 fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
-    let kinds = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NotAnObject);
-    if rows.received > 0 && kinds.count() as u64 == rows.received {
+    let all = |kind| rows.rejects.iter().all(|reject| reject.kind == kind);
+    let none_is_a_row = rows.received > 0 && rows.rows.is_empty();
+    if none_is_a_row && !rows.rejects.is_empty() && all(RejectKind::NotAnObject) {
         let first = rows.rejects.first().map(|reject| excerpt(&reject.record, 60));
         let message = format!("no record is an object; the first is {}", first.unwrap_or_default());
         let cure = format!(
@@ -94,6 +104,14 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Troubl
             stream.records.text()
         );
         return Err(broken(message).cure(cure));
+    }
+    if rows.unkept > 0 {
+        let reason = rows.rejects.first().map_or("", |reject| reject.reason.as_str());
+        let kept = rows.rejects.len();
+        let message = format!("more than {kept} records of one page cannot be rows: {reason}");
+        return Err(
+            broken(message).cure("look at the answer, and at the stream's `records` and `columns`")
+        );
     }
     let without = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NoKey).count();
     if rows.received == 0 || without as u64 != rows.received {
@@ -140,7 +158,11 @@ pub fn check_hash_fields(
 fn cure_for(name: &str, known: &[String]) -> String {
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the records have: {}", known.join(", ")),
+        None => {
+            let shown: Vec<String> = known.iter().take(MEMBERS_SHOWN_MAX).cloned().collect();
+            let more = if known.len() > MEMBERS_SHOWN_MAX { ", …" } else { "" };
+            format!("the records have: {}{more}", excerpt(&shown.join(", "), 400))
+        }
     }
 }
 
@@ -160,6 +182,12 @@ pub fn infer_from(stream: &Stream, fetched: &Fetched) -> Result<Option<Vec<Colum
     let members = member_names(body, &stream.records);
     if members.is_empty() {
         return Ok(None);
+    }
+    if members.len() >= MEMBER_NAMES_MAX {
+        let most = MEMBER_NAMES_MAX - 1;
+        let message = format!("the records have more than {most} different members");
+        let cure = "declare the stream's `columns`; all other members are kept in `_rest`";
+        return Err(broken(message).cure(cure));
     }
     let mut columns =
         infer_columns(body, &stream.records, &times).map_err(|error| broken(error.to_string()))?;

@@ -438,7 +438,7 @@ mod tests {
         monthly.step = Span::parse("1 month").expect("a span");
         monthly.lateness = Span::ZERO;
         let known = window("2026-01-01", "2026-01-11");
-        let ledger = [entry(known, State::Complete, known.end(), at("2026-01-20"))];
+        let ledger = [entry(known, State::Settled, known.end(), at("2026-01-20"))];
         let tasks = plan_text(&monthly, &ledger, "2026-02-10T00:00:00Z");
         assert_eq!(
             tasks,

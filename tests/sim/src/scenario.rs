@@ -172,6 +172,8 @@ pub struct Scenario {
     pub page_size: usize,
     /// Whether the definition says the size.
     pub sized: bool,
+    /// Whether the API gives fewer records to a page than it is asked for.
+    pub short_pages: bool,
     /// Whether the API says that there is more.
     pub says_more: bool,
     /// Whether rows have a version.
@@ -267,6 +269,7 @@ impl Scenario {
             paging,
             page_size: r.usize(1..8),
             sized,
+            short_pages: once_in(r, 4),
             says_more,
             version: r.bool(),
             parents,
@@ -313,6 +316,11 @@ impl Scenario {
     /// Whether pages are found by counting.
     pub fn is_counted(&self) -> bool {
         matches!(self.paging, Paging::Page | Paging::Offset)
+    }
+
+    /// Records that the API puts on a page.
+    pub fn given_size(&self) -> usize {
+        if self.short_pages { self.page_size.div_ceil(2) } else { self.page_size }
     }
 
     /// The first instant that the API tells apart from another, milliseconds.

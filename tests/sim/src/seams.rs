@@ -94,6 +94,13 @@ impl Files for SimFiles {
         Ok(())
     }
 
+    fn make_durable(&self, path: &Path) -> std::io::Result<()> {
+        self.touch(Touch::Sync)?;
+        self.log(Op::Sync { file: name(path) });
+        self.log(Op::SyncFolder);
+        Ok(())
+    }
+
     fn keep_name(&self, _path: &Path) -> std::io::Result<()> {
         self.touch(Touch::Sync)?;
         self.log(Op::SyncFolder);

@@ -310,7 +310,7 @@ impl World {
         found: &[(i64, usize, usize)],
         now: i64,
     ) -> Answer {
-        let size = self.scenario.page_size;
+        let size = self.scenario.given_size();
         let number = |name: &str| asked.get(name).and_then(|text| text.parse::<usize>().ok());
         let from = match self.scenario.paging {
             Paging::None => 0,
@@ -342,7 +342,8 @@ impl World {
         let mut data: Vec<String> =
             found[from..to].iter().map(|(_, n, state)| self.json(*n, *state)).collect();
         if self.scenario.classes.resends {
-            for (_, n, state) in &found[from..to] {
+            // Also of records that came on an earlier page.
+            for (_, n, state) in &found[..to] {
                 if *state > 0 && once_in(&mut self.random, 3) {
                     let older = self.random.usize(..*state);
                     let old = self.json(*n, older);

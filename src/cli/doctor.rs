@@ -1,0 +1,105 @@
+//! `windrow doctor`: what is wrong, and the cure.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::definition::{Definition, Problems};
+use crate::doctor::{DefinitionFacts, Finding, Surroundings, Way, examine, gather, worst};
+use crate::host::{Host, StopCause};
+use crate::model::printable;
+use crate::pull::{HttpTransport, NetError, Transport};
+use crate::sync::transports;
+
+use super::args::{DoctorArguments, Global};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::load_for_sync;
+
+pub fn run(
+    args: &DoctorArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let loaded = load_for_sync(global);
+    let told = tell(&loaded, global);
+    let definition = loaded.as_ref().ok();
+    let archive = definition.map(|definition| definition.archive.as_path());
+    let facts = gather(Surroundings {
+        told,
+        definition,
+        archive: archive.or(global.archive.as_deref()),
+        folder: global.definition.parent().unwrap_or(Path::new(".")),
+        way: if args.offline { Way::Offline } else { way(definition) },
+        host,
+    });
+    match host.stop.cause() {
+        Some(StopCause::Interrupt) => return Ok(130),
+        Some(StopCause::Terminate) => return Ok(143),
+        None => {}
+    }
+    let findings = examine(&facts);
+    let worst = worst(&findings);
+    if output.json() {
+        output.json_line(&serde_json::json!({ "checks": findings, "worst": worst }))?;
+        return Ok(worst.exit_code());
+    }
+    output.result(&page(&findings))?;
+    if let Err(Failure { problems: Some(problems), .. }) = loaded {
+        // Each with its line and a caret, which one line cannot hold.
+        output.fail(&Failure::from(*problems));
+    }
+    Ok(worst.exit_code())
+}
+
+/// What became of reading the definition, in one line.
+fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFacts {
+    match loaded {
+        Ok(definition) => DefinitionFacts::Sound {
+            file: match global.definition.exists() {
+                true => global.definition.display().to_string(),
+                false => "the archive's own".to_owned(),
+            },
+            sources: definition.sources.len(),
+            streams: definition.streams.len(),
+        },
+        Err(Failure { problems: Some(problems), .. }) => {
+            let help = problems.problems.iter().find_map(|problem| problem.help.clone());
+            DefinitionFacts::Broken { message: in_one_line(problems), cure: help }
+        }
+        Err(failure) if failure.code == USAGE => {
+            DefinitionFacts::Broken { message: failure.message.clone(), cure: failure.cure.clone() }
+        }
+        // The archive that was named cannot be asked; what is wrong with it is found elsewhere.
+        Err(_) => DefinitionFacts::Absent,
+    }
+}
+
+fn in_one_line(problems: &Problems) -> String {
+    let each = problems.problems.iter().map(|problem| {
+        let (line, column) = problems.place(problem);
+        format!("line {line}, column {column}: {}", problem.message)
+    });
+    format!("{problems}: {}", each.collect::<Vec<_>>().join("; "))
+}
+
+fn way(definition: Option<&Definition>) -> Way {
+    let Some(definition) = definition else { return Way::Open(Default::default()) };
+    let made: Result<_, NetError> = transports(definition, |source| {
+        let transport = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms)?;
+        Ok(Arc::new(transport) as Arc<dyn Transport>)
+    });
+    made.map_or_else(Way::Closed, Way::Open)
+}
+
+fn page(findings: &[Finding]) -> String {
+    let mut page = String::new();
+    for finding in findings {
+        let (state, found) = (finding.state.word(), printable(&finding.found));
+        page.push_str(&format!("{state:<4}  {}: {found}\n", printable(&finding.name)));
+        if let Some(cure) = &finding.cure {
+            page.push_str(&format!("      help: {}\n", printable(cure)));
+        }
+    }
+    page
+}

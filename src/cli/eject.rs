@@ -1,0 +1,44 @@
+//! `windrow eject`: makes the archive one file that is safe to unplug.
+
+use crate::archive::eject;
+use crate::host::Host;
+use crate::model::{instant_to_text, printable};
+use crate::report::{bytes, count};
+
+use super::args::{EjectArguments, Global};
+use super::error::Failure;
+use super::output::Output;
+use super::workspace::{load_for_reading, parse_duration, waiting_for};
+
+pub fn run(
+    args: &EjectArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let (_, path) = load_for_reading(global)?;
+    let now = instant_to_text(host.clock.now());
+    let note = format!("process {} (windrow eject) since {now}", std::process::id());
+    let ejected = waiting_for(wait, host, || eject(&path, &note, &*host.files))?;
+    let archive = path.display().to_string();
+    if output.json() {
+        output.json_line(&serde_json::json!({
+            "archive": archive, "rows": ejected.rows, "streams": ejected.streams,
+            "bytes": ejected.bytes,
+        }))?;
+        return Ok(0);
+    }
+    output.result(&format!(
+        "{} is one file now and safe to unplug ({} in {}, {})\n",
+        printable(&archive),
+        many(ejected.rows, "row"),
+        many(ejected.streams, "stream"),
+        bytes(ejected.bytes)
+    ))?;
+    Ok(0)
+}
+
+fn many(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}

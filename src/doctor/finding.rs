@@ -1,0 +1,144 @@
+//! What a check found: how bad it is, and what to do about it.
+
+use serde::{Serialize, Serializer};
+
+/// What is at fault when a check is bad, the gravest last: the archive is the only copy there is,
+/// while a network comes back by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// There is no network, or not the one that leads to the source.
+    Offline,
+    /// The definition is wrong, or a secret is missing.
+    Definition,
+    /// The far end is not who it says it is, or the clock is too wrong to tell.
+    Trust,
+    /// The disk or the folder does not take what is written.
+    Storage,
+    /// The archive is not usable.
+    Archive,
+}
+
+impl Fault {
+    /// The exit code of the command (SPEC.md, section 9).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Definition => 2,
+            Self::Offline => 3,
+            Self::Archive => 6,
+            Self::Storage => 8,
+            Self::Trust => 9,
+        }
+    }
+}
+
+/// How a check came out, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Nothing could be looked at, or nobody wanted it.
+    Skip,
+    /// As it should be.
+    Ok,
+    /// A sync works all the same, but a person should know.
+    Warn,
+    /// A sync cannot work, or not as it should.
+    Bad(Fault),
+}
+
+impl Verdict {
+    /// `skip`, `ok`, `warn` or `bad`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Bad(_) => "bad",
+        }
+    }
+
+    /// The exit code of the command: only what is bad has one.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Bad(fault) => fault.exit_code(),
+            Self::Skip | Self::Ok | Self::Warn => 0,
+        }
+    }
+}
+
+impl Serialize for Verdict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+/// One check and its outcome.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub name: String,
+    /// How it came out.
+    pub state: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do about it; always there when it is a warning or bad.
+    pub cure: Option<String>,
+}
+
+impl Finding {
+    fn new(name: impl Into<String>, state: Verdict, found: impl Into<String>) -> Self {
+        Self { name: name.into(), state, found: found.into(), cure: None }
+    }
+
+    /// It is as it should be.
+    pub fn ok(name: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::new(name, Verdict::Ok, found)
+    }
+
+    /// It was not looked at, and why.
+    pub fn skip(name: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::new(name, Verdict::Skip, found)
+    }
+
+    /// It works, but a person should know.
+    pub fn warn(
+        name: impl Into<String>,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self { cure: Some(cure.into()), ..Self::new(name, Verdict::Warn, found) }
+    }
+
+    /// It does not work.
+    pub fn bad(
+        name: impl Into<String>,
+        fault: Fault,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Self {
+        Self { cure: Some(cure.into()), ..Self::new(name, Verdict::Bad(fault), found) }
+    }
+}
+
+/// The worst of all; `Ok` when nothing was looked at.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|finding| finding.state).fold(Verdict::Ok, Verdict::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gravest_bad_check_decides_and_a_warning_is_no_failure() {
+        let bad = |fault| Finding::bad("x", fault, "found", "cure");
+        let warn = Finding::warn("x", "found", "cure");
+        assert_eq!(worst(&[]).exit_code(), 0);
+        assert_eq!(worst(&[Finding::skip("x", "found")]).word(), "ok");
+        assert_eq!(
+            (worst(&[warn.clone()]).word(), worst(&[warn.clone()]).exit_code()),
+            ("warn", 0)
+        );
+        assert_eq!(worst(&[bad(Fault::Offline), warn]).exit_code(), 3);
+        assert_eq!(worst(&[bad(Fault::Trust), bad(Fault::Definition)]).exit_code(), 9);
+        assert_eq!(worst(&[bad(Fault::Archive), bad(Fault::Storage)]).exit_code(), 6);
+    }
+}
