@@ -18,6 +18,7 @@ mod query;
 mod streams;
 mod tidy;
 mod trust_source;
+mod watch;
 mod wire_faults;
 mod wire_waits;
 mod writing;

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 13] = [
+const PAGES: [(&str, &str); 14] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -16,6 +16,7 @@ const PAGES: [(&str, &str); 13] = [
     ("query.md", include_str!("../docs/commands/query.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
+    ("watch.md", include_str!("../docs/commands/watch.md")),
     ("schema.md", include_str!("../docs/commands/schema.md")),
 ];
 

@@ -52,6 +52,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Bring the archive up to date, once
     Sync(SyncArguments),
+    /// Keep the archive up to date whenever there is a network
+    Watch(WatchArguments),
     /// Coverage, watermark, freshness, what is due, what is wrong
     Status(StatusArguments),
     /// What each run did
@@ -96,6 +98,9 @@ pub struct SyncArguments {
     /// Wait so long for another process that has the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
+    /// Open no socket: say what waits
+    #[arg(long)]
+    pub offline: bool,
     /// Stop after so long; the next run carries on
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
@@ -105,6 +110,40 @@ pub struct SyncArguments {
     /// Stop after so many bytes of answers; the next run carries on
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// The pause after a round that went well [default: 15 minutes]
+    #[arg(long, value_name = "DURATION")]
+    pub every: Option<String>,
+    /// Print what the system needs to run this by itself, and end
+    #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true,
+          default_missing_value = OWN_UNIT)]
+    pub print_unit: Option<UnitKind>,
+}
+
+/// The kind of unit of the system that this was built for.
+const OWN_UNIT: &str = if cfg!(target_os = "macos") {
+    "launchd"
+} else if cfg!(windows) {
+    "task-scheduler"
+} else {
+    "systemd"
+};
+
+/// Who runs a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UnitKind {
+    /// A user unit of systemd
+    Systemd,
+    /// A launch agent of macOS
+    Launchd,
+    /// A task of Windows' Task Scheduler
+    TaskScheduler,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,8 @@ mod schema;
 mod signals;
 mod status;
 mod sync;
+mod unit;
+mod watch;
 mod workspace;
 
 use std::ffi::OsString;
@@ -58,6 +60,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
     let result = match &arguments.command {
         args::Command::Demo(args) => demo::run(args, &host, &output),
         args::Command::Sync(args) => sync::run(args, &arguments.global, &host, &output),
+        args::Command::Watch(args) => watch::run(args, &arguments.global, &host, &output),
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &output),

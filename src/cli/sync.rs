@@ -9,7 +9,7 @@ use crate::host::Host;
 use crate::model::{Instant, Window, instant_to_text, printable};
 use crate::pull::{Budget, TroubleKind};
 use crate::report::{count, plain_table, sync_page};
-use crate::sync::{Lanes, SyncOptions, SyncParts, SyncReport, plan_run, sync};
+use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
 use super::error::{Failure, USAGE};
@@ -42,7 +42,7 @@ pub fn run(
     let parts = SyncParts {
         definition: &definition,
         host,
-        transports: network(&definition)?,
+        transports: network(&definition, args.offline)?,
         secrets,
         observer: &progress,
     };
@@ -52,6 +52,29 @@ pub fn run(
     archive.close()?;
     show(&report, output)?;
     Ok(report.exit_code())
+}
+
+/// One sync of a watch: nothing is shown, and what befalls the archive is not the end.
+pub fn sync_once(
+    definition: &Definition,
+    global: &Global,
+    options: &SyncOptions,
+    host: &Host,
+) -> Result<Result<SyncReport, ArchiveError>, Failure> {
+    let folder = global.definition.parent().unwrap_or(Path::new("."));
+    let parts = SyncParts {
+        definition,
+        host,
+        transports: network(definition, false)?,
+        secrets: load_secrets(definition, folder, host)?,
+        observer: &Silent,
+    };
+    let result = open_archive(definition, None, host).and_then(|archive| {
+        let report = sync(&archive, parts, options, Lanes::Overlapped)?;
+        archive.close()?;
+        Ok(report)
+    });
+    Ok(result)
 }
 
 /// Opens the archive, or waits for whoever has it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::archive::{ArchiveError, Cause, Reader};
 use crate::definition::{Definition, SecretReference, Span, parse_definition, suggest};
 use crate::host::Host;
-use crate::pull::{HttpTransport, SecretValues, Transport, secrets_of};
+use crate::pull::{HttpTransport, NoTransport, SecretValues, Transport, secrets_of};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};
@@ -148,8 +148,12 @@ pub fn load_secrets(
 /// The network, for each source.
 pub fn network(
     definition: &Definition,
+    offline: bool,
 ) -> Result<std::collections::BTreeMap<String, Arc<dyn Transport>>, Failure> {
     crate::sync::transports(definition, |source| {
+        if offline {
+            return Ok(Arc::new(NoTransport) as Arc<dyn Transport>);
+        }
         let transport = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
         let transport = transport.map_err(|error| {
             Failure::new(super::error::BUG, format!("cannot start an HTTP client: {error}"))

@@ -1,7 +1,7 @@
 //! Where variables and secret files come from. Nothing else in windrow reads them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The process's surroundings.
 pub trait Environment: Send + Sync {
@@ -9,6 +9,10 @@ pub trait Environment: Send + Sync {
     fn variable(&self, name: &str) -> Option<String>;
     /// A secret kept in a file, without its trailing line ends.
     fn secret_file(&self, path: &Path) -> std::io::Result<String>;
+    /// Where this program is.
+    fn program(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// The real environment.
@@ -18,6 +22,10 @@ impl Environment for ProcessEnvironment {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn program(&self) -> Option<PathBuf> {
+        std::env::current_exe().ok()
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {

@@ -73,6 +73,8 @@ pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> Trouble {
         }
         NetKind::Unreachable => Trouble::new(TroubleKind::Offline, error.detail.clone())
             .cure("run it again when there is a connection"),
+        NetKind::Forbidden => Trouble::new(TroubleKind::Offline, error.detail.clone())
+            .cure("leave --offline out to bring the archive up to date"),
         NetKind::Timeout | NetKind::Cut => {
             let mut trouble = Trouble::new(TroubleKind::Offline, error.detail.clone())
                 .cure("run it again: it carries on where it was");

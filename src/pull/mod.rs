@@ -20,4 +20,4 @@ pub use judge::{
 pub use paginate::{Next, PageFacts, PageToken, Pager};
 pub use puller::{Budget, Fetched, Noting, Puller, Stats, WaitKeeper, secrets_of, waiting};
 pub use request::{RequestPlan, SecretValues, plan_request, show_request};
-pub use transport::{NetError, NetKind, Request, Response, Sending, Transport};
+pub use transport::{NetError, NetKind, NoTransport, Request, Response, Sending, Transport};

@@ -49,6 +49,8 @@ impl Response {
 pub enum NetKind {
     /// No connection: refused, no such name, no route.
     Unreachable,
+    /// The network must not be used.
+    Forbidden,
     /// Nothing came in time.
     Timeout,
     /// The connection broke, or the body was cut off or damaged.
@@ -73,6 +75,16 @@ pub struct NetError {
 impl fmt::Display for NetError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.detail)
+    }
+}
+
+/// No network, because somebody said so: opens no socket.
+pub struct NoTransport;
+
+impl Transport for NoTransport {
+    fn send<'a>(&'a self, _request: &'a Request) -> Sending<'a> {
+        let detail = "the network is not used, as --offline says".to_owned();
+        Box::pin(async { Err(NetError { kind: NetKind::Forbidden, detail }) })
     }
 }
 

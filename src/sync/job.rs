@@ -33,6 +33,8 @@ pub struct Job {
     pub values: TemplateValues,
     /// The mark that the reading starts from.
     pub mark: Option<String>,
+    /// Whether it is a second reading of what lies before a window, which is never coverage.
+    pub second: bool,
 }
 
 /// A reading that is due, for people.
@@ -102,6 +104,7 @@ pub fn plan_jobs(
                 resume: entry.filter(|_| reason == Reason::Resume).cloned(),
                 values: TemplateValues { parent, ..TemplateValues::default() },
                 mark: None,
+                second: false,
             });
             job.into_iter().collect()
         }
@@ -120,6 +123,7 @@ pub fn plan_jobs(
                     ..TemplateValues::default()
                 },
                 mark,
+                second: false,
             });
             job.into_iter().collect()
         }
@@ -145,6 +149,7 @@ pub fn window_job(
             ..TemplateValues::default()
         },
         mark: None,
+        second: false,
     })
 }
 

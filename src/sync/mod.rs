@@ -7,6 +7,7 @@
 mod event;
 mod job;
 mod page;
+mod patience;
 mod pulling;
 mod reading;
 mod report;
@@ -25,6 +26,7 @@ use crate::pull::{Budget, Puller, SecretValues, Transport};
 
 pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start};
+pub use patience::{Rest, Round, rest_after};
 pub use report::{StreamReport, SyncReport, TroubleReport};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.

@@ -271,6 +271,10 @@ impl<'a> Pulling<'a> {
                     first_trouble.get_or_insert(trouble);
                 }
                 Err((trouble, counts)) => {
+                    if job.second {
+                        // Without it the window would be complete and lack what came late.
+                        stack.clear();
+                    }
                     self.break_off(&job, requested_at, &trouble, false, counts).await?;
                     if trouble.ends_source() {
                         return Err(trouble);
@@ -296,6 +300,11 @@ impl<'a> Pulling<'a> {
         let mut seen = None;
         loop {
             match self.read_once(stream, source, job, resume, seen).await {
+                Ok(Ending::Complete(_)) if job.second => {
+                    let forget = self.send(Event::Forget(job.place.clone()));
+                    forget.await.map_err(|trouble| (trouble, None))?;
+                    return Ok(None);
+                }
                 Ok(Ending::Complete(done)) => {
                     self.send(Event::Done(done)).await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
@@ -358,22 +367,25 @@ impl<'a> Pulling<'a> {
         let start_of = |asked: Option<Window>| asked.map(|asked| asked.start());
         let overlapped = plain.is_some() && start_of(job.asked) != start_of(plain);
         let pieces = if overlapped {
-            // The second reading of what lies before is a reading of its own, so that the cap does
-            // not take it away.
+            // The second reading of what lies before is a reading of its own and comes first, so
+            // that the cap does not take it away.
             let before = job.asked.and_then(|asked| Window::new(asked.start(), window.start()));
-            [Some(window), before].into_iter().flatten().collect()
+            [Some((window, false)), before.map(|before| (before, true))]
+                .into_iter()
+                .flatten()
+                .collect()
         } else {
             match halve(window, rules) {
-                Some((first, second)) => vec![second, first],
+                Some((first, second)) => vec![(second, job.second), (first, job.second)],
                 None => return Ok(false),
             }
         };
         self.send(Event::Forget(job.place.clone())).await?;
-        for piece in pieces {
+        for (piece, second) in pieces {
             let place = Place { window: Some(piece), ..job.place.clone() };
             // A half that lies wholly after now has nothing to be asked for yet.
             let half = task(piece).and_then(|t| window_job(rules, place, t, &job.values.parent));
-            stack.extend(half);
+            stack.extend(half.map(|half| Job { second, ..half }));
         }
         if !overlapped {
             self.current().windows_planned += 1;
@@ -397,7 +409,7 @@ impl<'a> Pulling<'a> {
         });
         let place = job.place.clone();
         let now = self.now_at(self.source_of(&place.stream));
-        if place.window.is_some_and(|window| window.start() > now) {
+        if job.second || place.window.is_some_and(|window| window.start() > now) {
             // A clock that runs ahead asked for what has not begun: that is nothing to go on with.
             return self.send(Event::Forget(place)).await;
         }

@@ -641,7 +641,7 @@ impl Life {
 fn neighbour(archive: &Path, mut random: fastrand::Rng) -> crate::disk::Hook {
     let path = archive.to_owned();
     Box::new(move || {
-        if !once_in(&mut random, 12) {
+        if !once_in(&mut random, 30) {
             return;
         }
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;

@@ -301,7 +301,11 @@ impl Scenario {
             churn: r.bool() && self.cap.is_none(),
             deletions: once_in(r, 3) && self.cap.is_none(),
             ties: once_in(r, 4) && counted,
-            resends: once_in(r, 3) && self.version && !counted && self.cap.is_none(),
+            resends: once_in(r, 3)
+                && self.version
+                && !counted
+                && self.cap.is_none()
+                && self.paging != Paging::LastId,
             empty_pages: r.bool() && tokens,
             power: r.bool(),
             kills: r.bool(),

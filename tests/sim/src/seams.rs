@@ -122,4 +122,8 @@ impl Network for SimNetwork {
     fn link_is_up(&self) -> Option<bool> {
         None
     }
+
+    fn comes_back(&self) -> Pause<'_> {
+        Box::pin(std::future::pending())
+    }
 }

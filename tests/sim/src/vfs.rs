@@ -79,6 +79,15 @@ impl Recorded {
     fn log(&self, op: Op) {
         self.disk.lock().expect("no holder panics").log(op);
     }
+
+    /// A reader takes its place in the log, or reads: moments at which another writer hurts.
+    fn let_others_in(&self) {
+        let hook = self.disk.lock().expect("no holder panics").take_hook();
+        if let Some(mut hook) = hook {
+            hook();
+            self.disk.lock().expect("no holder panics").give_hook(hook);
+        }
+    }
 }
 
 unsafe fn inner(file: *mut sqlite3_file) -> *mut sqlite3_file {
@@ -141,16 +150,11 @@ unsafe extern "C" fn shm_lock(
         let real = inner(file);
         let Some(method) = (*(*real).pMethods).xShmLock else { return SQLITE_OK };
         let code = method(real, offset, count, flags);
-        // A reader has just taken its place in the log: the moment at which another writer hurts.
         if code == SQLITE_OK
             && flags == SQLITE_SHM_SHARED | SQLITE_SHM_LOCK
             && let Some(recorded) = recorded(file)
         {
-            let hook = recorded.disk.lock().expect("no holder panics").take_hook();
-            if let Some(mut hook) = hook {
-                hook();
-                recorded.disk.lock().expect("no holder panics").give_hook(hook);
-            }
+            recorded.let_others_in();
         }
         code
     }
@@ -166,6 +170,9 @@ unsafe extern "C" fn read(
     unsafe {
         if let Some(Err(code)) = recorded(file).map(|recorded| recorded.touch(Touch::Read)) {
             return code;
+        }
+        if let Some(recorded) = recorded(file) {
+            recorded.let_others_in();
         }
         let real = inner(file);
         (*(*real).pMethods).xRead.map_or(SQLITE_OK, |method| method(real, into, count, offset))
