@@ -13,6 +13,7 @@ mod exit_codes;
 mod hostile_bodies;
 mod idempotency;
 mod interruption;
+mod one_writer;
 mod pagination;
 mod query;
 mod streams;

@@ -3,12 +3,13 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 14] = [
+const PAGES: [(&str, &str); 15] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
     ("ledger.md", include_str!("../docs/ledger.md")),
     ("exit-codes.md", include_str!("../docs/exit-codes.md")),
+    ("reliability.md", include_str!("../docs/reliability.md")),
     ("demo.md", include_str!("../docs/commands/demo.md")),
     ("sync.md", include_str!("../docs/commands/sync.md")),
     ("status.md", include_str!("../docs/commands/status.md")),

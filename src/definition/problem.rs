@@ -52,21 +52,37 @@ impl Problems {
     /// The text that a person reads: each problem with file, line and caret.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        // As many bytes as before, so that the carets stay where they are.
+        let source = tame(&self.text);
         let mut out = String::new();
         for problem in &self.problems {
-            let end = problem.span.end.clamp(problem.span.start, self.text.len());
-            let start = problem.span.start.min(self.text.len());
-            let snippet = Snippet::source(&self.text)
+            let (start, end) = self.whole_letters(&problem.span);
+            let snippet = Snippet::source(&source)
                 .path(&self.file)
                 .annotation(AnnotationKind::Primary.span(start..end));
-            let mut group = Level::ERROR.primary_title(&problem.message).element(snippet);
-            if let Some(help) = &problem.help {
+            let message = printable_lines(&problem.message);
+            let help = problem.help.as_deref().map(printable_lines);
+            let mut group = Level::ERROR.primary_title(&message).element(snippet);
+            if let Some(help) = &help {
                 group = group.element(Level::HELP.message(help));
             }
             out.push_str(&renderer.render(&[group]));
             out.push('\n');
         }
         out
+    }
+
+    /// The span of a problem, widened to whole letters.
+    fn whole_letters(&self, span: &Range<usize>) -> (usize, usize) {
+        let mut start = span.start.min(self.text.len());
+        let mut end = span.end.clamp(start, self.text.len());
+        while !self.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        while !self.text.is_char_boundary(end) {
+            end += 1;
+        }
+        (start, end)
     }
 
     /// The 1-based line and column at which a problem starts.
@@ -88,11 +104,41 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Whether a terminal would do something with it other than show it.
+fn is_wild(letter: char) -> bool {
+    letter.is_control() && !matches!(letter, '\n' | '\t' | '\r')
+}
+
+/// Puts question marks, as many as it has bytes, for each letter that a terminal would obey.
+fn tame(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match is_wild(letter) {
+            true => out.extend(std::iter::repeat_n('?', letter.len_utf8())),
+            false => out.push(letter),
+        }
+    }
+    out
+}
+
+/// A message, which may quote the file, with such letters escaped.
+fn printable_lines(text: &str) -> String {
+    let shown = |letter: char| match is_wild(letter) {
+        true => letter.escape_unicode().to_string(),
+        false => letter.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// Names longer than this are nobody's slip of the finger; comparing them would take gigabytes.
+const NAME_CHARS_MAX: usize = 64;
+
 /// The known name nearest to a misspelt one, if one is near enough to be meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = name.to_lowercase();
     known
         .into_iter()
+        .filter(|known| known.len().max(wanted.len()) <= NAME_CHARS_MAX)
         .map(|candidate| {
             (strsim::damerau_levenshtein(&wanted, &candidate.to_lowercase()), candidate)
         })
@@ -123,6 +169,17 @@ mod tests {
         assert_eq!(nearest("baseurl", known), Some("base_url"));
         assert_eq!(nearest("Rate", known), Some("rate"));
         assert_eq!(nearest("zzz", known), None);
+    }
+
+    #[test]
+    fn a_caret_stands_under_whole_letters_and_nothing_wild_is_printed() {
+        let text = "records = \"$é\" # \u{9b}31m\n";
+        let problem = Problem::new(12..13, "no \u{1b}[31m").help("or \u{9b}x");
+        let rendered = Problems::new("w.toml", text, vec![problem]).render(false);
+        assert!(rendered.contains('é'), "{rendered}");
+        assert!(!rendered.contains(['\u{1b}', '\u{9b}']), "{rendered:?}");
+        let long = "x".repeat(1_000_000);
+        assert_eq!(nearest("id", [long.as_str()]), None);
     }
 
     #[test]

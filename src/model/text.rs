@@ -21,7 +21,12 @@ pub fn printable(text: &str) -> String {
 fn is_unsafe(letter: char) -> bool {
     let invisible = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2069}');
     let turning = matches!(letter, '\u{2028}'..='\u{202e}' | '\u{feff}');
-    letter.is_control() || invisible || turning
+    let more = matches!(
+        letter,
+        '\u{61c}' | '\u{180e}' | '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0001}' | '\u{e0020}'..='\u{e007f}'
+    );
+    letter.is_control() || invisible || turning || more
 }
 
 /// The beginning of a text, printable, at most `most` characters.

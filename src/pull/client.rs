@@ -110,13 +110,27 @@ fn net_error(error: &reqwest::Error) -> NetError {
     } else if error.is_connect() && is_tls {
         (NetKind::Tls, "no secure connection")
     } else if error.is_connect() {
-        (NetKind::Unreachable, "no connection")
+        (NetKind::Unreachable, no_connection(&lower))
     } else if error.is_builder() {
         (NetKind::Malformed, "the request cannot be built")
     } else {
         (NetKind::Cut, "the connection broke or the answer was cut off")
     };
     NetError { kind, detail: format!("{what}: {cause}") }
+}
+
+/// Which part of the way is missing: the cure is another one each time.
+fn no_connection(cause: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
+    if says(&["lookup", "dns", "name or service", "nodename", "no such host"]) {
+        "nobody knows this name, or no name server is reached"
+    } else if says(&["refused"]) {
+        "the host is there, and nobody listens: the API is down, the network is not"
+    } else if says(&["unreachable", "no route"]) {
+        "there is no way to the host"
+    } else {
+        "no connection"
+    }
 }
 
 /// The innermost error, which speaks of sockets and names and never of addresses with queries.

@@ -50,16 +50,17 @@ fn next_target(link: &str) -> Option<String> {
 fn split_parameters(text: &str) -> Vec<String> {
     let mut parameters = Vec::new();
     let mut current = String::new();
-    let mut in_quotes = false;
+    let (mut in_quotes, mut escaped) = (false, false);
     for letter in text.chars() {
         match letter {
             ';' if !in_quotes => parameters.push(std::mem::take(&mut current)),
-            '"' => {
+            '"' if !escaped => {
                 in_quotes = !in_quotes;
                 current.push(letter);
             }
             _ => current.push(letter),
         }
+        escaped = letter == '\\' && in_quotes && !escaped;
     }
     parameters.push(current);
     parameters.retain(|parameter| !parameter.trim().is_empty());
@@ -69,6 +70,12 @@ fn split_parameters(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quoted_title_makes_no_relation() {
+        let link = r#"</evil>; title="\"; rel=next; x=\""; rel="prev""#;
+        assert_eq!(next_link([link].into_iter()), None);
+    }
 
     #[test]
     fn the_next_link_is_found_among_others() {

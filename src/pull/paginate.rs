@@ -154,14 +154,14 @@ impl<'d> Pager<'d> {
             (Paginate::None, _) => Next::End,
             (Paginate::Page { size, first, .. }, token) => {
                 let number = if let PageToken::Page(number) = token { *number } else { *first };
-                let last = facts.pages.map(|pages| first + pages.saturating_sub(1));
+                let last = facts.pages.map(|pages| first.saturating_add(pages.saturating_sub(1)));
                 let known_more = last.map(|last| number < last);
-                self.counted(facts, *size, known_more, PageToken::Page(number + 1))
+                self.counted(facts, *size, known_more, PageToken::Page(number.saturating_add(1)))
             }
             (Paginate::Offset { size, .. }, token) => {
                 let offset = if let PageToken::Offset(offset) = token { *offset } else { 0 };
                 // By what came, not by what was asked for: a source may cap its pages.
-                let next = PageToken::Offset(offset + facts.received);
+                let next = PageToken::Offset(offset.saturating_add(facts.received));
                 self.counted(facts, *size, None, next)
             }
             (Paginate::Cursor { token: crate::definition::TokenAt::LastRecord(field), .. }, _) => {
@@ -307,6 +307,18 @@ mod tests {
         );
         let total = |received, hash| PageFacts { total: Some(7), ..facts(received, hash) };
         assert_eq!(walk(&page(Some(5)), &[total(5, 1), total(2, 2)]), [r#"{"page":2}"#, "end"]);
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_do_not_make_an_end() {
+        let pages = PageFacts { pages: Some(u64::MAX), ..facts(5, 1) };
+        let mut paginate = page(None);
+        if let Paginate::Page { first, .. } = &mut paginate {
+            *first = 2;
+        }
+        assert_eq!(walk(&paginate, &[pages]), [r#"{"page":3}"#]);
+        let mut pager = Pager::new(&paginate, false);
+        assert!(matches!(pager.next(&PageToken::Page(u64::MAX), &facts(5, 1)), Next::Broken(_)));
     }
 
     #[test]

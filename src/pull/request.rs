@@ -1,7 +1,7 @@
 //! What is sent: a stream's templates, filled, with credentials bound to their origin.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use url::Url;
 
 use crate::definition::{
@@ -56,10 +56,16 @@ impl SecretValues {
     /// Takes every secret out of a text, also where it is escaped for an address or in base64.
     pub fn redact(&self, text: &str) -> String {
         let mut clean = text.to_owned();
-        for (reference, value) in self.values.iter().filter(|(_, value)| value.len() >= 4) {
-            for form in forms_of(value) {
-                clean = clean.replace(&form, &reference.to_string());
-            }
+        // The longest of all comes first: one secret may begin with another.
+        let known = self.values.iter().filter(|(_, value)| value.len() >= 4);
+        let mut forms: Vec<(String, String)> = known
+            .flat_map(|(reference, value)| {
+                forms_of(value).into_iter().map(|form| (form, reference.to_string()))
+            })
+            .collect();
+        forms.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
+        for (form, shown) in &forms {
+            clean = clean.replace(form, shown);
         }
         for (pair, shown) in &self.pairs {
             clean = clean.replace(pair, shown);
@@ -82,13 +88,31 @@ fn forms_of(value: &str) -> Vec<String> {
     ];
     let mut forms: Vec<String> = escaped.iter().map(|form| lower_escapes(form)).collect();
     forms.extend(escaped);
-    forms.push(STANDARD.encode(value));
-    forms.push(json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned());
+    forms.extend([STANDARD.encode(value), STANDARD_NO_PAD.encode(value)]);
+    forms.extend([URL_SAFE.encode(value), URL_SAFE_NO_PAD.encode(value)]);
+    let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
+    let ascii = in_ascii(&json);
+    forms.extend([json.replace('/', "\\/"), ascii.replace('/', "\\/"), ascii, json]);
     forms.push(value.to_owned());
     forms.retain(|form| !form.is_empty());
     forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
     forms.dedup();
     forms
+}
+
+/// JSON text with `\u` escapes for all that is not ASCII, as many writers give it.
+fn in_ascii(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut units = [0_u16; 2];
+    for letter in json.chars() {
+        match letter.is_ascii() {
+            true => out.push(letter),
+            false => letter.encode_utf16(&mut units).iter().for_each(|unit| {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }),
+        }
+    }
+    out
 }
 
 /// `%2F` as `%2f`.
@@ -432,6 +456,23 @@ mod tests {
             next.expect("the same host").as_str(),
             "https://api.example.com/v1/items?page=2"
         );
+    }
+
+    #[test]
+    fn a_secret_that_begins_with_another_leaves_nothing_behind() {
+        let mut secrets = SecretValues::default();
+        let name = |name: &str| SecretReference::Environment(name.to_owned());
+        secrets.insert(name("A"), "s3cret/+ö".to_owned());
+        secrets.insert(name("B"), "s3cret/+öQz7longer".to_owned());
+        for form in [
+            "s3cret/+öQz7longer",
+            r"s3cret\/+öQz7longer",
+            r"s3cret\/+\u00f6Qz7longer",
+            &STANDARD_NO_PAD.encode("s3cret/+öQz7longer"),
+            &URL_SAFE_NO_PAD.encode("s3cret/+öQz7longer"),
+        ] {
+            assert_eq!(secrets.redact(form), "${env:B}", "{form}");
+        }
     }
 
     #[test]

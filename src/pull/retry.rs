@@ -9,6 +9,9 @@ use super::transport::{NetKind, Response};
 /// Statuses that a later attempt may better (SPEC.md, section 7).
 const RETRIED: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
+/// The longest wait that a source is believed to mean: a year. A date in the year 9999 is a slip.
+const WAIT_SECONDS_MAX: i64 = 366 * 86_400;
+
 /// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further.
 const BACKOFF_MS_MAX: f64 = 300_000.0;
 
@@ -91,7 +94,7 @@ pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
     let value = response.header("retry-after")?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = value.parse::<i64>().unwrap_or(i64::MAX);
-        return Some(seconds.min(10 * 365 * 86_400) * 1000);
+        return Some(seconds.min(WAIT_SECONDS_MAX) * 1000);
     }
     let at = httpdate::parse_http_date(value).ok()?;
     let millis = |time: std::time::SystemTime| {
@@ -99,7 +102,7 @@ pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
     };
     let sent = response.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
     let from = sent.map_or(now.timestamp_millis(), millis);
-    Some((millis(at) - from).max(0))
+    Some((millis(at) - from).clamp(0, WAIT_SECONDS_MAX * 1000))
 }
 
 #[cfg(test)]
@@ -168,6 +171,12 @@ mod tests {
         for (headers, expected) in cases {
             assert_eq!(retry_after_ms(&answer(429, headers, ""), now()), expected, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn a_date_without_sense_does_not_lock_a_source_for_ever() {
+        let far = answer(429, &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")], "");
+        assert_eq!(retry_after_ms(&far, now()), Some(WAIT_SECONDS_MAX * 1000));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use crate::definition::{Column, ColumnType, TimeFormat};
@@ -172,7 +172,12 @@ fn date(raw: &str, kind: JsonKind, column: &Column, out: &mut RowSet) -> Result<
         let text = time_text(raw, kind, format)?;
         let at = format.read(&text, Some(zone));
         let at = at.ok_or_else(|| format!("{} does not match the format", shorten(&text)))?;
-        return Ok((out.push_text(&at.with_timezone(&zone).date_naive().to_string()), true));
+        // Beyond four digits of the year a date is no date of ISO 8601, and does not sort.
+        let near = Some(at).filter(|at| (0..=9999).contains(&at.year()));
+        let day = near.map(|at| at.with_timezone(&zone).date_naive());
+        let day = day.filter(|day| (0..=9999).contains(&day.year()));
+        let day = day.ok_or_else(|| format!("{} is not a date of four digits", shorten(&text)))?;
+        return Ok((out.push_text(&day.to_string()), true));
     }
     if kind != JsonKind::String {
         return Err(mismatch("a date", kind));
@@ -181,7 +186,9 @@ fn date(raw: &str, kind: JsonKind, column: &Column, out: &mut RowSet) -> Result<
     let day = text.get(..10).unwrap_or_default();
     let midnight = ["", "T00:00:00", "T00:00:00Z", "T00:00:00.000Z", " 00:00:00"];
     let rest = text.get(10..).unwrap_or_default();
-    if NaiveDate::parse_from_str(day, "%Y-%m-%d").is_err() || !day.is_ascii() {
+    // chrono takes blanks and signs, and the text is kept as it came.
+    let parsed = NaiveDate::parse_from_str(day, "%Y-%m-%d");
+    if !parsed.is_ok_and(|parsed| parsed.to_string() == day) {
         return Err(format!("{} is not a date such as 2026-01-31", shorten(&text)));
     }
     if !midnight.contains(&rest) {
@@ -367,6 +374,20 @@ mod tests {
         }
         for kind in [Text, Integer, Real, Decimal, Number, Boolean, Date, Timestamp, Json, Blob] {
             assert_eq!(show(kind, "null", false), "null");
+        }
+    }
+
+    #[test]
+    fn a_date_is_ten_characters_of_digits_and_dashes() {
+        for raw in [r#""2026- 1-31""#, r#""+12345-1-1""#, r#""2026-1-031""#, r#""2026-02-30""#] {
+            assert_eq!(show(ColumnType::Date, raw, false), "refused", "{raw}");
+        }
+        let format = Some(TimeFormat::Unix);
+        let zone = Some(chrono_tz::Asia::Tokyo);
+        let column = Column { format, zone, ..Column::plain("c", ColumnType::Date) };
+        assert_eq!(show_column(&column, "0", false), "text 1970-01-01");
+        for raw in ["253402300800", "8210266876799", "-8334601228800"] {
+            assert_eq!(show_column(&column, raw, false), "refused", "{raw}");
         }
     }
 

@@ -76,7 +76,14 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         streams.extend(stream::resolve_stream(name, stream, raw, context));
     }
     let streams = parents_first(streams, context);
-    let text = toml::to_string(raw).expect("what was read from TOML can be written as TOML");
+    let text = match toml::to_string(raw) {
+        Ok(text) => text,
+        // Only `nan` and `inf` in a body can be read and not be sent as JSON.
+        Err(error) => {
+            context.report(&["streams"], format!("a value has no JSON: {error}"));
+            return None;
+        }
+    };
     Some(Definition {
         archive: PathBuf::from(&raw.archive.path),
         allow_network_fs: raw.archive.allow_network_fs,

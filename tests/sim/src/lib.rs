@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod disk;
+pub mod kill;
 pub mod life;
 pub mod net;
 pub mod power;

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
 use windrow_sim::swarm::{many, one, shrink};
@@ -36,6 +37,26 @@ fn cut_power(states: u64, from: u64) -> ExitCode {
         sum.states,
         sum.twice,
         sum.carried_on,
+        began.elapsed().as_secs_f64(),
+        sum.violations.len()
+    );
+    sum.violations.iter().take(10).for_each(|what| println!("{what}"));
+    ExitCode::from(u8::from(!sum.violations.is_empty()))
+}
+
+/// Kills the `windrow` that lies beside this program.
+#[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+fn kill(kills: u64, from: u64) -> ExitCode {
+    let began = Instant::now();
+    let own = std::env::current_exe().expect("the system says where this program is");
+    let sum = kill_everywhere(&own.with_file_name("windrow"), kills, from);
+    println!(
+        "{} kills ({} of them left a log to recover, {} came too late), {} archives brought to \
+         their end, in {:.0} s: {} violations",
+        sum.kills,
+        sum.logs,
+        sum.late,
+        sum.archives,
         began.elapsed().as_secs_f64(),
         sum.violations.len()
     );
@@ -83,6 +104,9 @@ fn main() -> ExitCode {
     }
     if let Some(states) = number(&arguments, "--power-cuts") {
         return cut_power(states, number(&arguments, "--from").unwrap_or(1));
+    }
+    if let Some(kills) = number(&arguments, "--kills") {
+        return kill(kills, number(&arguments, "--from").unwrap_or(1));
     }
     if let Some(lives) = number(&arguments, "--fail-io") {
         return fail_io(lives);
