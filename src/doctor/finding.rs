@@ -134,7 +134,10 @@ mod tests {
         assert_eq!(worst(&[]).exit_code(), 0);
         assert_eq!(worst(&[Finding::skip("x", "found")]).word(), "ok");
         assert_eq!(
-            (worst(&[warn.clone()]).word(), worst(&[warn.clone()]).exit_code()),
+            (
+                worst(std::slice::from_ref(&warn)).word(),
+                worst(std::slice::from_ref(&warn)).exit_code()
+            ),
             ("warn", 0)
         );
         assert_eq!(worst(&[bad(Fault::Offline), warn]).exit_code(), 3);

@@ -204,7 +204,7 @@ pub fn once_in(random: &mut fastrand::Rng, n: u32) -> bool {
 impl Scenario {
     /// Draws everything.
     pub fn draw(seed: u64) -> Scenario {
-        let mut random = fastrand::Rng::with_seed(seed ^ 0x5eed_0f_a11_f1e1d);
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x005e_ed0f_a11f_1e1d);
         let r = &mut random;
         let kind = match r.u32(..10) {
             0..7 => Kind::Window,

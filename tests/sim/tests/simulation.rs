@@ -112,9 +112,8 @@ fn every_planted_bug_is_caught_by_its_invariant() {
     let only = std::env::var("SIM_BUG").ok();
     let wanted = |bug: &Bug| only.as_ref().is_none_or(|only| format!("{bug:?}") == *only);
     for bug in BUGS.into_iter().filter(wanted) {
-        match hunt(bug) {
-            Some((seed, what)) => eprintln!("{bug:?}: seed {seed}: {what}"),
-            None => missed.push(bug),
+        if hunt(bug).is_none() {
+            missed.push(bug);
         }
     }
     assert_eq!(missed, []);
