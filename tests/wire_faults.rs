@@ -243,7 +243,8 @@ fn leading_to(nth: usize, next: &str) -> Reply {
 #[test]
 fn pages_that_lead_in_a_circle_or_on_for_ever_are_bounded_and_never_complete() {
     let with_columns = |paging: &str| format!("{paging}\ncolumns = {{ id = \"integer\" }}");
-    let circles: [(&str, fn(usize) -> Reply, usize); 4] = [
+    type Circle = (&'static str, fn(usize) -> Reply, usize);
+    let circles: [Circle; 4] = [
         (NEXT_URL, |nth| leading_to(nth, "/items?p=2"), 2),
         (NEXT_URL, |nth| leading_to(nth, &format!("/items?p={}", nth % 2)), 3),
         (CURSOR, |nth| leading_to(nth, "a"), 2),

@@ -1,6 +1,6 @@
 //! What is wrong with network, clock, proxy, TLS, disk, archive and definition, and the cure.
 //!
-//! [`gather`] looks and decides nothing, [`examine`] decides and looks at nothing: facts in,
+//! [`gather()`] looks and decides nothing, [`examine()`] decides and looks at nothing: facts in,
 //! findings out. Nothing here is printed, and nothing is repaired.
 
 mod examine;

@@ -2,7 +2,7 @@
 //!
 //! Without the feature `planted` [`is`] is a constant `false` and nothing of this is in the
 //! program; no release and no user's build has the feature. With it, a bug is planted for one
-//! thread by [`plant`], by the simulator alone.
+//! thread by `plant`, by the simulator alone.
 
 /// A mistake that a writer of such a program could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
