@@ -4,6 +4,7 @@
 //! data, a missing list is a source that broke its word.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 
 use serde_json::value::RawValue;
@@ -20,6 +21,26 @@ pub struct Step<'a> {
     pub name: Option<Cow<'a, str>>,
     /// What the step led to, as it came.
     pub raw: &'a str,
+    /// What has been looked up in it, by where the path is kept: an ancestor holds the whole list,
+    /// and reading it again for each record would take the square of the body's length.
+    found: RefCell<Vec<(*const Segment, Option<&'a str>)>>,
+}
+
+impl<'a> Step<'a> {
+    fn new(name: Option<Cow<'a, str>>, raw: &'a str) -> Self {
+        Self { name, raw, found: RefCell::new(Vec::new()) }
+    }
+
+    /// The value at a path inside of it, looked up once for each path.
+    pub fn value_at(&self, path: &[Segment]) -> Option<&'a str> {
+        let mut found = self.found.borrow_mut();
+        if let Some((_, value)) = found.iter().find(|(known, _)| *known == path.as_ptr()) {
+            return *value;
+        }
+        let value = text_at(self.raw, path);
+        found.push((path.as_ptr(), value));
+        value
+    }
 }
 
 /// Why no records could be taken from a body.
@@ -74,7 +95,7 @@ pub fn extract<'a>(
     let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
     let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on };
-    walk.steps.push(Step { name: None, raw: root.get() });
+    walk.steps.push(Step::new(None, root.get()));
     walk.descend(segments, false)?;
     match walk.skipped {
         Some(absent) if walk.present == 0 => Err(absent),
@@ -176,7 +197,7 @@ impl<'a> Walk<'a, '_> {
         rest: &[Segment],
         under_wildcard: bool,
     ) -> Result<(), ExtractError> {
-        self.steps.push(Step { name, raw });
+        self.steps.push(Step::new(name, raw));
         let result = self.descend(rest, under_wildcard);
         self.steps.pop();
         result
@@ -232,7 +253,7 @@ fn extract_rich<'a>(
     // What the path names before its first filter must be there, or nothing is known.
     let mut ignore = |_: &[Step<'a>]| {};
     let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
-    walk.steps.push(Step { name: None, raw: root });
+    walk.steps.push(Step::new(None, root));
     walk.descend(path.prefix(), false)?;
     if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {
         return Err(absent);
@@ -243,7 +264,7 @@ fn extract_rich<'a>(
         let raw = places.find(&elements).ok_or_else(|| {
             ExtractError::NotJson("a member name stands twice on the way to a record".to_owned())
         })?;
-        on(&[Step { name: None, raw: root }, Step { name: None, raw }]);
+        on(&[Step::new(None, root), Step::new(None, raw)]);
     }
     Ok(())
 }

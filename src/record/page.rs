@@ -422,6 +422,23 @@ mod tests {
     }
 
     #[test]
+    fn an_ancestor_is_read_once_and_not_for_each_of_its_records() {
+        // Read for each record it would be 50,000 times a megabyte.
+        let plan = Column {
+            origin: Origin::Ancestor { depth: 0, path: vec![Segment::Name("plan".to_owned())] },
+            ..column("plan", ColumnType::Integer)
+        };
+        let columns = vec![column("id", ColumnType::Integer), plan];
+        let reader = RecordReader::new(columns, Key::Columns(vec!["id".to_owned()]));
+        let path = Path::parse("$.data[*]").expect("a path");
+        let records: Vec<String> = (0..50_000).map(|n| format!("{{\"id\":{n}}}")).collect();
+        let body = format!("{{\"plan\":7,\"data\":[{}]}}", records.join(","));
+        let page = read_page(&body, &path, &reader, &PageContext::default()).expect("a page");
+        assert_eq!(page.rows.len(), 50_000);
+        assert_eq!(shown(&page)[49_999], "Integer(49999) | Integer(7) | Null");
+    }
+
+    #[test]
     fn a_hash_key_does_not_depend_on_the_order_of_members() {
         let key = Key::Hash(vec!["x".to_owned(), "y".to_owned()]);
         let columns = vec![column("x", ColumnType::Number)];

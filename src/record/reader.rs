@@ -327,9 +327,7 @@ fn raw_of_origin<'a>(
             Scalar::Null => None,
         },
         Origin::Member { depth } => steps.get(*depth)?.name.as_ref().map(|name| json_string(name)),
-        Origin::Ancestor { depth, path } => {
-            text_at(steps.get(*depth)?.raw, path).map(Cow::Borrowed)
-        }
+        Origin::Ancestor { depth, path } => steps.get(*depth)?.value_at(path).map(Cow::Borrowed),
         Origin::Record(path) => text_at(steps.last()?.raw, path).map(Cow::Borrowed),
     }
 }
