@@ -10,6 +10,7 @@ mod doctor;
 mod documentation;
 mod eject;
 mod exit_codes;
+mod fuzzing;
 mod hostile_bodies;
 mod idempotency;
 mod interruption;

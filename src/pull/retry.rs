@@ -9,8 +9,8 @@ use super::transport::{NetKind, Response};
 /// Statuses that a later attempt may better (SPEC.md, section 7).
 const RETRIED: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
-/// The longest wait that a source is believed to mean: a year. A date in the year 9999 is a slip.
-const WAIT_SECONDS_MAX: i64 = 366 * 86_400;
+/// The longest wait that a source is believed to mean: ten years. The year 9999 is a slip.
+const WAIT_SECONDS_MAX: i64 = 10 * 365 * 86_400;
 
 /// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further.
 const BACKOFF_MS_MAX: f64 = 300_000.0;

@@ -292,7 +292,8 @@ impl<'a> Container<'a> {
     fn get(&self, element: &PathElement<'_>) -> Option<&'a str> {
         match (self, element) {
             (Self::Array(elements), PathElement::Index(index)) => elements.get(*index).copied(),
-            (Self::Object(members), PathElement::Name(name)) => members.get(name),
+            // Of two members of one name the library has looked at the last: which one is meant?
+            (Self::Object(members), PathElement::Name(name)) => members.only(name),
             _ => None,
         }
     }

@@ -27,6 +27,13 @@ impl<'a> Members<'a> {
         self.0.iter().find(|(have, _)| have == name).map(|(_, value)| *value)
     }
 
+    /// The value of a name that stands once.
+    pub fn only(&self, name: &str) -> Option<&'a str> {
+        let mut found = self.0.iter().filter(|(have, _)| have == name);
+        let first = found.next().map(|(_, value)| *value);
+        first.filter(|_| found.next().is_none())
+    }
+
     /// A name that stands twice.
     pub fn duplicate(&self) -> Option<&str> {
         // Most records have few members, and comparing those beats hashing them.
