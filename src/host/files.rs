@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
 }
 
 /// Why the lock was not had.
@@ -42,14 +42,9 @@ pub fn try_lock(path: &Path, note: &str) -> Result<FileLock, LockError> {
     match file.try_lock() {
         Ok(()) => {
             write_note(&mut file, note).map_err(LockError::Io)?;
-            Ok(FileLock { _file: file })
+            Ok(FileLock { file })
         }
-        Err(TryLockError::WouldBlock) => {
-            let mut note = String::new();
-            // The holder may be writing its note just now; an unreadable note is an empty one.
-            let _ = file.read_to_string(&mut note);
-            Err(LockError::Held { note: note.trim().to_owned() })
-        }
+        Err(TryLockError::WouldBlock) => Err(LockError::Held { note: read_note(&mut file) }),
         Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
     }
 }
@@ -58,7 +53,34 @@ fn write_note(file: &mut File, note: &str) -> std::io::Result<()> {
     file.set_len(0)?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(note.as_bytes())?;
+    file.write_all(b"\n")?;
     file.flush()
+}
+
+/// How often a holder that has only just taken the lock is given time to write its note.
+const NOTE_LOOKS_MAX: u32 = 50;
+/// The time between two looks, milliseconds: half a second in all.
+const NOTE_LOOK_MS: u64 = 10;
+
+/// What the holder says of itself; empty where it says nothing.
+#[expect(clippy::disallowed_methods, reason = "shorter than any clock that is put in its place")]
+fn read_note(file: &mut File) -> String {
+    for _ in 0..NOTE_LOOKS_MAX {
+        let mut note = String::new();
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut note));
+        if read.is_ok() && note.ends_with('\n') {
+            return note.trim().to_owned();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(NOTE_LOOK_MS));
+    }
+    String::new()
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // Nobody is told of a holder that has gone. The lock itself ends with the handle.
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// Makes new files readable by their owner alone.
@@ -210,12 +232,7 @@ pub fn lock_holder(path: &Path) -> std::io::Result<Option<String>> {
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => {
-            let mut note = String::new();
-            // The holder may be writing its note just now; an unreadable note is an empty one.
-            let _ = file.read_to_string(&mut note);
-            Ok(Some(note.trim().to_owned()))
-        }
+        Err(TryLockError::WouldBlock) => Ok(Some(read_note(&mut file))),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
