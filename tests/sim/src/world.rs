@@ -79,7 +79,11 @@ impl World {
             let most = if world.scenario.cap.is_some() { 14 } else { 7 };
             for _ in 0..world.random.usize(..most) {
                 let at = world.time_in(start, end);
-                world.schedule(at);
+                // An instant that meets the cap by itself is a hole for ever, as it must be.
+                let fellows = world.records.iter().filter(|record| record.at == at).count();
+                if world.scenario.cap.is_none_or(|cap| fellows + 1 < cap) {
+                    world.schedule(at);
+                }
             }
         }
         world
@@ -148,6 +152,12 @@ impl World {
         let updated_at = (visible_at - lag).max(before + 1);
         let value = record.id * 1_000 + record.versions.len() as i64;
         record.versions.push(Version { visible_at, updated_at, value });
+    }
+
+    /// When the last change that is on its way is there.
+    pub fn calm_at(&self) -> i64 {
+        let versions = self.records.iter().flat_map(|record| &record.versions);
+        versions.map(|version| version.visible_at).max().unwrap_or(i64::MIN)
     }
 
     /// Somebody else is at work while pages are read.
