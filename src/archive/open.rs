@@ -83,6 +83,7 @@ impl Archive {
         }
         let (mut connection, version) = open_writer(path)?;
         set_wal(&connection, path)?;
+        remove_dead_journal(path, names);
         if version < SCHEMA_VERSION {
             set_copy_aside(&connection, path, version, names)?;
             migrate(&mut connection, path)?;
@@ -218,6 +219,19 @@ fn remove_drafts(path: &Path, names: &dyn Files) {
             // One that cannot be removed is in the way of a new archive alone, which says so.
             let _ = names.remove(&left);
         }
+    }
+}
+
+/// A change to or from WAL that was cut off may leave a rollback journal without a valid header.
+/// SQLite takes nothing back from it, and does not remove it either. With the archive open in WAL
+/// mode nobody else can be at such a change, and a journal that matters was taken back already.
+fn remove_dead_journal(path: &Path, names: &dyn Files) {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-journal");
+    let left = PathBuf::from(name);
+    if left.exists() {
+        // It does no harm where it cannot be removed.
+        let _ = names.remove(&left);
     }
 }
 

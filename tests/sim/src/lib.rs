@@ -9,6 +9,7 @@ pub mod disk;
 pub mod kill;
 pub mod life;
 pub mod net;
+pub mod older;
 pub mod power;
 pub mod scenario;
 pub mod seams;

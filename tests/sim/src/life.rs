@@ -17,8 +17,9 @@ use windrow::sync::{Happening, Lanes, Observer, SyncOptions, SyncParts, SyncRepo
 use crate::check::{
     Complete, Row, check_file, check_told, check_truth, check_versions, compare, look, open,
 };
-use crate::disk::{Disk, Failing, Kept, Op, Policy, lay_down};
+use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, lay_down};
 use crate::net::{EventLog, Shared, SimTransport};
+use crate::older::make_older;
 use crate::scenario::{CANARY, Classes, DAY, HOUR, Kind, SECOND, Scenario, once_in};
 use crate::seams::{SimClock, SimFiles, SimNetwork};
 use crate::vfs::{self, SharedDisk};
@@ -80,9 +81,11 @@ struct Life {
 
 /// A recorded life, to be cut off anywhere.
 pub struct Recording {
+    /// What was on the disk before.
+    pub base: Image,
     /// Everything that was done to the disk.
     pub log: Vec<Op>,
-    /// What the ledger said at each mark.
+    /// What the ledger said at each mark; the first is what it said before, if it was there.
     pub marks: Vec<Vec<Complete>>,
     /// The truth at the end.
     pub world: World,
@@ -90,16 +93,19 @@ pub struct Recording {
     pub now: i64,
 }
 
-/// Lives a calm life with `runs` syncs and records its disk.
-pub fn record(scenario: &Scenario, folder: &Path, runs: usize) -> Recording {
+/// Lives a calm life with `runs` syncs and an eject, and records its disk; from the first sync on,
+/// or from the moment on at which a windrow of today meets an archive of the first format.
+pub fn record(scenario: &Scenario, folder: &Path, runs: usize, older: bool) -> Recording {
     let mut life = begin(scenario, folder, false);
     life.marked = true;
+    let base = if older { life.grow_older() } else { Image::new() };
     life.disk.lock().expect("no holder panics").record();
     for _ in 0..runs {
         life.run(Budget::default());
         life.clock.pass(7 * HOUR);
     }
-    assert!(life.clean(), "a life without faults breaks nothing");
+    life.eject();
+    assert!(life.clean(), "a life without faults breaks nothing: {:?}", life.finish().violations);
     vfs::detach(folder);
     let log = life.disk.lock().expect("no holder panics").take_log();
     let marks = std::mem::take(&mut *life.marks.lock().expect("no holder panics"));
@@ -107,7 +113,7 @@ pub fn record(scenario: &Scenario, folder: &Path, runs: usize) -> Recording {
     let mut shared = life.shared.lock().expect("no holder panics");
     let world = World::new(scenario.clone());
     let world = std::mem::replace(&mut shared.world, world);
-    Recording { log, marks, world, now }
+    Recording { base, log, marks, world, now }
 }
 
 /// Goes on from whatever files are in `folder`: a crash image, say. Gives what was wrong.
@@ -120,10 +126,18 @@ pub fn carry_on(scenario: &Scenario, folder: &Path, now: i64) -> Vec<String> {
     life.finish().violations
 }
 
-/// Lives a life in whose second run an operation fails. Gives what was wrong, or none where the
-/// run ended before.
-pub fn fail_one(scenario: &Scenario, folder: &Path, failing: Failing) -> Option<Vec<String>> {
+/// Lives a life in whose first run an operation fails, or in the run that meets an archive of the
+/// first format. Gives what was wrong, or none where the run ended before.
+pub fn fail_one(
+    scenario: &Scenario,
+    folder: &Path,
+    failing: Failing,
+    older: bool,
+) -> Option<Vec<String>> {
     let mut life = begin(scenario, folder, false);
+    if older {
+        life.grow_older();
+    }
     life.shared.lock().expect("no holder panics").watched = false;
     life.disk.lock().expect("no holder panics").fail(Some(failing));
     life.run(Budget::default());
@@ -249,6 +263,28 @@ impl Life {
             runs: self.runs,
             crashes: self.crashes,
             requests: shared.requests,
+        }
+    }
+
+    /// A first sync; then the archive becomes one of the first format. Gives what is on the disk.
+    fn grow_older(&mut self) -> Image {
+        self.run(Budget::default());
+        self.clock.pass(7 * HOUR);
+        let older = self.folder.join("older.db");
+        make_older(&self.archive, &older);
+        let bytes = std::fs::read(&older).expect("it was just written");
+        let base = Image::from([(Arc::from("a.db"), bytes)]);
+        lay_down(&self.folder, &base).expect("the scratch folder can be written");
+        self.disk.lock().expect("no holder panics").restart(base.clone());
+        *self.marks.lock().expect("no holder panics") = vec![self.told.clone()];
+        base
+    }
+
+    /// Makes the archive safe to unplug, as `windrow eject` does.
+    fn eject(&self) {
+        let files = SimFiles { disk: Arc::clone(&self.disk) };
+        if let Err(error) = windrow::archive::eject(&self.archive, "the first", &files) {
+            self.violated("archive", &format!("it cannot be ejected: {error}"));
         }
     }
 
@@ -445,7 +481,8 @@ impl Life {
             let name = entry.file_name().to_string_lossy().into_owned();
             let disk = self.disk.lock().expect("no holder panics");
             let hurt = disk.is_cut() || disk.has_failed();
-            if !hurt && !matches!(name.as_str(), "a.db" | "a.db-lock") {
+            let kept = name.starts_with("a.db-before-format-") && !name.ends_with("-new");
+            if !hurt && !kept && !matches!(name.as_str(), "a.db" | "a.db-lock") {
                 drop(disk);
                 self.violated("S25", &format!("{name} is left over"));
             }

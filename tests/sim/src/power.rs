@@ -23,11 +23,19 @@ pub struct Cuts {
     pub states: u64,
     /// Of these, crashed again while they recovered.
     pub twice: u64,
+    /// Of these, in the life of an archive of the first format that is brought to today's.
+    pub older: u64,
     /// Of these, handed to windrow to go on with.
     pub carried_on: u64,
     /// What was wrong.
     pub violations: Vec<String>,
 }
+
+/// The copy of an archive of the first format.
+const ASIDE: &str = "a.db-before-format-2";
+
+/// Every so many lives the archive is an older one at first.
+const OLDER_EVERY: u64 = 3;
 
 /// A life without faults, small enough to be cut off everywhere.
 pub fn calm(seed: u64) -> Scenario {
@@ -43,12 +51,14 @@ pub fn calm(seed: u64) -> Scenario {
 pub fn cut_everywhere(seed: u64, per_point: u64, most: u64) -> Cuts {
     let scenario = calm(seed);
     let folder = scratch();
-    let recording = record(&scenario, folder.path(), 3);
+    let older = seed.is_multiple_of(OLDER_EVERY);
+    let recording = record(&scenario, folder.path(), if older { 1 } else { 3 }, older);
     let mut cuts = Cuts::default();
     for policy in [Policy::Journalled, Policy::Plain] {
         let mut random = fastrand::Rng::with_seed(seed ^ 0xc07);
-        let (mut durable, mut pending, mut told) = (Image::new(), Vec::new(), None);
-        let mut known: Vec<Arc<str>> = Vec::new();
+        let (mut durable, mut pending) = (recording.base.clone(), Vec::new());
+        let mut told = older.then_some(0);
+        let mut known: Vec<Arc<str>> = recording.base.keys().cloned().collect();
         for (at, op) in recording.log.iter().enumerate() {
             create(op, &mut durable, &mut known);
             if let Op::Mark(mark) = op {
@@ -96,6 +106,7 @@ impl Cut<'_> {
         }
         lay_down(folder.path(), &image).expect("the scratch folder can be written");
         cuts.states += 1;
+        cuts.older += u64::from(!self.recording.base.is_empty());
         let wrong = if once_in(random, 60) {
             cuts.carried_on += 1;
             carry_on(self.scenario, folder.path(), self.recording.now)
@@ -124,6 +135,26 @@ impl Cut<'_> {
             Ok((seen, mut wrong)) => {
                 wrong.extend(compare(&seen, &self.recording.world, self.recording.now));
                 wrong.extend(told.map(|told| check_told(told, &seen.complete)).unwrap_or_default());
+                wrong.extend(self.inspect_aside(folder));
+                wrong
+            }
+        }
+    }
+
+    /// What is wrong with the copy that is set aside before an older archive is changed.
+    fn inspect_aside(&self, folder: &Path) -> Vec<String> {
+        let path = folder.join(ASIDE);
+        if !path.exists() {
+            return Vec::new();
+        }
+        let found = open(&path).and_then(|connection| {
+            let wrong = check_file(&connection)?;
+            Ok((look(&connection)?, wrong))
+        });
+        match found {
+            Err(error) => vec![format!("S26: the copy set aside: {error}")],
+            Ok((seen, mut wrong)) => {
+                wrong.extend(check_told(&self.recording.marks[0], &seen.complete));
                 wrong
             }
         }
@@ -157,13 +188,16 @@ fn crash_again(folder: &Path, image: Image, policy: Policy, random: &mut fastran
 pub fn fail_everywhere(seed: u64, step: u64) -> (u64, Vec<String>) {
     let mut scenario = calm(seed);
     scenario.kind = if scenario.kind == Kind::Window { Kind::Window } else { scenario.kind };
+    let older = seed.is_multiple_of(2);
     let (mut lives, mut wrong) = (0, Vec::new());
     for (sticky, full) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut at = 1;
         loop {
             let folder = scratch();
             let failing = Failing { at, sticky, full };
-            let Some(violations) = fail_one(&scenario, folder.path(), failing) else { break };
+            let Some(violations) = fail_one(&scenario, folder.path(), failing, older) else {
+                break;
+            };
             lives += 1;
             wrong.extend(violations.into_iter().map(|what| format!("{failing:?}: {what}")));
             if !wrong.is_empty() {
