@@ -20,7 +20,10 @@ struct Watch {
 
 impl Watch {
     fn start(workspace: &Workspace, every: &str) -> Watch {
-        let mut command = workspace.command(&["watch", "--json", "--every", every]);
+        Watch::of(workspace.command(&["watch", "--json", "--every", every]))
+    }
+
+    fn of(mut command: std::process::Command) -> Watch {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("windrow starts");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -123,6 +126,70 @@ fn a_watch_that_waits_for_an_answer_ends_within_two_seconds_too() {
     let watch = Watch::start(&workspace, "1 second");
     asked.recv_timeout(Duration::from_secs(10)).expect("it asks");
     assert_eq!(watch.end("-TERM"), Some(143));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_archive_that_was_pulled_out_is_waited_for_and_never_begun_anew() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    let archive = workspace.path("a.db");
+    let watch = Watch::start(&workspace, "1 second");
+    watch.until("synced");
+    let aside = archive.with_extension("aside");
+    std::fs::rename(&archive, &aside).expect("the stick is pulled out");
+    let told = watch.until("gone");
+    assert!(told["message"].as_str().expect("text").contains("no longer there"), "{told}");
+    assert!(!archive.exists(), "nothing is begun in its place");
+    std::fs::rename(&aside, &archive).expect("it is put back");
+    watch.until("synced");
+    assert_eq!(workspace.value("SELECT count(*) FROM usage"), "27");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_archive_that_is_not_usable_ends_the_watch() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    std::fs::write(workspace.path("a.db"), "this is no archive, and never was one")
+        .expect("a file");
+    let ran = workspace.run(&["watch"]).expect(6);
+    assert!(ran.stderr.contains("not"), "{ran:?}");
+}
+
+/// In a namespace of its own the watch sees no network, until an address comes: by netlink, and
+/// not because its rest is over. Where the system gives no such namespaces, there is nothing to see.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_network_that_comes_back_wakes_the_watch() {
+    let inside = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-rn", "sh", "-c", script, "sh"]);
+        command
+    };
+    let can = inside("ip link set lo up && ip address add 10.9.0.1/32 dev lo").output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let workspace = Workspace::new(&items_definition("http://10.250.0.1:9", FAST, ""));
+    let script = "ip link set lo up; \"$@\" & watch=$!; n=1
+        while [ $n -lt 200 ] && kill -0 $watch; do
+            sleep 0.3; ip address add 10.9.0.$n/32 dev lo; n=$((n+1))
+        done; kill $watch";
+    let plain = workspace.command(&["watch", "--json"]);
+    let mut command = inside(script);
+    command.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        value.map(|value| command.env(name, value));
+    }
+    if let Some(folder) = plain.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let watch = Watch::of(command);
+    let first = watch.until("offline");
+    assert_eq!((&first["woken_by"], &first["until_network"]), (&"start".into(), &true.into()));
+    let woken: Vec<Value> = (0..3).map(|_| watch.until("offline")["woken_by"].clone()).collect();
+    assert!(woken.contains(&"network".into()), "{woken:?}");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! The archive is held during a round and free between two, so that it can be handed on or
 //! ejected; each round reads the definition and the secrets anew.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::archive::{ArchiveError, Reader};
+use crate::archive::{ArchiveError, Cause, Reader};
 use crate::definition::Definition;
 use crate::host::{Host, StopCause};
 use crate::model::{Instant, instant_from_text, instant_to_text, printable};
@@ -53,28 +54,56 @@ pub fn run(
     let mut definition = load_for_sync(global)?;
     check_streams(&definition, &args.streams)?;
     let (mut last, mut row) = (None, 0);
-    let mut said = String::new();
+    let (mut said, mut woken_by) = (String::new(), "start");
+    // Where the archive was seen: one that is gone is not begun anew.
+    let mut seen = None;
     loop {
-        let result = round(args, global, &definition, host)?;
+        let gone = gone(seen.as_deref(), &definition.archive);
+        let is_gone = gone.is_some();
+        let result = match gone {
+            Some(error) => Err(error),
+            None => round(args, global, &definition, host)?,
+        };
         if let Some(code) = stopped(host) {
             return Ok(code);
         }
+        if let Err(error) = &result
+            && matches!(error.cause, Cause::Unusable | Cause::Bug)
+        {
+            // No later round can be better, and a file that is not sound is not tried again.
+            return result.map(|_| 0).map_err(Failure::from);
+        }
+        if definition.archive.exists() {
+            seen = Some(definition.archive.clone());
+        }
         let now = host.clock.now();
-        let round = Round::of(&result);
+        let round = if is_gone { Round::Gone } else { Round::of(&result) };
         row = if last == Some(round) { row + 1 } else { 0 };
         last = Some(round);
         let not_before = next_permission(&definition);
         let rest = rest_after(round, row, every_ms, not_before, now, host.random.unit());
-        tell(&told_of(round, &result), rest, now, &mut said, output)?;
-        if !pause(rest, host) {
-            return Ok(stopped(host).unwrap_or(0));
-        }
+        tell(&told_of(round, &result), rest, (now, woken_by), &mut said, output)?;
+        woken_by = match pause(rest, host) {
+            Woken::Time => "time",
+            Woken::Network => "network",
+            Woken::Stop => return Ok(stopped(host).unwrap_or(0)),
+        };
         match load_for_sync(global) {
             Ok(anew) => definition = anew,
             // Somebody is just editing it: the last good one is used until it is whole again.
             Err(failure) => output.fail(&failure),
         }
     }
+}
+
+/// An archive that was here before and is not now: a stick was pulled out, a folder is not mounted.
+fn gone(seen: Option<&Path>, archive: &Path) -> Option<ArchiveError> {
+    if seen != Some(archive) || archive.exists() {
+        return None;
+    }
+    let message = format!("the archive {} is no longer there", archive.display());
+    let cure = "put the stick back in or mount the folder; to begin anew, end this watch first";
+    Some(ArchiveError::new(Cause::Storage, message).cure(cure))
 }
 
 fn stopped(host: &Host) -> Option<u8> {
@@ -112,6 +141,7 @@ fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {
         Round::Failing => "failing",
         Round::Broken => "broken",
         Round::Held => "held",
+        Round::Gone => "gone",
         Round::Storage => "storage",
     };
     match result {
@@ -138,7 +168,7 @@ fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {
 fn tell(
     told: &Told,
     rest: Rest,
-    now: Instant,
+    (now, woken_by): (Instant, &str),
     said: &mut String,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -148,7 +178,7 @@ fn tell(
         output.json_line(&json!({
             "at": instant_to_text(now), "state": told.state, "message": told.message,
             "run": told.run, "next_at": instant_to_text(next),
-            "until_network": rest.until_network,
+            "until_network": rest.until_network, "woken_by": woken_by,
         }))?;
     } else if told.state == "synced" || *said != text {
         let seconds = rest.millis / 1_000;
@@ -163,11 +193,19 @@ fn tell(
     Ok(())
 }
 
-/// Rests, and is false when the watch is to end. A lid that was closed counts by the wall clock, a
-/// clock that was set back does not count at all.
-fn pause(rest: Rest, host: &Host) -> bool {
+/// What ended a rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woken {
+    Time,
+    Network,
+    Stop,
+}
+
+/// Rests. A lid that was closed counts by the wall clock, a clock that was set back does not count
+/// at all.
+fn pause(rest: Rest, host: &Host) -> Woken {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return false };
+    let Ok(runtime) = runtime else { return Woken::Stop };
     runtime.block_on(async {
         let wake_at = host.clock.now() + chrono::TimeDelta::milliseconds(rest.millis);
         let began = host.clock.monotonic();
@@ -176,14 +214,17 @@ fn pause(rest: Rest, host: &Host) -> bool {
         loop {
             let left = whole.saturating_sub(host.clock.monotonic().saturating_sub(began));
             if left.is_zero() || host.clock.now() >= wake_at {
-                return true;
+                return Woken::Time;
             }
             tokio::select! {
                 biased;
-                _ = host.stop.requested() => return false,
+                _ = host.stop.requested() => return Woken::Stop,
                 () = &mut network, if rest.until_network => {
                     host.clock.pause(Duration::from_millis(SETTLE_MS)).await;
-                    return host.stop.cause().is_none();
+                    return match host.stop.cause() {
+                        None => Woken::Network,
+                        Some(_) => Woken::Stop,
+                    };
                 }
                 () = host.clock.pause(left.min(Duration::from_millis(LOOK_MS))) => {}
             }
@@ -207,4 +248,109 @@ fn print_unit(
     })?;
     output.result(&unit_text(kind, &program, &definition))?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::host::{Clock, Network, Pause, Stop};
+
+    /// A clock in which a pause passes at once, and in which the wall clock may leap meanwhile.
+    struct Leaping {
+        times: Mutex<(Instant, Duration)>,
+        /// What the wall clock gains over the time that passes, at each pause, milliseconds.
+        leap_ms: i64,
+        pauses: Mutex<Vec<Duration>>,
+    }
+
+    impl Clock for Leaping {
+        fn now(&self) -> Instant {
+            self.times.lock().expect("no test panics in here").0
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.times.lock().expect("no test panics in here").1
+        }
+
+        fn pause(&self, duration: Duration) -> Pause<'_> {
+            Box::pin(async move {
+                // Others that are ready at the same moment have their turn first.
+                tokio::task::yield_now().await;
+                let mut times = self.times.lock().expect("no test panics in here");
+                times.0 = times.0 + duration + chrono::TimeDelta::milliseconds(self.leap_ms);
+                times.1 += duration;
+                self.pauses.lock().expect("no test panics in here").push(duration);
+            })
+        }
+    }
+
+    /// A network that comes back at once, or never.
+    struct Coming(bool);
+
+    impl Network for Coming {
+        fn link_is_up(&self) -> Option<bool> {
+            None
+        }
+
+        fn comes_back(&self) -> Pause<'_> {
+            let comes = self.0;
+            Box::pin(async move {
+                if !comes {
+                    std::future::pending::<()>().await;
+                }
+            })
+        }
+    }
+
+    const REST: Rest = Rest { millis: 600_000, until_network: true };
+
+    /// How a rest of ten minutes ends, and the pauses that it took.
+    fn rested(leap_ms: i64, comes: bool, rest: Rest, stop: Stop) -> (Woken, Vec<Duration>) {
+        let start = chrono::DateTime::from_timestamp(1_767_225_600, 0).expect("in range");
+        let clock = Arc::new(Leaping {
+            times: Mutex::new((start, Duration::ZERO)),
+            leap_ms,
+            pauses: Mutex::default(),
+        });
+        let network = Arc::new(Coming(comes));
+        let host = Host { clock: clock.clone(), network, ..Host::system(stop) };
+        let woken = pause(rest, &host);
+        let pauses = clock.pauses.lock().expect("no test panics in here").clone();
+        (woken, pauses)
+    }
+
+    #[test]
+    fn a_rest_passes_in_short_looks_at_the_clock() {
+        let (woken, pauses) = rested(0, false, REST, Stop::never());
+        assert_eq!((woken, pauses.len()), (Woken::Time, 300));
+    }
+
+    #[test]
+    fn a_night_with_the_lid_closed_ends_the_rest() {
+        let (woken, pauses) = rested(8 * 3_600_000, false, REST, Stop::never());
+        assert_eq!((woken, pauses.len()), (Woken::Time, 1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_prolong_the_rest() {
+        let (woken, pauses) = rested(-30 * 86_400_000, false, REST, Stop::never());
+        assert_eq!((woken, pauses.len()), (Woken::Time, 300));
+    }
+
+    #[test]
+    fn the_network_wakes_whoever_waits_for_it_and_nobody_else() {
+        let (woken, pauses) = rested(0, true, REST, Stop::never());
+        assert_eq!((woken, pauses), (Woken::Network, vec![Duration::from_millis(SETTLE_MS)]));
+        let rest = Rest { until_network: false, ..REST };
+        assert_eq!(rested(0, true, rest, Stop::never()).0, Woken::Time);
+    }
+
+    #[test]
+    fn a_signal_ends_the_rest_at_once() {
+        let (switch, stop) = Stop::new();
+        switch.ask(StopCause::Terminate);
+        assert_eq!(rested(0, true, REST, stop), (Woken::Stop, Vec::new()));
+    }
 }

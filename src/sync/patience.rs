@@ -25,6 +25,8 @@ pub enum Round {
     Broken,
     /// Another process has the archive.
     Held,
+    /// The archive was there before, and is not any more.
+    Gone,
     /// The disk is full, read-only or broken.
     Storage,
 }
@@ -45,8 +47,11 @@ impl Round {
     /// How a sync ended.
     pub fn of(result: &Result<SyncReport, ArchiveError>) -> Round {
         match result {
-            Err(error) if error.cause == Cause::Held => Round::Held,
-            Err(_) => Round::Storage,
+            Err(error) => match error.cause {
+                Cause::Held => Round::Held,
+                Cause::Storage => Round::Storage,
+                Cause::Unusable | Cause::Definition | Cause::Query | Cause::Bug => Round::Broken,
+            },
             Ok(report) => match report.gravest().map(|trouble| trouble.kind) {
                 None | Some(TroubleKind::Stopped | TroubleKind::Budget) => Round::Complete,
                 Some(TroubleKind::Offline) => Round::Offline,
@@ -78,7 +83,7 @@ pub fn rest_after(
         Round::Complete => every_ms,
         Round::Offline => backoff(4 * SECOND, 5 * MINUTE),
         Round::Failing => backoff(30 * SECOND, 30 * MINUTE),
-        Round::Held => backoff(2 * SECOND, 30 * SECOND),
+        Round::Held | Round::Gone => backoff(2 * SECOND, 30 * SECOND),
         Round::Storage => backoff(30 * SECOND, 10 * MINUTE),
         Round::Broken => every_ms.max(backoff(MINUTE, 60 * MINUTE)),
         Round::Waiting => 0,
