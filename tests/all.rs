@@ -19,6 +19,7 @@ mod pagination;
 mod query;
 mod streams;
 mod tidy;
+mod tls_faults;
 mod trust_source;
 mod watch;
 mod wire_faults;

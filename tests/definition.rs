@@ -141,6 +141,20 @@ fn credentials_in_plain_text_are_refused() {
 }
 
 #[test]
+fn texts_that_would_nest_for_ever_are_refused() {
+    let sum = format!("{{{{ {}1 }}}}", "1 + ".repeat(50_000));
+    assert!(problem_with("/usage\"", &format!("/usage{sum}\"")).contains("4096 bytes"));
+    let long = format!("$[?({}@.a{})]", "(".repeat(50_000), ")".repeat(50_000));
+    assert!(problem_with("$.data[*]", &long).contains("1024 bytes"));
+    let deep = format!("${}@.a{}", "[?@".repeat(30), "]".repeat(30));
+    assert!(problem_with("$.data[*]", &deep).contains("8 filters"));
+    let large = "\"http://127.0.0.1:9/v1\"\nmax_body = \"2 GiB\"";
+    assert!(problem_with("\"http://127.0.0.1:9/v1\"", large).contains("at most `1 GiB`"));
+    let shrunk = "\"http://127.0.0.1:9/v1\"\nmax_ratio = 0";
+    assert!(problem_with("\"http://127.0.0.1:9/v1\"", shrunk).contains("as large as it came"));
+}
+
+#[test]
 fn contradictions_are_told() {
     let at = "key = \"id\"";
     let cases = [
@@ -149,6 +163,15 @@ fn contradictions_are_told() {
         (
             "key = \"id\"\nmethod = \"POST\"\nbody = { password = \"abc123\" }",
             "looks like a credential",
+        ),
+        (
+            "key = \"id\"\nmethod = \"POST\"\nbody = [\"x\"]\n\
+                paginate = { kind = \"cursor\", next = \"$.n\", body = \"after\" }",
+            "the token cannot go into a `body` that is not a table",
+        ),
+        (
+            "key = \"id\"\nmethod = \"POST\"\nbody = { a = [{ since = 2026-01-01 }] }",
+            "`since` holds a bare date (put it in quotes)",
         ),
     ];
     let base = GOOD.replace("day = \"date\"", "day = \"date\"\ngb = \"decimal\"");

@@ -208,9 +208,17 @@ mod memory {
     /// The most that a process may ever have had in memory.
     const PEAK_MIB_MAX: u64 = 150;
 
+    fn within_bounds(
+        stream: &str,
+        hostile: impl Fn() -> Reply + Send + Sync + 'static,
+    ) -> (Ran, Workspace) {
+        within_bounds_of(FAST, stream, hostile)
+    }
+
     /// Syncs `items` from a hostile source and then `after`, whose answer waits until the peak of
     /// the process has been read.
-    fn within_bounds(
+    fn within_bounds_of(
+        source: &str,
         stream: &str,
         hostile: impl Fn() -> Reply + Send + Sync + 'static,
     ) -> (Ran, Workspace) {
@@ -226,7 +234,7 @@ mod memory {
             let _ = gone.recv_timeout(Duration::from_secs(30));
             json(r#"{"data":[{"id":1}]}"#)
         });
-        let mut definition = items_definition(&api.address, FAST, stream);
+        let mut definition = items_definition(&api.address, source, stream);
         definition.push_str(
             "\n[streams.after]\npath = \"/after\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n",
         );
@@ -284,10 +292,16 @@ mod memory {
         let bombs: [(&str, Vec<u8>); 2] = [("gzip", small), ("zstd", zstd)];
         for (coding, bomb) in bombs {
             let coding = coding.to_owned();
-            let (ran, workspace) = within_bounds("", move || encoded(&coding, &bomb));
-            let ran = ran.expect(5);
-            assert!(ran.stderr.contains("larger than 67108864 bytes"), "{ran:?}");
-            nothing_is_complete(&workspace);
+            let limits = [("", "times that"), ("\nmax_ratio = 1000000", "than 67108864 bytes")];
+            for (limit, says) in limits {
+                let (coding, bomb) = (coding.clone(), bomb.clone());
+                let source = format!("{FAST}{limit}");
+                let (ran, workspace) =
+                    within_bounds_of(&source, "", move || encoded(&coding, &bomb));
+                let ran = ran.expect(5);
+                assert!(ran.stderr.contains(says), "{ran:?}");
+                nothing_is_complete(&workspace);
+            }
         }
     }
 

@@ -181,6 +181,22 @@ fn a_damaged_gzip_is_tried_again_and_its_half_is_never_believed() {
 }
 
 #[test]
+fn what_follows_a_gzip_is_another_member_or_a_broken_word() {
+    let whole = gzip(TRUTH.as_bytes());
+    let (head, tail) = TRUTH.as_bytes().split_at(9);
+    let members = [gzip(head), gzip(tail)].concat();
+    let api = Api::start(move |_, _| encoded("gzip", &members));
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, ""));
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id FROM items ORDER BY id"), ["1", "2"]);
+    let junk = [&whole[..], b"<html>"].concat();
+    let patient = Patient::new(move |_, _| encoded("gzip", &junk));
+    patient.expect(FAST, "", 5, "bytes follow after the end", 1);
+    let patient = Patient::new(move |_, _| encoded("compress", &whole));
+    patient.expect(FAST, "", 5, "has the coding \"compress\", which was not asked for", 1);
+}
+
+#[test]
 fn a_login_page_in_json_is_the_networks_and_other_json_is_the_sources_fault() {
     let portals = [
         r#"{"login_required":true,"url":"http://portal/"}"#,

@@ -35,6 +35,10 @@ pub type StreamName = String;
 pub const CONNECT_TIMEOUT_MS: i64 = 10_000;
 /// The default of `read_timeout`, milliseconds.
 pub const READ_TIMEOUT_MS: i64 = 30_000;
+/// The most that `max_body` may say, bytes.
+pub const BODY_BYTES_LIMIT: u64 = 1 << 30;
+/// The default of `max_ratio`: JSON shrinks to a tenth as a rule, and to a hundredth at times.
+pub const BODY_RATIO_MAX: u64 = 200;
 /// The default of `max_body`, bytes: far above any sane page, far below a laptop's memory.
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The default of `retry.attempts`.
@@ -85,6 +89,8 @@ pub struct Source {
     pub read_timeout_ms: i64,
     /// The largest answer, decoded bytes.
     pub body_bytes_max: u64,
+    /// How many bytes may come out of each byte of a compressed answer.
+    pub body_ratio_max: u64,
     /// When to try again.
     pub retry: RetryPolicy,
 }

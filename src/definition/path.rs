@@ -5,6 +5,11 @@
 
 use serde_json_path::JsonPath;
 
+/// The longest path, bytes.
+const PATH_BYTES_MAX: usize = 1024;
+/// The most filters in a path.
+const FILTERS_MAX: usize = 8;
+
 /// One step of a plain path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
@@ -43,6 +48,14 @@ pub struct PathError {
 impl Path {
     /// Checks the text against RFC 9535.
     pub fn parse(text: &str) -> Result<Path, PathError> {
+        // The library nests calls as deep as the text, and reads a filter in a filter twice.
+        let refused = |message: String| Err(PathError { position: 0, message });
+        if text.len() > PATH_BYTES_MAX {
+            return refused(format!("a JSONPath may have {PATH_BYTES_MAX} bytes"));
+        }
+        if text.matches('?').count() > FILTERS_MAX {
+            return refused(format!("a JSONPath may have {FILTERS_MAX} filters"));
+        }
         let library = JsonPath::parse(text).map_err(|error| PathError {
             position: error.position().min(text.len()),
             message: describe(text, error.message()),

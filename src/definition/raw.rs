@@ -62,6 +62,9 @@ pub struct RawSource {
     /// The largest answer, decoded. Default `64 MiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_body: Option<String>,
+    /// How many times its size a compressed answer beyond 1 MiB may unpack to. Default 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ratio: Option<u64>,
     /// When and how often a failed request is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RawRetry>,

@@ -44,7 +44,7 @@ impl<'s> Walk<'s> {
         if let Some(options) = schema.get("enum").and_then(Value::as_array) {
             return self.text_of(options, value, name);
         }
-        let Some(types) = types_of(schema) else { return };
+        let Some(types) = types_of(schema) else { return self.free(value, name) };
         if !types.iter().any(|kind| matches_type(kind, value.get_ref())) {
             let expected = types.iter().filter(|kind| **kind != "null").map(|kind| spoken(kind));
             let expected: Vec<_> = expected.collect();
@@ -68,6 +68,21 @@ impl<'s> Walk<'s> {
                 }
             }
             DeValue::Integer(_) => self.range(schema, value, name),
+            _ => {}
+        }
+    }
+
+    /// Any value that JSON has; dates are none of these.
+    fn free(&mut self, value: &Spanned<DeValue<'_>>, name: &str) {
+        match value.get_ref() {
+            DeValue::Datetime(_) => {
+                let message = format!("`{name}` holds {}", spoken("datetime"));
+                self.report(value.span(), message);
+            }
+            DeValue::Array(items) => items.iter().for_each(|each| self.free(each, name)),
+            DeValue::Table(table) => {
+                table.iter().for_each(|(key, each)| self.free(each, key.get_ref()));
+            }
             _ => {}
         }
     }

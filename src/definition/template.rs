@@ -26,6 +26,9 @@ impl std::fmt::Display for SecretReference {
     }
 }
 
+/// The longest text with holes, bytes.
+const TEMPLATE_BYTES_MAX: usize = 4096;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
@@ -80,6 +83,10 @@ const PATH_ESCAPED: &AsciiSet =
 impl Template {
     /// Checks the syntax and notes the names that are used.
     pub fn parse(text: &str) -> Result<Template, String> {
+        // The library nests calls as deep as an expression.
+        if text.contains("{{") && text.len() > TEMPLATE_BYTES_MAX {
+            return Err(format!("a template may have {TEMPLATE_BYTES_MAX} bytes"));
+        }
         let pieces = split_secrets(text)?;
         let environment = environment(Place::Plain);
         let mut names = Vec::new();

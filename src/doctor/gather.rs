@@ -193,6 +193,7 @@ async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> Reach {
         headers: vec![("accept".to_owned(), "application/json".to_owned())],
         body: None,
         body_bytes_max: ANSWER_BYTES_MAX,
+        body_ratio_max: source.body_ratio_max,
     };
     let late = |detail: &str| NetError { kind: NetKind::Timeout, detail: detail.to_owned() };
     let answer = tokio::select! {

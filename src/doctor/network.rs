@@ -113,7 +113,7 @@ fn reached(source: &SourceFacts, links_up: Option<bool>) -> Finding {
         }
         Reach::Answered(answer) => answered(name, base, answer),
         // The answer was there, and was longer than anybody needs who only knocks.
-        Reach::Failed(error) if error.kind == NetKind::TooLarge => {
+        Reach::Failed(error) if answers_at_length(error.kind) => {
             Finding::ok(name, format!("{base} answers, at length"))
         }
         Reach::Failed(error) if error.kind == NetKind::Tls => {
@@ -143,6 +143,11 @@ fn answered(name: String, base: &str, answer: &Answer) -> Finding {
         return Finding::warn(name, found, PORTAL_CURE);
     }
     Finding::ok(name, format!("{base} answers HTTP {status}"))
+}
+
+/// Whether somebody answered, with more or in another form than who only knocks wants.
+fn answers_at_length(kind: NetKind) -> bool {
+    matches!(kind, NetKind::TooLarge | NetKind::Swollen | NetKind::Undecodable)
 }
 
 /// What it was, by the words of the operating system and of rustls, and what to do about it.
@@ -212,7 +217,7 @@ fn tls(source: &SourceFacts) -> Finding {
             Finding::warn(name, found, "use https in `base_url`, if the source has it")
         }
         Reach::Answered(_) => Finding::ok(name, "the certificate is trusted"),
-        Reach::Failed(error) if error.kind == NetKind::TooLarge => {
+        Reach::Failed(error) if answers_at_length(error.kind) => {
             Finding::ok(name, "the certificate is trusted")
         }
         Reach::Failed(error) if error.kind == NetKind::Tls => {

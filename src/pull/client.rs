@@ -6,12 +6,16 @@
 use std::error::Error;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
+    TRANSFER_ENCODING,
+};
 use reqwest::redirect::Policy;
 
+use super::decode::{CODINGS, Growth, decode, too_large};
 use super::transport::{NetError, NetKind, Request, Response, Sending, Transport};
 
-/// The network, by way of reqwest: keep-alive, gzip, brotli, zstd, rustls.
+/// The network, by way of reqwest: keep-alive, HTTP/2, rustls.
 pub struct HttpTransport {
     client: reqwest::Client,
 }
@@ -46,16 +50,18 @@ impl HttpTransport {
         let headers = answer.headers().iter().map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         });
-        let headers = headers.collect();
+        let headers: Vec<(String, String)> = headers.collect();
         let expected = answer.content_length().unwrap_or(0).min(request.body_bytes_max);
         let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
         while let Some(chunk) = answer.chunk().await.map_err(|error| net_error(&error))? {
             if (body.len() + chunk.len()) as u64 > request.body_bytes_max {
-                let detail = format!("the answer is larger than {} bytes", request.body_bytes_max);
-                return Err(NetError { kind: NetKind::TooLarge, detail });
+                return Err(too_large(request.body_bytes_max));
             }
             body.extend_from_slice(&chunk);
         }
+        let codings = headers.iter().filter(|(name, _)| name == CONTENT_ENCODING.as_str());
+        let codings: Vec<String> = codings.map(|(_, value)| value.clone()).collect();
+        let body = decode(&codings, body, Growth::of(request))?;
         if !framed && status == 200 && ends_early(&body) {
             let detail = "the answer was cut off: it has no length, and its JSON no end".to_owned();
             return Err(NetError { kind: NetKind::Cut, detail });
@@ -87,6 +93,9 @@ fn header_map(request: &Request) -> Result<HeaderMap, NetError> {
         let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
         value.set_sensitive(true);
         map.append(key, value);
+    }
+    if !map.contains_key(ACCEPT_ENCODING) {
+        map.insert(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
     }
     Ok(map)
 }

@@ -86,6 +86,10 @@ pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> Trouble {
         ),
         NetKind::TooLarge => Trouble::new(TroubleKind::BrokenWord, error.detail.clone())
             .cure("ask for smaller pages or windows, or raise the source's `max_body`"),
+        NetKind::Swollen => Trouble::new(TroubleKind::BrokenWord, error.detail.clone())
+            .cure("if this is honest data, raise the source's `max_ratio`"),
+        NetKind::Undecodable => Trouble::new(TroubleKind::BrokenWord, error.detail.clone())
+            .cure("ask for the same address with another tool, and tell whoever runs the API"),
         NetKind::Malformed => Trouble::new(TroubleKind::Definition, error.detail.clone())
             .cure("check the source's headers and its secrets: a line end does not belong there"),
     }

@@ -4,6 +4,7 @@
 //! to values (`retry`, `paginate`, `judge`, `rate`); `puller` is the thin shell that acts.
 
 mod client;
+mod decode;
 mod judge;
 mod link;
 mod paginate;

@@ -206,8 +206,8 @@ fn build(plan: &RequestPlan<'_>, secret: Secret<'_>, with_auth: bool) -> Result<
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
     let body = body.map(|body| body.to_string().into_bytes());
-    let body_bytes_max = plan.source.body_bytes_max;
-    Ok(Request { post: plan.template.post, url, headers, body, body_bytes_max })
+    let Source { body_bytes_max, body_ratio_max, .. } = *plan.source;
+    Ok(Request { post: plan.template.post, url, headers, body, body_bytes_max, body_ratio_max })
 }
 
 fn first_url(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<Url, String> {

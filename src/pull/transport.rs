@@ -19,6 +19,8 @@ pub struct Request {
     pub body: Option<Vec<u8>>,
     /// The largest answer, decoded bytes.
     pub body_bytes_max: u64,
+    /// How many bytes may come out of each byte of a compressed answer.
+    pub body_ratio_max: u64,
 }
 
 /// An answer, received to its end.
@@ -59,6 +61,10 @@ pub enum NetKind {
     Tls,
     /// The answer is larger than the limit.
     TooLarge,
+    /// The answer is small and unpacks to far more than data does.
+    Swollen,
+    /// The answer is coded in a way that was not asked for, or has bytes behind its end.
+    Undecodable,
     /// The request cannot be sent as it is: a header that HTTP does not allow.
     Malformed,
 }

@@ -63,7 +63,15 @@ pub struct PageRows {
     pub records: Vec<String>,
     /// Rejects beyond what is kept of one page: such a page is no page.
     pub unkept: u64,
+    /// The rows outgrow their body, as they do where each repeats a long text of an ancestor: the
+    /// rest was not read, and such a page is no page.
+    pub overgrown: bool,
 }
+
+/// How many times their body the rows of a page may take up.
+const GROWTH_MAX: usize = 8;
+/// Bytes that the rows of a page may always take up.
+const ROWS_BYTES_FREE: usize = 64 << 20;
 
 /// The most rejects that are kept of one page: a body of ones and commas holds millions.
 const REJECTS_PER_PAGE_MAX: usize = 100_000;
@@ -76,6 +84,7 @@ pub fn read_page(
     context: &PageContext,
 ) -> Result<PageRows, ExtractError> {
     let mut page = Builder::new(reader, context);
+    page.room = body.len().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
     let mut last = None;
     extract(body, path, &mut |steps| {
         last = steps.last().map(|step| step.raw);
@@ -95,6 +104,8 @@ struct Builder<'c> {
     field: Option<(usize, String, String)>,
     cursor_cell: Option<usize>,
     by_key: HashMap<u64, Vec<usize>>,
+    /// Bytes that the rows may take up.
+    room: usize,
     hasher: DefaultHasher,
 }
 
@@ -120,7 +131,9 @@ impl<'c> Builder<'c> {
                 content_hash: 0,
                 records: Vec::new(),
                 unkept: 0,
+                overgrown: false,
             },
+            room: ROWS_BYTES_FREE,
             key_cells: reader.key_cells(),
             version_cell: cell_of(&context.version),
             field,
@@ -135,6 +148,10 @@ impl<'c> Builder<'c> {
         record.hash(&mut self.hasher);
         let position = usize::try_from(self.page.received).unwrap_or(usize::MAX);
         self.page.received += 1;
+        self.page.overgrown |= self.page.rows.text.len() + self.page.rows.bytes.len() > self.room;
+        if self.page.overgrown {
+            return;
+        }
         match self.reader.read(steps, &self.context.parent, &mut self.page.rows) {
             Ok(()) => {
                 if self.context.keep_records {
@@ -436,6 +453,22 @@ mod tests {
         let page = read_page(&body, &path, &reader, &PageContext::default()).expect("a page");
         assert_eq!(page.rows.len(), 50_000);
         assert_eq!(shown(&page)[49_999], "Integer(49999) | Integer(7) | Null");
+    }
+
+    #[test]
+    fn a_long_text_of_an_ancestor_does_not_fill_the_memory() {
+        let plan = Column {
+            origin: Origin::Ancestor { depth: 0, path: vec![Segment::Name("plan".to_owned())] },
+            ..column("plan", ColumnType::Text)
+        };
+        let columns = vec![column("id", ColumnType::Integer), plan];
+        let reader = RecordReader::new(columns, Key::Columns(vec!["id".to_owned()]));
+        let path = Path::parse("$.data[*]").expect("a path");
+        let records: Vec<String> = (0..1_000).map(|n| format!("{{\"id\":{n}}}")).collect();
+        let long = "x".repeat(1 << 20);
+        let body = format!("{{\"plan\":\"{long}\",\"data\":[{}]}}", records.join(","));
+        let page = read_page(&body, &path, &reader, &PageContext::default()).expect("a page");
+        assert!(page.overgrown && page.rows.len() < 100, "{} rows", page.rows.len());
     }
 
     #[test]

@@ -105,6 +105,11 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Troubl
         );
         return Err(broken(message).cure(cure));
     }
+    if rows.overgrown {
+        let message = "the rows of one page take up many times what came".to_owned();
+        let cure = "take no long texts from an ancestor into `columns`, or ask for smaller pages";
+        return Err(broken(message).cure(cure));
+    }
     if rows.unkept > 0 {
         let reason = rows.rejects.first().map_or("", |reject| reject.reason.as_str());
         let kept = rows.rejects.len();

@@ -53,7 +53,14 @@ pub(super) fn paginate_of(
                     context.report(&at("body"), "the token goes into `param` or `body`, not both");
                     return None;
                 }
-                (None, Some(member)) => TokenInto::Body(member.clone()),
+                (None, Some(member)) => {
+                    if raw.body.as_ref().is_some_and(|body| !body.is_object()) {
+                        let message = "the token cannot go into a `body` that is not a table";
+                        context.report(&at("body"), message);
+                        return None;
+                    }
+                    TokenInto::Body(member.clone())
+                }
                 (param, None) => {
                     TokenInto::Query(param.clone().unwrap_or_else(|| "cursor".to_owned()))
                 }

@@ -6,8 +6,8 @@ use super::Context;
 use super::parts::{parse_rate, parse_size};
 use crate::definition::raw::{RawAuth, RawRetry, RawSource};
 use crate::definition::{
-    ATTEMPTS_MAX, Auth, BODY_BYTES_MAX, CONNECT_TIMEOUT_MS, READ_TIMEOUT_MS, RetryPolicy, Source,
-    Template,
+    ATTEMPTS_MAX, Auth, BODY_BYTES_LIMIT, BODY_BYTES_MAX, BODY_RATIO_MAX, CONNECT_TIMEOUT_MS,
+    READ_TIMEOUT_MS, RetryPolicy, Source, Template,
 };
 
 /// The default of `retry.base`, milliseconds.
@@ -32,6 +32,12 @@ pub(super) fn resolve_source(
     let rate = raw.rate.as_deref().and_then(|text| context.take(&at("rate"), parse_rate(text)));
     let size = raw.max_body.as_deref();
     let size = size.and_then(|text| context.take(&at("max_body"), parse_size(text)));
+    if size.is_some_and(|size| size > BODY_BYTES_LIMIT) {
+        context.report(&at("max_body"), "an answer is kept in memory: at most `1 GiB`");
+    }
+    if raw.max_ratio == Some(0) {
+        context.report(&at("max_ratio"), "an answer is at least as large as it came");
+    }
     let timeouts = (
         context.millis(&at("connect_timeout"), raw.connect_timeout.as_deref(), CONNECT_TIMEOUT_MS),
         context.millis(&at("read_timeout"), raw.read_timeout.as_deref(), READ_TIMEOUT_MS),
@@ -47,6 +53,7 @@ pub(super) fn resolve_source(
         connect_timeout_ms: timeouts.0,
         read_timeout_ms: timeouts.1,
         body_bytes_max: size.unwrap_or(BODY_BYTES_MAX),
+        body_ratio_max: raw.max_ratio.unwrap_or(BODY_RATIO_MAX),
         retry,
     })
 }
