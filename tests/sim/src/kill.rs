@@ -40,6 +40,7 @@ fn busy(seed: u64) -> Scenario {
         .expect("one of the seeds is such a life");
     scenario.classes = Classes::default();
     scenario.parents = 0;
+    scenario.post = false;
     scenario.page_size = 2;
     scenario.cap = None;
     scenario.past = scenario.edges.len() - 6;

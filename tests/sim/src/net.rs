@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
+use url::Url;
 use windrow::archive::{Archive, Cause, Opening};
 use windrow::host::{StopCause, StopSwitch};
 use windrow::pull::{NetError, NetKind, Request, Response, Sending, Transport};
@@ -118,8 +119,8 @@ impl Shared {
             Ok(response) => format!("{} {}", response.status, response.body.len()),
             Err(error) => format!("{:?}", error.kind),
         };
-        let query = request.url.query().unwrap_or_default();
-        let path = request.url.path();
+        let asked = asked_of(request);
+        let (path, query) = (asked.path(), asked.query().unwrap_or_default());
         self.log.note(format!("{} {path}?{query} -> {said}", instant(now).format("%F %T%.3f")));
         outcome
     }
@@ -180,7 +181,7 @@ impl Shared {
             clock.pass(self.random.i64(0..millis));
             if self.random.bool() {
                 // The answer was made, and lost on its way.
-                self.world.answer(&request.url, clock.truth());
+                self.world.answer(&asked_of(request), clock.truth());
             }
             return Err(NetError { kind, detail: format!("simulated {kind:?}") });
         }
@@ -195,7 +196,7 @@ impl Shared {
             let location = ("location".to_owned(), "https://evil.example/v1/records".to_owned());
             return Ok(self.response(302, vec![location], "", now));
         }
-        let answer = self.world.answer(&request.url, now);
+        let answer = self.world.answer(&asked_of(request), now);
         let mut response = self.response(answer.status, answer.headers, &answer.body, now);
         if faults.strangers && answer.status == 200 && once_in(&mut self.random, 10) {
             // A link of a source that was taken over.
@@ -274,4 +275,17 @@ impl Shared {
 
 fn http_date(at: i64) -> String {
     instant(at).format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// What is asked, wherever it stands: the members of a body count as parameters.
+fn asked_of(request: &Request) -> Url {
+    let mut url = request.url.clone();
+    let body = request.body.as_deref().unwrap_or(b"{}");
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(body).expect("windrow sends a JSON object");
+    for (name, value) in &members {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        url.query_pairs_mut().append_pair(name, &text);
+    }
+    url
 }

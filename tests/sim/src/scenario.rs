@@ -192,6 +192,10 @@ pub struct Scenario {
     pub plain_disk: bool,
     /// Runs with faults.
     pub runs: usize,
+    /// Whether marks are numbers and not times.
+    pub integer_marks: bool,
+    /// Whether requests have a body in place of a query.
+    pub post: bool,
     /// Faults that are on.
     pub classes: Classes,
 }
@@ -279,10 +283,25 @@ impl Scenario {
             past,
             plain_disk: r.bool(),
             runs: r.usize(2..7),
+            integer_marks: false,
+            post: false,
             classes: Classes::default(),
         };
         scenario.classes = scenario.draw_classes(r);
+        scenario.vary();
         scenario
+    }
+
+    /// Kinds of request and mark that came later than the first seeds, drawn by themselves so that
+    /// those stay what they were.
+    fn vary(&mut self) {
+        if self.seed % 8 != 3 {
+            return;
+        }
+        let mut random = fastrand::Rng::with_seed(self.seed ^ 0x905f);
+        self.integer_marks = self.kind == Kind::Cursor && random.bool();
+        let linked = matches!(self.paging, Paging::Link | Paging::NextUrl);
+        self.post = !linked && self.total != Total::Endpoint && random.u8(..3) > 0;
     }
 
     fn draw_classes(&self, r: &mut fastrand::Rng) -> Classes {
@@ -376,11 +395,12 @@ impl Scenario {
         text.push_str(&self.kind_table());
         text.push_str(&self.paginate_table());
         let at = if self.format == Format::Date { "date" } else { "timestamp" };
+        let seq = if self.integer_marks { "seq = \"integer\"\n" } else { "" };
         let line =
             if self.parents > 0 { "line = { type = \"text\", parent = \"line\" }\n" } else { "" };
         text.push_str(&format!(
             "\n[streams.records.columns]\nid = \"integer\"\nat = \"{at}\"\n\
-             value = \"integer\"\nupdated_at = \"timestamp\"\n{line}"
+             value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}"
         ));
         text
     }
@@ -400,8 +420,11 @@ impl Scenario {
             text.push_str("for_each = \"lines\"\nreferences = { line = \"lines\" }\n");
             query.push("line = \"{{ parent.line }}\"");
         }
+        let parameters = if self.post { "method = \"POST\"\nbody" } else { "query" };
         if !query.is_empty() {
-            text.push_str(&format!("query = {{ {} }}\n", query.join(", ")));
+            text.push_str(&format!("{parameters} = {{ {} }}\n", query.join(", ")));
+        } else if self.post {
+            text.push_str("method = \"POST\"\n");
         }
         if self.version {
             text.push_str("version = \"updated_at\"\n");
@@ -435,6 +458,11 @@ impl Scenario {
         let start = instant(self.edges[0]).to_rfc3339();
         match self.kind {
             Kind::Snapshot => String::new(),
+            Kind::Cursor if self.integer_marks => format!(
+                "\n[streams.records.cursor]\nfield = \"seq\"\nstart = {}\noverlap = {}\n",
+                self.edges[0],
+                self.overlap_hours * HOUR
+            ),
             Kind::Cursor => format!(
                 "\n[streams.records.cursor]\nfield = \"updated_at\"\nstart = \"{start}\"\n\
                  format = \"{format}\"\n{overlap}"
@@ -490,6 +518,9 @@ impl Scenario {
             Paging::None => return String::new(),
             Paging::Page => format!("kind = \"page\"\n{size}{more}"),
             Paging::Offset => format!("kind = \"offset\"\n{size}{more}"),
+            Paging::Token if self.post => {
+                format!("kind = \"cursor\"\nnext = \"$.next\"\nbody = \"cursor\"\n{more}")
+            }
             Paging::Token => format!("kind = \"cursor\"\nnext = \"$.next\"\n{more}"),
             Paging::HeaderToken => format!("kind = \"cursor\"\nheader = \"X-Next\"\n{more}"),
             Paging::LastId => {

@@ -259,7 +259,13 @@ impl World {
         Ok(match self.scenario.kind {
             Kind::Snapshot => Box::new(|_| true),
             Kind::Cursor => {
-                let since = read("since")?;
+                let since = match self.scenario.integer_marks {
+                    false => read("since")?,
+                    true => asked
+                        .get("since")
+                        .and_then(|text| text.parse().ok())
+                        .ok_or_else(|| refusal(400, "the mark is no number"))?,
+                };
                 Box::new(move |at| at >= since)
             }
             Kind::Window => {
@@ -304,8 +310,12 @@ impl World {
     fn json(&self, record: usize, state: usize) -> String {
         let record = &self.records[record];
         let version = &record.versions[state];
+        let seq = match self.scenario.integer_marks {
+            true => format!(",\"seq\":{}", version.updated_at),
+            false => String::new(),
+        };
         format!(
-            r#"{{"id":{},"at":"{}","value":{},"updated_at":"{}"}}"#,
+            r#"{{"id":{},"at":"{}","value":{},"updated_at":"{}"{seq}}}"#,
             record.id,
             self.write_time(record.at),
             version.value,
