@@ -10,6 +10,7 @@ mod doctor;
 mod documentation;
 mod eject;
 mod exit_codes;
+mod full_disk;
 mod fuzzing;
 mod hostile_bodies;
 mod idempotency;

@@ -67,7 +67,8 @@ pub(super) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
     move |error| classify(&path, &error)
 }
 
-fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
+/// See [`at`].
+pub(super) fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
     let name = path.display();
     let code = error.sqlite_error_code();
     let trouble = |cause, what: &str| ArchiveError::new(cause, format!("{what}: {name} ({error})"));

@@ -14,7 +14,7 @@ use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 use crate::host::planted::{self, Bug};
 
-use super::error::{ArchiveError, Cause, at};
+use super::error::{ArchiveError, Cause, at, classify};
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
@@ -343,8 +343,14 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError>
     let mut runner = embedded::migrations::runner().set_grouped(true);
     runner.set_migration_table_name("_windrow_migrations");
     runner.run(connection).map(|_| ()).map_err(|error| {
-        let message = format!("cannot bring {} to this version's format: {error}", path.display());
-        ArchiveError::new(Cause::Storage, message)
+        if let refinery::error::Kind::Connection(_, cause) = error.kind()
+            && let Some(cause) = cause.downcast_ref()
+        {
+            return classify(path, cause);
+        }
+        let name = path.display();
+        let message = format!("cannot bring {name} to this version's format: {error}");
+        ArchiveError::new(Cause::Bug, message).cure("keep the file as it is, and tell us")
     })
 }
 

@@ -56,6 +56,10 @@ impl Path {
         if text.matches('?').count() > FILTERS_MAX {
             return refused(format!("a JSONPath may have {FILTERS_MAX} filters"));
         }
+        // The library panics where a path ends there, which no whole path does.
+        if ["\\u", "\\uD", "\\ud"].iter().any(|end| text.ends_with(end)) {
+            return refused("this is not a JSONPath: it ends in a piece of an escape".to_owned());
+        }
         let library = JsonPath::parse(text).map_err(|error| PathError {
             position: error.position().min(text.len()),
             message: describe(text, error.message()),
@@ -184,6 +188,10 @@ mod tests {
     fn what_is_not_a_path_is_refused() {
         for text in ["", "data", "$.", "$[", "$.a[?]", "$.a b"] {
             assert!(Path::parse(text).is_err(), "{text}");
+        }
+        for escape in ["\\u", "\\uD", "\\uD83D\\u", "\\uD83D\\uD", "\\uD83D\\ud"] {
+            let text = format!("$['a{escape}");
+            assert!(Path::parse(&text).is_err(), "{text}");
         }
     }
 }
