@@ -13,7 +13,7 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `sync`, `doctor` · `window`, `pull`, `record`, `archive` · `model`
+//! `cli` · `demo`, `report` · `sync`, `doctor`, `check` · `window`, `pull`, `record`, `archive` · `model`
 //! · `definition`, `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to
 //! it. What two rooms of one floor must both speak of is a word of [`model`].
 //!
@@ -46,6 +46,8 @@ pub mod archive;
 pub mod sync;
 
 pub mod doctor;
+
+pub mod check;
 
 pub mod report;
 

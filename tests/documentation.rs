@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -15,6 +15,7 @@ const PAGES: [(&str, &str); 15] = [
     ("status.md", include_str!("../docs/commands/status.md")),
     ("runs.md", include_str!("../docs/commands/runs.md")),
     ("query.md", include_str!("../docs/commands/query.md")),
+    ("check.md", include_str!("../docs/commands/check.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("watch.md", include_str!("../docs/commands/watch.md")),

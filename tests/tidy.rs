@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 6] = [
     &["cli"],
     &["demo", "report"],
-    &["sync", "doctor"],
+    &["sync", "doctor", "check"],
     &["window", "pull", "record", "archive"],
     &["model"],
     &["definition", "host"],

@@ -18,6 +18,8 @@ pub enum Cause {
     Definition,
     /// A person's SQL is wrong.
     Query,
+    /// A statement was told to end before it was done.
+    Interrupted,
     /// windrow's own SQL is wrong.
     Bug,
 }
@@ -87,6 +89,9 @@ pub(super) fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
         }
         Some(ErrorCode::DatabaseCorrupt) => trouble(Cause::Unusable, "the archive is damaged")
             .cure("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
+        Some(ErrorCode::OperationInterrupted) => {
+            ArchiveError::new(Cause::Interrupted, "a statement was ended before it was done")
+        }
         Some(ErrorCode::NotADatabase) => {
             trouble(Cause::Unusable, "this is not an SQLite file").cure("name another archive path")
         }

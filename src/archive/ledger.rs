@@ -34,16 +34,21 @@ impl Archive {
         if complete && let Some(window) = progress.place.window {
             self.trim_others(&progress.place, window)?;
         }
-        let (start, end) = bounds_text(progress.place.window);
+        let window = progress.place.window;
+        let settled = progress.state == State::Settled;
+        let whole = complete && window.is_some_and(|w| progress.read_to >= Some(w.end()));
+        let (start, end) = bounds_text(window);
         let outcomes = &progress.outcomes;
         // Two readings that the source has dated can only add to each other: what an earlier one
         // proved stays proven where a later one was answered from a cache.
         let sql = "INSERT INTO _windrow_ledger
             (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
              token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
-             strays, distinct_keys, source_total, readings, error, run_id, by_source)
+             strays, distinct_keys, source_total, readings, error, run_id, by_source, asked_from,
+             came, whole_at, settled_at)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18, ?19, ?20, ?21, ?22, ?23, ?24)
+                    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
+                    ?28)
             ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
              state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
                      AND excluded.state = 'complete' THEN state ELSE excluded.state END,
@@ -61,7 +66,12 @@ impl Archive {
              rejected = excluded.rejected, strays = excluded.strays,
              distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
              readings = readings + excluded.readings, error = excluded.error,
-             run_id = excluded.run_id, by_source = excluded.by_source";
+             run_id = excluded.run_id, by_source = excluded.by_source,
+             asked_from = coalesce(excluded.asked_from, asked_from),
+             came_before = CASE WHEN excluded.readings > 0 THEN came ELSE came_before END,
+             came = CASE WHEN excluded.readings > 0 THEN excluded.came ELSE came END,
+             whole_at = coalesce(whole_at, excluded.whole_at),
+             settled_at = coalesce(settled_at, excluded.settled_at)";
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.execute(params![
             progress.place.stream,
@@ -88,6 +98,10 @@ impl Archive {
             progress.error,
             run,
             progress.by_source,
+            progress.asked_from.filter(|_| complete).map(instant_to_text),
+            progress.came.filter(|_| complete),
+            whole.then(|| instant_to_text(progress.at)),
+            settled.then(|| instant_to_text(progress.at)),
         ])?;
         Ok(())
     }
@@ -125,10 +139,16 @@ impl Archive {
                     &other_start,
                     &other_end,
                 ])?;
+                // What came was of the whole window, and is not known of its piece.
                 let copy = "INSERT OR IGNORE INTO _windrow_ledger
+                    (stream, partition, start_at, end_at, state, read_to, requested_at,
+                     completed_at, token, cursor, pages, received, inserted, updated, unchanged,
+                     skipped, rejected, strays, readings, error, run_id, by_source, whole_at,
+                     settled_at)
                     SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
                            cursor, pages, received, inserted, updated, unchanged, skipped,
-                           rejected, strays, NULL, NULL, readings, error, run_id, by_source
+                           rejected, strays, readings, error, run_id, by_source, whole_at,
+                           settled_at
                     FROM _windrow_ledger
                     WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
                       AND state IN ('complete', 'settled')";
@@ -254,6 +274,8 @@ mod tests {
             read_to: Some(day(to)),
             requested_at: day(40),
             by_source: false,
+            asked_from: Some(day(from)),
+            came: Some(1),
             at: day(40),
             token: None,
             cursor: None,

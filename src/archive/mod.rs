@@ -5,6 +5,7 @@
 
 mod digest;
 mod error;
+pub mod evidence;
 mod health;
 mod ledger;
 mod open;
@@ -12,6 +13,7 @@ mod orphans;
 mod query;
 mod read;
 mod runs;
+mod survey;
 mod table;
 mod write;
 
@@ -23,4 +25,5 @@ pub use orphans::write_cells;
 pub use query::{Answer, Value};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
+pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use write::TableWriter;

@@ -1,5 +1,6 @@
 //! A person's own SQL, read-only.
 
+use rusqlite::Statement;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 
@@ -32,27 +33,8 @@ pub trait Answer {
 impl Reader {
     /// Runs one statement that reads, and hands its rows on as they come.
     pub fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
-        let wrong = |error: rusqlite::Error| match error.sqlite_error_code() {
-            None | Some(rusqlite::ErrorCode::Unknown) => {
-                ArchiveError::new(Cause::Query, format!("the query is wrong: {error}")).cure(
-                    "`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables",
-                )
-            }
-            _ => at(&self.path)(error),
-        };
-        let mut batch = rusqlite::Batch::new(&self.connection, sql);
-        let Some(mut statement) = batch.next().map_err(wrong)? else {
-            return Err(ArchiveError::new(Cause::Query, "there is no query"));
-        };
-        if batch.next().map_err(wrong)?.is_some() {
-            let message = "there are several statements; `windrow query` takes one";
-            return Err(ArchiveError::new(Cause::Query, message));
-        }
-        if !statement.readonly() {
-            let message = "the query would change the archive; `windrow query` only reads";
-            let cure = "open the file with `sqlite3` if you mean it";
-            return Err(ArchiveError::new(Cause::Query, message).cure(cure));
-        }
+        let wrong = |error| self.wrong(error);
+        let mut statement = self.statement_that_reads(sql)?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.raw_query();
         let put = |error: std::io::Error| {
@@ -66,9 +48,38 @@ impl Reader {
         }
         Ok(())
     }
+
+    /// The one statement that a text is, which must not change anything.
+    pub(super) fn statement_that_reads(&self, sql: &str) -> Result<Statement<'_>, ArchiveError> {
+        let mut batch = rusqlite::Batch::new(&self.connection, sql);
+        let Some(statement) = batch.next().map_err(|error| self.wrong(error))? else {
+            return Err(ArchiveError::new(Cause::Query, "there is no query"));
+        };
+        if batch.next().map_err(|error| self.wrong(error))?.is_some() {
+            let message = "there are several statements where one is taken";
+            return Err(ArchiveError::new(Cause::Query, message));
+        }
+        if !statement.readonly() {
+            let message = "the query would change the archive, and here is only read";
+            let cure = "open the file with `sqlite3` if you mean it";
+            return Err(ArchiveError::new(Cause::Query, message).cure(cure));
+        }
+        Ok(statement)
+    }
+
+    fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
+        match error.sqlite_error_code() {
+            None | Some(rusqlite::ErrorCode::Unknown) => {
+                ArchiveError::new(Cause::Query, format!("the query is wrong: {error}")).cure(
+                    "`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables",
+                )
+            }
+            _ => at(&self.path)(error),
+        }
+    }
 }
 
-fn owned(value: ValueRef<'_>) -> Value {
+pub(super) fn owned(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),

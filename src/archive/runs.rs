@@ -1,5 +1,7 @@
 //! What each run did.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
@@ -43,6 +45,8 @@ pub struct RunEnd {
     pub bytes: u64,
     /// The gravest trouble.
     pub message: Option<String>,
+    /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
+    pub clocks: BTreeMap<String, i64>,
 }
 
 /// A run as it stands in the archive.
@@ -166,7 +170,19 @@ impl Archive {
             end.bytes,
             end.message,
         ];
-        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
+        let write = || -> rusqlite::Result<()> {
+            let immediate = rusqlite::TransactionBehavior::Immediate;
+            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
+            transaction.execute(sql, values)?;
+            for (source, skew_ms) in &end.clocks {
+                let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
+                    VALUES (?1, ?2, ?3) ON CONFLICT (source)
+                    DO UPDATE SET skew_ms = excluded.skew_ms, seen_at = excluded.seen_at";
+                transaction.execute(sql, params![source, skew_ms, instant_to_text(end.now)])?;
+            }
+            transaction.commit()
+        };
+        write().map_err(at(&self.path))
     }
 }
 

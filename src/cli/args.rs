@@ -60,6 +60,8 @@ pub enum Command {
     Runs(RunsArguments),
     /// Run SQL that reads
     Query(QueryArguments),
+    /// Tell what is missing, doubled, late, odd or not as the source counts it
+    Check(CheckArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Make the archive one file that is safe to unplug
@@ -174,6 +176,40 @@ pub struct QueryArguments {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// These streams only, and none of the definition's own questions
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Leave out what lies before: a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// Exit with 1 from this severity on, and do not print what is less
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    pub fail_on: FailOn,
+    /// Robust deviations that make a value a spike or a drop [default: 8, or what the definition
+    /// says]
+    #[arg(long, value_name = "NUMBER")]
+    pub tolerance: Option<f64>,
+    /// Look only for doubles in this table, also one that windrow did not make
+    #[arg(long, value_name = "TABLE", requires = "key", conflicts_with = "streams")]
+    pub table: Option<String>,
+    /// The columns of the table that no two rows may share, separated by commas
+    #[arg(long, value_name = "COLUMNS", requires = "table", value_delimiter = ',')]
+    pub key: Vec<String>,
+}
+
+/// How grave a finding must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Worth knowing; there is nothing to do
+    Info,
+    /// Somebody should look
+    Warning,
+    /// Numbers that are made from this are wrong
+    Error,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,8 @@ pub const ARCHIVE: u8 = 6;
 pub const HELD: u8 = 7;
 /// Full disk, read-only, I/O error.
 pub const STORAGE: u8 = 8;
+/// Somebody asked for the end.
+pub const INTERRUPTED: u8 = 130;
 /// windrow itself failed.
 pub const BUG: u8 = 70;
 
@@ -48,6 +50,7 @@ impl From<ArchiveError> for Failure {
             Cause::Held => HELD,
             Cause::Storage => STORAGE,
             Cause::Definition | Cause::Query => USAGE,
+            Cause::Interrupted => INTERRUPTED,
             Cause::Bug => BUG,
         };
         Self { code, message: error.message, cure: error.cure, problems: None }

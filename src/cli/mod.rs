@@ -4,6 +4,7 @@
 //! to its exit code (SPEC.md, section 9).
 
 mod args;
+mod check;
 mod completions;
 mod demo;
 mod doctor;
@@ -64,6 +65,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &output),
+        args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),

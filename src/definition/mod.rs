@@ -3,9 +3,11 @@
 //! `raw.rs` says what may be written, `shape.rs` finds what may not, `resolve` gives it meaning.
 //! Nothing here reads a clock, the environment or the network.
 
+mod check;
 mod path;
 mod problem;
 mod raw;
+mod raw_check;
 mod raw_paging;
 mod resolve;
 mod shape;
@@ -20,10 +22,12 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use url::Url;
 
+pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
 pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
-pub use resolve::{is_column_name, json_schema, parse_definition, parse_start};
+pub use raw_check::Severity;
+pub use resolve::{is_column_name, is_number, json_schema, parse_definition, parse_start};
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
 pub use time_format::TimeFormat;
@@ -57,6 +61,8 @@ pub struct Definition {
     pub sources: BTreeMap<String, Source>,
     /// The streams, each after the ones that it hangs off.
     pub streams: Vec<Stream>,
+    /// Questions for `windrow check`.
+    pub checks: Vec<Check>,
     /// The definition as TOML without comments; holds references to secrets, never secrets.
     pub text: String,
 }
@@ -178,6 +184,8 @@ pub struct Stream {
     pub error: Option<Path>,
     /// Column to stream.
     pub references: BTreeMap<String, StreamName>,
+    /// What `windrow check` expects of it.
+    pub check: StreamCheck,
 }
 
 /// What is asked.

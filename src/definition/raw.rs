@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_paging::{RawPaginate, RawTotal};
 
 /// What one archive holds.
@@ -21,6 +22,9 @@ pub struct RawDefinition {
     pub sources: IndexMap<String, RawSource>,
     /// The collections of records, by name. A stream's name is its table's name.
     pub streams: IndexMap<String, RawStream>,
+    /// Questions of one's own for `windrow check`, by name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub checks: IndexMap<String, RawCheck>,
 }
 
 /// The archive file.
@@ -200,6 +204,9 @@ pub struct RawStream {
     /// Columns that hold the key of another stream's row: `{ column = "stream" }`.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub references: IndexMap<String, String>,
+    /// What `windrow check` expects of the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<RawStreamCheck>,
 }
 
 /// The HTTP method of a reading.

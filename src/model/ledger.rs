@@ -134,6 +134,10 @@ pub struct Progress {
     pub requested_at: Instant,
     /// Whether that is the source's own time, and not this machine's.
     pub by_source: bool,
+    /// Where the range that was asked for begins.
+    pub asked_from: Option<Instant>,
+    /// Records that came, where the reading was made in one piece.
+    pub came: Option<u64>,
     /// When this was written.
     pub at: Instant,
     /// Where to go on.

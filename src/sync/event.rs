@@ -55,6 +55,8 @@ pub struct PageEvent {
     pub requested_at: Instant,
     /// Whether that is the source's own time.
     pub by_source: bool,
+    /// Where the range that was asked for begins.
+    pub asked_from: Option<Instant>,
     /// Up to where the reading was asked for.
     pub asked_to: Option<Instant>,
     /// Its rows.

@@ -126,6 +126,7 @@ pub fn sync(
         requests: report.stats.requests,
         retries: report.stats.retries,
         bytes: report.stats.bytes,
+        clocks: report.clocks.clone(),
         message: match &result {
             Err(error) => Some(error.message.clone()),
             Ok(()) => report.gravest().map(|trouble| trouble.message.clone()),

@@ -117,6 +117,10 @@ impl<'a> Pulling<'a> {
                 let _ = self.send(Event::Wait { source, until, why }).await;
             }
         }
+        for name in definition.sources.keys() {
+            let skew = self.puller.skew_of(name).map(|skew| skew.num_milliseconds());
+            self.report.clocks.extend(skew.map(|skew| (name.clone(), skew)));
+        }
         self.report.stop = self.stop_cause();
         self.report.stats = self.puller.stats;
         self.report

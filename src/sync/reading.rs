@@ -219,6 +219,7 @@ impl Pulling<'_> {
             first: std::mem::take(&mut sofar.first),
             requested_at: sofar.requested_at,
             by_source: sofar.by_source,
+            asked_from: job.asked.map(|asked| asked.start()),
             asked_to: sofar.asked_to,
             rows: rows.rows,
             rejects: rows.rejects,

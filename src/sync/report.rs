@@ -1,5 +1,7 @@
 //! What a run did, for the commands to tell.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::archive::RunStreamRow;
@@ -101,6 +103,9 @@ pub struct SyncReport {
     /// What the run spent.
     #[serde(skip)]
     pub stats: Stats,
+    /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
+    #[serde(skip)]
+    pub clocks: BTreeMap<String, i64>,
     /// Who ended it early.
     #[serde(skip)]
     pub stop: Option<StopCause>,

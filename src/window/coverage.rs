@@ -28,6 +28,11 @@ impl Coverage {
         Self { parts }
     }
 
+    /// The intervals, oldest first.
+    pub fn parts(&self) -> &[Window] {
+        &self.parts
+    }
+
     /// Whether the whole of `window` is in the set.
     pub fn covers(&self, window: Window) -> bool {
         self.gaps(window).next().is_none()

@@ -2,6 +2,7 @@
 //!
 //! Every check reports and goes on, so that one reading finds all problems.
 
+mod check;
 mod paging;
 mod parts;
 mod source;
@@ -19,6 +20,7 @@ use super::problem::{Problem, Problems, suggest};
 use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, Stream};
+pub use check::is_number;
 pub use stream::is_column_name;
 pub use window::parse_start;
 
@@ -76,6 +78,11 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         streams.extend(stream::resolve_stream(name, stream, raw, context));
     }
     let streams = parents_first(streams, context);
+    let mut checks = Vec::new();
+    for (name, check) in &raw.checks {
+        context.check_name(&["checks", name], name, "a check");
+        checks.extend(check::resolve_check(name, check, context));
+    }
     let text = match toml::to_string(raw) {
         Ok(text) => text,
         // Only `nan` and `inf` in a body can be read and not be sent as JSON.
@@ -89,6 +96,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         allow_network_fs: raw.archive.allow_network_fs,
         sources,
         streams,
+        checks,
         text,
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
+use super::check::resolve_stream_check;
 use super::paging::{paginate_of, total_of};
 use super::window::resolve_kind;
 use crate::definition::raw::{
@@ -40,6 +41,7 @@ pub(super) fn resolve_stream(
     let paginate = paginate_of(name, raw, context);
     let total = total_of(name, raw, &known, context);
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
+    let check = resolve_stream_check(name, raw, columns.as_deref(), context);
     Some(Stream {
         name: name.to_owned(),
         source: source?,
@@ -58,6 +60,7 @@ pub(super) fn resolve_stream(
         max_rejects: raw.max_rejects,
         error,
         references: raw.references.iter().map(|(c, s)| (c.clone(), s.clone())).collect(),
+        check,
     })
 }
 

@@ -1,0 +1,148 @@
+//! The archive against the source, window by window, and how late records came: what `sweep`
+//! counts becomes findings here.
+
+use std::ops::ControlFlow;
+
+use crate::archive::evidence::{sql_of_arrivals, sql_of_count};
+use crate::archive::{ArchiveError, LedgerFact, Reader, StreamRow};
+use crate::definition::{Severity, WindowRules};
+
+use super::finding::{Collector, Finding, identity, many};
+use super::mend::Mender;
+use super::sweep::{Counted, Dates, Lateness, Sweep, as_span};
+
+/// What the counts of a stream are judged by.
+pub struct CountRules<'a> {
+    /// Its table.
+    pub row: &'a StreamRow,
+    /// Its grid.
+    pub window: &'a WindowRules,
+    /// How its dates stand.
+    pub dates: Dates,
+    /// Whether records came outside the ranges that were asked for: then nobody can say which
+    /// reading a row is from.
+    pub strays: bool,
+    /// The commands.
+    pub mender: &'a Mender,
+}
+
+/// Compares the rows of each window with what came.
+pub fn check_counts(
+    reader: &Reader,
+    rules: &CountRules<'_>,
+    facts: Vec<LedgerFact>,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let since = collector.since_text();
+    let mut sweep = Sweep::new(facts, rules.dates, rules.window.lateness, &since);
+    let stream = &rules.row.stream;
+    reader.arrivals(stream, &rules.window.field, &mut |(date, seen, rows)| {
+        sweep.take(&date, &seen, rows);
+        ControlFlow::Continue(())
+    })?;
+    let (windows, lateness) = sweep.done();
+    for window in &windows {
+        if let Some(finding) = more_rows(rules, window).filter(|_| !rules.strays) {
+            collector.add(finding);
+        }
+        if let Some(finding) = fewer_rows(rules, window) {
+            collector.add(finding);
+        }
+    }
+    if let Some(finding) = late(rules, &lateness) {
+        collector.add(finding);
+    }
+    Ok(())
+}
+
+/// More rows than the source has: it gives records new keys, or no longer has some of them.
+fn more_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
+    let came = counted.fact.came.filter(|came| counted.rows_then > *came)?;
+    let before = counted.fact.came_before;
+    let before = before.map(|before| format!(" and {before} at the one before"));
+    let by = counted.fact.completed_at.as_deref();
+    let stretch = (rules.window.field.as_str(), counted.asked_from.as_str(), counted.to.as_str());
+    Some(Finding {
+        expected: format!(
+            "no more rows than records: {came} came at the last reading{}",
+            before.unwrap_or_default()
+        ),
+        found: format!("{}: {}", counted.window, many(counted.rows_then, "row")),
+        sql: sql_of_count(&rules.row.stream, Some(stretch), by),
+        first: Some(format!(
+            "see whether the source gives the same record another key; if so, name as the `key` \
+             of `{}` what stays the same",
+            rules.row.stream
+        )),
+        ..finding("more_rows", Severity::Warning, rules, counted)
+    })
+}
+
+/// Fewer rows than different records came and were taken.
+fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
+    let fact = &counted.fact;
+    let distinct = fact.distinct_keys?;
+    let taken = distinct.saturating_sub(fact.rejected).saturating_sub(fact.strays);
+    if counted.rows >= taken {
+        return None;
+    }
+    let total = fact.source_total.unwrap_or(distinct);
+    let stretch = (rules.window.field.as_str(), counted.asked_from.as_str(), counted.to.as_str());
+    Some(Finding {
+        expected: format!("{taken} rows: the source counted {total} records, and they came"),
+        found: format!("{}: {}", counted.window, many(counted.rows, "row")),
+        sql: sql_of_count(&rules.row.stream, Some(stretch), None),
+        ..finding("fewer_rows", Severity::Error, rules, counted)
+    })
+}
+
+fn finding(
+    check: &'static str,
+    severity: Severity,
+    rules: &CountRules<'_>,
+    counted: &Counted,
+) -> Finding {
+    let (stream, window) = (&rules.row.stream, counted.window);
+    Finding {
+        id: identity(&[check, stream, &window.to_string()]),
+        check,
+        severity,
+        stream: stream.clone(),
+        expected: String::new(),
+        found: String::new(),
+        sql: String::new(),
+        mend: rules.mender.sync(stream, rules.window.zone, window.start(), window.end()),
+        first: None,
+        until: Some(window.end()),
+    }
+}
+
+/// How late records came. That is only wrong where some came after nobody would have looked.
+fn late(rules: &CountRules<'_>, lateness: &Lateness) -> Option<Finding> {
+    let records = lateness.records();
+    let (window, after) = lateness.worst.as_ref()?;
+    let stream = &rules.row.stream;
+    let needed = as_span(lateness.would_catch());
+    let declared = rules.window.lateness;
+    let missed = lateness.missed;
+    let severity = if missed > 0 { Severity::Warning } else { Severity::Info };
+    let (from, to) = (rules.dates.edge(window.start()), rules.dates.edge(window.end()));
+    let stretch = (rules.window.field.as_str(), from.as_str(), to.as_str());
+    Some(Finding {
+        id: identity(&["lateness", stream]),
+        check: "lateness",
+        severity,
+        stream: stream.clone(),
+        expected: format!("no record later than the declared lateness of {declared}"),
+        found: format!(
+            "{} came after the window had been read to its end, {missed} of them after it was \
+             settled; a lateness of {needed} would have caught 99.9 % of them",
+            many(records, "record")
+        ),
+        sql: sql_of_arrivals(stream, &rules.row.key.columns(), stretch, after),
+        mend: rules.mender.sync_due(stream),
+        first: (missed > 0)
+            .then(|| format!("set `lateness = \"{needed}\"` in the `window` of `{stream}`")),
+        until: None,
+    })
+}

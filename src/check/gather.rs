@@ -1,0 +1,195 @@
+//! Goes through the archive, stream by stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::archive::evidence::{sql_of_clock, sql_of_rejects};
+use crate::archive::{ArchiveError, Reader, StreamRow};
+use crate::definition::{Definition, Severity};
+use crate::host::{Clock, Stop};
+use crate::model::{Instant, RejectKind};
+
+use super::finding::{Collector, Finding, Report, identity};
+use super::mend::Mender;
+use super::questions::ask;
+use super::stream::check_stream;
+use super::tables::check_duplicates;
+
+/// Between two clocks, seconds: less than this moves no window of any sane step.
+const SKEW_SECONDS_MAX: i64 = 300;
+
+/// What to look for.
+pub struct CheckOptions<'a> {
+    /// What is archived; none when only the archive is there.
+    pub definition: Option<&'a Definition>,
+    /// These streams; all when empty. Then the definition's own questions are not asked.
+    pub streams: &'a [String],
+    /// Where the grid of each window stream starts.
+    pub starts: BTreeMap<String, Instant>,
+    /// Leave out what lies before.
+    pub since: Option<Instant>,
+    /// Robust deviations that make a spike, whatever the definition says.
+    pub tolerance: Option<f64>,
+    /// The time.
+    pub now: Instant,
+    /// The commands that mend.
+    pub mender: &'a Mender,
+}
+
+/// Ends statements: when somebody asks for the end, and when a question takes too long.
+#[derive(Clone)]
+pub struct Limit {
+    clock: Arc<dyn Clock>,
+    /// Milliseconds of the monotonic clock; the greatest number for none.
+    deadline: Arc<AtomicU64>,
+}
+
+impl Limit {
+    /// Has the statements of `reader` end when `stop` says so.
+    pub fn on(
+        reader: &mut Reader,
+        clock: Arc<dyn Clock>,
+        stop: Stop,
+    ) -> Result<Self, ArchiveError> {
+        let limit = Self { clock, deadline: Arc::new(AtomicU64::new(u64::MAX)) };
+        let own = limit.clone();
+        reader.end_when(move || stop.cause().is_some() || own.is_over())?;
+        Ok(limit)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_over(&self) -> bool {
+        self.millis() >= self.deadline.load(Ordering::Relaxed)
+    }
+
+    /// Gives what `work` does so much time. Tells whether it was over before the work was done.
+    pub(super) fn within<T>(&self, time: Duration, work: impl FnOnce() -> T) -> (T, bool) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.deadline.store(self.millis().saturating_add(millis), Ordering::Relaxed);
+        let done = work();
+        let over = self.is_over();
+        self.deadline.store(u64::MAX, Ordering::Relaxed);
+        (done, over)
+    }
+}
+
+/// Looks through the archive.
+pub fn check(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    limit: &Limit,
+) -> Result<Report, ArchiveError> {
+    let mut collector = Collector::new(options.since);
+    let wanted =
+        |name: &str| options.streams.is_empty() || options.streams.iter().any(|s| s == name);
+    let rows: Vec<StreamRow> =
+        reader.streams()?.into_iter().filter(|row| wanted(&row.stream)).collect();
+    let defined = options.definition.map(|it| it.streams.as_slice()).unwrap_or_default();
+    for stream in defined.iter().filter(|stream| wanted(&stream.name)) {
+        let row = rows.iter().find(|row| row.stream == stream.name);
+        // One moment for the ledger and the rows that it speaks of, and no longer than one stream
+        // takes: the log of a sync cannot be emptied meanwhile.
+        reader.at_one_moment(|reader| {
+            check_stream(reader, options, Some(stream), row, &mut collector)
+        })?;
+    }
+    let left = rows.iter().filter(|row| !defined.iter().any(|it| it.name == row.stream));
+    for row in left {
+        reader.at_one_moment(|reader| {
+            check_stream(reader, options, None, Some(row), &mut collector)
+        })?;
+    }
+    rejects(reader, options, &wanted, &mut collector)?;
+    if options.streams.is_empty() {
+        clocks(reader, options, &mut collector)?;
+        for check in options.definition.map(|it| it.checks.as_slice()).unwrap_or_default() {
+            ask(reader, check, options.mender, limit, &mut collector)?;
+        }
+    }
+    Ok(collector.report())
+}
+
+/// Looks for keys that stand more than once in one table.
+pub fn check_table(
+    reader: &Reader,
+    table: &str,
+    key: &[String],
+    mender: &Mender,
+) -> Result<Report, ArchiveError> {
+    let mut collector = Collector::default();
+    check_duplicates(reader, table, key, Severity::Error, mender, &mut collector)?;
+    Ok(collector.report())
+}
+
+fn rejects(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    wanted: &dyn Fn(&str) -> bool,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    for (stream, kind, count, example) in reader.rejects_since(&collector.since_text())? {
+        if !wanted(&stream) {
+            continue;
+        }
+        let orphan = kind == RejectKind::Orphan.as_str();
+        let check = if orphan { "orphans" } else { "rejects" };
+        let defined = options.definition.and_then(|it| it.stream(&stream));
+        let parents = defined.map(|it| it.references.values().cloned().collect::<Vec<_>>());
+        let mut words: Vec<&str> = parents.iter().flatten().map(String::as_str).collect();
+        words.push(&stream);
+        let mender = options.mender;
+        collector.add(Finding {
+            id: identity(&[check, &stream, &kind]),
+            check,
+            severity: Severity::Warning,
+            stream: stream.clone(),
+            expected: match orphan {
+                true => "each record's parent is in the archive".to_owned(),
+                false => "each record becomes a row".to_owned(),
+            },
+            found: format!("{count} of kind {kind} did not, the last because: {example}"),
+            sql: sql_of_rejects(&stream, &kind),
+            mend: match orphan {
+                true => mender.command("sync", &words),
+                false => mender.command("rejects", &[]),
+            },
+            first: (!orphan).then(|| {
+                format!("say in the definition what the columns of `{stream}` really are")
+            }),
+            until: None,
+        });
+    }
+    Ok(())
+}
+
+fn clocks(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    for (source, skew_ms, seen_at) in reader.clocks()? {
+        let seconds = skew_ms.abs() / 1000;
+        if seconds <= SKEW_SECONDS_MAX {
+            continue;
+        }
+        let way = if skew_ms > 0 { "behind" } else { "ahead of" };
+        collector.add(Finding {
+            id: identity(&["clock", &source]),
+            check: "clock",
+            severity: Severity::Warning,
+            stream: source.clone(),
+            expected: format!("two clocks within {} minutes of each other", SKEW_SECONDS_MAX / 60),
+            found: format!("this machine's was {seconds} seconds {way} the source's at {seen_at}"),
+            sql: sql_of_clock(&source),
+            mend: options.mender.command("doctor", &[]),
+            first: Some("set this machine's clock, or have it set by the network".to_owned()),
+            until: crate::model::instant_from_text(&seen_at),
+        });
+    }
+    Ok(())
+}

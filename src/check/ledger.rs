@@ -1,0 +1,212 @@
+//! What the ledger says is not read: pending windows, broken readings, holes, totals that do not
+//! agree; and what is known, for whoever asks whether something is missing. Pure.
+
+use chrono::DateTime;
+use chrono_tz::Tz;
+
+use crate::archive::LedgerFact;
+use crate::archive::evidence::{sql_of_ledger, sql_of_reading};
+use crate::definition::Severity;
+use crate::model::{Instant, State, Window, instant_from_text};
+use crate::window::Coverage;
+
+use super::finding::{Finding, identity};
+use super::mend::Mender;
+
+/// What is judged.
+pub struct LedgerView<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// Where its grid starts; none for a snapshot or a mark.
+    pub start: Option<Instant>,
+    /// The zone of its days.
+    pub zone: Tz,
+    /// The time.
+    pub now: Instant,
+    /// The commands.
+    pub mender: &'a Mender,
+}
+
+/// What the ledger says of one partition.
+#[derive(Debug, Default)]
+pub struct PartitionView {
+    /// What is complete.
+    pub known: Coverage,
+    /// What of it is settled.
+    pub settled: Coverage,
+    /// Up to where it was read: the end of the last complete stretch, or of a snapshot's reading.
+    pub newest: Option<Instant>,
+    /// Records outside the range that was asked for.
+    pub strays: u64,
+    /// The stretch of the windows that held them.
+    pub stray_span: Option<Window>,
+}
+
+fn window_of(fact: &LedgerFact) -> Option<Window> {
+    Window::new(instant_from_text(&fact.start_at)?, instant_from_text(&fact.end_at)?)
+}
+
+/// All instants that can be written down.
+pub fn always() -> Window {
+    let edge = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    // From year 1 to year 9999.
+    Window::new(edge(-62_135_596_800), edge(253_402_300_799)).expect("not empty")
+}
+
+/// Judges the rows of one partition, oldest first.
+pub fn examine_partition(
+    view: &LedgerView<'_>,
+    partition: &str,
+    facts: &[LedgerFact],
+) -> (Vec<Finding>, PartitionView) {
+    let mut findings = Vec::new();
+    let mut found = PartitionView::default();
+    let (mut complete, mut settled, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    for fact in facts {
+        let window = window_of(fact);
+        if window.is_some() != view.start.is_some() {
+            // The stream was of another kind then.
+            continue;
+        }
+        found.strays += fact.strays;
+        if let Some(window) = window.filter(|_| fact.strays > 0) {
+            let sofar = found.stray_span.unwrap_or(window);
+            let (start, end) = (sofar.start().min(window.start()), sofar.end().max(window.end()));
+            found.stray_span = Window::new(start, end);
+        }
+        match State::parse(&fact.state) {
+            Some(State::Complete | State::Settled) => {
+                let read_to = fact.read_to.as_deref().and_then(instant_from_text);
+                let until = match window {
+                    Some(window) => read_to.map(|to| to.min(window.end())),
+                    None => fact.completed_at.as_deref().and_then(instant_from_text),
+                };
+                found.newest = found.newest.max(until);
+                let part = window.zip(until).and_then(|(w, to)| Window::new(w.start(), to));
+                complete.extend(part);
+                settled.extend(part.filter(|_| fact.state == State::Settled.as_str()));
+            }
+            state => {
+                findings.push(broken_finding(view, partition, fact, window, state));
+                broken.extend(window);
+            }
+        }
+    }
+    found.known = Coverage::of(complete);
+    found.settled = Coverage::of(settled);
+    let is_begun = !findings.is_empty();
+    findings.extend(pending(view, partition, &found, broken, is_begun));
+    (findings, found)
+}
+
+fn place(window: Option<Window>, partition: &str) -> Vec<String> {
+    let partition = (!partition.is_empty()).then(|| partition.to_owned());
+    partition.into_iter().chain(window.map(|window| window.to_string())).collect()
+}
+
+fn broken_finding(
+    view: &LedgerView<'_>,
+    partition: &str,
+    fact: &LedgerFact,
+    window: Option<Window>,
+    state: Option<State>,
+) -> Finding {
+    let why = fact.error.as_deref().unwrap_or("the reading was broken off");
+    let (check, severity, expected, found) = match (state, fact.source_total, fact.distinct_keys) {
+        (Some(State::Hole), ..) => (
+            "hole",
+            Severity::Error,
+            "a window that the source does not cut".to_owned(),
+            format!("it cannot be read as a whole: {why}"),
+        ),
+        (_, Some(total), Some(distinct)) if total != distinct => (
+            "count_mismatch",
+            Severity::Error,
+            format!("{total} records, as the source counts them"),
+            format!("{distinct} different ones came"),
+        ),
+        _ => (
+            "partial",
+            Severity::Warning,
+            "every page of the reading".to_owned(),
+            format!("some of them: {why}"),
+        ),
+    };
+    let sql = match window {
+        Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
+        None => sql_of_reading(view.stream, partition),
+    };
+    let place = place(window, partition);
+    Finding {
+        id: id_of(check, view.stream, &place),
+        check,
+        severity,
+        stream: view.stream.to_owned(),
+        expected,
+        found: with_place(&place, &found),
+        sql,
+        mend: view.mender.sync_due(view.stream),
+        first: (check == "hole").then(|| {
+            "find a parameter of the API that narrows the request, and give it to the stream"
+                .to_owned()
+        }),
+        until: window.map(Window::end),
+    }
+}
+
+fn with_place(place: &[String], found: &str) -> String {
+    if place.is_empty() { found.to_owned() } else { format!("{}: {found}", place.join(" ")) }
+}
+
+fn id_of(check: &str, stream: &str, place: &[String]) -> String {
+    let parts = [check, stream].into_iter().chain(place.iter().map(String::as_str));
+    identity(&parts.collect::<Vec<_>>())
+}
+
+/// What was never read, before what was read last: the rest is a matter of age.
+fn pending(
+    view: &LedgerView<'_>,
+    partition: &str,
+    found: &PartitionView,
+    broken: Vec<Window>,
+    is_begun: bool,
+) -> Vec<Finding> {
+    let unread = |window: Option<Window>, expected: &str, found: &str| {
+        let place = place(window, partition);
+        let span = window.unwrap_or_else(always);
+        Finding {
+            id: id_of("pending", view.stream, &place),
+            check: "pending",
+            severity: Severity::Warning,
+            stream: view.stream.to_owned(),
+            expected: expected.to_owned(),
+            found: with_place(&place, found),
+            sql: match window {
+                Some(_) => sql_of_ledger(view.stream, partition, span.start(), span.end()),
+                None => sql_of_reading(view.stream, partition),
+            },
+            mend: match window {
+                Some(window) => {
+                    view.mender.sync(view.stream, view.zone, window.start(), window.end())
+                }
+                None => view.mender.sync_due(view.stream),
+            },
+            first: None,
+            until: window.map(Window::end),
+        }
+    };
+    let Some(start) = view.start else {
+        let never = found.newest.is_none() && !is_begun;
+        return never.then(|| unread(None, "a reading", "it was never read")).into_iter().collect();
+    };
+    // Of what was never read at all, the open window may wait for the next sync.
+    let to = found.newest.unwrap_or(view.now);
+    let Some(line) = Window::new(start, to) else { return Vec::new() };
+    let claimed = Coverage::of(found.known.parts().iter().copied().chain(broken));
+    let gaps = claimed.gaps(line);
+    gaps.map(|gap| {
+        let expected = format!("every window from {} on is read", start.date_naive());
+        unread(Some(gap), &expected, "it was never read")
+    })
+    .collect()
+}

@@ -1,0 +1,26 @@
+//! What an archive knows, what it does not, and what in it cannot be right.
+//!
+//! [`check()`] reads facts from the archive a row at a time and hands them to judges that know no
+//! SQL, no clock and no archive: the ledger's, the calendar's, the series', the counts'. Nothing is
+//! changed and nothing is printed.
+//!
+//! A drift of a source's schema belongs here as a judge of its own, once there is a schema log.
+
+mod calendar;
+mod counts;
+mod finding;
+mod gather;
+mod ledger;
+mod mend;
+mod odd;
+mod questions;
+mod series;
+mod stream;
+mod sweep;
+mod tables;
+mod twins;
+
+pub use finding::{Finding, Report};
+pub use gather::{CheckOptions, Limit, check, check_table};
+pub use mend::Mender;
+pub use questions::{refuse_columns, refuse_questions};

@@ -1,0 +1,310 @@
+//! One stream: its ledger, its rows, its series, its counts.
+
+use std::ops::ControlFlow;
+
+use chrono_tz::Tz;
+
+use crate::archive::evidence::{sql_of_newest, sql_of_strays};
+use crate::archive::{ArchiveError, LedgerFact, Reader, StreamRow};
+use crate::definition::{
+    ColumnType, Kind, Severity, Stream, StreamCheck, TOLERANCE, WindowRules, is_number,
+};
+use crate::model::{Instant, KeyShape, Window, instant_to_text};
+use crate::window::Coverage;
+
+use super::counts::{CountRules, check_counts};
+use super::finding::{Collector, Finding, identity, many};
+use super::gather::CheckOptions;
+use super::ledger::{LedgerView, PartitionView, always, examine_partition};
+use super::mend::Mender;
+use super::series::{SeriesRules, check_series};
+use super::sweep::{Dates, as_span};
+use super::tables::{check_duplicates, check_twins};
+
+/// Parents that are read at a time.
+const PARENTS_AT_A_TIME: u32 = 500;
+/// Parts of what is not known before they are put together.
+const PARTS_MAX: usize = 10_000;
+
+/// What the ledger says of all partitions of a stream.
+#[derive(Debug, Default)]
+struct LedgerSum {
+    partitions: u64,
+    /// What not every partition has read.
+    unknown: Vec<Window>,
+    /// What in some partition may still change.
+    unsettled: Vec<Window>,
+    /// The oldest of what each partition was read up to.
+    newest: Option<Instant>,
+    strays: u64,
+    stray_span: Option<Window>,
+    /// The rows of a stream without parents.
+    facts: Vec<LedgerFact>,
+}
+
+impl LedgerSum {
+    fn add(&mut self, view: PartitionView) {
+        self.partitions += 1;
+        for (parts, more) in [(&mut self.unknown, view.known), (&mut self.unsettled, view.settled)]
+        {
+            parts.extend(more.gaps(always()));
+            if parts.len() > PARTS_MAX {
+                *parts = Coverage::of(parts.drain(..)).parts().to_vec();
+            }
+        }
+        self.newest = match (self.newest, view.newest) {
+            (Some(sofar), Some(newest)) => Some(sofar.min(newest)),
+            (sofar, newest) => sofar.or(newest),
+        };
+        self.strays += view.strays;
+        self.stray_span = match (self.stray_span, view.stray_span) {
+            (Some(a), Some(b)) => Window::new(a.start().min(b.start()), a.end().max(b.end())),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// Looks through one stream; it may be defined and not archived yet, or archived and no longer
+/// defined.
+pub fn check_stream(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    stream: Option<&Stream>,
+    row: Option<&StreamRow>,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let sum = match stream {
+        Some(stream) => {
+            let sum = check_ledger(reader, options, stream, collector)?;
+            check_age(options, stream, &sum, collector);
+            check_strays(options.mender, stream, &sum, collector);
+            sum
+        }
+        None => LedgerSum::default(),
+    };
+    let Some(row) = row else { return Ok(()) };
+    check_rows(reader, options.mender, row, collector)?;
+    let Some(stream) = stream else { return Ok(()) };
+    let Some((date, dates)) = date_column(stream, row) else { return Ok(()) };
+    let windowed = matches!(stream.kind, Kind::Window(_));
+    // A snapshot or a mark knows no windows: what it has is all that there is.
+    let of = |parts: &[Window]| match windowed {
+        true => Coverage::of(parts.iter().copied()),
+        false => Coverage::default(),
+    };
+    let (unknown, unsettled) = (of(&sum.unknown), of(&sum.unsettled));
+    let group = group_columns(&stream.check, row, &date);
+    let rules = SeriesRules {
+        stream: &stream.name,
+        values: value_columns(stream, row, &group, &date),
+        group,
+        date: date.clone(),
+        dates,
+        calendar: stream.check.calendar,
+        unknown: &unknown,
+        unsettled: &unsettled,
+        tolerance: options.tolerance.or(stream.check.tolerance).unwrap_or(TOLERANCE),
+        is_window: windowed,
+        mender: options.mender,
+    };
+    check_series(reader, &rules, collector)?;
+    if let (Kind::Window(window), true) = (&stream.kind, stream.for_each.is_none()) {
+        let is_field = window.field == date;
+        if is_field && is_countable(window, dates) {
+            let mender = options.mender;
+            let counts = CountRules { row, window, dates, strays: sum.strays > 0, mender };
+            check_counts(reader, &counts, sum.facts, collector)?;
+        }
+    }
+    Ok(())
+}
+
+/// A date says nothing about windows that are shorter than a day.
+fn is_countable(window: &WindowRules, dates: Dates) -> bool {
+    !dates.whole_days || window.step.millis == 0
+}
+
+fn zone_of(stream: &Stream) -> Tz {
+    match &stream.kind {
+        Kind::Window(rules) => rules.zone,
+        Kind::Cursor(rules) => rules.zone,
+        Kind::Snapshot { .. } => Tz::UTC,
+    }
+}
+
+fn check_ledger(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    stream: &Stream,
+    collector: &mut Collector,
+) -> Result<LedgerSum, ArchiveError> {
+    let view = LedgerView {
+        stream: &stream.name,
+        start: options.starts.get(&stream.name).copied(),
+        zone: zone_of(stream),
+        now: options.now,
+        mender: options.mender,
+    };
+    let mut sum = LedgerSum::default();
+    let mut partition: Vec<LedgerFact> = Vec::new();
+    let mut end = |facts: &mut Vec<LedgerFact>, sum: &mut LedgerSum| {
+        let facts = std::mem::take(facts);
+        let Some(name) = facts.first().map(|fact| fact.partition.clone()) else { return };
+        let (findings, found) = examine_partition(&view, &name, &facts);
+        findings.into_iter().for_each(|finding| collector.add(finding));
+        sum.add(found);
+        if name.is_empty() {
+            sum.facts = facts;
+        }
+    };
+    reader.ledger_facts(&stream.name, &mut |fact| {
+        if partition.first().is_some_and(|first| first.partition != fact.partition) {
+            end(&mut partition, &mut sum);
+        }
+        partition.push(fact);
+        ControlFlow::Continue(())
+    })?;
+    end(&mut partition, &mut sum);
+    let mut unread = |name: &str, sum: &mut LedgerSum| {
+        let (findings, found) = examine_partition(&view, name, &[]);
+        findings.into_iter().for_each(|finding| collector.add(finding));
+        sum.add(found);
+    };
+    let Some(parent) = &stream.for_each else {
+        if sum.partitions == 0 {
+            unread("", &mut sum);
+        }
+        return Ok(sum);
+    };
+    let Some(parent) = reader.stream(parent)? else { return Ok(sum) };
+    let mut after = i64::MIN;
+    loop {
+        let rows = reader.parents(&parent, after, PARENTS_AT_A_TIME)?;
+        let Some(last) = rows.last() else { return Ok(sum) };
+        after = last.rowid;
+        for row in &rows {
+            if !reader.is_begun(&stream.name, &row.partition)? {
+                unread(&row.partition, &mut sum);
+            }
+        }
+    }
+}
+
+fn check_age(
+    options: &CheckOptions<'_>,
+    stream: &Stream,
+    sum: &LedgerSum,
+    collector: &mut Collector,
+) {
+    let Some(newest) = sum.newest else { return };
+    let (step, what) = match &stream.kind {
+        Kind::Window(rules) => (Some(rules.step), "read up to"),
+        Kind::Snapshot { refresh } => (*refresh, "last read at"),
+        Kind::Cursor(rules) => (rules.refresh, "last read at"),
+    };
+    let most = stream.check.age_max(step);
+    let zone = zone_of(stream);
+    if most.after(newest, zone).is_none_or(|until| until >= options.now) {
+        return;
+    }
+    let age = options.now - newest;
+    collector.add(Finding {
+        id: identity(&["stale", &stream.name]),
+        check: "stale",
+        severity: Severity::Warning,
+        stream: stream.name.clone(),
+        expected: format!("no more than {most} behind now"),
+        found: format!("{what} {}, {} ago", instant_to_text(newest), as_span(age)),
+        sql: sql_of_newest(&stream.name),
+        mend: options.mender.sync_due(&stream.name),
+        first: None,
+        until: None,
+    });
+}
+
+fn check_strays(mender: &Mender, stream: &Stream, sum: &LedgerSum, collector: &mut Collector) {
+    let Some(span) = sum.stray_span else { return };
+    collector.add(Finding {
+        id: identity(&["strays", &stream.name]),
+        check: "strays",
+        severity: Severity::Warning,
+        stream: stream.name.clone(),
+        expected: "records inside the range that was asked for".to_owned(),
+        found: format!("{} outside of it, in windows of {span}", many(sum.strays, "record")),
+        sql: sql_of_strays(&stream.name),
+        mend: mender.sync(&stream.name, zone_of(stream), span.start(), span.end()),
+        first: Some(
+            "see whether `window.field`, `timezone` and `bounds` are those of the API".to_owned(),
+        ),
+        until: Some(span.end()),
+    });
+}
+
+/// Rows that stand twice, by their key or under another one.
+fn check_rows(
+    reader: &Reader,
+    mender: &Mender,
+    row: &StreamRow,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let key = row.key.columns();
+    if !reader.has_unique_key(&row.stream, &key)? {
+        let severity = Severity::Error;
+        check_duplicates(reader, &row.stream, &key, severity, mender, collector)?;
+    }
+    // A hash is made of all that tells records apart: what differs in nothing else is one row.
+    let KeyShape::Columns(_) = &row.key else { return Ok(()) };
+    let others = row.columns.iter().map(|column| column.name.clone());
+    let mut content: Vec<String> = others.filter(|name| !key.contains(name)).collect();
+    if content.is_empty() {
+        return Ok(());
+    }
+    content.push("_rest".to_owned());
+    check_twins(reader, &row.stream, &key, &content, mender, collector)
+}
+
+/// The column with the record's date, and how it has it.
+fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
+    let is_date = |kind| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
+    let of_window = match &stream.kind {
+        Kind::Window(rules) => Some(rules.field.clone()),
+        _ => None,
+    };
+    let key = row.key.columns();
+    let mut of_key =
+        row.columns.iter().filter(|column| key.contains(&column.name) && is_date(column.kind));
+    let name = stream.check.date.clone().or(of_window);
+    let name = name.or_else(|| of_key.next().map(|column| column.name.clone()))?;
+    let column = row.columns.iter().find(|column| column.name == name)?;
+    let whole_days = column.kind == ColumnType::Date;
+    is_date(column.kind).then(|| (name, Dates { whole_days, zone: zone_of(stream) }))
+}
+
+/// What is declared, or the key without the date.
+fn group_columns(check: &StreamCheck, row: &StreamRow, date: &str) -> Vec<String> {
+    let key = match &row.key {
+        KeyShape::Columns(columns) | KeyShape::Hash(columns) => columns.clone(),
+    };
+    let is_there = |name: &String| row.columns.iter().any(|column| column.name == *name);
+    let group = check.group.clone().unwrap_or(key).into_iter();
+    group.filter(|name| *name != date && is_there(name)).collect()
+}
+
+/// What is declared, or all numbers that are no part of a key, a version or a reference.
+fn value_columns(stream: &Stream, row: &StreamRow, group: &[String], date: &str) -> Vec<String> {
+    let columns = row.columns.iter();
+    if let Some(declared) = &stream.check.values {
+        let declared = columns.filter(|column| declared.contains(&column.name));
+        return declared.map(|column| column.name.clone()).collect();
+    }
+    let key = row.key.columns();
+    let other = |name: &String| {
+        !key.contains(name)
+            && !group.contains(name)
+            && name != date
+            && stream.version.as_ref() != Some(name)
+            && !stream.references.contains_key(name)
+    };
+    let numbers = columns.filter(|column| is_number(column.kind) && other(&column.name));
+    numbers.map(|column| column.name.clone()).collect()
+}

@@ -1,0 +1,282 @@
+//! Rows of the archive against what the source gave, window by window, and how late records came:
+//! one pass over the dates of a table beside its ledger. Pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{NaiveTime, TimeDelta};
+use chrono_tz::Tz;
+
+use crate::archive::LedgerFact;
+use crate::definition::{Span, resolve_local};
+use crate::model::{Instant, Window, instant_from_text, instant_to_text};
+
+/// How the dates of a table stand in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Dates {
+    /// Whether they are dates and not timestamps.
+    pub whole_days: bool,
+    /// Whose days they are.
+    pub zone: Tz,
+}
+
+impl Dates {
+    /// The first text that is not before an instant: texts of a column sort as what they mean, and
+    /// a date stands for its midnight.
+    pub fn edge(self, at: Instant) -> String {
+        if !self.whole_days {
+            return instant_to_text(at);
+        }
+        let local = at.with_timezone(&self.zone).naive_local();
+        let next = local.time() > NaiveTime::MIN && !self.is_first_of_day(at);
+        let date = if next { local.date().succ_opt() } else { Some(local.date()) };
+        date.unwrap_or(local.date()).to_string()
+    }
+
+    /// Where the clocks skip midnight, a day begins later.
+    fn is_first_of_day(self, at: Instant) -> bool {
+        let date = at.with_timezone(&self.zone).date_naive();
+        resolve_local(date.and_time(NaiveTime::MIN), self.zone) == Some(at)
+    }
+}
+
+/// A complete window and the rows that lie in it.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Its window.
+    pub window: Window,
+    /// What the ledger says of it.
+    pub fact: LedgerFact,
+    /// Where the dates of the window begin, as the column has them.
+    pub from: String,
+    /// The first date after them.
+    pub to: String,
+    /// Where the dates begin that the last reading asked for.
+    pub asked_from: String,
+    /// Up to where the reading is sure to have asked.
+    read_to: String,
+    /// Rows that the range holds which was asked for.
+    pub rows: u64,
+    /// Those of them that were there when it was read.
+    pub rows_then: u64,
+}
+
+/// How late records came, of which it is known: they were not there when their window had been
+/// read to its end.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lateness {
+    /// Records by hours after the end of their window, rounded up.
+    hours: BTreeMap<i64, u64>,
+    /// How many came after their window was settled, by the lateness that is declared.
+    pub missed: u64,
+    /// The window of the latest of those, or else of the latest of all, and the time after which
+    /// it came.
+    pub worst: Option<(Window, String)>,
+    worst_rank: (bool, i64),
+}
+
+impl Lateness {
+    /// How many records came late.
+    pub fn records(&self) -> u64 {
+        self.hours.values().sum()
+    }
+
+    /// The lateness that would have caught 999 of 1,000 of them.
+    pub fn would_catch(&self) -> TimeDelta {
+        let all = self.records();
+        let mut seen = 0;
+        for (hours, count) in &self.hours {
+            seen += count;
+            if seen * 1000 >= all * 999 {
+                return TimeDelta::hours(*hours);
+            }
+        }
+        TimeDelta::zero()
+    }
+}
+
+impl Lateness {
+    /// Takes rows of a window that were first seen at some time. `until` is when the window is
+    /// settled by the lateness that is declared.
+    fn note(&mut self, window: &Counted, seen: &str, rows: u64, until: Option<Instant>) {
+        let whole_at = window.fact.whole_at.as_deref();
+        if whole_at.is_none_or(|whole_at| seen <= whole_at) {
+            return;
+        }
+        let Some(at) = instant_from_text(seen) else { return };
+        let late = (at - window.window.end()).max(TimeDelta::zero());
+        let hours = (late.num_seconds() + 3599) / 3600;
+        *self.hours.entry(hours).or_default() += rows;
+        // Settled by a shorter lateness than is declared now: that has been mended already.
+        let settled = window.fact.settled_at.as_deref().filter(|settled| {
+            seen > *settled
+                && instant_from_text(settled).zip(until).is_some_and(|(at, to)| at >= to)
+        });
+        if settled.is_some() {
+            self.missed += rows;
+        }
+        let rank = (settled.is_some(), hours);
+        if self.worst.is_none() || rank > self.worst_rank {
+            self.worst = settled.or(whole_at).map(|after| (window.window, after.to_owned()));
+            self.worst_rank = rank;
+        }
+    }
+}
+
+/// A length of time as a definition writes it, rounded up.
+pub fn as_span(delta: TimeDelta) -> Span {
+    let hours = delta.num_hours().max(1);
+    let days = (hours + 23) / 24;
+    match hours {
+        ..24 => Span { millis: hours * 3_600_000, ..Span::ZERO },
+        _ => Span { days: u32::try_from(days).unwrap_or(u32::MAX), ..Span::ZERO },
+    }
+}
+
+/// Takes the dates of a table in their order.
+pub struct Sweep {
+    windows: Vec<Counted>,
+    head: usize,
+    lateness: Lateness,
+    declared: Span,
+    zone: Tz,
+    since: String,
+}
+
+impl Sweep {
+    /// A sweep over the complete windows among these rows of the ledger, oldest first.
+    pub fn new(facts: Vec<LedgerFact>, dates: Dates, declared: Span, since: &str) -> Self {
+        let complete = facts.into_iter().filter_map(|fact| {
+            let start = instant_from_text(&fact.start_at)?;
+            let window = Window::new(start, instant_from_text(&fact.end_at)?)?;
+            let read_to = fact.read_to.as_deref().and_then(instant_from_text)?;
+            let asked = fact.asked_from.as_deref().and_then(instant_from_text);
+            let complete = matches!(fact.state.as_str(), "complete" | "settled");
+            complete.then(|| Counted {
+                window,
+                from: dates.edge(start),
+                to: dates.edge(window.end()),
+                asked_from: dates.edge(asked.unwrap_or(start).min(start)),
+                read_to: dates.edge(read_to.min(window.end())),
+                fact,
+                rows: 0,
+                rows_then: 0,
+            })
+        });
+        Self {
+            windows: complete.collect(),
+            head: 0,
+            lateness: Lateness::default(),
+            declared,
+            zone: dates.zone,
+            since: since.to_owned(),
+        }
+    }
+
+    /// Takes so many rows of one date that first came at one time.
+    pub fn take(&mut self, date: &str, seen: &str, rows: u64) {
+        while self.windows.get(self.head).is_some_and(|window| window.to.as_str() <= date) {
+            self.head += 1;
+        }
+        for window in &mut self.windows[self.head..] {
+            if window.asked_from.as_str() > date {
+                break;
+            }
+            if date >= window.to.as_str() {
+                continue;
+            }
+            window.rows += rows;
+            let then = window.fact.completed_at.as_deref().is_some_and(|at| seen <= at);
+            if then && date < window.read_to.as_str() {
+                window.rows_then += rows;
+            }
+            if window.from.as_str() <= date && seen >= self.since.as_str() {
+                let until = self.declared.after(window.window.end(), self.zone);
+                self.lateness.note(window, seen, rows, until);
+            }
+        }
+    }
+
+    /// The windows with their rows, and how late records came.
+    pub fn done(self) -> (Vec<Counted>, Lateness) {
+        (self.windows, self.lateness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        instant_from_text(text).expect("an instant")
+    }
+
+    const DAYS: Dates = Dates { whole_days: true, zone: Tz::UTC };
+
+    fn fact(day: u32, completed: &str) -> LedgerFact {
+        LedgerFact {
+            start_at: format!("2026-01-{day:02}T00:00:00+00:00"),
+            end_at: format!("2026-01-{:02}T00:00:00+00:00", day + 1),
+            state: "settled".to_owned(),
+            read_to: Some(format!("2026-01-{:02}T00:00:00+00:00", day + 1)),
+            completed_at: Some(completed.to_owned()),
+            whole_at: Some(completed.to_owned()),
+            settled_at: Some(completed.to_owned()),
+            ..LedgerFact::default()
+        }
+    }
+
+    #[test]
+    fn a_date_stands_for_its_midnight_in_its_zone() {
+        let berlin = Dates { whole_days: true, zone: chrono_tz::Europe::Berlin };
+        assert_eq!(DAYS.edge(at("2026-01-02T00:00:00Z")), "2026-01-02");
+        assert_eq!(DAYS.edge(at("2026-01-02T00:00:01Z")), "2026-01-03");
+        assert_eq!(berlin.edge(at("2026-01-01T23:00:00Z")), "2026-01-02");
+        // In Sao Paulo 15 October 2017 began at one o'clock.
+        let paulo = Dates { whole_days: true, zone: chrono_tz::America::Sao_Paulo };
+        assert_eq!(paulo.edge(at("2017-10-15T03:00:00Z")), "2017-10-15");
+        let exact = Dates { whole_days: false, zone: Tz::UTC };
+        assert_eq!(exact.edge(at("2026-01-02T00:00:01Z")), "2026-01-02T00:00:01+00:00");
+    }
+
+    #[test]
+    fn rows_are_counted_in_each_range_that_was_asked_for() {
+        let mut second = fact(2, "2026-01-05T00:00:00+00:00");
+        second.asked_from = Some("2026-01-01T00:00:00+00:00".to_owned());
+        let facts = vec![fact(1, "2026-01-05T00:00:00+00:00"), second];
+        let mut sweep = Sweep::new(facts, DAYS, Span::ZERO, "");
+        for (date, seen, rows) in [
+            ("2025-12-31", "2026-01-04", 9),
+            ("2026-01-01", "2026-01-04T00:00:00+00:00", 3),
+            ("2026-01-01", "2026-01-06T00:00:00+00:00", 1),
+            ("2026-01-02", "2026-01-04T00:00:00+00:00", 5),
+            ("2026-01-03", "2026-01-04T00:00:00+00:00", 7),
+        ] {
+            sweep.take(date, seen, rows);
+        }
+        let (windows, lateness) = sweep.done();
+        let counts: Vec<_> = windows.iter().map(|it| (it.rows, it.rows_then)).collect();
+        assert_eq!(counts, [(4, 3), (9, 8)]);
+        assert_eq!((lateness.records(), lateness.missed), (1, 1));
+        assert_eq!(lateness.would_catch(), TimeDelta::days(4));
+    }
+
+    #[test]
+    fn what_a_longer_lateness_caught_is_no_alarm() {
+        let declared = Span::parse("10 days").expect("a span");
+        let mut sweep = Sweep::new(vec![fact(1, "2026-01-05T00:00:00+00:00")], DAYS, declared, "");
+        sweep.take("2026-01-01", "2026-01-06T00:00:00+00:00", 1);
+        assert_eq!(sweep.done().1.missed, 0, "settled by a lateness that was shorter");
+    }
+
+    #[test]
+    fn the_lateness_that_catches_nearly_all_leaves_the_one_in_a_thousand_out() {
+        let mut lateness = Lateness::default();
+        lateness.hours.extend([(5, 9_990), (48, 9), (2_000, 1)]);
+        assert_eq!(lateness.would_catch(), TimeDelta::hours(5));
+        lateness.hours.insert(5, 9_000);
+        assert_eq!(lateness.would_catch(), TimeDelta::hours(48));
+        assert_eq!(as_span(TimeDelta::hours(48)).to_string(), "2 days");
+        assert_eq!(as_span(TimeDelta::hours(49)).to_string(), "3 days");
+        assert_eq!(as_span(TimeDelta::hours(5)).to_string(), "5 hours");
+    }
+}

@@ -1,0 +1,130 @@
+//! Rows that stand more than once: by their key, and under another key.
+
+use std::ops::ControlFlow;
+
+use crate::archive::evidence::{sql_of_duplicates, sql_of_rows};
+use crate::archive::{ArchiveError, Reader, TwinFact, Value};
+use crate::definition::Severity;
+use crate::model::{excerpt, printable};
+
+use super::finding::{Collector, Finding, identity, many};
+use super::mend::Mender;
+use super::twins::are_one_record;
+
+/// Keys that are named.
+const EXAMPLES: usize = 3;
+/// Groups of equal rows that are looked at closely; in a table where there are more, most are
+/// chance, and the others are told by those that come first.
+const TWINS_MAX: usize = 10_000;
+/// Letters of a value that are shown.
+const VALUE_CHARS_MAX: usize = 60;
+
+/// A value for a person.
+pub fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Integer(number) => number.to_string(),
+        Value::Real(number) => number.to_string(),
+        Value::Text(text) => excerpt(text, VALUE_CHARS_MAX),
+        Value::Blob(bytes) => format!("{} bytes", bytes.len()),
+    }
+}
+
+/// Values for a person.
+pub fn show_all(values: &[Value]) -> String {
+    values.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+/// Looks for keys that stand more than once.
+pub fn check_duplicates(
+    reader: &Reader,
+    table: &str,
+    key: &[String],
+    severity: Severity,
+    mender: &Mender,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let fact = reader.duplicates(table, key, EXAMPLES)?;
+    if fact.keys == 0 {
+        return Ok(());
+    }
+    let mut examples: Vec<String> = fact
+        .examples
+        .iter()
+        .map(|(values, times)| format!("{} ({times} times)", show_all(values)))
+        .collect();
+    if fact.keys > examples.len() as u64 {
+        examples.push("…".to_owned());
+    }
+    collector.add(Finding {
+        id: identity(&["duplicates", table]),
+        check: "duplicates",
+        severity,
+        stream: table.to_owned(),
+        expected: format!("one row for each ({})", key.join(", ")),
+        found: format!(
+            "{} more than once, {} too many: {}",
+            many(fact.keys, "key"),
+            many(fact.extra, "row"),
+            examples.join("; ")
+        ),
+        sql: sql_of_duplicates(table, key),
+        mend: mender.adopt(table, key),
+        first: None,
+        until: None,
+    });
+    Ok(())
+}
+
+/// Looks for records that stand under two keys. `content` are all other columns.
+pub fn check_twins(
+    reader: &Reader,
+    table: &str,
+    key: &[String],
+    content: &[String],
+    mender: &Mender,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let mut twins: Vec<TwinFact> = Vec::new();
+    reader.twins(table, content, &collector.since_text(), &mut |twin| {
+        twins.push(twin);
+        if twins.len() < TWINS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    if twins.is_empty() {
+        return Ok(());
+    }
+    let (rows, distinct) = reader.variety(table, content)?;
+    twins.retain(|twin| are_one_record(&twin.content, &distinct, rows));
+    for twin in twins {
+        let one = reader.row_at(table, key, twin.rows.0)?;
+        let other = reader.row_at(table, key, twin.rows.1)?;
+        let pairs: Vec<(&str, &Value)> =
+            content.iter().map(String::as_str).zip(&twin.content).collect();
+        let places: Vec<String> = one.iter().map(show).collect();
+        let parts: Vec<&str> = ["near_duplicates", table]
+            .into_iter()
+            .chain(places.iter().map(String::as_str))
+            .collect();
+        collector.add(Finding {
+            id: identity(&parts),
+            check: "near_duplicates",
+            severity: Severity::Warning,
+            stream: table.to_owned(),
+            expected: "one record under one key".to_owned(),
+            found: format!(
+                "{} rows are equal in every column but the key, such as ({}) and ({})",
+                twin.times,
+                show_all(&one),
+                show_all(&other)
+            ),
+            sql: sql_of_rows(table, &pairs),
+            mend: mender.command("rebuild", &[table]),
+            first: Some(format!(
+                "name as the `key` of `{}` what tells its records apart at the source",
+                printable(table)
+            )),
+            until: None,
+        });
+    }
+    Ok(())
+}

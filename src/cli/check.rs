@@ -1,0 +1,150 @@
+//! `windrow check`: what is missing, doubled, late, odd or not as the source counts it.
+
+use std::collections::BTreeMap;
+
+use crate::archive::{ArchiveError, Cause, Reader};
+use crate::check::{
+    CheckOptions, Finding, Limit, Mender, Report, check, check_table, refuse_columns,
+    refuse_questions,
+};
+use crate::definition::{Definition, Kind, Severity, Start, parse_start};
+use crate::host::{Host, StopCause};
+use crate::model::{Instant, printable};
+use crate::report::count;
+
+use super::args::{CheckArguments, FailOn, Global};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{check_streams, load_for_reading};
+
+/// The exit code of a command that found something.
+const FOUND: u8 = 1;
+
+pub fn run(
+    args: &CheckArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (definition, path) = load_for_reading(global)?;
+    if let Some(definition) = &definition {
+        check_streams(definition, &args.streams)?;
+    }
+    let now = host.clock.now();
+    let since = args.since.as_deref().map(|text| instant(text, now)).transpose()?;
+    if args.tolerance.is_some_and(|tolerance| !tolerance.is_finite() || tolerance <= 0.0) {
+        return Err(Failure::new(USAGE, "--tolerance must be more than 0"));
+    }
+    let mut reader = Reader::open(&path)?;
+    let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
+    let mender = Mender::new(options_of(global), path.display().to_string());
+    let looked = match &args.table {
+        Some(table) => refuse_columns(&reader, table, &args.key)
+            .and_then(|()| check_table(&reader, table, &args.key, &mender)),
+        None => look(&reader, definition.as_ref(), args, since, now, &mender, &limit),
+    };
+    let report = match (looked, host.stop.cause()) {
+        (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
+            return Ok(if cause == StopCause::Interrupt { 130 } else { 143 });
+        }
+        (looked, _) => looked?,
+    };
+    show(&report, severity(args.fail_on), output)
+}
+
+fn look(
+    reader: &Reader,
+    definition: Option<&Definition>,
+    args: &CheckArguments,
+    since: Option<Instant>,
+    now: Instant,
+    mender: &Mender,
+    limit: &Limit,
+) -> Result<Report, ArchiveError> {
+    let mut starts = BTreeMap::new();
+    for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
+        if let Kind::Window(rules) = &stream.kind {
+            let row = reader.stream(&stream.name)?;
+            let start = crate::sync::resolve_start(rules, row.as_ref(), now);
+            starts.insert(stream.name.clone(), start);
+        }
+    }
+    if args.streams.is_empty() {
+        refuse_questions(reader, definition.map(|it| it.checks.as_slice()).unwrap_or_default())?;
+    }
+    let options = CheckOptions {
+        definition,
+        streams: &args.streams,
+        starts,
+        since,
+        tolerance: args.tolerance,
+        now,
+        mender,
+    };
+    check(reader, &options, limit)
+}
+
+fn instant(text: &str, now: Instant) -> Result<Instant, Failure> {
+    match parse_start(text, chrono_tz::UTC, true) {
+        Ok(Start::At(at)) => Ok(at),
+        Ok(Start::Ago(span)) => Ok(span.before(now, chrono_tz::UTC).unwrap_or(now)),
+        Err(message) => Err(Failure::new(USAGE, message)),
+    }
+}
+
+fn severity(of: FailOn) -> Severity {
+    match of {
+        FailOn::Info => Severity::Info,
+        FailOn::Warning => Severity::Warning,
+        FailOn::Error => Severity::Error,
+    }
+}
+
+/// What another command needs to be about the same archive.
+fn options_of(global: &Global) -> Vec<String> {
+    let mut options = Vec::new();
+    if global.definition != std::path::Path::new("windrow.toml") {
+        options.extend(["-d".to_owned(), global.definition.display().to_string()]);
+    }
+    if let Some(archive) = &global.archive {
+        options.extend(["-a".to_owned(), archive.display().to_string()]);
+    }
+    options
+}
+
+fn show(report: &Report, least: Severity, output: &Output) -> Result<u8, Failure> {
+    let worst = report.worst();
+    let code = if worst >= Some(least) { FOUND } else { 0 };
+    if output.json() {
+        let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
+        value["worst"] = serde_json::json!(worst);
+        output.json_line(&value)?;
+        return Ok(code);
+    }
+    let shown = report.findings.iter().filter(|finding| finding.severity >= least);
+    output.result(&shown.map(paragraph).collect::<String>())?;
+    for (name, more) in &report.more {
+        output.say(&format!("and {} more of {}\n", count(*more), printable(name)));
+    }
+    Ok(code)
+}
+
+fn paragraph(finding: &Finding) -> String {
+    let word = match finding.severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    };
+    let mut out = format!("{word:<8} {}\n", printable(&finding.id));
+    let mut line = |name: &str, text: &str| {
+        out.push_str(&format!("  {name:<8} {}\n", printable(text)));
+    };
+    line("expected", &finding.expected);
+    line("found", &finding.found);
+    line("see", &finding.sql);
+    if let Some(first) = &finding.first {
+        line("first", first);
+    }
+    line("mend", &finding.mend);
+    out
+}
