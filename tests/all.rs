@@ -18,6 +18,7 @@ mod interruption;
 mod one_writer;
 mod pagination;
 mod query;
+mod rejects;
 mod streams;
 mod tidy;
 mod tls_faults;

@@ -157,7 +157,9 @@ fn what_other_programs_did_to_the_archive_is_found() {
     change(&workspace, "PRAGMA journal_mode = PERSIST");
     finds(doctor(&workspace, &["--offline"]), 0, "archive journal", "ok", "ejected");
     let orphan = "PRAGMA foreign_keys = OFF;
-        INSERT INTO _windrow_run_streams VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
+        INSERT INTO _windrow_run_streams (run_id, stream, windows_completed, received, inserted,
+                updated, unchanged, skipped, rejected, strays)
+             VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
     change(&workspace, orphan);
     finds(doctor(&workspace, &["--offline"]), 6, "archive content", "bad", "refer to rows");
 }

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 17] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -14,6 +14,7 @@ const PAGES: [(&str, &str); 16] = [
     ("sync.md", include_str!("../docs/commands/sync.md")),
     ("status.md", include_str!("../docs/commands/status.md")),
     ("runs.md", include_str!("../docs/commands/runs.md")),
+    ("rejects.md", include_str!("../docs/commands/rejects.md")),
     ("query.md", include_str!("../docs/commands/query.md")),
     ("check.md", include_str!("../docs/commands/check.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
@@ -56,6 +57,13 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Whether a command has a command of this name inside.
+fn is_inner(command: &str, word: &str) -> bool {
+    let all = windrow::cli::command();
+    let outer = all.find_subcommand(command);
+    outer.is_some_and(|outer| outer.find_subcommand(word).is_some())
+}
+
 #[test]
 fn the_commands_of_the_documentation_are_commands() {
     let mut commands = 0;
@@ -64,8 +72,12 @@ fn the_commands_of_the_documentation_are_commands() {
             let line = line.split(['#', '>']).next().unwrap_or_default();
             if line.contains('[') || line.contains("SQL") {
                 // A synopsis; each option in it must exist.
-                let name = line.split(' ').next().expect("a command");
-                let help = Workspace::empty().run(&[name, "--help"]).expect(0).stdout;
+                let mut words = line.split(' ');
+                let name = words.next().expect("a command");
+                let inner = words.next().filter(|word| is_inner(name, word));
+                let arguments: Vec<&str> =
+                    [name].into_iter().chain(inner).chain(["--help"]).collect();
+                let help = Workspace::empty().run(&arguments).expect(0).stdout;
                 for word in line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
                     let option = word.starts_with("--");
                     assert!(!option || help.contains(word), "{page}: {word} in {help}");

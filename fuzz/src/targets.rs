@@ -92,7 +92,7 @@ pub fn page_to_rows(data: &[u8]) {
     assert_eq!(rows.cells.len(), rows.len() * rows.width);
     assert_eq!((rows.key_hashes.len(), page.records.len()), (rows.len(), rows.len()));
     for at in 0..rows.len() {
-        check_row(rows, at, &page.records[at]);
+        check_row(rows, at, &page.records[at].record);
     }
 }
 

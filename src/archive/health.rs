@@ -188,7 +188,9 @@ mod tests {
             Health { format: SCHEMA_VERSION, journal_mode: "wal".to_owned(), ..Health::default() };
         assert_eq!(reader.health(now()).expect("it can be looked at"), expected);
         let wrong = "PRAGMA foreign_keys = OFF;
-            INSERT INTO _windrow_run_streams VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
+            INSERT INTO _windrow_run_streams (run_id, stream, windows_completed, received, inserted,
+                updated, unchanged, skipped, rejected, strays)
+             VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
         archive.connection.execute_batch(wrong).expect(wrong);
         let health = reader.health(now()).expect("it can be looked at");
         assert_eq!((health.broken_references, health.damage.len()), (1, 0));

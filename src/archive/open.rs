@@ -19,7 +19,7 @@ use super::error::{ArchiveError, Cause, at, classify};
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 3;
+pub const SCHEMA_VERSION: i32 = 4;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;
@@ -452,6 +452,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         first_format(&path);
+        let reader = crate::archive::Reader::open(&path).expect("an older archive is read");
+        let error = reader.rejects().expect_err("what came later is not there");
+        assert_eq!(error.cause, Cause::Unusable, "{error}");
+        assert!(
+            error.message.ends_with(&format!("has format 1, and this needs {SCHEMA_VERSION}")),
+            "{error}"
+        );
+        drop(reader);
         let archive = Archive::open(&path, &TEST).expect("an older archive");
         let format = |connection: &Connection| -> String {
             let sql = "SELECT value FROM _windrow_meta WHERE name = 'format'";

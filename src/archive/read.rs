@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::definition::Scalar;
 use crate::model::{Entry, Instant, KeyShape, TableColumn, instant_from_text};
 
-use super::error::{ArchiveError, at};
-use super::open::open_reader;
+use super::error::{ArchiveError, Cause, at};
+use super::open::{SCHEMA_VERSION, open_reader};
 use super::runs::{RunRow, runs};
 use super::table::{from_json, quote};
 
@@ -75,7 +75,7 @@ pub struct ParentRow {
     pub values: BTreeMap<String, Scalar>,
 }
 
-/// Rejects of one stream and kind.
+/// Open rejects of one stream and kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectRow {
     /// The stream.
@@ -108,11 +108,19 @@ impl Reader {
         Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
     }
 
-    fn run<T>(
+    pub(super) fn run<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ArchiveError> {
-        read(&self.connection).map_err(at(&self.path))
+        read(&self.connection).map_err(|error| {
+            let sql = "PRAGMA user_version";
+            let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+            let lacks = error.to_string().starts_with("no such ");
+            match version {
+                Ok(version) if lacks && version < SCHEMA_VERSION => older(&self.path, version),
+                _ => at(&self.path)(error),
+            }
+        })
     }
 
     /// The entries of a stream and partition, oldest first.
@@ -219,11 +227,12 @@ impl Reader {
         Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
     }
 
-    /// Rejects by stream and kind.
+    /// Open rejects by stream and kind.
     pub fn rejects(&self) -> Result<Vec<RejectRow>, ArchiveError> {
         self.run(|connection| {
             let sql = "SELECT stream, kind, count(*), reason FROM
-                (SELECT * FROM _windrow_rejects ORDER BY reject_id DESC)
+                (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
+                 ORDER BY reject_id DESC)
                 GROUP BY stream, kind ORDER BY stream, kind";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| {
@@ -262,7 +271,15 @@ impl Reader {
     }
 }
 
-fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {
+/// What this program looks for came with a later format.
+fn older(path: &Path, version: i32) -> ArchiveError {
+    let message =
+        format!("{} has format {version}, and this needs {SCHEMA_VERSION}", path.display());
+    let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";
+    ArchiveError::new(Cause::Unusable, message).cure(cure)
+}
+
+pub(super) fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {
     use rusqlite::types::ValueRef;
     match value {
         ValueRef::Null | ValueRef::Blob(_) => Scalar::Null,

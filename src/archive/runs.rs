@@ -95,6 +95,26 @@ pub struct RunStreamRow {
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
     pub strays: u64,
+    /// Rejects of earlier readings that became rows.
+    pub taken_up: u64,
+}
+
+impl RunEnd {
+    /// The end of a run that asked no source for anything.
+    pub fn nothing_asked(now: Instant) -> Self {
+        Self {
+            state: "complete",
+            exit_code: 0,
+            now,
+            windows_planned: 0,
+            windows_completed: 0,
+            requests: 0,
+            retries: 0,
+            bytes: 0,
+            message: None,
+            clocks: BTreeMap::new(),
+        }
+    }
 }
 
 impl Archive {
@@ -127,14 +147,14 @@ impl Archive {
     pub fn add_to_run(&self, run: i64, more: &RunStreamRow) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_run_streams
             (run_id, stream, windows_completed, received, inserted, updated, unchanged, skipped,
-             rejected, strays)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             rejected, strays, taken_up)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
             ON CONFLICT (run_id, stream) DO UPDATE SET
               windows_completed = windows_completed + excluded.windows_completed,
               received = received + excluded.received, inserted = inserted + excluded.inserted,
               updated = updated + excluded.updated, unchanged = unchanged + excluded.unchanged,
               skipped = skipped + excluded.skipped, rejected = rejected + excluded.rejected,
-              strays = strays + excluded.strays";
+              strays = strays + excluded.strays, taken_up = taken_up + excluded.taken_up";
         let outcomes = &more.outcomes;
         let write = || -> rusqlite::Result<usize> {
             self.connection.prepare_cached(sql)?.execute(params![
@@ -148,6 +168,7 @@ impl Archive {
                 outcomes.skipped,
                 outcomes.rejected,
                 more.strays,
+                more.taken_up,
             ])
         };
         write().map(|_| ()).map_err(at(&self.path))
@@ -238,7 +259,7 @@ pub(super) fn runs(
 
 fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStreamRow>> {
     let sql = "SELECT stream, windows_completed, received, inserted, updated, unchanged, skipped,
-            rejected, strays FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
+            rejected, strays, taken_up FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([run], |row| {
         let outcomes = Outcomes {
@@ -250,7 +271,8 @@ fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStr
             rejected: row.get(7)?,
         };
         let (stream, windows_completed) = (row.get(0)?, row.get(1)?);
-        Ok(RunStreamRow { stream, windows_completed, outcomes, strays: row.get(8)? })
+        let (strays, taken_up) = (row.get(8)?, row.get(9)?);
+        Ok(RunStreamRow { stream, windows_completed, outcomes, strays, taken_up })
     })?;
     rows.collect()
 }

@@ -5,11 +5,9 @@ use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
 use crate::host::planted::{self, Bug};
-use crate::model::{Cell, Outcomes, Place, Reject, RowSet, TableColumn, TableShape};
+use crate::model::{Cell, Outcomes, RowSet, TableColumn, TableShape};
 
-use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
-use super::ledger::bounds_text;
 use super::open::Archive;
 use super::table::quote;
 
@@ -25,8 +23,16 @@ pub struct TableWriter {
 impl TableWriter {
     /// Makes the statements for a table.
     pub fn new(shape: TableShape) -> Self {
-        let upsert = upsert_statement(&shape);
-        let probe = probe_statement(&shape);
+        let upsert = upsert_statement(&shape, false);
+        let protects = shape.version.is_some() || shape.on_conflict == OnConflict::Keep;
+        let probe = protects.then(|| probe_statement(&shape));
+        Self { shape, upsert, probe }
+    }
+
+    /// Makes the statements for records that come late: an older reading never beats a newer one.
+    pub fn for_late(shape: TableShape) -> Self {
+        let upsert = upsert_statement(&shape, true);
+        let probe = Some(probe_statement(&shape));
         Self { shape, upsert, probe }
     }
 
@@ -48,7 +54,7 @@ fn differs(column: &TableColumn) -> String {
     }
 }
 
-fn upsert_statement(shape: &TableShape) -> String {
+fn upsert_statement(shape: &TableShape, late: bool) -> String {
     let key = shape.key.columns();
     let columns = shape.row_columns();
     let own = ["_first_seen_at", "_changed_at", "_revision", "_run"];
@@ -69,9 +75,20 @@ fn upsert_statement(shape: &TableShape) -> String {
     let sets: Vec<String> = changing.map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
     let mut condition = format!("({})", any_difference(shape));
     let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
-    if let Some(version) = version {
+    let not_older = version.map(|version| {
         let version = quote(version);
-        condition.push_str(&format!(" AND ({version} IS NULL OR excluded.{version} >= {version})"));
+        format!("({version} IS NULL OR excluded.{version} >= {version})")
+    });
+    condition.extend(not_older.iter().map(|not_older| format!(" AND {not_older}")));
+    if late {
+        // Between equal versions, and without any, the later reading wins.
+        let later = format!("\"_run\" < ?{}", run + 1);
+        condition.push_str(&match version.map(|version| quote(version)) {
+            None => format!(" AND {later}"),
+            Some(v) => format!(
+                " AND ({later} OR excluded.{v} > {v} OR ({v} IS NULL AND excluded.{v} IS NOT NULL))"
+            ),
+        });
     }
     format!(
         "{insert} DO UPDATE SET {}, \"_changed_at\" = excluded.\"_changed_at\", \"_revision\" = \
@@ -89,12 +106,9 @@ fn any_difference(shape: &TableShape) -> String {
     conditions.join(" OR ")
 }
 
-/// Asks of a row that was not touched whether it differs: then it was protected. Only a version
-/// and `on_conflict = "keep"` protect rows.
-fn probe_statement(shape: &TableShape) -> Option<String> {
-    if shape.version.is_none() && shape.on_conflict == OnConflict::Update {
-        return None;
-    }
+/// Asks of a row that was not touched whether it differs: then it was protected. Only a version,
+/// `on_conflict = "keep"` and a later reading protect rows.
+fn probe_statement(shape: &TableShape) -> String {
     let columns = shape.row_columns();
     let values: Vec<String> =
         columns.iter().enumerate().map(|(n, c)| format!("?{} AS {}", n + 1, quote(c))).collect();
@@ -117,12 +131,12 @@ fn probe_statement(shape: &TableShape) -> Option<String> {
     });
     let rest = format!("{table}.\"_rest\" IS NOT excluded.\"_rest\"");
     let differences: Vec<String> = differences.chain([rest]).collect();
-    Some(format!(
+    format!(
         "SELECT {} FROM {table}, (SELECT {}) AS excluded WHERE {}",
         differences.join(" OR "),
         values.join(", "),
         key.join(" AND ")
-    ))
+    )
 }
 
 /// A cell on its way into a statement.
@@ -177,13 +191,27 @@ impl Archive {
         run: i64,
         now: &str,
     ) -> Result<Outcomes, ArchiveError> {
-        self.write_all(table, rows, run, now).map_err(at(&self.path))
+        self.write_all(table, rows, None, run, now).map_err(at(&self.path))
+    }
+
+    /// Writes rows that come late by a writer [`TableWriter::for_late`]: they beat rows of an older
+    /// version, and of the same version those that were last changed by a run before `as_of`.
+    pub fn write_late_rows(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+        as_of: i64,
+        run: i64,
+        now: &str,
+    ) -> Result<Outcomes, ArchiveError> {
+        self.write_all(table, rows, Some(as_of), run, now).map_err(at(&self.path))
     }
 
     fn write_all(
         &self,
         table: &TableWriter,
         rows: &RowSet,
+        as_of: Option<i64>,
         run: i64,
         now: &str,
     ) -> rusqlite::Result<Outcomes> {
@@ -194,6 +222,9 @@ impl Archive {
         };
         upsert.raw_bind_parameter(rows.width + 1, now)?;
         upsert.raw_bind_parameter(rows.width + 2, run)?;
+        if let Some(as_of) = as_of.filter(|_| table.shape.on_conflict == OnConflict::Update) {
+            upsert.raw_bind_parameter(rows.width + 3, as_of)?;
+        }
         let mut outcomes = Outcomes::default();
         for at in 0..rows.len() {
             outcomes.received += 1;
@@ -211,43 +242,6 @@ impl Archive {
             }
         }
         Ok(outcomes)
-    }
-
-    /// Keeps records that cannot become rows; each once, however often it comes.
-    pub fn write_rejects(
-        &self,
-        place: &Place,
-        rejects: &[Reject],
-        run: i64,
-        now: &str,
-    ) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_rejects
-            (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
-             first_seen_at, run_id, row)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-            ON CONFLICT (stream, partition, record_sha256, kind) DO NOTHING";
-        let (start, end) = bounds_text(place.window);
-        let write = || -> rusqlite::Result<()> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            for reject in rejects {
-                let digest = sha256_of(&reject.record);
-                statement.execute(rusqlite::params![
-                    place.stream,
-                    place.partition,
-                    start,
-                    end,
-                    reject.kind.as_str(),
-                    reject.reason,
-                    reject.record,
-                    digest,
-                    now,
-                    run,
-                    reject.row,
-                ])?;
-            }
-            Ok(())
-        };
-        write().map_err(at(&self.path))
     }
 
     /// Keeps the instant before which a source must not be asked.
@@ -371,6 +365,33 @@ mod tests {
         assert_eq!(write(&archive, &shape, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later reading");
         assert_eq!(write(&archive, &shape, &day(3.0, "2026-03")), [0, 1, 0, 0], "newer");
         assert_eq!(gb(&archive), [("a".into(), 3.0, 3)]);
+    }
+
+    #[test]
+    fn a_late_record_beats_older_rows_alone() {
+        let day = |gb: f64, at: &'static str| [("a", "1", gb, at)];
+        for version in [None, Some("at".to_owned())] {
+            let shape = TableShape { version, ..usage_shape() };
+            let (_folder, archive) = archive_with(&shape);
+            let late = TableWriter::for_late(shape.clone());
+            // The run that saw the record, what it says, and what becomes of it.
+            let write_late = |as_of, of: &[(&str, &str, f64, &str)]| {
+                let outcomes = archive.write_late_rows(&late, &rows(of), as_of, 9, "2026-01-02");
+                let outcomes = outcomes.expect("written");
+                [outcomes.inserted, outcomes.updated, outcomes.unchanged, outcomes.skipped]
+            };
+            assert_eq!(write(&archive, &shape, &day(1.0, "2026-02")), [1, 0, 0, 0], "by run 7");
+            assert_eq!(write_late(6, &day(2.0, "2026-02")), [0, 0, 0, 1], "an older reading");
+            assert_eq!(write_late(7, &day(2.0, "2026-02")), [0, 0, 0, 1], "who knows");
+            assert_eq!(write_late(-1, &day(2.0, "2026-02")), [0, 0, 0, 1], "taken back since");
+            assert_eq!(write_late(6, &day(1.0, "2026-02")), [0, 0, 1, 0], "equal");
+            assert_eq!(write_late(8, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later reading");
+            assert_eq!(write_late(8, &day(3.0, "2026-02")), [0, 0, 0, 1], "the latest came first");
+            assert_eq!(write_late(8, &[("b", "1", 1.0, "")]), [1, 0, 0, 0], "new");
+            let newer = if shape.version.is_some() { [0, 1, 0, 0] } else { [0, 0, 0, 1] };
+            assert_eq!(write_late(1, &day(4.0, "2026-03")), newer, "a newer version");
+            assert_eq!(write_late(1, &day(5.0, "2026-01"))[1], 0, "an older one");
+        }
     }
 
     #[test]

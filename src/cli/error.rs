@@ -1,18 +1,13 @@
 //! Every error and its exit code.
 
-use crate::archive::{ArchiveError, Cause};
+use crate::archive::ArchiveError;
 use crate::definition::Problems;
+use crate::sync::exit_code_of_archive;
 
 /// The command line or the definition is wrong.
 pub const USAGE: u8 = 2;
-/// The archive is not usable.
-pub const ARCHIVE: u8 = 6;
-/// The archive is held by another process.
-pub const HELD: u8 = 7;
 /// Full disk, read-only, I/O error.
 pub const STORAGE: u8 = 8;
-/// Somebody asked for the end.
-pub const INTERRUPTED: u8 = 130;
 /// windrow itself failed.
 pub const BUG: u8 = 70;
 
@@ -45,14 +40,7 @@ impl Failure {
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
-        let code = match error.cause {
-            Cause::Unusable => ARCHIVE,
-            Cause::Held => HELD,
-            Cause::Storage => STORAGE,
-            Cause::Definition | Cause::Query => USAGE,
-            Cause::Interrupted => INTERRUPTED,
-            Cause::Bug => BUG,
-        };
+        let code = exit_code_of_archive(error.cause);
         Self { code, message: error.message, cure: error.cure, problems: None }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod output;
 mod progress;
 mod query;
+mod rejects;
 mod runs;
 mod schema;
 mod signals;
@@ -64,6 +65,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Watch(args) => watch::run(args, &arguments.global, &host, &output),
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
+        args::Command::Rejects(args) => rejects::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),

@@ -1,12 +1,11 @@
 //! `windrow sync`: bring the archive up to date, once.
 
 use std::path::Path;
-use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Opening, Reader};
+use crate::archive::{ArchiveError, Reader};
 use crate::definition::{Definition, Kind, Start, parse_start};
 use crate::host::Host;
-use crate::model::{Instant, Window, instant_to_text, printable};
+use crate::model::{Instant, Window, printable};
 use crate::pull::{Budget, TroubleKind};
 use crate::report::{count, plain_table, sync_page};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
@@ -16,7 +15,7 @@ use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::progress::Progress;
 use super::workspace::{
-    check_streams, load_for_sync, load_secrets, network, parse_duration, waiting_for,
+    check_streams, load_for_sync, load_secrets, network, open_archive, parse_duration,
 };
 
 /// Troubles that are told one by one.
@@ -37,7 +36,7 @@ pub fn run(
     let folder = global.definition.parent().unwrap_or(Path::new("."));
     let secrets = load_secrets(&definition, folder, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(&definition, wait, host)?;
+    let archive = open_archive(&definition, "sync", wait, host)?;
     let progress = Progress::new(output.terminal() && !output.json());
     let parts = SyncParts {
         definition: &definition,
@@ -69,29 +68,12 @@ pub fn sync_once(
         secrets: load_secrets(definition, folder, host)?,
         observer: &Silent,
     };
-    let result = open_archive(definition, None, host).and_then(|archive| {
+    let result = open_archive(definition, "sync", None, host).and_then(|archive| {
         let report = sync(&archive, parts, options, Lanes::Overlapped)?;
         archive.close()?;
         Ok(report)
     });
     Ok(result)
-}
-
-/// Opens the archive, or waits for whoever has it.
-fn open_archive(
-    definition: &Definition,
-    wait: Option<Duration>,
-    host: &Host,
-) -> Result<Archive, ArchiveError> {
-    let now = instant_to_text(host.clock.now());
-    let note = format!("process {} (windrow sync) since {now}", std::process::id());
-    let opening = Opening {
-        note: &note,
-        now: &now,
-        allow_network_fs: definition.allow_network_fs,
-        files: &*host.files,
-    };
-    waiting_for(wait, host, || Archive::open(&definition.archive, &opening))
 }
 
 fn options(

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{ArchiveError, Cause, Reader};
+use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader};
 use crate::definition::{Definition, SecretReference, Span, parse_definition, suggest};
 use crate::host::Host;
+use crate::model::instant_to_text;
 use crate::pull::{HttpTransport, NoTransport, SecretValues, Transport, secrets_of};
 
 use super::args::Global;
@@ -40,6 +41,25 @@ pub fn waiting_for<T>(
             other => return other,
         }
     }
+}
+
+/// Opens the archive for writing, or waits for whoever has it; `command` is what the next one is
+/// told about us.
+pub fn open_archive(
+    definition: &Definition,
+    command: &str,
+    wait: Option<Duration>,
+    host: &Host,
+) -> Result<Archive, ArchiveError> {
+    let now = instant_to_text(host.clock.now());
+    let note = format!("process {} (windrow {command}) since {now}", std::process::id());
+    let opening = Opening {
+        note: &note,
+        now: &now,
+        allow_network_fs: definition.allow_network_fs,
+        files: &*host.files,
+    };
+    waiting_for(wait, host, || Archive::open(&definition.archive, &opening))
 }
 
 fn pause(host: &Host, duration: Duration) {

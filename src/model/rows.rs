@@ -127,6 +127,16 @@ pub enum RejectKind {
 }
 
 impl RejectKind {
+    /// Every kind.
+    pub const ALL: [RejectKind; 6] = [
+        RejectKind::NotAnObject,
+        RejectKind::NoKey,
+        RejectKind::Type,
+        RejectKind::DuplicateMember,
+        RejectKind::Unrepresentable,
+        RejectKind::Orphan,
+    ];
+
     /// As it stands in the archive.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -153,10 +163,12 @@ pub struct Reject {
     pub kind: RejectKind,
     /// Why, in words, with the place in the record.
     pub reason: String,
+    /// Where in the record, as a JSON Pointer (RFC 6901); none where the fault lies outside.
+    pub pointer: Option<String>,
     /// The record, verbatim.
     pub record: String,
+    /// What its columns take from above it, as JSON.
+    pub above: Option<String>,
     /// Its place among the page's records, from 0.
     pub position: usize,
-    /// Of an orphan: the row that it becomes once its parent is there, as JSON.
-    pub row: Option<String>,
 }

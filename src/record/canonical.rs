@@ -34,15 +34,14 @@ pub fn hash_key(fields: &[(&str, Option<&str>)]) -> Result<String, DeepFault> {
 }
 
 fn write_value(raw: &str, out: &mut String, depth: usize) -> Result<(), DeepFault> {
-    let unrepresentable = |error: serde_json::Error| DeepFault::Unrepresentable(error.to_string());
+    let unrepresentable = |error: serde_json::Error| DeepFault::unrepresentable(error.to_string());
     if depth > DEPTH_MAX {
-        let message = format!("nesting deeper than {DEPTH_MAX}");
-        return Err(DeepFault::Unrepresentable(message));
+        return Err(DeepFault::unrepresentable(format!("nesting deeper than {DEPTH_MAX}")));
     }
     match JsonKind::of(raw) {
         JsonKind::String => {
             let text = string_text(raw).ok_or_else(|| {
-                DeepFault::Unrepresentable("a lone surrogate, which no text can hold".to_owned())
+                DeepFault::unrepresentable("a lone surrogate, which no text can hold")
             })?;
             write_string(&text, out);
         }
@@ -53,14 +52,15 @@ fn write_value(raw: &str, out: &mut String, depth: usize) -> Result<(), DeepFaul
                 if at > 0 {
                     out.push(',');
                 }
-                write_value(element, out, depth + 1)?;
+                write_value(element, out, depth + 1)
+                    .map_err(|fault| fault.inside(&at.to_string()))?;
             }
             out.push(']');
         }
         JsonKind::Object => {
             let members = Members::parse(raw).map_err(unrepresentable)?;
             if let Some(name) = members.duplicate() {
-                return Err(DeepFault::Duplicate(name.to_owned()));
+                return Err(DeepFault::duplicate(name));
             }
             write_members(members.0, out, depth + 1)?;
         }
@@ -83,7 +83,7 @@ fn write_members(
         }
         write_string(name, out);
         out.push(':');
-        write_value(value, out, depth)?;
+        write_value(value, out, depth).map_err(|fault| fault.inside(name))?;
     }
     out.push('}');
     Ok(())
@@ -111,19 +111,24 @@ pub fn write_string(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::json::Fault;
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn what_no_text_can_hold_is_refused_at_every_depth() {
         let duplicate = canonical_json(r#"{"x":[{"k":1,"k":2}]}"#);
-        assert_eq!(duplicate, Err(DeepFault::Duplicate("k".to_owned())));
-        for raw in [r#"["\ud800"]"#, r#""a\udc00b""#] {
-            assert!(matches!(canonical_json(raw), Err(DeepFault::Unrepresentable(_))), "{raw}");
+        assert_eq!(duplicate, Err(DeepFault::duplicate("k").inside("0").inside("x")));
+        assert_eq!(DeepFault::duplicate("k").inside("0").inside("x/").at, "/x~1/0/k");
+        for (raw, at) in [(r#"["\ud800"]"#, "/0"), (r#""a\udc00b""#, "")] {
+            let why = "a lone surrogate, which no text can hold";
+            let fault = Fault::Unrepresentable(why.to_owned());
+            assert_eq!(canonical_json(raw), Err(DeepFault { at: at.to_owned(), fault }), "{raw}");
         }
         assert!(canonical_json(r#"{"a":"\ud83d\ude00"}"#).is_ok());
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(matches!(canonical_json(&deep), Err(DeepFault::Unrepresentable(_))));
+        let fault = canonical_json(&deep).expect_err("too deep").fault;
+        assert!(matches!(fault, Fault::Unrepresentable(_)));
     }
 
     #[test]

@@ -27,8 +27,13 @@ pub struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn new(name: Option<Cow<'a, str>>, raw: &'a str) -> Self {
+    pub(super) fn new(name: Option<Cow<'a, str>>, raw: &'a str) -> Self {
         Self { name, raw, found: RefCell::new(Vec::new()) }
+    }
+
+    /// From here on this is the value at a path inside of it.
+    pub(super) fn know(&self, path: &[Segment], value: Option<&'a str>) {
+        self.found.borrow_mut().push((path.as_ptr(), value));
     }
 
     /// The value at a path inside of it, looked up once for each path.

@@ -10,6 +10,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::pointer::under;
+
 /// The members of an object in their order, values as they came.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
 
@@ -203,13 +205,40 @@ pub fn string_text(raw: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<String>(raw).ok().map(Cow::Owned)
 }
 
-/// Why a value cannot be kept.
+/// Why a value cannot be kept, and where in it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum DeepFault {
-    /// This member name stands twice somewhere inside.
+pub struct DeepFault {
+    /// The place, as a JSON Pointer.
+    pub at: String,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// What is wrong with a value.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This member name stands twice.
     Duplicate(String),
     /// A lone surrogate, or nesting deeper than 127.
     Unrepresentable(String),
+}
+
+impl DeepFault {
+    /// A name that stands twice.
+    pub fn duplicate(name: &str) -> Self {
+        Self { at: under("", name), fault: Fault::Duplicate(name.to_owned()) }
+    }
+
+    /// What no text can hold.
+    pub fn unrepresentable(why: impl Into<String>) -> Self {
+        Self { at: String::new(), fault: Fault::Unrepresentable(why.into()) }
+    }
+
+    /// The same, seen from the value around it.
+    pub fn inside(mut self, name: &str) -> Self {
+        self.at.insert_str(0, &under("", name));
+        self
+    }
 }
 
 /// The deepest nesting that is kept; deeper is no record but an attack or a mistake. The same

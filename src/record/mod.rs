@@ -3,16 +3,21 @@
 //! Everything works on the text that came: a value is only decoded where its column's type says
 //! so, and what cannot be kept exactly is kept verbatim. No IO, no clock.
 
+mod above;
 mod canonical;
 mod coerce;
 mod extract;
 mod infer;
 mod json;
 mod page;
+mod pointer;
+mod pretty;
 mod reader;
 
+pub use above::{KeptRecord, NotRead, read_kept};
 pub use canonical::{canonical_json, hash_key};
 pub use extract::{ExtractError, Step, body_value, extract, text_at};
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use page::{Mark, PageContext, PageRows, hash_text, read_page};
-pub use reader::RecordReader;
+pub use pretty::{Pretty, PrettyLine, pretty};
+pub use reader::{RecordReader, Refusal};

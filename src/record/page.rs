@@ -7,10 +7,11 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{Cell, Reject, RejectKind, RowSet, Window, instant_to_text};
+use crate::model::{Cell, Reject, RowSet, Window, instant_to_text};
 
+use super::above::{KeptRecord, above};
 use super::extract::{ExtractError, Step, extract};
-use super::reader::RecordReader;
+use super::reader::{RecordReader, Refusal};
 
 /// What a page is judged by.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +61,7 @@ pub struct PageRows {
     /// A hash of all records as they came: tells a page that comes again.
     pub content_hash: u64,
     /// The record of each row, as it came, where they are kept.
-    pub records: Vec<String>,
+    pub records: Vec<KeptRecord>,
     /// Rejects beyond what is kept of one page: such a page is no page.
     pub unkept: u64,
     /// The rows outgrow their body, as they do where each repeats a long text of an ancestor: the
@@ -83,7 +84,7 @@ pub fn read_page(
     reader: &RecordReader,
     context: &PageContext,
 ) -> Result<PageRows, ExtractError> {
-    let mut page = Builder::new(reader, context);
+    let mut page = Builder::new(reader, context, path);
     page.room = body.len().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
     let mut last = None;
     extract(body, path, &mut |steps| {
@@ -98,6 +99,7 @@ pub fn read_page(
 struct Builder<'c> {
     reader: &'c RecordReader,
     context: &'c PageContext,
+    path: &'c Path,
     page: PageRows,
     key_cells: Vec<usize>,
     version_cell: Option<usize>,
@@ -110,7 +112,7 @@ struct Builder<'c> {
 }
 
 impl<'c> Builder<'c> {
-    fn new(reader: &'c RecordReader, context: &'c PageContext) -> Self {
+    fn new(reader: &'c RecordReader, context: &'c PageContext, path: &'c Path) -> Self {
         let cell_of = |name: &Option<String>| name.as_ref().and_then(|name| reader.cell_of(name));
         let field = cell_of(&context.field).zip(context.asked).and_then(|(cell, (asked, zone))| {
             let kind = reader.columns()[cell - reader.offset()].kind;
@@ -120,6 +122,7 @@ impl<'c> Builder<'c> {
         Self {
             reader,
             context,
+            path,
             page: PageRows {
                 rows: RowSet::new(reader.width()),
                 rejects: Vec::new(),
@@ -155,21 +158,28 @@ impl<'c> Builder<'c> {
         match self.reader.read(steps, &self.context.parent, &mut self.page.rows) {
             Ok(()) => {
                 if self.context.keep_records {
-                    self.page.records.push(record.to_owned());
+                    self.page.records.push(self.keep(steps));
                 }
                 self.settle_row();
             }
-            Err((kind, reason)) => self.reject(kind, reason, record, position),
+            Err(refusal) => self.reject(refusal, steps, position),
         }
     }
 
-    fn reject(&mut self, kind: RejectKind, reason: String, record: &str, position: usize) {
+    fn keep(&self, steps: &[Step<'_>]) -> KeptRecord {
+        let record = steps.last().map_or("", |step| step.raw).to_owned();
+        KeptRecord { record, above: above(steps, self.path.text(), self.reader) }
+    }
+
+    fn reject(&mut self, refusal: Refusal, steps: &[Step<'_>], position: usize) {
         if self.page.rejects.len() >= REJECTS_PER_PAGE_MAX {
             self.page.unkept += 1;
             return;
         }
-        let record = record.to_owned();
-        self.page.rejects.push(Reject { kind, reason, record, position, row: None });
+        let KeptRecord { record, above } = self.keep(steps);
+        let Refusal { kind, reason, pointer } = refusal;
+        let above = Some(above);
+        self.page.rejects.push(Reject { kind, reason, pointer, record, above, position });
     }
 
     /// Looks at the row that was just appended: a stray, a mark, a key that came before.

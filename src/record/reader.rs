@@ -10,10 +10,26 @@ use crate::model::{Cell, RejectKind, RowSet};
 use super::canonical::{hash_key, utf16_order, write_canonical, write_string};
 use super::coerce::coerce;
 use super::extract::{Step, text_at};
-use super::json::{DeepFault, JsonKind, Members};
+use super::json::{DeepFault, Fault, JsonKind, Members};
+use super::pointer::{of_origin, spoken, under};
 
 /// Why a record is not a row.
-pub type Refusal = (RejectKind, String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which kind of fault.
+    pub kind: RejectKind,
+    /// The fault in words.
+    pub reason: String,
+    /// Where in the record it is, as a JSON Pointer (RFC 6901); none where the value comes from
+    /// elsewhere. What is missing is pointed to where it should be.
+    pub pointer: Option<String>,
+}
+
+impl Refusal {
+    fn new(kind: RejectKind, reason: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into(), pointer: Some(at.into()) }
+    }
+}
 
 /// A stream's columns, made ready for reading many records.
 #[derive(Clone, Debug)]
@@ -76,6 +92,11 @@ impl RecordReader {
         Some(at + self.offset())
     }
 
+    /// Where in a record the value of a column is; none where it comes from elsewhere.
+    pub fn pointer_of(&self, column: &str) -> Option<String> {
+        of_origin(&self.columns.iter().find(|have| have.name == column)?.origin)
+    }
+
     /// The cells of the key.
     pub fn key_cells(&self) -> Vec<usize> {
         match &self.key {
@@ -111,13 +132,13 @@ impl RecordReader {
         let record = steps.last().expect("an extracted record has at least its root").raw;
         if JsonKind::of(record) != JsonKind::Object {
             let found = JsonKind::of(record).spoken();
-            return Err((RejectKind::NotAnObject, format!("expected an object, found {found}")));
+            let reason = format!("expected an object, found {found}");
+            return Err(Refusal::new(RejectKind::NotAnObject, reason, ""));
         }
-        let members = Members::parse(record)
-            .map_err(|error| (RejectKind::Unrepresentable, error.to_string()))?;
+        let members = parse_members(record, "")?;
         out.cells.resize(row + self.width(), Cell::Null);
         let mut rest = Rest::default();
-        self.read_members(&self.tree, members, row, "$", &mut rest, out)?;
+        self.read_members(&self.tree, members, row, "", &mut rest, out)?;
         for at in &self.others {
             self.read_other(*at, steps, parent, row, &mut rest, out)?;
         }
@@ -133,35 +154,36 @@ impl RecordReader {
         nodes: &[Node],
         members: Members<'a>,
         row: usize,
-        place: &str,
+        at: &str,
         rest: &mut Rest<'a>,
         out: &mut RowSet,
     ) -> Result<(), Refusal> {
         if let Some(name) = members.duplicate() {
-            let reason = format!("the member {name:?} of {place} stands twice");
-            return Err((RejectKind::DuplicateMember, reason));
+            let reason = format!("the member {name:?} of {} stands twice", spoken(at));
+            return Err(Refusal::new(RejectKind::DuplicateMember, reason, under(at, name)));
         }
         // Records name their members in one order, as the definition often does too.
         let mut hint = 0;
         for (name, raw) in members.0 {
             let position = find_node(nodes, hint, &name);
             let Some(node) = position.map(|at| &nodes[at]) else {
-                rest.keep(name, raw).map_err(|fault| refusal_of(fault, place))?;
+                rest.keep(name, raw).map_err(|fault| refusal_of(fault, at))?;
                 continue;
             };
             hint = position.map_or(hint, |at| at + 1);
             let mut exact = true;
             for column in &node.columns {
-                exact &= self.put(*column, raw, row, out)?;
+                exact &= self
+                    .put(*column, raw, row, out)
+                    .map_err(|refusal| Refusal { pointer: Some(under(at, &name)), ..refusal })?;
             }
             if !exact || node.columns.is_empty() && !is_open(raw) {
-                rest.keep(name, raw).map_err(|fault| refusal_of(fault, place))?;
+                rest.keep(name, raw).map_err(|fault| refusal_of(fault, at))?;
             } else if !node.children.is_empty() && JsonKind::of(raw) == JsonKind::Object {
-                let inner = Members::parse(raw)
-                    .map_err(|error| (RejectKind::Unrepresentable, error.to_string()))?;
+                let place = under(at, &name);
+                let inner = parse_members(raw, &place)?;
                 let mut inner_rest = Rest::default();
-                let inner_place = format!("{place}.{name}");
-                self.read_members(&node.children, inner, row, &inner_place, &mut inner_rest, out)?;
+                self.read_members(&node.children, inner, row, &place, &mut inner_rest, out)?;
                 if let Some(text) = inner_rest.finish()
                     && node.columns.is_empty()
                 {
@@ -183,7 +205,7 @@ impl RecordReader {
             Err(reason) => {
                 let kind = format!("{:?}", column.kind).to_lowercase();
                 let reason = format!("column {} ({kind}): {reason}", column.name);
-                Err((RejectKind::Type, reason))
+                Err(Refusal { kind: RejectKind::Type, reason, pointer: of_origin(&column.origin) })
             }
         }
     }
@@ -237,20 +259,19 @@ impl RecordReader {
             let values: Vec<_> = values.iter().map(|(name, raw)| (*name, raw.as_deref())).collect();
             if values.iter().all(|(_, raw)| raw.is_none_or(|raw| raw == "null")) {
                 let reason = format!("none of the key's fields is there: {}", names.join(", "));
-                return Err((RejectKind::NoKey, reason));
+                return Err(Refusal::new(RejectKind::NoKey, reason, ""));
             }
-            let text = hash_key(&values).map_err(|fault| refusal_of(fault, "$"))?;
+            let text = hash_key(&values).map_err(|fault| refusal_of(fault, ""))?;
             out.cells[row] = out.push_text(&text);
         }
         let mut hasher = DefaultHasher::new();
         for at in self.key_cells() {
             match out.cells[row + at] {
                 Cell::Null => {
-                    let name = &self.columns[at - self.offset()].name;
-                    return Err((
-                        RejectKind::NoKey,
-                        format!("the key's {name} is missing or null"),
-                    ));
+                    let column = &self.columns[at - self.offset()];
+                    let reason = format!("the key's {} is missing or null", column.name);
+                    let pointer = of_origin(&column.origin);
+                    return Err(Refusal { kind: RejectKind::NoKey, reason, pointer });
                 }
                 Cell::Integer(number) => (0_u8, number).hash(&mut hasher),
                 Cell::Real(number) => (1_u8, number.to_bits()).hash(&mut hasher),
@@ -274,13 +295,20 @@ fn json_string(text: &str) -> Cow<'static, str> {
     raw.into()
 }
 
-fn refusal_of(fault: DeepFault, place: &str) -> Refusal {
-    match fault {
-        DeepFault::Duplicate(name) => (
-            RejectKind::DuplicateMember,
-            format!("a member {name:?} somewhere in {place} stands twice"),
-        ),
-        DeepFault::Unrepresentable(why) => (RejectKind::Unrepresentable, why),
+fn parse_members<'a>(raw: &'a str, at: &str) -> Result<Members<'a>, Refusal> {
+    let refuse =
+        |error: serde_json::Error| Refusal::new(RejectKind::Unrepresentable, error.to_string(), at);
+    Members::parse(raw).map_err(refuse)
+}
+
+fn refusal_of(fault: DeepFault, at: &str) -> Refusal {
+    let place = format!("{at}{}", fault.at);
+    match fault.fault {
+        Fault::Duplicate(name) => {
+            let reason = format!("a member {name:?} somewhere in {} stands twice", spoken(at));
+            Refusal::new(RejectKind::DuplicateMember, reason, place)
+        }
+        Fault::Unrepresentable(why) => Refusal::new(RejectKind::Unrepresentable, why, place),
     }
 }
 
@@ -350,7 +378,7 @@ impl<'a> Rest<'a> {
             Cow::Borrowed(raw)
         } else {
             let mut out = String::with_capacity(raw.len());
-            write_canonical(raw, &mut out)?;
+            write_canonical(raw, &mut out).map_err(|fault| fault.inside(&name))?;
             Cow::Owned(out)
         };
         self.members.push((name, value));

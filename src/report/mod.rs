@@ -1,12 +1,14 @@
 //! Pages and tables for people. Values in, text out; nothing is printed here.
 
 mod numbers;
+mod rejects;
 mod runs;
 mod status;
 mod synced;
 mod table;
 
 pub use numbers::{ago, bytes, count};
+pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};
 pub use status::{StreamStatus, coverage_bar, status_page};
 pub use synced::{outcome_table, sync_page};

@@ -47,5 +47,9 @@ pub fn run_page(run: &RunRow) -> String {
         .collect();
     out.push('\n');
     out.push_str(&outcome_table(&["stream", "complete"], &rows));
+    for stream in run.streams.iter().filter(|stream| stream.taken_up > 0) {
+        let (taken_up, name) = (count(stream.taken_up), printable(&stream.stream));
+        out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
+    }
     out
 }

@@ -107,6 +107,9 @@ pub fn status_page(
         let example = printable(&reject.example);
         wrong.push_str(&format!("  {number} rejects in {stream} ({kind}), such as: {example}\n"));
     }
+    if !rejects.is_empty() {
+        wrong.push_str("  `windrow rejects` lists them\n");
+    }
     for wait in waits
         .iter()
         .filter(|wait| instant_from_text(&wait.not_before).is_some_and(|until| until > now))

@@ -52,6 +52,10 @@ pub fn sync_page(report: &SyncReport) -> String {
             stream.stream
         ));
     }
+    for stream in report.streams.iter().filter(|stream| stream.taken_up > 0) {
+        let (taken_up, name) = (count(stream.taken_up), &stream.stream);
+        out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
+    }
     let stats = report.stats;
     out.push_str(&format!(
         "run {}: {}, {} requests ({} repeated), {}\n",

@@ -1,8 +1,11 @@
 //! What the pulling lane tells the writing lane, and what both tell whoever watches.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use crate::model::{Instant, Outcomes, Place, Reject, RowSet, State, TableShape};
+use crate::record::{KeptRecord, RecordReader};
 
 /// From the pulling lane to the writing lane, in order.
 pub enum Event {
@@ -12,6 +15,8 @@ pub enum Event {
         shape: Box<TableShape>,
         /// Where its grid starts.
         start_at: Option<Instant>,
+        /// What its records are read by.
+        reader: Arc<RecordReader>,
     },
     /// A whole page.
     Page(Box<PageEvent>),
@@ -68,7 +73,7 @@ pub struct PageEvent {
     /// Records outside the range.
     pub strays: u64,
     /// The record of each row, where the stream has references.
-    pub records: Vec<String>,
+    pub records: Vec<KeptRecord>,
     /// Whether another page follows.
     pub more: bool,
     /// Where to go on after it, if that may be kept.

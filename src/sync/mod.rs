@@ -6,6 +6,7 @@
 
 mod event;
 mod job;
+mod late;
 mod page;
 mod patience;
 mod pulling;
@@ -26,8 +27,9 @@ use crate::pull::{Budget, Puller, SecretValues, Transport};
 
 pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start};
+pub use late::{LateReport, RetryReport, StillRejected, retry};
 pub use patience::{Rest, Round, rest_after};
-pub use report::{StreamReport, SyncReport, TroubleReport};
+pub use report::{StreamReport, SyncReport, TroubleReport, exit_code_of_archive};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;
@@ -98,7 +100,7 @@ pub fn sync(
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
         pulling::Pulling::new(definition, options, host, reader, puller, sender, observer);
-    let writing = writing::Writing::new(archive, run, host, observer);
+    let writing = writing::Writing::new(archive, run, host, observer, definition);
     let (mut report, written) = match lanes {
         Lanes::Interleaved => {
             runtime().block_on(async { tokio::join!(pulling.run(), writing.run(receiver)) })
@@ -119,7 +121,10 @@ pub fn sync(
     };
     let end = RunEnd {
         state: if result.is_err() { "failed" } else { report.state() },
-        exit_code: report.exit_code(),
+        exit_code: match &result {
+            Err(error) => exit_code_of_archive(error.cause),
+            Ok(()) => report.exit_code(),
+        },
         now: host.clock.now(),
         windows_planned: report.windows_planned(),
         windows_completed: report.windows_completed(),

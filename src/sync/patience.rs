@@ -50,7 +50,11 @@ impl Round {
             Err(error) => match error.cause {
                 Cause::Held => Round::Held,
                 Cause::Storage => Round::Storage,
-                Cause::Unusable | Cause::Definition | Cause::Query | Cause::Bug => Round::Broken,
+                Cause::Unusable
+                | Cause::Definition
+                | Cause::Query
+                | Cause::Interrupted
+                | Cause::Bug => Round::Broken,
             },
             Ok(report) => match report.gravest().map(|trouble| trouble.kind) {
                 None | Some(TroubleKind::Stopped | TroubleKind::Budget) => Round::Complete,

@@ -200,7 +200,8 @@ impl<'a> Pulling<'a> {
         let shape = Box::new(table_shape(stream, &columns, inferred));
         let reader = Arc::new(RecordReader::new(columns, stream.key.clone()));
         self.record_reader = Some(Arc::clone(&reader));
-        self.send(Event::Table { shape, start_at: self.start }).await?;
+        let table = Event::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
+        self.send(table).await?;
         Ok(reader)
     }
 
@@ -449,7 +450,7 @@ impl WaitKeeper for Waits {
 }
 
 /// The columns of a stream, if they are known before its first page.
-fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
+pub(super) fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
     if let Some(columns) = &stream.columns {
         return Some(columns.clone());
     }
@@ -457,7 +458,7 @@ fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Colu
     Some(columns.map(|column| Column::plain(&column.name, column.kind)).collect())
 }
 
-fn table_shape(stream: &Stream, columns: &[Column], inferred: bool) -> TableShape {
+pub(super) fn table_shape(stream: &Stream, columns: &[Column], inferred: bool) -> TableShape {
     let column = |column: &Column| TableColumn {
         name: column.name.clone(),
         kind: column.kind,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::RunStreamRow;
+use crate::archive::{Cause, RunStreamRow};
 use crate::host::StopCause;
 use crate::model::{Outcomes, Place};
 use crate::pull::{Stats, Trouble, TroubleKind};
@@ -23,6 +23,8 @@ pub struct StreamReport {
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
     pub strays: u64,
+    /// Rejects of earlier readings that became rows: they are not received again.
+    pub taken_up: u64,
     /// Whether readings were left for another run without being tried.
     pub left_out: bool,
 }
@@ -36,6 +38,7 @@ impl StreamReport {
             windows_completed: 0,
             outcomes: Outcomes::default(),
             strays: 0,
+            taken_up: 0,
             left_out: false,
         }
     }
@@ -91,6 +94,18 @@ fn exit_code_of(kind: TroubleKind) -> u8 {
     }
 }
 
+/// The exit code of trouble with the archive itself (SPEC.md, section 9).
+pub fn exit_code_of_archive(cause: Cause) -> u8 {
+    match cause {
+        Cause::Definition | Cause::Query => 2,
+        Cause::Unusable => 6,
+        Cause::Held => 7,
+        Cause::Storage => 8,
+        Cause::Interrupted => 130,
+        Cause::Bug => 70,
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SyncReport {
@@ -119,6 +134,7 @@ impl SyncReport {
                 stream.windows_completed += row.windows_completed;
                 stream.outcomes += row.outcomes;
                 stream.strays += row.strays;
+                stream.taken_up += row.taken_up;
             }
         }
     }

@@ -9,14 +9,20 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchiveError, Cause, RunStreamRow, TableWriter, write_cells};
+use std::sync::Arc;
+
+use crate::archive::{Archive, ArchiveError, Cause, RejectSelection, RunStreamRow, TableWriter};
+use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
     Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, instant_to_text,
 };
 
+use crate::record::{KeptRecord, RecordReader};
+
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent};
+use super::late::Late;
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -35,7 +41,8 @@ pub struct Writing<'a> {
     run: i64,
     host: &'a Host,
     observer: &'a dyn Observer,
-    tables: HashMap<String, TableWriter>,
+    definition: &'a Definition,
+    tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
     reading: Option<ReadingState>,
     batch: Option<Batch>,
     written: Written,
@@ -68,9 +75,24 @@ struct Batch {
 
 impl<'a> Writing<'a> {
     /// A lane that has not begun.
-    pub fn new(archive: &'a Archive, run: i64, host: &'a Host, observer: &'a dyn Observer) -> Self {
-        let (tables, written) = (HashMap::new(), Vec::new());
-        Self { archive, run, host, observer, tables, reading: None, batch: None, written }
+    pub fn new(
+        archive: &'a Archive,
+        run: i64,
+        host: &'a Host,
+        observer: &'a dyn Observer,
+        definition: &'a Definition,
+    ) -> Self {
+        Self {
+            archive,
+            run,
+            host,
+            observer,
+            definition,
+            tables: HashMap::new(),
+            reading: None,
+            batch: None,
+            written: Vec::new(),
+        }
     }
 
     /// Writes until the other lane has nothing more.
@@ -91,7 +113,7 @@ impl<'a> Writing<'a> {
 
     fn take(&mut self, event: Event) -> Result<(), ArchiveError> {
         match event {
-            Event::Table { shape, start_at } => self.make_table(*shape, start_at),
+            Event::Table { shape, start_at, reader } => self.make_table(*shape, start_at, reader),
             Event::Page(page) => self.write_page(*page),
             Event::Done(done) => self.complete(*done),
             Event::Broken { place, requested_at, error, hole, counts } => {
@@ -130,22 +152,27 @@ impl<'a> Writing<'a> {
         &mut self,
         shape: TableShape,
         start_at: Option<Instant>,
+        reader: Arc<RecordReader>,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
         self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
-        let table = TableWriter::new(shape);
-        let stream = table.shape().name.clone();
-        if !table.shape().references.is_empty() {
-            self.open_batch(&stream)?;
-            let taken_up = self.archive.take_up_orphans(&table, self.run, &now)?;
-            if let Some(batch) = &mut self.batch {
-                batch.counts.outcomes += taken_up;
-            }
+        let name = shape.name.clone();
+        if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
+            self.open_batch(&name)?;
+            let orphans = RejectSelection {
+                kind: Some(RejectKind::Orphan.as_str().to_owned()),
+                discarded: Some(false),
+                ..RejectSelection::default()
+            };
+            let (archive, run) = (self.archive, self.run);
+            let late = Late::new(archive, stream, &reader, shape.clone(), run, &now);
+            let taken_up = late.take_up(&orphans)?.taken_up();
+            self.open_batch(&name)?.counts.taken_up += taken_up;
             self.commit_batch()?;
         }
-        self.tables.insert(stream, table);
+        self.tables.insert(name, (TableWriter::new(shape), reader));
         Ok(())
     }
 
@@ -161,18 +188,21 @@ impl<'a> Writing<'a> {
 
     /// Turns rows whose parents are not there into rejects.
     fn set_orphans_aside(&self, page: &mut PageEvent) -> Result<(), ArchiveError> {
-        let Some(table) = self.tables.get(&page.place.stream) else { return Ok(()) };
+        let Some((table, reader)) = self.tables.get(&page.place.stream) else { return Ok(()) };
         if page.records.is_empty() || table.shape().references.is_empty() {
             return Ok(());
         }
         let orphans = self.archive.find_orphans(table, &page.rows)?;
-        for (row, reason) in &orphans {
+        for (row, orphan) in &orphans {
+            let KeptRecord { record, above } =
+                page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
             page.rejects.push(Reject {
                 kind: RejectKind::Orphan,
-                reason: reason.clone(),
-                record: page.records.get(*row).cloned().unwrap_or_default(),
+                reason: orphan.reason.clone(),
+                pointer: reader.pointer_of(&orphan.column),
+                record,
+                above: Some(above),
                 position: *row,
-                row: Some(write_cells(&page.rows, *row)),
             });
         }
         page.rows.take_out(&|row| orphans.contains_key(&row));
@@ -194,7 +224,7 @@ impl<'a> Writing<'a> {
         };
         if !page.rows.is_empty() {
             let table = self.tables.get(&page.place.stream);
-            let table = table.ok_or_else(|| {
+            let (table, _) = table.ok_or_else(|| {
                 ArchiveError::new(Cause::Bug, format!("no table for {}", page.place.stream))
             })?;
             outcomes += self.archive.write_rows(table, &page.rows, self.run, &now)?;
@@ -322,6 +352,7 @@ impl<'a> Writing<'a> {
         });
         let row = &mut self.written[at];
         row.windows_completed += batch.counts.windows_completed;
+        row.taken_up += batch.counts.taken_up;
         row.strays += batch.counts.strays;
         row.outcomes += batch.counts.outcomes;
         Ok(())

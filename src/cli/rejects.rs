@@ -1,0 +1,193 @@
+//! `windrow rejects`: records that could not become rows.
+
+use crate::archive::{Archive, Reader, RejectSelection};
+use crate::definition::{Start, parse_start};
+use crate::host::Host;
+use crate::record::pretty;
+use crate::report::{count, reject_page, rejects_table, retry_page};
+use crate::sync::{RetryReport, retry};
+
+use super::args::{
+    Global, RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList,
+    RejectsRetry, RejectsShow,
+};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{load_for_reading, load_for_sync, open_archive, parse_duration};
+
+/// Lines of a record that are shown.
+const LINES_SHOWN_MAX: usize = 60;
+
+pub fn run(
+    args: &RejectsArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    match &args.command {
+        None => list(&args.list, global, output),
+        Some(RejectsCommand::List(args)) => list(args, global, output),
+        Some(RejectsCommand::Show(args)) => show(args, global, output),
+        Some(RejectsCommand::Retry(args)) => try_again(args, global, host, output),
+        Some(RejectsCommand::Discard(args)) => discard(args, global, host, output),
+    }
+}
+
+fn selection(
+    choice: &RejectChoice,
+    ids: &[i64],
+    discarded: Option<bool>,
+) -> Result<RejectSelection, Failure> {
+    let at = choice.window.as_deref().map(|text| match parse_start(text, chrono_tz::UTC, false) {
+        Ok(Start::At(at)) => Ok(at),
+        Ok(Start::Ago(_)) => Err(Failure::new(USAGE, "--window is a date or a timestamp")),
+        Err(message) => Err(Failure::new(USAGE, message)),
+    });
+    Ok(RejectSelection {
+        ids: ids.to_vec(),
+        stream: choice.stream.clone(),
+        kind: choice.kind.clone(),
+        run: choice.run,
+        at: at.transpose()?,
+        discarded,
+    })
+}
+
+fn list(args: &RejectsList, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let selection = selection(&args.choice, &[], Some(args.discarded))?;
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    if output.json() {
+        let mut told = Ok(());
+        reader.each_reject(&selection, args.limit, |entry| {
+            if told.is_ok() {
+                told = output.json_line(&entry);
+            }
+        })?;
+        return told.map(|()| 0);
+    }
+    let mut listed = Vec::new();
+    reader.each_reject(&selection, args.limit, |entry| listed.push(entry))?;
+    let what = if args.discarded { "discarded" } else { "open" };
+    if listed.is_empty() {
+        output.say(&format!("there is no {what} reject\n"));
+        return Ok(0);
+    }
+    output.result(&rejects_table(&listed))?;
+    let all = reader.count_rejects(&selection)?;
+    let shown = listed.len() as u64;
+    if shown < all {
+        output.say(&format!("{} of {} are listed; `-n` lists more\n", count(shown), count(all)));
+    }
+    Ok(0)
+}
+
+fn show(args: &RejectsShow, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reject = Reader::open(&path)?.reject(args.reject)?;
+    let reject = reject.ok_or_else(|| no_reject(args.reject))?;
+    if output.json() {
+        output.json_line(&reject)?;
+        return Ok(0);
+    }
+    let lines = pretty(&reject.record, reject.entry.pointer.as_deref(), LINES_SHOWN_MAX);
+    output.result(&reject_page(&reject, &lines))?;
+    Ok(0)
+}
+
+fn no_reject(id: i64) -> Failure {
+    Failure::new(USAGE, format!("there is no reject {id}")).cure("`windrow rejects` lists them")
+}
+
+/// Refuses numbers that are no rejects, before anything is changed.
+fn check_ids(archive: &Archive, ids: &[i64]) -> Result<Reader, Failure> {
+    let reader = Reader::open(archive.path())?;
+    for id in ids {
+        reader.reject(*id)?.ok_or_else(|| no_reject(*id))?;
+    }
+    Ok(reader)
+}
+
+fn try_again(
+    args: &RejectsRetry,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    // What a person names is meant, also where it was set aside.
+    let discarded = args.rejects.is_empty().then_some(false);
+    let selection = selection(&args.choice, &args.rejects, discarded)?;
+    let definition = load_for_sync(global)?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    Reader::open(&definition.archive)?;
+    let archive = open_archive(&definition, "rejects retry", wait, host)?;
+    let chosen = check_ids(&archive, &args.rejects)?.count_rejects(&selection)?;
+    let report = match chosen {
+        0 => RetryReport::default(),
+        _ => retry(&archive, &definition, host, &selection, args.dry_run)?,
+    };
+    archive.close()?;
+    if output.json() {
+        let (run, streams) = (report.run, &report.streams);
+        output.json_line(&serde_json::json!({
+            "dry_run": args.dry_run, "run": run, "streams": streams,
+        }))?;
+        return Ok(0);
+    }
+    if chosen == 0 {
+        output.say("there is no such open reject\n");
+        return Ok(0);
+    }
+    output.result(&retry_page(&report))?;
+    let tried: u64 = report.streams.iter().map(|stream| stream.outcomes.received).sum();
+    if tried < chosen {
+        let left = count(chosen - tried);
+        output.say(&format!(
+            "{left} were not tried: the definition has no such stream, or it has no table yet\n"
+        ));
+    }
+    if args.dry_run {
+        output.say("nothing was changed\n");
+    }
+    Ok(0)
+}
+
+fn discard(
+    args: &RejectsDiscard,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let choice = &args.choice;
+    let none = choice.stream.is_none() && choice.kind.is_none() && choice.run.is_none();
+    if none && choice.window.is_none() && args.rejects.is_empty() {
+        let cure = "name rejects by their numbers, or by --stream, --kind, --run or --window";
+        return Err(Failure::new(USAGE, "which rejects are to be set aside?").cure(cure));
+    }
+    if args.note.trim().is_empty() {
+        let cure = "say in a few words why these records are not needed";
+        return Err(Failure::new(USAGE, "the note is empty").cure(cure));
+    }
+    let selection = selection(choice, &args.rejects, None)?;
+    let definition = load_for_sync(global)?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    Reader::open(&definition.archive)?;
+    let archive = open_archive(&definition, "rejects discard", wait, host)?;
+    let chosen = check_ids(&archive, &args.rejects)?.count_rejects(&selection)?;
+    let names = ["USER", "LOGNAME", "USERNAME"];
+    let login = || names.iter().find_map(|name| host.environment.variable(name));
+    let who = args.by.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned());
+    let now = host.clock.now();
+    let discarded = archive.discard_rejects(&selection, &who, &args.note, now)?;
+    archive.close()?;
+    let before = chosen - discarded;
+    if output.json() {
+        output.json_line(&serde_json::json!({ "discarded": discarded, "before": before }))?;
+        return Ok(0);
+    }
+    output.result(&format!("{} set aside\n", count(discarded)))?;
+    if before > 0 {
+        output.say(&format!("{} had been set aside before and keep their note\n", count(before)));
+    }
+    Ok(0)
+}
