@@ -22,7 +22,7 @@ CREATE INDEX _windrow_rejects_open ON _windrow_rejects (stream, last_run_id, rej
     WHERE discarded_at IS NULL;
 
 ALTER TABLE _windrow_run_streams ADD COLUMN taken_up INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE _windrow_run_streams ADD COLUMN planned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE _windrow_run_streams ADD COLUMN windows_planned INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE _windrow_run_streams ADD COLUMN plan TEXT;
 ALTER TABLE _windrow_run_streams ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE _windrow_run_streams ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
@@ -31,7 +31,7 @@ ALTER TABLE _windrow_run_streams ADD COLUMN waited_ms INTEGER NOT NULL DEFAULT 0
 ALTER TABLE _windrow_run_streams ADD COLUMN readings INTEGER NOT NULL DEFAULT 0;
 
 ALTER TABLE _windrow_runs ADD COLUMN waited_ms INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE _windrow_runs ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE _windrow_runs ADD COLUMN troubles INTEGER NOT NULL DEFAULT 0;
 
 -- The readings of a run in the order of their ends; written with the checkpoint that they are.
 CREATE TABLE _windrow_run_readings (
@@ -43,7 +43,8 @@ CREATE TABLE _windrow_run_readings (
     end_at     TEXT NOT NULL,
     why        TEXT NOT NULL, -- why it was due
     outcome    TEXT NOT NULL
-        CHECK (outcome IN ('complete', 'settled', 'partial', 'hole', 'kept', 'given_back')),
+        CHECK (outcome IN ('complete', 'settled', 'partial', 'hole', 'kept', 'split', 'second',
+            'too_early', 'failed')),
     began_at   TEXT NOT NULL,
     ended_at   TEXT NOT NULL,
     pages      INTEGER NOT NULL,

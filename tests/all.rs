@@ -19,6 +19,7 @@ mod one_writer;
 mod pagination;
 mod query;
 mod rejects;
+mod runs;
 mod streams;
 mod tidy;
 mod tls_faults;

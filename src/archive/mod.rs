@@ -13,6 +13,7 @@ mod parents;
 mod query;
 mod read;
 mod rejects;
+mod run_detail;
 mod runs;
 mod survey;
 mod table;
@@ -26,6 +27,9 @@ pub use parents::Orphan;
 pub use query::{Answer, Value};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
+pub use run_detail::{
+    EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
+};
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use write::TableWriter;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::model::{Instant, Outcomes, instant_to_text};
+use crate::model::{Instant, Outcomes, Spent, instant_to_text};
 
 use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
 use super::open::Archive;
+use super::run_detail::{PlanPart, forget_details};
+use super::table::from_json;
 
 /// The beginning of a run.
 #[derive(Clone, Debug)]
@@ -37,12 +39,10 @@ pub struct RunEnd {
     pub windows_planned: u64,
     /// Windows that were completed.
     pub windows_completed: u64,
-    /// Requests that were sent, repetitions included.
-    pub requests: u64,
-    /// Repetitions.
-    pub retries: u64,
-    /// Bytes of decoded bodies.
-    pub bytes: u64,
+    /// What it cost.
+    pub spent: Spent,
+    /// How many troubles there were.
+    pub troubles: u64,
     /// The gravest trouble.
     pub message: Option<String>,
     /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
@@ -68,12 +68,11 @@ pub struct RunRow {
     pub windows_planned: u64,
     /// Windows that were completed.
     pub windows_completed: u64,
-    /// Requests that were sent.
-    pub requests: u64,
-    /// Repetitions among them.
-    pub retries: u64,
-    /// Bytes of decoded bodies.
-    pub bytes: u64,
+    /// What it cost.
+    #[serde(flatten)]
+    pub spent: Spent,
+    /// How many troubles there were.
+    pub troubles: u64,
     /// The gravest trouble.
     pub message: Option<String>,
     /// What became of all records.
@@ -88,8 +87,14 @@ pub struct RunRow {
 pub struct RunStreamRow {
     /// The stream.
     pub stream: String,
+    /// Windows that were due.
+    pub windows_planned: u64,
     /// Windows that were completed.
     pub windows_completed: u64,
+    /// What was due, by reason.
+    pub plan: Vec<PlanPart>,
+    /// Readings that ended, one way or another.
+    pub readings: u64,
     /// What became of its records.
     #[serde(flatten)]
     pub outcomes: Outcomes,
@@ -97,6 +102,9 @@ pub struct RunStreamRow {
     pub strays: u64,
     /// Rejects of earlier readings that became rows.
     pub taken_up: u64,
+    /// What it cost.
+    #[serde(flatten)]
+    pub spent: Spent,
 }
 
 impl RunEnd {
@@ -108,9 +116,8 @@ impl RunEnd {
             now,
             windows_planned: 0,
             windows_completed: 0,
-            requests: 0,
-            retries: 0,
-            bytes: 0,
+            spent: Spent::default(),
+            troubles: 0,
             message: None,
             clocks: BTreeMap::new(),
         }
@@ -137,24 +144,33 @@ impl Archive {
                 params![start.command, start.version, definition, now],
             )?;
             let run = transaction.last_insert_rowid();
+            forget_details(&transaction, run)?;
             transaction.commit()?;
             Ok(run)
         };
         write().map_err(at(&self.path))
     }
 
-    /// Adds to what a run did to a stream, in the transaction of the rows.
+    /// Adds to what a run did to a stream, in the transaction of the rows. The plan is the one of
+    /// the whole run so far.
     pub fn add_to_run(&self, run: i64, more: &RunStreamRow) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_run_streams
             (run_id, stream, windows_completed, received, inserted, updated, unchanged, skipped,
-             rejected, strays, taken_up)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             rejected, strays, taken_up, windows_planned, plan, readings, requests, retries, bytes,
+             waited_ms)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                    ?18)
             ON CONFLICT (run_id, stream) DO UPDATE SET
               windows_completed = windows_completed + excluded.windows_completed,
               received = received + excluded.received, inserted = inserted + excluded.inserted,
               updated = updated + excluded.updated, unchanged = unchanged + excluded.unchanged,
               skipped = skipped + excluded.skipped, rejected = rejected + excluded.rejected,
-              strays = strays + excluded.strays, taken_up = taken_up + excluded.taken_up";
+              strays = strays + excluded.strays, taken_up = taken_up + excluded.taken_up,
+              windows_planned = windows_planned + excluded.windows_planned,
+              plan = coalesce(excluded.plan, plan), readings = readings + excluded.readings,
+              requests = requests + excluded.requests, retries = retries + excluded.retries,
+              bytes = bytes + excluded.bytes, waited_ms = waited_ms + excluded.waited_ms";
+        let plan = serde_json::to_string(&more.plan).expect("a plan can be written as JSON");
         let outcomes = &more.outcomes;
         let write = || -> rusqlite::Result<usize> {
             self.connection.prepare_cached(sql)?.execute(params![
@@ -169,6 +185,13 @@ impl Archive {
                 outcomes.rejected,
                 more.strays,
                 more.taken_up,
+                more.windows_planned,
+                (!more.plan.is_empty()).then_some(plan),
+                more.readings,
+                more.spent.requests,
+                more.spent.retries,
+                more.spent.bytes,
+                more.spent.waited_ms,
             ])
         };
         write().map(|_| ()).map_err(at(&self.path))
@@ -178,7 +201,7 @@ impl Archive {
     pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), ArchiveError> {
         let sql = "UPDATE _windrow_runs SET finished_at = ?2, state = ?3, exit_code = ?4,
                 windows_planned = ?5, windows_completed = ?6, requests = ?7, retries = ?8,
-                bytes = ?9, message = ?10 WHERE run_id = ?1";
+                bytes = ?9, message = ?10, waited_ms = ?11, troubles = ?12 WHERE run_id = ?1";
         let values = params![
             run,
             instant_to_text(end.now),
@@ -186,10 +209,12 @@ impl Archive {
             end.exit_code,
             end.windows_planned,
             end.windows_completed,
-            end.requests,
-            end.retries,
-            end.bytes,
+            end.spent.requests,
+            end.spent.retries,
+            end.spent.bytes,
             end.message,
+            end.spent.waited_ms,
+            end.troubles,
         ];
         let write = || -> rusqlite::Result<()> {
             let immediate = rusqlite::TransactionBehavior::Immediate;
@@ -225,7 +250,7 @@ pub(super) fn runs(
     limit: u32,
 ) -> rusqlite::Result<Vec<RunRow>> {
     let sql = "SELECT run_id, command, state, started_at, finished_at, exit_code, windows_planned,
-            windows_completed, requests, retries, bytes, message
+            windows_completed, requests, retries, bytes, message, waited_ms, troubles
         FROM _windrow_runs WHERE ?1 IS NULL OR run_id = ?1 ORDER BY run_id DESC LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut all: Vec<RunRow> = statement
@@ -239,10 +264,14 @@ pub(super) fn runs(
                 exit_code: row.get(5)?,
                 windows_planned: row.get(6)?,
                 windows_completed: row.get(7)?,
-                requests: row.get(8)?,
-                retries: row.get(9)?,
-                bytes: row.get(10)?,
+                spent: Spent {
+                    requests: row.get(8)?,
+                    retries: row.get(9)?,
+                    bytes: row.get(10)?,
+                    waited_ms: row.get(12)?,
+                },
                 message: row.get(11)?,
+                troubles: row.get(13)?,
                 outcomes: Outcomes::default(),
                 streams: Vec::new(),
             })
@@ -252,6 +281,12 @@ pub(super) fn runs(
         run.streams = run_streams(connection, run.run)?;
         for stream in &run.streams {
             run.outcomes += stream.outcomes;
+            if run.finished_at.is_none() {
+                // It was killed, or has not ended: what its transactions hold is known.
+                run.windows_planned += stream.windows_planned;
+                run.windows_completed += stream.windows_completed;
+                run.spent += stream.spent;
+            }
         }
     }
     Ok(all)
@@ -259,7 +294,8 @@ pub(super) fn runs(
 
 fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStreamRow>> {
     let sql = "SELECT stream, windows_completed, received, inserted, updated, unchanged, skipped,
-            rejected, strays, taken_up FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
+            rejected, strays, taken_up, windows_planned, plan, readings, requests, retries, bytes,
+            waited_ms FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([run], |row| {
         let outcomes = Outcomes {
@@ -270,9 +306,24 @@ fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStr
             skipped: row.get(6)?,
             rejected: row.get(7)?,
         };
-        let (stream, windows_completed) = (row.get(0)?, row.get(1)?);
-        let (strays, taken_up) = (row.get(8)?, row.get(9)?);
-        Ok(RunStreamRow { stream, windows_completed, outcomes, strays, taken_up })
+        let plan: Option<String> = row.get(11)?;
+        let plan = plan.map(|plan| from_json(&plan, 11)).transpose()?;
+        Ok(RunStreamRow {
+            stream: row.get(0)?,
+            windows_planned: row.get(10)?,
+            windows_completed: row.get(1)?,
+            plan: plan.unwrap_or_default(),
+            readings: row.get(12)?,
+            outcomes,
+            strays: row.get(8)?,
+            taken_up: row.get(9)?,
+            spent: Spent {
+                requests: row.get(13)?,
+                retries: row.get(14)?,
+                bytes: row.get(15)?,
+                waited_ms: row.get(16)?,
+            },
+        })
     })?;
     rows.collect()
 }

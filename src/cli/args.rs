@@ -161,13 +161,26 @@ pub struct StatusArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RunsArguments {
-    /// One run in full
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+    /// One run in full, as `show` does
     #[arg(value_name = "RUN")]
     pub run: Option<i64>,
     /// How many to list
     #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
     pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// One run in full: plan, readings, requests, waits, troubles
+    Show {
+        /// Its number
+        #[arg(value_name = "RUN")]
+        run: i64,
+    },
 }
 
 #[derive(Debug, Args)]

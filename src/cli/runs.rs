@@ -4,7 +4,7 @@ use crate::archive::Reader;
 use crate::host::Host;
 use crate::report::{run_page, runs_table};
 
-use super::args::{Global, RunsArguments};
+use super::args::{Global, RunsArguments, RunsCommand};
 use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::workspace::load_for_reading;
@@ -17,15 +17,23 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;
-    if let Some(number) = args.run {
+    let shown = match args.command {
+        Some(RunsCommand::Show { run }) => Some(run),
+        None => args.run,
+    };
+    if let Some(number) = shown {
         let run = reader.run_row(number)?.ok_or_else(|| {
             Failure::new(USAGE, format!("there is no run {number}"))
                 .cure("`windrow runs` lists them")
         })?;
+        let detail = reader.run_detail(number)?;
         if output.json() {
-            output.json_line(&run)?;
+            let mut value = serde_json::to_value(&run).expect("a run can be written as JSON");
+            value["readings"] = serde_json::json!(detail.readings);
+            value["events"] = serde_json::json!(detail.events);
+            output.json_line(&value)?;
         } else {
-            output.result(&run_page(&run))?;
+            output.result(&run_page(&run, &detail))?;
         }
         return Ok(0);
     }

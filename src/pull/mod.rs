@@ -19,6 +19,6 @@ pub use judge::{
     Trouble, TroubleKind, judge_content, login_page, looks_like_html, looks_like_portal,
 };
 pub use paginate::{Next, PageFacts, PageToken, Pager};
-pub use puller::{Budget, Fetched, Noting, Puller, Stats, WaitKeeper, secrets_of, waiting};
+pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, secrets_of, waiting};
 pub use request::{RequestPlan, SecretValues, plan_request, show_request};
 pub use transport::{NetError, NetKind, NoTransport, Request, Response, Sending, Transport};

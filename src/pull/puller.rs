@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::definition::{Auth, Definition, SecretReference, Source, Template, Total};
 use crate::host::Host;
-use crate::model::Instant;
+use crate::model::{Instant, Spent};
 
 use super::judge::{Trouble, TroubleKind, judge_error, leads_to_login, login_page};
 use super::link::next_link;
@@ -35,17 +35,6 @@ pub struct Budget {
     pub bytes_max: Option<u64>,
     /// Time.
     pub time_max: Option<Duration>,
-}
-
-/// What a run has spent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Requests, repetitions included.
-    pub requests: u64,
-    /// Repetitions.
-    pub retries: u64,
-    /// Bytes of decoded bodies.
-    pub bytes: u64,
 }
 
 /// An answer, and where it came from.
@@ -99,7 +88,7 @@ pub struct Puller {
     budget: Budget,
     began: Duration,
     /// What has been spent.
-    pub stats: Stats,
+    pub stats: Spent,
 }
 
 impl Puller {
@@ -111,7 +100,7 @@ impl Puller {
         budget: Budget,
     ) -> Self {
         let began = host.clock.monotonic();
-        let (states, stats) = (HashMap::new(), Stats::default());
+        let (states, stats) = (HashMap::new(), Spent::default());
         Self { host, transports, secrets, states, keeper: None, budget, began, stats }
     }
 
@@ -341,7 +330,7 @@ impl Puller {
         self.states.get(source)?.skew
     }
 
-    async fn pause(&self, millis: i64) -> Result<(), Trouble> {
+    async fn pause(&mut self, millis: i64) -> Result<(), Trouble> {
         if self.host.stop.cause().is_some() {
             return Err(stopped());
         }
@@ -351,13 +340,17 @@ impl Puller {
         let wait = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
         let remaining = self.remaining_time();
         let too_long = remaining.is_some_and(|remaining| remaining < wait);
-        tokio::select! {
+        let began = self.host.clock.monotonic();
+        let paused = tokio::select! {
             biased;
             _ = self.host.stop.requested() => Err(stopped()),
             () = self.host.clock.pause(remaining.unwrap_or(wait).min(wait)) => {
                 if too_long { Err(budget_reached("--max-time")) } else { Ok(()) }
             }
-        }
+        };
+        let waited = self.host.clock.monotonic().saturating_sub(began);
+        self.stats.waited_ms += u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        paused
     }
 
     /// Turns the request to where the answer points, credentials only to their own origin.

@@ -7,7 +7,7 @@ mod status;
 mod synced;
 mod table;
 
-pub use numbers::{ago, bytes, count};
+pub use numbers::{ago, bytes, count, duration};
 pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};
 pub use status::{StreamStatus, coverage_bar, status_page};

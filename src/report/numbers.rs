@@ -29,6 +29,18 @@ pub fn bytes(number: u64) -> String {
     format!("{size:.1} TiB")
 }
 
+/// A length of time: `350 ms`, `2.5 s`, `3 min 20 s`, `2 h 5 min`.
+pub fn duration(millis: u64) -> String {
+    let (tenths, seconds) = (millis / 100, millis / 1_000);
+    match seconds {
+        0 => format!("{millis} ms"),
+        1..60 if tenths % 10 == 0 => format!("{seconds} s"),
+        1..60 => format!("{}.{} s", seconds, tenths % 10),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", count(seconds / 3600), seconds % 3600 / 60),
+    }
+}
+
 /// How long ago: `5 minutes ago`.
 pub fn ago(age: TimeDelta) -> String {
     let seconds = age.num_seconds();
@@ -51,6 +63,8 @@ mod tests {
         assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
         assert_eq!(count(12_345_678), "12,345,678");
         assert_eq!((bytes(12), bytes(1536)), ("12 B".into(), "1.5 KiB".into()));
+        let lengths = [0, 350, 2_000, 2_590, 200_000, 7_500_000].map(duration);
+        assert_eq!(lengths, ["0 ms", "350 ms", "2 s", "2.5 s", "3 min 20 s", "2 h 5 min"]);
         assert_eq!(ago(TimeDelta::minutes(1)), "1 minute ago");
         assert_eq!(ago(TimeDelta::days(3)), "3 days ago");
     }

@@ -1,10 +1,16 @@
 //! What runs did, for people.
 
-use crate::archive::RunRow;
-use crate::model::{Outcomes, printable};
+use crate::archive::{PlanPart, ReadingRow, RunDetail, RunEvent, RunRow, RunStreamRow};
+use crate::model::{Outcomes, Window, excerpt, instant_from_text, printable};
 
-use super::numbers::{bytes, count};
+use super::numbers::{bytes, count, duration};
 use super::synced::outcome_table;
+use super::table::plain_table;
+
+/// Readings and events that are shown one by one; JSON has all that are kept.
+const ROWS_SHOWN_MAX: usize = 50;
+/// The longest error in a table, characters.
+const ERROR_CHARS_MAX: usize = 120;
 
 /// A line for each run.
 pub fn runs_table(runs: &[RunRow]) -> String {
@@ -20,7 +26,7 @@ pub fn runs_table(runs: &[RunRow]) -> String {
 }
 
 /// One run in full.
-pub fn run_page(run: &RunRow) -> String {
+pub fn run_page(run: &RunRow, detail: &RunDetail) -> String {
     let mut out = format!("run {} ({}): {}\n", run.run, run.command, run.state);
     let mut line = |name: &str, value: &str| out.push_str(&format!("  {name:<10} {value}\n"));
     line("started", &run.started_at);
@@ -29,11 +35,14 @@ pub fn run_page(run: &RunRow) -> String {
         line("exit code", &code.to_string());
     }
     line("complete", &format!("{} of {} due", run.windows_completed, run.windows_planned));
-    let repeated = count(run.retries);
+    let (spent, repeated) = (run.spent, count(run.spent.retries));
     line(
         "requests",
-        &format!("{} ({repeated} repeated), {}", count(run.requests), bytes(run.bytes)),
+        &format!("{} ({repeated} repeated), {}", count(spent.requests), bytes(spent.bytes)),
     );
+    if spent.waited_ms > 0 {
+        line("waited", &duration(spent.waited_ms));
+    }
     if let Some(message) = &run.message {
         line("trouble", &printable(message));
     }
@@ -41,15 +50,120 @@ pub fn run_page(run: &RunRow) -> String {
         .streams
         .iter()
         .map(|stream| {
-            let windows = stream.windows_completed.to_string();
-            (vec![stream.stream.clone(), windows], stream.outcomes)
+            let windows = format!("{}/{}", stream.windows_completed, stream.windows_planned);
+            (vec![printable(&stream.stream), windows], stream.outcomes)
         })
         .collect();
     out.push('\n');
     out.push_str(&outcome_table(&["stream", "complete"], &rows));
-    for stream in run.streams.iter().filter(|stream| stream.taken_up > 0) {
-        let (taken_up, name) = (count(stream.taken_up), printable(&stream.stream));
+    for stream in &run.streams {
+        out.push_str(&stream_lines(stream));
+    }
+    let all = run.streams.iter().map(|stream| stream.readings).sum();
+    out.push_str(&readings_table(&detail.readings, all));
+    out.push_str(&events_lines(&detail.events, run.troubles));
+    out
+}
+
+/// What was due in a stream, and what it took up.
+fn stream_lines(stream: &RunStreamRow) -> String {
+    let name = printable(&stream.stream);
+    let mut out = String::new();
+    if !stream.plan.is_empty() {
+        let parts: Vec<String> = stream.plan.iter().map(plan_text).collect();
+        out.push_str(&format!("{name} was due: {}\n", parts.join("; ")));
+    }
+    if stream.taken_up > 0 {
+        let taken_up = count(stream.taken_up);
         out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
     }
     out
+}
+
+/// `3 pending, 2026-01-01..2026-01-04`
+fn plan_text(part: &PlanPart) -> String {
+    let text = format!("{} {}", count(part.windows), part.why);
+    match (&part.from, &part.to) {
+        (Some(from), Some(to)) => format!("{text}, {}", window_text(from, to)),
+        _ => text,
+    }
+}
+
+fn window_text(start: &str, end: &str) -> String {
+    let ends = instant_from_text(start).zip(instant_from_text(end));
+    let window = ends.and_then(|(start, end)| Window::new(start, end));
+    window.map_or_else(|| "all".to_owned(), |window| window.to_string())
+}
+
+fn readings_table(readings: &[ReadingRow], all: u64) -> String {
+    if readings.is_empty() {
+        return String::new();
+    }
+    let names = ["stream", "window", "why", "outcome", "pages", "received", "requests", "bytes"];
+    let header: Vec<String> = names.into_iter().chain(["waited"]).map(str::to_owned).collect();
+    let row = |reading: &ReadingRow| {
+        let window = window_text(&reading.start_at, &reading.end_at);
+        let window = match reading.partition.as_str() {
+            "" => window,
+            partition => format!("{window} of {}", excerpt(partition, ERROR_CHARS_MAX)),
+        };
+        vec![
+            printable(&reading.stream),
+            window,
+            reading.why.clone(),
+            reading.outcome.clone(),
+            count(reading.pages),
+            count(reading.outcomes.received),
+            count(reading.spent.requests),
+            bytes(reading.spent.bytes),
+            duration(reading.spent.waited_ms),
+        ]
+    };
+    let shown = &readings[..readings.len().min(ROWS_SHOWN_MAX)];
+    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let numeric: Vec<bool> = (0..header.len()).map(|at| at > 3).collect();
+    let mut out = format!("\n{}", plain_table(&header, &rows, &numeric));
+    for reading in shown {
+        let Some(error) = &reading.error else { continue };
+        let window = window_text(&reading.start_at, &reading.end_at);
+        let error = excerpt(error, ERROR_CHARS_MAX);
+        out.push_str(&format!("{} {window}: {error}\n", printable(&reading.stream)));
+    }
+    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "readings"));
+    out
+}
+
+fn events_lines(events: &[RunEvent], troubles: u64) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n".to_owned();
+    for event in events.iter().take(ROWS_SHOWN_MAX) {
+        let place: Vec<&str> = [&event.source, &event.stream, &event.partition, &event.window]
+            .into_iter()
+            .filter_map(|part| part.as_deref())
+            .collect();
+        let message = printable(&event.message);
+        out.push_str(&format!(
+            "{} {} {}: {message}\n",
+            event.at,
+            event.kind,
+            printable(&place.join(" "))
+        ));
+        if let Some(cure) = &event.cure {
+            out.push_str(&format!("  help: {}\n", printable(cure)));
+        }
+    }
+    let waits = events.iter().filter(|event| event.kind == "wait").count() as u64;
+    let all = (troubles + waits).max(events.len() as u64);
+    let shown = events.len().min(ROWS_SHOWN_MAX) as u64;
+    out.push_str(&left_out(all - shown, "troubles"));
+    out
+}
+
+fn left_out(more: u64, what: &str) -> String {
+    match more {
+        0 => String::new(),
+        more => format!("and {} more {what}; --json has all that are kept\n", count(more)),
+    }
 }

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::model::{Instant, Outcomes, Place, Reject, RowSet, State, TableShape};
+use crate::archive::PlanPart;
+use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Spent, State, TableShape};
 use crate::record::{KeptRecord, RecordReader};
+use crate::window::Reason;
+
+use super::report::TroubleReport;
 
 /// From the pulling lane to the writing lane, in order.
 pub enum Event {
@@ -20,8 +24,15 @@ pub enum Event {
     },
     /// A whole page.
     Page(Box<PageEvent>),
+    /// More readings of the stream in hand are due.
+    Planned(Vec<PlanPart>),
     /// The end of the data is proven.
-    Done(Box<DoneEvent>),
+    Done {
+        /// What is proven.
+        done: Box<DoneEvent>,
+        /// What it took.
+        trace: Trace,
+    },
     /// The reading cannot go on.
     Broken {
         /// Which reading.
@@ -34,9 +45,22 @@ pub enum Event {
         hole: bool,
         /// The numbers that do not agree.
         counts: Option<(u64, u64)>,
+        /// What it took.
+        trace: Trace,
     },
-    /// The reading is replaced by readings of its parts.
-    Forget(Place),
+    /// The reading is not kept in the ledger.
+    Forget {
+        /// Which reading.
+        place: Place,
+        /// Why not: `split`, `second`, `too_early` or `failed`.
+        outcome: &'static str,
+        /// Why it failed.
+        error: Option<String>,
+        /// What it took.
+        trace: Trace,
+    },
+    /// Something went wrong.
+    Trouble(Box<TroubleReport>),
     /// A source asked not to be asked.
     Wait {
         /// The source.
@@ -47,7 +71,23 @@ pub enum Event {
         why: String,
     },
     /// Everything of a stream was sent; answer when it is on the disk.
-    StreamEnd(oneshot::Sender<()>),
+    StreamEnd {
+        /// The stream.
+        stream: String,
+        /// Where the answer goes.
+        ack: oneshot::Sender<()>,
+    },
+}
+
+/// What a reading took.
+#[derive(Clone, Copy)]
+pub struct Trace {
+    /// Why it was due.
+    pub why: Reason,
+    /// When it began, by this machine's clock.
+    pub began_at: Instant,
+    /// What it cost.
+    pub spent: Spent,
 }
 
 /// A whole page.

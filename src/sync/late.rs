@@ -16,8 +16,8 @@ use crate::host::Host;
 use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
 use crate::record::{NotRead, RecordReader, read_kept};
 
+use super::columns::{known_columns, table_shape};
 use super::job::resolve_start;
-use super::pulling::{known_columns, table_shape};
 use super::report::exit_code_of_archive;
 
 /// Rejects that are named one by one in a report.

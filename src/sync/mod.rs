@@ -4,9 +4,11 @@
 //! bounded length lies between. Every decision is made in the rooms below; this room connects
 //! them, and says what happened.
 
+mod columns;
 mod event;
 mod job;
 mod late;
+mod notes;
 mod page;
 mod patience;
 mod pulling;
@@ -128,9 +130,8 @@ pub fn sync(
         now: host.clock.now(),
         windows_planned: report.windows_planned(),
         windows_completed: report.windows_completed(),
-        requests: report.stats.requests,
-        retries: report.stats.retries,
-        bytes: report.stats.bytes,
+        spent: report.stats,
+        troubles: report.troubles.len() as u64,
         clocks: report.clocks.clone(),
         message: match &result {
             Err(error) => Some(error.message.clone()),

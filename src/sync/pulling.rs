@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, Reader, StreamRow, WaitRow};
-use crate::definition::{Column, Definition, Key, Kind, Source, Stream};
+use crate::archive::{ParentRow, PlanPart, Reader, WaitRow};
+use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
-use crate::model::{Instant, KeyShape, Place, TableColumn, TableShape, Window};
+use crate::model::{Instant, Place, Spent, Window};
 use crate::pull::{Noting, Puller, Trouble, TroubleKind, WaitKeeper, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
-use super::event::{Event, Happening, Observer};
+use super::columns::{known_columns, table_shape};
+use super::event::{Event, Happening, Observer, Trace};
 use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
+use super::notes::plan_parts;
 use super::reading::Ending;
 use super::report::{StreamReport, SyncReport, TroubleReport};
 
@@ -46,6 +48,8 @@ pub struct Pulling<'a> {
     pub(super) start: Option<Instant>,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
+    /// When the reading in hand began, and what the run had spent by then.
+    begun: (Instant, Spent),
     report: SyncReport,
 }
 
@@ -73,6 +77,7 @@ impl<'a> Pulling<'a> {
             largest_page: 0,
             start: None,
             failures: 0,
+            begun: (host.clock.now(), Spent::default()),
             report: SyncReport::default(),
         }
     }
@@ -97,13 +102,14 @@ impl<'a> Pulling<'a> {
             }
             if let Err(trouble) = self.pull_stream(stream).await {
                 let source_is_down = trouble.ends_source();
-                self.trouble(&stream.name, None, &trouble);
+                self.trouble(&stream.name, None, &trouble).await;
                 if source_is_down && trouble.kind != TroubleKind::Definition {
                     down.push(stream.source.clone());
                 }
             }
             let (ack, written) = oneshot::channel();
-            if self.send(Event::StreamEnd(ack)).await.is_err() || written.await.is_err() {
+            let end = Event::StreamEnd { stream: stream.name.clone(), ack };
+            if self.send(end).await.is_err() || written.await.is_err() {
                 break;
             }
             if self.stop_cause().is_some() {
@@ -142,10 +148,32 @@ impl<'a> Pulling<'a> {
         self.report.streams.last_mut().expect("a stream is in hand")
     }
 
-    fn trouble(&mut self, stream: &str, place: Option<&Place>, trouble: &Trouble) {
+    async fn trouble(&mut self, stream: &str, place: Option<&Place>, trouble: &Trouble) {
         let message = self.puller.redact(&trouble.message);
-        tracing::warn!(stream, message, "trouble");
-        self.report.troubles.push(TroubleReport::new(stream, place, trouble, message));
+        let report = TroubleReport::new(stream, place, trouble, message);
+        let (message, window) = (&report.message, report.window.as_deref());
+        tracing::warn!(stream, window, message, exit_code = report.exit_code, "trouble");
+        if trouble.kind != TroubleKind::Stopped {
+            // If the writing lane has ended, its error is the one that is reported.
+            let _ = self.send(Event::Trouble(Box::new(report.clone()))).await;
+        }
+        self.report.troubles.push(report);
+    }
+
+    /// What the reading in hand has taken so far.
+    fn trace(&self, job: &Job) -> Trace {
+        let (began_at, before) = self.begun;
+        Trace { why: job.reason, began_at, spent: self.puller.stats - before }
+    }
+
+    async fn forget(
+        &mut self,
+        job: &Job,
+        outcome: &'static str,
+        error: Option<String>,
+    ) -> Result<(), Trouble> {
+        let (place, trace) = (job.place.clone(), self.trace(job));
+        self.send(Event::Forget { place, outcome, error, trace }).await
     }
 
     async fn pull_stream(&mut self, stream: &Stream) -> Result<(), Trouble> {
@@ -225,6 +253,9 @@ impl<'a> Pulling<'a> {
             self.observer.notice(&Happening::MoreDue { due });
         }
         self.current().windows_planned += due;
+        if due > 0 {
+            self.send(Event::Planned(plan_parts(&jobs))).await?;
+        }
         let (mut failing, mut broken, mut read) = (0, 0, 0);
         for job in jobs {
             let given_up = self.failures >= FAILURES_IN_A_ROW_MAX;
@@ -243,7 +274,7 @@ impl<'a> Pulling<'a> {
                     let fails = trouble.kind == TroubleKind::Failing;
                     failing += u32::from(fails);
                     broken += u32::from(!fails);
-                    self.trouble(&stream.name, Some(&job.place), &trouble);
+                    self.trouble(&stream.name, Some(&job.place), &trouble).await;
                 }
             }
         }
@@ -266,6 +297,7 @@ impl<'a> Pulling<'a> {
         let mut first_trouble = None;
         while let Some(job) = stack.pop() {
             let requested_at = self.now_at(source);
+            self.begun = (self.host.clock.now(), self.puller.stats);
             match self.read_whole(stream, source, &job).await {
                 Ok(None) => {}
                 Ok(Some((trouble, _))) if self.split(stream, &job, &mut stack).await? => {
@@ -306,16 +338,18 @@ impl<'a> Pulling<'a> {
         loop {
             match self.read_once(stream, source, job, resume, seen).await {
                 Ok(Ending::Complete(_)) if job.second => {
-                    let forget = self.send(Event::Forget(job.place.clone()));
+                    let forget = self.forget(job, "second", None);
                     forget.await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
                 }
                 Ok(Ending::Complete(done)) => {
-                    self.send(Event::Done(done)).await.map_err(|trouble| (trouble, None))?;
+                    let trace = self.trace(job);
+                    let done = self.send(Event::Done { done, trace });
+                    done.await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
                 }
                 Ok(Ending::TooEarly) => {
-                    let forget = self.send(Event::Forget(job.place.clone()));
+                    let forget = self.forget(job, "too_early", None);
                     forget.await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
                 }
@@ -385,7 +419,7 @@ impl<'a> Pulling<'a> {
                 None => return Ok(false),
             }
         };
-        self.send(Event::Forget(job.place.clone())).await?;
+        self.forget(job, "split", None).await?;
         for (piece, second) in pieces {
             let place = Place { window: Some(piece), ..job.place.clone() };
             // A half that lies wholly after now has nothing to be asked for yet.
@@ -394,6 +428,8 @@ impl<'a> Pulling<'a> {
         }
         if !overlapped {
             self.current().windows_planned += 1;
+            let more = PlanPart { why: "split".to_owned(), windows: 1, from: None, to: None };
+            self.send(Event::Planned(vec![more])).await?;
         }
         Ok(true)
     }
@@ -416,10 +452,11 @@ impl<'a> Pulling<'a> {
         let now = self.now_at(self.source_of(&place.stream));
         if job.second || place.window.is_some_and(|window| window.start() > now) {
             // A clock that runs ahead asked for what has not begun: that is nothing to go on with.
-            return self.send(Event::Forget(place)).await;
+            return self.forget(job, "failed", Some(message)).await;
         }
         let error = (!stopped).then_some(message);
-        self.send(Event::Broken { place, requested_at, error, hole, counts }).await
+        let trace = self.trace(job);
+        self.send(Event::Broken { place, requested_at, error, hole, counts, trace }).await
     }
 }
 
@@ -446,40 +483,5 @@ impl WaitKeeper for Waits {
             // If the writing lane has ended, its error is the one that is reported.
             let _ = self.sender.send(Event::Wait { source, until, why }).await;
         })
-    }
-}
-
-/// The columns of a stream, if they are known before its first page.
-pub(super) fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
-    if let Some(columns) = &stream.columns {
-        return Some(columns.clone());
-    }
-    let columns = stored?.columns.iter();
-    Some(columns.map(|column| Column::plain(&column.name, column.kind)).collect())
-}
-
-pub(super) fn table_shape(stream: &Stream, columns: &[Column], inferred: bool) -> TableShape {
-    let column = |column: &Column| TableColumn {
-        name: column.name.clone(),
-        kind: column.kind,
-        tolerance: column.tolerance,
-    };
-    let known = |name: &String| columns.iter().any(|column| column.name == *name);
-    TableShape {
-        name: stream.name.clone(),
-        columns: columns.iter().map(column).collect(),
-        key: match &stream.key {
-            Key::Columns(names) => KeyShape::Columns(names.clone()),
-            Key::Hash(fields) => KeyShape::Hash(fields.clone()),
-        },
-        version: stream.version.clone().filter(known),
-        on_conflict: stream.on_conflict,
-        references: stream
-            .references
-            .iter()
-            .filter(|(column, _)| known(column))
-            .map(|(column, target)| (column.clone(), target.clone()))
-            .collect(),
-        inferred,
     }
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::archive::{Cause, RunStreamRow};
 use crate::host::StopCause;
-use crate::model::{Outcomes, Place};
-use crate::pull::{Stats, Trouble, TroubleKind};
+use crate::model::{Outcomes, Place, Spent};
+use crate::pull::{Trouble, TroubleKind};
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
@@ -117,7 +117,7 @@ pub struct SyncReport {
     pub troubles: Vec<TroubleReport>,
     /// What the run spent.
     #[serde(skip)]
-    pub stats: Stats,
+    pub stats: Spent,
     /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
     #[serde(skip)]
     pub clocks: BTreeMap<String, i64>,

@@ -11,18 +11,23 @@ use tokio::sync::mpsc;
 
 use std::sync::Arc;
 
-use crate::archive::{Archive, ArchiveError, Cause, RejectSelection, RunStreamRow, TableWriter};
+use crate::archive::{
+    Archive, ArchiveError, Cause, ReadingRow, RejectSelection, RunEvent, RunStreamRow, TableWriter,
+};
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, instant_to_text,
+    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, Window,
+    instant_to_text,
 };
 
 use crate::record::{KeptRecord, RecordReader};
 
-use super::event::{DoneEvent, Event, Happening, Observer, PageEvent};
+use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
 use super::late::Late;
+use super::notes::Notes;
+use super::report::TroubleReport;
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -45,6 +50,7 @@ pub struct Writing<'a> {
     tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
     reading: Option<ReadingState>,
     batch: Option<Batch>,
+    notes: Notes,
     written: Written,
 }
 
@@ -91,6 +97,7 @@ impl<'a> Writing<'a> {
             tables: HashMap::new(),
             reading: None,
             batch: None,
+            notes: Notes::default(),
             written: Vec::new(),
         }
     }
@@ -115,28 +122,84 @@ impl<'a> Writing<'a> {
         match event {
             Event::Table { shape, start_at, reader } => self.make_table(*shape, start_at, reader),
             Event::Page(page) => self.write_page(*page),
-            Event::Done(done) => self.complete(*done),
-            Event::Broken { place, requested_at, error, hole, counts } => {
-                self.break_off(place, requested_at, error, hole, counts)
+            Event::Planned(parts) => {
+                self.notes.plan(parts);
+                Ok(())
             }
-            Event::Forget(place) => {
+            Event::Done { done, trace } => self.complete(*done, trace),
+            Event::Broken { place, requested_at, error, hole, counts, trace } => {
+                self.break_off(place, requested_at, error, hole, counts, trace)
+            }
+            Event::Forget { place, outcome, error, trace } => {
                 self.finish_batch()?;
+                self.note_reading(&place, trace, outcome, error);
                 self.reading = None;
-                self.in_transaction(|archive| archive.forget_partial(&place))
+                self.open_batch(&place.stream)?;
+                self.archive.forget_partial(&place)?;
+                self.commit_batch()
             }
-            Event::Wait { source, until, why } => {
-                self.finish_batch()?;
-                let until = instant_to_text(until);
-                let now = instant_to_text(self.host.clock.now());
-                self.in_transaction(|archive| archive.write_wait(&source, &until, &why, &now))
+            Event::Trouble(trouble) => {
+                self.notes.event(trouble_event(*trouble, self.host.clock.now()));
+                Ok(())
             }
-            Event::StreamEnd(ack) => {
+            Event::Wait { source, until, why } => self.keep_wait(source, until, why),
+            Event::StreamEnd { stream, ack } => {
                 self.finish_batch()?;
+                if !self.notes.is_empty() {
+                    self.open_batch(&stream)?;
+                    self.commit_batch()?;
+                }
+                self.notes.end_stream();
                 // If the other lane has ended, nobody needs the answer.
                 let _ = ack.send(());
                 Ok(())
             }
         }
+    }
+
+    fn keep_wait(
+        &mut self,
+        source: String,
+        until: Instant,
+        why: String,
+    ) -> Result<(), ArchiveError> {
+        self.finish_batch()?;
+        let until = instant_to_text(until);
+        let now = instant_to_text(self.host.clock.now());
+        self.archive.begin()?;
+        self.archive.write_wait(&source, &until, &why, &now)?;
+        self.notes.event(RunEvent {
+            at: now,
+            kind: "wait".to_owned(),
+            source: Some(source),
+            message: why,
+            until: Some(until),
+            ..RunEvent::default()
+        });
+        self.notes.write_events(self.archive, self.run)?;
+        self.archive.commit()
+    }
+
+    /// Notes that a reading has ended, with what is known of it; before it is forgotten.
+    fn note_reading(&mut self, place: &Place, trace: Trace, outcome: &str, error: Option<String>) {
+        let known = self.reading.as_ref().filter(|reading| reading.place == *place);
+        let bound = |at: Option<Instant>| at.map(instant_to_text).unwrap_or_default();
+        let row = ReadingRow {
+            stream: place.stream.clone(),
+            partition: place.partition.clone(),
+            start_at: bound(place.window.map(Window::start)),
+            end_at: bound(place.window.map(Window::end)),
+            why: trace.why.as_str().to_owned(),
+            outcome: outcome.to_owned(),
+            began_at: instant_to_text(trace.began_at),
+            ended_at: instant_to_text(self.host.clock.now()),
+            pages: known.map_or(0, |reading| reading.pages),
+            outcomes: known.map_or_else(Outcomes::default, |reading| reading.outcomes),
+            strays: known.map_or(0, |reading| reading.strays),
+            spent: trace.spent,
+            error,
+        };
+        self.notes.reading(row);
     }
 
     fn in_transaction(
@@ -276,7 +339,7 @@ impl<'a> Writing<'a> {
         self.in_transaction(|archive| archive.write_progress(&progress, self.run))
     }
 
-    fn complete(&mut self, done: DoneEvent) -> Result<(), ArchiveError> {
+    fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), ArchiveError> {
         self.open_batch(&done.place.stream)?.counts.windows_completed += 1;
         let mut progress = self.progress(&done.place, done.requested_at);
         progress.state = done.state;
@@ -286,6 +349,7 @@ impl<'a> Writing<'a> {
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
         self.archive.write_progress(&progress, self.run)?;
+        self.note_reading(&done.place, trace, done.state.as_str(), None);
         self.reading = None;
         self.commit_batch()?;
         self.observer.notice(&Happening::ReadingDone { place: done.place });
@@ -300,20 +364,24 @@ impl<'a> Writing<'a> {
         error: Option<String>,
         hole: bool,
         counts: Option<(u64, u64)>,
+        trace: Trace,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
         let known = self.reading.as_ref().is_some_and(|reading| reading.place == place);
+        let complete_before = self.archive.is_complete(&place)?;
+        let state = if hole { State::Hole } else { State::Partial };
+        let outcome = if complete_before { "kept" } else { state.as_str() };
+        self.note_reading(&place, trace, outcome, error.clone());
         if !known && error.is_none() {
             return Ok(());
         }
-        let complete_before = self.archive.is_complete(&place)?;
         let mut progress = self.progress(&place, requested_at);
         self.reading = None;
         if complete_before {
             // What an earlier reading proved stays proven; the trouble is in the run.
             return Ok(());
         }
-        progress.state = if hole { State::Hole } else { State::Partial };
+        progress.state = state;
         progress.error = error;
         if let Some((total, distinct)) = counts {
             progress.source_total = Some(total);
@@ -341,7 +409,8 @@ impl<'a> Writing<'a> {
     }
 
     fn commit_batch(&mut self) -> Result<(), ArchiveError> {
-        let Some(batch) = self.batch.take() else { return Ok(()) };
+        let Some(mut batch) = self.batch.take() else { return Ok(()) };
+        self.notes.write(self.archive, self.run, &mut batch.counts)?;
         self.archive.add_to_run(self.run, &batch.counts)?;
         self.archive.commit()?;
         let stream = &batch.counts.stream;
@@ -380,5 +449,21 @@ impl<'a> Writing<'a> {
             source_total: reading.and_then(|reading| reading.source_total),
             error: None,
         }
+    }
+}
+
+/// A trouble as the run is remembered by it.
+fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
+    RunEvent {
+        at: instant_to_text(now),
+        kind: "trouble".to_owned(),
+        source: None,
+        stream: Some(trouble.stream),
+        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
+        window: trouble.window,
+        message: trouble.message,
+        cure: trouble.cure,
+        until: None,
+        exit_code: Some(trouble.exit_code),
     }
 }

@@ -25,6 +25,20 @@ pub enum Reason {
     Asked,
 }
 
+impl Reason {
+    /// In one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Pending => "pending",
+            Reason::Resume => "resume",
+            Reason::Hole => "hole",
+            Reason::Refresh => "refresh",
+            Reason::Open => "open",
+            Reason::Asked => "asked",
+        }
+    }
+}
+
 /// A window to read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {

@@ -1,0 +1,167 @@
+//! What a run will be remembered by: its plan, its readings, its troubles and waits. Kept until the
+//! next transaction, which they are part of.
+
+use std::collections::HashMap;
+
+use crate::archive::{Archive, ArchiveError, PlanPart, ReadingRow, RunEvent, RunStreamRow};
+use crate::model::instant_to_text;
+
+use super::job::Job;
+
+/// The longest message that is kept, characters: an answer may be quoted in it.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// Notes that are not on the disk yet.
+#[derive(Default)]
+pub struct Notes {
+    /// The plan of the stream in hand, whole.
+    plan: Vec<PlanPart>,
+    /// What is to be added to the stream.
+    counts: RunStreamRow,
+    readings: Vec<ReadingRow>,
+    events: Vec<RunEvent>,
+    /// Of the whole run.
+    readings_noted: u64,
+    events_noted: u64,
+    /// Until when each source was last said to wait.
+    waits: HashMap<String, Option<String>>,
+}
+
+impl Notes {
+    /// Whether there is nothing to be written.
+    pub fn is_empty(&self) -> bool {
+        self.counts.windows_planned == 0
+            && self.counts.readings == 0
+            && self.readings.is_empty()
+            && self.events.is_empty()
+    }
+
+    /// More readings of the stream in hand are due.
+    pub fn plan(&mut self, parts: Vec<PlanPart>) {
+        for part in parts {
+            self.counts.windows_planned += part.windows;
+            let Some(known) = self.plan.iter_mut().find(|known| known.why == part.why) else {
+                self.plan.push(part);
+                continue;
+            };
+            known.windows += part.windows;
+            known.from = [known.from.take(), part.from].into_iter().flatten().min();
+            known.to = [known.to.take(), part.to].into_iter().flatten().max();
+        }
+    }
+
+    /// A reading has ended.
+    pub fn reading(&mut self, mut row: ReadingRow) {
+        self.counts.readings += 1;
+        self.counts.spent += row.spent;
+        row.error = row.error.as_deref().map(clip);
+        self.readings.push(row);
+    }
+
+    /// Something befell the run. A wait that was told before is not told again.
+    pub fn event(&mut self, mut event: RunEvent) {
+        if let Some(source) = event.source.clone() {
+            let told = self.waits.insert(source, event.until.clone());
+            if told.is_some_and(|told| told == event.until) {
+                return;
+            }
+        }
+        event.message = clip(&event.message);
+        event.cure = event.cure.as_deref().map(clip);
+        self.events.push(event);
+    }
+
+    /// Writes them in a transaction of the caller's, and adds what they sum up to to `counts`.
+    pub fn write(
+        &mut self,
+        archive: &Archive,
+        run: i64,
+        counts: &mut RunStreamRow,
+    ) -> Result<(), ArchiveError> {
+        for row in self.readings.drain(..) {
+            self.readings_noted += 1;
+            archive.write_reading(run, self.readings_noted, &row)?;
+        }
+        self.write_events(archive, run)?;
+        let more = std::mem::take(&mut self.counts);
+        counts.windows_planned += more.windows_planned;
+        counts.readings += more.readings;
+        counts.spent += more.spent;
+        counts.plan.clone_from(&self.plan);
+        Ok(())
+    }
+
+    /// Writes what befell the run alone, in a transaction of the caller's.
+    pub fn write_events(&mut self, archive: &Archive, run: i64) -> Result<(), ArchiveError> {
+        for event in self.events.drain(..) {
+            self.events_noted += 1;
+            archive.write_run_event(run, self.events_noted, &event)?;
+        }
+        Ok(())
+    }
+
+    /// The stream in hand has ended.
+    pub fn end_stream(&mut self) {
+        self.plan.clear();
+    }
+}
+
+/// What is due, by reason.
+pub fn plan_parts(jobs: &[Job]) -> Vec<PlanPart> {
+    let mut parts: Vec<PlanPart> = Vec::new();
+    for job in jobs {
+        let why = job.reason.as_str();
+        let at = parts.iter().position(|part| part.why == why).unwrap_or_else(|| {
+            parts.push(PlanPart { why: why.to_owned(), windows: 0, from: None, to: None });
+            parts.len() - 1
+        });
+        let (part, window) = (&mut parts[at], job.place.window);
+        part.windows += 1;
+        let start = window.map(|window| instant_to_text(window.start()));
+        part.from = [part.from.take(), start].into_iter().flatten().min();
+        part.to = part.to.take().max(window.map(|window| instant_to_text(window.end())));
+    }
+    parts
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_sums_up_its_parts_by_reason() {
+        let part = |why: &str, windows, from: &str, to: &str| PlanPart {
+            why: why.to_owned(),
+            windows,
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+        };
+        let mut notes = Notes::default();
+        notes.plan(vec![part("pending", 2, "b", "d"), part("open", 1, "d", "e")]);
+        notes.plan(vec![part("pending", 3, "a", "c")]);
+        assert_eq!(notes.plan, [part("pending", 5, "a", "d"), part("open", 1, "d", "e")]);
+        assert_eq!(notes.counts.windows_planned, 6);
+    }
+
+    #[test]
+    fn a_wait_is_told_once_and_a_message_is_bounded() {
+        let wait = |until: &str| RunEvent {
+            kind: "wait".to_owned(),
+            source: Some("s".to_owned()),
+            until: Some(until.to_owned()),
+            message: "\u{e9}".repeat(5_000),
+            ..RunEvent::default()
+        };
+        let mut notes = Notes::default();
+        ["a", "a", "b"].into_iter().for_each(|until| notes.event(wait(until)));
+        assert_eq!(notes.events.len(), 2);
+        assert_eq!(notes.events[0].message.chars().count(), MESSAGE_CHARS_MAX + 1);
+    }
+}

@@ -1,0 +1,156 @@
+//! Runs are remembered: what was due, each reading and its cost, troubles and waits.
+
+use crate::api::{
+    Api, FAST, UsageApi, answer, items_definition, json, nine_days, usage_definition,
+};
+use crate::harness::Workspace;
+
+fn shown(workspace: &Workspace, run: &str) -> serde_json::Value {
+    workspace.run(&["runs", "show", run, "--json"]).expect(0).json()
+}
+
+#[test]
+fn a_run_tells_its_plan_and_each_reading_with_what_it_cost() {
+    let api = UsageApi::start(nine_days(), 2);
+    let workspace = Workspace::new(&api.definition(""));
+    let report = workspace.sync().json();
+    let run = shown(&workspace, "1");
+    let requests = api.api.log().len() as u64;
+    assert_eq!((&run["requests"], &run["requests"]), (&requests.into(), &report["requests"]));
+    let stream = &run["streams"][0];
+    let pending = &stream["plan"][0];
+    assert_eq!((&pending["why"], &pending["windows"]), (&"pending".into(), &9.into()));
+    assert_eq!(stream["plan"][1]["why"], "open");
+    assert_eq!(
+        (&pending["from"], &pending["to"]),
+        (&"2026-01-01T00:00:00+00:00".into(), &"2026-01-10T00:00:00+00:00".into())
+    );
+    let readings = run["readings"].as_array().expect("readings").clone();
+    assert_eq!(readings.len(), 10);
+    let sum = |name: &str| -> u64 { readings.iter().filter_map(|r| r[name].as_u64()).sum() };
+    for (name, whole) in [("requests", &run), ("bytes", &run), ("received", &run)] {
+        assert_eq!(sum(name), whole[name].as_u64().expect(name), "{name}");
+        assert_eq!(sum(name), stream[name].as_u64().expect(name), "{name}");
+    }
+    let one = readings.iter().find(|r| r["start_at"] == "2026-01-01T00:00:00+00:00");
+    let one = one.expect("the first day");
+    assert_eq!((&one["outcome"], &one["pages"]), (&"settled".into(), &2.into()));
+    assert_eq!((&one["inserted"], &one["requests"]), (&3.into(), &2.into()));
+    let page = workspace.run(&["runs", "show", "1"]).expect(0).stdout;
+    assert!(page.contains("usage was due: 9 pending, 2026-01-01..2026-01-10; 1 open, "), "{page}");
+    assert!(page.contains("2026-01-01..2026-01-02  pending  settled"), "{page}");
+    assert_eq!(workspace.run(&["runs", "1"]).expect(0).stdout, page);
+    workspace.run(&["runs", "show", "9"]).expect(2);
+}
+
+#[test]
+fn troubles_of_a_run_are_kept_without_secrets() {
+    let api = Api::start(|_, number| match number {
+        0 => answer("503 Service Unavailable", &[], ""),
+        1 => json(r#"{"data":[{"id":1}],"total":2}"#),
+        _ => answer("400 Bad Request", &[], "the key was canary-7c1e55, said the API"),
+    });
+    let source = "retry = { base = \"200 ms\", attempts = 2 }\n\
+        auth = { kind = \"bearer\", token = \"${env:KEY}\" }";
+    let stream = "total = \"$.total\"\nreconcile_attempts = 2";
+    let mut workspace = Workspace::new(&items_definition(&api.address, source, stream));
+    workspace.variable("KEY", "canary-7c1e55");
+    let report = workspace.run(&["sync", "--json"]).json();
+    let run = shown(&workspace, "1");
+    let reading = &run["readings"][0];
+    assert_eq!(reading["outcome"], "partial");
+    assert_eq!((&reading["requests"], &reading["retries"]), (&3.into(), &1.into()));
+    assert!(reading["waited_ms"].as_u64() > Some(0), "{reading}");
+    assert_eq!(reading["waited_ms"], run["waited_ms"]);
+    let event = &run["events"][0];
+    assert_eq!((&event["kind"], &run["troubles"]), (&"trouble".into(), &1.into()));
+    assert_eq!(event["message"], report["troubles"][0]["message"]);
+    assert!(event["message"].as_str().is_some_and(|text| text.contains("${env:KEY}")), "{event}");
+    let page = workspace.run(&["runs", "show", "1"]).expect(0).stdout;
+    assert!(page.contains("trouble items: ") && page.contains("waited     "), "{page}");
+    let archive = std::fs::read(workspace.path("a.db")).expect("the archive");
+    assert!(!String::from_utf8_lossy(&archive).contains("canary-7c1e55"));
+}
+
+#[test]
+fn a_wait_that_a_source_imposed_is_an_event_of_the_run() {
+    let headers = [("retry-after", "3600")];
+    let api = Api::start(move |_, _| answer("429 Too Many Requests", &headers, ""));
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, ""));
+    workspace.run(&["sync"]).expect(3);
+    let events = shown(&workspace, "1")["events"].as_array().expect("events").clone();
+    let waits: Vec<_> = events.iter().filter(|event| event["kind"] == "wait").collect();
+    assert_eq!(waits.len(), 1);
+    assert_eq!(
+        (&waits[0]["source"], waits[0]["until"].as_str()),
+        (&"s".into(), Some("2026-01-10T13:00:00+00:00"))
+    );
+    let page = workspace.run(&["runs", "show", "1"]).expect(0).stdout;
+    assert!(page.contains("wait s: the source s asks not to be asked before"), "{page}");
+}
+
+#[test]
+fn every_end_of_a_reading_has_its_name() {
+    let api = Api::start(|asked, _| {
+        let (from, to) = (asked.parameter("from"), asked.parameter("to"));
+        let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+        match (from.as_str(), to.as_str()) {
+            ("2026-01-01", "2026-01-02") => {
+                json(r#"{"data":[{"id":"a","day":"2026-01-01"},{"id":"b","day":"2026-01-01"}]}"#)
+            }
+            ("2026-01-03", _) => json("{}"),
+            _ => json(r#"{"data":[],"next":null}"#),
+        }
+    });
+    let definition = usage_definition(&api.address, "max_records = 2");
+    let workspace =
+        Workspace::new(&definition.replace("lateness =", "precision = \"1 day\"\nlateness ="));
+    workspace.run(&["sync", "--to", "2026-01-05", "--from", "2026-01-01"]).expect(5);
+    let outcomes = "SELECT start_at, outcome, why FROM _windrow_run_readings ORDER BY start_at";
+    assert_eq!(
+        workspace.rows(outcomes),
+        [
+            "2026-01-01T00:00:00+00:00|hole|asked",
+            "2026-01-02T00:00:00+00:00|settled|asked",
+            "2026-01-03T00:00:00+00:00|partial|asked",
+            "2026-01-04T00:00:00+00:00|settled|asked",
+        ]
+    );
+    let error = "SELECT count(*) FROM _windrow_run_readings AS r JOIN _windrow_ledger AS l
+        USING (stream, partition, start_at, end_at) WHERE r.error IS l.error";
+    assert_eq!(workspace.value(error), "4", "as in the ledger");
+}
+
+#[test]
+fn a_killed_run_is_remembered_by_what_its_transactions_hold() {
+    let api = UsageApi::start(nine_days(), 2);
+    let workspace = Workspace::new(&api.definition(""));
+    let limited = workspace.run(&["sync", "--max-requests", "5", "--json"]).expect(3).json();
+    // As a kill leaves it.
+    workspace.rows(
+        "UPDATE _windrow_runs SET state = 'running', finished_at = NULL, exit_code = NULL,
+            windows_planned = 0, windows_completed = 0, requests = 0, bytes = 0",
+    );
+    workspace.sync();
+    let run = shown(&workspace, "1");
+    assert_eq!(run["state"], "interrupted");
+    assert_eq!(run["windows_planned"], 10);
+    assert_eq!(run["windows_completed"], limited["streams"][0]["windows_completed"]);
+    assert_eq!(run["requests"], limited["requests"]);
+    let text = workspace.run(&["runs", "show", "1"]).expect(0).stdout;
+    assert!(text.contains("never: the process was killed"), "{text}");
+}
+
+#[test]
+fn a_run_with_nothing_to_do_adds_nothing_but_itself() {
+    let api = Api::start(|_, _| json(r#"{"data":[{"id":1}]}"#));
+    let stream = "refresh = \"1 day\"";
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
+    workspace.sync();
+    let rows = "SELECT (SELECT count(*) FROM _windrow_run_readings),
+        (SELECT count(*) FROM _windrow_run_streams), (SELECT count(*) FROM _windrow_run_events)";
+    let before = workspace.rows(rows);
+    workspace.sync();
+    assert_eq!(workspace.rows(rows), before);
+    assert_eq!(workspace.value("SELECT count(*) FROM _windrow_runs"), "2");
+}
