@@ -23,6 +23,42 @@ fn window_of(start: &str, end: &str) -> Option<Window> {
     Window::new(instant_from_text(start)?, instant_from_text(end)?)
 }
 
+/// A reading as a row of the ledger.
+///
+/// Two readings that the source has dated can only add to each other: what an earlier one proved
+/// stays proven where a later one was answered from a cache.
+const ENTRY: &str = "INSERT INTO _windrow_ledger
+    (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
+     token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
+     strays, distinct_keys, source_total, readings, error, run_id, by_source, asked_from,
+     came, whole_at, settled_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+            ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
+            ?28)
+    ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
+     state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
+             AND excluded.state = 'complete' THEN state ELSE excluded.state END,
+     read_to = CASE WHEN by_source AND excluded.by_source
+             AND state IN ('complete', 'settled') AND read_to > excluded.read_to
+             THEN read_to ELSE excluded.read_to END,
+     requested_at = CASE WHEN by_source AND excluded.by_source
+             AND state IN ('complete', 'settled') AND requested_at > excluded.requested_at
+             THEN requested_at ELSE excluded.requested_at END,
+     completed_at = coalesce(excluded.completed_at, completed_at),
+     token = excluded.token, cursor = coalesce(excluded.cursor, cursor),
+     pages = excluded.pages, received = excluded.received,
+     inserted = excluded.inserted, updated = excluded.updated,
+     unchanged = excluded.unchanged, skipped = excluded.skipped,
+     rejected = excluded.rejected, strays = excluded.strays,
+     distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
+     readings = readings + excluded.readings, error = excluded.error,
+     run_id = excluded.run_id, by_source = excluded.by_source,
+     asked_from = coalesce(excluded.asked_from, asked_from),
+     came_before = CASE WHEN excluded.readings > 0 THEN came ELSE came_before END,
+     came = CASE WHEN excluded.readings > 0 THEN excluded.came ELSE came END,
+     whole_at = coalesce(whole_at, excluded.whole_at),
+     settled_at = coalesce(settled_at, excluded.settled_at)";
+
 impl Archive {
     /// Writes how far a reading has come, in the transaction of its rows.
     pub fn write_progress(&self, progress: &Progress, run: i64) -> Result<(), ArchiveError> {
@@ -39,40 +75,7 @@ impl Archive {
         let whole = complete && window.is_some_and(|w| progress.read_to >= Some(w.end()));
         let (start, end) = bounds_text(window);
         let outcomes = &progress.outcomes;
-        // Two readings that the source has dated can only add to each other: what an earlier one
-        // proved stays proven where a later one was answered from a cache.
-        let sql = "INSERT INTO _windrow_ledger
-            (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
-             token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
-             strays, distinct_keys, source_total, readings, error, run_id, by_source, asked_from,
-             came, whole_at, settled_at)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
-                    ?28)
-            ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
-             state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
-                     AND excluded.state = 'complete' THEN state ELSE excluded.state END,
-             read_to = CASE WHEN by_source AND excluded.by_source
-                     AND state IN ('complete', 'settled') AND read_to > excluded.read_to
-                     THEN read_to ELSE excluded.read_to END,
-             requested_at = CASE WHEN by_source AND excluded.by_source
-                     AND state IN ('complete', 'settled') AND requested_at > excluded.requested_at
-                     THEN requested_at ELSE excluded.requested_at END,
-             completed_at = coalesce(excluded.completed_at, completed_at),
-             token = excluded.token, cursor = coalesce(excluded.cursor, cursor),
-             pages = excluded.pages, received = excluded.received,
-             inserted = excluded.inserted, updated = excluded.updated,
-             unchanged = excluded.unchanged, skipped = excluded.skipped,
-             rejected = excluded.rejected, strays = excluded.strays,
-             distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
-             readings = readings + excluded.readings, error = excluded.error,
-             run_id = excluded.run_id, by_source = excluded.by_source,
-             asked_from = coalesce(excluded.asked_from, asked_from),
-             came_before = CASE WHEN excluded.readings > 0 THEN came ELSE came_before END,
-             came = CASE WHEN excluded.readings > 0 THEN excluded.came ELSE came END,
-             whole_at = coalesce(whole_at, excluded.whole_at),
-             settled_at = coalesce(settled_at, excluded.settled_at)";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(ENTRY)?;
         statement.execute(params![
             progress.place.stream,
             progress.place.partition,
