@@ -4,6 +4,7 @@ mod api;
 mod harness;
 
 mod bad_input;
+mod check;
 mod definition;
 mod demo;
 mod doctor;

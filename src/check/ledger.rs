@@ -172,7 +172,13 @@ fn pending(
     is_begun: bool,
 ) -> Vec<Finding> {
     let unread = |window: Option<Window>, expected: &str, found: &str| {
-        let place = place(window, partition);
+        let mut place = place(window, partition);
+        if let Some((last, window)) = place.last_mut().zip(window)
+            && window.end() == view.now
+        {
+            // An identity does not move with the time.
+            *last = format!("{}..", last.split("..").next().unwrap_or_default());
+        }
         let span = window.unwrap_or_else(always);
         Finding {
             id: id_of("pending", view.stream, &place),

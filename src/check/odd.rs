@@ -85,19 +85,25 @@ fn judge(points: &[Point], at: usize, tolerance: f64) -> Option<Odd> {
     }
     let expected = expect(&others, point, |median| DEVIATION_MIN * median.abs());
     let apart = (point.value - expected.median).abs() / expected.deviation;
-    let positive = zeros == 0 && others.iter().all(|other| other.value > 0.0);
-    // It was never zero before, however much it varies.
-    let vanished = positive && point.value == 0.0 && apart > tolerance / 2.0;
-    if !vanished && apart <= tolerance {
-        return None;
-    }
-    if positive && point.value > 0.0 {
+    if others.iter().all(|other| other.value > 0.0) && point.value >= 0.0 {
         let logs: Vec<Point> = others.iter().map(logarithm).collect();
         let own = logarithm(&point);
         let ratio = expect(&logs, own, |_| DEVIATION_MIN);
-        if (own.value - ratio.median).abs() <= tolerance * ratio.deviation {
+        // Zero has no logarithm, but is all of a value away; it was never seen before. Of small
+        // counts it is just the next one.
+        let vanished = zeros == 0 && point.value == 0.0;
+        let half = tolerance / 2.0;
+        let stands_out = match vanished {
+            true => ratio.deviation * half < 1.0 && smallest_step(&others) * half < expected.median,
+            false => {
+                apart > tolerance && (own.value - ratio.median).abs() > tolerance * ratio.deviation
+            }
+        };
+        if !stands_out {
             return None;
         }
+    } else if apart <= tolerance {
+        return None;
     }
     if !expected.seasonal && has_its_like(&others, point, tolerance * expected.deviation) {
         return None;

@@ -18,10 +18,7 @@ const ROWS_MAX: usize = 1000;
 /// there, before anything is looked at.
 pub fn refuse_questions(reader: &Reader, checks: &[Check]) -> Result<(), ArchiveError> {
     for check in checks {
-        let refused = |error: ArchiveError| ArchiveError {
-            message: format!("the check `{}`: {}", check.name, error.message),
-            ..error
-        };
+        let refused = |error| named(check, error);
         match &check.question {
             Question::Sql(sql) => reader.refuse_writing(sql).map_err(refused)?,
             Question::Unique { table, key } => {
@@ -30,6 +27,11 @@ pub fn refuse_questions(reader: &Reader, checks: &[Check]) -> Result<(), Archive
         }
     }
     Ok(())
+}
+
+/// Says which question an error is about.
+fn named(check: &Check, error: ArchiveError) -> ArchiveError {
+    ArchiveError { message: format!("the check `{}`: {}", check.name, error.message), ..error }
 }
 
 /// Refuses a table that is not there, or has no such column.
@@ -60,7 +62,8 @@ pub fn ask(
     let sql = match &check.question {
         Question::Unique { table, key } => {
             let severity = check.severity;
-            return check_duplicates(reader, table, key, severity, mender, collector);
+            check_duplicates(reader, table, key, severity, mender, collector)?;
+            return Ok(());
         }
         Question::Sql(sql) => sql,
     };
@@ -85,7 +88,7 @@ pub fn ask(
             collector.add(finding(None, Severity::Error, found));
         }
         Err(_) if rows.is_full() => {}
-        other => other?,
+        other => other.map_err(|error| named(check, error))?,
     }
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for row in &rows.rows {

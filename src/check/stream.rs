@@ -83,7 +83,10 @@ pub fn check_stream(
         None => LedgerSum::default(),
     };
     let Some(row) = row else { return Ok(()) };
-    check_rows(reader, options.mender, row, collector)?;
+    if check_rows(reader, options.mender, row, collector)? {
+        // Sums and counts over doubled rows say nothing that the doubles do not.
+        return Ok(());
+    }
     let Some(stream) = stream else { return Ok(()) };
     let Some((date, dates)) = date_column(stream, row) else { return Ok(()) };
     let windowed = matches!(stream.kind, Kind::Window(_));
@@ -240,27 +243,30 @@ fn check_strays(mender: &Mender, stream: &Stream, sum: &LedgerSum, collector: &m
     });
 }
 
-/// Rows that stand twice, by their key or under another one.
+/// Rows that stand twice, by their key or under another one. Tells whether any do by their key.
 fn check_rows(
     reader: &Reader,
     mender: &Mender,
     row: &StreamRow,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<bool, ArchiveError> {
     let key = row.key.columns();
-    if !reader.has_unique_key(&row.stream, &key)? {
-        let severity = Severity::Error;
-        check_duplicates(reader, &row.stream, &key, severity, mender, collector)?;
+    let severity = Severity::Error;
+    if !reader.has_unique_key(&row.stream, &key)?
+        && check_duplicates(reader, &row.stream, &key, severity, mender, collector)?
+    {
+        return Ok(true);
     }
     // A hash is made of all that tells records apart: what differs in nothing else is one row.
-    let KeyShape::Columns(_) = &row.key else { return Ok(()) };
+    let KeyShape::Columns(_) = &row.key else { return Ok(false) };
     let others = row.columns.iter().map(|column| column.name.clone());
     let mut content: Vec<String> = others.filter(|name| !key.contains(name)).collect();
     if content.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     content.push("_rest".to_owned());
-    check_twins(reader, &row.stream, &key, &content, mender, collector)
+    check_twins(reader, &row.stream, &key, &content, mender, collector)?;
+    Ok(false)
 }
 
 /// The column with the record's date, and how it has it.

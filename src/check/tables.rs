@@ -35,7 +35,7 @@ pub fn show_all(values: &[Value]) -> String {
     values.iter().map(show).collect::<Vec<_>>().join(", ")
 }
 
-/// Looks for keys that stand more than once.
+/// Looks for keys that stand more than once, and tells whether there are any.
 pub fn check_duplicates(
     reader: &Reader,
     table: &str,
@@ -43,10 +43,10 @@ pub fn check_duplicates(
     severity: Severity,
     mender: &Mender,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<bool, ArchiveError> {
     let fact = reader.duplicates(table, key, EXAMPLES)?;
     if fact.keys == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let mut examples: Vec<String> = fact
         .examples
@@ -73,7 +73,7 @@ pub fn check_duplicates(
         first: None,
         until: None,
     });
-    Ok(())
+    Ok(true)
 }
 
 /// Looks for records that stand under two keys. `content` are all other columns.
