@@ -16,6 +16,7 @@ mod fuzzing;
 mod hostile_bodies;
 mod idempotency;
 mod interruption;
+mod logs;
 mod one_writer;
 mod pagination;
 mod query;

@@ -3,12 +3,13 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
     ("ledger.md", include_str!("../docs/ledger.md")),
     ("exit-codes.md", include_str!("../docs/exit-codes.md")),
+    ("logs.md", include_str!("../docs/logs.md")),
     ("reliability.md", include_str!("../docs/reliability.md")),
     ("demo.md", include_str!("../docs/commands/demo.md")),
     ("sync.md", include_str!("../docs/commands/sync.md")),

@@ -79,6 +79,7 @@ impl Workspace {
             .env("WINDROW_TEST_NOW", &self.now)
             .env("WINDROW_TEST_SEED", "1")
             .env("TMPDIR", self.folder.path())
+            .env("WINDROW_STATE_DIR", self.folder.path().join("state"))
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);

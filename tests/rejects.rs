@@ -251,6 +251,41 @@ fn a_late_record_of_an_older_version_is_stale() {
     assert_eq!(workspace.rows("SELECT id, at FROM items ORDER BY id"), ["1|2", "2|3"]);
 }
 
+#[test]
+fn rejects_of_an_older_format_are_taken_up_unless_something_of_them_is_missing() {
+    let nested = r#"{"SL-1":[{"day":"x"}],"SL-2":[{"day":"2026-01-01"}]}"#;
+    let kid = r#"{"data":[{"id":10,"of":2}]}"#;
+    let served = Served::start(&[("/parents", "{\"data\":[]}"), ("/kids", kid), ("/days", nested)]);
+    let days = |column: &str| {
+        let days = format!(
+            "records = \"$.*[*]\"\nkey = [\"line\", \"day\"]\n[streams.days.columns]\n\
+             line = {{ type = \"text\", member = \"$.*\" }}\nday = {column}\n"
+        );
+        let kids = format!("{LIST}\nreferences = {{ of = \"parents\" }}");
+        let streams = [("parents", LIST), ("kids", &kids), ("days", &days)];
+        definition(&served.api.address, &streams)
+    };
+    let workspace = Workspace::new(&days("\"date\""));
+    workspace.sync();
+    // As format 2 left them.
+    workspace.rows("UPDATE _windrow_rejects SET above = NULL, pointer = NULL");
+    workspace.define(&days("{ type = \"date\", format = \"%d.%m.%Y\" }"));
+    let report = workspace.run(&["rejects", "retry", "--json"]).expect(0).json();
+    assert_eq!(counts(&report, "days"), "1 0 0 0 0 1");
+    let stays =
+        report["streams"].as_array().and_then(|all| all.iter().find(|s| s["stream"] == "days"));
+    let reason = stays.map(|s| s["stay"][0]["reason"].to_string()).unwrap_or_default();
+    assert!(reason.contains("what lay above the record was not kept"), "{reason}");
+    assert_eq!(
+        workspace.value("SELECT pointer FROM _windrow_rejects WHERE kind = 'orphan'"),
+        "/of"
+    );
+    workspace.define(&days("\"date\""));
+    served.serve("/parents", r#"{"data":[{"id":2}]}"#);
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id, of FROM kids"), ["10|2"]);
+}
+
 fn kids(address: &str, more: &str) -> String {
     let kids = format!(
         "{LIST}\nreferences = {{ of = \"parents\" }}\n[streams.kids.columns]\nid = \"integer\"\n\

@@ -1,5 +1,8 @@
 //! Runs are remembered: what was due, each reading and its cost, troubles and waits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::api::{
     Api, FAST, UsageApi, answer, items_definition, json, nine_days, usage_definition,
 };
@@ -153,4 +156,36 @@ fn a_run_with_nothing_to_do_adds_nothing_but_itself() {
     workspace.sync();
     assert_eq!(workspace.rows(rows), before);
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_runs"), "2");
+}
+
+#[test]
+fn what_became_of_a_reading_that_was_not_the_last_word_is_told() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let (records, fails) = (nine_days(), Arc::clone(&broken));
+    let api = Api::start(move |asked, _| {
+        let (from, to) = (asked.parameter("from"), asked.parameter("to"));
+        let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+        if fails.load(Ordering::Relaxed) {
+            return json("{}");
+        }
+        let inside = records.iter().filter(|r| r.id == "SL-1" && r.day >= from && r.day < to);
+        let body: Vec<String> = inside.take(3).map(|record| record.json()).collect();
+        json(&format!("{{\"data\":[{}],\"next\":null}}", body.join(",")))
+    });
+    let definition = usage_definition(&api.address, "max_records = 3")
+        .replace("step = \"1 day\"", "step = \"4 days\"\noverlap = \"2 days\"")
+        .replace("lateness =", "precision = \"1 day\"\nlateness =");
+    let workspace = Workspace::new(&definition);
+    workspace.sync();
+    let outcomes = |run: i64| {
+        let sql = format!(
+            "SELECT DISTINCT outcome FROM _windrow_run_readings WHERE run_id = {run} ORDER BY 1"
+        );
+        workspace.rows(&sql)
+    };
+    assert_eq!(outcomes(1), ["complete", "second", "settled", "split"]);
+    assert_eq!(workspace.value("SELECT count(*) FROM usage"), "9");
+    broken.store(true, Ordering::Relaxed);
+    workspace.run(&["sync"]).expect(5);
+    assert_eq!(outcomes(2), ["kept"]);
 }

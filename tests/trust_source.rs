@@ -14,8 +14,16 @@ fn items(api: &Api, source: &str, stream: &str) -> Workspace {
 
 /// The raw bytes of every file in the workspace.
 fn all_bytes(workspace: &Workspace) -> Vec<u8> {
-    let files = std::fs::read_dir(workspace.folder()).expect("the folder").flatten();
-    files.filter_map(|file| std::fs::read(file.path()).ok()).flatten().collect()
+    let (mut bytes, mut folders) = (Vec::new(), vec![workspace.folder().to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the folder").flatten() {
+            match entry.path().is_dir() {
+                true => folders.push(entry.path()),
+                false => bytes.extend(std::fs::read(entry.path()).unwrap_or_default()),
+            }
+        }
+    }
+    bytes
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {

@@ -65,9 +65,12 @@ mod tests {
         Value::Text(text.to_owned())
     }
 
+    /// A name, what the columns hold, how many distinct values each has, rows, and the answer.
+    type Case = (&'static str, Vec<Value>, &'static [u64], u64, bool);
+
     #[test]
     fn what_tells_much_is_one_record_and_what_tells_little_is_chance() {
-        let cases: [(&str, Vec<Value>, &[u64], u64, bool); 8] = [
+        let cases: [Case; 8] = [
             ("a measure with all its digits", vec![Value::Real(12.345_678)], &[80], 84, true),
             ("one with two of them", vec![Value::Real(1.5)], &[80], 84, false),
             ("zeros", vec![Value::Integer(0), Value::Real(0.0)], &[9, 50], 84, false),

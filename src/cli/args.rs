@@ -32,6 +32,18 @@ pub struct Global {
     /// Say on stderr what is asked and why; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// How lines of the log are written on stderr
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+/// How lines of the log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
 }
 
 /// When colours are used.
@@ -72,6 +84,16 @@ pub enum Command {
     Schema,
     /// Print completions for a shell
     Completions(CompletionsArguments),
+}
+
+impl Command {
+    /// Whether the log keeps what it does. The demo has a world of its own.
+    pub fn changes_something(&self) -> bool {
+        matches!(
+            self,
+            Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) | Command::Eject(_)
+        )
+    }
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod eject;
 mod error;
+mod log;
 mod output;
 mod progress;
 mod query;
@@ -58,7 +59,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
     let host = Host::system(stop);
     signals::listen(switch);
     let output = output::Output::new(&arguments.global, &*host.environment);
-    output::log_to_stderr(arguments.global.verbose, &*host.environment);
+    log::start(&arguments.global, arguments.command.changes_something(), &host);
     let result = match &arguments.command {
         args::Command::Demo(args) => demo::run(args, &host, &output),
         args::Command::Sync(args) => sync::run(args, &arguments.global, &host, &output),

@@ -110,21 +110,3 @@ pub fn show_clap(error: &clap::Error) -> u8 {
     let _ = error.print();
     u8::try_from(error.exit_code()).unwrap_or(super::error::USAGE)
 }
-
-/// Sends log lines to stderr: with `-v` what is asked and why, else only what `WINDROW_LOG` names.
-pub fn log_to_stderr(verbose: u8, environment: &dyn Environment) {
-    let level = match verbose {
-        0 => "off",
-        1 => "windrow=debug",
-        _ => "windrow=trace,reqwest=debug",
-    };
-    let filter = environment.variable("WINDROW_LOG").unwrap_or_else(|| level.to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter);
-    let Ok(filter) = filter else { return };
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .without_time()
-        .with_ansi(false)
-        .try_init();
-}

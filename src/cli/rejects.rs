@@ -180,6 +180,7 @@ fn discard(
     let now = host.clock.now();
     let discarded = archive.discard_rejects(&selection, &who, &args.note, now)?;
     archive.close()?;
+    tracing::info!(discarded, who, note = args.note, "rejects were set aside");
     let before = chosen - discarded;
     if output.json() {
         output.json_line(&serde_json::json!({ "discarded": discarded, "before": before }))?;

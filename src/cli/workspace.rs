@@ -158,6 +158,7 @@ pub fn load_secrets(
         }
     }
     definition.sources.values().for_each(|source| values.remember_pairs(source));
+    super::log::keep_out(&values);
     if missing.is_empty() {
         return Ok(values);
     }

@@ -305,6 +305,7 @@ impl Story<'_> {
         let child = Command::new(program)
             .args(["sync", "--definition"])
             .arg(self.folder.join("windrow.toml"))
+            .env("WINDROW_STATE_DIR", "")
             .env("WINDROW_TEST_NOW", instant_to_text(self.clock.now()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -13,6 +13,11 @@ pub trait Environment: Send + Sync {
     fn program(&self) -> Option<PathBuf> {
         None
     }
+    /// Where this user's programs keep what they need from one run to the next, such as logs;
+    /// none where nothing may be kept.
+    fn state_folder(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// The real environment.
@@ -26,6 +31,16 @@ impl Environment for ProcessEnvironment {
 
     fn program(&self) -> Option<PathBuf> {
         std::env::current_exe().ok()
+    }
+
+    /// `WINDROW_STATE_DIR`, which may be empty to keep nothing; else `$XDG_STATE_HOME/windrow`,
+    /// `~/.local/state/windrow`, or what macOS and Windows have for it.
+    fn state_folder(&self) -> Option<PathBuf> {
+        if let Some(own) = self.variable("WINDROW_STATE_DIR") {
+            return (!own.is_empty()).then(|| PathBuf::from(own));
+        }
+        let folders = directories::ProjectDirs::from("", "", "windrow")?;
+        Some(folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned())
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {

@@ -85,13 +85,13 @@ impl Drop for FileLock {
 
 /// Makes new files readable by their owner alone.
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) {
+pub(super) fn private(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt;
     options.mode(0o600);
 }
 
 #[cfg(not(unix))]
-fn private(_options: &mut OpenOptions) {}
+pub(super) fn private(_options: &mut OpenOptions) {}
 
 /// Makes an existing file readable by its owner alone; no effect where there are no such modes.
 pub fn make_private(path: &Path) -> std::io::Result<()> {

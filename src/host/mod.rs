@@ -6,6 +6,7 @@
 mod clock;
 mod environment;
 pub mod files;
+pub mod log_file;
 mod network;
 pub mod planted;
 mod random;

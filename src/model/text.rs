@@ -18,6 +18,21 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// The same for a JSON text, which stays one: the characters are escaped as JSON does.
+pub fn printable_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut units = [0_u16; 2];
+    for letter in text.chars() {
+        if is_unsafe(letter) {
+            let units = letter.encode_utf16(&mut units).iter();
+            out.extend(units.map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
 fn is_unsafe(letter: char) -> bool {
     let invisible = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2069}');
     let turning = matches!(letter, '\u{2028}'..='\u{202e}' | '\u{feff}');
@@ -53,5 +68,9 @@ mod tests {
         assert_eq!(printable("a\u{202e}b\u{2066}c\u{200b}"), "a\\u{202e}b\\u{2066}c\\u{200b}");
         assert_eq!(printable("two\nlines\tand é 😀"), "two\\nlines\\tand é 😀");
         assert_eq!(excerpt("abcdef", 3), "abc…");
+        let json = printable_json("[\"a\u{9b}\u{202e}\u{e0001}\u{e9}\"]");
+        assert_eq!(json, "[\"a\\u009b\\u202e\\udb40\\udc01\u{e9}\"]");
+        let back: Vec<String> = serde_json::from_str(&json).expect("still JSON");
+        assert_eq!(back, ["a\u{9b}\u{202e}\u{e0001}\u{e9}"]);
     }
 }

@@ -309,6 +309,9 @@ impl Puller {
         if let Ok(response) = &outcome {
             self.stats.bytes += response.body.len() as u64;
             let took = self.host.clock.monotonic().saturating_sub(began);
+            let (status, bytes, took_ms) =
+                (response.status, response.body.len(), took.as_millis() as u64);
+            tracing::debug!(source = source.name, status, bytes, took_ms, "answered");
             self.compare_clocks(source, response, took);
         }
         Ok(outcome)

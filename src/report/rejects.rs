@@ -47,7 +47,7 @@ fn place_of(reject: &RejectEntry) -> String {
     match reject.pointer.as_deref() {
         Some("") => "the whole record".to_owned(),
         Some(pointer) => pointer.to_owned(),
-        None => "outside the record".to_owned(),
+        None => "not in the record itself".to_owned(),
     }
 }
 

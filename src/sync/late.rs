@@ -203,6 +203,11 @@ pub fn retry(
     if result.is_err() {
         archive.roll_back();
     }
+    for report in result.iter().flatten() {
+        let (stream, tried) = (&report.stream, report.outcomes.received);
+        let stay = report.outcomes.rejected;
+        tracing::info!(run, stream, tried, stay, "rejects were read again");
+    }
     if let Some(run) = run {
         let state = if result.is_ok() { "complete" } else { "failed" };
         let message = result.as_ref().err().map(|error| error.message.clone());

@@ -98,6 +98,8 @@ pub fn sync(
         now: host.clock.now(),
     };
     let run = archive.start_run(&start)?;
+    let path = archive.path().display();
+    tracing::info!(run, command = options.command, archive = %path, "run begins");
     let puller = Puller::new(host.clone(), transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
@@ -138,10 +140,27 @@ pub fn sync(
             Ok(()) => report.gravest().map(|trouble| trouble.message.clone()),
         },
     };
+    log_end(run, &end);
     let ended = archive.end_run(run, &end);
     result?;
     ended?;
     Ok(report)
+}
+
+fn log_end(run: i64, end: &RunEnd) {
+    tracing::info!(
+        run,
+        state = end.state,
+        exit_code = end.exit_code,
+        windows_planned = end.windows_planned,
+        windows_completed = end.windows_completed,
+        requests = end.spent.requests,
+        retries = end.spent.retries,
+        bytes = end.spent.bytes,
+        waited_ms = end.spent.waited_ms,
+        trouble = end.message,
+        "run ended"
+    );
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -3,7 +3,10 @@
 
 use std::collections::HashMap;
 
-use crate::archive::{Archive, ArchiveError, PlanPart, ReadingRow, RunEvent, RunStreamRow};
+use crate::archive::{
+    Archive, ArchiveError, EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow,
+    RunEvent, RunStreamRow,
+};
 use crate::model::instant_to_text;
 
 use super::job::Job;
@@ -54,8 +57,32 @@ impl Notes {
     pub fn reading(&mut self, mut row: ReadingRow) {
         self.counts.readings += 1;
         self.counts.spent += row.spent;
+        let (outcomes, spent) = (row.outcomes, row.spent);
+        tracing::info!(
+            stream = row.stream,
+            partition = row.partition,
+            start_at = row.start_at,
+            end_at = row.end_at,
+            why = row.why,
+            outcome = row.outcome,
+            pages = row.pages,
+            received = outcomes.received,
+            inserted = outcomes.inserted,
+            updated = outcomes.updated,
+            unchanged = outcomes.unchanged,
+            skipped = outcomes.skipped,
+            rejected = outcomes.rejected,
+            requests = spent.requests,
+            retries = spent.retries,
+            bytes = spent.bytes,
+            waited_ms = spent.waited_ms,
+            error = row.error,
+            "reading ended"
+        );
         row.error = row.error.as_deref().map(clip);
-        self.readings.push(row);
+        if self.readings_noted + (self.readings.len() as u64) < READINGS_PER_RUN_MAX {
+            self.readings.push(row);
+        }
     }
 
     /// Something befell the run. A wait that was told before is not told again.
@@ -68,7 +95,9 @@ impl Notes {
         }
         event.message = clip(&event.message);
         event.cure = event.cure.as_deref().map(clip);
-        self.events.push(event);
+        if self.events_noted + (self.events.len() as u64) < EVENTS_PER_RUN_MAX {
+            self.events.push(event);
+        }
     }
 
     /// Writes them in a transaction of the caller's, and adds what they sum up to to `counts`.

@@ -151,8 +151,8 @@ impl<'a> Pulling<'a> {
     async fn trouble(&mut self, stream: &str, place: Option<&Place>, trouble: &Trouble) {
         let message = self.puller.redact(&trouble.message);
         let report = TroubleReport::new(stream, place, trouble, message);
-        let (message, window) = (&report.message, report.window.as_deref());
-        tracing::warn!(stream, window, message, exit_code = report.exit_code, "trouble");
+        let (why, window) = (&report.message, report.window.as_deref());
+        tracing::warn!(stream, window, why, exit_code = report.exit_code, "trouble");
         if trouble.kind != TroubleKind::Stopped {
             // If the writing lane has ended, its error is the one that is reported.
             let _ = self.send(Event::Trouble(Box::new(report.clone()))).await;
@@ -301,7 +301,7 @@ impl<'a> Pulling<'a> {
             match self.read_whole(stream, source, &job).await {
                 Ok(None) => {}
                 Ok(Some((trouble, _))) if self.split(stream, &job, &mut stack).await? => {
-                    tracing::info!(message = trouble.message, "halving the window");
+                    tracing::info!(why = trouble.message, "halving the window");
                 }
                 Ok(Some((trouble, hole))) => {
                     self.break_off(&job, requested_at, &trouble, hole, None).await?;

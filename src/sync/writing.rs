@@ -165,6 +165,7 @@ impl<'a> Writing<'a> {
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
         let until = instant_to_text(until);
+        tracing::info!(source, until, "the source asked to wait");
         let now = instant_to_text(self.host.clock.now());
         self.archive.begin()?;
         self.archive.write_wait(&source, &until, &why, &now)?;

@@ -112,6 +112,7 @@ impl Archive {
             .current_dir(self.folder.path())
             .env_clear()
             .env("TOKEN", CANARY)
+            .env("WINDROW_STATE_DIR", "")
             .env("WINDROW_TEST_NOW", instant(self.now).to_rfc3339())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
