@@ -13,8 +13,8 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `sync`, `doctor`, `check` · `window`, `pull`, `record`, `archive` ·
-//! `model` · `definition`, `host`. A room imports only from floors below its own;
+//! `cli` · `demo`, `report` · `prove` · `sync`, `doctor`, `check` · `window`, `pull`, `record`,
+//! `archive` · `model` · `definition`, `host`. A room imports only from floors below its own;
 //! `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
 //! [`model`].
 //!
@@ -49,6 +49,8 @@ pub mod sync;
 pub mod doctor;
 
 pub mod check;
+
+pub mod prove;
 
 pub mod report;
 

@@ -19,6 +19,7 @@ mod interruption;
 mod logs;
 mod one_writer;
 mod pagination;
+mod prove;
 mod query;
 mod rejects;
 mod runs;

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 19] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -19,6 +19,7 @@ const PAGES: [(&str, &str); 18] = [
     ("query.md", include_str!("../docs/commands/query.md")),
     ("check.md", include_str!("../docs/commands/check.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
+    ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("watch.md", include_str!("../docs/commands/watch.md")),
     ("schema.md", include_str!("../docs/commands/schema.md")),

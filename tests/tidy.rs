@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 /// Floors from top to bottom. A room imports only from floors below its own.
-const FLOORS: [&[&str]; 6] = [
+const FLOORS: [&[&str]; 7] = [
     &["cli"],
     &["demo", "report"],
+    &["prove"],
     &["sync", "doctor", "check"],
     &["window", "pull", "record", "archive"],
     &["model"],

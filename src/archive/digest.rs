@@ -74,7 +74,7 @@ fn digest_table(reader: &Reader, stream: &StreamRow) -> Result<TableDigest, Arch
 }
 
 /// Type, length and bytes, so that no two rows run into each other.
-fn hash_value(hasher: &mut Sha256, value: ValueRef<'_>) {
+pub(super) fn hash_value(hasher: &mut Sha256, value: ValueRef<'_>) {
     let mut put = |tag: u8, bytes: &[u8]| {
         hasher.update([tag]);
         hasher.update((bytes.len() as u64).to_be_bytes());

@@ -22,6 +22,19 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
+impl Value {
+    /// As SQLite has it.
+    pub(super) fn as_ref(&self) -> ValueRef<'_> {
+        match self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Real(number) => ValueRef::Real(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }
+    }
+}
+
 /// What comes out of a query, one call for the columns and one for each row.
 pub trait Answer {
     /// Takes the names of the columns.

@@ -78,6 +78,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
+    /// Read settled windows a second time and compare
+    Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
     /// Print the JSON Schema of windrow.toml
@@ -345,6 +347,37 @@ pub struct DoctorArguments {
     /// Open no socket; skip what needs one
     #[arg(long)]
     pub offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ProveArguments {
+    /// The stream
+    #[arg(value_name = "STREAM")]
+    pub stream: String,
+    /// How many settled windows are read again, picked by chance
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub sample: u32,
+    /// Read all settled windows again
+    #[arg(long, conflicts_with = "sample")]
+    pub all: bool,
+    /// Pick the same windows as a proof that printed this seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Windows from here on only: a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Windows up to here only; default: now
+    #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// Stop after so long
+    #[arg(long, value_name = "DURATION")]
+    pub max_time: Option<String>,
+    /// Stop after so many requests
+    #[arg(long, value_name = "N")]
+    pub max_requests: Option<u64>,
+    /// Stop after so many bytes of answers
+    #[arg(long, value_name = "BYTES")]
+    pub max_bytes: Option<u64>,
 }
 
 #[derive(Debug, Args)]

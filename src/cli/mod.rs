@@ -13,6 +13,7 @@ mod error;
 mod log;
 mod output;
 mod progress;
+mod prove;
 mod query;
 mod rejects;
 mod runs;
@@ -70,6 +71,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Query(args) => query::run(args, &arguments.global, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
+        args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),

@@ -84,23 +84,25 @@ fn options(
     let time_max = args.max_time.as_deref().map(parse_duration).transpose()?;
     Ok(SyncOptions {
         streams: args.streams.clone(),
-        range: range(args, definition, now)?,
+        range: range((args.from.as_deref(), args.to.as_deref()), &args.streams, definition, now)?,
         budget: Budget { requests_max: args.max_requests, bytes_max: args.max_bytes, time_max },
         command: "sync".to_owned(),
+        ..SyncOptions::default()
     })
 }
 
 /// The stretch that is read again, in the zone of the streams that it is about.
-fn range(
-    args: &SyncArguments,
+pub fn range(
+    (from, to): (Option<&str>, Option<&str>),
+    streams: &[String],
     definition: &Definition,
     now: Instant,
 ) -> Result<Option<Window>, Failure> {
-    let Some(from) = &args.from else { return Ok(None) };
+    let Some(from) = from else { return Ok(None) };
     let wanted = definition
         .streams
         .iter()
-        .filter(|stream| args.streams.is_empty() || args.streams.contains(&stream.name));
+        .filter(|stream| streams.is_empty() || streams.contains(&stream.name));
     let zone = wanted.clone().find_map(|stream| match &stream.kind {
         Kind::Window(rules) => Some(rules.zone),
         _ => None,
@@ -113,7 +115,7 @@ fn range(
         Err(message) => Err(Failure::new(USAGE, message)),
     };
     let start = instant(from)?;
-    let end = args.to.as_deref().map(instant).transpose()?.unwrap_or(now);
+    let end = to.map(instant).transpose()?.unwrap_or(now);
     let range = Window::new(start, end);
     range.map(Some).ok_or_else(|| Failure::new(USAGE, "--to must be after --from"))
 }

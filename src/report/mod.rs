@@ -1,6 +1,7 @@
 //! Pages and tables for people. Values in, text out; nothing is printed here.
 
 mod numbers;
+mod proof;
 mod rejects;
 mod runs;
 mod status;
@@ -8,6 +9,7 @@ mod synced;
 mod table;
 
 pub use numbers::{ago, bytes, count, duration};
+pub use proof::proof_page;
 pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};
 pub use status::{StreamStatus, coverage_bar, status_page};

@@ -162,7 +162,7 @@ fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Instant) -> Op
 }
 
 /// The mark as the API wants it: the last one, or the first, moved back by the overlap.
-fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> String {
+pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> String {
     match &rules.mark {
         CursorMark::Integer { start, overlap } => {
             let last = mark.and_then(|mark| mark.parse::<i64>().ok());

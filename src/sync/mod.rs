@@ -4,6 +4,7 @@
 //! bounded length lies between. Every decision is made in the rooms below; this room connects
 //! them, and says what happened.
 
+mod again;
 mod columns;
 mod event;
 mod job;
@@ -27,8 +28,9 @@ use crate::host::Host;
 use crate::model::Window;
 use crate::pull::{Budget, Puller, SecretValues, Transport};
 
+pub use again::Again;
 pub use event::{Happening, Observer, Silent};
-pub use job::{PlannedJob, plan_run, resolve_start};
+pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};
 pub use patience::{Rest, Round, rest_after};
 pub use report::{StreamReport, SyncReport, TroubleReport, exit_code_of_archive};
@@ -43,6 +45,8 @@ pub struct SyncOptions {
     pub streams: Vec<String>,
     /// Read this stretch of window streams whatever its state.
     pub range: Option<Window>,
+    /// Read these places and no others, with what another archive knows.
+    pub again: Option<Again>,
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
@@ -90,7 +94,8 @@ pub fn sync(
     lanes: Lanes,
 ) -> Result<SyncReport, ArchiveError> {
     let SyncParts { definition, host, transports, secrets, observer } = parts;
-    let reader = Reader::open(archive.path())?;
+    let known = options.again.as_ref().map_or(archive.path(), |again| again.known.as_path());
+    let reader = Reader::open(known)?;
     let start = RunStart {
         command: &options.command,
         version: env!("CARGO_PKG_VERSION"),

@@ -225,7 +225,11 @@ impl<'a> Pulling<'a> {
         columns: Vec<Column>,
         inferred: bool,
     ) -> Result<Arc<RecordReader>, Trouble> {
-        let shape = Box::new(table_shape(stream, &columns, inferred));
+        let mut shape = Box::new(table_shape(stream, &columns, inferred));
+        if self.options.again.is_some() {
+            // The archive that is written to holds no parents.
+            shape.references.clear();
+        }
         let reader = Arc::new(RecordReader::new(columns, stream.key.clone()));
         self.record_reader = Some(Arc::clone(&reader));
         let table = Event::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
@@ -240,11 +244,18 @@ impl<'a> Pulling<'a> {
         parent: Option<&ParentRow>,
     ) -> Result<(), Trouble> {
         let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
+        let again = self.options.again.as_ref();
+        if again.is_some_and(|again| !again.places.contains_key(partition)) {
+            return Ok(());
+        }
         let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
         // A clock that was set back does not undo what the source has dated.
         let dated = ledger.iter().filter(|entry| entry.by_source).map(|entry| entry.requested_at);
         let now = dated.fold(self.now_at(source), std::cmp::max);
-        let jobs = plan_jobs(stream, self.start, parent, &ledger, self.options, now);
+        let jobs = match again {
+            Some(again) => again.jobs(stream, self.start, parent, now),
+            None => plan_jobs(stream, self.start, parent, &ledger, self.options, now),
+        };
         let due = jobs.len() as u64;
         if self.current().windows_planned == 0 {
             let stream = stream.name.clone();

@@ -137,6 +137,22 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     tasks
 }
 
+/// The readings of a window that somebody picked, whatever its state: itself, or its steps where
+/// it is longer than one, each no longer than the API takes.
+pub fn plan_again(plan: &WindowPlan<'_>, window: Window) -> Vec<Task> {
+    let grid = Grid::new(plan.start, plan.rules.step, plan.rules.zone);
+    let cell = grid.cell_at(window.start());
+    let pieces: Vec<Window> = match cell {
+        Some(cell) if window.end() > cell.end() => {
+            grid.cells(window).filter_map(|cell| cell.intersection(window)).collect()
+        }
+        // Also where it lies before the start of the grid, as backfills do.
+        _ => vec![window],
+    };
+    let tasks = pieces.into_iter().filter_map(|piece| task(plan, piece, Reason::Asked, None));
+    tasks.flat_map(|task| cut_to_span(plan, task)).collect()
+}
+
 /// The grid and the stretch that is looked at: from the start to the end of the open window, or
 /// the cells that the asked-for range touches.
 fn universe(plan: &WindowPlan<'_>) -> Option<(Grid, Window)> {

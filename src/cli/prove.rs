@@ -1,0 +1,86 @@
+//! `windrow prove`: reads settled windows a second time and compares.
+
+use std::path::Path;
+
+use crate::definition::Kind;
+use crate::host::Host;
+use crate::prove::{Pick, Proof, ProveOptions, prove};
+use crate::pull::Budget;
+use crate::report::proof_page;
+use crate::sync::SyncParts;
+
+use super::args::{Global, ProveArguments};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::progress::Progress;
+use super::sync::range;
+use super::workspace::{check_streams, load_for_sync, load_secrets, network, parse_duration};
+
+/// Seeds are short enough to be typed.
+const SEEDS: f64 = 1e9;
+
+pub fn run(
+    args: &ProveArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    let streams = std::slice::from_ref(&args.stream);
+    check_streams(&definition, streams)?;
+    let bounds = (args.from.as_deref(), args.to.as_deref());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below SEEDS")]
+    let by_chance = || (host.random.unit() * SEEDS) as u64;
+    let options = ProveOptions {
+        stream: args.stream.clone(),
+        pick: match (args.all, args.sample) {
+            (true, _) => Pick::All,
+            (false, 0) => return Err(Failure::new(USAGE, "--sample must be at least 1")),
+            (false, sample) => Pick::Sample(usize::try_from(sample).unwrap_or(usize::MAX)),
+        },
+        seed: args.seed.unwrap_or_else(by_chance),
+        range: range(bounds, streams, &definition, host.clock.now())?,
+        budget: Budget {
+            requests_max: args.max_requests,
+            bytes_max: args.max_bytes,
+            time_max: args.max_time.as_deref().map(parse_duration).transpose()?,
+        },
+        temporary: std::env::temp_dir(),
+    };
+    let folder = global.definition.parent().unwrap_or(Path::new("."));
+    let progress = Progress::new(output.terminal() && !output.json());
+    let parts = SyncParts {
+        definition: &definition,
+        host,
+        transports: network(&definition, false)?,
+        secrets: load_secrets(&definition, folder, host)?,
+        observer: &progress,
+    };
+    let result = prove(parts, &options);
+    progress.finish();
+    let proof = result?;
+    let windows = definition
+        .stream(&args.stream)
+        .is_some_and(|stream| matches!(stream.kind, Kind::Window(_)));
+    show(&proof, windows, output)?;
+    Ok(proof.exit_code())
+}
+
+fn show(proof: &Proof, windows: bool, output: &Output) -> Result<(), Failure> {
+    if output.json() {
+        let mut value = serde_json::to_value(proof).expect("a proof can be written as JSON");
+        value["requests"] = proof.stats.requests.into();
+        value["retries"] = proof.stats.retries.into();
+        value["bytes"] = proof.stats.bytes.into();
+        value["exit_code"] = proof.exit_code().into();
+        output.json_line(&value)?;
+    } else {
+        output.result(&proof_page(proof, windows))?;
+    }
+    for trouble in &proof.troubles {
+        let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
+        let place = format!("stream {}{window}", trouble.stream);
+        output.trouble(&format!("{place}: {}", trouble.message), trouble.cure.as_deref());
+    }
+    Ok(())
+}

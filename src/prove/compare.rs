@@ -1,0 +1,278 @@
+//! The comparison: the copy's rows looked up in the archive, the archive's rows looked up in the
+//! copy, in the order of their keys, one at a time.
+
+use std::collections::HashSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value as Json};
+
+use crate::archive::{ArchiveError, Reader, RowDigest, Stamp, TableView, Value, ViewRow};
+use crate::host::Host;
+
+use super::proof::{ColumnDifference, Difference, DifferenceKind, PlaceOutcome, Proof};
+use super::scope::Scopes;
+use super::verdict::{RowRules, Verdict, judge};
+use super::waiting::name_of_key;
+
+/// What is compared, and by what.
+pub struct Comparison<'a> {
+    /// The archive, which holds still.
+    pub archive: &'a Reader,
+    /// What was read again.
+    pub copy: &'a Reader,
+    /// The stream.
+    pub stream: &'a str,
+    /// What is read of its table.
+    pub view: TableView,
+    /// When two rows are equal.
+    pub rules: RowRules,
+    /// Which rows are judged.
+    pub scopes: Scopes,
+    /// Whether the archive's rows of a place can be told from those of others.
+    pub told_apart: bool,
+    /// The keys of rows that wait for their parents.
+    pub waiting: HashSet<String>,
+    /// Whether the rows are those of a mark: what changed since comes with the next sync.
+    pub marked: bool,
+    /// Asked whether to stop.
+    pub host: &'a Host,
+}
+
+/// The digests of a place on their way.
+#[derive(Clone, Default)]
+struct Digests {
+    archive: (u64, RowDigest),
+    source: (u64, RowDigest),
+}
+
+/// The work in hand.
+struct Work<'c, 'p> {
+    comparison: &'c Comparison<'c>,
+    proof: &'p mut Proof,
+    digests: Vec<Digests>,
+}
+
+impl Comparison<'_> {
+    /// Compares, and writes what it finds into the proof.
+    pub fn run(&self, proof: &mut Proof) -> Result<(), ArchiveError> {
+        let digests = vec![Digests::default(); proof.places.len()];
+        let mut work = Work { comparison: self, proof, digests };
+        let hull = self.scopes.hull();
+        let field = self.scopes.field.map(|at| self.name_of(at));
+        let bounds = field.zip(hull.as_ref()).map(|(field, (from, to))| (field, from, to));
+        self.copy.view_rows(&self.view, bounds, &mut |row| work.take_served(&row))?;
+        if self.told_apart {
+            self.archive.view_rows(&self.view, bounds, &mut |row| work.take_kept(&row))?;
+        }
+        if !self.marked {
+            self.copy.refused_digests(self.stream, &mut |kind, reason, sha256| {
+                work.take_reject(kind, reason, sha256)
+            })?;
+        }
+        work.finish();
+        Ok(())
+    }
+
+    fn name_of(&self, at: usize) -> &str {
+        match at.checked_sub(self.view.key.len()) {
+            None => &self.view.key[at],
+            Some(at) => &self.view.others[at],
+        }
+    }
+}
+
+impl Work<'_, '_> {
+    /// Once somebody asked for the end, the rest is passed over.
+    fn is_stopped(&mut self) -> bool {
+        self.proof.stop = self.proof.stop.or(self.comparison.host.stop.cause());
+        self.proof.stop.is_some()
+    }
+
+    /// A row that the source served.
+    fn take_served(&mut self, row: &ViewRow) -> Result<(), ArchiveError> {
+        let Some(place) = self.comparison.scopes.place_of(&row.values) else { return Ok(()) };
+        if self.is_stopped() {
+            return Ok(());
+        }
+        let Comparison { archive, view, rules, waiting, .. } = self.comparison;
+        let key = &row.values[..rules.key];
+        let Some(kept) = archive.look_up(view, key)? else {
+            if waiting.contains(&name_of_key(key)) {
+                self.proof.counts.orphans += 1;
+                return Ok(());
+            }
+            self.add_source(place, &row.values);
+            self.proof.counts.missing += 1;
+            self.differ(DifferenceKind::Missing, Some(place), &row.values, None, |columns| {
+                columns.all(None, Some(&row.values))
+            });
+            return Ok(());
+        };
+        if !self.comparison.told_apart {
+            self.add_archive(place, &kept.values);
+        }
+        let verdict = judge(rules, &kept.values, &row.values);
+        // What a sync would leave as it is counts as the archive has it.
+        let changed = matches!(verdict, Verdict::Changed(_));
+        self.add_source(place, if changed { &row.values } else { &kept.values });
+        self.count(place, verdict, &kept, row);
+        Ok(())
+    }
+
+    fn count(&mut self, place: usize, verdict: Verdict, kept: &ViewRow, served: &ViewRow) {
+        match verdict {
+            Verdict::Equal => self.proof.counts.equal += 1,
+            Verdict::Protected => self.proof.counts.protected += 1,
+            Verdict::Changed(values) => {
+                self.proof.counts.changed += 1;
+                let stamp = Some(&kept.stamp);
+                let kind = DifferenceKind::Changed;
+                self.differ(kind, Some(place), &kept.values, stamp, |columns| {
+                    columns.some(&values, Some(&kept.values), Some(&served.values))
+                });
+            }
+        }
+    }
+
+    /// A row of the archive that a place which was read should hold.
+    fn take_kept(&mut self, row: &ViewRow) -> Result<(), ArchiveError> {
+        let comparison = self.comparison;
+        let Some(place) = comparison.scopes.place_of(&row.values) else { return Ok(()) };
+        if self.is_stopped() {
+            return Ok(());
+        }
+        let key = &row.values[..comparison.rules.key];
+        match comparison.copy.look_up(&comparison.view, key)? {
+            // It was met among those that the source served.
+            Some(served) if comparison.scopes.place_of(&served.values).is_some() => {
+                self.add_archive(place, &row.values);
+            }
+            Some(_) if comparison.marked => self.proof.counts.newer += 1,
+            Some(served) => {
+                self.add_archive(place, &row.values);
+                let verdict = judge(&comparison.rules, &row.values, &served.values);
+                self.count(place, verdict, row, &served);
+            }
+            None => {
+                self.add_archive(place, &row.values);
+                self.proof.counts.no_longer_served += 1;
+                let (kind, stamp) = (DifferenceKind::NoLongerServed, Some(&row.stamp));
+                self.differ(kind, Some(place), &row.values, stamp, |columns| {
+                    columns.all(Some(&row.values), None)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A record of the copy that is no row.
+    fn take_reject(&mut self, kind: &str, reason: &str, sha256: &str) -> Result<(), ArchiveError> {
+        let Comparison { archive, stream, .. } = self.comparison;
+        if self.is_stopped() || archive.has_reject(stream, sha256)? {
+            return Ok(());
+        }
+        self.proof.counts.rejected += 1;
+        self.proof.add(|| Difference {
+            kind: DifferenceKind::Rejected,
+            window: None,
+            partition: String::new(),
+            key: Map::new(),
+            in_archive: None,
+            columns: Vec::new(),
+            reason: Some(format!("{kind}: {reason}")),
+        });
+        Ok(())
+    }
+
+    fn differ(
+        &mut self,
+        kind: DifferenceKind,
+        place: Option<usize>,
+        values: &[Value],
+        stamp: Option<&Stamp>,
+        columns: impl FnOnce(&Columns<'_>) -> Vec<ColumnDifference>,
+    ) {
+        let view = &self.comparison.view;
+        let key = view.key.iter().zip(values).map(|(name, value)| (name.clone(), json(value)));
+        let (window, partition) = match place {
+            Some(place) => {
+                self.proof.places[place].outcome = PlaceOutcome::Differs;
+                let place = &self.proof.places[place];
+                (place.window.clone(), place.partition.clone())
+            }
+            None => (None, String::new()),
+        };
+        self.proof.add(|| Difference {
+            kind,
+            window,
+            partition,
+            key: key.collect(),
+            in_archive: stamp.cloned(),
+            columns: columns(&Columns(view)),
+            reason: None,
+        });
+    }
+
+    fn add_source(&mut self, place: usize, values: &[Value]) {
+        let (rows, digest) = &mut self.digests[place].source;
+        *rows += 1;
+        digest.add(values);
+    }
+
+    fn add_archive(&mut self, place: usize, values: &[Value]) {
+        let (rows, digest) = &mut self.digests[place].archive;
+        *rows += 1;
+        digest.add(values);
+    }
+
+    fn finish(self) {
+        for (place, digests) in self.proof.places.iter_mut().zip(self.digests) {
+            if matches!(place.outcome, PlaceOutcome::Equal | PlaceOutcome::Differs) {
+                place.archive.rows = digests.archive.0;
+                place.archive.sha256 = digests.archive.1.finish();
+                place.source.rows = digests.source.0;
+                place.source.sha256 = digests.source.1.finish();
+            }
+        }
+    }
+}
+
+/// Names the values of rows.
+struct Columns<'v>(&'v TableView);
+
+impl Columns<'_> {
+    fn all(&self, old: Option<&[Value]>, new: Option<&[Value]>) -> Vec<ColumnDifference> {
+        let key = self.0.key.len();
+        let others: Vec<usize> = (key..key + self.0.others.len()).collect();
+        let mut columns = self.some(&others, old, new);
+        columns.retain(|column| !column.archive.is_null() || !column.source.is_null());
+        columns
+    }
+
+    fn some(
+        &self,
+        values: &[usize],
+        old: Option<&[Value]>,
+        new: Option<&[Value]>,
+    ) -> Vec<ColumnDifference> {
+        let side = |row: Option<&[Value]>, at: usize| row.map_or(Json::Null, |row| json(&row[at]));
+        let each = values.iter().map(|at| ColumnDifference {
+            column: self.0.others[at - self.0.key.len()].clone(),
+            archive: side(old, *at),
+            source: side(new, *at),
+        });
+        each.collect()
+    }
+}
+
+/// A value as JSON; bytes in base64.
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Null => Json::Null,
+        Value::Integer(number) => Json::from(*number),
+        Value::Real(number) => Json::from(*number),
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::Blob(bytes) => Json::from(STANDARD.encode(bytes)),
+    }
+}

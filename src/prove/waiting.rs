@@ -1,0 +1,58 @@
+//! Rows that the archive keeps aside until their parents are there: they are not missing.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::archive::{ArchiveError, Reader, StreamRow, Value};
+use crate::definition::{Column, Stream};
+use crate::model::{Cell, KeyShape, RowSet};
+use crate::record::{RecordReader, read_kept};
+
+/// The most keys that are held; whatever lies beyond counts as missing.
+const KEYS_MAX: usize = 100_000;
+
+/// The keys of a stream's rows that wait for their parents.
+pub fn waiting_keys(
+    archive: &Reader,
+    stream: &Stream,
+    row: &StreamRow,
+) -> Result<HashSet<String>, ArchiveError> {
+    let mut keys = HashSet::new();
+    let inferred = row.columns.iter().map(|column| Column::plain(&column.name, column.kind));
+    let columns = stream.columns.clone().unwrap_or_else(|| inferred.collect());
+    // The hash of a key is a row's first cell.
+    let cells: Vec<usize> = match &row.key {
+        KeyShape::Hash(_) => vec![0],
+        KeyShape::Columns(names) => {
+            let place = |name: &String| columns.iter().position(|column| column.name == *name);
+            names.iter().filter_map(place).collect()
+        }
+    };
+    let reader = RecordReader::new(columns, stream.key.clone());
+    let nobody = BTreeMap::new();
+    archive.waiting_records(&stream.name, &mut |record, above| {
+        let mut rows = RowSet::new(reader.width());
+        let records = stream.records.text();
+        let read = read_kept(&reader, record, above, records, &nobody, &mut rows);
+        if read.is_ok() && keys.len() < KEYS_MAX {
+            let key: Vec<Value> =
+                cells.iter().map(|cell| value_of(&rows, rows.row(0)[*cell])).collect();
+            keys.insert(name_of_key(&key));
+        }
+    })?;
+    Ok(keys)
+}
+
+/// A key as text that no other key has.
+pub fn name_of_key(key: &[Value]) -> String {
+    format!("{key:?}")
+}
+
+fn value_of(rows: &RowSet, cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Integer(value) => Value::Integer(value),
+        Cell::Real(value) => Value::Real(value),
+        Cell::Text(..) => Value::Text(rows.text_of(cell).unwrap_or_default().to_owned()),
+        Cell::Blob(..) => Value::Blob(rows.bytes_of(cell).unwrap_or_default().to_vec()),
+    }
+}
