@@ -13,6 +13,7 @@ mod eject;
 mod exit_codes;
 mod full_disk;
 mod fuzzing;
+mod history;
 mod hostile_bodies;
 mod idempotency;
 mod interruption;

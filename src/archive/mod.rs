@@ -3,13 +3,17 @@
 //! Opening and its refusals, tables, writing (rows and checkpoint in one transaction), the
 //! ledger, reading. It decides nothing about windows or the network.
 
+mod diff;
 mod digest;
 mod error;
 pub mod evidence;
 mod health;
+mod history;
 mod ledger;
+mod moment;
 mod open;
 mod parents;
+mod past;
 mod proof;
 mod query;
 mod read;
@@ -20,11 +24,14 @@ mod survey;
 mod table;
 mod write;
 
+pub use diff::{Change, Difference, Known, Named};
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
 pub use health::{Ejected, Health, eject};
+pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use parents::Orphan;
+pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};

@@ -19,7 +19,7 @@ use super::error::{ArchiveError, Cause, at, classify};
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 4;
+pub const SCHEMA_VERSION: i32 = 5;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;
@@ -88,7 +88,9 @@ impl Archive {
             set_copy_aside(&connection, path, version, names)?;
             migrate(&mut connection, path)?;
         }
-        Ok(Self { connection, path: path.to_owned(), _lock: lock })
+        let archive = Self { connection, path: path.to_owned(), _lock: lock };
+        archive.keep_histories()?;
+        Ok(archive)
     }
 
     /// The archive's file.

@@ -61,20 +61,26 @@ impl Archive {
         start_at: Option<&str>,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        match self.stored_table(&shape.name)? {
-            None => self.create_table(shape, start_at, now),
+        let new = match self.stored_table(&shape.name)? {
+            None => true,
             Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
-                self.grow_table(shape, &key, columns)
+                self.grow_table(shape, &key, columns)?;
+                false
             }
             Some(_) => {
                 // A table that never held a row is made again: a misspelt key costs nothing.
+                self.drop_empty_history(&shape.name).map_err(at(&self.path))?;
                 let drop = format!("DROP TABLE {}", quote(&shape.name));
                 self.connection.execute_batch(&drop).map_err(at(&self.path))?;
                 let forget = "DELETE FROM _windrow_streams WHERE stream = ?1";
                 self.connection.execute(forget, [&shape.name]).map_err(at(&self.path))?;
-                self.create_table(shape, start_at, now)
+                true
             }
+        };
+        if new {
+            self.create_table(shape, start_at, now)?;
         }
+        self.settle_history(shape, new, now)
     }
 
     /// Whether the table can become the shape without losing anything.
@@ -89,6 +95,7 @@ impl Archive {
     fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
         let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
         let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
+        let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
         found.map_err(at(&self.path))
     }
 
@@ -246,6 +253,7 @@ pub(super) mod tests {
             on_conflict: OnConflict::Update,
             references: Vec::new(),
             inferred: false,
+            retention: crate::model::Retention::default(),
         }
     }
 

@@ -90,8 +90,14 @@ fn upsert_statement(shape: &TableShape, late: bool) -> String {
             ),
         });
     }
+    // The versions of a history follow each other, also when the clock was set back meanwhile.
+    let changed_at = if shape.retention.history {
+        "max(\"_changed_at\", excluded.\"_changed_at\")"
+    } else {
+        "excluded.\"_changed_at\""
+    };
     format!(
-        "{insert} DO UPDATE SET {}, \"_changed_at\" = excluded.\"_changed_at\", \"_revision\" = \
+        "{insert} DO UPDATE SET {}, \"_changed_at\" = {changed_at}, \"_revision\" = \
          \"_revision\" + 1, \"_run\" = excluded.\"_run\" WHERE {condition} RETURNING \"_revision\"",
         sets.join(", ")
     )

@@ -76,6 +76,8 @@ pub enum Command {
     Query(QueryArguments),
     /// Tell what is missing, doubled, late, odd or not as the source counts it
     Check(CheckArguments),
+    /// What changed since a run or a time
+    Diff(DiffArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Read settled windows a second time and compare
@@ -306,6 +308,19 @@ pub struct QueryArguments {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub format: Format,
+    /// Answer as the archive would have at the end of this day, at this time, or after this run
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub as_of: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// The number of a run, a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: String,
 }
 
 #[derive(Debug, Args)]

@@ -7,10 +7,12 @@ mod args;
 mod check;
 mod completions;
 mod demo;
+mod diff;
 mod doctor;
 mod eject;
 mod error;
 mod log;
+mod moment;
 mod output;
 mod progress;
 mod prove;
@@ -68,8 +70,9 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
         args::Command::Rejects(args) => rejects::run(args, &arguments.global, &host, &output),
-        args::Command::Query(args) => query::run(args, &arguments.global, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
+        args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
+        args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),

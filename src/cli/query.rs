@@ -5,18 +5,47 @@ use std::io::{BufWriter, Read, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::archive::{Answer, Reader, Value};
+use crate::archive::{Answer, ArchiveError, Past, Reader, Value};
+use crate::host::Host;
 use crate::model::printable;
 use crate::report::{markdown, plain_table};
 
 use super::args::{Format, Global, QueryArguments};
 use super::error::{Failure, USAGE};
+use super::moment::as_of;
 use super::output::Output;
 use super::workspace::load_for_reading;
 
-pub fn run(args: &QueryArguments, global: &Global, output: &Output) -> Result<u8, Failure> {
+/// Where SQL is run.
+enum Asked {
+    Now(Reader),
+    Then(Past),
+}
+
+impl Asked {
+    fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
+        match self {
+            Asked::Now(reader) => reader.query(sql, answer),
+            Asked::Then(past) => past.query(sql, answer),
+        }
+    }
+}
+
+pub fn run(
+    args: &QueryArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;
+    let reader = match &args.as_of {
+        None => Asked::Now(reader),
+        Some(when) => {
+            let moment = as_of(when, &reader, host.clock.now())?;
+            Asked::Then(Past::of(reader, &moment)?)
+        }
+    };
     let sql = if args.sql == "-" { from_stdin()? } else { args.sql.clone() };
     let format = if output.json() { Format::Json } else { args.format };
     let mut out = BufWriter::new(std::io::stdout().lock());
@@ -61,6 +90,16 @@ fn from_stdin() -> Result<String, Failure> {
         Failure::new(USAGE, format!("cannot read the query from standard input: {error}"))
     })?;
     Ok(sql)
+}
+
+/// A value as JSON; blobs in base64.
+pub fn json_value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Integer(number) => (*number).into(),
+        Value::Real(number) => (*number).into(),
+        other => text(other).into(),
+    }
 }
 
 /// A value as text; NULL is empty.
@@ -123,13 +162,7 @@ impl<W: Write> Answer for Json<'_, W> {
     fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
         let mut object = serde_json::Map::new();
         for (name, value) in self.names.iter().zip(values) {
-            let value = match value {
-                Value::Null => serde_json::Value::Null,
-                Value::Integer(number) => number.into(),
-                Value::Real(number) => number.into(),
-                other => text(&other).into(),
-            };
-            object.insert(name.clone(), value);
+            object.insert(name.clone(), json_value(&value));
         }
         if self.array {
             self.out.write_all(if self.any { b",\n" } else { b"[\n" })?;

@@ -178,6 +178,8 @@ pub struct Stream {
     pub max_records: Option<u64>,
     /// What becomes of rows that are there.
     pub on_conflict: OnConflict,
+    /// Whether every replaced version of a row is kept.
+    pub history: bool,
     /// The number of rejects that fails a window.
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.

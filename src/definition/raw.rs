@@ -194,6 +194,9 @@ pub struct RawStream {
     /// What becomes of a row that is there already. Default `update`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<RawOnConflict>,
+    /// Keep every replaced version of a row, with the time it was true, in `<stream>_history`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
     /// The number of rejects at which a window fails. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<u64>,

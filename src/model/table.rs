@@ -37,6 +37,13 @@ impl KeyShape {
     }
 }
 
+/// What stays of what a table once said.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Retention {
+    /// Replaced versions of rows stay in the table's history.
+    pub history: bool,
+}
+
 /// A stream's table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableShape {
@@ -54,6 +61,8 @@ pub struct TableShape {
     pub references: Vec<(String, String)>,
     /// Whether the columns were inferred.
     pub inferred: bool,
+    /// What stays of what it once said.
+    pub retention: Retention,
 }
 
 impl TableShape {

@@ -1,5 +1,6 @@
 //! Pages and tables for people. Values in, text out; nothing is printed here.
 
+mod diff;
 mod numbers;
 mod proof;
 mod rejects;
@@ -8,6 +9,7 @@ mod status;
 mod synced;
 mod table;
 
+pub use diff::{DiffCounts, difference_line};
 pub use numbers::{ago, bytes, count, duration};
 pub use proof::proof_page;
 pub use rejects::{reject_page, rejects_table, retry_page};

@@ -2,7 +2,7 @@
 
 use crate::archive::StreamRow;
 use crate::definition::{Column, Key, Stream};
-use crate::model::{KeyShape, TableColumn, TableShape};
+use crate::model::{KeyShape, Retention, TableColumn, TableShape};
 
 /// The columns of a stream, if they are known before its first page.
 pub fn known_columns(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
@@ -37,5 +37,6 @@ pub fn table_shape(stream: &Stream, columns: &[Column], inferred: bool) -> Table
             .map(|(column, target)| (column.clone(), target.clone()))
             .collect(),
         inferred,
+        retention: Retention { history: stream.history },
     }
 }

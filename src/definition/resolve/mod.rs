@@ -5,6 +5,7 @@
 mod check;
 mod paging;
 mod parts;
+mod retention;
 mod source;
 mod stream;
 mod window;

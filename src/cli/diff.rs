@@ -1,0 +1,97 @@
+//! `windrow diff`: what changed in the archive since a run or a time.
+
+use std::io::{BufWriter, Write};
+
+use serde_json::{Map, json};
+
+use crate::archive::{Change, Difference, Known, Named, Reader};
+use crate::host::Host;
+use crate::report::{DiffCounts, difference_line};
+
+use super::args::{DiffArguments, Global};
+use super::error::{Failure, USAGE};
+use super::moment::since;
+use super::output::Output;
+use super::query::json_value;
+use super::workspace::load_for_reading;
+
+/// Something differs.
+const DIFFERS: u8 = 1;
+
+pub fn run(
+    args: &DiffArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let moment = since(&args.since, &reader, host.clock.now())?;
+    let mut streams = reader.streams()?;
+    for name in &args.streams {
+        if !streams.iter().any(|stream| stream.stream == *name) {
+            let known = streams.iter().map(|stream| stream.stream.as_str());
+            let mut failure = Failure::new(USAGE, format!("the archive has no stream `{name}`"));
+            failure.cure = crate::definition::suggest(name, known);
+            return Err(failure);
+        }
+    }
+    streams.retain(|stream| args.streams.is_empty() || args.streams.contains(&stream.stream));
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut counts = DiffCounts::default();
+    for stream in &streams {
+        let name = &stream.stream;
+        let known = reader.diff(stream, &moment, &mut |difference| {
+            counts.add(&difference.change);
+            if output.json() {
+                serde_json::to_writer(&mut out, &as_json(name, &difference))?;
+                out.write_all(b"\n")
+            } else {
+                out.write_all(difference_line(name, &difference).as_bytes())
+            }
+        });
+        match known {
+            // Whoever has gone away, as `| head` does, has seen that something differs.
+            Err(error) if error.message.contains("Broken pipe") => return Ok(DIFFERS),
+            Err(error) => return Err(error.into()),
+            Ok(Known::All) => {}
+            Ok(Known::Partly(why)) => output.say(&format!(
+                "{why}: its changed rows are shown without what they were, and rows that vanished \
+                 are not seen (`history = true` keeps them)\n"
+            )),
+        }
+    }
+    if !output.json() {
+        out.write_all(counts.line().as_bytes())?;
+    }
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    Ok(if counts.any() { DIFFERS } else { 0 })
+}
+
+fn as_json(stream: &str, difference: &Difference) -> serde_json::Value {
+    let object = |named: &Named| -> Map<String, serde_json::Value> {
+        named.iter().map(|(name, value)| (name.clone(), json_value(value))).collect()
+    };
+    let key = object(&difference.key);
+    match &difference.change {
+        Change::Inserted(values) => {
+            json!({"stream": stream, "change": "inserted", "key": key, "values": object(values)})
+        }
+        Change::Vanished(values) => {
+            json!({"stream": stream, "change": "vanished", "key": key, "values": object(values)})
+        }
+        Change::Changed(columns) => {
+            let columns = columns.as_ref().map(|columns| {
+                let each = columns.iter().map(|(name, old, new)| {
+                    let pair = json!({"old": json_value(old), "new": json_value(new)});
+                    (name.clone(), pair)
+                });
+                each.collect::<Map<_, _>>()
+            });
+            json!({"stream": stream, "change": "changed", "key": key, "columns": columns})
+        }
+    }
+}
