@@ -13,9 +13,9 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove` · `sync`, `doctor`, `check` · `window`, `pull`, `record`,
-//! `archive` · `model` · `definition`, `host`. A room imports only from floors below its own;
-//! `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
+//! `cli` · `demo`, `report` · `prove` · `sync`, `doctor`, `check`, `adopt` · `window`, `pull`,
+//! `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors below its
+//! own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
 //! [`model`].
 //!
 //! # Invariants
@@ -51,6 +51,8 @@ pub mod doctor;
 pub mod check;
 
 pub mod prove;
+
+pub mod adopt;
 
 pub mod report;
 

@@ -3,6 +3,9 @@
 mod api;
 mod harness;
 
+mod adopt;
+mod adopt_bad_input;
+mod adopt_in_place;
 mod bad_input;
 mod check;
 mod definition;

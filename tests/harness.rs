@@ -153,3 +153,30 @@ pub fn counts(report: &serde_json::Value, stream: &str) -> String {
     let names = ["received", "inserted", "updated", "unchanged", "skipped", "rejected"];
     names.map(|name| found[name].to_string()).join(" ")
 }
+
+/// Runs statements on any SQLite file, which is made if it is not there.
+#[expect(clippy::disallowed_methods, reason = "tests make files with plain SQLite")]
+pub fn execute(path: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(path).expect("an SQLite file");
+    connection.execute_batch(sql).expect(sql);
+}
+
+/// Everything that an SQLite file says, in the order in which a dump would say it.
+pub fn dump(path: &Path, without: &[&str]) -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let mut out = String::new();
+    for object in rows(path, "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name") {
+        out.push_str(&format!("{object}\n"));
+    }
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
+    for table in rows(path, tables).iter().filter(|table| !without.contains(&table.as_str())) {
+        let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+        let columns: Vec<String> = rows(path, &columns)
+            .iter()
+            .map(|name| format!("typeof({0}) || quote({0})", quoted(name)))
+            .collect();
+        let sql = format!("SELECT {} FROM {}", columns.join(", "), quoted(table));
+        out.push_str(&format!("{table}\n{}\n", rows(path, &sql).join("\n")));
+    }
+    out
+}

@@ -42,7 +42,7 @@ fn a_query_reads_and_never_writes() {
     for sql in [
         "DELETE FROM usage",
         "DROP TABLE usage",
-        "PRAGMA user_version = 5",
+        "PRAGMA user_version = 6",
         "ATTACH 'x.db' AS x",
         "CREATE TABLE t (a)",
         "VACUUM INTO 'copy.db'",

@@ -231,7 +231,10 @@ pub(super) fn entries(
                       source_total, error IS NOT NULL,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
                         IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1),
-                      by_source
+                      by_source,
+                      EXISTS (SELECT 1 FROM _windrow_adopted AS a WHERE a.stream = l.stream
+                        AND a.run_id > l.run_id
+                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at))
         FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
@@ -253,6 +256,7 @@ pub(super) fn entries(
             failed: row.get(9)?,
             same_definition: row.get(10)?,
             by_source: row.get(11)?,
+            adopted_since: row.get(12)?,
         })
     })?;
     rows.collect()

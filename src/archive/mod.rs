@@ -3,10 +3,13 @@
 //! Opening and its refusals, tables, writing (rows and checkpoint in one transaction), the
 //! ledger, reading. It decides nothing about windows or the network.
 
+mod adopted;
 mod diff;
 mod digest;
 mod error;
 pub mod evidence;
+mod foreign;
+mod heal;
 mod health;
 mod history;
 mod ledger;
@@ -20,13 +23,17 @@ mod read;
 mod rejects;
 mod run_detail;
 mod runs;
+mod scratch;
 mod survey;
 mod table;
 mod write;
 
+pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
 pub use diff::{Change, Difference, Known, Named};
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
+pub use foreign::{Foreign, ForeignTable};
+pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
 pub use health::{Ejected, Health, eject};
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
@@ -40,5 +47,6 @@ pub use run_detail::{
     EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
+pub use scratch::{Member, Origin, Scratch};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use write::TableWriter;

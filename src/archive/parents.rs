@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::OptionalExtension;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::definition::Scalar;
-use crate::model::{Cell, RowSet};
+use crate::model::{Cell, RowSet, TableShape};
 
 use super::error::{ArchiveError, at};
 use super::open::Archive;
@@ -23,6 +23,52 @@ pub struct Orphan {
     pub reason: String,
 }
 
+/// Which of these rows refer to a row that is not there, by their numbers.
+pub(super) fn orphans_among(
+    connection: &Connection,
+    shape: &TableShape,
+    rows: &RowSet,
+) -> rusqlite::Result<BTreeMap<usize, Orphan>> {
+    let mut orphans = BTreeMap::new();
+    let columns = shape.row_columns();
+    for (column, parent) in &shape.references {
+        let Some(cell) = columns.iter().position(|name| name == column) else { continue };
+        for row in missing_parents(connection, parent, rows, cell)? {
+            let reason = format!("column {column}: no row of `{parent}` has this key");
+            orphans.entry(row).or_insert(Orphan { column: column.clone(), reason });
+        }
+    }
+    Ok(orphans)
+}
+
+fn missing_parents(
+    connection: &Connection,
+    parent: &str,
+    rows: &RowSet,
+    cell: usize,
+) -> rusqlite::Result<Vec<usize>> {
+    let Some((key, _)) = stored_table(connection, parent)? else {
+        let referring = (0..rows.len()).filter(|at| rows.row(*at)[cell] != Cell::Null);
+        return Ok(referring.collect());
+    };
+    let key = key.columns();
+    let Some(key) = key.first() else { return Ok(Vec::new()) };
+    let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut missing = Vec::new();
+    for at in 0..rows.len() {
+        let value = rows.row(at)[cell];
+        if value == Cell::Null {
+            continue;
+        }
+        let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
+        if found.is_none() {
+            missing.push(at);
+        }
+    }
+    Ok(missing)
+}
+
 impl Archive {
     /// Which of these rows refer to a row that is not there, by their numbers.
     pub fn find_orphans(
@@ -30,45 +76,7 @@ impl Archive {
         table: &TableWriter,
         rows: &RowSet,
     ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
-        let mut orphans = BTreeMap::new();
-        let columns = table.shape.row_columns();
-        for (column, parent) in &table.shape.references {
-            let Some(cell) = columns.iter().position(|name| name == column) else { continue };
-            let found = self.missing_parents(parent, rows, cell).map_err(at(&self.path))?;
-            for row in found {
-                let reason = format!("column {column}: no row of `{parent}` has this key");
-                orphans.entry(row).or_insert(Orphan { column: column.clone(), reason });
-            }
-        }
-        Ok(orphans)
-    }
-
-    fn missing_parents(
-        &self,
-        parent: &str,
-        rows: &RowSet,
-        cell: usize,
-    ) -> rusqlite::Result<Vec<usize>> {
-        let Some((key, _)) = stored_table(&self.connection, parent)? else {
-            let referring = (0..rows.len()).filter(|at| rows.row(*at)[cell] != Cell::Null);
-            return Ok(referring.collect());
-        };
-        let key = key.columns();
-        let Some(key) = key.first() else { return Ok(Vec::new()) };
-        let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut missing = Vec::new();
-        for at in 0..rows.len() {
-            let value = rows.row(at)[cell];
-            if value == Cell::Null {
-                continue;
-            }
-            let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
-            if found.is_none() {
-                missing.push(at);
-            }
-        }
-        Ok(missing)
+        orphans_among(&self.connection, &table.shape, rows).map_err(at(&self.path))
     }
 
     /// The columns of the row of `parent` that a partition is named after; none where it is gone.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::definition::Scalar;
+use crate::definition::{Column, Scalar, Stream};
 use crate::model::{Entry, Instant, KeyShape, TableColumn, instant_from_text};
 
 use super::error::{ArchiveError, Cause, at};
@@ -33,6 +33,17 @@ pub struct StreamRow {
     pub inferred: bool,
     /// Where its grid starts, resolved at the first sync.
     pub start_at: Option<Instant>,
+}
+
+impl StreamRow {
+    /// The columns of a stream, if they are known before its first page.
+    pub fn columns_of(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
+        if let Some(columns) = &stream.columns {
+            return Some(columns.clone());
+        }
+        let columns = stored?.columns.iter();
+        Some(columns.map(|column| Column::plain(&column.name, column.kind)).collect())
+    }
 }
 
 /// A row of the ledger for people.

@@ -126,13 +126,15 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
 pub struct KeptReject {
     /// Its number.
     pub id: i64,
+    /// The run that saw it first.
+    pub run: i64,
     /// The run that saw it last.
     pub last_run: i64,
     /// The parent's key, or empty.
     pub partition: String,
     /// The record, verbatim.
     pub record: String,
-    /// What lay above it.
+    /// What lay above it, or the fields of the file that it came from.
     pub above: Option<String>,
     /// It is newer than rows that were last changed by an earlier run than this one. Rows that
     /// are there stay where a later reading of its window did not bring it again.
@@ -194,7 +196,7 @@ impl Archive {
                     WHERE l.stream = r.stream AND l.partition = r.partition
                       AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
                       AND l.start_at <= r.start_at AND l.end_at >= r.end_at AND l.cursor IS NULL)
-                THEN -1 ELSE last_run_id END
+                THEN -1 ELSE last_run_id END, run_id
              FROM _windrow_rejects AS r
              WHERE stream = ?7 AND (last_run_id, reject_id) < (?8, ?9) {open} AND {CHOSEN}
              ORDER BY last_run_id DESC, reject_id DESC LIMIT ?10"
@@ -218,6 +220,7 @@ impl Archive {
                     record,
                     above: row.get(4)?,
                     as_of: row.get(5)?,
+                    run: row.get(6)?,
                 });
                 if bytes >= BATCH_BYTES_MAX {
                     break;

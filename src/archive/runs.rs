@@ -232,7 +232,11 @@ impl Archive {
     }
 }
 
-fn definition_id(connection: &Connection, text: &str, now: &str) -> rusqlite::Result<i64> {
+pub(super) fn definition_id(
+    connection: &Connection,
+    text: &str,
+    now: &str,
+) -> rusqlite::Result<i64> {
     let digest = sha256_of(text);
     let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = ?1";
     if let Some(id) = connection.query_row(sql, [&digest], |row| row.get(0)).optional()? {

@@ -115,6 +115,16 @@ fn any_difference(shape: &TableShape) -> String {
 /// Asks of a row that was not touched whether it differs: then it was protected. Only a version,
 /// `on_conflict = "keep"` and a later reading protect rows.
 fn probe_statement(shape: &TableShape) -> String {
+    difference_statement(shape, &|_| true, true)
+}
+
+/// Asks whether the row of the same key differs in one of the columns that count, or in its rest
+/// too; there is no answer where there is no such row.
+pub(super) fn difference_statement(
+    shape: &TableShape,
+    counts: &dyn Fn(&str) -> bool,
+    rest: bool,
+) -> String {
     let columns = shape.row_columns();
     let values: Vec<String> =
         columns.iter().enumerate().map(|(n, c)| format!("?{} AS {}", n + 1, quote(c))).collect();
@@ -127,7 +137,8 @@ fn probe_statement(shape: &TableShape) -> String {
         .collect();
     // In the condition a bare name is the table's; qualify it, since `excluded` has it too.
     let key_columns = shape.key.columns();
-    let differences = shape.columns.iter().filter(|c| !key_columns.contains(&c.name)).map(|c| {
+    let others = shape.columns.iter().filter(|c| !key_columns.contains(&c.name));
+    let differences = others.filter(|c| counts(&c.name)).map(|c| {
         let name = quote(&c.name);
         let bare = differs(c);
         let marked = bare.replace(&format!("excluded.{name}"), "\u{1}");
@@ -135,11 +146,12 @@ fn probe_statement(shape: &TableShape) -> String {
             .replace(&name, &format!("{table}.{name}"))
             .replace('\u{1}', &format!("excluded.{name}"))
     });
-    let rest = format!("{table}.\"_rest\" IS NOT excluded.\"_rest\"");
-    let differences: Vec<String> = differences.chain([rest]).collect();
+    let of_rest = rest.then(|| format!("{table}.\"_rest\" IS NOT excluded.\"_rest\""));
+    let differences: Vec<String> = differences.chain(of_rest).collect();
+    let differences =
+        if differences.is_empty() { "0".to_owned() } else { differences.join(" OR ") };
     format!(
-        "SELECT {} FROM {table}, (SELECT {}) AS excluded WHERE {}",
-        differences.join(" OR "),
+        "SELECT {differences} FROM {table}, (SELECT {}) AS excluded WHERE {}",
         values.join(", "),
         key.join(" AND ")
     )

@@ -78,6 +78,8 @@ pub enum Command {
     Check(CheckArguments),
     /// What changed since a run or a time
     Diff(DiffArguments),
+    /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
+    Adopt(AdoptArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Read settled windows a second time and compare
@@ -355,6 +357,50 @@ pub enum FailOn {
     Warning,
     /// Numbers that are made from this are wrong
     Error,
+}
+
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// An SQLite file, a CSV or an NDJSON
+    #[arg(value_name = "FILE", required_unless_present = "undo")]
+    pub file: Option<PathBuf>,
+    /// The stream that the records are of; default: the only one
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<String>,
+    /// The table of an SQLite file; default: the only one, or the one of the stream's name
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// Which record of a key is kept: newest:COLUMN, highest:COLUMN, first, last, or api (the one
+    /// that agrees with what the API has said); default: what the stream's own rules say
+    #[arg(long, value_name = "RULE")]
+    pub keep: Option<String>,
+    /// What the file calls a column of the stream
+    #[arg(long, value_name = "COLUMN=FIELD")]
+    pub map: Vec<String>,
+    /// How the file writes a date or timestamp, where the API writes it otherwise
+    #[arg(long, value_name = "COLUMN=FORMAT")]
+    pub format: Vec<String>,
+    /// The zone of the file's times without an offset
+    #[arg(long, value_name = "ZONE")]
+    pub timezone: Option<String>,
+    /// Do it; without, it is only shown
+    #[arg(long, conflicts_with = "undo")]
+    pub apply: bool,
+    /// Take the latest adoption back
+    #[arg(long)]
+    pub undo: bool,
+    /// Take the adoption of this run back
+    #[arg(long, value_name = "RUN", requires = "undo", conflicts_with = "in_place")]
+    pub run: Option<i64>,
+    /// Heal the file's own table: set the rows too many aside in it, and keep new ones out
+    #[arg(long, requires = "file")]
+    pub in_place: bool,
+    /// With --in-place: the columns that tell one record from all others; default: the stream's
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "in_place")]
+    pub key: Vec<String>,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Only this room knows all errors; it maps each
 //! to its exit code (SPEC.md, section 9).
 
+mod adopt;
 mod args;
 mod check;
 mod completions;
@@ -73,6 +74,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
+        args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),

@@ -1,5 +1,6 @@
 //! `windrow status`: what the archive knows and what it does not.
 
+use crate::adopt::unverified;
 use crate::archive::{Reader, StreamRow, digest_tables};
 use crate::definition::{Definition, Kind};
 use crate::host::Host;
@@ -116,7 +117,22 @@ fn stream_status(
         }
     }
     status.watermark = watermark(&ledger, &partitions, start);
+    status.adopted_unverified = adopted_unverified(reader, &row.stream)?;
     Ok(status)
+}
+
+/// The time that rows were adopted into and no later run has confirmed.
+fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Failure> {
+    let mut told = Vec::new();
+    for span in reader.adopted_spans(stream)? {
+        let open = unverified(&span, &reader.readings_since(stream, span.run)?);
+        told.extend(open.into_iter().filter_map(|window| match window {
+            Some(window) => Some(window.to_string()),
+            None if span.rows == 0 => None,
+            None => Some(format!("{} rows of run {}", span.rows, span.run)),
+        }));
+    }
+    Ok(told)
 }
 
 /// The earliest watermark of all partitions: what holds for every parent.

@@ -5,11 +5,13 @@ use std::fmt::Write;
 use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::span::{Span, resolve_local};
 
 /// A way to write an instant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
     /// RFC 3339 with the zone's offset.
     Rfc3339,

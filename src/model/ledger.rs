@@ -83,6 +83,8 @@ pub struct Entry {
     pub failed: bool,
     /// Whether it was made by the definition of the latest run: only then is its token of use.
     pub same_definition: bool,
+    /// Whether rows were adopted into it since, which no reading has confirmed.
+    pub adopted_since: bool,
 }
 
 /// What became of received records. The five add up to `received`.

@@ -83,6 +83,18 @@ impl RowSet {
         Cell::Blob(from, arena_place(self.bytes.len()))
     }
 
+    /// Appends a row of another set that is as wide.
+    pub fn push_row(&mut self, from: &RowSet, at: usize) {
+        for cell in from.row(at) {
+            let cell = match *cell {
+                text @ Cell::Text(..) => self.push_text(from.text_of(text).unwrap_or_default()),
+                blob @ Cell::Blob(..) => self.push_bytes(from.bytes_of(blob).unwrap_or_default()),
+                plain => plain,
+            };
+            self.cells.push(cell);
+        }
+    }
+
     /// Takes rows out; `taken` holds their numbers.
     pub fn take_out(&mut self, taken: &dyn Fn(usize) -> bool) {
         let width = self.width.max(1);
@@ -147,6 +159,14 @@ impl RejectKind {
             RejectKind::Unrepresentable => "unrepresentable",
             RejectKind::Orphan => "orphan",
         }
+    }
+
+    /// Reads what [`RejectKind::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<RejectKind> {
+        use RejectKind::{DuplicateMember, NoKey, NotAnObject, Orphan, Type, Unrepresentable};
+        [NotAnObject, NoKey, Type, DuplicateMember, Unrepresentable, Orphan]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
 }
 

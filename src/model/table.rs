@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{ColumnType, OnConflict};
+use crate::definition::{Column, ColumnType, Key, OnConflict, Stream};
 
 /// A column as it is in the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,32 @@ pub struct TableShape {
 }
 
 impl TableShape {
+    /// The table of a stream whose columns are known.
+    pub fn of(stream: &Stream, columns: &[Column], inferred: bool) -> TableShape {
+        let column = |column: &Column| TableColumn {
+            name: column.name.clone(),
+            kind: column.kind,
+            tolerance: column.tolerance,
+        };
+        let known = |name: &String| columns.iter().any(|column| column.name == *name);
+        let references = stream.references.iter().filter(|(column, _)| known(column));
+        TableShape {
+            name: stream.name.clone(),
+            columns: columns.iter().map(column).collect(),
+            key: match &stream.key {
+                Key::Columns(names) => KeyShape::Columns(names.clone()),
+                Key::Hash(fields) => KeyShape::Hash(fields.clone()),
+            },
+            version: stream.version.clone().filter(known),
+            on_conflict: stream.on_conflict,
+            references: references
+                .map(|(column, target)| (column.clone(), target.clone()))
+                .collect(),
+            inferred,
+            retention: Retention { history: stream.history },
+        }
+    }
+
     /// The columns that a row brings, in order: `_key` if hashed, the columns, `_rest`.
     pub fn row_columns(&self) -> Vec<String> {
         let hashed = matches!(self.key, KeyShape::Hash(_));

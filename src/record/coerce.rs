@@ -90,8 +90,8 @@ fn number_text<'a>(
     }
 }
 
-/// RFC 8259, section 6.
-fn is_json_number(text: &str) -> bool {
+/// Whether a text is a number of JSON: RFC 8259, section 6.
+pub fn is_json_number(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
         && bytes.last().is_some_and(u8::is_ascii_digit)

@@ -7,6 +7,7 @@ mod above;
 mod canonical;
 mod coerce;
 mod extract;
+mod file_fields;
 mod infer;
 mod json;
 mod page;
@@ -16,7 +17,9 @@ mod reader;
 
 pub use above::{KeptRecord, NotRead, read_kept};
 pub use canonical::{canonical_json, hash_key};
+pub use coerce::is_json_number;
 pub use extract::{ExtractError, Step, body_value, extract, text_at};
+pub use file_fields::FileFields;
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use page::{Mark, PageContext, PageRows, hash_text, read_page};
 pub use pretty::{Pretty, PrettyLine, pretty};

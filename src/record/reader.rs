@@ -71,6 +71,11 @@ impl RecordReader {
         Self { columns, key, tree, others, is_key }
     }
 
+    /// A reader of the same key, whose columns come from elsewhere.
+    pub fn with_columns(&self, columns: Vec<Column>) -> Self {
+        Self::new(columns, self.key.clone())
+    }
+
     /// The columns, in the order of the row's cells.
     pub fn columns(&self) -> &[Column] {
         &self.columns

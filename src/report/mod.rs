@@ -1,5 +1,6 @@
 //! Pages and tables for people. Values in, text out; nothing is printed here.
 
+mod adopted;
 mod diff;
 mod numbers;
 mod proof;
@@ -9,6 +10,7 @@ mod status;
 mod synced;
 mod table;
 
+pub use adopted::{adopted_page, healed_page};
 pub use diff::{DiffCounts, difference_line};
 pub use numbers::{ago, bytes, count, duration};
 pub use proof::proof_page;

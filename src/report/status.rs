@@ -39,12 +39,17 @@ pub struct StreamStatus {
     pub due: u64,
     /// Records outside the range that was asked for.
     pub strays: u64,
+    /// The time that rows were adopted into and no sync has confirmed.
+    pub adopted_unverified: Vec<String>,
     /// What is wrong, a line each.
     pub problems: Vec<String>,
     /// The coverage, for the bar.
     #[serde(skip)]
     pub windows: Vec<(Window, State)>,
 }
+
+/// Adopted stretches that are told one by one.
+const SPANS_SHOWN_MAX: usize = 8;
 
 /// What a bar is drawn with: settled, complete, broken, pending.
 const MARKS: [char; 4] = ['█', '▓', '!', '·'];
@@ -163,6 +168,13 @@ fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
     if stream.strays > 0 {
         let strays = count(stream.strays);
         out.push_str(&format!("  {strays} strays: outside the range that was asked for, kept\n"));
+    }
+    for span in stream.adopted_unverified.iter().take(SPANS_SHOWN_MAX) {
+        out.push_str(&format!("  adopted, unverified: {span}\n"));
+    }
+    let more = stream.adopted_unverified.len().saturating_sub(SPANS_SHOWN_MAX);
+    if more > 0 {
+        out.push_str(&format!("  adopted, unverified: {more} stretches more\n"));
     }
     for problem in &stream.problems {
         out.push_str(&format!("  ! {}\n", printable(problem)));

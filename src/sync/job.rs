@@ -10,7 +10,7 @@ use crate::definition::{
 use crate::model::{Entry, Instant, Place, Window, instant_from_text};
 use crate::pull::{PageToken, Pager, RequestPlan, show_request};
 use crate::window::{
-    Reason, Task, WindowPlan, floor_to, plan_windows, reading_is_old, render_bounds,
+    Reason, Task, WindowPlan, grid_start, plan_windows, reading_is_old, render_bounds,
 };
 
 use super::SyncOptions;
@@ -57,19 +57,7 @@ pub struct PlannedJob {
 /// Where a stream's grid starts: what the definition says, or what the first sync made of "90
 /// days ago". On a tick that the API can tell.
 pub fn resolve_start(rules: &WindowRules, stored: Option<&StreamRow>, now: Instant) -> Instant {
-    let start = match rules.start {
-        Start::At(at) => at,
-        Start::Ago(span) => {
-            let stored = stored.and_then(|row| row.start_at);
-            return stored.unwrap_or_else(|| {
-                let day = Span { days: 1, ..Span::ZERO };
-                let ago = span.before(now, rules.zone).unwrap_or(now);
-                let midnight = floor_to(ago, day, rules.zone);
-                floor_to(midnight, rules.precision, rules.zone)
-            });
-        }
-    };
-    floor_to(start, rules.precision, rules.zone)
+    grid_start(rules, stored.and_then(|row| row.start_at), now)
 }
 
 /// The readings of one stream and partition that are due.
@@ -157,6 +145,9 @@ fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Instant) -> Op
     let Some(entry) = entry else { return Some(Reason::Pending) };
     if entry.state == crate::model::State::Partial {
         return Some(Reason::Resume);
+    }
+    if entry.adopted_since {
+        return Some(Reason::Adopted);
     }
     reading_is_old(entry, refresh, now).then_some(Reason::Refresh)
 }

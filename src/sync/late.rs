@@ -8,15 +8,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::archive::{
-    Archive, ArchiveError, KeptReject, Reader, RejectSelection, RunEnd, RunStart, RunStreamRow,
-    TableWriter,
+    Archive, ArchiveError, KeptReject, Orphan, Reader, RejectSelection, RunEnd, RunStart,
+    RunStreamRow, StreamRow, TableWriter,
 };
-use crate::definition::{Definition, Kind, Origin, Scalar, Stream};
+use crate::definition::{Definition, Kind, OnConflict, Origin, Scalar, Stream};
 use crate::host::Host;
 use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
-use crate::record::{NotRead, RecordReader, read_kept};
+use crate::record::{FileFields, NotRead, RecordReader, Refusal, read_kept};
 
-use super::columns::{known_columns, table_shape};
 use super::job::resolve_start;
 use super::report::exit_code_of_archive;
 
@@ -29,6 +28,8 @@ pub struct Late<'a> {
     stream: &'a Stream,
     reader: &'a RecordReader,
     table: TableWriter,
+    /// For records that were adopted: they never beat a row.
+    keeping: TableWriter,
     run: i64,
     now: &'a str,
 }
@@ -71,7 +72,9 @@ impl<'a> Late<'a> {
         run: i64,
         now: &'a str,
     ) -> Self {
-        Self { archive, stream, reader, table: TableWriter::for_late(shape), run, now }
+        let keeping = TableShape { on_conflict: OnConflict::Keep, ..shape.clone() };
+        let (table, keeping) = (TableWriter::for_late(shape), TableWriter::new(keeping));
+        Self { archive, stream, reader, table, keeping, run, now }
     }
 
     /// Takes up what fits of the rejects that are chosen. In a transaction of the caller's.
@@ -106,32 +109,59 @@ impl<'a> Late<'a> {
         reject: &KeptReject,
         parents: &mut Parents,
     ) -> Result<Result<Outcomes, String>, ArchiveError> {
+        let mut rows = RowSet::new(self.reader.width());
+        if let Some(fields) = FileFields::of(reject.above.as_deref()) {
+            let reader = fields.reader(self.reader);
+            let read = fields.read_kept(&reader, &reject.record, &mut rows);
+            if let Some(why) = self.why_not(reject, read, &reader, &rows)? {
+                return Ok(Err(why));
+            }
+            self.archive.remove_reject(reject.id)?;
+            // It is a row of its adoption, which can be undone.
+            let run = reject.run;
+            return Ok(Ok(self.archive.write_rows(&self.keeping, &rows, run, self.now)?));
+        }
         let Some(parent) = parents.values(self, reject)? else {
             return Ok(Err("the row of its parent is gone".to_owned()));
         };
-        let mut rows = RowSet::new(self.reader.width());
         let (above, records) = (reject.above.as_deref(), self.stream.records.text());
-        match read_kept(self.reader, &reject.record, above, records, parent, &mut rows) {
-            Ok(()) => {}
-            Err(NotRead::Refused(refusal)) => {
-                let (kind, pointer) = (refusal.kind.as_str(), refusal.pointer.as_deref());
-                self.archive.explain_reject(reject.id, kind, &refusal.reason, pointer)?;
-                return Ok(Err(refusal.reason));
-            }
+        let read = match read_kept(self.reader, &reject.record, above, records, parent, &mut rows) {
+            Ok(()) => Ok(()),
+            Err(NotRead::Refused(refusal)) => Err(refusal),
             Err(NotRead::Unknown(why)) => {
                 return Ok(Err(format!("{why}: only its source can send it again")));
             }
-        }
-        if let Some(orphan) = self.archive.find_orphans(&self.table, &rows)?.remove(&0) {
-            let (kind, pointer) = (RejectKind::Orphan, self.reader.pointer_of(&orphan.column));
-            let (kind, pointer) = (kind.as_str(), pointer.as_deref());
-            self.archive.explain_reject(reject.id, kind, &orphan.reason, pointer)?;
-            return Ok(Err(orphan.reason));
+        };
+        if let Some(why) = self.why_not(reject, read, self.reader, &rows)? {
+            return Ok(Err(why));
         }
         self.archive.remove_reject(reject.id)?;
         let written =
             self.archive.write_late_rows(&self.table, &rows, reject.as_of, self.run, self.now)?;
         Ok(Ok(written))
+    }
+
+    /// Why a record that was read again is still no row, which is noted.
+    fn why_not(
+        &self,
+        reject: &KeptReject,
+        read: Result<(), Refusal>,
+        reader: &RecordReader,
+        rows: &RowSet,
+    ) -> Result<Option<String>, ArchiveError> {
+        let refusal = match read {
+            Err(refusal) => refusal,
+            Ok(()) => match self.archive.find_orphans(&self.table, rows)?.remove(&0) {
+                None => return Ok(None),
+                Some(Orphan { column, reason }) => {
+                    let pointer = reader.pointer_of(&column);
+                    Refusal { kind: RejectKind::Orphan, reason, pointer }
+                }
+            },
+        };
+        let Refusal { kind, reason, pointer } = refusal;
+        self.archive.explain_reject(reject.id, kind.as_str(), &reason, pointer.as_deref())?;
+        Ok(Some(reason))
     }
 }
 
@@ -236,12 +266,12 @@ fn retry_all(
             continue;
         }
         let stored = known.stream(&stream.name)?;
-        let Some(columns) = known_columns(stream, stored.as_ref()) else { continue };
+        let Some(columns) = StreamRow::columns_of(stream, stored.as_ref()) else { continue };
         let start = match &stream.kind {
             Kind::Window(rules) => Some(resolve_start(rules, stored.as_ref(), now)),
             _ => None,
         };
-        let shape = table_shape(stream, &columns, stream.columns.is_none());
+        let shape = TableShape::of(stream, &columns, stream.columns.is_none());
         let now = instant_to_text(now);
         archive.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
         let reader = RecordReader::new(columns, stream.key.clone());

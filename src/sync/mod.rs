@@ -5,7 +5,6 @@
 //! them, and says what happened.
 
 mod again;
-mod columns;
 mod event;
 mod job;
 mod late;

@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, PlanPart, Reader, WaitRow};
+use crate::archive::{ParentRow, PlanPart, Reader, StreamRow, WaitRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
-use crate::model::{Instant, Place, Spent, Window};
+use crate::model::{Instant, Place, Spent, TableShape, Window};
 use crate::pull::{Noting, Puller, Trouble, TroubleKind, WaitKeeper, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
-use super::columns::{known_columns, table_shape};
 use super::event::{Event, Happening, Observer, Trace};
 use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
 use super::notes::plan_parts;
@@ -188,7 +187,7 @@ impl<'a> Pulling<'a> {
             }
             _ => None,
         };
-        if let Some(columns) = known_columns(stream, stored.as_ref()) {
+        if let Some(columns) = StreamRow::columns_of(stream, stored.as_ref()) {
             let inferred = stream.columns.is_none();
             self.use_columns(stream, columns, inferred).await?;
         }
@@ -225,7 +224,7 @@ impl<'a> Pulling<'a> {
         columns: Vec<Column>,
         inferred: bool,
     ) -> Result<Arc<RecordReader>, Trouble> {
-        let mut shape = Box::new(table_shape(stream, &columns, inferred));
+        let mut shape = Box::new(TableShape::of(stream, &columns, inferred));
         if self.options.again.is_some() {
             // The archive that is written to holds no parents.
             shape.references.clear();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
-use crate::definition::{Bounds, Span, WindowRules, resolve_local};
+use crate::definition::{Bounds, Span, Start, WindowRules, resolve_local};
 use crate::host::planted::{self, Bug};
 use crate::model::{Instant, Window};
 
@@ -57,6 +57,23 @@ pub fn floor_to(at: Instant, precision: Span, zone: Tz) -> Instant {
     };
     let midnight = date.and_then(|date| resolve_local(date.and_time(NaiveTime::MIN), zone));
     midnight.unwrap_or(at)
+}
+
+/// Where a stream's grid starts: what the definition says, or what was `stored` of "90 days ago"
+/// when the stream's table was made. On a tick that the API can tell.
+pub fn grid_start(rules: &WindowRules, stored: Option<Instant>, now: Instant) -> Instant {
+    let start = match rules.start {
+        Start::At(at) => at,
+        Start::Ago(span) => {
+            return stored.unwrap_or_else(|| {
+                let day = Span { days: 1, ..Span::ZERO };
+                let ago = span.before(now, rules.zone).unwrap_or(now);
+                let midnight = floor_to(ago, day, rules.zone);
+                floor_to(midnight, rules.precision, rules.zone)
+            });
+        }
+    };
+    floor_to(start, rules.precision, rules.zone)
 }
 
 /// The first tick of `precision` that is not before `at`.

@@ -23,6 +23,8 @@ pub enum Reason {
     Open,
     /// Somebody asked for it.
     Asked,
+    /// Rows were adopted into it that no reading has confirmed.
+    Adopted,
 }
 
 impl Reason {
@@ -35,6 +37,7 @@ impl Reason {
             Reason::Refresh => "refresh",
             Reason::Open => "open",
             Reason::Asked => "asked",
+            Reason::Adopted => "adopted",
         }
     }
 }
@@ -190,6 +193,9 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.read_to.is_none_or(|read_to| read_to < window.end()) {
         return Some(Reason::Open);
     }
+    if entry.adopted_since {
+        return Some(Reason::Adopted);
+    }
     // A reading from a time that has not come was made by a clock that ran ahead.
     let from_the_future = !entry.by_source && entry.requested_at > plan.now;
     if !from_the_future && is_settled(entry, plan.rules, plan.start) {
@@ -324,6 +330,7 @@ mod tests {
             failed: false,
             same_definition: true,
             by_source: false,
+            adopted_since: false,
         }
     }
 

@@ -1,0 +1,46 @@
+//! Why a file was not adopted.
+
+use crate::archive::ArchiveError;
+use crate::host::StopCause;
+
+/// Trouble with an adoption. Whatever it is, nothing was changed.
+#[derive(Debug)]
+pub enum AdoptError {
+    /// The file, or what was asked of it.
+    Input {
+        /// What is wrong, and where.
+        message: String,
+        /// What to do about it.
+        cure: Option<String>,
+    },
+    /// The file cannot be read.
+    Reading(String),
+    /// The archive, the scratch, or an SQLite file.
+    Archive(ArchiveError),
+    /// Somebody wants it to end.
+    Stopped(StopCause),
+}
+
+impl AdoptError {
+    /// Trouble with the file or with what was asked.
+    pub fn input(message: impl Into<String>) -> Self {
+        AdoptError::Input { message: message.into(), cure: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(self, cure: impl Into<String>) -> Self {
+        match self {
+            AdoptError::Input { message, .. } => {
+                AdoptError::Input { message, cure: Some(cure.into()) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<ArchiveError> for AdoptError {
+    fn from(error: ArchiveError) -> Self {
+        AdoptError::Archive(error)
+    }
+}

@@ -1,0 +1,100 @@
+//! Taking an adoption back: its rows go, unless a sync has confirmed them since.
+
+use chrono::TimeDelta;
+use serde::Serialize;
+
+use crate::archive::{AdoptionRow, Archive, RunStart};
+use crate::definition::{ColumnType, Kind, Stream};
+use crate::model::{Window, instant_to_text};
+
+use super::error::AdoptError;
+use super::unverified::unverified;
+
+/// What was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Undone {
+    /// The run that had adopted it.
+    pub run: i64,
+    /// The stream.
+    pub stream: String,
+    /// The file's name.
+    pub file: String,
+    /// Rows that went.
+    pub removed: u64,
+    /// Rows that stay, since a sync has confirmed them.
+    pub confirmed: u64,
+}
+
+/// Takes back an adoption, all of it or nothing. `stream` and the type of its window's field tell
+/// which rows lie in time that is confirmed.
+pub fn undo(
+    archive: &Archive,
+    adoption: &AdoptionRow,
+    stream: Option<&Stream>,
+    start: &RunStart<'_>,
+) -> Result<Undone, AdoptError> {
+    archive.begin()?;
+    let result = take_back(archive, adoption, stream, start).and_then(|undone| {
+        archive.commit()?;
+        Ok(undone)
+    });
+    if result.is_err() {
+        archive.roll_back();
+    }
+    result
+}
+
+fn take_back(
+    archive: &Archive,
+    adoption: &AdoptionRow,
+    stream: Option<&Stream>,
+    start: &RunStart<'_>,
+) -> Result<Undone, AdoptError> {
+    let readings = archive.readings_since(&adoption.stream, adoption.run)?;
+    let rules = match stream.map(|stream| &stream.kind) {
+        Some(Kind::Window(rules)) => Some(rules),
+        _ => None,
+    };
+    if stream.is_none() && readings.iter().any(|reading| reading.complete) {
+        let message = format!("the definition has no stream `{}`", adoption.stream);
+        let cure = "without it nobody can tell which rows a sync has confirmed since";
+        return Err(AdoptError::input(message).cure(cure));
+    }
+    let mut open: Vec<Option<Window>> = Vec::new();
+    for span in archive.adopted_spans(&adoption.stream)? {
+        if span.run == adoption.run {
+            open.extend(unverified(&span, &readings));
+        }
+    }
+    let adopted = archive.count_of_run(&adoption.stream, adoption.run)?;
+    let removed = match rules {
+        Some(rules) => {
+            let kind = archive.column_type(&adoption.stream, &rules.field)?;
+            let as_stored = |window: &Window| match kind {
+                Some(ColumnType::Date) => {
+                    let day = |at: chrono::DateTime<chrono::Utc>| {
+                        at.with_timezone(&rules.zone).date_naive()
+                    };
+                    let last = day(window.end() - TimeDelta::milliseconds(1));
+                    let after = last.succ_opt().unwrap_or(last);
+                    (day(window.start()).to_string(), after.to_string())
+                }
+                _ => (instant_to_text(window.start()), instant_to_text(window.end())),
+            };
+            let stretches: Vec<_> = open.iter().flatten().map(as_stored).collect();
+            archive.take_back(adoption, Some(&rules.field), &stretches)?
+        }
+        None if open.is_empty() => 0,
+        None => archive.take_back(adoption, None, &[])?,
+    };
+    archive.forget_adoption(adoption)?;
+    let (run, file) = (adoption.run, &adoption.file);
+    archive.note_run(start, &format!("undid run {run}, which had adopted {file}"))?;
+    Ok(Undone {
+        run,
+        stream: adoption.stream.clone(),
+        file: file.clone(),
+        removed,
+        confirmed: adopted - removed,
+    })
+}

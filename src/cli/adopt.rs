@@ -1,0 +1,321 @@
+//! `windrow adopt`: bring in what an older script has gathered, or heal it where it is.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::adopt::{AdoptError, FieldRules, Keep, Request, Undone, prepare, undo};
+use crate::archive::{
+    Archive, ArchiveError, Healing, HealingRule, Opening, Reader, RunStart, heal, restore,
+    survey_in_place,
+};
+use crate::definition::{Definition, Stream, TimeFormat};
+use crate::host::{Host, StopCause};
+use crate::model::{instant_to_text, printable};
+use crate::report::{adopted_page, count, healed_page};
+
+use super::args::{AdoptArguments, Global};
+use super::error::{Failure, STORAGE, USAGE};
+use super::output::Output;
+use super::workspace::{check_streams, load_for_sync, parse_duration, waiting_for};
+
+pub fn run(
+    args: &AdoptArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let result = match (args.in_place, args.undo) {
+        (true, true) => restore_in_place(args, host, output),
+        (true, false) => heal_in_place(args, global, host, output),
+        (false, true) => take_back(args, global, host, output),
+        (false, false) => adopt(args, global, host, output),
+    };
+    match result {
+        Err(Ended::Stopped(StopCause::Interrupt)) => Ok(130),
+        Err(Ended::Stopped(StopCause::Terminate)) => Ok(143),
+        Err(Ended::Failed(failure)) => Err(failure),
+        Ok(()) => Ok(0),
+    }
+}
+
+/// How an adoption ended that was not done.
+enum Ended {
+    Stopped(StopCause),
+    Failed(Failure),
+}
+
+impl From<AdoptError> for Ended {
+    fn from(error: AdoptError) -> Self {
+        match error {
+            AdoptError::Stopped(cause) => Ended::Stopped(cause),
+            AdoptError::Archive(error) => Ended::Failed(error.into()),
+            AdoptError::Reading(message) => Ended::Failed(Failure::new(STORAGE, message)),
+            AdoptError::Input { message, cure } => {
+                let failure = Failure::new(USAGE, message);
+                Ended::Failed(cure.into_iter().fold(failure, Failure::cure))
+            }
+        }
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Ended::Failed(error.into())
+    }
+}
+
+fn adopt(
+    args: &AdoptArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<(), Ended> {
+    let path = file_of(args)?;
+    let definition = load_for_sync(global)?;
+    let stream = stream_of(&definition, args.stream.as_deref())?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let stored = match definition.archive.exists() {
+        true => Reader::open(&definition.archive)?.stream(&stream.name)?,
+        false => None,
+    };
+    let request = Request {
+        path: &path,
+        table: args.table.as_deref(),
+        stream,
+        stored: stored.as_ref(),
+        keep: keep_of(args)?,
+        fields: fields_of(args)?,
+    };
+    let prepared = prepare(request, &host.stop)?;
+    let report = if args.apply {
+        let archive = open_archive(&definition, wait, host)?;
+        let report = prepared.apply(&archive, &start_of(&definition, host))?;
+        archive.close()?;
+        report
+    } else {
+        let reader = match definition.archive.exists() {
+            true => Some(Reader::open(&definition.archive)?),
+            false => None,
+        };
+        prepared.survey(reader.as_ref())?
+    };
+    let applied = args.apply && !report.already;
+    if output.json() {
+        let mut value = serde_json::to_value(&report).expect("a report can be written as JSON");
+        value["applied"] = applied.into();
+        output.json_line(&value)?;
+    } else {
+        output.result(&adopted_page(&report))?;
+    }
+    if applied {
+        let run = report.run.unwrap_or_default();
+        output.say(&format!("adopted in run {run}; `windrow adopt --undo` takes it back\n"));
+    } else if !report.already {
+        output.say("nothing was changed; --apply adopts it\n");
+    }
+    Ok(())
+}
+
+fn file_of(args: &AdoptArguments) -> Result<PathBuf, Failure> {
+    args.file.clone().ok_or_else(|| Failure::new(USAGE, "name the file that is to be adopted"))
+}
+
+/// The stream that was named, or the only one.
+fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d Stream, Failure> {
+    if let Some(name) = name {
+        check_streams(definition, &[name.to_owned()])?;
+    }
+    let found = match (name, definition.streams.as_slice()) {
+        (Some(name), _) => definition.stream(name),
+        (None, [one]) => Some(one),
+        (None, _) => None,
+    };
+    found.ok_or_else(|| {
+        let names: Vec<&str> = definition.streams.iter().map(|each| each.name.as_str()).collect();
+        let message = "which stream are the records of?";
+        Failure::new(USAGE, message).cure(format!("say --stream; there are: {}", names.join(", ")))
+    })
+}
+
+fn keep_of(args: &AdoptArguments) -> Result<Option<Keep>, Failure> {
+    let keep = args.keep.as_deref().map(str::parse::<Keep>).transpose();
+    keep.map_err(|message| Failure::new(USAGE, format!("--keep: {message}")))
+}
+
+fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Failure> {
+    let pair = |text: &String, option: &str| match text.split_once('=') {
+        Some((column, rest)) if !column.is_empty() && !rest.is_empty() => {
+            Ok((column.to_owned(), rest.to_owned()))
+        }
+        _ => Err(Failure::new(USAGE, format!("{option}: expected COLUMN=…, found {text}"))),
+    };
+    let map = args.map.iter().map(|text| pair(text, "--map")).collect::<Result<_, _>>()?;
+    let mut formats = Vec::new();
+    for text in &args.format {
+        let (column, format) = pair(text, "--format")?;
+        let format = TimeFormat::parse(&format).map_err(|why| Failure::new(USAGE, why))?;
+        formats.push((column, format));
+    }
+    let zone = args.timezone.as_deref().map(str::parse::<chrono_tz::Tz>).transpose();
+    let zone = zone.map_err(|error| Failure::new(USAGE, format!("--timezone: {error}")))?;
+    Ok(FieldRules { map, formats, zone })
+}
+
+fn note(host: &Host) -> String {
+    let now = instant_to_text(host.clock.now());
+    format!("process {} (windrow adopt) since {now}", std::process::id())
+}
+
+fn start_of<'d>(definition: &'d Definition, host: &Host) -> RunStart<'d> {
+    let (version, definition) = (env!("CARGO_PKG_VERSION"), definition.text.as_str());
+    RunStart { command: "adopt", version, definition, now: host.clock.now() }
+}
+
+fn open_archive(
+    definition: &Definition,
+    wait: Option<Duration>,
+    host: &Host,
+) -> Result<Archive, ArchiveError> {
+    let opening = Opening {
+        note: &note(host),
+        now: &instant_to_text(host.clock.now()),
+        allow_network_fs: definition.allow_network_fs,
+        files: &*host.files,
+    };
+    waiting_for(wait, host, || Archive::open(&definition.archive, &opening))
+}
+
+fn take_back(
+    args: &AdoptArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<(), Ended> {
+    let definition = load_for_sync(global)?;
+    if !definition.archive.exists() {
+        // Opening it for writing would make it.
+        Reader::open(&definition.archive)?;
+    }
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let archive = open_archive(&definition, wait, host)?;
+    let file = args.file.as_deref().and_then(Path::file_name);
+    let file = file.map(|name| name.to_string_lossy().into_owned());
+    let wanted = archive.adoptions()?.into_iter().find(|row| {
+        args.run.is_none_or(|run| run == row.run)
+            && args.stream.as_ref().is_none_or(|stream| *stream == row.stream)
+            && file.as_ref().is_none_or(|file| *file == row.file)
+    });
+    let adoption = wanted.ok_or_else(|| {
+        let cure = "`windrow runs` lists what was adopted; --in-place is for a healed file";
+        Failure::new(USAGE, "there is no such adoption to undo").cure(cure)
+    })?;
+    let stream = definition.stream(&adoption.stream);
+    let undone = undo(&archive, &adoption, stream, &start_of(&definition, host))?;
+    archive.close()?;
+    if output.json() {
+        output.json_line(&undone)?;
+    } else {
+        output.result(&undone_page(&undone))?;
+    }
+    Ok(())
+}
+
+fn undone_page(undone: &Undone) -> String {
+    let Undone { run, stream, file, removed, confirmed } = undone;
+    let mut out = format!(
+        "run {run} is undone: {} rows of {} that came from {} are gone\n",
+        count(*removed),
+        printable(stream),
+        printable(file)
+    );
+    if *confirmed > 0 {
+        out.push_str(&format!(
+            "{} rows stay: a sync has confirmed them since\n",
+            count(*confirmed)
+        ));
+    }
+    out
+}
+
+fn heal_in_place(
+    args: &AdoptArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<(), Ended> {
+    let path = file_of(args)?;
+    let unfit = |option: &str| {
+        let message = format!("{option} does not go with --in-place");
+        Failure::new(USAGE, message).cure("without it the file is adopted into the archive")
+    };
+    if !args.map.is_empty() || !args.format.is_empty() || args.timezone.is_some() {
+        return Err(unfit("--map, --format or --timezone").into());
+    }
+    let keep = keep_of(args)?.unwrap_or(Keep::Last);
+    let rule_text = keep.to_string();
+    let rule = match keep {
+        Keep::Api => return Err(unfit("--keep api").into()),
+        Keep::First => HealingRule::First,
+        Keep::Last => HealingRule::Last,
+        Keep::Newest(column) => HealingRule::Newest(column),
+        Keep::Highest(column) => HealingRule::Highest(column),
+    };
+    let key = in_place_key(args, global)?;
+    let table = args.table.as_deref().or(args.stream.as_deref());
+    let table = table.ok_or_else(|| Failure::new(USAGE, "name the table with --table"))?;
+    let now = instant_to_text(host.clock.now());
+    let (path, key) = (path.as_path(), key.as_slice());
+    let healing = Healing { path, table, key, rule, rule_text: &rule_text, now: &now };
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let note = note(host);
+    let healed = match args.apply {
+        true => waiting_for(wait, host, || heal(&healing, &note))?,
+        false => survey_in_place(&healing)?,
+    };
+    if output.json() {
+        output.json_line(&healed)?;
+    } else {
+        output.result(&healed_page(&path.display().to_string(), &healed))?;
+    }
+    match (args.apply, healed.applied) {
+        (true, true) => output.say(
+            "the removed rows are kept beside the table; `--in-place --undo` puts them back\n",
+        ),
+        (true, false) => output.say("it is healed already; nothing was changed\n"),
+        (false, _) => output.say("nothing was changed; --apply heals it\n"),
+    }
+    Ok(())
+}
+
+/// The key that was named, or the stream's.
+fn in_place_key(args: &AdoptArguments, global: &Global) -> Result<Vec<String>, Failure> {
+    if !args.key.is_empty() {
+        return Ok(args.key.clone());
+    }
+    let Some(stream) = &args.stream else {
+        let message = "which columns tell one record from all others?";
+        return Err(Failure::new(USAGE, message).cure("name them: --key COLUMN,COLUMN"));
+    };
+    let definition = load_for_sync(global)?;
+    match &stream_of(&definition, Some(stream))?.key {
+        crate::definition::Key::Columns(names) => Ok(names.clone()),
+        crate::definition::Key::Hash(_) => {
+            let message = format!("the key of stream `{stream}` is a hash, which no table holds");
+            Err(Failure::new(USAGE, message).cure("name the columns: --key COLUMN,COLUMN"))
+        }
+    }
+}
+
+fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Result<(), Ended> {
+    let path = file_of(args)?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let note = note(host);
+    let restored = waiting_for(wait, host, || restore(&path, args.table.as_deref(), &note))?;
+    if output.json() {
+        output.json_line(&restored)?;
+    } else {
+        let (rows, table) = (count(restored.rows), printable(&restored.table));
+        output.result(&format!("{rows} rows are back in {table}, which is as it was\n"))?;
+    }
+    Ok(())
+}
