@@ -93,7 +93,7 @@ fn what_a_script_has_doubled_is_halved_and_its_totals_are_the_apis() {
         shown.stdout.contains("56 keys stand more than once: 56 records too many"),
         "{shown:?}"
     );
-    assert!(shown.stdout.contains("gb          2492         1666       49.6 %"), "{shown:?}");
+    assert!(shown.stdout.contains("gb          2492          1666       49.6 %"), "{shown:?}");
     assert!(shown.stderr.contains("nothing was changed; --apply adopts it"), "{shown:?}");
     assert!(!workspace.path("a.db").exists(), "a dry run makes nothing");
 

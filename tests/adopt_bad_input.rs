@@ -131,26 +131,49 @@ fn a_table_of_the_archive_itself_can_be_adopted() {
     assert_eq!(workspace.value("SELECT count(*) FROM mine"), "2");
 }
 
+/// Adopts under a limit on the size of files, which stands in for a full disk.
+fn adopt_under(blocks: u32, workspace: &Workspace) -> Ran {
+    let program = env!("CARGO_BIN_EXE_windrow");
+    let limited = format!("ulimit -f {blocks}; exec {program} adopt f.csv --apply");
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &limited]).current_dir(workspace.folder());
+    shell.env("WINDROW_TEST_NOW", crate::harness::NOW).env("TMPDIR", workspace.folder());
+    crate::harness::ran(&shell.output().expect("sh runs")).expect(8)
+}
+
 #[test]
-fn a_full_disk_changes_nothing() {
-    let mut csv = String::from("id,day,gb\n");
-    for line in 0..60_000 {
-        writeln!(csv, "a-rather-long-name-{},2025-12-{:02},1", line % 2000, 1 + line % 28)
-            .expect("in memory");
+fn a_disk_that_fills_up_under_the_archive_changes_nothing() {
+    // Rejects take more room in the archive than in the scratch.
+    let mut csv = String::from("id,day,gb\nSL-6,2025-12-01,1\n");
+    for line in 0..20_000 {
+        writeln!(csv, "{line},2025-12-01,much").expect("in memory");
     }
     let workspace = with_file("f.csv", csv.as_bytes());
     let before = dump(&workspace.path("a.db"), &[]);
-    // The first is too little for the scratch, the others for the archive's log.
-    for blocks in [2_000, 14_000, 16_000, 18_000] {
-        let program = env!("CARGO_BIN_EXE_windrow");
-        let limited = format!("ulimit -f {blocks}; exec {program} adopt f.csv --apply");
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &limited]).current_dir(workspace.folder());
-        shell.env("WINDROW_TEST_NOW", crate::harness::NOW);
-        let ran = crate::harness::ran(&shell.output().expect("sh runs")).expect(8);
-        assert!(ran.stderr.contains("help:"), "{ran:?}");
+    for blocks in [1_000, 4_000, 8_000] {
+        let ran = adopt_under(blocks, &workspace);
+        assert!(ran.stderr.contains("a.db") && ran.stderr.contains("help:"), "{ran:?}");
         assert_eq!(dump(&workspace.path("a.db"), &[]), before, "{blocks}");
     }
     workspace.run(&["adopt", "f.csv", "--apply"]).expect(0);
+    assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "20000");
     assert_eq!(workspace.value("PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn a_disk_that_fills_up_under_the_scratch_changes_nothing() {
+    let mut csv = String::from("id,day,gb\n");
+    let name = "a-rather-long-name".repeat(40);
+    for line in 0..20_000 {
+        writeln!(csv, "{name}{line},2025-12-01,1").expect("in memory");
+    }
+    let workspace = with_file("f.csv", csv.as_bytes());
+    let before = dump(&workspace.path("a.db"), &[]);
+    let ran = adopt_under(8_000, &workspace);
+    assert!(ran.stderr.contains("no room for a scratch file"), "{ran:?}");
+    assert!(ran.stderr.contains("set TMPDIR"), "{ran:?}");
+    assert_eq!(dump(&workspace.path("a.db"), &[]), before);
+    let left: Vec<_> = std::fs::read_dir(workspace.folder()).expect("the folder").collect();
+    assert!(left.len() <= 6, "no scratch is left behind: {left:?}");
+    workspace.run(&["adopt", "f.csv", "--apply"]).expect(0);
 }

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 21] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -22,6 +22,7 @@ const PAGES: [(&str, &str); 20] = [
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
+    ("adopt.md", include_str!("../docs/commands/adopt.md")),
     ("watch.md", include_str!("../docs/commands/watch.md")),
     ("schema.md", include_str!("../docs/commands/schema.md")),
 ];

@@ -10,6 +10,8 @@ mod error;
 mod file;
 mod guard;
 mod keep;
+#[cfg(test)]
+mod laws;
 mod load;
 mod matching;
 mod undo;

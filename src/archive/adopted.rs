@@ -313,7 +313,8 @@ impl Archive {
             let table = quote(&adoption.stream);
             let used = format!(
                 "SELECT EXISTS (SELECT 1 FROM {table}) OR EXISTS (SELECT 1 FROM _windrow_ledger
-                    WHERE stream = ?1) OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = ?1)"
+                    WHERE stream = ?1)
+                 OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = ?1)"
             );
             let stream = &adoption.stream;
             let used: bool = self.connection.query_row(&used, [stream], |row| row.get(0))?;
