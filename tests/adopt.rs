@@ -101,7 +101,7 @@ fn what_a_script_has_doubled_is_halved_and_its_totals_are_the_apis() {
     let report = done.json();
     assert_eq!(
         ["records", "keys", "groups", "duplicates", "copies", "new"].map(|name| &report[name]),
-        [168, 112, 56, 56, 56, 112].map(|number| serde_json::Value::from(number)).each_ref()
+        [168, 112, 56, 56, 56, 112].map(serde_json::Value::from).each_ref()
     );
     assert_eq!(report["left_out"], serde_json::json!(["history_id", "created_at"]));
     assert_eq!(report["inflation"][0]["with"], 2492.0);
@@ -412,4 +412,33 @@ fn an_orphan_that_was_adopted_becomes_a_row_of_its_adoption_once_its_parent_is_t
     workspace.run(&["adopt", "--undo", "--run", &run]).expect(0);
     assert_eq!(workspace.rows("SELECT id FROM usage"), ["SL-3"]);
     assert_eq!(workspace.rows(rejects), [""; 0]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_adoption_that_is_interrupted_changes_nothing() {
+    let workspace = versions(&[]);
+    let lines = (0..400_000).map(|n| format!("S{n},2026-01-01,1\n")).collect::<String>();
+    std::fs::write(workspace.path("f.csv"), format!("id,day,gb\n{lines}")).expect("a file");
+    workspace.sync();
+    let before = dump(&workspace.path("a.db"), &[]);
+    let mut command = workspace.command(&["adopt", "f.csv", "--apply"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("windrow starts");
+    // Once it has a scratch file it is in the middle of its work.
+    let opened = format!("/proc/{}/fd", child.id());
+    while std::path::Path::new(&opened).exists() {
+        let files = std::fs::read_dir(&opened).into_iter().flatten().flatten();
+        let mut files = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        if files.any(|file| file.to_string_lossy().contains("etilqs")) {
+            break;
+        }
+    }
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("kill runs");
+    assert!(interrupt.success());
+    crate::harness::ran(&child.wait_with_output().expect("it ends")).expect(130);
+    assert_eq!(dump(&workspace.path("a.db"), &[]), before);
 }

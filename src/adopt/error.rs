@@ -44,3 +44,9 @@ impl From<ArchiveError> for AdoptError {
         AdoptError::Archive(error)
     }
 }
+
+impl From<StopCause> for AdoptError {
+    fn from(cause: StopCause) -> Self {
+        AdoptError::Stopped(cause)
+    }
+}

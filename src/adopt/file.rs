@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::archive::{Foreign, ForeignTable, Value};
 use crate::definition;
+use crate::host::Stop;
 use crate::record::{MEMBER_NAMES_MAX, member_names};
 
 use super::error::AdoptError;
@@ -56,7 +57,12 @@ pub type OnRecord<'f> = &'f mut dyn FnMut(i64, FileRecord<'_>) -> Result<(), Ado
 impl AdoptedFile {
     /// Looks what the file is. `table` names one of an SQLite file; `stream` is taken where several
     /// are there and one has its name.
-    pub fn open(path: &Path, table: Option<&str>, stream: &str) -> Result<Self, AdoptError> {
+    pub fn open(
+        path: &Path,
+        table: Option<&str>,
+        stream: &str,
+        stop: &Stop,
+    ) -> Result<Self, AdoptError> {
         let name = path.display();
         let unreadable = |error| AdoptError::Reading(format!("cannot read {name}: {error}"));
         if path.is_dir() {
@@ -69,7 +75,7 @@ impl AdoptedFile {
             return Err(AdoptError::input(format!("{name} is empty")));
         }
         if head.starts_with(b"SQLite format 3\0") {
-            let foreign = Foreign::open(path)?;
+            let foreign = Foreign::open(path, stop)?;
             let table = pick_table(&foreign, &name.to_string(), table, stream)?;
             return Ok(AdoptedFile::Table(foreign, table));
         }
@@ -92,7 +98,7 @@ impl AdoptedFile {
                 Err(AdoptError::input(message).cure("make it a record a line: `jq -c '.[]' FILE`"))
             }
             Some(b'{') => ndjson(path),
-            _ => csv_file(path, &head),
+            _ => csv_file(path, &head, stop),
         }
     }
 
@@ -164,7 +170,7 @@ fn pick_table(
     }
 }
 
-fn csv_file(path: &Path, head: &[u8]) -> Result<AdoptedFile, AdoptError> {
+fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptError> {
     let first = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
     let count = |mark: u8| first.iter().filter(|byte| **byte == mark).count();
     // The first one wins where several are as frequent.
@@ -184,7 +190,8 @@ fn csv_file(path: &Path, head: &[u8]) -> Result<AdoptedFile, AdoptError> {
         header.push(name);
     }
     // A fault at the end of a large file is told before any of the work is done.
-    each_csv(path, delimiter, &mut |_, _| Ok(()))?;
+    let mut look = |_, _: FileRecord<'_>| stop.cause().map_or(Ok(()), |c| Err(c.into()));
+    each_csv(path, delimiter, &mut look)?;
     Ok(AdoptedFile::Csv { path: path.to_owned(), delimiter, header })
 }
 

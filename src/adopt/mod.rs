@@ -117,14 +117,14 @@ pub fn prepare<'a>(request: Request<'a>, stop: &Stop) -> Result<Prepared<'a>, Ad
         let message = format!("the columns of stream `{}` are not known yet", stream.name);
         AdoptError::input(message).cure("declare the stream's `columns`, or sync it once first")
     })?;
-    let file = AdoptedFile::open(request.path, request.table, &stream.name)?;
+    let file = AdoptedFile::open(request.path, request.table, &stream.name, stop)?;
     let matching = Matching::new(&file, stream, &columns, &request.fields)?;
     let reader = RecordReader::new(matching.columns.clone(), stream.key.clone());
     let keep = request.keep.clone().unwrap_or_else(|| default_rule(stream, &matching));
     let tabular = file.kind() != "ndjson";
     let zone = request.fields.zone;
     let mut ranking = Ranking::new(&keep, &matching, &reader, tabular, zone)?;
-    let scratch = Scratch::new(reader.width(), reader.key_cells())?;
+    let scratch = Scratch::new(reader.width(), reader.key_cells(), stop)?;
     let loaded = load(&file, &matching, &reader, &mut ranking, &scratch, stop)?;
     if loaded.rows == 0 {
         let name = request.path.display();

@@ -11,6 +11,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::host::Stop;
+
 use super::error::{ArchiveError, Cause};
 use super::query::Value;
 use super::table::quote;
@@ -37,13 +39,16 @@ pub struct ForeignTable {
     pub(super) rowid: Option<&'static str>,
 }
 
+/// Instructions of SQLite between two looks whether somebody wants it to end: thousands a second.
+pub(super) const STEPS_BETWEEN_LOOKS: i32 = 10_000;
+
 /// What is handed on of a row: its number, and the values of the columns in their order.
 pub type OnRow<'f, E> = &'f mut dyn FnMut(i64, &[Value]) -> Result<(), E>;
 
 impl Foreign {
     /// Opens the file at `path`.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+        let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_ONLY, stop)?;
         Ok(Self { connection, path: path.to_owned() })
     }
 
@@ -104,11 +109,17 @@ fn strictly(value: ValueRef<'_>) -> Value {
 
 /// Opens somebody's file so that nothing in it is run. The path is made absolute: SQLite takes a
 /// relative one that begins with `file:` for an address.
-pub(super) fn open_guarded(path: &Path, way: OpenFlags) -> Result<Connection, ArchiveError> {
+pub(super) fn open_guarded(
+    path: &Path,
+    way: OpenFlags,
+    stop: &Stop,
+) -> Result<Connection, ArchiveError> {
     let full = path.canonicalize().map_err(|error| ArchiveError::io(path, "open", &error))?;
     let flags = way | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let guard = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(full, flags)?;
+        let mut connection = Connection::open_with_flags(full, flags)?;
+        let stop = stop.clone();
+        connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
         connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
         let (yes, no) = (true, false);
         for (setting, value) in [

@@ -8,6 +8,9 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use crate::host::Stop;
+use crate::host::files::FileLock;
+
 use super::adopted::{count_of, duplicates_query};
 use super::error::{ArchiveError, Cause};
 use super::foreign::{ForeignTable, at_file, open_guarded, ordinary_table};
@@ -45,6 +48,8 @@ pub struct Healing<'a> {
     pub rule_text: &'a str,
     /// The time that is noted.
     pub now: &'a str,
+    /// Breaks the work off.
+    pub stop: &'a Stop,
 }
 
 /// A numeric column's sums.
@@ -98,7 +103,7 @@ pub struct Restored {
 
 /// Looks at the table and changes nothing.
 pub fn survey_in_place(healing: &Healing<'_>) -> Result<Healed, ArchiveError> {
-    let connection = open_guarded(healing.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = open_guarded(healing.path, OpenFlags::SQLITE_OPEN_READ_ONLY, healing.stop)?;
     let table = target(&connection, healing)?;
     let found = examine(&connection, &table, healing);
     found.map_err(at_file(healing.path))
@@ -107,7 +112,7 @@ pub fn survey_in_place(healing: &Healing<'_>) -> Result<Healed, ArchiveError> {
 /// Sets all but one row of each key aside and keeps new ones out, in one transaction.
 pub fn heal(healing: &Healing<'_>, note: &str) -> Result<Healed, ArchiveError> {
     let trouble = at_file(healing.path);
-    let (connection, _lock) = open_writer(healing.path, note)?;
+    let (connection, _lock) = open_writer(healing.path, note, healing.stop)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(&trouble)?;
     let table = target(&connection, healing)?;
     let orphans = dangling(&connection, &table.name);
@@ -134,9 +139,14 @@ pub fn heal(healing: &Healing<'_>, note: &str) -> Result<Healed, ArchiveError> {
 }
 
 /// Puts back what [`heal`] removed, so that the file holds what it did.
-pub fn restore(path: &Path, table: Option<&str>, note: &str) -> Result<Restored, ArchiveError> {
+pub fn restore(
+    path: &Path,
+    table: Option<&str>,
+    note: &str,
+    stop: &Stop,
+) -> Result<Restored, ArchiveError> {
     let trouble = at_file(path);
-    let (connection, _lock) = open_writer(path, note)?;
+    let (connection, _lock) = open_writer(path, note, stop)?;
     connection.execute_batch("BEGIN IMMEDIATE").map_err(&trouble)?;
     let name = healed_table(&connection, table).map_err(&trouble)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
@@ -159,8 +169,9 @@ pub fn restore(path: &Path, table: Option<&str>, note: &str) -> Result<Restored,
 fn open_writer(
     path: &Path,
     note: &str,
-) -> Result<(Connection, Option<crate::host::files::FileLock>), ArchiveError> {
-    let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    stop: &Stop,
+) -> Result<(Connection, Option<FileLock>), ArchiveError> {
+    let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_WRITE, stop)?;
     let id = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0));
     let own = id.map_err(at_file(path))? == APPLICATION_ID;
     let lock = own.then(|| take_lock(path, note)).transpose()?;

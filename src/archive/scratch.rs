@@ -7,9 +7,11 @@ use std::path::Path;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::host::Stop;
 use crate::model::{Cell, Reject, RejectKind, RowSet};
 
 use super::error::{ArchiveError, Cause, at};
+use super::foreign::STEPS_BETWEEN_LOOKS;
 use super::query::Value;
 use super::write::Bound;
 
@@ -46,13 +48,17 @@ pub struct Member {
 }
 
 impl Scratch {
-    /// An empty scratch for rows that are `width` cells wide; `keys` are the cells of the key.
-    pub fn new(width: usize, keys: Vec<usize>) -> Result<Self, ArchiveError> {
+    /// An empty scratch for rows that are `width` cells wide; `keys` are the cells of the key. Its
+    /// work is broken off when somebody asks for the end.
+    pub fn new(width: usize, keys: Vec<usize>, stop: &Stop) -> Result<Self, ArchiveError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || -> rusqlite::Result<Connection> {
-            let connection = Connection::open_with_flags("", flags)?;
+            let mut connection = Connection::open_with_flags("", flags)?;
+            let stop = stop.clone();
+            connection
+                .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
             let cells: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
             // Nothing in it outlives the process, so nothing of it is ever rolled back.
             connection.execute_batch(&format!(
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn members_of_a_key_come_together_and_the_one_that_stays_comes_first() {
-        let scratch = Scratch::new(2, vec![0]).expect("a scratch");
+        let scratch = Scratch::new(2, vec![0], &Stop::never()).expect("a scratch");
         let add = |place: i64, key: i64, rank: Value| {
             let mut rows = RowSet::new(2);
             rows.cells.extend([Cell::Integer(key), Cell::Real(0.5)]);

@@ -30,6 +30,11 @@ pub fn run(
         (false, true) => take_back(args, global, host, output),
         (false, false) => adopt(args, global, host, output),
     };
+    // What was broken off fails in one way or another; why is known here.
+    let result = match (result, host.stop.cause()) {
+        (Err(_), Some(cause)) => Err(Ended::Stopped(cause)),
+        (result, _) => result,
+    };
     match result {
         Err(Ended::Stopped(StopCause::Interrupt)) => Ok(130),
         Err(Ended::Stopped(StopCause::Terminate)) => Ok(143),
@@ -265,7 +270,8 @@ fn heal_in_place(
     let table = table.ok_or_else(|| Failure::new(USAGE, "name the table with --table"))?;
     let now = instant_to_text(host.clock.now());
     let (path, key) = (path.as_path(), key.as_slice());
-    let healing = Healing { path, table, key, rule, rule_text: &rule_text, now: &now };
+    let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
+    let healing = Healing { path, table, key, rule, rule_text, now, stop };
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let note = note(host);
     let healed = match args.apply {
@@ -310,7 +316,8 @@ fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Resu
     let path = file_of(args)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let note = note(host);
-    let restored = waiting_for(wait, host, || restore(&path, args.table.as_deref(), &note))?;
+    let restored =
+        waiting_for(wait, host, || restore(&path, args.table.as_deref(), &note, &host.stop))?;
     if output.json() {
         output.json_line(&restored)?;
     } else {
