@@ -350,7 +350,7 @@ impl<'a> Walk<'a> {
         if let Target::Archive { archive, run, now } = &self.target {
             let stream = self.shape.name.clone();
             let place = Place { stream, partition: String::new(), window: None };
-            archive.write_rejects(&place, &[reject], *run, now)?;
+            archive.adopt_reject(&place, reject, *run, now)?;
         }
         Ok(())
     }

@@ -150,16 +150,40 @@ impl Archive {
         run: i64,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_rejects
-            (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
-             first_seen_at, run_id, last_run_id, pointer, above)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)
-            ON CONFLICT (stream, partition, record_sha256, kind) DO UPDATE
-                SET last_run_id = excluded.last_run_id
-                WHERE last_run_id IS NOT excluded.last_run_id";
+        let again = "UPDATE SET last_run_id = excluded.last_run_id
+            WHERE last_run_id IS NOT excluded.last_run_id";
+        self.put_rejects(place, rejects, (run, now), again)
+    }
+
+    /// Keeps a record of a file that cannot become a row. One that is kept already was said by the
+    /// source or by an earlier file, and stays as it is.
+    pub fn adopt_reject(
+        &self,
+        place: &Place,
+        reject: Reject,
+        run: i64,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        self.put_rejects(place, &[reject], (run, now), "NOTHING")
+    }
+
+    fn put_rejects(
+        &self,
+        place: &Place,
+        rejects: &[Reject],
+        (run, now): (i64, &str),
+        again: &str,
+    ) -> Result<(), ArchiveError> {
+        let sql = format!(
+            "INSERT INTO _windrow_rejects
+             (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
+              first_seen_at, run_id, last_run_id, pointer, above)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)
+             ON CONFLICT (stream, partition, record_sha256, kind) DO {again}"
+        );
         let (start, end) = bounds_text(place.window);
         let write = || -> rusqlite::Result<()> {
-            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut statement = self.connection.prepare_cached(&sql)?;
             for reject in rejects {
                 statement.execute(params![
                     place.stream,

@@ -41,7 +41,8 @@ impl Mender {
 
     /// Takes the doubles out of a table of this archive.
     pub fn adopt(&self, table: &str, key: &[String]) -> String {
-        self.command("adopt", &[&self.archive, "--table", table, "--key", &key.join(",")])
+        let key = key.join(",");
+        self.command("adopt", &[&self.archive, "--in-place", "--table", table, "--key", &key])
     }
 }
 
