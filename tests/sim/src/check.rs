@@ -291,3 +291,18 @@ fn check_gaps(seen: &Seen, scenario: &Scenario, now: i64, wrong: &mut Vec<String
         wrong.push(format!("S18: not at rest: {reach:?}, {unfinished} unfinished"));
     }
 }
+
+/// S3: an adoption is there with all of its rows, or there is nothing.
+pub fn check_adopted(
+    connection: &Connection,
+    rows: usize,
+    adopted: u64,
+) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_adoptions'";
+    let known: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    let sql = "SELECT count(*) FROM _windrow_adoptions";
+    let adoptions = if known == 0 { 0 } else { connection.query_row(sql, [], |row| row.get(0))? };
+    let whole = if adoptions == 0_i64 { rows == 0 } else { rows as u64 >= adopted };
+    let torn = format!("S3: {adoptions} adoptions of {adopted} records, and {rows} rows");
+    Ok((!whole).then_some(torn))
+}

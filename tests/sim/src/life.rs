@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use windrow::archive::{Archive, ArchiveError, Opening};
+use windrow::adopt::{FieldRules, Request, prepare};
+use windrow::archive::{Archive, ArchiveError, Opening, RunStart};
 use windrow::definition::{Definition, SecretReference, parse_definition};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::pull::{Budget, SecretValues, Transport};
@@ -85,6 +86,8 @@ pub struct Recording {
     pub base: Image,
     /// Everything that was done to the disk.
     pub log: Vec<Op>,
+    /// How many records were adopted before the first sync.
+    pub adopted: u64,
     /// What the ledger said at each mark; the first is what it said before, if it was there.
     pub marks: Vec<Vec<Complete>>,
     /// The truth at the end.
@@ -93,13 +96,24 @@ pub struct Recording {
     pub now: i64,
 }
 
-/// Lives a calm life with `runs` syncs and an eject, and records its disk; from the first sync on,
-/// or from the moment on at which a windrow of today meets an archive of the first format.
-pub fn record(scenario: &Scenario, folder: &Path, runs: usize, older: bool) -> Recording {
+/// How a recorded life begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With nothing.
+    Fresh,
+    /// A windrow of today meets an archive of the first format.
+    Older,
+    /// What an old script has doubled is adopted.
+    Adopted,
+}
+
+/// Lives a calm life with `runs` syncs and an eject, and records its disk.
+pub fn record(scenario: &Scenario, folder: &Path, runs: usize, beginning: Beginning) -> Recording {
     let mut life = begin(scenario, folder, false);
     life.marked = true;
-    let base = if older { life.grow_older() } else { Image::new() };
+    let base = if beginning == Beginning::Older { life.grow_older() } else { Image::new() };
     life.disk.lock().expect("no holder panics").record();
+    let adopted = if beginning == Beginning::Adopted { life.adopt() } else { 0 };
     for _ in 0..runs {
         life.run(Budget::default());
         life.clock.pass(7 * HOUR);
@@ -113,7 +127,7 @@ pub fn record(scenario: &Scenario, folder: &Path, runs: usize, older: bool) -> R
     let mut shared = life.shared.lock().expect("no holder panics");
     let world = World::new(scenario.clone());
     let world = std::mem::replace(&mut shared.world, world);
-    Recording { base, log, marks, world, now }
+    Recording { base, log, adopted, marks, world, now }
 }
 
 /// Goes on from whatever files are in `folder`: a crash image, say. Gives what was wrong.
@@ -278,6 +292,41 @@ impl Life {
         self.disk.lock().expect("no holder panics").restart(base.clone());
         *self.marks.lock().expect("no holder panics") = vec![self.told.clone()];
         base
+    }
+
+    /// Adopts what a script that only inserts has of the source. Gives the number of records.
+    fn adopt(&mut self) -> u64 {
+        let now = self.clock.truth();
+        let (said, records) = self.shared.lock().expect("no holder panics").world.said_until(now);
+        if records == 0 {
+            return 0;
+        }
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let path = elsewhere.path().join("script.ndjson");
+        std::fs::write(&path, said.join("\n")).expect("a file");
+        let stream = self.definition.streams.iter().find(|stream| stream.name == "records");
+        let request = Request {
+            path: &path,
+            table: None,
+            stream: stream.expect("the definition has it"),
+            stored: None,
+            keep: None,
+            fields: FieldRules::default(),
+        };
+        let files = SimFiles { disk: Arc::clone(&self.disk) };
+        let now = windrow::host::Clock::now(&*self.clock);
+        let text = windrow::model::instant_to_text(now);
+        let opening =
+            Opening { note: "the first", now: &text, allow_network_fs: true, files: &files };
+        let archive = Archive::open(&self.archive, &opening).expect("a new archive");
+        let definition = &self.definition.text;
+        let start = RunStart { command: "adopt", version: "0", definition, now };
+        let prepared = prepare(request, &Stop::never()).expect("the file can be read");
+        prepared.apply(&archive, &start).expect("it is adopted");
+        archive.close().expect("it is closed");
+        let connection = open(&self.archive).expect("it was opened a moment ago");
+        self.rows = look(&connection).expect("it can be read").rows;
+        records
     }
 
     /// Makes the archive safe to unplug, as `windrow eject` does.

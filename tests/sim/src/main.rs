@@ -29,15 +29,17 @@ fn cut_power(states: u64, from: u64) -> ExitCode {
         sum.states += cuts.states;
         sum.twice += cuts.twice;
         sum.older += cuts.older;
+        sum.adopted += cuts.adopted;
         sum.carried_on += cuts.carried_on;
         sum.violations.extend(cuts.violations);
     }
     println!(
         "{} power cuts in {lives} lives, {} of them twice, {} while an older archive is brought to \
-         this format, {} carried on by windrow, in {:.0} s: {} violations",
+         this format, {} around an adoption, {} carried on by windrow, in {:.0} s: {} violations",
         sum.states,
         sum.twice,
         sum.older,
+        sum.adopted,
         sum.carried_on,
         began.elapsed().as_secs_f64(),
         sum.violations.len()

@@ -9,9 +9,9 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use crate::check::{check_file, check_told, compare, look, open};
+use crate::check::{check_adopted, check_file, check_told, compare, look, open};
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, image_of, lay_down, take_in};
-use crate::life::{Recording, carry_on, fail_one, record};
+use crate::life::{Beginning, Recording, carry_on, fail_one, record};
 use crate::scenario::{Classes, Kind, Scenario, once_in};
 use crate::swarm::scratch;
 use crate::vfs;
@@ -25,6 +25,8 @@ pub struct Cuts {
     pub twice: u64,
     /// Of these, in the life of an archive of the first format that is brought to today's.
     pub older: u64,
+    /// Of these, in a life that begins with an adoption.
+    pub adopted: u64,
     /// Of these, handed to windrow to go on with.
     pub carried_on: u64,
     /// What was wrong.
@@ -34,8 +36,8 @@ pub struct Cuts {
 /// The copy of an archive of the first format.
 const ASIDE: &str = "a.db-before-format-2";
 
-/// Every so many lives the archive is an older one at first.
-const OLDER_EVERY: u64 = 3;
+/// Lives begin with nothing, with an older archive, or with an adoption, in turns.
+const BEGINNINGS: u64 = 3;
 
 /// A life without faults, small enough to be cut off everywhere.
 pub fn calm(seed: u64) -> Scenario {
@@ -51,8 +53,14 @@ pub fn calm(seed: u64) -> Scenario {
 pub fn cut_everywhere(seed: u64, per_point: u64, most: u64) -> Cuts {
     let scenario = calm(seed);
     let folder = scratch();
-    let older = seed.is_multiple_of(OLDER_EVERY);
-    let recording = record(&scenario, folder.path(), if older { 1 } else { 3 }, older);
+    let beginning = match seed % BEGINNINGS {
+        0 => Beginning::Older,
+        1 if scenario.parents == 0 => Beginning::Adopted,
+        _ => Beginning::Fresh,
+    };
+    let older = beginning == Beginning::Older;
+    let runs = if beginning == Beginning::Fresh { 3 } else { 1 };
+    let recording = record(&scenario, folder.path(), runs, beginning);
     let mut cuts = Cuts::default();
     for policy in [Policy::Journalled, Policy::Plain] {
         let mut random = fastrand::Rng::with_seed(seed ^ 0xc07);
@@ -107,6 +115,7 @@ impl Cut<'_> {
         lay_down(folder.path(), &image).expect("the scratch folder can be written");
         cuts.states += 1;
         cuts.older += u64::from(!self.recording.base.is_empty());
+        cuts.adopted += u64::from(self.recording.adopted > 0);
         let wrong = if once_in(random, 60) {
             cuts.carried_on += 1;
             carry_on(self.scenario, folder.path(), self.recording.now)
@@ -127,8 +136,12 @@ impl Cut<'_> {
             };
         }
         let found = open(&path).and_then(|connection| {
-            let wrong = check_file(&connection)?;
-            Ok((look(&connection)?, wrong))
+            let mut wrong = check_file(&connection)?;
+            let seen = look(&connection)?;
+            if self.recording.adopted > 0 {
+                wrong.extend(check_adopted(&connection, seen.rows.len(), self.recording.adopted)?);
+            }
+            Ok((seen, wrong))
         });
         match found {
             Err(error) => vec![format!("S26: {error}")],

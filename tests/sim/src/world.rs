@@ -323,6 +323,19 @@ impl World {
         )
     }
 
+    /// Everything that was said of all records until `now`, in the order in which it was said, as
+    /// a script that only inserts has it; and how many records that are.
+    pub fn said_until(&self, now: i64) -> (Vec<String>, u64) {
+        let (mut said, mut records) = (Vec::new(), 0);
+        for (n, record) in self.records.iter().enumerate() {
+            let Some(last) = record.visible(now) else { continue };
+            records += 1;
+            said.extend((0..=last).map(|state| self.json(n, state)));
+            said.push(self.json(n, last));
+        }
+        (said, records)
+    }
+
     fn page(
         &mut self,
         url: &Url,
