@@ -147,3 +147,23 @@ fn stderr_is_json_or_text_and_safe_on_a_terminal_either_way() {
     assert!(!quiet.lines().any(|line| line.starts_with('{')), "{quiet}");
     workspace.run(&["sync", "--log-format", "xml"]).expect(2);
 }
+
+#[test]
+fn a_secret_that_comes_back_as_data_stays_out_of_the_log() {
+    let secret = "canary-5d0c7e";
+    let lines = format!(r#"{{"data":[{{"id":"{secret}"}}]}}"#);
+    let api = Api::start(move |asked, _| match asked.path() {
+        "/lines" => json(&lines),
+        _ => json(r#"{"data":[{"id":1}]}"#),
+    });
+    let source = format!("{FAST}\nauth = {{ kind = \"bearer\", token = \"${{env:KEY}}\" }}");
+    let streams = "for_each = \"lines\"\nquery = { of = \"{{ parent.id }}\" }\n[streams.lines]\npath = \"/lines\"\n\
+        records = \"$.data[*]\"\nkey = \"id\"";
+    let mut workspace = Workspace::new(&items_definition(&api.address, &source, streams));
+    workspace.variable("KEY", secret);
+    let ran = workspace.run(&["sync", "-v", "--log-format", "json"]).expect(0);
+    let log = std::fs::read_to_string(log_of(&workspace)).expect("a log");
+    for text in [log, ran.stderr] {
+        assert!(text.contains("${env:KEY}") && !text.contains(secret), "{text}");
+    }
+}
