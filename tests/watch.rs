@@ -164,7 +164,8 @@ fn an_archive_that_is_not_usable_ends_the_watch() {
 fn a_network_that_comes_back_wakes_the_watch() {
     let inside = |script: &str| {
         let mut command = std::process::Command::new("unshare");
-        command.args(["-rn", "sh", "-c", script, "sh"]);
+        // Whatever is still in the namespace ends with it.
+        command.args(["-rnp", "--fork", "--kill-child", "sh", "-c", script, "sh"]);
         command
     };
     let can = inside("ip link set lo up && ip address add 10.9.0.1/32 dev lo").output();

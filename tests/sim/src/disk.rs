@@ -309,7 +309,22 @@ pub fn take_in(durable: &mut Image, pending: &mut Vec<Op>, op: Op, policy: Polic
             settle_names(durable, pending);
         }
         Op::Mark(_) => {}
-        op => pending.push(op),
+        Op::Write { .. } | Op::Truncate { .. } => {
+            make_anew(durable, pending, &op);
+            pending.push(op);
+        }
+        op @ (Op::Delete { .. } | Op::Rename { .. }) => pending.push(op),
+    }
+}
+
+/// A file that is written after its name was removed is a new one, and has the name: the removal
+/// cannot come after it.
+fn make_anew(durable: &mut Image, pending: &mut Vec<Op>, op: &Op) {
+    let Some(file) = file_of(op) else { return };
+    let removed = |op: &Op| matches!(op, Op::Delete { file: gone, .. } if gone == file);
+    if pending.iter().any(removed) {
+        pending.retain(|op| file_of(op) != Some(file));
+        durable.insert(Arc::clone(file), Vec::new());
     }
 }
 
