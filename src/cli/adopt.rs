@@ -1,13 +1,9 @@
 //! `windrow adopt`: bring in what an older script has gathered, or heal it where it is.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::adopt::{AdoptError, FieldRules, Keep, Request, Undone, prepare, undo};
-use crate::archive::{
-    Archive, ArchiveError, Healing, HealingRule, Opening, Reader, RunStart, heal, restore,
-    survey_in_place,
-};
+use crate::archive::{Healing, HealingRule, Reader, RunStart, heal, restore, survey_in_place};
 use crate::definition::{Definition, Stream, TimeFormat};
 use crate::host::{Host, StopCause};
 use crate::model::{instant_to_text, printable};
@@ -16,7 +12,9 @@ use crate::report::{adopted_page, count, healed_page};
 use super::args::{AdoptArguments, Global};
 use super::error::{Failure, STORAGE, USAGE};
 use super::output::Output;
-use super::workspace::{check_streams, load_for_sync, parse_duration, waiting_for};
+use super::workspace::{
+    check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,
+};
 
 pub fn run(
     args: &AdoptArguments,
@@ -93,7 +91,7 @@ fn adopt(
     };
     let prepared = prepare(request, &host.stop)?;
     let report = if args.apply {
-        let archive = open_archive(&definition, wait, host)?;
+        let archive = open_archive(&definition, "adopt", wait, host)?;
         let report = prepared.apply(&archive, &start_of(&definition, host))?;
         archive.close()?;
         report
@@ -166,28 +164,9 @@ fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Failure> {
     Ok(FieldRules { map, formats, zone })
 }
 
-fn note(host: &Host) -> String {
-    let now = instant_to_text(host.clock.now());
-    format!("process {} (windrow adopt) since {now}", std::process::id())
-}
-
 fn start_of<'d>(definition: &'d Definition, host: &Host) -> RunStart<'d> {
     let (version, definition) = (env!("CARGO_PKG_VERSION"), definition.text.as_str());
     RunStart { command: "adopt", version, definition, now: host.clock.now() }
-}
-
-fn open_archive(
-    definition: &Definition,
-    wait: Option<Duration>,
-    host: &Host,
-) -> Result<Archive, ArchiveError> {
-    let opening = Opening {
-        note: &note(host),
-        now: &instant_to_text(host.clock.now()),
-        allow_network_fs: definition.allow_network_fs,
-        files: &*host.files,
-    };
-    waiting_for(wait, host, || Archive::open(&definition.archive, &opening))
 }
 
 fn take_back(
@@ -202,7 +181,7 @@ fn take_back(
         Reader::open(&definition.archive)?;
     }
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(&definition, wait, host)?;
+    let archive = open_archive(&definition, "adopt", wait, host)?;
     let file = args.file.as_deref().and_then(Path::file_name);
     let file = file.map(|name| name.to_string_lossy().into_owned());
     let wanted = archive.adoptions()?.into_iter().find(|row| {
@@ -273,7 +252,7 @@ fn heal_in_place(
     let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
     let healing = Healing { path, table, key, rule, rule_text, now, stop };
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let note = note(host);
+    let note = holder_note("adopt", host);
     let healed = match args.apply {
         true => waiting_for(wait, host, || heal(&healing, &note))?,
         false => survey_in_place(&healing)?,
@@ -315,7 +294,7 @@ fn in_place_key(args: &AdoptArguments, global: &Global) -> Result<Vec<String>, F
 fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Result<(), Ended> {
     let path = file_of(args)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let note = note(host);
+    let note = holder_note("adopt", host);
     let restored =
         waiting_for(wait, host, || restore(&path, args.table.as_deref(), &note, &host.stop))?;
     if output.json() {

@@ -2,13 +2,13 @@
 
 use crate::archive::eject;
 use crate::host::Host;
-use crate::model::{instant_to_text, printable};
+use crate::model::printable;
 use crate::report::{bytes, count};
 
 use super::args::{EjectArguments, Global};
 use super::error::Failure;
 use super::output::Output;
-use super::workspace::{load_for_reading, parse_duration, waiting_for};
+use super::workspace::{holder_note, load_for_reading, parse_duration, waiting_for};
 
 pub fn run(
     args: &EjectArguments,
@@ -18,8 +18,7 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (_, path) = load_for_reading(global)?;
-    let now = instant_to_text(host.clock.now());
-    let note = format!("process {} (windrow eject) since {now}", std::process::id());
+    let note = holder_note("eject", host);
     let ejected = waiting_for(wait, host, || eject(&path, &note, &*host.files))?;
     let archive = path.display().to_string();
     if output.json() {

@@ -43,6 +43,12 @@ pub fn waiting_for<T>(
     }
 }
 
+/// What the next one is told about us while a command has the archive.
+pub fn holder_note(command: &str, host: &Host) -> String {
+    let now = instant_to_text(host.clock.now());
+    format!("process {} (windrow {command}) since {now}", std::process::id())
+}
+
 /// Opens the archive for writing, or waits for whoever has it; `command` is what the next one is
 /// told about us.
 pub fn open_archive(
@@ -51,11 +57,9 @@ pub fn open_archive(
     wait: Option<Duration>,
     host: &Host,
 ) -> Result<Archive, ArchiveError> {
-    let now = instant_to_text(host.clock.now());
-    let note = format!("process {} (windrow {command}) since {now}", std::process::id());
     let opening = Opening {
-        note: &note,
-        now: &now,
+        note: &holder_note(command, host),
+        now: &instant_to_text(host.clock.now()),
         allow_network_fs: definition.allow_network_fs,
         files: &*host.files,
     };

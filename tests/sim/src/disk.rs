@@ -167,11 +167,6 @@ impl Disk {
         self.cut
     }
 
-    /// The power goes now.
-    pub fn cut_now(&mut self) {
-        self.cut = true;
-    }
-
     /// From here on the operation of that number fails.
     pub fn fail(&mut self, failing: Option<Failing>) {
         self.touches = 0;
@@ -182,16 +177,6 @@ impl Disk {
     /// Whether an operation was made to fail.
     pub fn has_failed(&self) -> bool {
         self.failed
-    }
-
-    /// Operations since [`Disk::fail`], reads included.
-    pub fn touches(&self) -> u64 {
-        self.touches
-    }
-
-    /// Changes so far.
-    pub fn changes(&self) -> u64 {
-        self.changes
     }
 
     /// What is done when a reader takes its place in the log.

@@ -21,7 +21,7 @@ use crate::check::{
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, lay_down};
 use crate::net::{EventLog, Shared, SimTransport};
 use crate::older::make_older;
-use crate::scenario::{CANARY, Classes, DAY, HOUR, Kind, SECOND, Scenario, once_in};
+use crate::scenario::{CANARY, Classes, DAY, HOUR, SECOND, Scenario, once_in};
 use crate::seams::{SimClock, SimFiles, SimNetwork};
 use crate::vfs::{self, SharedDisk};
 use crate::world::World;
@@ -775,10 +775,5 @@ impl Scenario {
             *class = false;
         }
         self
-    }
-
-    /// Whether it is about windows.
-    pub fn has_windows(&self) -> bool {
-        self.kind == Kind::Window
     }
 }

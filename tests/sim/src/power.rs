@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use crate::check::{check_adopted, check_file, check_told, compare, look, open};
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, image_of, lay_down, take_in};
 use crate::life::{Beginning, Recording, carry_on, fail_one, record};
-use crate::scenario::{Classes, Kind, Scenario, once_in};
+use crate::scenario::{Classes, Scenario, once_in};
 use crate::swarm::scratch;
 use crate::vfs;
 
@@ -199,8 +199,7 @@ fn crash_again(folder: &Path, image: Image, policy: Policy, random: &mut fastran
 /// Lets every `step`-th operation of a life fail, once and from then on, with an I/O error and
 /// with a full disk. Gives the number of lives and what was wrong.
 pub fn fail_everywhere(seed: u64, step: u64) -> (u64, Vec<String>) {
-    let mut scenario = calm(seed);
-    scenario.kind = if scenario.kind == Kind::Window { Kind::Window } else { scenario.kind };
+    let scenario = calm(seed);
     let older = seed.is_multiple_of(2);
     let (mut lives, mut wrong) = (0, Vec::new());
     for (sticky, full) in [(false, false), (true, false), (false, true), (true, true)] {

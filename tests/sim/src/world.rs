@@ -385,7 +385,7 @@ impl World {
                 }
             }
         }
-        self.finish_page(url, found, (from, to), &data, now)
+        self.finish_page(url, found, to, &data, now)
     }
 
     fn is_dead(&mut self, issued: i64, now: i64) -> bool {
@@ -397,7 +397,7 @@ impl World {
         &mut self,
         url: &Url,
         found: &[(i64, usize, usize)],
-        (from, to): (usize, usize),
+        to: usize,
         data: &[String],
         now: i64,
     ) -> Answer {
@@ -410,7 +410,6 @@ impl World {
             // Never the same text twice: an empty page goes on from where it was.
             format!("{now}_{key}_{id}_{}", self.random.u32(..))
         });
-        let _ = from;
         let mut next = url.clone();
         if let Some(token) = &token {
             let kept: Vec<(String, String)> = url
