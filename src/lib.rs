@@ -13,8 +13,8 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove` · `sync`, `doctor`, `check`, `adopt` · `window`, `pull`,
-//! `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors below its
+//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt` · `window`,
+//! `pull`, `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors below its
 //! own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
 //! [`model`].
 //!
@@ -45,6 +45,8 @@ pub mod record;
 pub mod archive;
 
 pub mod sync;
+
+pub mod outbox;
 
 pub mod doctor;
 

@@ -22,6 +22,7 @@ mod idempotency;
 mod interruption;
 mod logs;
 mod one_writer;
+mod outbox;
 mod pagination;
 mod prove;
 mod query;

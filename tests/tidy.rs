@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 7] = [
     &["cli"],
     &["demo", "report"],
     &["prove"],
-    &["sync", "doctor", "check", "adopt"],
+    &["sync", "outbox", "doctor", "check", "adopt"],
     &["window", "pull", "record", "archive"],
     &["model"],
     &["definition", "host"],

@@ -15,6 +15,7 @@ mod history;
 mod ledger;
 mod moment;
 mod open;
+mod outbox;
 mod parents;
 mod past;
 mod proof;
@@ -37,6 +38,10 @@ pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore,
 pub use health::{Ejected, Health, eject};
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
+pub use outbox::{
+    Added, Claim, NewEntry, OPEN_ENTRIES_MAX, Outbox, OutboxAttempt, OutboxBrief, OutboxCount,
+    OutboxEntry, Settlement, Station,
+};
 pub use parents::Orphan;
 pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};

@@ -19,7 +19,7 @@ use super::error::{ArchiveError, Cause, at, classify};
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 6;
+pub const SCHEMA_VERSION: i32 = 7;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;
@@ -264,7 +264,7 @@ fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError>
 /// The file is not opened here: closing a handle of our own would drop the POSIX locks that another
 /// connection of this process holds on it, and the next program to close the file would take the
 /// log away under a running sync.
-fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
+pub(super) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
     let length = path.metadata().map_err(|e| ArchiveError::io(path, "read", &e))?.len();
     if length > 0 {
         return Ok(());

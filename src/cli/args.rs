@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::args_outbox::OutboxArguments;
+
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, max_term_width = 100, arg_required_else_help = true)]
@@ -82,6 +84,8 @@ pub enum Command {
     Adopt(AdoptArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
+    /// Queue writes while offline and have each take effect once
+    Outbox(OutboxArguments),
     /// Read settled windows a second time and compare
     Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
@@ -95,10 +99,12 @@ pub enum Command {
 impl Command {
     /// Whether the log keeps what it does. The demo has a world of its own.
     pub fn changes_something(&self) -> bool {
-        matches!(
-            self,
-            Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) | Command::Eject(_)
-        )
+        match self {
+            Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
+            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
+            _ => false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod adopt;
 mod args;
+mod args_outbox;
 mod check;
 mod completions;
 mod demo;
@@ -14,6 +15,7 @@ mod eject;
 mod error;
 mod log;
 mod moment;
+mod outbox;
 mod output;
 mod progress;
 mod prove;
@@ -76,6 +78,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
+        args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),

@@ -142,6 +142,25 @@ pub fn load_secrets(
     folder: &Path,
     host: &Host,
 ) -> Result<SecretValues, Failure> {
+    let (values, missing) = find_secrets(definition, folder, host);
+    if missing.is_empty() {
+        return Ok(values);
+    }
+    let cure = "set it in the shell that runs windrow, for example `export NAME=…`";
+    Err(Failure::new(USAGE, missing.join("; ")).cure(cure))
+}
+
+/// The values of those of the definition's secrets that are there: enough to keep them out.
+pub fn known_secrets(definition: &Definition, folder: &Path, host: &Host) -> SecretValues {
+    find_secrets(definition, folder, host).0
+}
+
+/// The values of the definition's secrets, and what is missing.
+fn find_secrets(
+    definition: &Definition,
+    folder: &Path,
+    host: &Host,
+) -> (SecretValues, Vec<String>) {
     let mut values = SecretValues::default();
     let mut missing = Vec::new();
     for (place, reference) in secrets_of(definition) {
@@ -163,11 +182,7 @@ pub fn load_secrets(
     }
     definition.sources.values().for_each(|source| values.remember_pairs(source));
     super::log::keep_out(&values);
-    if missing.is_empty() {
-        return Ok(values);
-    }
-    let cure = "set it in the shell that runs windrow, for example `export NAME=…`";
-    Err(Failure::new(USAGE, missing.join("; ")).cure(cure))
+    (values, missing)
 }
 
 /// The network, for each source.

@@ -4,10 +4,12 @@
 //! Nothing here reads a clock, the environment or the network.
 
 mod check;
+mod outbox;
 mod path;
 mod problem;
 mod raw;
 mod raw_check;
+mod raw_outbox;
 mod raw_paging;
 mod resolve;
 mod shape;
@@ -23,11 +25,15 @@ use chrono_tz::Tz;
 use url::Url;
 
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
+pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
 pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
 pub use raw_check::Severity;
-pub use resolve::{is_column_name, is_number, json_schema, parse_definition, parse_start};
+pub use resolve::{
+    is_column_name, is_header_name, is_number, json_schema, parse_definition, parse_start,
+    sounds_secret,
+};
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
 pub use time_format::TimeFormat;
@@ -99,6 +105,8 @@ pub struct Source {
     pub body_ratio_max: u64,
     /// When to try again.
     pub retry: RetryPolicy,
+    /// How it keeps a write that comes twice from counting twice.
+    pub idempotency: Idempotency,
 }
 
 /// How requests are authorised.

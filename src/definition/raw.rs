@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::raw_check::{RawCheck, RawStreamCheck};
+use super::raw_outbox::RawIdempotency;
 use super::raw_paging::{RawPaginate, RawTotal};
 
 /// What one archive holds.
@@ -20,7 +21,9 @@ pub struct RawDefinition {
     pub archive: RawArchive,
     /// The APIs, by name.
     pub sources: IndexMap<String, RawSource>,
-    /// The collections of records, by name. A stream's name is its table's name.
+    /// The collections of records, by name. A stream's name is its table's name. May be left out
+    /// where there is only an outbox.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub streams: IndexMap<String, RawStream>,
     /// Questions of one's own for `windrow check`, by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
@@ -72,6 +75,10 @@ pub struct RawSource {
     /// When and how often a failed request is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RawRetry>,
+    /// How the API keeps a write of the outbox that comes twice from counting twice. Default: as
+    /// the IETF's Idempotency-Key draft has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<RawIdempotency>,
 }
 
 /// How requests are authorised. Credentials are references: `${env:NAME}` or `${file:PATH}`.

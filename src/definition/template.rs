@@ -52,6 +52,8 @@ pub struct TemplateValues {
     pub cursor: Option<String>,
     /// `parent.…`.
     pub parent: BTreeMap<String, Scalar>,
+    /// `key`: that of an entry of the outbox.
+    pub key: Option<String>,
 }
 
 /// A parent row's value.
@@ -171,6 +173,9 @@ impl TemplateValues {
         if let Some(cursor) = &self.cursor {
             all.insert("cursor".to_owned(), Value::from(cursor.as_str()));
         }
+        if let Some(key) = &self.key {
+            all.insert("key".to_owned(), Value::from(key.as_str()));
+        }
         let parent: BTreeMap<String, Value> =
             self.parent.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
         all.insert("parent".to_owned(), Value::from(parent));
@@ -238,6 +243,7 @@ mod tests {
             window: Some(("2026-01-01".into(), "2026-01-02".into())),
             cursor: None,
             parent: BTreeMap::from([("id".into(), Scalar::Text("a/b ?".into()))]),
+            key: None,
         }
     }
 

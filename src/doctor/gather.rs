@@ -13,7 +13,9 @@ use crate::definition::{Definition, SecretReference, Source};
 use crate::host::files::{self, lock_path};
 use crate::host::{Environment, Host};
 use crate::model::Instant;
-use crate::pull::{NetError, NetKind, Request, Response, Transport, looks_like_html, secrets_of};
+use crate::pull::{
+    Method, NetError, NetKind, Request, Response, Transport, looks_like_html, secrets_of,
+};
 
 use super::facts::{
     Answer, ArchiveFacts, DefinitionFacts, Facts, Reach, SecretFact, SecretFound, SourceFacts,
@@ -188,7 +190,7 @@ fn is_loopback(url: &Url) -> bool {
 /// Asks for the base address itself, without credentials and once.
 async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> Reach {
     let request = Request {
-        post: false,
+        method: Method::Get,
         url: source.base_url.clone(),
         headers: vec![("accept".to_owned(), "application/json".to_owned())],
         body: None,

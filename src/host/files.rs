@@ -8,6 +8,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// The lock, held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct FileLock {
@@ -102,6 +104,42 @@ pub fn make_private(path: &Path) -> std::io::Result<()> {
     }
     let _ = path;
     Ok(())
+}
+
+/// Makes a folder, and those above it, for its owner alone; one that is there stays as it is.
+pub fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Where a file lies, as far as that tells it from its copies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whereabouts {
+    /// The machine, where it has a name of its own.
+    pub machine: Option<String>,
+    /// The path, without links.
+    pub path: String,
+    /// Device and number of the file, where the system has such.
+    pub file: Option<(u64, u64)>,
+}
+
+/// Looks where a file lies, without opening it.
+pub fn whereabouts(path: &Path) -> std::io::Result<Whereabouts> {
+    let full = path.canonicalize()?;
+    #[cfg(unix)]
+    let file = {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = full.metadata()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    #[cfg(not(unix))]
+    let file = None;
+    let machine = std::fs::read_to_string("/etc/machine-id").ok();
+    let machine = machine.map(|id| id.trim().to_owned()).filter(|id| !id.is_empty());
+    Ok(Whereabouts { machine, path: full.to_string_lossy().into_owned(), file })
 }
 
 /// What is done to files as a whole beside SQLite, so that a power cut can be simulated in it.

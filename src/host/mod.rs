@@ -28,7 +28,7 @@ pub use stop::{Stop, StopCause, StopSwitch};
 pub struct Host {
     /// Wall and monotonic time.
     pub clock: Arc<dyn Clock>,
-    /// Jitter and nothing else: no key or id is ever derived from it.
+    /// Jitter, and the bits of keys that nobody chose.
     pub random: Arc<dyn Random>,
     /// Variables and secret files.
     pub environment: Arc<dyn Environment>,
@@ -56,7 +56,7 @@ impl Host {
         };
         Self {
             clock,
-            random: Arc::new(SeededRandom::new(seed)),
+            random: Arc::new(SeededRandom::jitter(seed)),
             environment: Arc::new(environment),
             files: Arc::new(SystemFiles),
             network: Arc::new(SystemNetwork),

@@ -4,6 +4,7 @@
 //! (`archive`) both speak in these and never import each other.
 
 mod ledger;
+mod outbox;
 mod rows;
 mod spent;
 mod table;
@@ -11,6 +12,7 @@ mod text;
 mod time;
 
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
+pub use outbox::EntryState;
 pub use rows::{Cell, Reject, RejectKind, RowSet};
 pub use spent::Spent;
 pub use table::{KeyShape, Retention, TableColumn, TableShape};

@@ -13,7 +13,7 @@ use reqwest::header::{
 use reqwest::redirect::Policy;
 
 use super::decode::{CODINGS, Growth, decode, too_large};
-use super::transport::{NetError, NetKind, Request, Response, Sending, Transport};
+use super::transport::{Method, NetError, NetKind, Request, Response, Sending, Transport};
 
 /// The network, by way of reqwest: keep-alive, HTTP/2, rustls.
 pub struct HttpTransport {
@@ -36,7 +36,13 @@ impl HttpTransport {
     }
 
     async fn exchange(&self, request: &Request) -> Result<Response, NetError> {
-        let method = if request.post { reqwest::Method::POST } else { reqwest::Method::GET };
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
         let mut builder =
             self.client.request(method, request.url.clone()).headers(header_map(request)?);
         if let Some(body) = &request.body {

@@ -117,7 +117,7 @@ pub fn login_page(what: &str) -> Trouble {
 
 /// Whether a redirect is what an access point says in place of the source: for now, and to a page.
 /// It is not followed either way.
-pub(super) fn leads_to_login(response: &Response) -> bool {
+pub fn leads_to_login(response: &Response) -> bool {
     const WORDS: [&str; 7] = ["login", "logon", "signin", "portal", "captive", "hotspot", "splash"];
     let target = response.header("location").unwrap_or_default().to_lowercase();
     matches!(response.status, 302 | 303 | 307)

@@ -5,6 +5,7 @@
 
 mod client;
 mod decode;
+mod deliver;
 mod judge;
 mod link;
 mod paginate;
@@ -15,10 +16,16 @@ mod retry;
 mod transport;
 
 pub use client::HttpTransport;
+pub use deliver::{Courier, Parcel};
 pub use judge::{
-    Trouble, TroubleKind, judge_content, login_page, looks_like_html, looks_like_portal,
+    Trouble, TroubleKind, judge_content, judge_error, leads_to_login, login_page, looks_like_html,
+    looks_like_portal,
 };
 pub use paginate::{Next, PageFacts, PageToken, Pager};
 pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, secrets_of, waiting};
+pub use rate::quota_wait_ms;
 pub use request::{RequestPlan, SecretValues, plan_request, show_request};
-pub use transport::{NetError, NetKind, NoTransport, Request, Response, Sending, Transport};
+pub use retry::{backoff_ms, is_retried, retry_after_ms};
+pub use transport::{
+    Method, NetError, NetKind, NoTransport, Request, Response, Sending, Transport,
+};

@@ -17,14 +17,14 @@ use super::link::next_link;
 use super::rate::{Pace, quota_wait_ms};
 use super::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
 use super::retry::{Decision, decide, is_retried, is_retried_error, retry_after_ms};
-use super::transport::{NetError, NetKind, Request, Response, Transport};
+use super::transport::{Method, NetError, NetKind, Request, Response, Transport};
 
 /// The most redirects that one request follows.
 const REDIRECTS_MAX: u32 = 5;
 
 /// How many times `read_timeout` a whole answer may take: a drip that never falls silent is cut
 /// off too (ten minutes by default).
-const REQUEST_TIMEOUTS_MAX: u64 = 20;
+pub(super) const REQUEST_TIMEOUTS_MAX: u64 = 20;
 
 /// What a run may spend.
 #[derive(Clone, Copy, Debug, Default)]
@@ -377,7 +377,7 @@ impl Puller {
             target => target?,
         };
         let home = same_origin(&target, &source.base_url);
-        if request.post && (!home || !matches!(response.status, 307 | 308)) {
+        if request.method != Method::Get && (!home || !matches!(response.status, 307 | 308)) {
             return Err(broken("the source redirects a POST, which is not sent anywhere else"));
         }
         if !home {
@@ -459,6 +459,10 @@ pub fn secrets_of(definition: &Definition) -> Vec<(String, SecretReference)> {
             }
         }
         source.headers.iter().for_each(|(_, template)| add(&place, template));
+        if let Some(lookup) = &source.idempotency.lookup {
+            add(&place, &lookup.request.path);
+            lookup.request.query.iter().for_each(|(_, template)| add(&place, template));
+        }
     }
     for stream in &definition.streams {
         let place = format!("stream {}", stream.name);

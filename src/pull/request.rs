@@ -12,7 +12,7 @@ use crate::host::planted::{self, Bug};
 
 use super::judge::{Trouble, TroubleKind};
 use super::paginate::PageToken;
-use super::transport::Request;
+use super::transport::{Method, Request};
 
 /// The values of all secrets that requests of a run may hold, also to take them out of texts.
 #[derive(Clone, Default)]
@@ -51,6 +51,12 @@ impl SecretValues {
     pub fn value(&self, reference: &SecretReference) -> Result<String, String> {
         let found = self.values.iter().find(|(have, _)| have == reference);
         found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{reference} is not set"))
+    }
+
+    /// Whether a text holds a secret in any form.
+    pub fn are_in(&self, text: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(text);
+        self.redact(&text) != text
     }
 
     /// Takes every secret out of a text, also where it is escaped for an address or in base64.
@@ -158,7 +164,7 @@ pub fn plan_request(plan: &RequestPlan<'_>, secrets: &SecretValues) -> Result<Re
 /// The request as a person may see it: no credentials, references for secrets.
 pub fn show_request(plan: &RequestPlan<'_>) -> String {
     let shown = build(plan, &show_reference, false).map(|request| {
-        let method = if request.post { "POST" } else { "GET" };
+        let method = request.method.as_str();
         let body = request.body.map(|body| format!(" {}", String::from_utf8_lossy(&body)));
         format!("{method} {}{}", request.url, body.unwrap_or_default())
     });
@@ -207,7 +213,8 @@ fn build(plan: &RequestPlan<'_>, secret: Secret<'_>, with_auth: bool) -> Result<
     }
     let body = body.map(|body| body.to_string().into_bytes());
     let Source { body_bytes_max, body_ratio_max, .. } = *plan.source;
-    Ok(Request { post: plan.template.post, url, headers, body, body_bytes_max, body_ratio_max })
+    let method = if plan.template.post { Method::Post } else { Method::Get };
+    Ok(Request { method, url, headers, body, body_bytes_max, body_ratio_max })
 }
 
 fn first_url(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<Url, String> {
@@ -279,7 +286,7 @@ fn remove_parameter(url: &mut Url, name: &str) {
     }
 }
 
-fn authorise(
+pub(super) fn authorise(
     auth: &Auth,
     url: &mut Url,
     headers: &mut Vec<(String, String)>,

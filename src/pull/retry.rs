@@ -72,7 +72,7 @@ pub fn decide(
 }
 
 /// Exponential backoff with full jitter: anything between nothing and the whole of it.
-fn backoff_ms(attempt: u32, policy: &RetryPolicy, jitter: f64) -> i64 {
+pub fn backoff_ms(attempt: u32, policy: &RetryPolicy, jitter: f64) -> i64 {
     let doublings = i32::try_from(attempt.saturating_sub(1).min(30)).unwrap_or(30);
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of a wait fit a double")]
     let (base, most) = (policy.base_ms as f64, policy.wait_ms_max as f64);

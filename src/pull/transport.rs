@@ -6,11 +6,52 @@ use std::pin::Pin;
 
 use url::Url;
 
+use crate::definition::WriteMethod;
+
+/// What is done with what the address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Writes, or reads by a query in the body.
+    Post,
+    /// Puts something in a place.
+    Put,
+    /// Changes a part of something.
+    Patch,
+    /// Takes something away.
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+impl From<WriteMethod> for Method {
+    fn from(method: WriteMethod) -> Self {
+        match method {
+            WriteMethod::Post => Method::Post,
+            WriteMethod::Put => Method::Put,
+            WriteMethod::Patch => Method::Patch,
+            WriteMethod::Delete => Method::Delete,
+        }
+    }
+}
+
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// `GET` or `POST`.
-    pub post: bool,
+    /// What is done.
+    pub method: Method,
     /// Where to.
     pub url: Url,
     /// Name and value of each header.

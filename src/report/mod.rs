@@ -3,6 +3,7 @@
 mod adopted;
 mod diff;
 mod numbers;
+mod outbox;
 mod proof;
 mod rejects;
 mod runs;
@@ -13,6 +14,10 @@ mod table;
 pub use adopted::{adopted_page, healed_page};
 pub use diff::{DiffCounts, difference_line};
 pub use numbers::{ago, bytes, count, duration};
+pub use outbox::{
+    outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
+    planned_json,
+};
 pub use proof::proof_page;
 pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};

@@ -3,6 +3,7 @@
 //! Every check reports and goes on, so that one reading finds all problems.
 
 mod check;
+mod outbox;
 mod paging;
 mod parts;
 mod retention;
@@ -22,6 +23,7 @@ use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, Stream};
 pub use check::is_number;
+pub use parts::{is_header_name, sounds_secret};
 pub use stream::is_column_name;
 pub use window::parse_start;
 

@@ -137,7 +137,7 @@ impl Context<'_> {
 }
 
 /// Whether a header or parameter of this name usually holds a credential.
-fn sounds_secret(name: &str) -> bool {
+pub fn sounds_secret(name: &str) -> bool {
     let name: String =
         name.to_lowercase().chars().filter(|c| !matches!(c, '-' | '_' | '.')).collect();
     let exact = ["auth", "sig", "signature", "key", "pwd", "pass", "jwt", "session"];
@@ -160,6 +160,12 @@ fn sounds_secret(name: &str) -> bool {
         || name == "token"
         || name == "xtoken"
         || parts.iter().any(|part| name.contains(part))
+}
+
+/// Whether a header may have this name: a token of RFC 9110, section 5.6.2.
+pub fn is_header_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(allowed)
 }
 
 /// `5/second`, `100/minute`, `1000/hour`, `10000/day`.

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::Context;
+use super::outbox::resolve_idempotency;
 use super::parts::{parse_rate, parse_size};
 use crate::definition::raw::{RawAuth, RawRetry, RawSource};
 use crate::definition::{
@@ -43,6 +44,7 @@ pub(super) fn resolve_source(
         context.millis(&at("read_timeout"), raw.read_timeout.as_deref(), READ_TIMEOUT_MS),
     );
     let retry = resolve_retry(name, raw.retry.as_ref(), context);
+    let idempotency = resolve_idempotency(name, raw.idempotency.as_ref(), context);
     Some(Source {
         name: name.to_owned(),
         base_url: base_url?,
@@ -55,6 +57,7 @@ pub(super) fn resolve_source(
         body_bytes_max: size.unwrap_or(BODY_BYTES_MAX),
         body_ratio_max: raw.max_ratio.unwrap_or(BODY_RATIO_MAX),
         retry,
+        idempotency,
     })
 }
 

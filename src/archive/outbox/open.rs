@@ -1,0 +1,70 @@
+//! Opening an archive for its outbox: beside whoever else has it.
+//!
+//! A write of the outbox is a short transaction of its own, so it needs SQLite's lock and not
+//! windrow's: `add` works while a `sync` has the archive. Only what changes the archive as a whole
+//! (making it, a new format, another journal mode) waits for windrow's lock.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::archive::error::{ArchiveError, at};
+use crate::archive::open::{Archive, Opening, SCHEMA_VERSION, open_writer, refuse_directory};
+
+/// An archive that is open for its outbox. Others may have it open too.
+pub struct Outbox {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+}
+
+impl Outbox {
+    /// Opens the archive at `path` beside whoever has it, or makes it or brings it to this
+    /// version's format, for which nobody else may have it.
+    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+        if let Some(outbox) = Self::open_beside(path)? {
+            return Ok(outbox);
+        }
+        Archive::open(path, opening)?.close()?;
+        // Between the two somebody may have made it one file again; the next attempt mends that.
+        match Self::open_beside(path)? {
+            Some(outbox) => Ok(outbox),
+            None => {
+                let archive = Archive::open(path, opening)?;
+                Ok(Self { connection: archive.connection, path: path.to_owned() })
+            }
+        }
+    }
+
+    /// Opens it if it is there, of this format, and has a log already.
+    fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        refuse_directory(path)?;
+        if !path.exists() {
+            return Ok(None);
+        }
+        let (connection, version) = open_writer(path)?;
+        let mode: String =
+            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
+        let fits = version == SCHEMA_VERSION && mode.eq_ignore_ascii_case("wal");
+        Ok(fits.then(|| Self { connection, path: path.to_owned() }))
+    }
+
+    /// The archive's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs one transaction: all of it is on the disk, or nothing.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        let whole = || {
+            let behavior = TransactionBehavior::Immediate;
+            let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        whole().map_err(at(&self.path))
+    }
+}

@@ -1,0 +1,170 @@
+//! Looking into the outbox; changes nothing.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::archive::error::{ArchiveError, at};
+use crate::archive::read::Reader;
+use crate::model::EntryState;
+
+use super::entry::{
+    BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, Station, brief, entry,
+};
+use super::open::Outbox;
+
+/// Entries of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OutboxCount {
+    /// The state.
+    pub state: EntryState,
+    /// How many.
+    pub entries: u64,
+}
+
+/// What can be asked of an outbox through a reader and through an open outbox alike.
+macro_rules! questions {
+    ($run:ident) => {
+        /// The entries that a plan is made of: those of which something is still to come, and the
+        /// rejected ones, which may hold up their lanes. The oldest first.
+        pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
+            self.$run(open_entries)
+        }
+
+        /// The newest entries, of one state or of all, at most `most`.
+        pub fn outbox_list(
+            &self,
+            state: Option<EntryState>,
+            most: u32,
+        ) -> Result<Vec<OutboxBrief>, ArchiveError> {
+            self.$run(|connection| list(connection, state, most))
+        }
+
+        /// The entry of that number.
+        pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
+            self.$run(|connection| entry_of(connection, number))
+        }
+
+        /// The numbers of the entries of that key, of one source or of all.
+        pub fn outbox_find(
+            &self,
+            key: &str,
+            source: Option<&str>,
+        ) -> Result<Vec<i64>, ArchiveError> {
+            self.$run(|connection| find(connection, key, source))
+        }
+
+        /// The attempts of an entry, the first one first.
+        pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
+            self.$run(|connection| attempts(connection, entry))
+        }
+
+        /// How many entries there are of each state that there is.
+        pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
+            self.$run(counts)
+        }
+
+        /// The archive's stations.
+        pub fn outbox_stations(&self) -> Result<Vec<Station>, ArchiveError> {
+            self.$run(stations)
+        }
+    };
+}
+
+impl Reader {
+    questions!(run);
+}
+
+impl Outbox {
+    questions!(read);
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        read(&self.connection).map_err(at(&self.path))
+    }
+
+    /// Sources that must not be asked before some time: name, time.
+    pub fn waits(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT source, not_before FROM _windrow_waits")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+}
+
+fn open_entries(connection: &Connection) -> rusqlite::Result<Vec<OutboxBrief>> {
+    let sql = format!(
+        "SELECT {BRIEF} {FROM}
+         WHERE e.state IN ('queued', 'sending', 'unknown', 'rejected') ORDER BY e.entry"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], brief)?;
+    rows.collect()
+}
+
+fn list(
+    connection: &Connection,
+    state: Option<EntryState>,
+    most: u32,
+) -> rusqlite::Result<Vec<OutboxBrief>> {
+    let sql = format!(
+        "SELECT {BRIEF} {FROM} WHERE ?1 IS NULL OR e.state = ?1 ORDER BY e.entry DESC LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![state.map(EntryState::as_str), most], brief)?;
+    rows.collect()
+}
+
+pub(super) fn entry_of(
+    connection: &Connection,
+    number: i64,
+) -> rusqlite::Result<Option<OutboxEntry>> {
+    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = ?1");
+    connection.prepare_cached(&sql)?.query_row([number], entry).optional()
+}
+
+fn find(connection: &Connection, key: &str, source: Option<&str>) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT entry FROM _windrow_outbox
+        WHERE key = ?1 AND (?2 IS NULL OR source = ?2) ORDER BY entry";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![key, source], |row| row.get(0))?;
+    rows.collect()
+}
+
+fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxAttempt>> {
+    let sql = "SELECT attempt, sent_key, started_at, ended_at, status, fault
+        FROM _windrow_outbox_attempts WHERE entry = ?1 ORDER BY attempt";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([entry], |row| {
+        Ok(OutboxAttempt {
+            attempt: row.get(0)?,
+            sent_key: row.get(1)?,
+            started_at: row.get(2)?,
+            ended_at: row.get(3)?,
+            status: row.get(4)?,
+            fault: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
+    let sql = "SELECT state, count(*) FROM _windrow_outbox GROUP BY state";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        let state = EntryState::parse(&row.get::<_, String>(0)?).unwrap_or(EntryState::Unknown);
+        Ok(OutboxCount { state, entries: row.get(1)? })
+    })?;
+    rows.collect()
+}
+
+fn stations(connection: &Connection) -> rusqlite::Result<Vec<Station>> {
+    let sql = "SELECT station, sends FROM _windrow_outbox_stations ORDER BY made_at, station";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map([], |row| Ok(Station { station: row.get(0)?, sends: row.get(1)? }))?;
+    rows.collect()
+}

@@ -1,0 +1,141 @@
+//! The arguments of `windrow outbox`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct OutboxArguments {
+    #[command(subcommand)]
+    pub command: Option<OutboxCommand>,
+    #[command(flatten)]
+    pub list: OutboxList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// Queue a request; it is on the disk when this ends
+    Add(Box<OutboxAdd>),
+    /// Send what may be sent now
+    Send(OutboxSend),
+    /// List entries, the newest first
+    List(OutboxList),
+    /// Show one with its attempts and the exact bytes
+    Show(OutboxChoice),
+    /// Take one back that was never sent
+    Cancel(OutboxChoice),
+    /// Say what became of one that nobody knows of, or make another archive's one's own
+    Resolve(OutboxResolve),
+    /// Queue one again that was rejected or expired, under a new key
+    Retry(OutboxChoice),
+    /// Remove entries that are over and that no API remembers
+    Prune(OutboxPrune),
+}
+
+impl OutboxCommand {
+    /// Whether the log keeps what it does.
+    pub fn changes_something(&self) -> bool {
+        !matches!(self, OutboxCommand::List(_) | OutboxCommand::Show(_))
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxAdd {
+    /// POST, PUT, PATCH or DELETE
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// Path and query, which the source's `base_url` stands before
+    #[arg(value_name = "PATH")]
+    pub path: String,
+    /// The API; may be left out when there is one
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+    /// The body, JSON unless --content-type says otherwise
+    #[arg(long, value_name = "TEXT", conflicts_with = "body_file")]
+    pub body: Option<String>,
+    /// A file that holds the body; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub body_file: Option<PathBuf>,
+    /// What the body is [default: application/json]
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+    /// A header, `Name: value`; may be given again
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub headers: Vec<String>,
+    /// What tells this request from all others [default: a new UUID, which is printed]
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Entries of one lane are sent one after another
+    #[arg(long, value_name = "LANE")]
+    pub lane: Option<String>,
+    /// Wait for the success of this entry; `{{ result.KEY.id }}` uses its answer
+    #[arg(long, value_name = "KEY")]
+    pub after: Option<String>,
+    /// Not sent before: a date, a timestamp, or a time from now such as "2 hours"
+    #[arg(long, value_name = "WHEN")]
+    pub not_before: Option<String>,
+    /// Not sent any more from then on, unless it was sent before
+    #[arg(long, value_name = "WHEN")]
+    pub expires: Option<String>,
+    /// Wait so long where the archive has to be made or migrated and another process has it
+    #[arg(long, value_name = "DURATION", default_value = "10 seconds")]
+    pub wait: String,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxSend {
+    /// These entries only
+    #[arg(value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Print what would be sent and why the rest waits, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxList {
+    /// Of this state only
+    #[arg(long, value_name = "STATE",
+          value_parser = crate::model::EntryState::ALL.map(crate::model::EntryState::as_str))]
+    pub state: Option<String>,
+    /// How many to list
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxChoice {
+    /// Its key
+    #[arg(value_name = "KEY")]
+    pub key: String,
+    /// Its source, where two have an entry of that key
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub struct OutboxResolve {
+    #[command(flatten)]
+    pub choice: OutboxChoice,
+    /// It has taken effect
+    #[arg(long, group = "what")]
+    pub done: bool,
+    /// It has not: send it, under its own key
+    #[arg(long, group = "what")]
+    pub resend: bool,
+    /// It has not, and is not to be sent
+    #[arg(long, group = "what")]
+    pub cancel: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxPrune {
+    /// Those that were over before: a date, a timestamp, or a time back
+    #[arg(long, value_name = "WHEN", default_value = "-30 days", allow_hyphen_values = true)]
+    pub before: String,
+    /// Only those that were done
+    #[arg(long)]
+    pub done: bool,
+}

@@ -1,0 +1,216 @@
+//! `windrow outbox add`: queue a request.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::archive::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
+use crate::cli::args::Global;
+use crate::cli::args_outbox::OutboxAdd;
+use crate::cli::error::{Failure, STORAGE, USAGE};
+use crate::cli::output::Output;
+use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};
+use crate::definition::{Definition, Source, Span, Start, WriteMethod, parse_start, suggest};
+use crate::host::Host;
+use crate::model::Instant;
+use crate::outbox::{BODY_BYTES_MAX, Given, Refusal, fresh_key, prepare, station_for};
+use crate::report::{outbox_json, outbox_page};
+
+use super::{folder_of, no_entry, one_of, open_outbox};
+
+/// Refused for safety: a credential would have gone where it does not belong.
+const UNSAFE: u8 = 9;
+
+pub fn run(args: &OutboxAdd, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    let source = source_of(&definition, args.source.as_deref())?;
+    let now = host.clock.now();
+    let new = NewRequest {
+        source,
+        method: method_of(&args.method)?,
+        headers: headers_of(args)?,
+        body: body_of(args)?,
+        key: args.key.clone().unwrap_or_else(|| fresh_key(host.random.bits())),
+        not_before: args.not_before.as_deref().map(|text| when(text, now)).transpose()?,
+        expires_at: args.expires.as_deref().map(|text| when(text, now)).transpose()?,
+    };
+    let secrets = known_secrets(&definition, folder_of(global), host);
+    // What is wrong with the request itself is told before an archive is made for it.
+    new.entry(args, None, &secrets, "", now)?;
+    let wait = parse_duration(&args.wait)?;
+    let outbox = open_outbox(&definition, Some(wait), host)?;
+    let after = args.after.as_deref().map(|key| number_of(&outbox, key, source)).transpose()?;
+    let station = station_for(&outbox, host)?;
+    let entry = new.entry(args, after, &secrets, &station, now)?;
+    let added = outbox.add_all(std::slice::from_ref(&entry))?.into_iter().next();
+    tell(added.unwrap_or(Added::Full), &entry, &outbox, output)
+}
+
+struct NewRequest<'a> {
+    source: &'a Source,
+    method: WriteMethod,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    key: String,
+    not_before: Option<Instant>,
+    expires_at: Option<Instant>,
+}
+
+impl NewRequest<'_> {
+    fn entry(
+        &self,
+        args: &OutboxAdd,
+        after: Option<i64>,
+        secrets: &crate::pull::SecretValues,
+        station: &str,
+        now: Instant,
+    ) -> Result<NewEntry, Failure> {
+        let given = Given {
+            source: self.source,
+            method: self.method,
+            path: &args.path,
+            headers: &self.headers,
+            body: self.body.clone(),
+            key: &self.key,
+            lane: args.lane.as_deref(),
+            after: args.after.as_deref().map(|key| (after.unwrap_or_default(), key)),
+            not_before: self.not_before,
+            expires_at: self.expires_at,
+        };
+        prepare(given, secrets, station, now).map_err(refused)
+    }
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let code = if refusal.is_secret { UNSAFE } else { USAGE };
+    Failure { cure: refusal.cure, ..Failure::new(code, refusal.message) }
+}
+
+fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a Source, Failure> {
+    let known = || definition.sources.keys().map(String::as_str);
+    let Some(name) = name else {
+        let mut sources = definition.sources.values();
+        return match (sources.next(), sources.next()) {
+            (Some(source), None) => Ok(source),
+            _ => {
+                let names: Vec<&str> = known().collect();
+                let cure = format!("name one with --source: {}", names.join(", "));
+                Err(Failure::new(USAGE, "the definition has more than one source").cure(cure))
+            }
+        };
+    };
+    definition.sources.get(name).ok_or_else(|| {
+        let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
+        failure.cure = suggest(name, known());
+        failure
+    })
+}
+
+fn method_of(text: &str) -> Result<WriteMethod, Failure> {
+    WriteMethod::parse(text).ok_or_else(|| {
+        Failure::new(USAGE, format!("{text:?} is not a method that writes"))
+            .cure("the outbox takes POST, PUT, PATCH and DELETE")
+    })
+}
+
+fn headers_of(args: &OutboxAdd) -> Result<Vec<(String, String)>, Failure> {
+    let mut headers = Vec::new();
+    for header in &args.headers {
+        let (name, value) = header.split_once(':').ok_or_else(|| {
+            Failure::new(USAGE, format!("{header:?} is not a header such as `Prefer: minimal`"))
+        })?;
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let content_type = args.content_type.iter();
+    headers.extend(content_type.map(|kind| ("content-type".to_owned(), kind.clone())));
+    Ok(headers)
+}
+
+fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(text) = &args.body {
+        return Ok(Some(text.clone().into_bytes()));
+    }
+    let Some(path) = &args.body_file else { return Ok(None) };
+    let trouble = |error: std::io::Error| {
+        let message = format!("cannot read the body from {}: {error}", path.display());
+        Failure::new(USAGE, message)
+    };
+    let read = |from: &mut dyn Read| {
+        let mut body = Vec::new();
+        // One byte more tells that it is too large.
+        from.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body).map(|_| body)
+    };
+    let body = if path == Path::new("-") {
+        read(&mut std::io::stdin().lock())
+    } else {
+        File::open(path).and_then(|mut file| read(&mut file))
+    };
+    body.map(Some).map_err(trouble)
+}
+
+/// A time that may lie ahead: a date, a timestamp, or so long from now.
+fn when(text: &str, now: Instant) -> Result<Instant, Failure> {
+    if let Ok(span) = Span::parse(text) {
+        let at = span.after(now, chrono_tz::UTC);
+        return at.ok_or_else(|| Failure::new(USAGE, format!("`{text}` is out of range")));
+    }
+    match parse_start(text, chrono_tz::UTC, false) {
+        Ok(Start::At(at)) => Ok(at),
+        Ok(Start::Ago(_)) | Err(_) => {
+            let message = format!("`{text}` is not a time");
+            let cure = "write a date (`2026-03-03`), a timestamp (`2026-03-03T12:00:00Z`), or a \
+                time from now (`2 hours`)";
+            Err(Failure::new(USAGE, message).cure(cure))
+        }
+    }
+}
+
+/// The entry that another one waits for; of the same source, where two have the key.
+fn number_of(outbox: &Outbox, key: &str, source: &Source) -> Result<i64, Failure> {
+    let own = outbox.outbox_find(key, Some(&source.name))?;
+    let numbers = if own.is_empty() { outbox.outbox_find(key, None)? } else { own };
+    if numbers.is_empty() { Err(no_entry(key)) } else { one_of(&numbers, key) }
+}
+
+fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Result<u8, Failure> {
+    match added {
+        Added::New(number) => {
+            if output.json() {
+                let entry = outbox.outbox_entry(number)?.ok_or_else(|| no_entry(&new.key))?;
+                output.json_line(&with_added(outbox_json(&entry, &[]), true))?;
+            } else {
+                output.result(&format!("{}\n", new.key))?;
+                output.say(&format!("queued as entry {number}\n"));
+            }
+            Ok(0)
+        }
+        Added::Same(entry) => {
+            let attempts = outbox.outbox_attempts(entry.brief.entry)?;
+            if output.json() {
+                output.json_line(&with_added(outbox_json(&entry, &attempts), false))?;
+            } else {
+                output.result(&outbox_page(&entry, &attempts))?;
+                output.say("this request was queued before under this key\n");
+            }
+            Ok(0)
+        }
+        Added::Different(entry) => {
+            let (key, number) = (&new.key, entry.brief.entry);
+            let message = format!("the key {key:?} belongs to another request, entry {number}");
+            let cure = "a new request needs a key of its own: leave --key out to be given one";
+            Err(Failure::new(USAGE, message).cure(cure))
+        }
+        Added::Full => {
+            let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most");
+            let cure = "send them (`windrow outbox send`), or cancel those that nobody needs";
+            Err(Failure::new(STORAGE, message).cure(cure))
+        }
+    }
+}
+
+fn with_added(mut entry: Value, added: bool) -> Value {
+    entry["added"] = added.into();
+    entry
+}

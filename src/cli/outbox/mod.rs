@@ -1,0 +1,143 @@
+//! `windrow outbox`: queue writes while offline and have each take effect once.
+
+mod add;
+mod change;
+mod send;
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::archive::{Opening, Outbox, OutboxEntry, Reader};
+use crate::definition::Definition;
+use crate::host::Host;
+use crate::model::{EntryState, instant_to_text};
+use crate::report::{count, outbox_json, outbox_page, outbox_row_json, outbox_table};
+
+use super::args::Global;
+use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{holder_note, load_for_reading, waiting_for};
+
+pub use send::{beside_json, send_beside, tell_beside};
+
+pub fn run(
+    args: &OutboxArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    match &args.command {
+        None => list(&args.list, global, output),
+        Some(OutboxCommand::List(args)) => list(args, global, output),
+        Some(OutboxCommand::Show(args)) => show(args, global, output),
+        Some(OutboxCommand::Add(args)) => add::run(args, global, host, output),
+        Some(OutboxCommand::Send(args)) => send::run(args, global, host, output),
+        Some(OutboxCommand::Cancel(args)) => change::cancel(args, global, host, output),
+        Some(OutboxCommand::Resolve(args)) => change::resolve(args, global, host, output),
+        Some(OutboxCommand::Retry(args)) => change::retry(args, global, host, output),
+        Some(OutboxCommand::Prune(args)) => change::prune(args, global, host, output),
+    }
+}
+
+fn list(args: &OutboxList, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let state = args.state.as_deref().and_then(EntryState::parse);
+    let rows = reader.outbox_list(state, args.limit)?;
+    if output.json() {
+        rows.iter().try_for_each(|row| output.json_line(&outbox_row_json(row)))?;
+        return Ok(0);
+    }
+    if rows.is_empty() {
+        output.say("there is no such entry\n");
+        return Ok(0);
+    }
+    output.result(&outbox_table(&rows))?;
+    let counts = reader.outbox_counts()?.into_iter();
+    let all: u64 = counts.filter(|c| state.is_none_or(|s| s == c.state)).map(|c| c.entries).sum();
+    if (rows.len() as u64) < all {
+        let shown = count(rows.len() as u64);
+        output.say(&format!("{shown} of {} are listed; `-n` lists more\n", count(all)));
+    }
+    Ok(0)
+}
+
+fn show(args: &OutboxChoice, global: &Global, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let number = one_of(&reader.outbox_find(&args.key, args.source.as_deref())?, &args.key)?;
+    let entry = reader.outbox_entry(number)?.ok_or_else(|| no_entry(&args.key))?;
+    let attempts = reader.outbox_attempts(number)?;
+    if output.json() {
+        output.json_line(&outbox_json(&entry, &attempts))?;
+    } else {
+        output.result(&outbox_page(&entry, &attempts))?;
+    }
+    Ok(0)
+}
+
+/// The one entry of a key.
+fn one_of(numbers: &[i64], key: &str) -> Result<i64, Failure> {
+    match numbers {
+        [number] => Ok(*number),
+        [] => Err(no_entry(key)),
+        _ => Err(Failure::new(USAGE, format!("two sources have an entry of the key {key:?}"))
+            .cure("say which one with --source")),
+    }
+}
+
+fn no_entry(key: &str) -> Failure {
+    Failure::new(USAGE, format!("there is no entry with the key {key:?}"))
+        .cure("`windrow outbox list` shows them")
+}
+
+/// Opens the archive beside whoever has it.
+fn open_outbox(
+    definition: &Definition,
+    wait: Option<std::time::Duration>,
+    host: &Host,
+) -> Result<Outbox, Failure> {
+    let opening = Opening {
+        note: &holder_note("outbox", host),
+        now: &instant_to_text(host.clock.now()),
+        allow_network_fs: definition.allow_network_fs,
+        files: &*host.files,
+    };
+    Ok(waiting_for(wait, host, || Outbox::open(&definition.archive, &opening))?)
+}
+
+/// Opens the archive, which must be there, and finds an entry in it.
+fn find(
+    definition: &Definition,
+    choice: &OutboxChoice,
+    host: &Host,
+) -> Result<(Outbox, OutboxEntry), Failure> {
+    Reader::open(&definition.archive)?;
+    let outbox = open_outbox(definition, None, host)?;
+    let number = one_of(&outbox.outbox_find(&choice.key, choice.source.as_deref())?, &choice.key)?;
+    let entry = outbox.outbox_entry(number)?.ok_or_else(|| no_entry(&choice.key))?;
+    Ok((outbox, entry))
+}
+
+/// Tells how an entry stands after it was changed.
+fn tell(outbox: &Outbox, entry: i64, output: &Output) -> Result<(), Failure> {
+    let Some(now) = outbox.outbox_entry(entry)? else { return Ok(()) };
+    if output.json() {
+        return output.json_line(&outbox_json(&now, &outbox.outbox_attempts(entry)?));
+    }
+    output.result(&format!("{}: {}\n", now.brief.key, now.brief.state.as_str()))
+}
+
+/// What was counted, as JSON or in words.
+fn tell_count(name: &str, number: u64, output: &Output) -> Result<(), Failure> {
+    if output.json() {
+        return output.json_line(&json!({ name: number }));
+    }
+    output.result(&format!("{} {name}\n", count(number)))
+}
+
+fn folder_of(global: &Global) -> &Path {
+    global.definition.parent().unwrap_or(Path::new("."))
+}

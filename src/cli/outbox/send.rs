@@ -1,0 +1,164 @@
+//! `windrow outbox send`, and the sending that `sync` and `watch` do.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::archive::{Outbox, Reader};
+use crate::cli::args::Global;
+use crate::cli::args_outbox::OutboxSend;
+use crate::cli::error::Failure;
+use crate::cli::output::Output;
+use crate::cli::workspace::{holder_note, load_for_sync, load_secrets, network};
+use crate::definition::Definition;
+use crate::host::Host;
+use crate::model::{EntryState, instant_from_text};
+use crate::outbox::{Doing, Scene, SendOptions, SendParts, SendReport, Stations, plan, send};
+use crate::pull::{SecretValues, Transport};
+use crate::report::{count, outbox_plan_table, planned_json};
+
+use super::{folder_of, one_of, open_outbox};
+
+/// Entries and troubles that are told one by one.
+const TOLD_MAX: usize = 20;
+
+pub fn run(
+    args: &OutboxSend,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    Reader::open(&definition.archive)?;
+    let outbox = open_outbox(&definition, None, host)?;
+    if args.dry_run {
+        return dry_run(&definition, &outbox, host, output);
+    }
+    let entries = args.keys.iter().map(|key| one_of(&outbox.outbox_find(key, None)?, key));
+    let entries = entries.collect::<Result<Vec<i64>, Failure>>()?;
+    let options = SendOptions { entries, note: holder_note("outbox send", host) };
+    let parts = SendParts {
+        definition: &definition,
+        host,
+        transports: network(&definition, false)?,
+        secrets: load_secrets(&definition, folder_of(global), host)?,
+    };
+    let report = send(&outbox, parts, &options)?;
+    if output.json() {
+        output.json_line(&report_json(&report))?;
+    } else {
+        tell(&report, output)?;
+    }
+    Ok(match &report.held_by {
+        Some(_) if report.sent.is_empty() => 7,
+        _ => report.exit_code(),
+    })
+}
+
+fn dry_run(
+    definition: &Definition,
+    outbox: &Outbox,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?);
+    let waits = outbox.waits()?.into_iter();
+    let waits = waits.filter_map(|(source, at)| Some((source, instant_from_text(&at)?))).collect();
+    let now = host.clock.now();
+    let scene = Scene { sources: &definition.sources, home: &home, waits: &waits, now };
+    let planned = plan(&outbox.outbox_open()?, &scene);
+    if output.json() {
+        planned.iter().try_for_each(|planned| output.json_line(&planned_json(planned)))?;
+        return Ok(0);
+    }
+    output.result(&outbox_plan_table(&planned))?;
+    let going = planned.iter().filter(|planned| planned.doing == Doing::Send).count();
+    output.say(&format!("{} would be sent; nothing was\n", count(going as u64)));
+    Ok(0)
+}
+
+/// What a round of sending did, as JSON.
+fn report_json(report: &SendReport) -> Value {
+    let troubles: BTreeMap<&String, &String> =
+        report.troubles.iter().map(|(source, trouble)| (source, &trouble.message)).collect();
+    let waiting: Vec<Value> = report.waiting.iter().map(planned_json).collect();
+    json!({
+        "attempts": report.attempts, "entries": report.sent, "waiting": waiting,
+        "troubles": troubles, "held_by": report.held_by, "exit_code": report.exit_code(),
+    })
+}
+
+/// What a round of sending did, in words: what ended to stdout, the rest to stderr.
+fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
+    let mut text = String::new();
+    for sent in &report.sent {
+        let status = sent.status.map(|status| format!(" HTTP {status}")).unwrap_or_default();
+        text.push_str(&format!("{}: {}{status}\n", sent.key, sent.state.as_str()));
+    }
+    output.result(&text)?;
+    for (source, trouble) in &report.troubles {
+        let message = format!("source {source}: {}", trouble.message);
+        output.trouble(&message, trouble.cure.as_deref());
+    }
+    if let Some(holder) = &report.held_by {
+        let holder = if holder.is_empty() { "another process" } else { holder };
+        output.say(&format!("{holder} is sending\n"));
+    }
+    let shown = &report.waiting[..report.waiting.len().min(TOLD_MAX)];
+    if !shown.is_empty() {
+        output.say(&outbox_plan_table(shown));
+    }
+    let more = report.waiting.len() - shown.len();
+    if more > 0 {
+        output.say(&format!("and {} more; `windrow outbox list` shows them\n", count(more as u64)));
+    }
+    if report.sent.is_empty() && report.waiting.is_empty() && report.held_by.is_none() {
+        output.say("nothing waits to be sent\n");
+    }
+    Ok(())
+}
+
+/// Sends what waits, for a command that does something else as well; nothing is opened and nobody
+/// is asked when nothing waits.
+pub fn send_beside(
+    definition: &Definition,
+    command: &str,
+    secrets: SecretValues,
+    transports: BTreeMap<String, std::sync::Arc<dyn Transport>>,
+    host: &Host,
+) -> Result<Option<SendReport>, Failure> {
+    let reader = Reader::open(&definition.archive)?;
+    if !reader.outbox_counts()?.iter().any(|counted| counted.state.is_open()) {
+        return Ok(None);
+    }
+    let outbox = open_outbox(definition, None, host)?;
+    let parts = SendParts { definition, host, transports, secrets };
+    let options = SendOptions { note: holder_note(command, host), ..SendOptions::default() };
+    Ok(Some(send(&outbox, parts, &options)?))
+}
+
+/// One line of a command that sent beside what else it did.
+pub fn tell_beside(report: &SendReport) -> String {
+    let states = [EntryState::Done, EntryState::Rejected, EntryState::Unknown, EntryState::Expired];
+    let ended = states.iter().filter(|state| report.count(**state) > 0);
+    let ended = ended.map(|state| format!("{} {}", count(report.count(*state)), state.as_str()));
+    let mut parts: Vec<String> = ended.collect();
+    if !report.waiting.is_empty() {
+        parts.push(format!("{} waiting", count(report.waiting.len() as u64)));
+    }
+    if report.held_by.is_some() {
+        parts.push("another process is sending".to_owned());
+    }
+    if report.needs_person() {
+        parts.push("somebody is needed: `windrow outbox list`".to_owned());
+    }
+    if parts.is_empty() {
+        parts.push("nothing to send".to_owned());
+    }
+    format!("outbox: {}\n", parts.join(", "))
+}
+
+/// The same as JSON.
+pub fn beside_json(report: &SendReport) -> Value {
+    report_json(report)
+}

@@ -1,0 +1,59 @@
+//! The words about writes that wait: the states of an entry of the outbox.
+
+use serde::Serialize;
+
+/// How far an entry of the outbox has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// It waits: for the network, its time, its lane, or another attempt.
+    Queued,
+    /// It is on the wire, or was when its sender died.
+    Sending,
+    /// The API took it, or a person or a lookup says so.
+    Done,
+    /// The API refused it: it has had no effect.
+    Rejected,
+    /// It may have had its effect, and nothing that windrow may do by itself can tell.
+    Unknown,
+    /// Its time ran out before it was sent.
+    Expired,
+    /// A person took it back before it was sent.
+    Cancelled,
+}
+
+impl EntryState {
+    /// All of them.
+    pub const ALL: [EntryState; 7] = [
+        EntryState::Queued,
+        EntryState::Sending,
+        EntryState::Done,
+        EntryState::Rejected,
+        EntryState::Unknown,
+        EntryState::Expired,
+        EntryState::Cancelled,
+    ];
+
+    /// Its name in the archive.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EntryState::Queued => "queued",
+            EntryState::Sending => "sending",
+            EntryState::Done => "done",
+            EntryState::Rejected => "rejected",
+            EntryState::Unknown => "unknown",
+            EntryState::Expired => "expired",
+            EntryState::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads what [`EntryState::as_str`] writes.
+    pub fn parse(text: &str) -> Option<EntryState> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether something is still to come of it.
+    pub fn is_open(self) -> bool {
+        matches!(self, EntryState::Queued | EntryState::Sending | EntryState::Unknown)
+    }
+}

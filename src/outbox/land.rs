@@ -1,0 +1,83 @@
+//! The way back: what came of an attempt is written down in one transaction.
+
+use crate::archive::{ArchiveError, Settlement};
+use crate::definition::Source;
+use crate::pull::{NetError, Response, backoff_ms, judge_error, quota_wait_ms, retry_after_ms};
+
+use super::decide::{Reply, Verdict, judge, settle};
+use super::report::{kept, refused_credentials, said};
+use super::send::{Errand, Landed, Sender};
+
+impl Sender<'_> {
+    /// What an answer, or that there is none, makes of its entry.
+    pub(super) fn land(&mut self, (entry, errand, outcome): Landed) -> Result<(), ArchiveError> {
+        let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
+        let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
+        if matches!(errand, Errand::Look) {
+            return self.looked(&brief, &source, outcome);
+        }
+        let reply = match &outcome {
+            Ok(response) => Reply::Answer(response),
+            Err(error) => Reply::Fault(error.kind),
+        };
+        let verdict = judge(&reply, &source);
+        let (wait_ms, asked) = self.wait_of(&outcome, &source, entry);
+        let now = self.host.clock.now();
+        let mut end = settle(&brief, verdict, &source.idempotency, wait_ms, now);
+        self.rested.remove(&entry);
+        match &outcome {
+            Ok(response) => self.answered(&mut end, verdict, response),
+            Err(error) => end.note = Some(self.courier.redact(&error.detail)),
+        }
+        if verdict == Verdict::Unsent {
+            end.afresh = self.outbox.outbox_entry(entry)?.is_some_and(|e| e.attempts <= 1);
+        }
+        self.put(entry, &end)?;
+        if let (Some(asked), Verdict::Later | Verdict::Doubtful) = (asked, verdict) {
+            let until = now + chrono::TimeDelta::milliseconds(asked);
+            self.waits.insert(source.name.clone(), until);
+            self.outbox.write_wait(&source.name, until, "the outbox was told to wait", now)?;
+        }
+        match (verdict, &outcome) {
+            (Verdict::Unsent, Err(error)) => {
+                let trouble = judge_error(error, self.host.network.link_is_up());
+                self.troubles.insert(source.name.clone(), trouble);
+            }
+            (Verdict::Credentials, Ok(response)) => {
+                let trouble = refused_credentials(response.status);
+                self.troubles.insert(source.name.clone(), trouble);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// How long an entry rests, and what the source asked for.
+    pub(super) fn wait_of(
+        &self,
+        outcome: &Result<Response, NetError>,
+        source: &Source,
+        entry: i64,
+    ) -> (i64, Option<i64>) {
+        let now = self.host.clock.now();
+        let asked = outcome
+            .as_ref()
+            .ok()
+            .and_then(|response| retry_after_ms(response, now).max(quota_wait_ms(response, now)));
+        let attempt = self.tries.get(&entry).copied().unwrap_or(1);
+        let backoff = backoff_ms(attempt, &source.retry, self.host.random.unit());
+        (asked.unwrap_or(backoff), asked.filter(|asked| *asked > 0))
+    }
+
+    /// Keeps what may be kept of an answer.
+    fn answered(&self, end: &mut Settlement, verdict: Verdict, response: &Response) {
+        end.status = Some(response.status);
+        if matches!(verdict, Verdict::Taken | Verdict::Refused | Verdict::Elsewhere) {
+            end.answer = Some(kept(response, &|text| self.courier.redact(text)));
+        }
+        if verdict != Verdict::Taken {
+            let said = said(response);
+            end.note = Some(self.courier.redact(&said));
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What a round of sending did, for the commands to tell.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::archive::{OutboxBrief, Settlement};
+use crate::host::StopCause;
+use crate::model::{EntryState, excerpt};
+use crate::pull::{Response, Trouble, TroubleKind, looks_like_html};
+
+use super::plan::{Doing, Planned};
+
+/// Headers of an answer that are kept: they say what it is, and hold no credentials.
+const KEPT_HEADERS: [&str; 14] = [
+    "content-language",
+    "content-type",
+    "date",
+    "etag",
+    "idempotency-replayed",
+    "idempotent-replayed",
+    "last-modified",
+    "link",
+    "location",
+    "original-request",
+    "request-id",
+    "retry-after",
+    "x-correlation-id",
+    "x-request-id",
+];
+/// How much of a refusal is told, characters.
+const SAID_CHARS_MAX: usize = 200;
+
+/// An entry that came to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sent {
+    /// Its number.
+    pub entry: i64,
+    /// Its source.
+    pub source: String,
+    /// Its key.
+    pub key: String,
+    /// Its state now.
+    pub state: EntryState,
+    /// The answer's status.
+    pub status: Option<u16>,
+    /// The trouble in words.
+    pub note: Option<String>,
+}
+
+impl Sent {
+    /// How the entry ended.
+    pub(super) fn of(brief: &OutboxBrief, end: &Settlement) -> Self {
+        Self {
+            entry: brief.entry,
+            source: brief.source.clone(),
+            key: brief.key.clone(),
+            state: end.state,
+            status: end.status,
+            note: end.note.clone(),
+        }
+    }
+}
+
+/// What a round of sending did.
+#[derive(Clone, Debug, Default)]
+pub struct SendReport {
+    /// Attempts that were made.
+    pub attempts: u64,
+    /// Entries that came to an end, or to where a lookup or a person has to help.
+    pub sent: Vec<Sent>,
+    /// What is still to be sent, and why not now.
+    pub waiting: Vec<Planned>,
+    /// Sources that were not asked any more.
+    pub troubles: BTreeMap<String, Trouble>,
+    /// Who sends instead.
+    pub held_by: Option<String>,
+    /// Who asked for the end.
+    pub stopped: Option<StopCause>,
+}
+
+impl SendReport {
+    /// How many entries came to this state.
+    pub fn count(&self, state: EntryState) -> u64 {
+        self.sent.iter().filter(|sent| sent.state == state).count() as u64
+    }
+
+    /// Whether somebody has to do something.
+    pub fn needs_person(&self) -> bool {
+        self.sent.iter().any(|sent| sent.state == EntryState::Rejected)
+            || self.waiting.iter().any(|planned| matches!(planned.doing, Doing::Person(_)))
+    }
+
+    /// Whether something was tried and has to be tried again.
+    pub fn is_behind(&self) -> bool {
+        !self.troubles.is_empty()
+            || self.waiting.iter().any(|planned| !matches!(planned.doing, Doing::Person(_)))
+    }
+
+    /// The exit code of `windrow outbox send` (SPEC.md, section 9).
+    pub fn exit_code(&self) -> u8 {
+        match self.stopped {
+            Some(StopCause::Interrupt) => return 130,
+            Some(StopCause::Terminate) => return 143,
+            None => {}
+        }
+        let has = |kind| self.troubles.values().any(|trouble| trouble.kind == kind);
+        if has(TroubleKind::Unsafe) {
+            9
+        } else if has(TroubleKind::Credentials) {
+            4
+        } else if has(TroubleKind::Definition) {
+            2
+        } else if self.needs_person() {
+            10
+        } else if self.is_behind() {
+            3
+        } else {
+            0
+        }
+    }
+
+    /// The same for a command that did something else as well, which ended with `code`: an entry
+    /// whose time has simply not come is no reason for it to end with 3.
+    pub fn exit_code_beside(&self, code: u8) -> u8 {
+        let own = match self.exit_code() {
+            3 if self.troubles.is_empty() => 0,
+            own => own,
+        };
+        match code {
+            0 => own,
+            3 if own != 0 => own,
+            code => code,
+        }
+    }
+}
+
+/// Whether nothing goes on by itself at once.
+pub(super) fn is_over(state: EntryState) -> bool {
+    !matches!(state, EntryState::Queued | EntryState::Sending)
+}
+
+/// What may be kept of an answer: its harmless headers, and its body without secrets.
+pub(super) fn kept(
+    response: &Response,
+    redact: &dyn Fn(&str) -> String,
+) -> (Vec<(String, String)>, Vec<u8>) {
+    let headers = response.headers.iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str()));
+    let headers = headers.map(|(name, value)| (name.clone(), redact(value))).collect();
+    let text = String::from_utf8_lossy(&response.body);
+    let clean = redact(&text);
+    let body = if clean == text { response.body.clone() } else { clean.into_bytes() };
+    (headers, body)
+}
+
+/// What an answer that is no success says, for a person.
+pub(super) fn said(response: &Response) -> String {
+    let body = match looks_like_html(response) {
+        true => "a web page".to_owned(),
+        false => excerpt(&String::from_utf8_lossy(&response.body), SAID_CHARS_MAX),
+    };
+    let space = if body.is_empty() { "" } else { " " };
+    format!("HTTP {}{space}{body}", response.status)
+}
+
+/// The source takes nothing from us.
+pub(super) fn refused_credentials(status: u16) -> Trouble {
+    let message = format!("the source refused the credentials: HTTP {status}");
+    Trouble::new(TroubleKind::Credentials, message)
+        .cure("check the source's `auth` and the variables that it names; the entries wait")
+}

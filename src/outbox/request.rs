@@ -1,0 +1,381 @@
+//! What may be queued: the request that a person or a program gives, checked whole before it is on
+//! the disk, so that nothing is refused later that could have been refused now.
+
+use std::collections::HashMap;
+
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::archive::NewEntry;
+use crate::definition::{
+    Auth, KeyPlace, KeyRule, Source, WriteMethod, is_header_name, sounds_secret,
+};
+use crate::model::{Instant, hexadecimal};
+use crate::pull::SecretValues;
+
+use super::fill::holes_of;
+
+/// The longest key, characters: what Stripe takes, and the largest round number that others do.
+pub const KEY_CHARS_MAX: usize = 255;
+/// The longest name of a lane, characters.
+pub const LANE_CHARS_MAX: usize = 255;
+/// The largest body, bytes: a write that is larger is a file, and belongs into an upload.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The longest path with its query, bytes: what common servers take at most.
+const PATH_BYTES_MAX: usize = 8 * 1024;
+/// The most headers, and the longest value of one, bytes: what common servers take at most.
+const HEADERS_MAX: usize = 64;
+const HEADER_BYTES_MAX: usize = 8 * 1024;
+
+/// Headers that HTTP itself or the source's definition sets.
+const NOT_GIVEN: [&str; 13] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// A request as it was given.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// The API.
+    pub source: &'a Source,
+    /// What it does.
+    pub method: WriteMethod,
+    /// Path and query.
+    pub path: &'a str,
+    /// Name and value of each header.
+    pub headers: &'a [(String, String)],
+    /// The body.
+    pub body: Option<Vec<u8>>,
+    /// Its key.
+    pub key: &'a str,
+    /// Its lane.
+    pub lane: Option<&'a str>,
+    /// Number and key of the entry whose success it waits for.
+    pub after: Option<(i64, &'a str)>,
+    /// Not sent before.
+    pub not_before: Option<Instant>,
+    /// Not sent for the first time at or after.
+    pub expires_at: Option<Instant>,
+}
+
+/// Why a request is not queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+    /// Whether a credential would have gone where it does not belong.
+    pub is_secret: bool,
+}
+
+impl Refusal {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), cure: None, is_secret: false }
+    }
+
+    fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    fn secret(what: &str) -> Self {
+        let message = format!("{what} holds a credential, which is never kept in an archive");
+        let cure = "credentials belong into the source's `auth` or `headers`, as `${env:NAME}`";
+        Self { is_secret: true, ..Self::new(message).cure(cure) }
+    }
+}
+
+/// A key for somebody who chose none: a random UUID (RFC 9562, version 4).
+pub fn fresh_key(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0b11 << 62) | (4 << 76) | (0b10 << 62);
+    let hex = format!("{bits:032x}");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// What makes two requests the same: API, method, path, headers in any order, body.
+pub fn digest_of(
+    source: &str,
+    method: WriteMethod,
+    path: &str,
+    headers: &[(String, String)],
+    body: Option<&[u8]>,
+) -> String {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    let mut sorted = headers.to_vec();
+    sorted.sort();
+    [source, method.as_str(), path].iter().for_each(|text| part(text.as_bytes()));
+    part(&(sorted.len() as u64).to_be_bytes());
+    for (name, value) in &sorted {
+        part(name.as_bytes());
+        part(value.as_bytes());
+    }
+    body.iter().for_each(|body| part(body));
+    hexadecimal(&hash.finalize())
+}
+
+/// Checks a request and makes the entry that is queued.
+pub fn prepare(
+    given: Given<'_>,
+    secrets: &SecretValues,
+    owner: &str,
+    now: Instant,
+) -> Result<NewEntry, Refusal> {
+    let rule = given.source.idempotency.key.as_ref();
+    check_key(given.key)?;
+    check_lane(given.lane)?;
+    check_times(given.not_before, given.expires_at, now)?;
+    check_path(given.path, given.source, rule)?;
+    let headers = check_headers(&given, rule)?;
+    check_body(given.body.as_deref(), &headers, rule)?;
+    let texts = headers.iter().map(|(_, value)| value.as_bytes());
+    let texts = texts.chain([given.path.as_bytes()]).chain(given.body.as_deref());
+    let texts: Vec<&[u8]> = texts.collect();
+    if texts.iter().any(|text| secrets.are_in(text)) || secrets.are_in(given.key.as_bytes()) {
+        return Err(Refusal::secret("the request"));
+    }
+    let templated = check_holes(&texts, given.after)?;
+    let Given { source, method, path, body, .. } = given;
+    let digest = digest_of(&source.name, method, path, &headers, body.as_deref());
+    Ok(NewEntry {
+        source: source.name.clone(),
+        key: given.key.to_owned(),
+        key_rule: rule.cloned(),
+        method,
+        base_url: source.base_url.to_string(),
+        path: path.to_owned(),
+        headers,
+        body,
+        templated,
+        digest,
+        lane: given.lane.map(str::to_owned),
+        after: given.after.map(|(entry, _)| entry),
+        not_before: given.not_before,
+        expires_at: given.expires_at,
+        owner: owner.to_owned(),
+        created_at: now,
+    })
+}
+
+fn check_key(key: &str) -> Result<(), Refusal> {
+    if key.is_empty() || key.len() > KEY_CHARS_MAX {
+        return Err(Refusal::new(format!("a key has 1 to {KEY_CHARS_MAX} characters")));
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Refusal::new("a key has visible ASCII characters only, and no spaces")
+            .cure("leave `--key` out to be given a UUID"));
+    }
+    Ok(())
+}
+
+fn check_lane(lane: Option<&str>) -> Result<(), Refusal> {
+    let Some(lane) = lane else { return Ok(()) };
+    if lane.is_empty() || lane.chars().count() > LANE_CHARS_MAX {
+        return Err(Refusal::new(format!("a lane's name has 1 to {LANE_CHARS_MAX} characters")));
+    }
+    if lane.chars().any(char::is_control) {
+        return Err(Refusal::new("a lane's name has no control characters"));
+    }
+    Ok(())
+}
+
+fn check_times(
+    not_before: Option<Instant>,
+    expires_at: Option<Instant>,
+    now: Instant,
+) -> Result<(), Refusal> {
+    let Some(expires) = expires_at else { return Ok(()) };
+    if expires <= not_before.unwrap_or(now).max(now) {
+        let when = if not_before.is_some_and(|at| at > now) { "--not-before" } else { "now" };
+        return Err(Refusal::new(format!("--expires must be after {when}")));
+    }
+    Ok(())
+}
+
+fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(), Refusal> {
+    if !path.starts_with('/') {
+        return Err(Refusal::new(format!("the path {path:?} does not begin with `/`"))
+            .cure("name the path alone: the source's `base_url` stands before it"));
+    }
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Refusal::new(format!("the path is longer than {PATH_BYTES_MAX} bytes")));
+    }
+    let bare = without_holes(path);
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"#\\\"<>^`{|}".contains(&byte);
+    if !bare.bytes().all(allowed) {
+        return Err(Refusal::new(format!("the path {path:?} has characters that no address has"))
+            .cure("escape them as bytes of UTF-8: a space is `%20`"));
+    }
+    let (only_path, _) = bare.split_once('?').unwrap_or((&bare, ""));
+    let dots = |part: &str| {
+        let part = part.to_ascii_lowercase().replace("%2e", ".");
+        part == "." || part == ".."
+    };
+    if only_path.split('/').any(dots) || only_path.starts_with("//") {
+        return Err(Refusal::new(format!("the path {path:?} leads out of the source's address")));
+    }
+    let base = source.base_url.as_str().trim_end_matches('/');
+    let url = Url::parse(&format!("{base}{bare}"))
+        .map_err(|error| Refusal::new(format!("the path {path:?} makes no address: {error}")))?;
+    let has = |name: &str| url.query_pairs().any(|(have, _)| have == name);
+    if let Auth::Query(name, _) = &source.auth
+        && has(name)
+    {
+        return Err(Refusal::secret("the query"));
+    }
+    match rule {
+        Some(rule) if rule.place == KeyPlace::Query && has(&rule.name) => Err(two_keys(rule)),
+        _ => Ok(()),
+    }
+}
+
+fn two_keys(rule: &KeyRule) -> Refusal {
+    Refusal::new(format!("the request already holds `{}`, which is where its key goes", rule.name))
+        .cure("leave it out and name the key with `--key`: a request has one")
+}
+
+/// A path with a letter for each hole.
+fn without_holes(path: &str) -> String {
+    let mut bare = String::new();
+    let mut rest = path;
+    while let Some((before, inner)) = rest.split_once("{{") {
+        let Some((_, after)) = inner.split_once("}}") else { break };
+        bare.push_str(before);
+        bare.push('x');
+        rest = after;
+    }
+    bare + rest
+}
+
+/// The headers with names in lower case and a content type where there is a body.
+fn check_headers(
+    given: &Given<'_>,
+    rule: Option<&KeyRule>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    if given.headers.len() > HEADERS_MAX {
+        return Err(Refusal::new(format!("a request has at most {HEADERS_MAX} headers")));
+    }
+    let own = match &given.source.auth {
+        Auth::Header(name, _) => name.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    for (name, value) in given.headers {
+        let lower = name.to_ascii_lowercase();
+        if !is_header_name(name) {
+            return Err(Refusal::new(format!("{name:?} cannot be the name of a header")));
+        }
+        if NOT_GIVEN.contains(&lower.as_str()) {
+            return Err(Refusal::new(format!("the header {name} is not for a request to set")));
+        }
+        if sounds_secret(name) || lower == own {
+            return Err(Refusal::secret(&format!("the header {name}")));
+        }
+        if rule.is_some_and(|rule| {
+            rule.place == KeyPlace::Header && rule.name.eq_ignore_ascii_case(name)
+        }) || lower == "idempotency-key"
+        {
+            return Err(two_keys(rule.unwrap_or(&KeyRule::default())));
+        }
+        if headers.iter().any(|(have, _)| *have == lower) {
+            return Err(Refusal::new(format!("the header {name} is given twice")));
+        }
+        check_header_value(name, value)?;
+        headers.push((lower, value.clone()));
+    }
+    if given.body.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
+        headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+    Ok(headers)
+}
+
+/// Checks a header's value, also once its holes are filled.
+pub fn check_header_value(name: &str, value: &str) -> Result<(), Refusal> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
+    if value.len() > HEADER_BYTES_MAX || !value.bytes().all(allowed) || value.trim() != value {
+        let most = HEADER_BYTES_MAX;
+        return Err(Refusal::new(format!(
+            "the value of the header {name} is not what HTTP allows"
+        ))
+        .cure(format!("use visible ASCII, at most {most} bytes, no space at the ends")));
+    }
+    if value.contains("${") {
+        return Err(Refusal::new(format!("the header {name} refers to a variable"))
+            .cure("references are read in the definition: put it in the source's `headers`"));
+    }
+    Ok(())
+}
+
+/// Whether these headers say that the body is JSON.
+pub(super) fn is_json(headers: &[(String, String)]) -> bool {
+    let kind = headers.iter().find(|(name, _)| name == "content-type");
+    let kind = kind.map(|(_, value)| value.split(';').next().unwrap_or_default().trim());
+    let kind = kind.unwrap_or_default().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+fn check_body(
+    body: Option<&[u8]>,
+    headers: &[(String, String)],
+    rule: Option<&KeyRule>,
+) -> Result<(), Refusal> {
+    let in_body = rule.filter(|rule| rule.place == KeyPlace::Body);
+    let Some(body) = body else {
+        return match in_body {
+            Some(_) => Err(Refusal::new("the source's key goes into the body, and there is none")),
+            None => Ok(()),
+        };
+    };
+    if body.len() > BODY_BYTES_MAX {
+        let most = BODY_BYTES_MAX >> 20;
+        return Err(Refusal::new(format!("the body has more than {most} MiB"))
+            .cure("the outbox is for requests: bring a file where it belongs by an upload"));
+    }
+    let is_json = is_json(headers);
+    if is_json && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        return Err(Refusal::new(format!("the body is not JSON: {error}"))
+            .cure("mend it, or say what it is with `--content-type`"));
+    }
+    let Some(rule) = in_body else { return Ok(()) };
+    let members: Option<HashMap<String, &RawValue>> =
+        serde_json::from_slice(body).ok().filter(|_| is_json);
+    match members {
+        None => Err(Refusal::new("the source's key goes into the body, which is no JSON object")),
+        Some(members) if members.contains_key(&rule.name) => Err(two_keys(rule)),
+        Some(_) => Ok(()),
+    }
+}
+
+fn check_holes(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, Refusal> {
+    let names: Vec<String> = texts.iter().flat_map(|text| holes_of(text)).collect();
+    for name in &names {
+        let Some((_, key)) = after else {
+            return Err(Refusal::new(format!(
+                "the request uses `result.{name}`, and waits for none"
+            ))
+            .cure("name the entry whose answer it is with `--after KEY`"));
+        };
+        let path = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.'));
+        if path.is_none_or(str::is_empty) {
+            let message = format!("`result.{name}` is not of the entry that --after names");
+            return Err(Refusal::new(message).cure(format!("write `{{{{ result.{key}.… }}}}`")));
+        }
+    }
+    Ok(!names.is_empty())
+}

@@ -1,0 +1,447 @@
+//! The shell that sends: claims an entry, lets it go, writes down what came of it.
+//!
+//! Each attempt is on the disk before its first byte is on the wire, in the archive and then in its
+//! station's record; the outcome is one transaction more. What it means is decided elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use crate::archive::{ArchiveError, Claim, Outbox, OutboxBrief, OutboxEntry, Settlement};
+use crate::definition::{Definition, Source};
+use crate::host::Host;
+use crate::host::files::FileLock;
+use crate::model::{EntryState, Instant, instant_from_text};
+use crate::pull::{Courier, Method, NetError, Parcel, Response, SecretValues, Transport, Trouble};
+
+use super::decide::{Again, Reply, judge, settle};
+use super::fill::filled;
+use super::plan::{Doing, Planned, Scene, plan};
+use super::report::{SendReport, Sent, is_over};
+use super::station::Stations;
+use super::wire::wire_of;
+
+/// Requests on the wire at once, so that a lane whose API is slow does not hold up the others.
+const SENDS_AT_ONCE: usize = 4;
+/// How long a sender that is told to end waits for the answers that are on their way, milliseconds:
+/// an entry that is cut off here is in doubt, and who ends programs allows them that long.
+const STOP_GRACE_MS: u64 = 5_000;
+
+/// What a sender works with.
+pub struct SendParts<'a> {
+    /// The APIs.
+    pub definition: &'a Definition,
+    /// Clock, jitter, stop, state folder.
+    pub host: &'a Host,
+    /// The way to each source.
+    pub transports: BTreeMap<String, Arc<dyn Transport>>,
+    /// The values of the definition's secrets.
+    pub secrets: SecretValues,
+}
+
+/// What to send.
+#[derive(Clone, Debug, Default)]
+pub struct SendOptions {
+    /// These entries; all that may go when empty.
+    pub entries: Vec<i64>,
+    /// What another process is told about this one.
+    pub note: String,
+}
+
+/// Sends what may be sent now. Trouble with a source is in the report; an error is trouble with the
+/// archive itself.
+pub fn send(
+    outbox: &Outbox,
+    parts: SendParts<'_>,
+    options: &SendOptions,
+) -> Result<SendReport, ArchiveError> {
+    let stations = Stations::of(outbox.path(), parts.host)?;
+    let mut report = SendReport::default();
+    let mut locks: Vec<FileLock> = Vec::new();
+    let candidates = stations.homes(&outbox.outbox_stations()?);
+    let mut taken = BTreeSet::new();
+    for station in candidates {
+        match stations.lock(&station, &options.note)? {
+            Ok(lock) => {
+                locks.push(lock);
+                taken.insert(station);
+            }
+            Err(holder) => report.held_by = Some(holder),
+        }
+    }
+    // Before the locks were had, another process may have sent from a copy.
+    let home = stations.homes(&outbox.outbox_stations()?);
+    let home: BTreeSet<String> = home.intersection(&taken).cloned().collect();
+    if report.held_by.is_some() && home.is_empty() {
+        return Ok(report);
+    }
+    let sender = Sender {
+        outbox,
+        definition: parts.definition,
+        host: parts.host,
+        courier: Courier::new(parts.host.clone(), parts.transports, parts.secrets),
+        stations,
+        home,
+        only: options.entries.iter().copied().collect(),
+        entries: Vec::new(),
+        waits: BTreeMap::new(),
+        rested: HashSet::new(),
+        tries: HashMap::new(),
+        troubles: BTreeMap::new(),
+        report,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the operating system gives an event queue");
+    let report = runtime.block_on(sender.run());
+    drop(locks);
+    report
+}
+
+/// What is on the wire.
+pub(super) enum Errand {
+    Write,
+    Look,
+}
+
+/// What came back: the entry, what it was about, the answer.
+pub(super) type Landed = (i64, Errand, Result<Response, NetError>);
+
+/// One round of sending.
+pub(super) struct Sender<'a> {
+    pub(super) outbox: &'a Outbox,
+    pub(super) definition: &'a Definition,
+    pub(super) host: &'a Host,
+    pub(super) courier: Courier,
+    pub(super) stations: Stations<'a>,
+    pub(super) home: BTreeSet<String>,
+    pub(super) only: HashSet<i64>,
+    pub(super) entries: Vec<OutboxBrief>,
+    pub(super) waits: BTreeMap<String, Instant>,
+    /// Entries whose pause this run has sat out, whatever the wall clock says.
+    pub(super) rested: HashSet<i64>,
+    pub(super) tries: HashMap<i64, u32>,
+    /// Sources that are not asked any more in this run.
+    pub(super) troubles: BTreeMap<String, Trouble>,
+    pub(super) report: SendReport,
+}
+
+impl Sender<'_> {
+    async fn run(mut self) -> Result<SendReport, ArchiveError> {
+        self.load()?;
+        self.recover()?;
+        let mut wire: JoinSet<Landed> = JoinSet::new();
+        let mut ready: VecDeque<Planned> = VecDeque::new();
+        loop {
+            if self.host.stop.cause().is_some() {
+                break;
+            }
+            if ready.is_empty() {
+                ready = self.next_ready()?;
+            }
+            while wire.len() < SENDS_AT_ONCE
+                && let Some(planned) = ready.pop_front()
+            {
+                self.start(&planned, &mut wire)?;
+            }
+            if wire.is_empty() && ready.is_empty() {
+                self.load()?;
+                ready = self.next_ready()?;
+                if ready.is_empty() && !self.pause().await? {
+                    break;
+                }
+                continue;
+            }
+            let landed = tokio::select! {
+                biased;
+                _ = self.host.stop.requested() => break,
+                landed = wire.join_next() => landed,
+            };
+            if let Some(landed) = landed {
+                self.land(landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())))?;
+            }
+        }
+        self.end(wire).await?;
+        self.load()?;
+        self.report.stopped = self.host.stop.cause();
+        self.report.waiting = self.plan();
+        self.report.troubles = self.troubles;
+        Ok(self.report)
+    }
+
+    fn load(&mut self) -> Result<(), ArchiveError> {
+        self.entries = self.outbox.outbox_open()?;
+        let waits = self.outbox.waits()?.into_iter();
+        self.waits =
+            waits.filter_map(|(source, at)| Some((source, instant_from_text(&at)?))).collect();
+        for brief in &mut self.entries {
+            if self.rested.contains(&brief.entry) {
+                brief.next_at = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&self) -> Vec<Planned> {
+        let scene = Scene {
+            sources: &self.definition.sources,
+            home: &self.home,
+            waits: &self.waits,
+            now: self.host.clock.now(),
+        };
+        plan(&self.entries, &scene)
+    }
+
+    pub(super) fn brief(&mut self, entry: i64) -> Option<&mut OutboxBrief> {
+        let at = self.entries.binary_search_by_key(&entry, |brief| brief.entry).ok()?;
+        self.entries.get_mut(at)
+    }
+
+    fn source(&self, name: &str) -> Option<&Source> {
+        self.definition.sources.get(name)
+    }
+
+    /// What a sender that died left on the wire. Its lock is ours, so nobody waits for the answer.
+    fn recover(&mut self) -> Result<(), ArchiveError> {
+        let left = |brief: &&OutboxBrief| {
+            brief.state == EntryState::Sending && self.home.contains(&brief.owner)
+        };
+        let left: Vec<OutboxBrief> = self.entries.iter().filter(left).cloned().collect();
+        for brief in left {
+            let Some(source) = self.source(&brief.source) else { continue };
+            let verdict = judge(&Reply::Interrupted, source);
+            let mut end = settle(&brief, verdict, &source.idempotency, 0, self.host.clock.now());
+            end.note = Some("its sender ended before there was an answer".to_owned());
+            self.put(brief.entry, &end)?;
+        }
+        Ok(())
+    }
+
+    /// Entries that go now. Those whose time is over are marked on the way.
+    fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
+        let mut ready = VecDeque::new();
+        for planned in self.plan() {
+            if !self.only.is_empty() && !self.only.contains(&planned.entry) {
+                continue;
+            }
+            match planned.doing {
+                Doing::Expire => self.close(&planned, EntryState::Expired, None)?,
+                Doing::GiveUp(why) => {
+                    let note = match why {
+                        Again::NoKey => "its source is told no key",
+                        Again::ClockBack => "the clock was set back since its last attempt",
+                        _ => "its source may have forgotten its key",
+                    };
+                    self.close(&planned, EntryState::Unknown, Some(note))?;
+                }
+                Doing::Send | Doing::Look => {
+                    let most = self.source(&planned.source).map_or(0, |s| s.retry.attempts);
+                    let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
+                    let open = !self.troubles.contains_key(&planned.source);
+                    if open && tries < most {
+                        ready.push_back(planned);
+                    }
+                }
+                Doing::Wait(_) | Doing::Person(_) => {}
+            }
+        }
+        Ok(ready)
+    }
+
+    fn close(
+        &mut self,
+        planned: &Planned,
+        state: EntryState,
+        note: Option<&str>,
+    ) -> Result<(), ArchiveError> {
+        let Some(brief) = self.brief(planned.entry) else { return Ok(()) };
+        let (doubt, from) = (brief.doubt, brief.state);
+        let note = match (note, &brief.note) {
+            (Some(note), Some(last)) => Some(format!("{last}; {note}")),
+            (note, last) => note.map(str::to_owned).or_else(|| last.clone()),
+        };
+        let now = self.host.clock.now();
+        let end = Settlement { state, doubt, note, ..Settlement::nothing(now) };
+        if self.outbox.change(planned.entry, from, &end)? {
+            self.told(planned.entry, &end);
+        }
+        Ok(())
+    }
+
+    /// Notes in memory what was written, and in the report what has come to its end.
+    pub(super) fn told(&mut self, entry: i64, end: &Settlement) {
+        let Some(brief) = self.brief(entry) else { return };
+        (brief.state, brief.doubt, brief.next_at) = (end.state, end.doubt, end.next_at);
+        brief.note.clone_from(&end.note);
+        brief.last_seen_at = brief.last_seen_at.max(Some(end.now));
+        if end.afresh {
+            (brief.first_sent_at, brief.last_seen_at) = (None, None);
+        }
+        let brief = brief.clone();
+        for (after, state) in self.entries.iter_mut().filter_map(|other| other.after.as_mut()) {
+            if *after == entry {
+                *state = Some(end.state);
+            }
+        }
+        tracing::info!(
+            entry,
+            source = brief.source,
+            key = brief.key,
+            state = end.state.as_str(),
+            status = end.status,
+            note = end.note,
+            "outbox"
+        );
+        if is_over(end.state) {
+            self.report.sent.push(Sent::of(&brief, end));
+        }
+    }
+
+    pub(super) fn put(&mut self, entry: i64, end: &Settlement) -> Result<(), ArchiveError> {
+        if self.outbox.settle(entry, end)? {
+            self.told(entry, end);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, planned: &Planned, wire: &mut JoinSet<Landed>) -> Result<(), ArchiveError> {
+        // Another one of its source may have found that nobody is there.
+        if self.troubles.contains_key(&planned.source) {
+            return Ok(());
+        }
+        let Some(entry) = self.outbox.outbox_entry(planned.entry)? else { return Ok(()) };
+        let Some(source) = self.source(&planned.source).cloned() else { return Ok(()) };
+        *self.tries.entry(planned.entry).or_default() += 1;
+        if planned.doing == Doing::Look {
+            return self.look(&entry, &source, wire);
+        }
+        if entry.brief.state != EntryState::Queued {
+            return Ok(());
+        }
+        let filled = match self.fill(&entry)? {
+            Ok(filled) => filled,
+            Err(message) => {
+                let note = format!("it cannot be filled: {message}");
+                return self.close(planned, EntryState::Rejected, Some(&note));
+            }
+        };
+        let wired = wire_of(&filled);
+        let parcel = Parcel {
+            method: Method::from(wired.method),
+            path: &wired.path,
+            headers: &wired.headers,
+            body: wired.body.as_deref(),
+        };
+        let request = match self.courier.address(&source, &parcel) {
+            Ok(request) => request,
+            Err(trouble) => {
+                self.troubles.insert(source.name.clone(), trouble);
+                return Ok(());
+            }
+        };
+        if !self.claim(&entry, &filled, &source)? {
+            return Ok(());
+        }
+        let pause = self.courier.take_turn(&source);
+        let carried = self.courier.carry(&source, request, pause);
+        let number = planned.entry;
+        wire.spawn(async move { (number, Errand::Write, carried.await) });
+        Ok(())
+    }
+
+    /// The entry with every hole filled, or why that cannot be.
+    fn fill(&self, entry: &OutboxEntry) -> Result<Result<OutboxEntry, String>, ArchiveError> {
+        let Some((after, _)) = entry.brief.after.filter(|_| entry.templated) else {
+            return Ok(Ok(entry.clone()));
+        };
+        let Some(before) = self.outbox.outbox_entry(after)? else {
+            return Ok(Err(format!("entry {after} is gone")));
+        };
+        Ok(filled(entry, &before))
+    }
+
+    /// Puts the attempt on the disk: in the archive, then in the station's record.
+    fn claim(
+        &mut self,
+        entry: &OutboxEntry,
+        filled: &OutboxEntry,
+        source: &Source,
+    ) -> Result<bool, ArchiveError> {
+        let now = self.host.clock.now();
+        let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
+        let until = |first: Instant| first.checked_add_signed(lifetime).unwrap_or(first);
+        // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
+        let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
+        let first = first.unwrap_or(now);
+        let parts = (filled.path.as_str(), filled.headers.as_slice(), filled.body.as_deref());
+        let claim = Claim {
+            entry: entry.brief.entry,
+            station: &entry.brief.owner,
+            filled: entry.templated.then_some(parts),
+            first_sent_at: first,
+            valid_until: until(first),
+            now,
+        };
+        let Some((_, sends)) = self.outbox.claim(&claim)? else { return Ok(false) };
+        self.stations.note(&entry.brief.owner, sends)?;
+        if let Some(brief) = self.brief(entry.brief.entry) {
+            brief.state = EntryState::Sending;
+            brief.first_sent_at = Some(first);
+            brief.last_seen_at = brief.last_seen_at.max(Some(now));
+        }
+        self.report.attempts += 1;
+        Ok(true)
+    }
+
+    /// Sits out the shortest pause that a run may sit out; false when there is none.
+    async fn pause(&mut self) -> Result<bool, ArchiveError> {
+        let now = self.host.clock.now();
+        let mut shortest: Option<(Duration, i64)> = None;
+        for planned in self.plan() {
+            let Doing::Wait(super::plan::Why::NextAttempt(at)) = planned.doing else { continue };
+            let Some(source) = self.source(&planned.source) else { continue };
+            let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
+            let wait_ms = (at - now).num_milliseconds();
+            let open = !self.troubles.contains_key(&planned.source);
+            // What an earlier run left to wait is due in its time; only one's own is sat out.
+            if !open || tries == 0 || tries >= source.retry.attempts {
+                continue;
+            }
+            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+            if wait_ms <= source.retry.wait_ms_max && shortest.is_none_or(|(have, _)| wait < have) {
+                shortest = Some((wait, planned.entry));
+            }
+        }
+        let Some((wait, entry)) = shortest else { return Ok(false) };
+        tokio::select! {
+            biased;
+            _ = self.host.stop.requested() => return Ok(false),
+            () = self.host.clock.pause(wait) => {}
+        }
+        self.rested.insert(entry);
+        Ok(true)
+    }
+
+    /// Lets what is on the wire land, for a while.
+    async fn end(&mut self, mut wire: JoinSet<Landed>) -> Result<(), ArchiveError> {
+        let grace = self.host.clock.pause(Duration::from_millis(STOP_GRACE_MS));
+        tokio::pin!(grace);
+        loop {
+            let landed = tokio::select! {
+                biased;
+                landed = wire.join_next() => landed,
+                () = &mut grace => None,
+            };
+            match landed {
+                Some(Ok(landed)) => self.land(landed)?,
+                Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                None => break,
+            }
+        }
+        drop(wire);
+        self.recover()
+    }
+}

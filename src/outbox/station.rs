@@ -1,0 +1,174 @@
+//! Whose entries these are: an archive's own, or those of an archive that it is a copy of.
+//!
+//! A station is known in two places: in the archive, and in a record in its owner's state folder
+//! that says where that archive lies and how many attempts it has begun. A copy of the archive has
+//! the one and not the other. The record counts each attempt before it is on the wire, so that an
+//! archive that has counted fewer is an older copy of itself, put back.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{ArchiveError, Cause, Outbox, Station};
+use crate::host::files::{FileLock, LockError, Whereabouts, try_lock, whereabouts};
+use crate::host::{Files, Host};
+use crate::model::Instant;
+
+/// What a state folder knows of a station.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Where the archive lies.
+    #[serde(flatten)]
+    pub at: Whereabouts,
+    /// Attempts that it has begun.
+    pub sends: u64,
+}
+
+/// How an archive stands to a station in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// It is the station's archive.
+    Here,
+    /// The station is of another machine or another person, or its record was lost.
+    Elsewhere,
+    /// The station's archive is another file.
+    Copy,
+    /// This is the station's archive as it was before.
+    Older,
+}
+
+/// Whether the archive that lies `here` and has begun `sends` attempts is the station's.
+pub fn home_of(record: Option<&Record>, here: &Whereabouts, sends: u64) -> Home {
+    let Some(record) = record else { return Home::Elsewhere };
+    if record.at.machine != here.machine {
+        return Home::Elsewhere;
+    }
+    let same_path = record.at.path == here.path;
+    let same_file = record.at.file.is_some() && record.at.file == here.file;
+    match (same_path || same_file, record.sends > sends) {
+        (false, _) => Home::Copy,
+        (true, true) => Home::Older,
+        (true, false) => Home::Here,
+    }
+}
+
+/// The stations of one archive, as one state folder knows them.
+pub struct Stations<'a> {
+    folder: PathBuf,
+    here: Whereabouts,
+    files: &'a dyn Files,
+}
+
+impl<'a> Stations<'a> {
+    /// Looks where the archive at `path` lies.
+    pub fn of(path: &Path, host: &'a Host) -> Result<Self, ArchiveError> {
+        let folder = host.environment.state_folder().ok_or_else(|| {
+            let message = "there is no state folder to tell this archive from a copy of it by";
+            ArchiveError::new(Cause::Storage, message)
+                .cure("set WINDROW_STATE_DIR to a folder that stays on this machine")
+        })?;
+        let here = whereabouts(path).map_err(|error| ArchiveError::io(path, "look at", &error))?;
+        Ok(Self { folder: folder.join("outbox"), here, files: &*host.files })
+    }
+
+    fn record_path(&self, station: &str) -> PathBuf {
+        self.folder.join(format!("{station}.json"))
+    }
+
+    fn record(&self, station: &str) -> Option<Record> {
+        // A record that cannot be read proves nothing.
+        let text = std::fs::read(self.record_path(station)).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// How the archive stands to a station of its own.
+    pub fn home(&self, station: &Station) -> Home {
+        home_of(self.record(&station.station).as_ref(), &self.here, station.sends)
+    }
+
+    /// The stations that the archive is the home of.
+    pub fn homes(&self, stations: &[Station]) -> BTreeSet<String> {
+        let here = stations.iter().filter(|station| self.home(station) == Home::Here);
+        here.map(|station| station.station.clone()).collect()
+    }
+
+    /// Notes where the station's archive is and how many attempts it has begun; durable.
+    pub fn note(&self, station: &str, sends: u64) -> Result<(), ArchiveError> {
+        let path = self.record_path(station);
+        let trouble = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+        crate::host::files::make_private_folder(&self.folder).map_err(trouble)?;
+        let record = Record { at: self.here.clone(), sends };
+        let text = serde_json::to_vec(&record).unwrap_or_default();
+        let draft = self.folder.join(format!("{station}.{}-new", std::process::id()));
+        std::fs::write(&draft, text).map_err(trouble)?;
+        self.files.publish(&draft, &path).map_err(trouble)
+    }
+
+    /// Takes the right to send a station's entries, until the lock is dropped; none when another
+    /// process has it, with what that says of itself.
+    pub fn lock(
+        &self,
+        station: &str,
+        note: &str,
+    ) -> Result<Result<FileLock, String>, ArchiveError> {
+        let path = self.folder.join(format!("{station}.lock"));
+        match try_lock(&path, note) {
+            Ok(lock) => Ok(Ok(lock)),
+            Err(LockError::Held { note }) => Ok(Err(note)),
+            Err(LockError::Io(error)) => Err(ArchiveError::io(&path, "lock", &error)),
+        }
+    }
+}
+
+/// The station that queues entries of this archive; a new one where the archive has none here.
+pub fn station_for(outbox: &Outbox, host: &Host) -> Result<String, ArchiveError> {
+    let stations = Stations::of(outbox.path(), host)?;
+    if let Some(station) = stations.homes(&outbox.outbox_stations()?).into_iter().next() {
+        return Ok(station);
+    }
+    let station = format!("{:032x}", host.random.bits());
+    stations.note(&station, 0)?;
+    Ok(station)
+}
+
+/// Makes an entry one of this archive's own, because a person says so.
+pub fn claim_entry(
+    outbox: &Outbox,
+    host: &Host,
+    entry: i64,
+    base_url: Option<&str>,
+    now: Instant,
+) -> Result<bool, ArchiveError> {
+    let station = station_for(outbox, host)?;
+    outbox.claim_for(entry, &station, base_url, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_is_its_stations_home_only_where_and_as_the_record_says() {
+        let at = |machine: &str, path: &str, inode: u64| Whereabouts {
+            machine: Some(machine.to_owned()),
+            path: path.to_owned(),
+            file: Some((1, inode)),
+        };
+        let record = Record { at: at("m", "/a.db", 7), sends: 5 };
+        let cases = [
+            (at("m", "/a.db", 7), 5, Home::Here, "as it was"),
+            (at("m", "/a.db", 7), 6, Home::Here, "killed before the record was written"),
+            (at("m", "/b.db", 7), 5, Home::Here, "renamed"),
+            (at("m", "/a.db", 8), 5, Home::Here, "put back as it was"),
+            (at("m", "/a.db", 8), 4, Home::Older, "put back from before an attempt"),
+            (at("m", "/a.db", 7), 4, Home::Older, "the same, in its old place on the disk"),
+            (at("m", "/b.db", 8), 5, Home::Copy, "a copy"),
+            (at("n", "/a.db", 7), 5, Home::Elsewhere, "another machine with the same home"),
+        ];
+        for (here, sends, expected, case) in cases {
+            assert_eq!(home_of(Some(&record), &here, sends), expected, "{case}");
+            assert_eq!(home_of(None, &here, sends), Home::Elsewhere, "{case}");
+        }
+    }
+}
