@@ -23,6 +23,8 @@ mod interruption;
 mod logs;
 mod one_writer;
 mod outbox;
+mod outbox_bad_input;
+mod outbox_faults;
 mod pagination;
 mod prove;
 mod query;

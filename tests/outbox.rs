@@ -12,9 +12,6 @@ pub struct Counter {
     effects: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-/// What an API does with a write that came.
-pub type Policy = dyn Fn(&Asked, usize) -> Step + Send + Sync;
-
 /// What an API does with one request.
 pub enum Step {
     /// It has its effect, once for each key, and is answered 201.
@@ -76,11 +73,11 @@ pub fn definition(address: &str, more: &str) -> String {
     )
 }
 
-fn add(workspace: &Workspace, arguments: &[&str]) -> Ran {
+pub fn add(workspace: &Workspace, arguments: &[&str]) -> Ran {
     workspace.run(&[&["outbox", "add", "POST", "/orders"], arguments].concat())
 }
 
-fn states(workspace: &Workspace) -> Vec<String> {
+pub fn states(workspace: &Workspace) -> Vec<String> {
     workspace.rows("SELECT key || ' ' || state FROM _windrow_outbox ORDER BY entry")
 }
 
@@ -143,4 +140,137 @@ fn the_same_request_under_its_key_is_the_same_entry_and_another_one_is_refused()
         add(&workspace, &["--body", "{}"]).expect(0);
     }
     assert_eq!(states(&workspace).len(), 3);
+}
+
+#[test]
+fn a_lane_keeps_its_order_and_holds_up_no_other() {
+    let shop = Counter::start(|asked, number| match (asked.body.as_str(), number) {
+        ("1", 0..=1) => Step::Say(answer("503 Service Unavailable", &[], "")),
+        _ => Step::Take,
+    });
+    let workspace = Workspace::new(&shop.definition(""));
+    for (lane, body) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("b", "5")] {
+        add(&workspace, &["--lane", lane, "--body", body]).expect(0);
+    }
+    workspace.run(&["outbox", "send"]).expect(0);
+    let sent: Vec<String> = shop.api.log().into_iter().map(|asked| asked.body).collect();
+    let of = |wanted: &[&str]| -> Vec<String> {
+        sent.iter().filter(|body| wanted.contains(&body.as_str())).cloned().collect()
+    };
+    let last = |body: &str| sent.iter().rposition(|have| have == body);
+    assert!(last("1") < last("2") && last("2") < last("4"), "{sent:?}");
+    assert_eq!(of(&["3", "5"]), ["3", "5"]);
+    assert_eq!(of(&["2", "4"]), ["2", "4"]);
+}
+
+#[test]
+fn a_rejected_entry_is_kept_with_its_answer_and_stops_its_lane_only_where_that_is_said() {
+    let reject = |asked: &Asked, _| match asked.body.as_str() {
+        "\"bad\"" => Step::Say(answer("422 Unprocessable Content", &[], r#"{"why":"no"}"#)),
+        _ => Step::Take,
+    };
+    for (rule, after) in [("continue", "done"), ("stop", "queued")] {
+        let shop = Counter::start(reject);
+        let more = format!("[sources.shop.idempotency]\non_rejected = \"{rule}\"");
+        let workspace = Workspace::new(&shop.definition(&more));
+        add(&workspace, &["--key", "b", "--lane", "l", "--body", "\"bad\""]).expect(0);
+        add(&workspace, &["--key", "g", "--lane", "l", "--body", "1"]).expect(0);
+        workspace.run(&["outbox", "send"]).expect(10);
+        assert_eq!(states(&workspace), ["b rejected".to_owned(), format!("g {after}")]);
+        let shown = workspace.run(&["outbox", "show", "b", "--json"]).expect(0).json();
+        assert_eq!(shown["answer"]["body"], r#"{"why":"no"}"#);
+        let expected = if rule == "stop" { 10 } else { 0 };
+        workspace.run(&["outbox", "send"]).expect(expected);
+        // The API has an answer to the old key; another attempt needs another one.
+        workspace.run(&["outbox", "retry", "b"]).expect(0);
+        workspace.run(&["outbox", "send"]).expect(10);
+        let keys: Vec<_> = shop.api.log().into_iter().filter(|a| a.body == "\"bad\"").collect();
+        assert_eq!(keys.len(), 2);
+        assert_ne!(keys[0].header("idempotency-key"), keys[1].header("idempotency-key"));
+    }
+}
+
+#[test]
+fn an_entry_uses_the_answer_that_it_waited_for() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition(""));
+    add(&workspace, &["--key", "o.1", "--body", "{}"]).expect(0);
+    let path = "/orders/{{ result.o.1.id }}/lines?by={{ result.o.1.key }}";
+    let body = r#"{"order":"{{ result.o.1.id }}","text":"for {{ result.o.1.id }}"}"#;
+    let line = ["outbox", "add", "PUT", path, "--key", "l", "--after", "o.1", "--body", body];
+    workspace.run(&[&line[..], &["-H", "X-Order: {{ result.o.1.id }}"]].concat()).expect(0);
+    workspace.run(&["outbox", "send"]).expect(0);
+    let line = shop.api.log().pop().expect("a second request");
+    assert_eq!(
+        (line.method.as_str(), line.target.as_str()),
+        ("PUT", "/v1/orders/1/lines?by=%22o%2E1%22".replace("%2E", ".").as_str(),)
+    );
+    assert_eq!(line.body, r#"{"order":1,"text":"for 1"}"#);
+    assert_eq!(line.header("x-order"), Some("1"));
+}
+
+#[test]
+fn an_entry_is_sent_in_its_time_and_in_no_other() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let mut workspace = Workspace::new(&shop.definition(""));
+    add(&workspace, &["--key", "later", "--not-before", "2 hours", "--body", "1"]).expect(0);
+    add(&workspace, &["--key", "brief", "--expires", "1 hour", "--body", "2"]).expect(0);
+    add(&workspace, &["--key", "then", "--after", "brief", "--body", "3"]).expect(0);
+    workspace.at("2026-01-10T13:00:00Z");
+    // `then` waits for what will never succeed.
+    let planned = workspace.run(&["outbox", "send", "--dry-run", "--json"]).expect(0).stdout;
+    assert!(planned.contains("\"now\":\"expire\""), "{planned}");
+    workspace.run(&["outbox", "send"]).expect(10);
+    assert_eq!(shop.api.log().len(), 0);
+    assert_eq!(states(&workspace), ["later queued", "brief expired", "then queued"]);
+    workspace.run(&["outbox", "cancel", "then"]).expect(0);
+    workspace.at("2026-01-10T14:00:00Z").run(&["outbox", "send"]).expect(0);
+    assert_eq!(states(&workspace), ["later done", "brief expired", "then cancelled"]);
+    workspace.run(&["outbox", "cancel", "later"]).expect(2);
+    // What an API remembers is remembered here as well.
+    let prune = ["outbox", "prune", "--before", "2026-01-11", "--json"];
+    assert_eq!(workspace.run(&prune).expect(0).json()["removed"], 2);
+    assert_eq!(states(&workspace), ["later done"]);
+    workspace.at("2026-01-12T14:00:00Z");
+    assert_eq!(workspace.run(&prune).expect(0).json()["removed"], 1);
+}
+
+#[test]
+fn the_key_goes_where_the_definition_says() {
+    let rules = [
+        ("name = \"X-Key\"\nformat = \"plain\"", "/v1/orders", "{ }", Some("k")),
+        ("in = \"body\"", "/v1/orders", r#"{"idempotency_key":"k" }"#, None),
+        ("in = \"query\"\nname = \"ref\"", "/v1/orders?ref=k", "{ }", None),
+        ("honoured = false", "/v1/orders", "{ }", None),
+    ];
+    for (rule, target, body, header) in rules {
+        let shop = Counter::start(|_, _| Step::Take);
+        let more = format!("[sources.shop.idempotency]\n{rule}");
+        let workspace = Workspace::new(&shop.definition(&more));
+        add(&workspace, &["--key", "k", "--body", "{ }"]).expect(0);
+        workspace.run(&["outbox", "send"]).expect(0);
+        let asked = shop.api.log().remove(0);
+        assert_eq!((asked.target.as_str(), asked.body.as_str()), (target, body), "{rule}");
+        assert_eq!(asked.header("x-key"), header, "{rule}");
+        assert_eq!(asked.header("idempotency-key"), None, "{rule}");
+    }
+}
+
+#[test]
+fn sync_sends_first_and_says_so() {
+    let shop = Counter::start(|asked, _| match asked.method.as_str() {
+        "GET" => Step::Say(crate::api::json(r#"[{"id":1}]"#)),
+        _ => Step::Take,
+    });
+    let stream = "[streams.orders]\npath = \"/orders\"\nrecords = \"$[*]\"\nkey = \"id\"";
+    let workspace = Workspace::new(&shop.definition(stream));
+    assert!(workspace.sync().json()["outbox"].is_null());
+    add(&workspace, &["--body", "1"]).expect(0);
+    workspace.run(&["sync", "--offline"]).expect(3);
+    assert_eq!(shop.effects().len(), 0);
+    let report = workspace.sync().json();
+    assert_eq!(report["outbox"]["entries"][0]["state"], "done", "{report}");
+    let methods: Vec<String> = shop.api.log().into_iter().map(|asked| asked.method).collect();
+    assert_eq!(methods, ["GET", "POST", "GET"]);
+    assert!(workspace.run(&["status"]).expect(0).stdout.contains("outbox: 1 done"));
 }

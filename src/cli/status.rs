@@ -5,7 +5,7 @@ use crate::archive::{Reader, StreamRow, digest_tables};
 use crate::definition::{Definition, Kind};
 use crate::host::Host;
 use crate::model::{Instant, State, Window, instant_from_text, instant_to_text};
-use crate::report::{StreamStatus, status_page};
+use crate::report::{StreamStatus, outbox_line, status_page};
 use crate::sync::{SyncOptions, plan_run};
 use crate::window::Coverage;
 
@@ -41,17 +41,21 @@ pub fn run(
     }
     let last_run = reader.runs(1)?.into_iter().next();
     let (rejects, waits) = (reader.rejects()?, reader.waits()?);
+    let outbox = if reader.has_outbox()? { reader.outbox_counts()? } else { Vec::new() };
     let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
     let archive = path.display().to_string();
     if output.json() {
         output.json_line(&serde_json::json!({
             "archive": archive, "streams": streams, "last_run": last_run,
-            "rejects": rejects, "waits": waits, "digests": digests,
+            "rejects": rejects, "waits": waits, "digests": digests, "outbox": outbox,
         }))?;
     } else {
         let page =
             status_page(&archive, &streams, last_run.as_ref(), &rejects, &waits, &digests, now);
         output.result(&page)?;
+        if !outbox.is_empty() {
+            output.result(&format!("outbox: {}\n", outbox_line(&outbox)))?;
+        }
     }
     Ok(0)
 }

@@ -6,12 +6,14 @@ use crate::archive::{ArchiveError, Reader};
 use crate::definition::{Definition, Kind, Start, parse_start};
 use crate::host::Host;
 use crate::model::{Instant, Window, printable};
+use crate::outbox::SendReport;
 use crate::pull::{Budget, TroubleKind};
 use crate::report::{count, plain_table, sync_page};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
 use super::error::{Failure, USAGE};
+use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
 use super::progress::Progress;
 use super::workspace::{
@@ -37,21 +39,39 @@ pub fn run(
     let secrets = load_secrets(&definition, folder, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let archive = open_archive(&definition, "sync", wait, host)?;
+    let sent = match args.offline {
+        true => Ok(None),
+        false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),
+    };
+    let sent = sent.map_err(Failure::from);
     let progress = Progress::new(output.terminal() && !output.json());
     let parts = SyncParts {
         definition: &definition,
         host,
         transports: network(&definition, args.offline)?,
-        secrets,
+        secrets: secrets.clone(),
         observer: &progress,
     };
     let result = sync(&archive, parts, &options, Lanes::Overlapped);
     progress.finish();
     let report = result?;
     archive.close()?;
-    show(&report, output)?;
-    Ok(report.exit_code())
+    let sent = sent.inspect_err(|failure| output.fail(failure));
+    show(&report, sent.as_ref().ok().and_then(Option::as_ref), output)?;
+    Ok(exit_code(&report, &sent))
 }
+
+/// The exit code of a sync that sent before it read; what could not be sent waits.
+fn exit_code(report: &SyncReport, sent: &Result<Option<SendReport>, Failure>) -> u8 {
+    match (sent, report.exit_code()) {
+        (Err(failure), 0 | 3) => failure.code,
+        (Ok(Some(sent)), code) => sent.exit_code_beside(code),
+        (_, code) => code,
+    }
+}
+
+/// What one sync of a watch did, and what it sent before.
+pub type Once = (SyncReport, Option<SendReport>);
 
 /// One sync of a watch: nothing is shown, and what befalls the archive is not the end.
 pub fn sync_once(
@@ -59,21 +79,25 @@ pub fn sync_once(
     global: &Global,
     options: &SyncOptions,
     host: &Host,
-) -> Result<Result<SyncReport, ArchiveError>, Failure> {
+) -> Result<Result<Once, ArchiveError>, Failure> {
     let folder = global.definition.parent().unwrap_or(Path::new("."));
+    let secrets = load_secrets(definition, folder, host)?;
     let parts = SyncParts {
         definition,
         host,
         transports: network(definition, false)?,
-        secrets: load_secrets(definition, folder, host)?,
+        secrets: secrets.clone(),
         observer: &Silent,
     };
-    let result = open_archive(definition, "sync", None, host).and_then(|archive| {
+    let transports = network(definition, false)?;
+    let round = || {
+        let archive = open_archive(definition, "sync", None, host)?;
+        let sent = send_beside(definition, "watch", &secrets, transports, host);
         let report = sync(&archive, parts, options, Lanes::Overlapped)?;
         archive.close()?;
-        Ok(report)
-    });
-    Ok(result)
+        Ok((report, sent?))
+    };
+    Ok(round())
 }
 
 fn options(
@@ -164,7 +188,7 @@ fn dry_run(
     Ok(0)
 }
 
-fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
+fn show(report: &SyncReport, sent: Option<&SendReport>, output: &Output) -> Result<(), Failure> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["state"] = report.state().into();
@@ -172,9 +196,11 @@ fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
         value["requests"] = report.stats.requests.into();
         value["retries"] = report.stats.retries.into();
         value["bytes"] = report.stats.bytes.into();
+        value["outbox"] = sent.map(beside_json).into();
         output.json_line(&value)?;
     } else {
         output.result(&sync_page(report))?;
+        output.result(&sent.map(tell_beside).unwrap_or_default())?;
     }
     let told = report
         .troubles

@@ -12,13 +12,15 @@ use crate::archive::{ArchiveError, Cause, Reader};
 use crate::definition::Definition;
 use crate::host::{Host, StopCause};
 use crate::model::{Instant, instant_from_text, instant_to_text, printable};
+use crate::outbox::SendReport;
 use crate::report::count;
 use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
 
 use super::args::{Global, UnitKind, WatchArguments};
 use super::error::{Failure, USAGE};
+use super::outbox::tell_beside;
 use super::output::Output;
-use super::sync::sync_once;
+use super::sync::{Once, sync_once};
 use super::unit::unit_text;
 use super::workspace::{check_streams, load_for_sync, parse_duration};
 
@@ -60,9 +62,9 @@ pub fn run(
     loop {
         let gone = gone(seen.as_deref(), &definition.archive);
         let is_gone = gone.is_some();
-        let result = match gone {
-            Some(error) => Err(error),
-            None => round(args, global, &definition, host)?,
+        let (result, sent) = match gone {
+            Some(error) => (Err(error), None),
+            None => apart(round(args, global, &definition, host)?),
         };
         if let Some(code) = stopped(host) {
             return Ok(code);
@@ -78,11 +80,24 @@ pub fn run(
         }
         let now = host.clock.now();
         let round = if is_gone { Round::Gone } else { Round::of(&result) };
+        let trouble = sent.as_ref().and_then(|sent| sent.troubles.values().next());
+        let round = match round {
+            Round::Complete => Round::after(trouble.map(|trouble| trouble.kind)),
+            round => round,
+        };
         row = if last == Some(round) { row + 1 } else { 0 };
         last = Some(round);
         let not_before = next_permission(&definition);
         let rest = rest_after(round, row, every_ms, not_before, now, host.random.unit());
-        tell(&told_of(round, &result), rest, (now, woken_by), &mut said, output)?;
+        let rest = match sent.as_ref().and_then(|sent| sent.next_at()) {
+            Some(at) => rest.no_later_than(at, now),
+            None => rest,
+        };
+        let mut told = told_of(round, &result);
+        if let Some(sent) = &sent {
+            told.message.push_str(&format!("; {}", tell_beside(sent).trim_end()));
+        }
+        tell(&told, rest, (now, woken_by), &mut said, output)?;
         woken_by = match pause(rest, host) {
             Woken::Time => "time",
             Woken::Network => "network",
@@ -118,13 +133,23 @@ fn round(
     global: &Global,
     definition: &Definition,
     host: &Host,
-) -> Result<Result<SyncReport, ArchiveError>, Failure> {
+) -> Result<Result<Once, ArchiveError>, Failure> {
     let options = SyncOptions {
         streams: args.streams.clone(),
         command: "watch".to_owned(),
         ..SyncOptions::default()
     };
     sync_once(definition, global, &options, host)
+}
+
+/// What was read, and what was sent before.
+fn apart(
+    once: Result<Once, ArchiveError>,
+) -> (Result<SyncReport, ArchiveError>, Option<SendReport>) {
+    match once {
+        Ok((report, sent)) => (Ok(report), sent),
+        Err(error) => (Err(error), None),
+    }
 }
 
 /// The earliest time at which a source that asked for a pause may be asked again.

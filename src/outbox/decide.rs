@@ -157,3 +157,156 @@ pub fn settle(
 fn later(at: Instant, millis: i64) -> Instant {
     at.checked_add_signed(chrono::TimeDelta::milliseconds(millis)).unwrap_or(at)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::definition::{WriteMethod, parse_definition};
+
+    fn source(more: &str) -> Source {
+        let text = format!(
+            "[archive]\npath = 'a.db'\n[sources.s]\nbase_url = 'https://a.example'\n\
+             retry = {{ never = [418], also = [420], body_contains = ['later'] }}\n\
+             [sources.s.idempotency]\n{more}"
+        );
+        parse_definition("w.toml", &text).expect("a definition").sources["s"].clone()
+    }
+
+    fn at(millis: i64) -> Instant {
+        chrono::DateTime::from_timestamp_millis(1_767_225_600_000 + millis).expect("in range")
+    }
+
+    fn entry(doubt: bool, first: Option<i64>, seen: Option<i64>) -> OutboxBrief {
+        OutboxBrief {
+            entry: 1,
+            source: "s".to_owned(),
+            key: "k".to_owned(),
+            base_url: "https://a.example/".to_owned(),
+            method: WriteMethod::Post,
+            keyed: true,
+            lane: None,
+            after: None,
+            not_before: None,
+            expires_at: None,
+            owner: "o".to_owned(),
+            state: EntryState::Sending,
+            doubt,
+            first_sent_at: first.map(at),
+            last_seen_at: seen.map(at),
+            next_at: None,
+            note: None,
+        }
+    }
+
+    fn answer(status: u16, body: &str, headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Response { status, headers, body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn each_answer_means_one_thing() {
+        use Verdict::*;
+        let html = [("content-type", "text/html")];
+        let login = [("location", "http://hotspot.example/login")];
+        let cases: [(u16, &str, &[(&str, &str)], Verdict, Verdict); 22] = [
+            (200, "{}", &[], Taken, Taken),
+            (201, "", &[], Taken, Taken),
+            (202, "", &[], Taken, Taken),
+            (204, "", &[], Taken, Taken),
+            (200, "try later", &[], Doubtful, Doubtful),
+            (200, "<html>", &html, Doubtful, Doubtful),
+            (200, r#"{"captive":true}"#, &[], Doubtful, Doubtful),
+            (302, "", &login, Doubtful, Doubtful),
+            (303, "", &[], Elsewhere, Elsewhere),
+            (307, "", &[], Elsewhere, Elsewhere),
+            (400, "", &[], Refused, Refused),
+            (401, "", &[], Credentials, Credentials),
+            (403, "", &[], Credentials, Credentials),
+            (404, "<html>", &html, Refused, Refused),
+            (408, "", &[], Doubtful, Doubtful),
+            (409, "", &[], InProgress, Refused),
+            (418, "", &[], Refused, Refused),
+            (420, "", &[], Doubtful, Doubtful),
+            (422, "", &[], Refused, Refused),
+            (429, "", &[], Later, Later),
+            (500, "", &[], Doubtful, Doubtful),
+            (511, "", &[], Doubtful, Doubtful),
+        ];
+        let (keyed, not) = (source(""), source("honoured = false"));
+        for (status, body, headers, with_keys, without) in cases {
+            let response = answer(status, body, headers);
+            let reply = Reply::Answer(&response);
+            assert_eq!(judge(&reply, &keyed), with_keys, "{status} {body}");
+            assert_eq!(judge(&reply, &not), without, "{status} {body}");
+        }
+        for kind in [NetKind::Unreachable, NetKind::Tls, NetKind::Forbidden, NetKind::Malformed] {
+            assert_eq!(judge(&Reply::Fault(kind), &keyed), Unsent, "{kind:?}");
+        }
+        for kind in [NetKind::Timeout, NetKind::Cut, NetKind::TooLarge, NetKind::Undecodable] {
+            assert_eq!(judge(&Reply::Fault(kind), &keyed), Doubtful, "{kind:?}");
+        }
+        assert_eq!(judge(&Reply::Interrupted, &keyed), Doubtful);
+    }
+
+    #[test]
+    fn a_method_that_the_definition_calls_repeatable_needs_no_key() {
+        let rules = source("honoured = false\nrepeatable = ['PUT']").idempotency;
+        let mut put = OutboxBrief { keyed: false, ..entry(true, Some(0), Some(0)) };
+        assert_eq!(may_send(&put, &rules, at(0)), Again::NoKey);
+        put.method = WriteMethod::Put;
+        assert_eq!(may_send(&put, &rules, at(1 << 40)), Again::May);
+    }
+
+    const VERDICTS: [Verdict; 8] = [
+        Verdict::Taken,
+        Verdict::Refused,
+        Verdict::InProgress,
+        Verdict::Later,
+        Verdict::Credentials,
+        Verdict::Unsent,
+        Verdict::Doubtful,
+        Verdict::Elsewhere,
+    ];
+
+    proptest! {
+        /// Whatever comes, in whatever order, at whatever times the clock says: an entry that may
+        /// have had its effect is on the wire again only within the lifetime of its key by every
+        /// clock that was seen, and never where no key is told.
+        #[test]
+        fn no_entry_in_doubt_is_sent_after_its_keys_lifetime(
+            honoured: bool,
+            steps in prop::collection::vec((0..VERDICTS.len(), -200_000_000_i64..200_000_000), 1..40),
+        ) {
+            let rules = source(if honoured { "" } else { "honoured = false" }).idempotency;
+            let mut brief = OutboxBrief { keyed: honoured, ..entry(false, None, None) };
+            brief.state = EntryState::Queued;
+            let (mut clock, mut latest) = (0_i64, i64::MIN);
+            for (verdict, jump) in steps {
+                clock += jump;
+                if brief.state != EntryState::Queued {
+                    break;
+                }
+                if may_send(&brief, &rules, at(clock)) != Again::May {
+                    prop_assert!(brief.doubt);
+                    break;
+                }
+                if brief.doubt {
+                    let first = brief.first_sent_at.expect("it was sent");
+                    prop_assert!(honoured);
+                    prop_assert!(clock + CLOCK_SLACK_MS >= latest);
+                    prop_assert!(at(clock) < later(first, rules.lifetime_ms));
+                    prop_assert!(brief.last_seen_at < Some(later(first, rules.lifetime_ms)));
+                }
+                brief.first_sent_at = brief.first_sent_at.filter(|_| brief.doubt).or(Some(at(clock)));
+                brief.last_seen_at = brief.last_seen_at.max(Some(at(clock)));
+                latest = latest.max(clock);
+                let end = settle(&brief, VERDICTS[verdict], &rules, 1_000, at(clock));
+                prop_assert!(!brief.doubt || end.doubt || VERDICTS[verdict] == Verdict::Taken
+                    || VERDICTS[verdict] == Verdict::Refused, "a doubt does not go by itself");
+                (brief.state, brief.doubt) = (end.state, end.doubt);
+            }
+        }
+    }
+}

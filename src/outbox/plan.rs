@@ -209,3 +209,127 @@ impl Why {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::definition::{WriteMethod, parse_definition};
+
+    fn sources(rule: &str) -> BTreeMap<String, Source> {
+        let text = format!(
+            "[archive]\npath = 'a.db'\n[sources.s]\nbase_url = 'https://a.example/'\n\
+             [sources.s.idempotency]\non_rejected = '{rule}'"
+        );
+        parse_definition("w.toml", &text).expect("a definition").sources
+    }
+
+    fn now() -> Instant {
+        chrono::DateTime::from_timestamp(1_767_225_600, 0).expect("in range")
+    }
+
+    fn brief(entry: i64, lane: Option<&str>, state: EntryState) -> OutboxBrief {
+        OutboxBrief {
+            entry,
+            source: "s".to_owned(),
+            key: format!("k{entry}"),
+            base_url: "https://a.example/".to_owned(),
+            method: WriteMethod::Post,
+            keyed: true,
+            lane: lane.map(str::to_owned),
+            after: None,
+            not_before: None,
+            expires_at: None,
+            owner: "home".to_owned(),
+            state,
+            doubt: false,
+            first_sent_at: None,
+            last_seen_at: None,
+            next_at: None,
+            note: None,
+        }
+    }
+
+    fn doings(entries: &[OutboxBrief], rule: &str) -> Vec<(i64, Doing)> {
+        let (sources, home) = (sources(rule), BTreeSet::from(["home".to_owned()]));
+        let waits = BTreeMap::new();
+        let scene = Scene { sources: &sources, home: &home, waits: &waits, now: now() };
+        plan(entries, &scene).into_iter().map(|planned| (planned.entry, planned.doing)).collect()
+    }
+
+    #[test]
+    fn each_entry_goes_or_waits_for_its_reason() {
+        use EntryState::{Done, Queued, Rejected, Sending, Unknown};
+        let soon = now() + chrono::TimeDelta::hours(1);
+        let one = |change: &dyn Fn(&mut OutboxBrief)| {
+            let mut entry = brief(1, None, Queued);
+            change(&mut entry);
+            doings(&[entry], "continue").remove(0).1
+        };
+        assert_eq!(one(&|_| {}), Doing::Send);
+        assert_eq!(one(&|e| e.not_before = Some(soon)), Doing::Wait(Why::NotBefore(soon)));
+        assert_eq!(one(&|e| e.next_at = Some(soon)), Doing::Wait(Why::NextAttempt(soon)));
+        assert_eq!(one(&|e| e.expires_at = Some(now())), Doing::Expire);
+        assert_eq!(one(&|e| e.owner = "other".into()), Doing::Person(Why::Foreign));
+        assert_eq!(one(&|e| e.source = "gone".into()), Doing::Person(Why::SourceGone));
+        assert_eq!(one(&|e| e.base_url = "https://b/".into()), Doing::Person(Why::AddressChanged));
+        assert_eq!(one(&|e| e.state = Unknown), Doing::Person(Why::Unknown));
+        assert_eq!(one(&|e| e.state = Sending), Doing::Wait(Why::BeingSent));
+        assert_eq!(one(&|e| e.after = Some((9, Some(Done)))), Doing::Send);
+        assert_eq!(one(&|e| e.after = Some((9, Some(Queued)))), Doing::Wait(Why::After(9)));
+        assert_eq!(one(&|e| e.after = Some((9, Some(Rejected)))), Doing::Person(Why::AfterFailed(9)));
+        assert_eq!(one(&|e| e.after = Some((9, None))), Doing::Person(Why::AfterFailed(9)));
+        // What may have had its effect does not expire: it has to be found out.
+        let doubt = |e: &mut OutboxBrief| {
+            (e.doubt, e.first_sent_at, e.expires_at) = (true, Some(now()), Some(now()));
+        };
+        assert_eq!(one(&doubt), Doing::Send);
+    }
+
+    #[test]
+    fn a_rejected_entry_holds_its_lane_where_the_source_says_so() {
+        use EntryState::{Queued, Rejected};
+        let entries = [
+            brief(1, Some("a"), Rejected),
+            brief(2, Some("a"), Queued),
+            brief(3, None, Rejected),
+            brief(4, Some("b"), Queued),
+        ];
+        assert_eq!(doings(&entries, "continue"), [(2, Doing::Send), (4, Doing::Send)]);
+        let stopped = Doing::Person(Why::LaneStopped("k1".to_owned()));
+        let expected = [(1, stopped.clone()), (2, stopped), (4, Doing::Send)];
+        assert_eq!(doings(&entries, "stop"), expected);
+    }
+
+    proptest! {
+        /// Of each lane at most one entry goes, and nothing of it is open before that one.
+        #[test]
+        fn a_lane_sends_its_oldest_open_entry_or_none(
+            entries in prop::collection::vec((0..3_usize, 0..7_usize, any::<bool>()), 0..20),
+        ) {
+            let lanes = [None, Some("a"), Some("b")];
+            let made: Vec<OutboxBrief> = (1..).zip(&entries).map(|(number, (lane, state, ours))| {
+                let mut entry = brief(number, lanes[*lane], EntryState::ALL[*state]);
+                entry.owner = if *ours { "home" } else { "other" }.to_owned();
+                entry
+            }).collect();
+            let going: Vec<i64> = doings(&made, "continue").into_iter()
+                .filter(|(_, doing)| *doing == Doing::Send).map(|(entry, _)| entry).collect();
+            for entry in &made {
+                let open = entry.state.is_open() && entry.owner == "home";
+                let sent = going.contains(&entry.entry);
+                prop_assert!(!sent || open && entry.state == EntryState::Queued);
+                let first = |lane: &String| made.iter().find(|other| {
+                    other.lane.as_ref() == Some(lane) && other.state.is_open()
+                        && other.owner == "home"
+                }).map(|other| other.entry);
+                match &entry.lane {
+                    None => prop_assert_eq!(sent, open && entry.state == EntryState::Queued),
+                    Some(lane) if sent => prop_assert_eq!(first(lane), Some(entry.entry)),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::{OutboxBrief, Settlement};
+use crate::archive::{KeptAnswer, OutboxBrief, Settlement};
 use crate::host::StopCause;
-use crate::model::{EntryState, excerpt};
+use crate::model::{EntryState, Instant, excerpt};
 use crate::pull::{Response, Trouble, TroubleKind, looks_like_html};
 
-use super::plan::{Doing, Planned};
+use super::plan::{Doing, Planned, Why};
 
 /// Headers of an answer that are kept: they say what it is, and hold no credentials.
 const KEPT_HEADERS: [&str; 14] = [
@@ -85,6 +85,15 @@ impl SendReport {
         self.sent.iter().filter(|sent| sent.state == state).count() as u64
     }
 
+    /// When the next entry is due that waits for a time of its own.
+    pub fn next_at(&self) -> Option<Instant> {
+        let times = self.waiting.iter().filter_map(|planned| match &planned.doing {
+            Doing::Wait(Why::NotBefore(at) | Why::NextAttempt(at) | Why::LookAt(at)) => Some(*at),
+            _ => None,
+        });
+        times.min()
+    }
+
     /// Whether somebody has to do something.
     pub fn needs_person(&self) -> bool {
         self.sent.iter().any(|sent| sent.state == EntryState::Rejected)
@@ -141,16 +150,13 @@ pub(super) fn is_over(state: EntryState) -> bool {
 }
 
 /// What may be kept of an answer: its harmless headers, and its body without secrets.
-pub(super) fn kept(
-    response: &Response,
-    redact: &dyn Fn(&str) -> String,
-) -> (Vec<(String, String)>, Vec<u8>) {
+pub(super) fn kept(response: &Response, redact: &dyn Fn(&str) -> String) -> KeptAnswer {
     let headers = response.headers.iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.clone(), redact(value))).collect();
     let text = String::from_utf8_lossy(&response.body);
     let clean = redact(&text);
     let body = if clean == text { response.body.clone() } else { clean.into_bytes() };
-    (headers, body)
+    KeptAnswer { headers, body }
 }
 
 /// What an answer that is no success says, for a person.

@@ -200,7 +200,7 @@ impl Sender<'_> {
         self.entries.get_mut(at)
     }
 
-    fn source(&self, name: &str) -> Option<&Source> {
+    pub(super) fn source(&self, name: &str) -> Option<&Source> {
         self.definition.sources.get(name)
     }
 
@@ -376,11 +376,10 @@ impl Sender<'_> {
         // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
         let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
         let first = first.unwrap_or(now);
-        let parts = (filled.path.as_str(), filled.headers.as_slice(), filled.body.as_deref());
         let claim = Claim {
             entry: entry.brief.entry,
             station: &entry.brief.owner,
-            filled: entry.templated.then_some(parts),
+            filled: entry.templated.then_some(filled),
             first_sent_at: first,
             valid_until: until(first),
             now,

@@ -40,6 +40,15 @@ pub struct Rest {
     pub until_network: bool,
 }
 
+impl Rest {
+    /// The same, but over by `at`; never shorter than a second.
+    #[must_use]
+    pub fn no_later_than(self, at: Instant, now: Instant) -> Rest {
+        let until = (at - now).num_milliseconds().max(SECOND);
+        Rest { millis: self.millis.min(until), ..self }
+    }
+}
+
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
 
@@ -56,13 +65,18 @@ impl Round {
                 | Cause::Interrupted
                 | Cause::Bug => Round::Broken,
             },
-            Ok(report) => match report.gravest().map(|trouble| trouble.kind) {
-                None | Some(TroubleKind::Stopped | TroubleKind::Budget) => Round::Complete,
-                Some(TroubleKind::Offline) => Round::Offline,
-                Some(TroubleKind::Waiting) => Round::Waiting,
-                Some(TroubleKind::Failing) => Round::Failing,
-                Some(_) => Round::Broken,
-            },
+            Ok(report) => Round::after(report.gravest().map(|trouble| trouble.kind)),
+        }
+    }
+
+    /// How a round ended whose gravest trouble with a source was this.
+    pub fn after(trouble: Option<TroubleKind>) -> Round {
+        match trouble {
+            None | Some(TroubleKind::Stopped | TroubleKind::Budget) => Round::Complete,
+            Some(TroubleKind::Offline) => Round::Offline,
+            Some(TroubleKind::Waiting) => Round::Waiting,
+            Some(TroubleKind::Failing) => Round::Failing,
+            Some(_) => Round::Broken,
         }
     }
 }

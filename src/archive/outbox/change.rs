@@ -72,14 +72,23 @@ pub struct Claim<'a> {
     pub entry: i64,
     /// The station that sends it, which must be its owner.
     pub station: &'a str,
-    /// Path, headers and body, filled, where it was a template.
-    pub filled: Option<(&'a str, &'a [(String, String)], Option<&'a [u8]>)>,
+    /// The entry with its holes filled, where it had some.
+    pub filled: Option<&'a OutboxEntry>,
     /// From when on the API's memory of the key is counted.
     pub first_sent_at: Instant,
     /// Up to when it lasts.
     pub valid_until: Instant,
     /// When it begins.
     pub now: Instant,
+}
+
+/// What is kept of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// Its harmless headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body, without secrets.
+    pub body: Vec<u8>,
 }
 
 /// What an attempt came to, or what a person or a lookup says.
@@ -100,7 +109,7 @@ pub struct Settlement {
     /// The answer's status.
     pub status: Option<u16>,
     /// The answer that is kept: headers and body.
-    pub answer: Option<(Vec<(String, String)>, Vec<u8>)>,
+    pub answer: Option<KeptAnswer>,
     /// When.
     pub now: Instant,
 }
@@ -306,10 +315,10 @@ fn begin(connection: &Connection, claim: &Claim<'_>) -> rusqlite::Result<Option<
         )
         .optional()?;
     let Some(attempt) = attempt else { return Ok(None) };
-    if let Some((path, headers, body)) = claim.filled {
+    if let Some(filled) = claim.filled {
         let sql = "UPDATE _windrow_outbox
             SET templated = 0, path = ?2, headers = ?3, body = ?4 WHERE entry = ?1";
-        let values = params![claim.entry, path, json(headers), body];
+        let values = params![claim.entry, filled.path, json(&filled.headers), filled.body];
         connection.prepare_cached(sql)?.execute(values)?;
     }
     let sql = "INSERT INTO _windrow_outbox_attempts (entry, attempt, sent_key, started_at)
@@ -329,7 +338,7 @@ fn put(
 ) -> rusqlite::Result<bool> {
     let now = instant_to_text(to.now);
     let finished = !matches!(to.state, EntryState::Queued | EntryState::Unknown);
-    let (headers, body) = to.answer.as_ref().map(|(h, b)| (json(h), b)).unzip();
+    let (headers, body) = to.answer.as_ref().map(|a| (json(&a.headers), &a.body)).unzip();
     let sql = "UPDATE _windrow_outbox
         SET state = ?3, doubt = ?4, next_at = ?5, note = ?6, status = coalesce(?7, status),
             answer_headers = coalesce(?8, answer_headers), answer = coalesce(?9, answer),

@@ -8,7 +8,7 @@ mod entry;
 mod open;
 mod read;
 
-pub use change::{Added, Claim, NewEntry, Settlement};
+pub use change::{Added, Claim, KeptAnswer, NewEntry, Settlement};
 pub use entry::{OutboxAttempt, OutboxBrief, OutboxEntry, Station};
 pub use open::Outbox;
 pub use read::OutboxCount;

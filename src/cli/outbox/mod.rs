@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::archive::{Opening, Outbox, OutboxEntry, Reader};
+use crate::archive::{ArchiveError, Opening, Outbox, OutboxEntry, Reader};
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{EntryState, instant_to_text};
@@ -98,14 +98,14 @@ fn open_outbox(
     definition: &Definition,
     wait: Option<std::time::Duration>,
     host: &Host,
-) -> Result<Outbox, Failure> {
+) -> Result<Outbox, ArchiveError> {
     let opening = Opening {
         note: &holder_note("outbox", host),
         now: &instant_to_text(host.clock.now()),
         allow_network_fs: definition.allow_network_fs,
         files: &*host.files,
     };
-    Ok(waiting_for(wait, host, || Outbox::open(&definition.archive, &opening))?)
+    waiting_for(wait, host, || Outbox::open(&definition.archive, &opening))
 }
 
 /// Opens the archive, which must be there, and finds an entry in it.

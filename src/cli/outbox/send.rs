@@ -1,10 +1,11 @@
 //! `windrow outbox send`, and the sending that `sync` and `watch` do.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::archive::{Outbox, Reader};
+use crate::archive::{ArchiveError, Outbox, Reader};
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
 use crate::cli::error::Failure;
@@ -123,16 +124,16 @@ fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
 pub fn send_beside(
     definition: &Definition,
     command: &str,
-    secrets: SecretValues,
-    transports: BTreeMap<String, std::sync::Arc<dyn Transport>>,
+    secrets: &SecretValues,
+    transports: BTreeMap<String, Arc<dyn Transport>>,
     host: &Host,
-) -> Result<Option<SendReport>, Failure> {
+) -> Result<Option<SendReport>, ArchiveError> {
     let reader = Reader::open(&definition.archive)?;
     if !reader.outbox_counts()?.iter().any(|counted| counted.state.is_open()) {
         return Ok(None);
     }
     let outbox = open_outbox(definition, None, host)?;
-    let parts = SendParts { definition, host, transports, secrets };
+    let parts = SendParts { definition, host, transports, secrets: secrets.clone() };
     let options = SendOptions { note: holder_note(command, host), ..SendOptions::default() };
     Ok(Some(send(&outbox, parts, &options)?))
 }
