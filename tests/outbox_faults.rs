@@ -358,3 +358,60 @@ fn an_entry_whose_definition_has_gone_waits_for_a_person() {
     workspace.run(&["outbox", "send"]).expect(0);
     assert_eq!(shop.api.log()[0].target, "/v2/orders");
 }
+
+#[test]
+fn a_rate_keeps_entries_back_before_they_are_claimed() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition("rate = \"1/hour\""));
+    for body in ["1", "2", "3"] {
+        add(&workspace, &["--key", body, "--body", body]).expect(0);
+    }
+    workspace.run(&["outbox", "send"]).expect(3);
+    assert_eq!(states(&workspace), ["1 done", "2 queued", "3 queued"]);
+    assert_eq!(shop.api.log().len(), 1);
+}
+
+#[test]
+fn a_sender_that_is_asked_to_end_waits_for_the_answer_that_is_on_its_way() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let shop = Counter::start(move |_, _| {
+        while !gate.load(Ordering::SeqCst) {
+            a_moment();
+        }
+        Step::Take
+    });
+    let workspace = Workspace::new(&shop.definition(NO_KEYS).replace("1 second", "60 seconds"));
+    add(&workspace, &["--key", "a", "--lane", "l", "--body", "1"]).expect(0);
+    add(&workspace, &["--key", "b", "--lane", "l", "--body", "2"]).expect(0);
+    let child = spawn(&workspace, &["outbox", "send"]);
+    while shop.api.log().is_empty() {
+        a_moment();
+    }
+    let ended =
+        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(ended.is_ok_and(|status| status.success()));
+    a_moment();
+    open.store(true, Ordering::SeqCst);
+    ran(&child.wait_with_output().expect("it ends")).expect(143);
+    assert_eq!(states(&workspace), ["a done", "b queued"]);
+}
+
+#[test]
+fn a_watch_sends_what_was_queued_while_it_rested() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition(""));
+    add(&workspace, &["--key", "a", "--body", "1"]).expect(0);
+    let mut watch = spawn(&workspace, &["watch", "--every", "1 second"]);
+    while shop.effects().is_empty() {
+        a_moment();
+    }
+    add(&workspace, &["--key", "b", "--body", "2"]).expect(0);
+    while shop.effects().len() < 2 {
+        a_moment();
+    }
+    watch.kill().expect("it runs");
+    watch.wait().expect("it has ended");
+    workspace.run(&["outbox", "send"]).expect(0);
+    assert_eq!(shop.effects().values().copied().collect::<Vec<_>>(), [1, 1]);
+}

@@ -113,6 +113,19 @@ pub struct WaitRow {
     pub set_at: Option<String>,
 }
 
+impl WaitRow {
+    /// Until when the wait holds. Where the clock has been set back since it was noted, as much of
+    /// it is left as there was.
+    pub fn until(&self, now: Instant) -> Option<Instant> {
+        let until = instant_from_text(&self.not_before)?;
+        let set_at = self.set_at.as_deref().and_then(instant_from_text);
+        match set_at.filter(|set_at| *set_at > now) {
+            Some(set_at) => Some(now + until.signed_duration_since(set_at)),
+            None => Some(until),
+        }
+    }
+}
+
 impl Reader {
     /// Opens the archive at `path` for reading.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
@@ -260,16 +273,7 @@ impl Reader {
 
     /// Sources that must not be asked before some time.
     pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
-        self.run(|connection| {
-            let sql = "SELECT source, not_before, reason, set_at FROM _windrow_waits
-                ORDER BY source";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| {
-                let (source, not_before) = (row.get(0)?, row.get(1)?);
-                Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
-            })?;
-            rows.collect()
-        })
+        self.run(waits)
     }
 
     /// The definition that was used last.
@@ -280,6 +284,16 @@ impl Reader {
             connection.query_row(sql, [], |row| row.get(0)).optional()
         })
     }
+}
+
+pub(super) fn waits(connection: &Connection) -> rusqlite::Result<Vec<WaitRow>> {
+    let sql = "SELECT source, not_before, reason, set_at FROM _windrow_waits ORDER BY source";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        let (source, not_before) = (row.get(0)?, row.get(1)?);
+        Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
+    })?;
+    rows.collect()
 }
 
 /// What this program looks for came with a later format.

@@ -80,11 +80,7 @@ pub fn run(
         }
         let now = host.clock.now();
         let round = if is_gone { Round::Gone } else { Round::of(&result) };
-        let trouble = sent.as_ref().and_then(|sent| sent.troubles.values().next());
-        let round = match round {
-            Round::Complete => Round::after(trouble.map(|trouble| trouble.kind)),
-            round => round,
-        };
+        let round = if round == Round::Complete { after_sending(sent.as_ref()) } else { round };
         row = if last == Some(round) { row + 1 } else { 0 };
         last = Some(round);
         let not_before = next_permission(&definition);
@@ -140,6 +136,12 @@ fn round(
         ..SyncOptions::default()
     };
     sync_once(definition, global, &options, host)
+}
+
+/// How a round ended that read everything, by what it sent.
+fn after_sending(sent: Option<&SendReport>) -> Round {
+    let trouble = sent.and_then(|sent| sent.troubles.values().next());
+    Round::after(trouble.map(|trouble| trouble.kind))
 }
 
 /// What was read, and what was sent before.

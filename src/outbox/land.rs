@@ -64,7 +64,7 @@ impl Sender<'_> {
             .as_ref()
             .ok()
             .and_then(|response| retry_after_ms(response, now).max(quota_wait_ms(response, now)));
-        let attempt = self.tries.get(&entry).copied().unwrap_or(1);
+        let attempt = self.attempts.get(&entry).copied().unwrap_or(1);
         let backoff = backoff_ms(attempt, &source.retry, self.host.random.unit());
         (asked.unwrap_or(backoff), asked.filter(|asked| *asked > 0))
     }

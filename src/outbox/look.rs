@@ -60,8 +60,8 @@ impl Sender<'_> {
                 return Ok(());
             }
         };
-        let pause = self.courier.take_turn(source);
-        let carried = self.courier.carry(source, request, pause);
+        self.courier.take_turn(source);
+        let carried = self.courier.carry(source, request);
         let number = entry.brief.entry;
         if let Some(brief) = self.brief(number) {
             brief.state = EntryState::Sending;

@@ -177,7 +177,9 @@ fn queued(entry: &OutboxBrief, in_front: Option<Why>, scene: &Scene<'_>) -> Doin
     if let Some(at) = ahead(entry.not_before) {
         return Doing::Wait(Why::NotBefore(at));
     }
-    if let Some(at) = ahead(entry.next_at) {
+    // What a clock said that was set back since is no time to wait for.
+    let by_this_clock = entry.last_seen_at.is_none_or(|seen| seen <= scene.now);
+    if let Some(at) = ahead(entry.next_at).filter(|_| by_this_clock) {
         return Doing::Wait(Why::NextAttempt(at));
     }
     match ahead(scene.waits.get(&entry.source).copied()) {
@@ -236,6 +238,7 @@ mod tests {
             key: format!("k{entry}"),
             base_url: "https://a.example/".to_owned(),
             method: WriteMethod::Post,
+            path_start: "/".to_owned(),
             keyed: true,
             lane: lane.map(str::to_owned),
             after: None,
@@ -278,7 +281,10 @@ mod tests {
         assert_eq!(one(&|e| e.state = Sending), Doing::Wait(Why::BeingSent));
         assert_eq!(one(&|e| e.after = Some((9, Some(Done)))), Doing::Send);
         assert_eq!(one(&|e| e.after = Some((9, Some(Queued)))), Doing::Wait(Why::After(9)));
-        assert_eq!(one(&|e| e.after = Some((9, Some(Rejected)))), Doing::Person(Why::AfterFailed(9)));
+        assert_eq!(
+            one(&|e| e.after = Some((9, Some(Rejected)))),
+            Doing::Person(Why::AfterFailed(9))
+        );
         assert_eq!(one(&|e| e.after = Some((9, None))), Doing::Person(Why::AfterFailed(9)));
         // What may have had its effect does not expire: it has to be found out.
         let doubt = |e: &mut OutboxBrief| {

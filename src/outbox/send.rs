@@ -13,12 +13,12 @@ use crate::archive::{ArchiveError, Claim, Outbox, OutboxBrief, OutboxEntry, Sett
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::host::files::FileLock;
-use crate::model::{EntryState, Instant, instant_from_text};
+use crate::model::{EntryState, Instant};
 use crate::pull::{Courier, Method, NetError, Parcel, Response, SecretValues, Transport, Trouble};
 
 use super::decide::{Again, Reply, judge, settle};
 use super::fill::filled;
-use super::plan::{Doing, Planned, Scene, plan};
+use super::plan::{Doing, Planned, Scene, Why, plan};
 use super::report::{SendReport, Sent, is_over};
 use super::station::Stations;
 use super::wire::wire_of;
@@ -88,7 +88,9 @@ pub fn send(
         entries: Vec::new(),
         waits: BTreeMap::new(),
         rested: HashSet::new(),
+        left: HashSet::new(),
         tries: HashMap::new(),
+        attempts: HashMap::new(),
         troubles: BTreeMap::new(),
         report,
     };
@@ -123,7 +125,11 @@ pub(super) struct Sender<'a> {
     pub(super) waits: BTreeMap<String, Instant>,
     /// Entries whose pause this run has sat out, whatever the wall clock says.
     pub(super) rested: HashSet<i64>,
+    /// Entries whose source's rate keeps them for another run.
+    pub(super) left: HashSet<i64>,
+    /// Attempts of this run, and of all runs.
     pub(super) tries: HashMap<i64, u32>,
+    pub(super) attempts: HashMap<i64, u32>,
     /// Sources that are not asked any more in this run.
     pub(super) troubles: BTreeMap<String, Trouble>,
     pub(super) report: SendReport,
@@ -143,9 +149,13 @@ impl Sender<'_> {
                 ready = self.next_ready()?;
             }
             while wire.len() < SENDS_AT_ONCE
-                && let Some(planned) = ready.pop_front()
+                && let Some(planned) = self.take_ready(&mut ready)
             {
                 self.start(&planned, &mut wire)?;
+            }
+            if wire.is_empty() && !ready.is_empty() {
+                self.sit_out_rate(&mut ready).await;
+                continue;
             }
             if wire.is_empty() && ready.is_empty() {
                 self.load()?;
@@ -174,9 +184,7 @@ impl Sender<'_> {
 
     fn load(&mut self) -> Result<(), ArchiveError> {
         self.entries = self.outbox.outbox_open()?;
-        let waits = self.outbox.waits()?.into_iter();
-        self.waits =
-            waits.filter_map(|(source, at)| Some((source, instant_from_text(&at)?))).collect();
+        self.waits = self.outbox.waits(self.host.clock.now())?;
         for brief in &mut self.entries {
             if self.rested.contains(&brief.entry) {
                 brief.next_at = None;
@@ -241,7 +249,7 @@ impl Sender<'_> {
                     let most = self.source(&planned.source).map_or(0, |s| s.retry.attempts);
                     let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
                     let open = !self.troubles.contains_key(&planned.source);
-                    if open && tries < most {
+                    if open && tries < most && !self.left.contains(&planned.entry) {
                         ready.push_back(planned);
                     }
                 }
@@ -249,6 +257,34 @@ impl Sender<'_> {
             }
         }
         Ok(ready)
+    }
+
+    /// The first entry whose source may be asked now by its rate.
+    fn take_ready(&self, ready: &mut VecDeque<Planned>) -> Option<Planned> {
+        let at = ready.iter().position(|planned| self.turn_in(planned).is_zero())?;
+        ready.remove(at)
+    }
+
+    fn turn_in(&self, planned: &Planned) -> Duration {
+        self.source(&planned.source).map_or(Duration::ZERO, |source| self.courier.turn_in(source))
+    }
+
+    /// Waits for the source whose turn is next; what would wait too long is left to another run.
+    async fn sit_out_rate(&mut self, ready: &mut VecDeque<Planned>) {
+        for planned in std::mem::take(ready) {
+            let most = self.source(&planned.source).map_or(0, |source| source.retry.wait_ms_max);
+            if self.turn_in(&planned).as_millis() <= most.unsigned_abs().into() {
+                ready.push_back(planned);
+            } else {
+                self.left.insert(planned.entry);
+            }
+        }
+        let Some(wait) = ready.iter().map(|planned| self.turn_in(planned)).min() else { return };
+        tokio::select! {
+            biased;
+            _ = self.host.stop.requested() => {}
+            () = self.host.clock.pause(wait) => {}
+        }
     }
 
     fn close(
@@ -315,6 +351,7 @@ impl Sender<'_> {
         let Some(entry) = self.outbox.outbox_entry(planned.entry)? else { return Ok(()) };
         let Some(source) = self.source(&planned.source).cloned() else { return Ok(()) };
         *self.tries.entry(planned.entry).or_default() += 1;
+        self.attempts.insert(planned.entry, entry.attempts.saturating_add(1));
         if planned.doing == Doing::Look {
             return self.look(&entry, &source, wire);
         }
@@ -345,8 +382,8 @@ impl Sender<'_> {
         if !self.claim(&entry, &filled, &source)? {
             return Ok(());
         }
-        let pause = self.courier.take_turn(&source);
-        let carried = self.courier.carry(&source, request, pause);
+        self.courier.take_turn(&source);
+        let carried = self.courier.carry(&source, request);
         let number = planned.entry;
         wire.spawn(async move { (number, Errand::Write, carried.await) });
         Ok(())
@@ -400,7 +437,9 @@ impl Sender<'_> {
         let now = self.host.clock.now();
         let mut shortest: Option<(Duration, i64)> = None;
         for planned in self.plan() {
-            let Doing::Wait(super::plan::Why::NextAttempt(at)) = planned.doing else { continue };
+            let Doing::Wait(Why::NextAttempt(at) | Why::Source(at)) = planned.doing else {
+                continue;
+            };
             let Some(source) = self.source(&planned.source) else { continue };
             let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
             let wait_ms = (at - now).num_milliseconds();

@@ -60,10 +60,18 @@ impl Courier {
         self.secrets.redact(text)
     }
 
-    /// How long the source's rate keeps the next request back, which is thereby taken.
-    pub fn take_turn(&mut self, source: &Source) -> Duration {
+    /// How long the source's rate keeps the next request back.
+    pub fn turn_in(&self, source: &Source) -> Duration {
         let now = self.host.clock.monotonic();
-        self.paces.entry(source.name.clone()).or_default().take(source.rate, now)
+        // A pace that is taken in vain is only a copy.
+        let pace = self.paces.get(&source.name).cloned();
+        pace.map_or(Duration::ZERO, |mut pace| pace.take(source.rate, now))
+    }
+
+    /// Takes the source's next turn.
+    pub fn take_turn(&mut self, source: &Source) {
+        let now = self.host.clock.monotonic();
+        self.paces.entry(source.name.clone()).or_default().take(source.rate, now);
     }
 
     /// The request of a parcel, with the source's headers and credentials.
@@ -94,12 +102,11 @@ impl Courier {
         Ok(Request { method: parcel.method, url, headers, body, body_bytes_max, body_ratio_max })
     }
 
-    /// Sends a request once, after `pause`, and receives its whole answer.
+    /// Sends a request once and receives its whole answer.
     pub fn carry(
         &self,
         source: &Source,
         request: Request,
-        pause: Duration,
     ) -> impl Future<Output = Result<Response, NetError>> + Send + 'static {
         let transport = self.transports.get(&source.name).cloned();
         let clock = Arc::clone(&self.host.clock);
@@ -108,9 +115,6 @@ impl Courier {
         tracing::debug!(source = source.name, method = request.method.as_str(), "sending");
         async move {
             let transport = transport.expect("each source has a transport");
-            if !pause.is_zero() {
-                clock.pause(pause).await;
-            }
             tokio::select! {
                 biased;
                 outcome = transport.send(&request) => outcome,

@@ -13,6 +13,8 @@ use super::table::plain_table;
 
 /// The longest note in a table, characters.
 const NOTE_CHARS_MAX: usize = 100;
+/// The longest path in a table, characters.
+const PATH_CHARS_MAX: usize = 40;
 /// How much of a body is shown, characters.
 const BODY_CHARS_MAX: usize = 4_000;
 
@@ -29,7 +31,7 @@ pub fn outbox_table(rows: &[OutboxBrief]) -> String {
             row.entry.to_string(),
             format!("{}{doubt}", row.state.as_str()),
             printable(&row.source),
-            row.method.as_str().to_owned(),
+            format!("{} {}", row.method.as_str(), excerpt(&row.path_start, PATH_CHARS_MAX)),
             printable(&row.key),
             printable(row.lane.as_deref().unwrap_or_default()),
             excerpt(row.note.as_deref().unwrap_or_default(), NOTE_CHARS_MAX),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, PlanPart, Reader, StreamRow, WaitRow};
+use crate::archive::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, Place, Spent, TableShape, Window};
@@ -85,7 +85,7 @@ impl<'a> Pulling<'a> {
     pub async fn run(mut self) -> SyncReport {
         if let Ok(waits) = self.reader.waits() {
             for wait in waits {
-                if let Some(until) = wait_until(&wait, self.host.clock.now()) {
+                if let Some(until) = wait.until(self.host.clock.now()) {
                     self.puller.hold(&wait.source, until);
                 }
             }
@@ -467,17 +467,6 @@ impl<'a> Pulling<'a> {
         let error = (!stopped).then_some(message);
         let trace = self.trace(job);
         self.send(Event::Broken { place, requested_at, error, hole, counts, trace }).await
-    }
-}
-
-/// Until when a wait of an earlier run holds. Where the clock has been set back since it was noted,
-/// as much of it is left as there was.
-fn wait_until(wait: &WaitRow, now: Instant) -> Option<Instant> {
-    let until = crate::model::instant_from_text(&wait.not_before)?;
-    let set_at = wait.set_at.as_deref().and_then(crate::model::instant_from_text);
-    match set_at.filter(|set_at| *set_at > now) {
-        Some(set_at) => Some(now + until.signed_duration_since(set_at)),
-        None => Some(until),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct OutboxBrief {
     pub base_url: String,
     /// What it does.
     pub method: WriteMethod,
+    /// The beginning of its path.
+    pub path_start: String,
     /// Whether the API is told a key.
     pub keyed: bool,
     /// Those of one lane go one after another.
@@ -110,7 +112,7 @@ pub struct Station {
 /// The columns of a brief; `e` is the entry, `p` the one that it waits for.
 pub(super) const BRIEF: &str = "e.entry, e.source, e.key, e.base_url, e.method,
     e.key_rule IS NOT NULL, e.lane, e.after_entry, p.state, e.not_before, e.expires_at, e.owner,
-    e.state, e.doubt, e.first_sent_at, e.last_seen_at, e.next_at, e.note";
+    e.state, e.doubt, e.first_sent_at, e.last_seen_at, e.next_at, e.note, substr(e.path, 1, 80)";
 /// Where a brief comes from.
 pub(super) const FROM: &str = "FROM _windrow_outbox AS e
     LEFT JOIN _windrow_outbox AS p ON p.entry = e.after_entry";
@@ -128,6 +130,7 @@ pub(super) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
         key: row.get(2)?,
         base_url: row.get(3)?,
         method: told(row, 4, WriteMethod::parse)?,
+        path_start: row.get(18)?,
         keyed: row.get(5)?,
         lane: row.get(6)?,
         after: after.map(|after| (after, before.as_deref().and_then(EntryState::parse))),
@@ -145,24 +148,24 @@ pub(super) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
 
 /// A row of [`BRIEF`] and [`MORE`].
 pub(super) fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
-    let headers: Option<String> = row.get(30)?;
-    let rule: Option<String> = row.get(19)?;
+    let headers: Option<String> = row.get(31)?;
+    let rule: Option<String> = row.get(20)?;
     Ok(OutboxEntry {
         brief: brief(row)?,
-        sent_key: row.get(18)?,
-        key_rule: rule.map(|text| from_json(19, &text)).transpose()?,
-        path: row.get(20)?,
-        headers: from_json(21, &row.get::<_, String>(21)?)?,
-        body: row.get(22)?,
-        templated: row.get(23)?,
-        digest: row.get(24)?,
-        created_at: told(row, 25, instant_from_text)?,
-        attempts: row.get(26)?,
-        valid_until: time(row, 27)?,
-        finished_at: time(row, 28)?,
-        status: row.get(29)?,
-        answer_headers: headers.map(|text| from_json(30, &text)).transpose()?.unwrap_or_default(),
-        answer: row.get(31)?,
+        sent_key: row.get(19)?,
+        key_rule: rule.map(|text| from_json(20, &text)).transpose()?,
+        path: row.get(21)?,
+        headers: from_json(22, &row.get::<_, String>(22)?)?,
+        body: row.get(23)?,
+        templated: row.get(24)?,
+        digest: row.get(25)?,
+        created_at: told(row, 26, instant_from_text)?,
+        attempts: row.get(27)?,
+        valid_until: time(row, 28)?,
+        finished_at: time(row, 29)?,
+        status: row.get(30)?,
+        answer_headers: headers.map(|text| from_json(31, &text)).transpose()?.unwrap_or_default(),
+        answer: row.get(32)?,
     })
 }
 

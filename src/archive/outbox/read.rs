@@ -1,11 +1,13 @@
 //! Looking into the outbox; changes nothing.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::archive::error::{ArchiveError, at};
-use crate::archive::read::Reader;
-use crate::model::EntryState;
+use crate::archive::read::{Reader, WaitRow, waits};
+use crate::model::{EntryState, Instant};
 
 use super::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, Station, brief, entry,
@@ -90,14 +92,11 @@ impl Outbox {
         read(&self.connection).map_err(at(&self.path))
     }
 
-    /// Sources that must not be asked before some time: name, time.
-    pub fn waits(&self) -> Result<Vec<(String, String)>, ArchiveError> {
-        self.read(|connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT source, not_before FROM _windrow_waits")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
-        })
+    /// Until when sources must not be asked, where that is still to come.
+    pub fn waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
+        let waits = self.read(waits)?.into_iter();
+        let until = |wait: WaitRow| wait.until(now).map(|until| (wait.source, until));
+        Ok(waits.filter_map(until).filter(|(_, until)| *until > now).collect())
     }
 }
 

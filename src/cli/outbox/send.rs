@@ -13,7 +13,7 @@ use crate::cli::output::Output;
 use crate::cli::workspace::{holder_note, load_for_sync, load_secrets, network};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{EntryState, instant_from_text};
+use crate::model::EntryState;
 use crate::outbox::{Doing, Scene, SendOptions, SendParts, SendReport, Stations, plan, send};
 use crate::pull::{SecretValues, Transport};
 use crate::report::{count, outbox_plan_table, planned_json};
@@ -63,9 +63,8 @@ fn dry_run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?);
-    let waits = outbox.waits()?.into_iter();
-    let waits = waits.filter_map(|(source, at)| Some((source, instant_from_text(&at)?))).collect();
     let now = host.clock.now();
+    let waits = outbox.waits(now)?;
     let scene = Scene { sources: &definition.sources, home: &home, waits: &waits, now };
     let planned = plan(&outbox.outbox_open()?, &scene);
     if output.json() {
