@@ -1,5 +1,6 @@
 //! The arguments of `windrow outbox`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -27,6 +28,8 @@ pub enum OutboxCommand {
     Cancel(OutboxChoice),
     /// Say what became of one that nobody knows of, or make another archive's one's own
     Resolve(OutboxResolve),
+    /// Take requests from other programs as the API would, and send each once
+    Serve(OutboxServe),
     /// Queue one again that was rejected or expired, under a new key
     Retry(OutboxChoice),
     /// Remove entries that are over and that no API remembers
@@ -91,6 +94,22 @@ pub struct OutboxSend {
     /// Print what would be sent and why the rest waits, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct OutboxServe {
+    /// Where to listen; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8347")]
+    pub listen: SocketAddr,
+    /// Listen for other machines too: the token and all that is sent go over the wire unencrypted
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// The file that holds the token; made where it is not there [default: in the state folder]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Wait so long where another process is sending
+    #[arg(long, value_name = "DURATION", default_value = "10 seconds")]
+    pub wait: String,
 }
 
 #[derive(Debug, Args)]

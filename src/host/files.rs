@@ -95,6 +95,25 @@ pub(super) fn private(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 pub(super) fn private(_options: &mut OpenOptions) {}
 
+/// Opens a file for writing, one that only its owner may read where it is not there yet.
+pub fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    options.open(path)
+}
+
+/// Makes a file that only its owner may read, with this text; one that is there is an error.
+pub fn make_private_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    private(&mut options);
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    sync_directory(path)
+}
+
 /// Makes an existing file readable by its owner alone; no effect where there are no such modes.
 pub fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]

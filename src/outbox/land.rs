@@ -10,22 +10,23 @@ use super::send::{Errand, Landed, Sender};
 
 impl Sender<'_> {
     /// What an answer, or that there is none, makes of its entry.
-    pub(super) fn land(&mut self, (entry, errand, outcome): Landed) -> Result<(), ArchiveError> {
+    pub(super) fn land(&mut self, (entry, errand, outcome): &Landed) -> Result<(), ArchiveError> {
+        let entry = *entry;
         let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
         let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
         if matches!(errand, Errand::Look) {
             return self.looked(&brief, &source, outcome);
         }
-        let reply = match &outcome {
+        let reply = match outcome {
             Ok(response) => Reply::Answer(response),
             Err(error) => Reply::Fault(error.kind),
         };
         let verdict = judge(&reply, &source);
-        let (wait_ms, asked) = self.wait_of(&outcome, &source, entry);
+        let (wait_ms, asked) = self.wait_of(outcome, &source, entry);
         let now = self.host.clock.now();
         let mut end = settle(&brief, verdict, &source.idempotency, wait_ms, now);
         self.rested.remove(&entry);
-        match &outcome {
+        match outcome {
             Ok(response) => self.answered(&mut end, verdict, response),
             Err(error) => end.note = Some(self.courier.redact(&error.detail)),
         }
@@ -38,7 +39,7 @@ impl Sender<'_> {
             self.waits.insert(source.name.clone(), until);
             self.outbox.write_wait(&source.name, until, "the outbox was told to wait", now)?;
         }
-        match (verdict, &outcome) {
+        match (verdict, outcome) {
             (Verdict::Unsent, Err(error)) => {
                 let trouble = judge_error(error, self.host.network.link_is_up());
                 self.troubles.insert(source.name.clone(), trouble);

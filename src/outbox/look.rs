@@ -1,7 +1,5 @@
 //! Asking the source whether a write of unknown outcome has taken effect.
 
-use tokio::task::JoinSet;
-
 use crate::archive::{ArchiveError, OutboxBrief, OutboxEntry, Settlement};
 use crate::definition::{Lookup, Paginate, Source, TemplateValues};
 use crate::model::EntryState;
@@ -9,7 +7,7 @@ use crate::pull::{
     NetError, PageToken, RequestPlan, Response, judge_content, judge_error, plan_request,
 };
 
-use super::send::{Errand, Landed, Sender};
+use super::send::{Errand, Sender};
 
 /// What a lookup says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +40,6 @@ impl Sender<'_> {
         &mut self,
         entry: &OutboxEntry,
         source: &Source,
-        wire: &mut JoinSet<Landed>,
     ) -> Result<(), ArchiveError> {
         let Some(lookup) = &source.idempotency.lookup else { return Ok(()) };
         let values = TemplateValues { key: Some(entry.sent_key.clone()), ..Default::default() };
@@ -66,7 +63,8 @@ impl Sender<'_> {
         if let Some(brief) = self.brief(number) {
             brief.state = EntryState::Sending;
         }
-        wire.spawn(async move { (number, Errand::Look, carried.await) });
+        self.looking.insert(number);
+        self.go(number, Errand::Look, carried);
         Ok(())
     }
 
@@ -75,13 +73,14 @@ impl Sender<'_> {
         &mut self,
         brief: &OutboxBrief,
         source: &Source,
-        outcome: Result<Response, NetError>,
+        outcome: &Result<Response, NetError>,
     ) -> Result<(), ArchiveError> {
         let Some(lookup) = &source.idempotency.lookup else { return Ok(()) };
+        self.looking.remove(&brief.entry);
         let now = self.host.clock.now();
         let mut end = Settlement::nothing(now);
-        let (wait_ms, _) = self.wait_of(&outcome, source, brief.entry);
-        match &outcome {
+        let (wait_ms, _) = self.wait_of(outcome, source, brief.entry);
+        match outcome {
             Err(error) => {
                 let trouble = judge_error(error, self.host.network.link_is_up());
                 end.note = Some(self.courier.redact(&format!("the lookup failed: {error}")));

@@ -4,6 +4,7 @@
 //! station's record; the outcome is one transaction more. What it means is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use tokio::task::JoinSet;
 use crate::archive::{ArchiveError, Claim, Outbox, OutboxBrief, OutboxEntry, Settlement};
 use crate::definition::{Definition, Source};
 use crate::host::Host;
-use crate::host::files::FileLock;
 use crate::model::{EntryState, Instant};
 use crate::pull::{Courier, Method, NetError, Parcel, Response, SecretValues, Transport, Trouble};
 
@@ -20,7 +20,7 @@ use super::decide::{Again, Reply, judge, settle};
 use super::fill::filled;
 use super::plan::{Doing, Planned, Scene, Why, plan};
 use super::report::{SendReport, Sent, is_over};
-use super::station::Stations;
+use super::station::{Stations, Taken};
 use super::wire::wire_of;
 
 /// Requests on the wire at once, so that a lane whose API is slow does not hold up the others.
@@ -58,42 +58,18 @@ pub fn send(
     options: &SendOptions,
 ) -> Result<SendReport, ArchiveError> {
     let stations = Stations::of(outbox.path(), parts.host)?;
-    let mut report = SendReport::default();
-    let mut locks: Vec<FileLock> = Vec::new();
     let candidates = stations.homes(&outbox.outbox_stations()?);
-    let mut taken = BTreeSet::new();
-    for station in candidates {
-        match stations.lock(&station, &options.note)? {
-            Ok(lock) => {
-                locks.push(lock);
-                taken.insert(station);
-            }
-            Err(holder) => report.held_by = Some(holder),
-        }
-    }
+    let Taken { locks, stations: taken, held_by } = stations.take(candidates, &options.note)?;
+    let report = SendReport { held_by, ..SendReport::default() };
     // Before the locks were had, another process may have sent from a copy.
     let home = stations.homes(&outbox.outbox_stations()?);
     let home: BTreeSet<String> = home.intersection(&taken).cloned().collect();
     if report.held_by.is_some() && home.is_empty() {
         return Ok(report);
     }
-    let sender = Sender {
-        outbox,
-        definition: parts.definition,
-        host: parts.host,
-        courier: Courier::new(parts.host.clone(), parts.transports, parts.secrets),
-        stations,
-        home,
-        only: options.entries.iter().copied().collect(),
-        entries: Vec::new(),
-        waits: BTreeMap::new(),
-        rested: HashSet::new(),
-        left: HashSet::new(),
-        tries: HashMap::new(),
-        attempts: HashMap::new(),
-        troubles: BTreeMap::new(),
-        report,
-    };
+    let mut sender = Sender::new(outbox, parts, stations, home);
+    sender.only = options.entries.iter().copied().collect();
+    sender.report = report;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -104,6 +80,7 @@ pub fn send(
 }
 
 /// What is on the wire.
+#[derive(Clone, Copy)]
 pub(super) enum Errand {
     Write,
     Look,
@@ -111,6 +88,9 @@ pub(super) enum Errand {
 
 /// What came back: the entry, what it was about, the answer.
 pub(super) type Landed = (i64, Errand, Result<Response, NetError>);
+
+/// A request that is ready to go on the wire, once what it needs is on the disk.
+pub(super) type Departure = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
 /// One round of sending.
 pub(super) struct Sender<'a> {
@@ -130,9 +110,52 @@ pub(super) struct Sender<'a> {
     /// Attempts of this run, and of all runs.
     pub(super) tries: HashMap<i64, u32>,
     pub(super) attempts: HashMap<i64, u32>,
+    /// Whether there is no end to the tries of an entry, as in a run that itself has none.
+    pub(super) endless: bool,
+    /// Entries whose lookup is on the wire, which no archive says.
+    pub(super) looking: HashSet<i64>,
+    /// Requests whose attempts are claimed.
+    pub(super) departing: Vec<(i64, Departure)>,
+    /// How many attempts each station has begun by those.
+    pub(super) begun: BTreeMap<String, u64>,
+    /// Entries that were told about since somebody last looked.
+    pub(super) changed: Vec<i64>,
     /// Sources that are not asked any more in this run.
     pub(super) troubles: BTreeMap<String, Trouble>,
     pub(super) report: SendReport,
+}
+
+impl<'a> Sender<'a> {
+    /// A sender that has looked at nothing yet, for the stations whose locks are held.
+    pub(super) fn new(
+        outbox: &'a Outbox,
+        parts: SendParts<'a>,
+        stations: Stations<'a>,
+        home: BTreeSet<String>,
+    ) -> Self {
+        Self {
+            outbox,
+            definition: parts.definition,
+            host: parts.host,
+            courier: Courier::new(parts.host.clone(), parts.transports, parts.secrets),
+            stations,
+            home,
+            only: HashSet::new(),
+            entries: Vec::new(),
+            waits: BTreeMap::new(),
+            rested: HashSet::new(),
+            left: HashSet::new(),
+            tries: HashMap::new(),
+            attempts: HashMap::new(),
+            endless: false,
+            looking: HashSet::new(),
+            departing: Vec::new(),
+            pub(super) begun: BTreeMap::new(),
+            changed: Vec::new(),
+            troubles: BTreeMap::new(),
+            report: SendReport::default(),
+        }
+    }
 }
 
 impl Sender<'_> {
@@ -151,7 +174,8 @@ impl Sender<'_> {
             while wire.len() < SENDS_AT_ONCE
                 && let Some(planned) = self.take_ready(&mut ready)
             {
-                self.start(&planned, &mut wire)?;
+                self.start(&planned)?;
+                self.departures()?.into_iter().for_each(|departure| drop(wire.spawn(departure)));
             }
             if wire.is_empty() && !ready.is_empty() {
                 self.sit_out_rate(&mut ready).await;
@@ -171,7 +195,7 @@ impl Sender<'_> {
                 landed = wire.join_next() => landed,
             };
             if let Some(landed) = landed {
-                self.land(landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())))?;
+                self.land(&landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())))?;
             }
         }
         self.end(wire).await?;
@@ -182,25 +206,31 @@ impl Sender<'_> {
         Ok(self.report)
     }
 
-    fn load(&mut self) -> Result<(), ArchiveError> {
+    pub(super) fn load(&mut self) -> Result<(), ArchiveError> {
         self.entries = self.outbox.outbox_open()?;
         self.waits = self.outbox.waits(self.host.clock.now())?;
         for brief in &mut self.entries {
             if self.rested.contains(&brief.entry) {
                 brief.next_at = None;
             }
+            if self.looking.contains(&brief.entry) {
+                brief.state = EntryState::Sending;
+            }
         }
         Ok(())
     }
 
-    fn plan(&self) -> Vec<Planned> {
-        let scene = Scene {
+    pub(super) fn scene(&self) -> Scene<'_> {
+        Scene {
             sources: &self.definition.sources,
             home: &self.home,
             waits: &self.waits,
             now: self.host.clock.now(),
-        };
-        plan(&self.entries, &scene)
+        }
+    }
+
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        plan(&self.entries, &self.scene())
     }
 
     pub(super) fn brief(&mut self, entry: i64) -> Option<&mut OutboxBrief> {
@@ -213,7 +243,7 @@ impl Sender<'_> {
     }
 
     /// What a sender that died left on the wire. Its lock is ours, so nobody waits for the answer.
-    fn recover(&mut self) -> Result<(), ArchiveError> {
+    pub(super) fn recover(&mut self) -> Result<(), ArchiveError> {
         let left = |brief: &&OutboxBrief| {
             brief.state == EntryState::Sending && self.home.contains(&brief.owner)
         };
@@ -229,7 +259,7 @@ impl Sender<'_> {
     }
 
     /// Entries that go now. Those whose time is over are marked on the way.
-    fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
+    pub(super) fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
         let mut ready = VecDeque::new();
         for planned in self.plan() {
             if !self.only.is_empty() && !self.only.contains(&planned.entry) {
@@ -249,7 +279,8 @@ impl Sender<'_> {
                     let most = self.source(&planned.source).map_or(0, |s| s.retry.attempts);
                     let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
                     let open = !self.troubles.contains_key(&planned.source);
-                    if open && tries < most && !self.left.contains(&planned.entry) {
+                    let goes = self.endless || tries < most;
+                    if open && goes && !self.left.contains(&planned.entry) {
                         ready.push_back(planned);
                     }
                 }
@@ -260,12 +291,12 @@ impl Sender<'_> {
     }
 
     /// The first entry whose source may be asked now by its rate.
-    fn take_ready(&self, ready: &mut VecDeque<Planned>) -> Option<Planned> {
+    pub(super) fn take_ready(&self, ready: &mut VecDeque<Planned>) -> Option<Planned> {
         let at = ready.iter().position(|planned| self.turn_in(planned).is_zero())?;
         ready.remove(at)
     }
 
-    fn turn_in(&self, planned: &Planned) -> Duration {
+    pub(super) fn turn_in(&self, planned: &Planned) -> Duration {
         self.source(&planned.source).map_or(Duration::ZERO, |source| self.courier.turn_in(source))
     }
 
@@ -331,6 +362,7 @@ impl Sender<'_> {
             note = end.note,
             "outbox"
         );
+        self.changed.push(entry);
         if is_over(end.state) {
             self.report.sent.push(Sent::of(&brief, end));
         }
@@ -343,22 +375,34 @@ impl Sender<'_> {
         Ok(())
     }
 
-    fn start(&mut self, planned: &Planned, wire: &mut JoinSet<Landed>) -> Result<(), ArchiveError> {
+    /// Claims an attempt and makes its request; [`Sender::departures`] lets it go.
+    pub(super) fn start(&mut self, planned: &Planned) -> Result<(), ArchiveError> {
         // Another one of its source may have found that nobody is there.
         if self.troubles.contains_key(&planned.source) {
             return Ok(());
         }
-        let Some(entry) = self.outbox.outbox_entry(planned.entry)? else { return Ok(()) };
+        match self.outbox.outbox_entry(planned.entry)? {
+            Some(entry) => self.start_entry(planned, &entry),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for an entry that was read already.
+    pub(super) fn start_entry(
+        &mut self,
+        planned: &Planned,
+        entry: &OutboxEntry,
+    ) -> Result<(), ArchiveError> {
         let Some(source) = self.source(&planned.source).cloned() else { return Ok(()) };
         *self.tries.entry(planned.entry).or_default() += 1;
         self.attempts.insert(planned.entry, entry.attempts.saturating_add(1));
         if planned.doing == Doing::Look {
-            return self.look(&entry, &source, wire);
+            return self.look(entry, &source);
         }
         if entry.brief.state != EntryState::Queued {
             return Ok(());
         }
-        let filled = match self.fill(&entry)? {
+        let filled = match self.fill(entry)? {
             Ok(filled) => filled,
             Err(message) => {
                 let note = format!("it cannot be filled: {message}");
@@ -379,13 +423,12 @@ impl Sender<'_> {
                 return Ok(());
             }
         };
-        if !self.claim(&entry, &filled, &source)? {
+        if !self.claim(entry, &filled, &source)? {
             return Ok(());
         }
         self.courier.take_turn(&source);
         let carried = self.courier.carry(&source, request);
-        let number = planned.entry;
-        wire.spawn(async move { (number, Errand::Write, carried.await) });
+        self.go(planned.entry, Errand::Write, carried);
         Ok(())
     }
 
@@ -400,7 +443,7 @@ impl Sender<'_> {
         Ok(filled(entry, &before))
     }
 
-    /// Puts the attempt on the disk: in the archive, then in the station's record.
+    /// Puts the attempt on the disk.
     fn claim(
         &mut self,
         entry: &OutboxEntry,
@@ -422,7 +465,7 @@ impl Sender<'_> {
             now,
         };
         let Some((_, sends)) = self.outbox.claim(&claim)? else { return Ok(false) };
-        self.stations.note(&entry.brief.owner, sends)?;
+        self.begun.insert(entry.brief.owner.clone(), sends);
         if let Some(brief) = self.brief(entry.brief.entry) {
             brief.state = EntryState::Sending;
             brief.first_sent_at = Some(first);
@@ -464,7 +507,7 @@ impl Sender<'_> {
     }
 
     /// Lets what is on the wire land, for a while.
-    async fn end(&mut self, mut wire: JoinSet<Landed>) -> Result<(), ArchiveError> {
+    pub(super) async fn end(&mut self, mut wire: JoinSet<Landed>) -> Result<(), ArchiveError> {
         let grace = self.host.clock.pause(Duration::from_millis(STOP_GRACE_MS));
         tokio::pin!(grace);
         loop {
@@ -474,7 +517,7 @@ impl Sender<'_> {
                 () = &mut grace => None,
             };
             match landed {
-                Some(Ok(landed)) => self.land(landed)?,
+                Some(Ok(landed)) => self.land(&landed)?,
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             }

@@ -5,7 +5,11 @@
 //! the one and not the other. The record counts each attempt before it is on the wire, so that an
 //! archive that has counted fewer is an older copy of itself, put back.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -58,7 +62,11 @@ pub struct Stations<'a> {
     folder: PathBuf,
     here: Whereabouts,
     files: &'a dyn Files,
+    counters: RefCell<BTreeMap<String, File>>,
 }
+
+/// The digits of a count, so that a greater one never leaves a part of the one before.
+const COUNT_DIGITS: usize = 20;
 
 impl<'a> Stations<'a> {
     /// Looks where the archive at `path` lies.
@@ -69,7 +77,8 @@ impl<'a> Stations<'a> {
                 .cure("set WINDROW_STATE_DIR to a folder that stays on this machine")
         })?;
         let here = whereabouts(path).map_err(|error| ArchiveError::io(path, "look at", &error))?;
-        Ok(Self { folder: folder.join("outbox"), here, files: &*host.files })
+        let (folder, counters) = (folder.join("outbox"), RefCell::default());
+        Ok(Self { folder, here, files: &*host.files, counters })
     }
 
     fn record_path(&self, station: &str) -> PathBuf {
@@ -79,7 +88,39 @@ impl<'a> Stations<'a> {
     fn record(&self, station: &str) -> Option<Record> {
         // A record that cannot be read proves nothing.
         let text = std::fs::read(self.record_path(station)).ok()?;
-        serde_json::from_slice(&text).ok()
+        let mut record: Record = serde_json::from_slice(&text).ok()?;
+        let counted = std::fs::read_to_string(self.counter_path(station)).ok();
+        let counted = counted.filter(|text| text.len() == COUNT_DIGITS);
+        record.sends = record.sends.max(counted.and_then(|text| text.parse().ok()).unwrap_or(0));
+        Some(record)
+    }
+
+    fn counter_path(&self, station: &str) -> PathBuf {
+        self.folder.join(format!("{station}.sends"))
+    }
+
+    /// Notes how many attempts the station has begun; durable. The first time it notes where its
+    /// archive is as well. After that the count is written over the last one in its place, which
+    /// costs a tenth of a new file: each attempt waits for it.
+    pub fn count(&self, station: &str, sends: u64) -> Result<(), ArchiveError> {
+        let path = self.counter_path(station);
+        let trouble = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+        let mut counters = self.counters.borrow_mut();
+        let counter = match counters.entry(station.to_owned()) {
+            Entry::Occupied(counter) => counter.into_mut(),
+            Entry::Vacant(place) => {
+                self.note(station, sends)?;
+                let counter = crate::host::files::open_private(&path).map_err(trouble)?;
+                self.files.keep_name(&path).map_err(trouble)?;
+                place.insert(counter)
+            }
+        };
+        let digits = format!("{sends:0COUNT_DIGITS$}");
+        counter
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| counter.write_all(digits.as_bytes()))
+            .and_then(|()| counter.sync_data())
+            .map_err(trouble)
     }
 
     /// How the archive stands to a station of its own.
@@ -119,6 +160,32 @@ impl<'a> Stations<'a> {
             Err(LockError::Io(error)) => Err(ArchiveError::io(&path, "lock", &error)),
         }
     }
+
+    /// Takes the right to send for as many of these stations as can be had.
+    pub fn take(&self, stations: BTreeSet<String>, note: &str) -> Result<Taken, ArchiveError> {
+        let mut taken = Taken::default();
+        for station in stations {
+            match self.lock(&station, note)? {
+                Ok(lock) => {
+                    taken.locks.push(lock);
+                    taken.stations.insert(station);
+                }
+                Err(holder) => taken.held_by = Some(holder),
+            }
+        }
+        Ok(taken)
+    }
+}
+
+/// The stations that one process may send for.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// What keeps others from sending.
+    pub locks: Vec<FileLock>,
+    /// The stations.
+    pub stations: BTreeSet<String>,
+    /// Who has another one of them.
+    pub held_by: Option<String>,
 }
 
 /// The station that queues entries of this archive; a new one where the archive has none here.

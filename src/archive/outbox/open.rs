@@ -53,11 +53,27 @@ impl Outbox {
         &self.path
     }
 
-    /// Runs one transaction: all of it is on the disk, or nothing.
+    /// Makes all changes in `work` one transaction: they are on the disk together, or none is.
+    pub fn together<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction =
+            Transaction::new_unchecked(&self.connection, behavior).map_err(at(&self.path))?;
+        let result = work()?;
+        transaction.commit().map_err(at(&self.path))?;
+        Ok(result)
+    }
+
+    /// Runs one transaction, or a part of one: all of it is on the disk, or nothing.
     pub(super) fn write<T>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ArchiveError> {
+        if !self.connection.is_autocommit() {
+            return work(&self.connection).map_err(at(&self.path));
+        }
         let whole = || {
             let behavior = TransactionBehavior::Immediate;
             let transaction = Transaction::new_unchecked(&self.connection, behavior)?;

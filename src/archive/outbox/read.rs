@@ -92,6 +92,11 @@ impl Outbox {
         read(&self.connection).map_err(at(&self.path))
     }
 
+    /// A number that is another one once somebody else has written to the archive.
+    pub fn changes(&self) -> Result<i64, ArchiveError> {
+        self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
     /// Until when sources must not be asked, where that is still to come.
     pub fn waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
         let waits = self.read(waits)?.into_iter();

@@ -3,6 +3,7 @@
 mod add;
 mod change;
 mod send;
+mod serve;
 
 use std::path::Path;
 
@@ -34,6 +35,7 @@ pub fn run(
         Some(OutboxCommand::Show(args)) => show(args, global, output),
         Some(OutboxCommand::Add(args)) => add::run(args, global, host, output),
         Some(OutboxCommand::Send(args)) => send::run(args, global, host, output),
+        Some(OutboxCommand::Serve(args)) => serve::run(args, global, host, output),
         Some(OutboxCommand::Cancel(args)) => change::cancel(args, global, host, output),
         Some(OutboxCommand::Resolve(args)) => change::resolve(args, global, host, output),
         Some(OutboxCommand::Retry(args)) => change::retry(args, global, host, output),

@@ -1,0 +1,130 @@
+//! `windrow outbox serve`: the local gateway.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::cli::args::Global;
+use crate::cli::args_outbox::OutboxServe;
+use crate::cli::error::{Failure, STORAGE, USAGE};
+use crate::cli::output::Output;
+use crate::cli::workspace::{
+    holder_note, load_for_sync, load_secrets, network, parse_duration, waiting_for,
+};
+use crate::host::files::{make_private_file, make_private_folder, mode_for_others};
+use crate::host::{Host, StopCause};
+use crate::outbox::{GatewayParts, SendParts, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
+
+use super::{folder_of, open_outbox};
+
+/// Refused for safety.
+const UNSAFE: u8 = 9;
+
+pub fn run(
+    args: &OutboxServe,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    let secrets = load_secrets(&definition, folder_of(global), host)?;
+    let wait = parse_duration(&args.wait)?;
+    let (listener, address) = listen(args)?;
+    let (token_file, token) = token(args, host)?;
+    let outbox = open_outbox(&definition, Some(wait), host)?;
+    let note = holder_note("outbox serve", host);
+    let sending = waiting_for(Some(wait), host, || prepare_gateway(&outbox, host, &note))?;
+    let transports = network(&definition, false)?;
+    let send = SendParts { definition: &definition, host, transports, secrets };
+    let parts = GatewayParts { listener, address, token: &token, send, sending };
+    let mut told = Ok(());
+    serve_gateway(outbox, parts, || {
+        told = tell(address, &token_file, output);
+        told.is_ok()
+    })?;
+    told?;
+    match host.stop.cause() {
+        Some(StopCause::Interrupt) => Ok(130),
+        Some(StopCause::Terminate) => Ok(143),
+        None => Ok(0),
+    }
+}
+
+fn tell(address: SocketAddr, token_file: &Path, output: &Output) -> Result<(), Failure> {
+    let listening = format!("http://{address}");
+    let token_file = token_file.display().to_string();
+    if output.json() {
+        return output.json_line(&json!({ "listening": listening, "token_file": token_file }));
+    }
+    output.result(&format!("{listening}\n"))?;
+    output.say(&format!(
+        "a request to /SOURCE/PATH with an Idempotency-Key is kept and sent once\n\
+         the token for `Authorization: Bearer` is in {}\nCtrl-C ends it\n",
+        crate::model::printable(&token_file)
+    ));
+    Ok(())
+}
+
+/// The listener, and where it listens.
+fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Failure> {
+    let wanted = args.listen;
+    if !wanted.ip().is_loopback() && !args.allow_remote {
+        let message = format!("{wanted} can be reached from other machines");
+        return Err(Failure::new(UNSAFE, message).cure(
+            "listen at 127.0.0.1, or say `--allow-remote`: the token and all that is sent go \
+             over the wire unencrypted",
+        ));
+    }
+    let listener = TcpListener::bind(wanted);
+    listener.and_then(|listener| Ok((listener.local_addr()?, listener))).map_or_else(
+        |error| {
+            let message = format!("cannot listen at {wanted}: {error}");
+            Err(Failure::new(USAGE, message).cure("name another port with --listen"))
+        },
+        |(address, listener)| Ok((listener, address)),
+    )
+}
+
+/// The token and its file, which is made where it is not there.
+fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> {
+    let path = match &args.token_file {
+        Some(path) => path.clone(),
+        None => {
+            let folder = host.environment.state_folder().ok_or_else(|| {
+                Failure::new(USAGE, "there is no state folder to keep the gateway's token in")
+                    .cure("name a file for it with --token-file")
+            })?;
+            let folder = folder.join("outbox");
+            make_private_folder(&folder).map_err(|error| trouble("make", &folder, &error))?;
+            folder.join("gateway.token")
+        }
+    };
+    if !path.exists() {
+        let token = format!("{:032x}{:032x}", host.random.bits(), host.random.bits());
+        make_private_file(&path, &format!("{token}\n"))
+            .map_err(|error| trouble("make", &path, &error))?;
+        return Ok((path, token));
+    }
+    if let Some(mode) = mode_for_others(&path) {
+        let message = format!("others can read the token file {} ({mode:o})", path.display());
+        let cure = "make it its owner's alone (`chmod 600`), or remove it to have a new one made";
+        return Err(Failure::new(UNSAFE, message).cure(cure));
+    }
+    let token =
+        host.environment.secret_file(&path).map_err(|error| trouble("read", &path, &error))?;
+    if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("the token file {} holds no token", path.display());
+        let cure = format!(
+            "a token is {TOKEN_CHARS_MIN} or more visible ASCII characters; remove the file to \
+             have one made"
+        );
+        return Err(Failure::new(USAGE, message).cure(cure));
+    }
+    Ok((path, token))
+}
+
+fn trouble(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(STORAGE, format!("cannot {doing} {}: {error}", path.display()))
+        .cure("name another file with --token-file")
+}
