@@ -16,6 +16,7 @@ mod eject;
 mod exit_codes;
 mod full_disk;
 mod fuzzing;
+mod gateway;
 mod history;
 mod hostile_bodies;
 mod idempotency;

@@ -75,7 +75,15 @@ pub struct Api {
 impl Api {
     /// Answers each request by `handler`, which is told the request and its number from 0.
     pub fn start(handler: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static) -> Api {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        Self::start_at(0, handler)
+    }
+
+    /// The same at a port that was free a moment ago.
+    pub fn start_at(
+        port: u16,
+        handler: impl Fn(&Asked, usize) -> Reply + Send + Sync + 'static,
+    ) -> Api {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         let log = Arc::new(Mutex::new(Vec::new()));
         let handler: Arc<Handler> = Arc::new(handler);

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -21,6 +21,7 @@ const PAGES: [(&str, &str); 22] = [
     ("diff.md", include_str!("../docs/commands/diff.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("outbox.md", include_str!("../docs/commands/outbox.md")),
+    ("outbox-serve.md", include_str!("../docs/commands/outbox-serve.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("adopt.md", include_str!("../docs/commands/adopt.md")),

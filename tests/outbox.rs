@@ -25,9 +25,17 @@ pub enum Step {
 impl Counter {
     /// `policy` is told the request and its number.
     pub fn start(policy: impl Fn(&Asked, usize) -> Step + Send + Sync + 'static) -> Self {
+        Self::start_at(0, policy)
+    }
+
+    /// The same at a port that was free a moment ago.
+    pub fn start_at(
+        port: u16,
+        policy: impl Fn(&Asked, usize) -> Step + Send + Sync + 'static,
+    ) -> Self {
         let effects: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
         let counted = Arc::clone(&effects);
-        let api = Api::start(move |asked, number| {
+        let api = Api::start_at(port, move |asked, number| {
             let key = asked.header("idempotency-key").unwrap_or("none").to_owned();
             let take = || {
                 let mut effects = counted.lock().expect("no handler panics");

@@ -3,13 +3,47 @@
 //! Between the claim of an attempt and its first byte on the wire stands the disk: the archive's
 //! transaction, then the station's record. Several attempts may share both.
 
-use crate::archive::{ArchiveError, OutboxBrief};
+use crate::archive::{ArchiveError, Claim, OutboxBrief, OutboxEntry};
+use crate::definition::Source;
+use crate::model::{EntryState, Instant};
 use crate::pull::{NetError, Response};
 
 use super::plan::{Planned, plan};
 use super::send::{Departure, Errand, Sender};
 
 impl Sender<'_> {
+    /// Puts the attempt on the disk.
+    pub(super) fn claim(
+        &mut self,
+        entry: &OutboxEntry,
+        filled: &OutboxEntry,
+        source: &Source,
+    ) -> Result<bool, ArchiveError> {
+        let now = self.host.clock.now();
+        let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
+        let until = |first: Instant| first.checked_add_signed(lifetime).unwrap_or(first);
+        // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
+        let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
+        let first = first.unwrap_or(now);
+        let claim = Claim {
+            entry: entry.brief.entry,
+            station: &entry.brief.owner,
+            filled: entry.templated.then_some(filled),
+            first_sent_at: first,
+            valid_until: until(first),
+            now,
+        };
+        let Some((_, sends)) = self.outbox.claim(&claim)? else { return Ok(false) };
+        self.begun.insert(entry.brief.owner.clone(), sends);
+        if let Some(brief) = self.brief(entry.brief.entry) {
+            brief.state = EntryState::Sending;
+            brief.first_sent_at = Some(first);
+            brief.last_seen_at = brief.last_seen_at.max(Some(now));
+        }
+        self.report.attempts += 1;
+        Ok(true)
+    }
+
     /// Has a request go with the next departures.
     pub(super) fn go(
         &mut self,

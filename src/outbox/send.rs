@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::archive::{ArchiveError, Claim, Outbox, OutboxBrief, OutboxEntry, Settlement};
+use crate::archive::{ArchiveError, Outbox, OutboxBrief, OutboxEntry, Settlement};
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::model::{EntryState, Instant};
@@ -150,7 +150,7 @@ impl<'a> Sender<'a> {
             endless: false,
             looking: HashSet::new(),
             departing: Vec::new(),
-            pub(super) begun: BTreeMap::new(),
+            begun: BTreeMap::new(),
             changed: Vec::new(),
             troubles: BTreeMap::new(),
             report: SendReport::default(),
@@ -441,38 +441,6 @@ impl Sender<'_> {
             return Ok(Err(format!("entry {after} is gone")));
         };
         Ok(filled(entry, &before))
-    }
-
-    /// Puts the attempt on the disk.
-    fn claim(
-        &mut self,
-        entry: &OutboxEntry,
-        filled: &OutboxEntry,
-        source: &Source,
-    ) -> Result<bool, ArchiveError> {
-        let now = self.host.clock.now();
-        let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
-        let until = |first: Instant| first.checked_add_signed(lifetime).unwrap_or(first);
-        // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
-        let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
-        let first = first.unwrap_or(now);
-        let claim = Claim {
-            entry: entry.brief.entry,
-            station: &entry.brief.owner,
-            filled: entry.templated.then_some(filled),
-            first_sent_at: first,
-            valid_until: until(first),
-            now,
-        };
-        let Some((_, sends)) = self.outbox.claim(&claim)? else { return Ok(false) };
-        self.begun.insert(entry.brief.owner.clone(), sends);
-        if let Some(brief) = self.brief(entry.brief.entry) {
-            brief.state = EntryState::Sending;
-            brief.first_sent_at = Some(first);
-            brief.last_seen_at = brief.last_seen_at.max(Some(now));
-        }
-        self.report.attempts += 1;
-        Ok(true)
     }
 
     /// Sits out the shortest pause that a run may sit out; false when there is none.

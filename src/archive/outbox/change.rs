@@ -137,6 +137,11 @@ impl Outbox {
         self.write(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
+    /// Keeps a station that will queue entries, so that others queue for the same one.
+    pub fn keep_station(&self, station: &str, now: Instant) -> Result<(), ArchiveError> {
+        self.write(|connection| put_station(connection, station, now))
+    }
+
     /// Begins an attempt: gives its number and the attempts that the station has begun, or none
     /// where the entry is no longer there to be sent.
     pub fn claim(&self, claim: &Claim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {

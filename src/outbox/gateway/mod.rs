@@ -60,9 +60,10 @@ pub struct Sending {
 /// are told about this process.
 pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sending, ArchiveError> {
     let own = station_for(outbox, host)?;
+    // What others queue from now on is for this station, and is sent from here.
+    outbox.keep_station(&own, host.clock.now())?;
     let stations = Stations::of(outbox.path(), host)?;
-    let mut candidates = stations.homes(&outbox.outbox_stations()?);
-    candidates.insert(own.clone());
+    let candidates = stations.homes(&outbox.outbox_stations()?);
     let mut taken = stations.take(candidates, note)?;
     if let (Some(holder), false) = (&taken.held_by, taken.stations.contains(&own)) {
         let holder = if holder.is_empty() { "another process" } else { holder };
@@ -72,7 +73,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sendi
     }
     // Before the locks were had, another process may have sent from a copy.
     let home = stations.homes(&outbox.outbox_stations()?);
-    taken.stations.retain(|station| *station == own || home.contains(station));
+    taken.stations.retain(|station| home.contains(station));
     Ok(Sending { station: own, taken })
 }
 
