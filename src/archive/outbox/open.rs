@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use crate::archive::error::{ArchiveError, at};
 use crate::archive::open::{Archive, Opening, SCHEMA_VERSION, open_writer, refuse_directory};
@@ -36,7 +36,7 @@ impl Outbox {
     }
 
     /// Opens it if it is there, of this format, and has a log already.
-    fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
+    pub fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
         refuse_directory(path)?;
         if !path.exists() {
             return Ok(None);
@@ -46,6 +46,24 @@ impl Outbox {
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
         let fits = version == SCHEMA_VERSION && mode.eq_ignore_ascii_case("wal");
         Ok(fits.then(|| Self { connection, path: path.to_owned() }))
+    }
+
+    /// How many pages of the log are not in the file yet.
+    pub fn log_pages(&self) -> Result<u64, ArchiveError> {
+        let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let counted = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(NOOP)", [], pages)
+            .map_err(at(&self.path));
+        let (log, copied) = counted?;
+        Ok(u64::try_from(log - copied).unwrap_or(0))
+    }
+
+    /// Copies what can be copied of the log into the file, and keeps nobody from writing. Once all
+    /// of it is there, the next write begins the log anew.
+    pub fn copy_log(&self) -> Result<(), ArchiveError> {
+        let copied = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        copied.map_err(at(&self.path))
     }
 
     /// The archive's file.

@@ -20,6 +20,7 @@ use super::super::plan::{Doing, Planned};
 use super::super::report::is_over;
 use super::super::send::{Landed, Sender};
 use super::answer::How;
+use super::copying::Copying;
 
 /// Requests on the wire at once: one for each connection of a busy program.
 const SENDS_AT_ONCE: usize = 64;
@@ -83,6 +84,7 @@ pub(super) struct Lane<'a> {
     pub(super) sender: Sender<'a>,
     /// Where requests are carried.
     pub(super) handle: tokio::runtime::Handle,
+    copying: Copying,
     wire: JoinSet<Landed>,
     /// What came back and is not on the disk.
     landed: Vec<Landed>,
@@ -100,9 +102,13 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn new(mut sender: Sender<'a>, handle: tokio::runtime::Handle) -> Self {
+    pub(super) fn new(
+        mut sender: Sender<'a>,
+        handle: tokio::runtime::Handle,
+    ) -> Result<Self, ArchiveError> {
         sender.endless = true;
-        Self {
+        Ok(Self {
+            copying: Copying::start(sender.outbox.path())?,
             sender,
             handle,
             wire: JoinSet::new(),
@@ -114,7 +120,7 @@ impl<'a> Lane<'a> {
             look_at: Duration::ZERO,
             seen: None,
             due: true,
-        }
+        })
     }
 
     /// Works until somebody asks for the end, or nobody can order anything any more.
@@ -152,6 +158,12 @@ impl<'a> Lane<'a> {
             }
             self.look()?;
             self.turn(batch).await?;
+            if self.copying.is_nearly_done()
+                && let Err(error) = self.sender.outbox.copy_log()
+            {
+                // The log only grows, and the next write says what is wrong.
+                tracing::warn!(error = error.message, "the log was not copied");
+            }
         }
         orders.close();
         self.end().await

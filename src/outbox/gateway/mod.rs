@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod copying;
 mod framing;
 mod key;
 mod lane;
@@ -117,7 +118,7 @@ pub fn serve_gateway(
                 let stations = Stations::of(outbox.path(), send.host)?;
                 let sender = Sender::new(&outbox, send, stations, taken.stations.clone());
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let lane = Lane::new(sender, handle);
+                let lane = Lane::new(sender, handle)?;
                 runtime.map_err(failed)?.block_on(lane.run(work))
             },
         );
