@@ -2,7 +2,7 @@
 //!
 //! `scenario` draws the definition and the faults; `world` is the API and its truth; `net` is the
 //! wire; `seams` are the clock and the files; `vfs` and `disk` are the disk; `life` runs it all;
-//! `check` holds the file against the truth. The same seed gives the same life, event for event.
+//! `check` holds the file against the truth. `outbox` and `orders` are the same for writes. The same seed gives the same life, event for event.
 
 pub mod check;
 pub mod disk;
@@ -10,6 +10,8 @@ pub mod kill;
 pub mod life;
 pub mod net;
 pub mod older;
+pub mod orders;
+pub mod outbox;
 pub mod power;
 pub mod scenario;
 pub mod seams;

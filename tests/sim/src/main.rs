@@ -1,6 +1,7 @@
 //! `cargo run --release --bin sim -- --seeds 10000`: lives many simulated archives.
 //!
-//! `--seed N` lives one and prints what happened. Exit 1 when an invariant was broken.
+//! `--outboxes 10000` lives as many outboxes; `--seed N` and `--outbox-seed N` live one and print
+//! what happened. Exit 1 when an invariant was broken.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use std::time::Instant;
 use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
-use windrow_sim::swarm::{many, one, shrink};
+use windrow_sim::swarm::{Sum, many, many_outboxes, one, one_outbox, shrink};
 
 /// Images of one life; then another one is recorded.
 const STATES_PER_LIFE: u64 = 10_000;
@@ -115,16 +116,27 @@ fn main() -> ExitCode {
     if let Some(lives) = number(&arguments, "--fail-io") {
         return fail_io(lives);
     }
-    let seeds = number(&arguments, "--seeds").unwrap_or(1_000);
+    if let Some(seed) = number(&arguments, "--outbox-seed") {
+        let outcome = one_outbox(seed, true);
+        return ExitCode::from(u8::from(!outcome.violations.is_empty()));
+    }
     let from = number(&arguments, "--from").unwrap_or(1);
     let threads = number(&arguments, "--threads").and_then(|n| usize::try_from(n).ok());
     let threads = threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let began = Instant::now();
-    let sum = many(from..from + seeds, threads, &|| {});
+    if let Some(seeds) = number(&arguments, "--outboxes") {
+        return told(&many_outboxes(from..from + seeds, threads), "rounds of sending", began);
+    }
+    let seeds = number(&arguments, "--seeds").unwrap_or(1_000);
+    told(&many(from..from + seeds, threads), "syncs", began)
+}
+
+#[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
+fn told(sum: &Sum, runs: &str, began: Instant) -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{} seeds, {} syncs, {} crashes, {} requests in {seconds:.1} s: {:.0} seeds a second; {} \
+        "{} seeds, {} {runs}, {} crashes, {} requests in {seconds:.1} s: {:.0} seeds a second; {} \
          failed",
         sum.seeds,
         sum.runs,

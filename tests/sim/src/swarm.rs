@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::life::{Limits, Outcome, live};
+use crate::outbox;
 use crate::scenario::Scenario;
 
 /// Names of all classes of fault.
@@ -51,9 +52,18 @@ pub fn scratch() -> tempfile::TempDir {
 
 /// Lives one seed.
 pub fn one(seed: u64, limits: &Limits, verbose: bool) -> Outcome {
-    let folder = scratch();
     let scenario = Scenario::draw(seed).limited(limits);
-    let life = std::panic::AssertUnwindSafe(|| live(&scenario, folder.path(), verbose));
+    guarded(|folder| live(&scenario, folder, verbose))
+}
+
+/// Lives the outbox of one seed.
+pub fn one_outbox(seed: u64, verbose: bool) -> Outcome {
+    guarded(|folder| outbox::live(seed, folder, verbose))
+}
+
+fn guarded(life: impl FnOnce(&std::path::Path) -> Outcome) -> Outcome {
+    let folder = scratch();
+    let life = std::panic::AssertUnwindSafe(|| life(folder.path()));
     std::panic::catch_unwind(life).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?");
@@ -69,19 +79,31 @@ pub fn one(seed: u64, limits: &Limits, verbose: bool) -> Outcome {
 }
 
 /// Lives these seeds on so many threads.
-pub fn many(seeds: std::ops::Range<u64>, threads: usize, prepare: &(dyn Fn() + Sync)) -> Sum {
+pub fn many(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
+    each(seeds, threads, &|seed| one(seed, &Limits::default(), false))
+}
+
+/// Lives the outboxes of these seeds on so many threads.
+pub fn many_outboxes(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
+    each(seeds, threads, &|seed| one_outbox(seed, false))
+}
+
+fn each(
+    seeds: std::ops::Range<u64>,
+    threads: usize,
+    life: &(dyn Fn(u64) -> Outcome + Sync),
+) -> Sum {
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                prepare();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
-                    let outcome = one(seed, &Limits::default(), false);
+                    let outcome = life(seed);
                     let mut sum = sum.lock().expect("no holder panics");
                     sum.seeds += 1;
                     sum.runs += outcome.runs as u64;

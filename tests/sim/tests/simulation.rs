@@ -24,7 +24,7 @@ fn threads() -> usize {
 
 #[test]
 fn no_seed_breaks_an_invariant() {
-    let sum = many(1..1 + seeds(), threads(), &|| {});
+    let sum = many(1..1 + seeds(), threads());
     let told = sum.failures.iter().take(5);
     let told: Vec<String> = told.map(|(seed, what)| format!("seed {seed}: {}", what[0])).collect();
     assert!(sum.failures.is_empty(), "run `sim --seed N`\n{}", told.join("\n"));
