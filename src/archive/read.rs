@@ -118,11 +118,15 @@ impl WaitRow {
     /// it is left as there was.
     pub fn until(&self, now: Instant) -> Option<Instant> {
         let until = instant_from_text(&self.not_before)?;
-        let set_at = self.set_at.as_deref().and_then(instant_from_text);
-        match set_at.filter(|set_at| *set_at > now) {
+        match self.set_after(now) {
             Some(set_at) => Some(now + until.signed_duration_since(set_at)),
             None => Some(until),
         }
+    }
+
+    /// When it was noted, if the clock has been set back since.
+    pub fn set_after(&self, now: Instant) -> Option<Instant> {
+        self.set_at.as_deref().and_then(instant_from_text).filter(|set_at| *set_at > now)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::archive::{ArchiveError, Settlement};
 use crate::definition::Source;
+use crate::model::Instant;
 use crate::pull::{NetError, Response, backoff_ms, judge_error, quota_wait_ms, retry_after_ms};
 
 use super::decide::{Reply, Verdict, judge, settle};
@@ -34,10 +35,8 @@ impl Sender<'_> {
             end.afresh = self.outbox.outbox_entry(entry)?.is_some_and(|e| e.attempts <= 1);
         }
         self.put(entry, &end)?;
-        if let (Some(asked), Verdict::Later | Verdict::Doubtful) = (asked, verdict) {
-            let until = now + chrono::TimeDelta::milliseconds(asked);
-            self.waits.insert(source.name.clone(), until);
-            self.outbox.write_wait(&source.name, until, "the outbox was told to wait", now)?;
+        if matches!(verdict, Verdict::Later | Verdict::Doubtful) {
+            self.keep_wait(&source, asked, now)?;
         }
         match (verdict, outcome) {
             (Verdict::Unsent, Err(error)) => {
@@ -51,6 +50,19 @@ impl Sender<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Keeps what a source asked for, for this run and later ones.
+    pub(super) fn keep_wait(
+        &mut self,
+        source: &Source,
+        asked_ms: Option<i64>,
+        now: Instant,
+    ) -> Result<(), ArchiveError> {
+        let Some(asked_ms) = asked_ms else { return Ok(()) };
+        let until = now + chrono::TimeDelta::milliseconds(asked_ms);
+        self.waits.insert(source.name.clone(), until);
+        self.outbox.write_wait(&source.name, until, "the outbox was told to wait", now)
     }
 
     /// How long an entry rests, and what the source asked for.

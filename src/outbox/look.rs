@@ -79,7 +79,8 @@ impl Sender<'_> {
         self.looking.remove(&brief.entry);
         let now = self.host.clock.now();
         let mut end = Settlement::nothing(now);
-        let (wait_ms, _) = self.wait_of(outcome, source, brief.entry);
+        let (wait_ms, asked) = self.wait_of(outcome, source, brief.entry);
+        self.keep_wait(source, asked, now)?;
         match outcome {
             Err(error) => {
                 let trouble = judge_error(error, self.host.network.link_is_up());

@@ -208,7 +208,9 @@ impl Sender<'_> {
 
     pub(super) fn load(&mut self) -> Result<(), ArchiveError> {
         self.entries = self.outbox.outbox_open()?;
-        self.waits = self.outbox.waits(self.host.clock.now())?;
+        let now = self.host.clock.now();
+        self.outbox.rebase_waits(now)?;
+        self.waits = self.outbox.waits(now)?;
         for brief in &mut self.entries {
             if self.rested.contains(&brief.entry) {
                 brief.next_at = None;
@@ -393,6 +395,11 @@ impl Sender<'_> {
         planned: &Planned,
         entry: &OutboxEntry,
     ) -> Result<(), ArchiveError> {
+        // It may have asked for a pause since this was planned.
+        let now = self.host.clock.now();
+        if self.waits.get(&planned.source).is_some_and(|until| *until > now) {
+            return Ok(());
+        }
         let Some(source) = self.source(&planned.source).cloned() else { return Ok(()) };
         *self.tries.entry(planned.entry).or_default() += 1;
         self.attempts.insert(planned.entry, entry.attempts.saturating_add(1));

@@ -97,6 +97,17 @@ impl Outbox {
         self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
     }
 
+    /// From here on, waits that were noted by a clock which has been set back since are counted by
+    /// the clock as it is: else they would not end before it has caught up.
+    pub fn rebase_waits(&self, now: Instant) -> Result<(), ArchiveError> {
+        for wait in self.read(waits)? {
+            if let (Some(_), Some(until)) = (wait.set_after(now), wait.until(now)) {
+                self.write_wait(&wait.source, until, &wait.reason, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Until when sources must not be asked, where that is still to come.
     pub fn waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
         let waits = self.read(waits)?.into_iter();

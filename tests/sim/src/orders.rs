@@ -57,6 +57,8 @@ pub struct Orders {
     pub disk: SharedDisk,
     /// The next answer is cut off by the end of the sender, so many changes of its disk later.
     pub kill_after: Option<u64>,
+    /// From when on a lookup finds each order.
+    seen_from: BTreeMap<u64, i64>,
     keys: HashMap<String, Known>,
     /// The bytes that each key came with first.
     sent: HashMap<String, (String, Vec<u8>)>,
@@ -82,6 +84,7 @@ impl Orders {
             switch: None,
             disk,
             kill_after: None,
+            seen_from: BTreeMap::new(),
             keys: HashMap::new(),
             sent: HashMap::new(),
             lanes: HashMap::new(),
@@ -236,6 +239,7 @@ impl Orders {
             self.violated("S16", &format!("order {number} took effect {times} times"));
         }
         self.busy_until = self.busy_until.max(now + work);
+        self.seen_from.entry(number).or_insert(now + work);
         if let Some(lane) = order["lane"].as_str() {
             let last = self.lanes.insert(lane.to_owned(), number).unwrap_or_default();
             if last > number {
@@ -258,7 +262,7 @@ impl Orders {
         let asked = url.query_pairs().find(|(name, _)| name == "reference");
         let number = asked.and_then(|(_, key)| key.strip_prefix("order-")?.parse::<u64>().ok());
         let Some(number) = number else { return response(400, Vec::new(), "{}") };
-        let seen = self.effects.contains_key(&number) && now >= self.busy_until;
+        let seen = self.seen_from.get(&number).is_some_and(|from| now >= *from);
         let data = if seen { format!("{{\"id\":{}}}", number + 1_000) } else { String::new() };
         response(200, Vec::new(), &format!("{{\"data\":[{data}]}}"))
     }

@@ -641,6 +641,7 @@ impl Life {
         if self.orders().requests > before {
             self.violated("copy", "a copy sent what is not its own");
         }
+        self.clock.pass(HOUR);
         self.send_round();
         self.check_rest();
     }
