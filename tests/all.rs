@@ -31,6 +31,7 @@ mod streams;
 mod tidy;
 mod tls_faults;
 mod trust_source;
+mod vanished;
 mod watch;
 mod wire_faults;
 mod wire_waits;

@@ -239,22 +239,24 @@ fn without_history(
     put: &mut dyn FnMut(Difference) -> bool,
 ) -> rusqlite::Result<()> {
     let sql = format!(
-        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= ?1 FROM main.{} AS n
-         WHERE NOT ({}) AND {} ORDER BY {}",
+        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= ?1, {} FROM main.{} AS n
+         WHERE NOT ({}) ORDER BY {}",
         parts.all("n"),
+        parts.alive("n"),
         parts.table,
         moment.still("n"),
-        parts.alive("n"),
         parts.list(&parts.key, "n"),
     );
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([moment.begins(connection)?])?;
     while let Some(row) = rows.next()? {
-        let new: bool = row.get(parts.key.len() + parts.others.len())?;
-        let change = if new {
-            Change::Inserted(named(row, &parts.others, parts.key.len())?)
-        } else {
-            Change::Changed(None)
+        let flags = parts.key.len() + parts.others.len();
+        let values = named(row, &parts.others, parts.key.len())?;
+        let change = match (row.get(flags)?, row.get(flags + 1)?) {
+            (true, true) => Change::Inserted(values),
+            (false, true) => Change::Changed(None),
+            (false, false) => Change::Vanished(values),
+            (true, false) => continue,
         };
         if !put(Difference { key: parts.key_of(row)?, change }) {
             break;

@@ -22,7 +22,7 @@ pub(super) fn history_name(stream: &str) -> String {
 /// A column of a table that is there.
 pub(super) struct LiveColumn {
     pub name: String,
-    sql_type: String,
+    pub sql_type: String,
     required: bool,
 }
 
@@ -45,6 +45,11 @@ pub(super) fn history_from(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<String>> {
+    // A reader takes an archive of an older format as it is.
+    let streams = live_columns(connection, "_windrow_streams")?;
+    if !streams.iter().any(|column| column.name == "history_from") {
+        return Ok(None);
+    }
     let sql = "SELECT history_from FROM _windrow_streams WHERE stream = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())
@@ -73,7 +78,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let stream = &shape.name;
         let from = history_from(&self.connection, stream).map_err(at(&self.path))?;
-        if shape.retention.history {
+        if shape.retention.history || shape.retention.deletes {
             self.make_history(stream)?;
         }
         let settle = || -> rusqlite::Result<()> {

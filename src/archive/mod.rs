@@ -26,6 +26,7 @@ mod runs;
 mod scratch;
 mod survey;
 mod table;
+mod vanished;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
@@ -49,4 +50,5 @@ pub use run_detail::{
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
+pub use vanished::{VanishedCount, VanishedRow};
 pub use write::TableWriter;

@@ -46,6 +46,9 @@ pub(super) fn create_statement(shape: &TableShape) -> String {
         "\"_revision\" INTEGER NOT NULL".to_owned(),
         "\"_run\" INTEGER NOT NULL".to_owned(),
     ]);
+    if shape.retention.marks {
+        lines.push("\"_deleted_at\" TEXT".to_owned());
+    }
     let key: Vec<String> = key.iter().map(|column| quote(column)).collect();
     lines.push(format!("UNIQUE ({})", key.join(", ")));
     format!("CREATE TABLE {} (\n    {}\n) STRICT", quote(&shape.name), lines.join(",\n    "))
@@ -80,7 +83,18 @@ impl Archive {
         if new {
             self.create_table(shape, start_at, now)?;
         }
+        if shape.retention.marks && !self.has_marks(&shape.name)? {
+            let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
+            self.connection.execute_batch(&add).map_err(at(&self.path))?;
+        }
         self.settle_history(shape, new, now)
+    }
+
+    /// Whether rows of the stream's table can be marked as gone.
+    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let columns = super::history::live_columns(&self.connection, stream);
+        let columns = columns.map_err(at(&self.path))?;
+        Ok(columns.iter().any(|column| column.name == "_deleted_at"))
     }
 
     /// Whether the table can become the shape without losing anything.

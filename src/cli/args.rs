@@ -80,6 +80,8 @@ pub enum Command {
     Diff(DiffArguments),
     /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
     Adopt(AdoptArguments),
+    /// Rows that their source no longer returns, and bringing them back
+    Vanished(VanishedArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Read settled windows a second time and compare
@@ -401,6 +403,16 @@ pub struct AdoptArguments {
     /// Wait so long for another process that has the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VanishedArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM", conflicts_with = "undo")]
+    pub streams: Vec<String>,
+    /// Bring back what this run marked or deleted
+    #[arg(long, value_name = "RUN")]
+    pub undo: Option<i64>,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ mod signals;
 mod status;
 mod sync;
 mod unit;
+mod vanished;
 mod watch;
 mod workspace;
 
@@ -75,6 +76,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
+        args::Command::Vanished(args) => vanished::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),

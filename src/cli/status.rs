@@ -116,6 +116,7 @@ fn stream_status(
             status.windows.push((window, state));
         }
     }
+    status.problems.extend(held_back(reader, &row.stream)?);
     status.watermark = watermark(&ledger, &partitions, start);
     status.adopted_unverified = adopted_unverified(reader, &row.stream)?;
     Ok(status)
@@ -133,6 +134,17 @@ fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Fail
         }));
     }
     Ok(told)
+}
+
+/// Rows that are missing at the source and were left alone.
+fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Failure> {
+    let held = reader.held_back(stream)?;
+    Ok((held > 0).then(|| {
+        format!(
+            "{held} rows are missing at the source, too many at once: nothing was done; \
+             `windrow vanished` lists them"
+        )
+    }))
 }
 
 /// The earliest watermark of all partitions: what holds for every parent.

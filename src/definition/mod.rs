@@ -47,6 +47,8 @@ pub const BODY_RATIO_MAX: u64 = 200;
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The default of `retry.attempts`.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// The default of `missing_ratio_max`.
+pub const MISSING_RATIO_MAX: f64 = 0.05;
 /// The default of `reconcile_attempts`.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
@@ -180,6 +182,10 @@ pub struct Stream {
     pub on_conflict: OnConflict,
     /// Whether every replaced version of a row is kept.
     pub history: bool,
+    /// What becomes of rows that the source no longer returns; none where they stay.
+    pub missing: Option<MissingRules>,
+    /// Where a record says that it is a tombstone.
+    pub deleted: Option<Vec<Segment>>,
     /// The number of rejects that fails a window.
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.
@@ -188,6 +194,17 @@ pub struct Stream {
     pub references: BTreeMap<String, StreamName>,
     /// What `windrow check` expects of it.
     pub check: StreamCheck,
+}
+
+/// What becomes of rows that the source no longer returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MissingRules {
+    /// They are deleted; else they are marked.
+    pub delete: bool,
+    /// The share of a window's rows that may go at once, from 0 to 1.
+    pub ratio_max: f64,
+    /// Of a stream with a parent: columns, and the parts of the parent's key that they hold.
+    pub parent: Vec<(String, String)>,
 }
 
 /// What is asked.

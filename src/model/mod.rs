@@ -13,6 +13,6 @@ mod time;
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
 pub use rows::{Cell, Reject, RejectKind, RowSet};
 pub use spent::Spent;
-pub use table::{KeyShape, Retention, TableColumn, TableShape};
+pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
 pub use text::{excerpt, hexadecimal, printable, printable_json};
 pub use time::{Instant, Window, instant_from_text, instant_to_text};

@@ -41,6 +41,13 @@ pub struct RecordReader {
     /// Columns that come from elsewhere.
     others: Vec<usize>,
     is_key: Vec<bool>,
+    /// Where a record says that it is a tombstone.
+    tombstone: Option<Vec<Segment>>,
+}
+
+/// Whether a flag or a time says that something is so.
+fn is_said(raw: &str) -> bool {
+    !matches!(raw, "null" | "false" | "0" | "\"\"" | "[]" | "{}")
 }
 
 /// A member that columns take their values from.
@@ -68,7 +75,14 @@ impl RecordReader {
         }
         let in_key = |column: &Column| matches!(&key, Key::Columns(k) if k.contains(&column.name));
         let is_key = columns.iter().map(in_key).collect();
-        Self { columns, key, tree, others, is_key }
+        Self { columns, key, tree, others, is_key, tombstone: None }
+    }
+
+    /// Rows get one cell more: 1 where the member at `path` says that the record is a tombstone.
+    #[must_use]
+    pub fn with_tombstones(mut self, path: Option<Vec<Segment>>) -> Self {
+        self.tombstone = path;
+        self
     }
 
     /// A reader of the same key, whose columns come from elsewhere.
@@ -86,9 +100,13 @@ impl RecordReader {
         usize::from(matches!(self.key, Key::Hash(_)))
     }
 
-    /// Cells of a row: a hashed key, the columns, `_rest`.
+    /// Cells of a row: a hashed key, the columns, `_rest`, and whether it is a tombstone.
     pub fn width(&self) -> usize {
-        self.offset() + self.columns.len() + 1
+        self.rest_cell() + 1 + usize::from(self.tombstone.is_some())
+    }
+
+    fn rest_cell(&self) -> usize {
+        self.offset() + self.columns.len()
     }
 
     /// The cell of a column.
@@ -148,7 +166,11 @@ impl RecordReader {
             self.read_other(*at, steps, parent, row, &mut rest, out)?;
         }
         if let Some(text) = rest.finish() {
-            out.cells[row + self.width() - 1] = out.push_text(&text);
+            out.cells[row + self.rest_cell()] = out.push_text(&text);
+        }
+        if let Some(path) = &self.tombstone {
+            let gone = text_at(record, path).is_some_and(is_said);
+            out.cells[row + self.rest_cell() + 1] = Cell::Integer(i64::from(gone));
         }
         self.finish_key(steps, parent, row, out)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::archive::PlanPart;
-use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Spent, State, TableShape};
+use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape};
 use crate::record::{KeptRecord, RecordReader};
 use crate::window::Reason;
 
@@ -138,6 +138,8 @@ pub struct DoneEvent {
     pub distinct_keys: Option<u64>,
     /// The source's total.
     pub source_total: Option<u64>,
+    /// The rows of which the reading can tell that they are gone.
+    pub scope: Option<Scope>,
 }
 
 /// What whoever watches is told.

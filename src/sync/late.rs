@@ -275,6 +275,7 @@ fn retry_all(
         let now = instant_to_text(now);
         archive.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
         let reader = RecordReader::new(columns, stream.key.clone());
+        let reader = reader.with_tombstones(stream.deleted.clone());
         // A rehearsal is taken back, and its number with it.
         let number = run.unwrap_or(i64::MAX);
         let late = Late::new(archive, stream, &reader, shape, number, &now);

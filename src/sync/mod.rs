@@ -14,6 +14,7 @@ mod patience;
 mod pulling;
 mod reading;
 mod report;
+mod scope;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -123,7 +124,7 @@ pub fn sync(
     let result = match written {
         Ok(totals) => {
             report.add_written(totals);
-            Ok(())
+            archive.vanished_of_run(run).map(|counts| report.add_vanished(&counts))
         }
         Err(error) => Err(error),
     };

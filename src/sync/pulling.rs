@@ -229,7 +229,8 @@ impl<'a> Pulling<'a> {
             // The archive that is written to holds no parents.
             shape.references.clear();
         }
-        let reader = Arc::new(RecordReader::new(columns, stream.key.clone()));
+        let reader = RecordReader::new(columns, stream.key.clone());
+        let reader = Arc::new(reader.with_tombstones(stream.deleted.clone()));
         self.record_reader = Some(Arc::clone(&reader));
         let table = Event::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
         self.send(table).await?;

@@ -20,6 +20,7 @@ use super::event::{DoneEvent, Event, PageEvent};
 use super::job::{Job, first_token, next_mark};
 use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer};
 use super::pulling::Pulling;
+use super::scope::scope_of;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
 /// with more records than that cannot be held against a total, and needs a shorter step.
@@ -289,6 +290,12 @@ impl Pulling<'_> {
             }
             _ => None,
         };
+        // What became of a rejected record's row, or of one between shifted pages, is not known.
+        let whole = !sofar.resumed && sofar.rejects == 0 && !(counted && sofar.moved);
+        let columns = self.record_reader.as_ref().map(|reader| reader.columns());
+        let scope = columns
+            .filter(|_| whole)
+            .and_then(|columns| scope_of(stream, columns, &job.place, &job.values.parent, read_to));
         Ending::Complete(Box::new(DoneEvent {
             place: job.place.clone(),
             state,
@@ -297,6 +304,7 @@ impl Pulling<'_> {
             cursor,
             distinct_keys: distinct,
             source_total: sofar.total,
+            scope,
         }))
     }
 

@@ -49,6 +49,8 @@ pub struct Writing<'a> {
     definition: &'a Definition,
     tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
     reading: Option<ReadingState>,
+    /// The reading whose rows are being noted as seen.
+    watched: Option<Place>,
     batch: Option<Batch>,
     notes: Notes,
     written: Written,
@@ -96,6 +98,7 @@ impl<'a> Writing<'a> {
             definition,
             tables: HashMap::new(),
             reading: None,
+            watched: None,
             batch: None,
             notes: Notes::default(),
             written: Vec::new(),
@@ -214,7 +217,7 @@ impl<'a> Writing<'a> {
 
     fn make_table(
         &mut self,
-        shape: TableShape,
+        mut shape: TableShape,
         start_at: Option<Instant>,
         reader: Arc<RecordReader>,
     ) -> Result<(), ArchiveError> {
@@ -222,6 +225,8 @@ impl<'a> Writing<'a> {
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
         self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
+        // What was marked under an earlier definition lives again all the same.
+        shape.retention.marks |= self.archive.has_marks(&shape.name)?;
         let name = shape.name.clone();
         if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
             self.open_batch(&name)?;
@@ -248,6 +253,19 @@ impl<'a> Writing<'a> {
             self.batch = Some(Batch { rows: 0, bytes: 0, since, counts });
         }
         Ok(self.batch.as_mut().expect("it was just opened"))
+    }
+
+    /// Notes which rows the reading has seen, where it matters.
+    fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+        let table = self.tables.get(&page.place.stream);
+        let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
+            return Ok(());
+        };
+        if page.first || self.watched.as_ref() != Some(&page.place) {
+            self.archive.begin_seen(table)?;
+            self.watched = Some(page.place.clone());
+        }
+        self.archive.note_seen(table, &page.rows)
     }
 
     /// Turns rows whose parents are not there into rejects.
@@ -278,6 +296,7 @@ impl<'a> Writing<'a> {
             self.complete_too_early(&page)?;
         }
         self.open_batch(&page.place.stream)?;
+        self.watch_rows(&page)?;
         self.set_orphans_aside(&mut page)?;
         let now = instant_to_text(self.host.clock.now());
         let mut outcomes = Outcomes {
@@ -351,6 +370,14 @@ impl<'a> Writing<'a> {
         progress.source_total = done.source_total;
         self.archive.write_progress(&progress, self.run)?;
         self.note_reading(&done.place, trace, done.state.as_str(), None);
+        if self.watched.as_ref() == Some(&done.place)
+            && let Some((table, _)) = self.tables.get(&done.place.stream)
+        {
+            let now = instant_to_text(self.host.clock.now());
+            let scope = done.scope.as_ref();
+            self.archive.settle_missing(table, &done.place, scope, self.run, &now)?;
+        }
+        self.watched = None;
         self.reading = None;
         self.commit_batch()?;
         self.observer.notice(&Happening::ReadingDone { place: done.place });

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Context;
 use super::check::resolve_stream_check;
 use super::paging::{paginate_of, total_of};
-use super::retention::check_history;
+use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawStream,
@@ -39,7 +39,6 @@ pub(super) fn resolve_stream(
     check_version_kind(name, raw, columns.as_deref(), context);
     check_rich_path(name, raw, records.as_ref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
-    check_history(name, raw, all, context);
     let paginate = paginate_of(name, raw, context);
     let total = total_of(name, raw, &known, context);
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
@@ -59,7 +58,9 @@ pub(super) fn resolve_stream(
         reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
         max_records: raw.max_records,
         on_conflict: raw.on_conflict.unwrap_or(RawOnConflict::Update),
-        history: raw.history,
+        history: history_of(name, raw, all, context),
+        missing: missing_of(name, raw, all, context),
+        deleted: deleted_of(name, raw, context),
         max_rejects: raw.max_rejects,
         error,
         references: raw.references.iter().map(|(c, s)| (c.clone(), s.clone())).collect(),
