@@ -1,5 +1,5 @@
-//! `history = true`, `windrow query --as-of` and `windrow diff`: what an archive said then, and what
-//! became of it.
+//! `history = true`, `windrow query --as-of` and `windrow diff`: what an archive said then, and
+//! what became of it.
 
 use crate::api::{Record, UsageApi, nine_days, usage_definition};
 use crate::harness::Workspace;

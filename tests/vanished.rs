@@ -131,6 +131,21 @@ fn a_deleted_row_is_in_the_history_and_comes_back_by_an_undo_for_good() {
 }
 
 #[test]
+fn without_a_history_a_diff_still_knows_what_was_taken_away() {
+    for action in ["mark", "delete"] {
+        let more = format!("missing = \"{action}\"\nmissing_ratio_max = 0.5");
+        let (api, mut workspace) = synced(&more);
+        take_away(&api);
+        workspace.at("2026-01-10T13:00:00Z").sync();
+        workspace.at("2026-01-10T14:00:00Z").sync();
+        let ran = workspace.run(&["diff", "--since", "1"]).expect(1);
+        assert!(ran.stdout.starts_with("- usage SL-3 2026-01-09  gb 9.5"), "{action}: {ran:?}");
+        assert!(ran.stdout.ends_with("\n0 inserted, 0 changed, 1 vanished\n"), "{action}: {ran:?}");
+        workspace.run(&["diff", "--since", "3"]).expect(0);
+    }
+}
+
+#[test]
 fn a_mark_is_undone_too() {
     let (api, workspace) = synced(HALF);
     take_away(&api);
@@ -273,8 +288,9 @@ fn a_child_is_only_missed_by_a_reading_for_its_own_parent() {
         format!(
             "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n[streams.lines]\n\
              path = \"/lines\"\nrecords = \"$[*]\"\nkey = \"id\"\n[streams.days]\n\
-             path = \"/lines/{{{{ parent.id }}}}/days\"\nrecords = \"$[*]\"\nkey = [\"line\", \"day\"]\n\
-             for_each = \"lines\"\n{HALF}\n[streams.days.columns]\n{columns}\nday = \"text\"\n",
+             path = \"/lines/{{{{ parent.id }}}}/days\"\nrecords = \"$[*]\"\n\
+             key = [\"line\", \"day\"]\nfor_each = \"lines\"\n{HALF}\n\
+             [streams.days.columns]\n{columns}\nday = \"text\"\n",
             api.address
         )
     };

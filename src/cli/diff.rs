@@ -47,8 +47,9 @@ pub fn run(
             Err(error) => return Err(error.into()),
             Ok(Known::All) => {}
             Ok(Known::Partly(why)) => output.say(&format!(
-                "{why}: its changed rows are shown without what they were, and rows that vanished \
-                 are not seen (`history = true` keeps them)\n"
+                "{why}: its changed rows are shown without what they were, and no rows that \
+                 vanished but those that `missing` or `deleted` took away \
+                 (`history = true` keeps all)\n"
             )),
         }
     }
