@@ -27,6 +27,8 @@ mod prove;
 mod query;
 mod rejects;
 mod runs;
+mod rebuild;
+mod rebuild_keeps;
 mod streams;
 mod tidy;
 mod tls_faults;

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -20,6 +20,7 @@ const PAGES: [(&str, &str); 22] = [
     ("check.md", include_str!("../docs/commands/check.md")),
     ("diff.md", include_str!("../docs/commands/diff.md")),
     ("vanished.md", include_str!("../docs/commands/vanished.md")),
+    ("rebuild.md", include_str!("../docs/commands/rebuild.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),

@@ -5,6 +5,8 @@
 
 mod adopted;
 mod diff;
+mod carry;
+mod compare;
 mod digest;
 mod error;
 pub mod evidence;
@@ -19,11 +21,15 @@ mod parents;
 mod past;
 mod proof;
 mod query;
+mod raw;
 mod read;
+mod rebuild;
+mod rejected_again;
 mod rejects;
 mod run_detail;
 mod runs;
 mod scratch;
+mod settle;
 mod survey;
 mod table;
 mod vanished;
@@ -31,6 +37,8 @@ mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
 pub use diff::{Change, Difference, Known, Named};
+pub use carry::{Carried, Ended, Remade};
+pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
@@ -42,11 +50,13 @@ pub use parents::Orphan;
 pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
+pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{
     EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
 };
+pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};

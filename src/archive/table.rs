@@ -157,8 +157,11 @@ impl Archive {
         stored: Vec<TableColumn>,
     ) -> Result<(), ArchiveError> {
         let refuse = |what: String| {
-            let cure = "give the stream another name to archive it anew, or go back to what the \
-                        table was made with";
+            let cure = format!(
+                "`windrow rebuild {}` shows what making the table again from its kept pages \
+                 changes; or give the stream another name, or go back to what it was",
+                shape.name
+            );
             Err(ArchiveError::new(Cause::Definition, what).cure(cure))
         };
         if *key != shape.key {
@@ -225,7 +228,7 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     })
 }
 
-fn stored_text(shape: &TableShape) -> (String, String) {
+pub(super) fn stored_text(shape: &TableShape) -> (String, String) {
     let json = "the shape of a table can be written as JSON";
     (
         serde_json::to_string(&shape.key).expect(json),
@@ -233,7 +236,7 @@ fn stored_text(shape: &TableShape) -> (String, String) {
     )
 }
 
-fn key_text(key: &KeyShape) -> String {
+pub(super) fn key_text(key: &KeyShape) -> String {
     match key {
         KeyShape::Columns(columns) => columns.join(", "),
         KeyShape::Hash(fields) => format!("hash of {}", fields.join(", ")),
@@ -241,7 +244,7 @@ fn key_text(key: &KeyShape) -> String {
 }
 
 /// The type as a definition writes it.
-fn type_text(kind: ColumnType) -> String {
+pub(super) fn type_text(kind: ColumnType) -> String {
     format!("{kind:?}").to_lowercase()
 }
 

@@ -76,7 +76,7 @@ fn seen_table(stream: &str) -> String {
 }
 
 /// The key of a row as one text that tells every value and type.
-fn key_text(key: &[String], row: &str) -> String {
+pub(super) fn key_text(key: &[String], row: &str) -> String {
     let parts: Vec<String> =
         key.iter().map(|name| format!("quote({row}.{})", quote(name))).collect();
     parts.join(" || ',' || ")

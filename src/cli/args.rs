@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use super::rebuild::RebuildArguments;
+
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, max_term_width = 100, arg_required_else_help = true)]
@@ -82,6 +84,8 @@ pub enum Command {
     Adopt(AdoptArguments),
     /// Rows that their source no longer returns, and bringing them back
     Vanished(VanishedArguments),
+    /// Make streams' tables again from their kept pages, without a network
+    Rebuild(RebuildArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Read settled windows a second time and compare

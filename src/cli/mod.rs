@@ -19,6 +19,7 @@ mod progress;
 mod prove;
 mod query;
 mod rejects;
+mod rebuild;
 mod runs;
 mod schema;
 mod signals;
@@ -77,6 +78,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
         args::Command::Vanished(args) => vanished::run(args, &arguments.global, &host, &output),
+        args::Command::Rebuild(args) => rebuild::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),

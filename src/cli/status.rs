@@ -64,9 +64,13 @@ fn stream_status(
 ) -> Result<StreamStatus, Failure> {
     let stream = definition.and_then(|definition| definition.stream(&row.stream));
     let ledger = reader.ledger_rows(&row.stream)?;
+    let kept = reader.kept(&row.stream)?;
     let mut status = StreamStatus {
         stream: row.stream.clone(),
         rows: reader.count(&row.stream)?,
+        raw_pages: kept.pages,
+        raw_bytes: kept.bytes,
+        table_aside: kept.table_aside,
         ..StreamStatus::default()
     };
     let start = match stream.map(|stream| &stream.kind) {

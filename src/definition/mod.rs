@@ -194,6 +194,8 @@ pub struct Stream {
     pub references: BTreeMap<String, StreamName>,
     /// What `windrow check` expects of it.
     pub check: StreamCheck,
+    /// Whether each page is kept as it came.
+    pub raw: bool,
 }
 
 /// What becomes of rows that the source no longer returns.

@@ -220,6 +220,10 @@ pub struct RawStream {
     /// What `windrow check` expects of the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<RawStreamCheck>,
+    /// Keep each page as it came, compressed, so that `windrow rebuild` can make the stream's
+    /// table again. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
 }
 
 /// The HTTP method of a reading.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::archive::PlanPart;
+use crate::archive::{PlanPart, RawPage};
 use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape};
 use crate::record::{KeptRecord, RecordReader};
 use crate::window::Reason;
@@ -120,6 +120,8 @@ pub struct PageEvent {
     pub next: Option<String>,
     /// The source's total, as of the reading's first page.
     pub source_total: Option<u64>,
+    /// The page as it came, where the stream keeps it.
+    pub raw: Option<RawPage>,
 }
 
 /// The end of a reading.

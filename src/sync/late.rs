@@ -195,6 +195,15 @@ impl Parents {
     }
 }
 
+/// The orphans that nobody has set aside.
+pub fn open_orphans() -> RejectSelection {
+    RejectSelection {
+        kind: Some(RejectKind::Orphan.as_str().to_owned()),
+        discarded: Some(false),
+        ..RejectSelection::default()
+    }
+}
+
 /// What a retry did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RetryReport {

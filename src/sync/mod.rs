@@ -13,8 +13,12 @@ mod page;
 mod patience;
 mod pulling;
 mod reading;
+mod rebuild;
+mod records;
+mod replay;
 mod report;
 mod scope;
+mod trial;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -33,6 +37,7 @@ pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};
 pub use patience::{Rest, Round, rest_after};
+pub use rebuild::{Rebuilding, Rebuilt, Settled, rebuild, settle_rebuilds};
 pub use report::{StreamReport, SyncReport, TroubleReport, exit_code_of_archive};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.

@@ -34,7 +34,7 @@ const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 /// The pulling lane.
 pub struct Pulling<'a> {
     pub(super) definition: &'a Definition,
-    options: &'a SyncOptions,
+    pub(super) options: &'a SyncOptions,
     pub(super) host: &'a Host,
     reader: Reader,
     pub(super) puller: Puller,

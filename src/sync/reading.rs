@@ -3,22 +3,23 @@
 //! A reading is only called complete when every page came, no page repeated another, the number
 //! of distinct records agrees with the source's total, and the total did not move meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::definition::{Kind, Paginate, Source, Stream, Total};
+use crate::archive::RawPage;
+use crate::definition::{Kind, Paginate, Scalar, Source, Stream, Total};
 use crate::host::StopCause;
 use crate::host::planted::{self, Bug};
-use crate::model::{Instant, State};
+use crate::model::{Instant, State, Window};
 use crate::pull::{
     Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
 };
-use crate::record::{Mark, PageContext, RecordReader, hash_text};
+use crate::record::{Mark, PageContext, PageRows, RecordReader, hash_text};
 use crate::window::is_settled;
 
 use super::event::{DoneEvent, Event, PageEvent};
 use super::job::{Job, first_token, next_mark};
-use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer};
+use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer, read_kept};
 use super::pulling::Pulling;
 use super::scope::scope_of;
 
@@ -180,11 +181,11 @@ impl Pulling<'_> {
         sofar: &mut Sofar,
     ) -> Result<Option<PageToken>, Trouble> {
         let reader = self.reader_of(stream, fetched).await?;
-        let context = page_context(stream, job);
+        let context = page_context(stream, job.asked, &job.values.parent);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
         let (rows, facts) = (page.rows, page.facts);
         if sofar.received == 0 {
-            check_hash_fields(stream, &rows, fetched)?;
+            check_hash_fields(stream, &rows, judge_content(&fetched.response)?)?;
         }
         sofar.pages += u64::from(rows.received > 0);
         self.largest_page = self.largest_page.max(rows.received);
@@ -215,6 +216,9 @@ impl Pulling<'_> {
             Next::Page(next) => Some(next),
             Next::End => None,
         };
+        // A second look is only compared.
+        let raw = (stream.raw && self.options.again.is_none())
+            .then(|| self.raw_page(stream, &reader, &context, (job, fetched), &rows));
         let event = PageEvent {
             place: job.place.clone(),
             first: std::mem::take(&mut sofar.first),
@@ -230,6 +234,7 @@ impl Pulling<'_> {
             more: next.is_some(),
             next: next.as_ref().and_then(|next| self.token_to_keep(next)),
             source_total: sofar.total,
+            raw,
         };
         self.send(Event::Page(Box::new(event))).await?;
         Ok(next)
@@ -244,7 +249,7 @@ impl Pulling<'_> {
         if let Some(reader) = &self.record_reader {
             return Ok(Arc::clone(reader));
         }
-        match infer_from(stream, fetched)? {
+        match infer_from(stream, judge_content(&fetched.response)?)? {
             Some(columns) => self.use_columns(stream, columns, true).await,
             // A page without records tells nothing about columns.
             None => Ok(Arc::new(RecordReader::new(Vec::new(), stream.key.clone()))),
@@ -306,6 +311,23 @@ impl Pulling<'_> {
             source_total: sofar.total,
             scope,
         }))
+    }
+
+    /// The page as it is kept: an answer may repeat a secret, and that is not kept.
+    fn raw_page(
+        &self,
+        stream: &Stream,
+        reader: &RecordReader,
+        context: &PageContext,
+        (job, fetched): (&Job, &Fetched),
+        rows: &PageRows,
+    ) -> RawPage {
+        let body = judge_content(&fetched.response).unwrap_or_default();
+        let clean = self.puller.redact(body);
+        let altered = clean != body
+            && read_kept(stream, reader, context, &clean)
+                .map_or(true, |again| again.rows.text != rows.rows.text);
+        RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 
     /// The token as it is kept in the ledger. A source may repeat a secret in it; such a token is
@@ -383,7 +405,12 @@ fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) 
     (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(trouble, seen))
 }
 
-fn page_context(stream: &Stream, job: &Job) -> PageContext {
+/// What the pages of a reading are judged by.
+pub(super) fn page_context(
+    stream: &Stream,
+    asked: Option<Window>,
+    parent: &BTreeMap<String, Scalar>,
+) -> PageContext {
     let (field, zone) = match &stream.kind {
         Kind::Window(rules) => (Some(rules.field.clone()), rules.zone),
         _ => (None, chrono_tz::UTC),
@@ -393,12 +420,12 @@ fn page_context(stream: &Stream, job: &Job) -> PageContext {
         _ => None,
     };
     PageContext {
-        asked: job.asked.map(|asked| (asked, zone)),
+        asked: asked.map(|asked| (asked, zone)),
         field,
         version: stream.version.clone(),
         cursor,
         on_conflict: Some(stream.on_conflict),
-        parent: job.values.parent.clone(),
+        parent: parent.clone(),
         keep_records: !stream.references.is_empty(),
     }
 }

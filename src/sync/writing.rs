@@ -12,21 +12,21 @@ use tokio::sync::mpsc;
 use std::sync::Arc;
 
 use crate::archive::{
-    Archive, ArchiveError, Cause, ReadingRow, RejectSelection, RunEvent, RunStreamRow, TableWriter,
+    Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
 };
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, Window,
-    instant_to_text,
+    Instant, Outcomes, Place, Progress, State, TableShape, Window, instant_to_text,
 };
 
-use crate::record::{KeptRecord, RecordReader};
+use crate::record::RecordReader;
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
-use super::late::Late;
+use super::late::{Late, open_orphans};
 use super::notes::Notes;
+use super::records::{Records, write_records};
 use super::report::TroubleReport;
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
@@ -230,14 +230,9 @@ impl<'a> Writing<'a> {
         let name = shape.name.clone();
         if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
             self.open_batch(&name)?;
-            let orphans = RejectSelection {
-                kind: Some(RejectKind::Orphan.as_str().to_owned()),
-                discarded: Some(false),
-                ..RejectSelection::default()
-            };
             let (archive, run) = (self.archive, self.run);
             let late = Late::new(archive, stream, &reader, shape.clone(), run, &now);
-            let taken_up = late.take_up(&orphans)?.taken_up();
+            let taken_up = late.take_up(&open_orphans())?.taken_up();
             self.open_batch(&name)?.counts.taken_up += taken_up;
             self.commit_batch()?;
         }
@@ -268,52 +263,26 @@ impl<'a> Writing<'a> {
         self.archive.note_seen(table, &page.rows)
     }
 
-    /// Turns rows whose parents are not there into rejects.
-    fn set_orphans_aside(&self, page: &mut PageEvent) -> Result<(), ArchiveError> {
-        let Some((table, reader)) = self.tables.get(&page.place.stream) else { return Ok(()) };
-        if page.records.is_empty() || table.shape().references.is_empty() {
-            return Ok(());
-        }
-        let orphans = self.archive.find_orphans(table, &page.rows)?;
-        for (row, orphan) in &orphans {
-            let KeptRecord { record, above } =
-                page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
-            page.rejects.push(Reject {
-                kind: RejectKind::Orphan,
-                reason: orphan.reason.clone(),
-                pointer: reader.pointer_of(&orphan.column),
-                record,
-                above: Some(above),
-                position: *row,
-            });
-        }
-        page.rows.take_out(&|row| orphans.contains_key(&row));
-        Ok(())
-    }
-
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
         if !page.more && planted::is(Bug::CheckpointBeforeRows) {
             self.complete_too_early(&page)?;
         }
         self.open_batch(&page.place.stream)?;
         self.watch_rows(&page)?;
-        self.set_orphans_aside(&mut page)?;
         let now = instant_to_text(self.host.clock.now());
-        let mut outcomes = Outcomes {
-            received: page.duplicates + page.rejects.len() as u64,
-            skipped: page.duplicates,
-            rejected: page.rejects.len() as u64,
-            ..Outcomes::default()
+        let table = self.tables.get(&page.place.stream);
+        let table = table.map(|(table, reader)| (table, reader.as_ref()));
+        let records = Records {
+            rows: &mut page.rows,
+            rejects: &mut page.rejects,
+            records: &mut page.records,
+            duplicates: page.duplicates,
         };
-        if !page.rows.is_empty() {
-            let table = self.tables.get(&page.place.stream);
-            let (table, _) = table.ok_or_else(|| {
-                ArchiveError::new(Cause::Bug, format!("no table for {}", page.place.stream))
-            })?;
-            outcomes += self.archive.write_rows(table, &page.rows, self.run, &now)?;
+        let outcomes = write_records(self.archive, table, &page.place, records, self.run, &now)?;
+        if let Some(raw) = &page.raw {
+            let (at, place) = (instant_to_text(page.requested_at), &page.place);
+            self.archive.keep_page(place, raw, page.first, &at, self.run, &now)?;
         }
-        self.archive.write_rejects(&page.place, &page.rejects, self.run, &now)?;
-        debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
         let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
         if page.first || !same {
             self.reading = Some(ReadingState {
@@ -339,7 +308,7 @@ impl<'a> Writing<'a> {
         let mid_reading = page.more;
         let batch = self.batch.as_mut().expect("it was opened above");
         batch.rows += page.rows.len() as u64;
-        batch.bytes += page.rows.size();
+        batch.bytes += page.rows.size() + page.raw.as_ref().map_or(0, RawPage::size);
         batch.counts.outcomes += outcomes;
         batch.counts.strays += page.strays;
         let full = batch.rows >= BATCH_ROWS_MAX

@@ -65,6 +65,7 @@ pub(super) fn resolve_stream(
         error,
         references: raw.references.iter().map(|(c, s)| (c.clone(), s.clone())).collect(),
         check,
+        raw: raw.raw,
     })
 }
 
