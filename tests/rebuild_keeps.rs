@@ -154,8 +154,9 @@ fn a_reject_that_was_set_aside_stays_so_and_the_others_keep_their_numbers() {
     apply(&workspace);
     let set_aside = "SELECT kind, reason, discard_note FROM _windrow_rejects
         WHERE discarded_at IS NOT NULL";
-    let fault = "column gb (integer): 9.5 is not an integer of 64 bits";
-    assert_eq!(workspace.rows(set_aside), [format!("type|{fault}|a test")]);
+    let set_aside = workspace.rows(set_aside);
+    assert!(set_aside.len() == 1 && set_aside[0].starts_with("type|column gb (integer): "));
+    assert!(set_aside[0].ends_with("|a test"), "{set_aside:?}");
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "27");
     // A definition under which it is a row.
     workspace.run(&["rebuild", "--undo"]).expect(0);

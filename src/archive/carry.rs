@@ -456,8 +456,7 @@ pub(super) fn ended_history(stream: &str, run: i64) -> String {
 
 /// The rest of a row whose dropped columns go into it; those that are NULL do not.
 fn rest_with(dropped: &[&TableColumn]) -> String {
-    let dropped: Vec<_> =
-        dropped.iter().filter(|column| column.kind != ColumnType::Blob).collect();
+    let dropped: Vec<_> = dropped.iter().filter(|column| column.kind != ColumnType::Blob).collect();
     if dropped.is_empty() {
         return "old._rest".to_owned();
     }

@@ -193,8 +193,9 @@ fn new_rejects(
     old: &str,
 ) -> rusqlite::Result<Vec<NewRejects>> {
     let sql = format!(
-        "SELECT kind, count(*), min(reason) FROM _windrow_rejects AS new WHERE stream = ?1
-         AND discarded_at IS NULL AND NOT EXISTS (SELECT 1 FROM {old} AS old WHERE old.reject_id = new.reject_id)
+        "SELECT kind, count(*), min(reason) FROM _windrow_rejects AS new
+         WHERE stream = ?1 AND discarded_at IS NULL AND NOT EXISTS
+            (SELECT 1 FROM {old} AS old WHERE old.reject_id = new.reject_id)
          GROUP BY kind ORDER BY kind"
     );
     let mut statement = connection.prepare(&sql)?;

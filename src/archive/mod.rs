@@ -4,9 +4,9 @@
 //! ledger, reading. It decides nothing about windows or the network.
 
 mod adopted;
-mod diff;
 mod carry;
 mod compare;
+mod diff;
 mod digest;
 mod error;
 pub mod evidence;
@@ -36,9 +36,9 @@ mod vanished;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
-pub use diff::{Change, Difference, Known, Named};
 pub use carry::{Carried, Ended, Remade};
 pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
+pub use diff::{Change, Difference, Known, Named};
 pub use digest::{TableDigest, digest_tables};
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
@@ -52,11 +52,11 @@ pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
 pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
+pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{
     EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
 };
-pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
