@@ -19,6 +19,8 @@ pub struct ColumnChange {
     pub was: Option<String>,
     /// Its type as it is; none for one that goes. What it held is in `_rest` then.
     pub is: Option<String>,
+    /// Rows that have a value in it now.
+    pub filled: u64,
 }
 
 /// Rows that a new key makes one of several, or several of one.
@@ -111,7 +113,9 @@ fn compare(
         rows_after: number(&format!("SELECT count(*) FROM {table}"))?,
         key_before: rekeyed.then(|| key_text(&old.key)),
         key_after: rekeyed.then(|| key_text(&new.key)),
-        columns: column_changes(old, new),
+        columns: column_changes(old, new, &|name| {
+            number(&format!("SELECT count({}) FROM {table}", quote(name)))
+        })?,
         added: missing(&table, &aside, ("new", "old"))?,
         gone: missing(&aside, &table, ("old", "new"))?,
         changed: changed.transpose()?,
@@ -140,21 +144,24 @@ fn differences(old: &TableShape, new: &TableShape) -> String {
     pairs.reduce(|all, one| format!("{all} OR {one}")).unwrap_or_else(|| "FALSE".to_owned())
 }
 
-fn column_changes(old: &TableShape, new: &TableShape) -> Vec<ColumnChange> {
+fn column_changes(
+    old: &TableShape,
+    new: &TableShape,
+    filled: &dyn Fn(&str) -> rusqlite::Result<u64>,
+) -> rusqlite::Result<Vec<ColumnChange>> {
     let kind = |shape: &TableShape, name: &str| {
         let found = shape.columns.iter().find(|column| column.name == name);
         found.map(|column| type_text(column.kind))
     };
     let gone = old.columns.iter().filter(|column| kind(new, &column.name).is_none());
-    new.columns
-        .iter()
-        .chain(gone)
-        .map(|column| ColumnChange {
-            column: column.name.clone(),
-            was: kind(old, &column.name),
-            is: kind(new, &column.name),
+    let all = new.columns.iter().chain(gone).map(|column| column.name.as_str());
+    let changes = all.map(|name| (name, kind(old, name), kind(new, name)));
+    changes
+        .filter(|(_, was, is)| was != is)
+        .map(|(name, was, is)| {
+            let filled = if is.is_some() { filled(name)? } else { 0 };
+            Ok(ColumnChange { column: name.to_owned(), was, is, filled })
         })
-        .filter(|change| change.was != change.is)
         .collect()
 }
 

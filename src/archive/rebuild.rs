@@ -70,6 +70,8 @@ pub struct Recount {
     pub strays: u64,
     /// Distinct keys, where the source's total is held against them.
     pub distinct_keys: Option<u64>,
+    /// Whether the stream has references: rejects of then may be rows since their parents came.
+    pub refers: bool,
 }
 
 impl Archive {
@@ -224,7 +226,7 @@ impl Archive {
                 came = iif(came IS NULL, NULL, ?7), came_before = iif(came = ?7, came_before, NULL)
             WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
               AND run_id = ?5 AND pages = ?6
-              AND (received, rejected, strays, coalesce(?14, distinct_keys))
+              AND (received, iif(?15, ?12, rejected), strays, coalesce(?14, distinct_keys))
                 IS NOT (?7, ?12, ?13, distinct_keys)";
         let doubt = "UPDATE _windrow_ledger SET state = 'partial', token = NULL,
                 error = 'the source counts ' || source_total || ' records, ' || distinct_keys
@@ -248,6 +250,7 @@ impl Archive {
                 outcomes.rejected,
                 to.strays,
                 to.distinct_keys,
+                to.refers,
             ])?;
             if to.distinct_keys.is_none() {
                 return Ok(false);

@@ -70,9 +70,10 @@ fn carried_line(carried: &[Carried]) -> Option<String> {
 
 fn column_line(change: &ColumnChange) -> String {
     let name = printable(&change.column);
+    let filled = count(change.filled);
     match (&change.was, &change.is) {
-        (Some(was), Some(is)) => format!("~ {name} {was} -> {is}"),
-        (None, Some(is)) => format!("+ {name} {is}"),
+        (Some(was), Some(is)) => format!("~ {name} {was} -> {is}, with a value in {filled} rows"),
+        (None, Some(is)) => format!("+ {name} {is}, with a value in {filled} rows"),
         (Some(was), None) => format!("- {name} {was} (goes into `_rest`)"),
         (None, None) => name,
     }

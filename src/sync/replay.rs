@@ -163,6 +163,7 @@ impl<'a> Replay<'a> {
     fn close_reading(&mut self) -> Result<(), ArchiveError> {
         let Some(mut reading) = self.reading.take() else { return Ok(()) };
         let counted = self.stream.total.is_some();
+        reading.counts.refers = !self.stream.references.is_empty();
         reading.counts.distinct_keys = counted.then_some(reading.keys.len() as u64);
         let reopened = self.archive.recount(&reading.place, reading.run, &reading.counts)?;
         self.reopened += u64::from(reopened);
