@@ -18,6 +18,10 @@ use super::trial::Trial;
 /// Commands that keep the pages of streams whose definition says so.
 const KEEPING: [&str; 3] = ["sync", "watch", "demo"];
 
+/// What to do about records whose pages were not kept. A sync refuses the new key or type.
+const READ_AGAIN: &str = "with the key and the types that the table has and `raw = true`, read it \
+    again (`windrow sync --from START`), and rebuild then; or give the stream another name";
+
 /// What to make again.
 #[derive(Clone, Copy, Debug)]
 pub struct Rebuilding<'a> {
@@ -253,8 +257,7 @@ fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
     }
     if archive.kept_page_after(name, 0)?.is_none() {
         let message = format!("no page of stream `{name}` was kept");
-        let cure = "set `raw = true` in the stream, and read it again with `windrow sync`";
-        return Err(refuse(message, cure));
+        return Err(refuse(message, READ_AGAIN));
     }
     Ok(old)
 }
@@ -278,7 +281,56 @@ fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> ArchiveE
         "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \
          {why}"
     );
-    let cure = "read their windows again with `raw = true` (`windrow sync --from START`), take an \
-                adoption back first (`windrow adopt --undo`), or give the stream another name";
+    let cure = format!("{READ_AGAIN}; an adoption can be taken back (`windrow adopt --undo`)");
     refuse(message, cure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::archive::{Opening, RawPage, Reader};
+    use crate::host::{Stop, StopCause, SystemFiles};
+    use crate::model::Place;
+
+    const TEXT: &str = "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"http://127.0.0.1\"\n\
+        [streams.items]\npath = \"/items\"\nrecords = \"$[*]\"\nkey = \"id\"\nraw = true\n\
+        [streams.items.columns]\nid = \"integer\"\n";
+
+    #[test]
+    fn a_rebuild_that_is_asked_to_end_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let definition = parse_definition("windrow.toml", TEXT).expect("a definition");
+        let now = "2026-01-10T12:00:00+00:00";
+        let opening = Opening { note: "test", now, allow_network_fs: false, files: &SystemFiles };
+        let archive = Archive::open(&folder.path().join("a.db"), &opening).expect("an archive");
+        let (switch, stop) = Stop::new();
+        let host = Host::system(stop);
+        let stream = &definition.streams[0];
+        let columns = stream.columns.clone().expect("columns");
+        let shape = TableShape::of(stream, &columns, false);
+        archive.ensure_table(&shape, None, now).expect("a table");
+        let start = RunStart {
+            command: "sync",
+            version: "0",
+            definition: &definition.text,
+            now: host.clock.now(),
+        };
+        let run = archive.start_run(&start).expect("a run");
+        let place = Place { stream: "items".into(), partition: String::new(), window: None };
+        let page = RawPage::pack("[{\"id\": 1}]", false, None, &BTreeMap::new());
+        archive.keep_page(&place, &page, true, now, run, now).expect("a page");
+        let apply = Rebuilding { definition: &definition, streams: &[], apply: true };
+        let rows = || {
+            let reader = Reader::open(archive.path()).expect("a reader");
+            reader.count("items").expect("rows")
+        };
+        switch.ask(StopCause::Interrupt);
+        assert!(rebuild(&archive, &host, &apply).expect("no fault").is_none());
+        assert_eq!((rows(), archive.open_rebuilds().expect("rebuilds").len()), (0, 0));
+        let host = Host::system(Stop::never());
+        assert!(rebuild(&archive, &host, &apply).expect("no fault").is_some());
+        assert_eq!((rows(), archive.open_rebuilds().expect("rebuilds").len()), (1, 1));
+    }
 }
