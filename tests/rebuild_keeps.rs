@@ -1,7 +1,10 @@
 //! What a rebuild keeps: history, stamps, marks, rejects that were set aside, and rows that are in
 //! no kept page.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use serde_json::{Map, Value};
 
 use crate::api::{Record, UsageApi, nine_days};
 use crate::harness::{Ran, Workspace, execute};
@@ -451,6 +454,45 @@ fn lived(life: &Life, kept_from: usize, rule: &str) -> (UsageApi, Workspace) {
     (api, workspace)
 }
 
+/// What a stream's living rows say, by key.
+type Said = BTreeMap<String, Map<String, Value>>;
+
+/// What rows say in the answer to a query, without windrow's own columns.
+fn said(answer: &Value) -> Said {
+    let rows = answer.as_array().expect("rows").iter().filter_map(Value::as_object);
+    rows.filter(|row| row.get("_deleted_at").is_none_or(Value::is_null))
+        .map(|row| {
+            let told = |name: &str| name == "_rest" || !name.starts_with('_');
+            let key = format!("{},{}", row["id"], row["day"]);
+            let own = row.iter().filter(|(name, _)| told(name) && *name != "id" && *name != "day");
+            (key, own.map(|(name, value)| (name.clone(), value.clone())).collect())
+        })
+        .collect()
+}
+
+/// Does to `said` what the lines of a diff say.
+fn do_to(said: &mut Said, lines: &str) {
+    for line in lines.lines() {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        let key = format!("{},{}", line["key"]["id"], line["key"]["day"]);
+        match line["change"].as_str() {
+            Some("vanished") => drop(said.remove(&key).expect("it was there")),
+            Some("inserted") => {
+                let values = line["values"].as_object().expect("values").clone();
+                assert!(said.insert(key, values).is_none(), "it was not there: {line}");
+            }
+            _ => {
+                for (name, change) in line["columns"].as_object().expect("a history") {
+                    let cell = said.get_mut(&key).and_then(|row| row.get_mut(name));
+                    let cell = cell.expect("a column");
+                    assert_eq!(*cell, change["old"], "{line}");
+                    *cell = change["new"].clone();
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 12,
@@ -495,6 +537,13 @@ proptest! {
         }
         let all = "SELECT * FROM usage ORDER BY id, day";
         prop_assert_eq!(as_of(&workspace, all, "2026-01-11"), now_says(&workspace, all));
+        let now = workspace.run(&["query", "--json", all]).expect(0).json();
+        for run in &runs {
+            let then = workspace.run(&["query", "--json", all, "--as-of", run]).expect(0).json();
+            let mut became = said(&then);
+            do_to(&mut became, &workspace.run(&["diff", "--since", run, "--json"]).stdout);
+            prop_assert_eq!(became, said(&now), "since run {}", run);
+        }
         if ran.code == 0 {
             confirm(&workspace);
             let before = content(&workspace);
