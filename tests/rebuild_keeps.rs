@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::api::{Record, UsageApi, nine_days};
+use crate::api::{Api, FAST, Record, UsageApi, items_definition, json, nine_days};
 use crate::harness::{Ran, Workspace, execute};
 
 fn apply(workspace: &Workspace) -> Ran {
@@ -168,6 +168,43 @@ fn a_reject_that_was_set_aside_stays_so_and_the_others_keep_their_numbers() {
     let shown = apply(&workspace).stdout;
     assert!(shown.contains("rejects: 3 -> 0"), "{shown}");
     assert_eq!(workspace.value("SELECT count(*) FROM usage"), "27");
+}
+
+#[test]
+fn an_orphan_that_was_set_aside_is_not_taken_up() {
+    let api = Api::start(|_, number| {
+        let first = if number == 0 { r#"{"id":1,"of":2},"# } else { "" };
+        json(&format!(r#"{{"data":[{first}{{"id":2,"of":null}}]}}"#))
+    });
+    let more = "raw = true\nreferences = { of = \"items\" }\n[streams.items.columns]\n\
+        id = \"integer\"\nof = \"integer\"";
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, more));
+    workspace.sync();
+    workspace.run(&["rejects", "discard", "1", "--note", "a test", "--by", "me"]).expect(0);
+    workspace.sync();
+    let said = || {
+        let mut lines = workspace.rows("SELECT id, _run FROM items");
+        lines.extend(workspace.rows("SELECT * FROM _windrow_rejects"));
+        lines
+    };
+    let before = said();
+    assert_eq!((before.len(), before[0].as_str()), (2, "2|1"));
+    apply(&workspace);
+    assert_eq!(said(), before);
+}
+
+#[test]
+fn a_second_rebuild_knows_what_the_first_one_made() {
+    let (api, workspace) = corrected("raw = true");
+    let once = api.definition("raw = true").replace("gb = \"real\"", "gb = \"text\"");
+    workspace.define(&once);
+    apply(&workspace);
+    confirm(&workspace);
+    workspace.define(&once.replace("\"timestamp\"", "\"text\""));
+    let shown = apply(&workspace).stdout;
+    assert!(!shown.contains("in no kept page"), "{shown}");
+    let kinds = "SELECT DISTINCT typeof(gb), updated_at FROM usage";
+    assert_eq!(workspace.rows(kinds), ["text|2026-01-09T00:00:00Z"]);
 }
 
 const GONE: &str = "missing_ratio_max = 0.5\nraw = true\nhistory = true\n";
