@@ -90,6 +90,8 @@ fn a_history_goes_on_and_older_versions_look_as_they_were_said() {
     api.change(|records| records[24].gb = 100.5);
     workspace.sync();
     assert_eq!(workspace.value("SELECT count(*) FROM usage_history"), "29");
+    let kinds = "SELECT DISTINCT typeof(gb) FROM usage_history ORDER BY 1";
+    assert_eq!(workspace.rows(kinds), ["real", "text"], "each version as it was said");
 }
 
 #[test]
