@@ -231,9 +231,11 @@ fn rows_that_vanished_stay_marked_or_deleted() {
         assert_eq!(workspace.value("SELECT count(*) FROM usage"), left.to_string());
         let listed = workspace.run(&["vanished"]).expect(0).stdout;
         assert!(listed.contains(if left == 27 { "marked" } else { "deleted" }), "{listed}");
-        confirm(&workspace);
-        // And it can still be brought back.
+        // And it can still be brought back, which an undo of the rebuild would lose.
         workspace.run(&["vanished", "--undo", "3"]).expect(0);
+        let refused = workspace.run(&["rebuild", "--undo"]).expect(2);
+        assert!(refused.stderr.contains(", vanished"), "{refused:?}");
+        confirm(&workspace);
         let alive = if left == 27 { "_deleted_at IS NULL" } else { "1" };
         let alive = format!("SELECT count(*) FROM usage WHERE {alive}");
         assert_eq!(workspace.value(&alive), "27");
