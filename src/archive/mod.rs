@@ -6,6 +6,7 @@
 mod adopted;
 mod diff;
 mod digest;
+mod drift;
 mod error;
 pub mod evidence;
 mod foreign;
@@ -32,6 +33,7 @@ mod write;
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
 pub use diff::{Change, Difference, Known, Named};
 pub use digest::{TableDigest, digest_tables};
+pub use drift::Fill;
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};

@@ -5,6 +5,7 @@
 //! them, and says what happened.
 
 mod again;
+mod drift;
 mod event;
 mod job;
 mod late;
@@ -15,6 +16,7 @@ mod pulling;
 mod reading;
 mod report;
 mod scope;
+mod waits;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -5,11 +5,10 @@
 //! complete. What is told to be complete is on the disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-
-use std::sync::Arc;
 
 use crate::archive::{
     Archive, ArchiveError, Cause, ReadingRow, RejectSelection, RunEvent, RunStreamRow, TableWriter,
@@ -18,11 +17,11 @@ use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, Window,
+    FieldChange, Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, Window,
     instant_to_text,
 };
 
-use crate::record::{KeptRecord, RecordReader};
+use crate::record::{Filler, KeptRecord, RecordReader};
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
 use super::late::Late;
@@ -224,7 +223,12 @@ impl<'a> Writing<'a> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
-        self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
+        self.in_transaction(|archive| {
+            let added = archive.ensure_table(&shape, start.as_deref(), &now)?;
+            let Some(filler) = Filler::new(&reader, &added) else { return Ok(()) };
+            let fill = |rest: &str| filler.fill(rest);
+            archive.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
+        })?;
         // What was marked under an earlier definition lives again all the same.
         shape.retention.marks |= self.archive.has_marks(&shape.name)?;
         let name = shape.name.clone();
@@ -313,6 +317,17 @@ impl<'a> Writing<'a> {
             outcomes += self.archive.write_rows(table, &page.rows, self.run, &now)?;
         }
         self.archive.write_rejects(&page.place, &page.rejects, self.run, &now)?;
+        self.archive.write_fields(&page.place.stream, &page.noticed.fields)?;
+        for drift in std::mem::take(&mut page.noticed.drift) {
+            self.archive.log_field_change(&FieldChange {
+                stream: page.place.stream.clone(),
+                change: drift.change.to_owned(),
+                field: drift.field,
+                detail: drift.detail,
+                at: now.clone(),
+                run: self.run,
+            })?;
+        }
         debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
         let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
         if page.first || !same {
