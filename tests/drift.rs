@@ -108,6 +108,8 @@ fn a_new_field_becomes_a_column_where_the_definition_says_so() {
     let digest = workspace.digests();
     sync(&workspace);
     assert_eq!(workspace.digests(), digest, "the column stays in use");
+    let proof = workspace.run(&["prove", "items", "--json"]).expect(0).json();
+    assert_eq!((&proof["equal"], proof["notes"].to_string().as_str()), (&2.into(), "[]"));
     assert_eq!(log(&workspace), ["new|b|number", "new|not a name|number"]);
 }
 

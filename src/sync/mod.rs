@@ -31,6 +31,7 @@ use crate::model::Window;
 use crate::pull::{Budget, Puller, SecretValues, Transport};
 
 pub use again::Again;
+pub use drift::known_columns;
 pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};
