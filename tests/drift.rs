@@ -79,6 +79,60 @@ fn a_field_that_appears_vanishes_returns_or_is_retyped_is_logged_once_and_shown(
 }
 
 #[test]
+fn check_tells_of_fields_that_changed_until_that_is_meant_or_no_news() {
+    let items = Items::start(r#"{"id":1,"a":"x","n":1,"o":1}"#);
+    let columns = "a = \"text\"\nn = \"text\"";
+    let mut workspace = Workspace::new(&items.definition("", columns));
+    sync(&workspace);
+    assert_eq!(found(&workspace), [""; 0]);
+    items.say(r#"{"id":1,"n":"1","b/\u001b":true,"o":"1"}"#);
+    sync(&workspace);
+    let expected = [
+        "warning drift/items/vanished/a",
+        "warning drift/items/retyped/n",
+        "info drift/items/retyped/o",
+        "info drift/items/new/b%2F%1B",
+    ];
+    let sorted = |mut texts: Vec<String>| {
+        texts.sort();
+        texts
+    };
+    let expected = sorted(expected.map(str::to_owned).to_vec());
+    assert_eq!(sorted(found(&workspace)), expected);
+    let text = workspace.run(&["check"]).expect(1).stdout;
+    assert!(
+        text.contains("vanished: every record had it, none of a page has (run 2, 2026-"),
+        "{text}"
+    );
+    assert!(text.contains("take `a` out of `columns`"), "{text}");
+    assert_eq!(found_since(&workspace, "2026-01-11"), ["warning drift/items/vanished/a"]);
+    workspace.at("2026-02-11T12:00:00Z");
+    assert_eq!(found(&workspace), ["warning drift/items/vanished/a"], "no news, but still gone");
+    items.say(r#"{"id":1,"a":"y","n":"1","o":"1"}"#);
+    sync(&workspace);
+    assert_eq!(found(&workspace), [""; 0], "it is back");
+}
+
+/// Severity and identity of what `check` finds of drift, each shown by its own SQL.
+fn found_since(workspace: &Workspace, since: &str) -> Vec<String> {
+    let json = workspace.run(&["check", "--json", "--fail-on", "info", "--since", since]).json();
+    let findings = json["findings"].as_array().expect("findings").iter();
+    let drift = findings.filter(|finding| finding["check"] == "drift");
+    let told = drift.map(|finding| {
+        let sql = finding["sql"].as_str().expect("SQL");
+        assert!(!workspace.rows(sql).is_empty(), "{sql}");
+        assert_eq!(finding["mend"].as_str().map(|text| &text[..18]), Some("windrow sync items"));
+        let (severity, id) = (finding["severity"].as_str(), finding["id"].as_str());
+        format!("{} {}", severity.expect("a severity"), id.expect("an identity"))
+    });
+    told.collect()
+}
+
+fn found(workspace: &Workspace) -> Vec<String> {
+    found_since(workspace, "2000-01-01")
+}
+
+#[test]
 fn drift_that_fails_the_window_writes_nothing_of_the_page() {
     let items = Items::start(r#"{"id":1,"a":"x"}"#);
     let workspace = Workspace::new(&items.definition("on_drift = \"fail\"", ""));

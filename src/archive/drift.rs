@@ -5,6 +5,7 @@ use rusqlite::params;
 use crate::model::{Cell, FieldChange, Kinds, KnownField, RowSet, Usage};
 
 use super::error::{ArchiveError, at};
+use super::history::history_name;
 use super::open::Archive;
 use super::read::Reader;
 use super::table::quote;
@@ -43,17 +44,19 @@ impl Reader {
         read().map_err(at(&self.path))
     }
 
-    /// The last `limit` changes of fields, newest first; of one run where it is given.
+    /// The last `limit` changes of fields, newest first; of one stream or run where it is given.
     pub fn field_changes(
         &self,
+        stream: Option<&str>,
         run: Option<i64>,
         limit: u32,
     ) -> Result<Vec<FieldChange>, ArchiveError> {
         let sql = "SELECT stream, change, field, detail, at, run_id FROM _windrow_schema_log
-            WHERE ?1 IS NULL OR run_id = ?1 ORDER BY log_id DESC LIMIT ?2";
+            WHERE (?1 IS NULL OR stream = ?1) AND (?2 IS NULL OR run_id = ?2)
+            ORDER BY log_id DESC LIMIT ?3";
         let read = || -> rusqlite::Result<Vec<FieldChange>> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![run, limit], |row| {
+            let rows = statement.query_map(params![stream, run, limit], |row| {
                 Ok(FieldChange {
                     stream: row.get(0)?,
                     change: row.get(1)?,
@@ -107,7 +110,8 @@ impl Archive {
 
     /// Fills columns that were just added from what was left over of each row, one row at a time.
     /// When and how often a row changed stays: the source has said nothing new. It is logged as
-    /// `filled` where the run has a number. In the transaction that added the columns.
+    /// `filled` where the run has a number; replaced versions are filled as well. In the
+    /// transaction that added the columns.
     pub fn fill_columns(
         &self,
         stream: &str,
@@ -116,7 +120,15 @@ impl Archive {
         run: Option<i64>,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        let filled = self.fill_rows(stream, columns, fill)?;
+        let write = || -> rusqlite::Result<Filled> {
+            let older = match self.has_history(stream)? {
+                true => self.fill_rows(&history_name(stream), columns, fill)?,
+                false => Filled::default(),
+            };
+            let rows = self.fill_rows(stream, columns, fill)?;
+            Ok(Filled { rows: rows.rows + older.rows, unfit: rows.unfit + older.unfit })
+        };
+        let filled = self.beside_history(stream, write).map_err(at(&self.path))?;
         let Some(run) = run.filter(|_| filled.rows + filled.unfit > 0) else { return Ok(()) };
         let unfit = match filled.unfit {
             0 => String::new(),
@@ -131,44 +143,41 @@ impl Archive {
 
     fn fill_rows(
         &self,
-        stream: &str,
+        table: &str,
         columns: &[String],
         fill: Fill<'_>,
-    ) -> Result<Filled, ArchiveError> {
-        let table = quote(stream);
+    ) -> rusqlite::Result<Filled> {
+        let table = quote(table);
         let next = format!(
             "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > ?1 AND _rest IS NOT NULL
              ORDER BY _rowid_ LIMIT 1"
         );
         let sets: Vec<String> = columns.iter().map(|name| format!("{} = ?", quote(name))).collect();
         let update = format!("UPDATE {table} SET {}, _rest = ? WHERE _rowid_ = ?", sets.join(", "));
-        let write = || -> rusqlite::Result<Filled> {
-            let mut next = self.connection.prepare(&next)?;
-            let mut update = self.connection.prepare(&update)?;
-            let mut filled = Filled::default();
-            let mut after = i64::MIN;
-            loop {
-                let mut rows = next.query([after])?;
-                let Some(row) = rows.next()? else { return Ok(filled) };
-                let (rowid, rest): (i64, String) = (row.get(0)?, row.get(1)?);
-                drop(rows);
-                after = rowid;
-                let Some(values) = fill(&rest) else {
-                    filled.unfit += 1;
-                    continue;
-                };
-                let cells = values.row(0);
-                if cells[..columns.len()].iter().all(|cell| *cell == Cell::Null) {
-                    continue;
-                }
-                for (at, cell) in cells.iter().enumerate() {
-                    update.raw_bind_parameter(at + 1, Bound(&values, *cell))?;
-                }
-                update.raw_bind_parameter(cells.len() + 1, rowid)?;
-                update.raw_execute()?;
-                filled.rows += 1;
+        let mut next = self.connection.prepare(&next)?;
+        let mut update = self.connection.prepare(&update)?;
+        let mut filled = Filled::default();
+        let mut after = i64::MIN;
+        loop {
+            let mut rows = next.query([after])?;
+            let Some(row) = rows.next()? else { return Ok(filled) };
+            let (rowid, rest): (i64, String) = (row.get(0)?, row.get(1)?);
+            drop(rows);
+            after = rowid;
+            let Some(values) = fill(&rest) else {
+                filled.unfit += 1;
+                continue;
+            };
+            let cells = values.row(0);
+            if cells[..columns.len()].iter().all(|cell| *cell == Cell::Null) {
+                continue;
             }
-        };
-        write().map_err(at(&self.path))
+            for (at, cell) in cells.iter().enumerate() {
+                update.raw_bind_parameter(at + 1, Bound(&values, *cell))?;
+            }
+            update.raw_bind_parameter(cells.len() + 1, rowid)?;
+            update.raw_execute()?;
+            filled.rows += 1;
+        }
     }
 }

@@ -164,6 +164,20 @@ impl Archive {
         self.connection.prepare(&sql)?.exists([])
     }
 
+    /// Does what says nothing new of the source: no version is kept of what it replaces.
+    pub(super) fn beside_history<T>(
+        &self,
+        stream: &str,
+        act: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))?;
+        let done = act()?;
+        if history_from(&self.connection, stream)?.is_some() {
+            self.watch_updates(stream)?;
+        }
+        Ok(done)
+    }
+
     /// Drops the history of a table that never held a row.
     pub(super) fn drop_empty_history(&self, stream: &str) -> rusqlite::Result<()> {
         let history = history_name(stream);

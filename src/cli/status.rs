@@ -45,7 +45,7 @@ pub fn run(
     let last_run = reader.runs(1)?.into_iter().next();
     let (rejects, waits) = (reader.rejects()?, reader.waits()?);
     let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
-    let drift = reader.field_changes(None, DRIFT_MAX)?;
+    let drift = reader.field_changes(None, None, DRIFT_MAX)?;
     let archive = path.display().to_string();
     if output.json() {
         output.json_line(&serde_json::json!({

@@ -51,7 +51,8 @@ pub fn run(
     progress.finish();
     let report = result?;
     archive.close()?;
-    let drift = Reader::open(&definition.archive)?.field_changes(Some(report.run), DRIFT_MAX)?;
+    let drift =
+        Reader::open(&definition.archive)?.field_changes(None, Some(report.run), DRIFT_MAX)?;
     show(&report, &drift, output)?;
     Ok(report.exit_code())
 }

@@ -265,6 +265,12 @@ impl Column {
             zone: None,
         }
     }
+
+    /// Whether its value comes from this member of the record, or from within it.
+    pub fn takes(&self, member: &str) -> bool {
+        matches!(&self.origin, Origin::Record(path)
+            if matches!(path.first(), Some(Segment::Name(first)) if first == member))
+    }
 }
 
 /// Where a column's value comes from.

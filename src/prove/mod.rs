@@ -22,7 +22,7 @@ use crate::definition::{ColumnType, Key, Kind, Origin, Stream};
 use crate::host::{Host, PrivateFolder};
 use crate::model::{KeyShape, State, TableColumn, Window, instant_to_text};
 use crate::pull::Budget;
-use crate::sync::{Again, Lanes, SyncOptions, SyncParts, SyncReport, known_columns, sync};
+use crate::sync::{Again, Lanes, SyncOptions, SyncParts, SyncReport, sync};
 use crate::window::Coverage;
 
 use compare::Comparison;
@@ -194,7 +194,7 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     if key != row.key {
         return refuse("another key".to_owned());
     }
-    let defined = known_columns(stream, Some(row)).unwrap_or_default();
+    let defined = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut columns = Vec::new();
     for column in defined {
         let stored = row.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&column.name));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::definition::{Column, ColumnType, OnDrift, Origin, Segment, Stream, is_column_name};
+use crate::definition::{Column, ColumnType, OnDrift, Stream, is_column_name};
 use crate::model::{Kinds, KnownField, PageFields, Usage};
 use crate::pull::{Fetched, Trouble};
 use crate::record::PageContext;
@@ -122,7 +122,7 @@ impl Pulling<'_> {
         fetched: &Fetched,
         context: &PageContext,
     ) -> Result<(ReadPage, Noticed), Trouble> {
-        let claimed = |name: &str| stream.columns.iter().flatten().any(|c| takes(c, name));
+        let claimed = |name: &str| stream.columns.iter().flatten().any(|c| c.takes(name));
         let noticed = self.fields.notice(&page.rows.fields, &claimed);
         if noticed.drift.is_empty() || stream.on_drift == OnDrift::Record {
             self.fields.learn(&noticed);
@@ -155,12 +155,6 @@ impl Pulling<'_> {
         let page = read_answer(stream, &reader, context, fetched, &self.puller, source)?;
         Ok((page, noticed))
     }
-}
-
-/// Whether a column takes its value from a member of this name.
-fn takes(column: &Column, name: &str) -> bool {
-    matches!(&column.origin, Origin::Record(path)
-        if matches!(path.first(), Some(Segment::Name(first)) if first == name))
 }
 
 fn type_of(kinds: Kinds) -> ColumnType {

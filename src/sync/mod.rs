@@ -31,7 +31,6 @@ use crate::model::Window;
 use crate::pull::{Budget, Puller, SecretValues, Transport};
 
 pub use again::Again;
-pub use drift::known_columns;
 pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};

@@ -25,8 +25,7 @@ use crate::record::{Filler, KeptRecord, RecordReader};
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
 use super::late::Late;
-use super::notes::Notes;
-use super::report::TroubleReport;
+use super::notes::{Notes, trouble_event};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -492,21 +491,5 @@ impl<'a> Writing<'a> {
             source_total: reading.and_then(|reading| reading.source_total),
             error: None,
         }
-    }
-}
-
-/// A trouble as the run is remembered by it.
-fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
-    RunEvent {
-        at: instant_to_text(now),
-        kind: "trouble".to_owned(),
-        source: None,
-        stream: Some(trouble.stream),
-        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
-        window: trouble.window,
-        message: trouble.message,
-        cure: trouble.cure,
-        until: None,
-        exit_code: Some(trouble.exit_code),
     }
 }
