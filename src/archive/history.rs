@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::host::planted::{self, Bug};
 use crate::model::TableShape;
 
 use super::error::{ArchiveError, Cause, at};
@@ -136,6 +137,9 @@ impl Archive {
     }
 
     fn watch_updates(&self, stream: &str) -> rusqlite::Result<()> {
+        if planted::is(Bug::HistorySkipped) {
+            return Ok(());
+        }
         let columns = live_columns(&self.connection, stream)?;
         let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
         let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
