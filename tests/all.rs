@@ -12,6 +12,7 @@ mod definition;
 mod demo;
 mod doctor;
 mod documentation;
+mod drift;
 mod eject;
 mod exit_codes;
 mod full_disk;

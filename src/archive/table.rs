@@ -56,18 +56,19 @@ pub(super) fn create_statement(shape: &TableShape) -> String {
 
 impl Archive {
     /// Makes the stream's table, or brings the one that is there up to the definition: columns
-    /// that were added are added; a changed key or type is refused. In a transaction of the
-    /// caller's.
+    /// that were added are added, and named; a changed key or type is refused. In a transaction of
+    /// the caller's.
     pub fn ensure_table(
         &self,
         shape: &TableShape,
         start_at: Option<&str>,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Vec<String>, ArchiveError> {
+        let mut added = Vec::new();
         let new = match self.stored_table(&shape.name)? {
             None => true,
             Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
-                self.grow_table(shape, &key, columns)?;
+                added = self.grow_table(shape, &key, columns)?;
                 false
             }
             Some(_) => {
@@ -87,7 +88,8 @@ impl Archive {
             let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
             self.connection.execute_batch(&add).map_err(at(&self.path))?;
         }
-        self.settle_history(shape, new, now)
+        self.settle_history(shape, new, now)?;
+        Ok(added)
     }
 
     /// Whether rows of the stream's table can be marked as gone.
@@ -155,7 +157,7 @@ impl Archive {
         shape: &TableShape,
         key: &KeyShape,
         stored: Vec<TableColumn>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Vec<String>, ArchiveError> {
         let refuse = |what: String| {
             let cure = format!(
                 "`windrow rebuild {}` shows what making the table again from its kept pages \
@@ -200,7 +202,7 @@ impl Archive {
             let sql = "UPDATE _windrow_streams SET columns = ?1 WHERE stream = ?2";
             self.connection.execute(sql, [&columns, &shape.name]).map_err(at(&self.path))?;
         }
-        Ok(())
+        Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
 }
 

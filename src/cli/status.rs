@@ -14,6 +14,9 @@ use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 
+/// The newest changes of fields that are shown; `_windrow_schema_log` has all.
+const DRIFT_MAX: u32 = 10;
+
 pub fn run(
     args: &StatusArguments,
     global: &Global,
@@ -42,15 +45,24 @@ pub fn run(
     let last_run = reader.runs(1)?.into_iter().next();
     let (rejects, waits) = (reader.rejects()?, reader.waits()?);
     let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
+    let drift = reader.field_changes(None, None, DRIFT_MAX)?;
     let archive = path.display().to_string();
     if output.json() {
         output.json_line(&serde_json::json!({
             "archive": archive, "streams": streams, "last_run": last_run,
-            "rejects": rejects, "waits": waits, "digests": digests,
+            "rejects": rejects, "waits": waits, "digests": digests, "drift": drift,
         }))?;
     } else {
-        let page =
-            status_page(&archive, &streams, last_run.as_ref(), &rejects, &waits, &digests, now);
+        let page = status_page(
+            &archive,
+            &streams,
+            last_run.as_ref(),
+            &rejects,
+            &waits,
+            &digests,
+            &drift,
+            now,
+        );
         output.result(&page)?;
     }
     Ok(0)

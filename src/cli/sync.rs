@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::archive::{ArchiveError, Reader};
 use crate::definition::{Definition, Kind, Start, parse_start};
 use crate::host::Host;
-use crate::model::{Instant, Window, printable};
+use crate::model::{FieldChange, Instant, Window, printable};
 use crate::pull::{Budget, TroubleKind};
-use crate::report::{count, plain_table, sync_page};
+use crate::report::{count, drift_line, plain_table, sync_page};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
@@ -18,6 +18,8 @@ use super::workspace::{
     check_streams, load_for_sync, load_secrets, network, open_archive, parse_duration,
 };
 
+/// Changes of fields that are told after a run.
+const DRIFT_MAX: u32 = 100;
 /// Troubles that are told one by one.
 const TROUBLES_SHOWN_MAX: usize = 10;
 
@@ -49,7 +51,9 @@ pub fn run(
     progress.finish();
     let report = result?;
     archive.close()?;
-    show(&report, output)?;
+    let drift =
+        Reader::open(&definition.archive)?.field_changes(None, Some(report.run), DRIFT_MAX)?;
+    show(&report, &drift, output)?;
     Ok(report.exit_code())
 }
 
@@ -164,7 +168,7 @@ fn dry_run(
     Ok(0)
 }
 
-fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
+fn show(report: &SyncReport, drift: &[FieldChange], output: &Output) -> Result<(), Failure> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["state"] = report.state().into();
@@ -172,9 +176,13 @@ fn show(report: &SyncReport, output: &Output) -> Result<(), Failure> {
         value["requests"] = report.stats.requests.into();
         value["retries"] = report.stats.retries.into();
         value["bytes"] = report.stats.bytes.into();
+        value["drift"] = serde_json::to_value(drift).expect("a change can be written as JSON");
         output.json_line(&value)?;
     } else {
         output.result(&sync_page(report))?;
+    }
+    for change in drift.iter().rev() {
+        output.say(&format!("{}\n", drift_line(change)));
     }
     let told = report
         .troubles

@@ -25,7 +25,10 @@ use url::Url;
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
-pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
+pub use raw::{
+    ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift,
+    RawOrder as Order,
+};
 pub use raw_check::Severity;
 pub use resolve::{is_column_name, is_number, json_schema, parse_definition, parse_start};
 pub use span::{Span, resolve_local};
@@ -186,6 +189,8 @@ pub struct Stream {
     pub missing: Option<MissingRules>,
     /// Where a record says that it is a tombstone.
     pub deleted: Option<Vec<Segment>>,
+    /// What becomes of drift.
+    pub on_drift: OnDrift,
     /// The number of rejects that fails a window.
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.
@@ -261,6 +266,12 @@ impl Column {
             format: None,
             zone: None,
         }
+    }
+
+    /// Whether its value comes from this member of the record, or from within it.
+    pub fn takes(&self, member: &str) -> bool {
+        matches!(&self.origin, Origin::Record(path)
+            if matches!(path.first(), Some(Segment::Name(first)) if first == member))
     }
 }
 

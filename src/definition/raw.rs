@@ -207,6 +207,9 @@ pub struct RawStream {
     /// the record a tombstone: its row is marked as gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted: Option<String>,
+    /// What becomes of fields that appear, vanish or change their type. Default `record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_drift: Option<RawOnDrift>,
     /// The number of rejects at which a window fails. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<u64>,
@@ -441,6 +444,18 @@ pub enum RawCursorStart {
     Integer(i64),
     /// For a time cursor.
     Text(String),
+}
+
+/// What becomes of fields that appear, vanish or change their type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOnDrift {
+    /// It is logged.
+    Record,
+    /// It is logged, and a new field becomes a column.
+    AddColumn,
+    /// The window fails.
+    Fail,
 }
 
 /// What becomes of a row that is there already.

@@ -3,6 +3,7 @@
 //! Values without IO. A room that decides (`window`, `record`) and the room that keeps
 //! (`archive`) both speak in these and never import each other.
 
+mod drift;
 mod ledger;
 mod rows;
 mod spent;
@@ -10,6 +11,7 @@ mod table;
 mod text;
 mod time;
 
+pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
 pub use rows::{Cell, Reject, RejectKind, RowSet};
 pub use spent::Spent;

@@ -12,6 +12,7 @@ use super::coerce::coerce;
 use super::extract::{Step, text_at};
 use super::json::{DeepFault, Fault, JsonKind, Members};
 use super::pointer::{of_origin, spoken, under};
+use super::shapes::Shapes;
 
 /// Why a record is not a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,8 +136,19 @@ impl RecordReader {
         parent: &BTreeMap<String, Scalar>,
         out: &mut RowSet,
     ) -> Result<(), Refusal> {
+        self.read_noting(steps, parent, out, None)
+    }
+
+    /// The same, and notes which members the record has.
+    pub fn read_noting(
+        &self,
+        steps: &[Step<'_>],
+        parent: &BTreeMap<String, Scalar>,
+        out: &mut RowSet,
+        shapes: Option<&mut Shapes>,
+    ) -> Result<(), Refusal> {
         let before = (out.cells.len(), out.text.len(), out.bytes.len());
-        let result = self.read_cells(steps, parent, before.0, out);
+        let result = self.read_cells(steps, parent, before.0, out, shapes);
         if result.is_err() {
             out.cells.truncate(before.0);
             out.text.truncate(before.1);
@@ -151,6 +163,7 @@ impl RecordReader {
         parent: &BTreeMap<String, Scalar>,
         row: usize,
         out: &mut RowSet,
+        shapes: Option<&mut Shapes>,
     ) -> Result<(), Refusal> {
         let record = steps.last().expect("an extracted record has at least its root").raw;
         if JsonKind::of(record) != JsonKind::Object {
@@ -159,6 +172,9 @@ impl RecordReader {
             return Err(Refusal::new(RejectKind::NotAnObject, reason, ""));
         }
         let members = parse_members(record, "")?;
+        if let Some(shapes) = shapes {
+            shapes.note(&members);
+        }
         out.cells.resize(row + self.width(), Cell::Null);
         let mut rest = Rest::default();
         self.read_members(&self.tree, members, row, "", &mut rest, out)?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::archive::{RejectRow, RunRow, TableDigest, WaitRow};
-use crate::model::{Instant, State, Window, instant_from_text, printable};
+use crate::model::{FieldChange, Instant, State, Window, instant_from_text, printable};
 
 use super::numbers::{ago, bytes, count};
 
@@ -88,6 +88,7 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
 }
 
 /// The whole page.
+#[expect(clippy::too_many_arguments, reason = "the parts of a page, each used once")]
 pub fn status_page(
     archive: &str,
     streams: &[StreamStatus],
@@ -95,6 +96,7 @@ pub fn status_page(
     rejects: &[RejectRow],
     waits: &[WaitRow],
     digests: &[TableDigest],
+    drift: &[FieldChange],
     now: Instant,
 ) -> String {
     let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
@@ -131,6 +133,12 @@ pub fn status_page(
         out.push_str("\nto look at:\n");
         out.push_str(&wrong);
     }
+    if !drift.is_empty() {
+        out.push_str("\nfields that changed, newest first:\n");
+    }
+    for change in drift {
+        out.push_str(&format!("  {} (run {})\n", drift_line(change), change.run));
+    }
     if !digests.is_empty() {
         out.push_str("\ndigests:\n");
     }
@@ -139,6 +147,12 @@ pub fn status_page(
         out.push_str(&format!("  {} {} ({rows} rows)\n", digest.sha256, digest.stream));
     }
     out
+}
+
+/// A change of a stream's fields in one line.
+pub fn drift_line(change: &FieldChange) -> String {
+    let FieldChange { stream, change, field, detail, .. } = change;
+    printable(&format!("drift in {stream}: {change} `{field}`: {detail}"))
 }
 
 fn stream_lines(stream: &StreamStatus, now: Instant) -> String {

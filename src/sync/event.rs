@@ -9,6 +9,7 @@ use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State
 use crate::record::{KeptRecord, RecordReader};
 use crate::window::Reason;
 
+use super::drift::Noticed;
 use super::report::TroubleReport;
 
 /// From the pulling lane to the writing lane, in order.
@@ -118,6 +119,8 @@ pub struct PageEvent {
     pub more: bool,
     /// Where to go on after it, if that may be kept.
     pub next: Option<String>,
+    /// What it changes in what is known of the stream's fields.
+    pub noticed: Noticed,
     /// The source's total, as of the reading's first page.
     pub source_total: Option<u64>,
     /// The page as it came, where the stream keeps it.

@@ -5,6 +5,7 @@
 //! them, and says what happened.
 
 mod again;
+mod drift;
 mod event;
 mod job;
 mod late;
@@ -19,6 +20,7 @@ mod replay;
 mod report;
 mod scope;
 mod trial;
+mod waits;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, PlanPart, Reader, StreamRow, WaitRow};
+use crate::archive::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, Place, Spent, TableShape, Window};
-use crate::pull::{Noting, Puller, Trouble, TroubleKind, WaitKeeper, waiting};
+use crate::pull::{Puller, Trouble, TroubleKind, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
+use super::drift::Fields;
 use super::event::{Event, Happening, Observer, Trace};
 use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
 use super::notes::plan_parts;
 use super::reading::Ending;
 use super::report::{StreamReport, SyncReport, TroubleReport};
+use super::waits::{Waits, wait_until};
 
 /// How many readings of a stream may fail one after another before the rest is left for another
 /// run: a source that is down is not asked four hundred times.
@@ -45,6 +47,7 @@ pub struct Pulling<'a> {
     /// Records on the stream's largest page so far.
     pub(super) largest_page: u64,
     pub(super) start: Option<Instant>,
+    pub(super) fields: Fields,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
     /// When the reading in hand began, and what the run had spent by then.
@@ -75,6 +78,7 @@ impl<'a> Pulling<'a> {
             full_page_seen: false,
             largest_page: 0,
             start: None,
+            fields: Fields::default(),
             failures: 0,
             begun: (host.clock.now(), Spent::default()),
             report: SyncReport::default(),
@@ -181,6 +185,7 @@ impl<'a> Pulling<'a> {
         self.largest_page = 0;
         self.failures = 0;
         self.record_reader = None;
+        self.fields = Fields::new(self.archive(|reader| reader.fields(&stream.name))?);
         self.start = match &stream.kind {
             Kind::Window(rules) => {
                 Some(resolve_start(rules, stored.as_ref(), self.host.clock.now()))
@@ -468,31 +473,5 @@ impl<'a> Pulling<'a> {
         let error = (!stopped).then_some(message);
         let trace = self.trace(job);
         self.send(Event::Broken { place, requested_at, error, hole, counts, trace }).await
-    }
-}
-
-/// Until when a wait of an earlier run holds. Where the clock has been set back since it was noted,
-/// as much of it is left as there was.
-fn wait_until(wait: &WaitRow, now: Instant) -> Option<Instant> {
-    let until = crate::model::instant_from_text(&wait.not_before)?;
-    let set_at = wait.set_at.as_deref().and_then(crate::model::instant_from_text);
-    match set_at.filter(|set_at| *set_at > now) {
-        Some(set_at) => Some(now + until.signed_duration_since(set_at)),
-        None => Some(until),
-    }
-}
-
-/// Has waits written down by the writing lane.
-struct Waits {
-    sender: mpsc::Sender<Event>,
-}
-
-impl WaitKeeper for Waits {
-    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a> {
-        let (why, source) = (waiting(source, until).message, source.name.clone());
-        Box::pin(async move {
-            // If the writing lane has ended, its error is the one that is reported.
-            let _ = self.sender.send(Event::Wait { source, until, why }).await;
-        })
     }
 }

@@ -183,6 +183,7 @@ impl Pulling<'_> {
         let reader = self.reader_of(stream, fetched).await?;
         let context = page_context(stream, job.asked, &job.values.parent);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
+        let (page, noticed) = self.heed_drift(stream, page, fetched, &context).await?;
         let (rows, facts) = (page.rows, page.facts);
         if sofar.received == 0 {
             check_hash_fields(stream, &rows, judge_content(&fetched.response)?)?;
@@ -233,6 +234,7 @@ impl Pulling<'_> {
             records: rows.records,
             more: next.is_some(),
             next: next.as_ref().and_then(|next| self.token_to_keep(next)),
+            noticed,
             source_total: sofar.total,
             raw,
         };

@@ -5,11 +5,10 @@
 //! complete. What is told to be complete is on the disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-
-use std::sync::Arc;
 
 use crate::archive::{
     Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
@@ -18,16 +17,15 @@ use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    Instant, Outcomes, Place, Progress, State, TableShape, Window, instant_to_text,
+    FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Window, instant_to_text,
 };
 
-use crate::record::RecordReader;
+use crate::record::{Filler, RecordReader};
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
 use super::late::{Late, open_orphans};
-use super::notes::Notes;
+use super::notes::{Notes, trouble_event};
 use super::records::{Records, write_records};
-use super::report::TroubleReport;
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -224,7 +222,12 @@ impl<'a> Writing<'a> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
-        self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
+        self.in_transaction(|archive| {
+            let added = archive.ensure_table(&shape, start.as_deref(), &now)?;
+            let Some(filler) = Filler::new(&reader, &added) else { return Ok(()) };
+            let fill = |rest: &str| filler.fill(rest);
+            archive.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
+        })?;
         // What was marked under an earlier definition lives again all the same.
         shape.retention.marks |= self.archive.has_marks(&shape.name)?;
         let name = shape.name.clone();
@@ -282,6 +285,17 @@ impl<'a> Writing<'a> {
         if let Some(raw) = &page.raw {
             let (at, place) = (instant_to_text(page.requested_at), &page.place);
             self.archive.keep_page(place, raw, page.first, &at, self.run, &now)?;
+        }
+        self.archive.write_fields(&page.place.stream, &page.noticed.fields)?;
+        for drift in std::mem::take(&mut page.noticed.drift) {
+            self.archive.log_field_change(&FieldChange {
+                stream: page.place.stream.clone(),
+                change: drift.change.to_owned(),
+                field: drift.field,
+                detail: drift.detail,
+                at: now.clone(),
+                run: self.run,
+            })?;
         }
         let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
         if page.first || !same {
@@ -446,21 +460,5 @@ impl<'a> Writing<'a> {
             source_total: reading.and_then(|reading| reading.source_total),
             error: None,
         }
-    }
-}
-
-/// A trouble as the run is remembered by it.
-fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
-    RunEvent {
-        at: instant_to_text(now),
-        kind: "trouble".to_owned(),
-        source: None,
-        stream: Some(trouble.stream),
-        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
-        window: trouble.window,
-        message: trouble.message,
-        cure: trouble.cure,
-        until: None,
-        exit_code: Some(trouble.exit_code),
     }
 }
