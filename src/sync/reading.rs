@@ -67,6 +67,22 @@ struct Sofar {
     mark: Option<Mark>,
 }
 
+impl Sofar {
+    /// Counts the keys of a page, and sees whether one came before.
+    fn take_keys(&mut self, rows: &PageRows) -> Result<(), Trouble> {
+        let before = self.keys.len();
+        let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
+        self.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
+        let came = rows.rows.len() + rows.rejects.len();
+        self.moved |= self.keys.len() - before < came;
+        if self.keys.len() > DISTINCT_KEYS_MAX {
+            let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
+            return Err(broken(message).cure("give the stream a shorter `step`"));
+        }
+        Ok(())
+    }
+}
+
 impl Pulling<'_> {
     /// Reads a job once, from its first page or from where an earlier reading broke off.
     pub(super) async fn read_once(
@@ -184,6 +200,8 @@ impl Pulling<'_> {
         let context = page_context(stream, job.asked, &job.values.parent);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
         let (page, noticed) = self.heed_drift(stream, page, fetched, &context).await?;
+        // A field that became a column is read by another reader than before.
+        let reader = self.record_reader.clone().unwrap_or(reader);
         let (rows, facts) = (page.rows, page.facts);
         if sofar.received == 0 {
             check_hash_fields(stream, &rows, judge_content(&fetched.response)?)?;
@@ -198,15 +216,7 @@ impl Pulling<'_> {
             sofar.last_total = Some(total);
         }
         if stream.total.is_some() || is_counted(stream) {
-            let before = sofar.keys.len();
-            let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
-            sofar.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
-            let came = rows.rows.len() + rows.rejects.len();
-            sofar.moved |= sofar.keys.len() - before < came;
-            if sofar.keys.len() > DISTINCT_KEYS_MAX {
-                let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-                return Err(broken(message).cure("give the stream a shorter `step`"));
-            }
+            sofar.take_keys(&rows)?;
         }
         if let Some(most) = stream.max_rejects.filter(|most| sofar.rejects > *most) {
             let message = format!("more than {most} records of the window were rejected");
