@@ -269,7 +269,7 @@ const WRONG_AT_THE_SOURCE: [(&str, Change, &[&str]); 9] = [
             let record = r#"{"id":"SL-1","day":"2025-12-01","gb":"much"}"#;
             world.extra.insert("2025-12-01".to_owned(), record.to_owned());
         },
-        &["rejects/usage/type"],
+        &["drift/usage/retyped/gb", "rejects/usage/type"],
     ),
     (
         "a line that nobody knows",

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 23] = [
+const PAGES: [(&str, &str); 25] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -19,6 +19,8 @@ const PAGES: [(&str, &str); 23] = [
     ("query.md", include_str!("../docs/commands/query.md")),
     ("check.md", include_str!("../docs/commands/check.md")),
     ("diff.md", include_str!("../docs/commands/diff.md")),
+    ("vanished.md", include_str!("../docs/commands/vanished.md")),
+    ("rebuild.md", include_str!("../docs/commands/rebuild.md")),
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("outbox.md", include_str!("../docs/commands/outbox.md")),
     ("outbox-serve.md", include_str!("../docs/commands/outbox-serve.md")),

@@ -1,5 +1,5 @@
-//! `history = true`, `windrow query --as-of` and `windrow diff`: what an archive said then, and what
-//! became of it.
+//! `history = true`, `windrow query --as-of` and `windrow diff`: what an archive said then, and
+//! what became of it.
 
 use crate::api::{Record, UsageApi, nine_days, usage_definition};
 use crate::harness::Workspace;
@@ -192,6 +192,31 @@ fn without_a_history_a_diff_says_what_it_can_and_what_it_cannot() {
 }
 
 #[test]
+fn a_column_that_is_added_is_filled_in_replaced_versions_too_and_makes_none() {
+    let api = UsageApi::start(nine_days(), 50);
+    let short = api.definition("history = true").replace("gb = \"real\"\n", "");
+    let mut workspace = Workspace::new(&short);
+    workspace.sync();
+    api.change(|records| records[24].gb = 99.5);
+    workspace.at(LATER).sync();
+    let versions = "SELECT id, day, _rest, _replaced_at, _replaced_run FROM usage_history";
+    assert_eq!(workspace.rows(versions).len(), 1);
+    workspace.define(&api.definition("history = true"));
+    workspace.at("2026-01-11T13:00:00Z").sync();
+    assert_eq!(
+        workspace.rows("SELECT id, day, gb, _rest FROM usage_history"),
+        ["SL-1|2026-01-09|9.5|NULL"]
+    );
+    let sum = "SELECT count(*), sum(gb) FROM usage";
+    assert_eq!(ask(&workspace, sum, "1"), "27,148.5");
+    assert_eq!(ask(&workspace, sum, "2"), "27,238.5");
+    // What comes next is kept as ever.
+    api.change(|records| records[24].gb = 1.5);
+    workspace.at("2026-01-11T14:00:00Z").sync();
+    assert_eq!(workspace.rows(versions).len(), 2);
+}
+
+#[test]
 fn a_history_grows_with_its_table_and_takes_no_table_of_the_analysts() {
     let api = UsageApi::start(nine_days(), 50);
     let short = api.definition("history = true").replace("gb = \"real\"\n", "");
@@ -199,11 +224,12 @@ fn a_history_grows_with_its_table_and_takes_no_table_of_the_analysts() {
     workspace.sync();
     workspace.define(&api.definition("history = true"));
     workspace.at(LATER).run(&["sync", "--from", "2026-01-01"]).expect(0);
-    let filled = "SELECT count(*), count(gb) FROM usage_history";
-    assert_eq!(workspace.rows(filled), ["27|0"]);
+    let filled = "SELECT count(*), count(gb), count(_rest) FROM usage_history";
+    assert_eq!(workspace.rows(filled), ["0|0|0"], "the source has said nothing new");
     assert_eq!(
         ask(&workspace, "SELECT count(*), count(gb), count(_rest) FROM usage", "1"),
-        "27,0,27"
+        "27,27,0",
+        "what was left over is filled in"
     );
     let taken = Workspace::new(&usage_definition(&api.api.address, ""));
     taken.sync();

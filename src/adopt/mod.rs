@@ -30,7 +30,7 @@ use crate::archive::{
 use crate::definition::{Column, Kind, Stream};
 use crate::host::Stop;
 use crate::model::{Instant, Outcomes, TableShape, instant_to_text};
-use crate::record::RecordReader;
+use crate::record::{Filler, RecordReader};
 use crate::window::grid_start;
 
 use file::AdoptedFile;
@@ -184,8 +184,13 @@ impl Prepared<'_> {
         let now = instant_to_text(start.now);
         let shape = self.shape();
         let made_table = !archive.has_table(&stream.name)?;
-        archive.ensure_table(&shape, self.start_at(start.now).as_deref(), &now)?;
+        let added = archive.ensure_table(&shape, self.start_at(start.now).as_deref(), &now)?;
         let run = archive.note_run(start, &format!("adopted {}", self.source_name()))?;
+        let reader = RecordReader::new(self.columns.clone(), stream.key.clone());
+        if let Some(filler) = Filler::new(&reader, &added) {
+            let fill = |rest: &str| filler.fill(rest);
+            archive.fill_columns(&stream.name, filler.columns(), &fill, Some(run), &now)?;
+        }
         archive.note_adoption(&AdoptionRow {
             run,
             stream: stream.name.clone(),

@@ -39,7 +39,8 @@ pub struct Difference {
 pub enum Known {
     /// Everything.
     All,
-    /// Which rows were inserted or changed, not what they were, and not which vanished; and why.
+    /// Which rows were inserted or changed, not what they were; which vanished only as far as
+    /// `missing` and `deleted` took note of them; and why.
     Partly(String),
 }
 
@@ -117,7 +118,12 @@ fn diff(
         }
         Some(from) => format!("the history of `{}` begins at {from}", stream.stream),
     };
-    without_history(connection, &parts, moment, put)?;
+    if without_history(connection, &parts, moment, put)? {
+        let history = live_columns(connection, &history_name(&stream.stream))?;
+        if history.iter().any(|column| column.name == "_replaced_at") {
+            deleted(connection, &parts, moment, put)?;
+        }
+    }
     Ok(Known::Partly(why))
 }
 
@@ -237,25 +243,58 @@ fn without_history(
     parts: &Parts,
     moment: &Moment,
     put: &mut dyn FnMut(Difference) -> bool,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let sql = format!(
-        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= ?1 FROM main.{} AS n
-         WHERE NOT ({}) AND {} ORDER BY {}",
+        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= ?1, {} FROM main.{} AS n
+         WHERE NOT ({}) ORDER BY {}",
         parts.all("n"),
+        parts.alive("n"),
         parts.table,
         moment.still("n"),
-        parts.alive("n"),
         parts.list(&parts.key, "n"),
     );
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([moment.begins(connection)?])?;
     while let Some(row) = rows.next()? {
-        let new: bool = row.get(parts.key.len() + parts.others.len())?;
-        let change = if new {
-            Change::Inserted(named(row, &parts.others, parts.key.len())?)
-        } else {
-            Change::Changed(None)
+        let flags = parts.key.len() + parts.others.len();
+        let values = named(row, &parts.others, parts.key.len())?;
+        let change = match (row.get(flags)?, row.get(flags + 1)?) {
+            (true, true) => Change::Inserted(values),
+            (false, true) => Change::Changed(None),
+            (false, false) => Change::Vanished(values),
+            (true, false) => continue,
         };
+        if !put(Difference { key: parts.key_of(row)?, change }) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Rows that were there and have left the table since, where `missing` deletes them.
+fn deleted(
+    connection: &Connection,
+    parts: &Parts,
+    moment: &Moment,
+    put: &mut dyn FnMut(Difference) -> bool,
+) -> rusqlite::Result<()> {
+    let newest = parts.key.iter().map(|name| format!("x.{0} = h.{0}", quote(name)));
+    let sql = format!(
+        "SELECT {0} FROM main.{1} AS h WHERE {2} AND h.\"_first_seen_at\" < ?1
+            AND NOT EXISTS (SELECT 1 FROM main.{3} AS n WHERE {4})
+            AND h._rowid_ = (SELECT max(x._rowid_) FROM main.{1} AS x WHERE {5}) ORDER BY {6}",
+        parts.all("h"),
+        parts.history,
+        moment.ended_since("h"),
+        parts.table,
+        parts.same_key(),
+        newest.collect::<Vec<_>>().join(" AND "),
+        parts.list(&parts.key, "h"),
+    );
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query([moment.begins(connection)?])?;
+    while let Some(row) = rows.next()? {
+        let change = Change::Vanished(named(row, &parts.others, parts.key.len())?);
         if !put(Difference { key: parts.key_of(row)?, change }) {
             break;
         }

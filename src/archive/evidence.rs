@@ -37,6 +37,15 @@ pub(super) fn list(names: &[String]) -> String {
     names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }
 
+/// What the log says of a stream's fields.
+pub fn sql_of_drift(stream: &str) -> String {
+    let stream = text_literal(stream);
+    format!(
+        "SELECT at, run_id, change, field, detail FROM _windrow_schema_log WHERE stream = {stream} \
+         ORDER BY log_id DESC LIMIT {SHOWN_MAX}"
+    )
+}
+
 /// Which rows: the value of each column.
 pub type Rows<'a> = [(&'a str, &'a Value)];
 

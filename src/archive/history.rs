@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::host::planted::{self, Bug};
 use crate::model::TableShape;
 
 use super::error::{ArchiveError, Cause, at};
@@ -22,8 +23,8 @@ pub(super) fn history_name(stream: &str) -> String {
 /// A column of a table that is there.
 pub(super) struct LiveColumn {
     pub name: String,
-    sql_type: String,
-    required: bool,
+    pub sql_type: String,
+    pub required: bool,
 }
 
 /// The columns of a table of the file, in its order; none where it is not there.
@@ -45,6 +46,11 @@ pub(super) fn history_from(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<String>> {
+    // A reader takes an archive of an older format as it is.
+    let streams = live_columns(connection, "_windrow_streams")?;
+    if !streams.iter().any(|column| column.name == "history_from") {
+        return Ok(None);
+    }
     let sql = "SELECT history_from FROM _windrow_streams WHERE stream = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())
@@ -73,7 +79,7 @@ impl Archive {
     ) -> Result<(), ArchiveError> {
         let stream = &shape.name;
         let from = history_from(&self.connection, stream).map_err(at(&self.path))?;
-        if shape.retention.history {
+        if shape.retention.history || shape.retention.deletes {
             self.make_history(stream)?;
         }
         let settle = || -> rusqlite::Result<()> {
@@ -115,7 +121,7 @@ impl Archive {
         }
         let sql = if have.is_empty() {
             create_history(
-                stream,
+                &history,
                 &wanted,
                 &key_of(&self.connection, stream).map_err(at(&self.path))?,
             )
@@ -130,7 +136,10 @@ impl Archive {
         self.connection.execute_batch(&sql).map_err(at(&self.path))
     }
 
-    fn watch_updates(&self, stream: &str) -> rusqlite::Result<()> {
+    pub(super) fn watch_updates(&self, stream: &str) -> rusqlite::Result<()> {
+        if planted::is(Bug::HistorySkipped) {
+            return Ok(());
+        }
         let columns = live_columns(&self.connection, stream)?;
         let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
         let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
@@ -148,22 +157,45 @@ impl Archive {
         ))
     }
 
+    /// Replaced versions of the stream's rows are not kept until [`Self::watch_updates`].
+    pub(super) fn unwatch_updates(&self, stream: &str) -> rusqlite::Result<()> {
+        self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", trigger(stream)))
+    }
+
+    /// Whether the stream has a history, as windrow makes it.
+    pub(super) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
+        let columns = live_columns(&self.connection, &history_name(stream))?;
+        Ok(columns.iter().any(|column| column.name == REPLACED[0]))
+    }
+
     /// Whether the stream has a history that holds anything.
     pub(super) fn has_history(&self, stream: &str) -> rusqlite::Result<bool> {
         let history = history_name(stream);
-        let columns = live_columns(&self.connection, &history)?;
-        if !columns.iter().any(|column| column.name == REPLACED[0]) {
+        if !self.keeps_history(stream)? {
             return Ok(false);
         }
         let sql = format!("SELECT 1 FROM main.{} LIMIT 1", quote(&history));
         self.connection.prepare(&sql)?.exists([])
     }
 
+    /// Does what says nothing new of the source: no version is kept of what it replaces.
+    pub(super) fn beside_history<T>(
+        &self,
+        stream: &str,
+        act: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))?;
+        let done = act()?;
+        if history_from(&self.connection, stream)?.is_some() {
+            self.watch_updates(stream)?;
+        }
+        Ok(done)
+    }
+
     /// Drops the history of a table that never held a row.
     pub(super) fn drop_empty_history(&self, stream: &str) -> rusqlite::Result<()> {
         let history = history_name(stream);
-        let columns = live_columns(&self.connection, &history)?;
-        if columns.iter().any(|column| column.name == REPLACED[0]) {
+        if self.keeps_history(stream)? {
             self.connection.execute_batch(&format!("DROP TABLE {}", quote(&history)))?;
         }
         Ok(())
@@ -179,10 +211,15 @@ fn key_of(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<String>
     Ok(stored.map(|(key, _)| key.columns()).unwrap_or_default())
 }
 
+/// The indexes of a history.
+pub(super) fn history_indexes(history: &str) -> [String; 2] {
+    [format!("{history}_by_key"), format!("{history}_by_time")]
+}
+
 /// The statements that make a history: the table's own columns, and when and by which run each
 /// version was replaced.
-fn create_history(stream: &str, columns: &[LiveColumn], key: &[String]) -> String {
-    let history = history_name(stream);
+pub(super) fn create_history(history: &str, columns: &[LiveColumn], key: &[String]) -> String {
+    let [by_key, by_time] = history_indexes(history);
     let mut lines: Vec<String> = columns
         .iter()
         .map(|column| {
@@ -197,10 +234,10 @@ fn create_history(stream: &str, columns: &[LiveColumn], key: &[String]) -> Strin
         "CREATE TABLE {0} (\n    {1}\n) STRICT;
          CREATE INDEX {2} ON {0} ({3}, \"_revision\");
          CREATE INDEX {4} ON {0} (\"_replaced_at\");",
-        quote(&history),
+        quote(history),
         lines.join(",\n    "),
-        quote(&format!("{history}_by_key")),
+        quote(&by_key),
         key.join(", "),
-        quote(&format!("{history}_by_time")),
+        quote(&by_time),
     )
 }

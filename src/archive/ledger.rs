@@ -19,7 +19,7 @@ pub(super) fn bounds_text(window: Option<Window>) -> (String, String) {
     })
 }
 
-fn window_of(start: &str, end: &str) -> Option<Window> {
+pub(super) fn window_of(start: &str, end: &str) -> Option<Window> {
     Window::new(instant_from_text(start)?, instant_from_text(end)?)
 }
 

@@ -4,8 +4,11 @@
 //! ledger, reading. It decides nothing about windows or the network.
 
 mod adopted;
+mod carry;
+mod compare;
 mod diff;
 mod digest;
+mod drift;
 mod error;
 pub mod evidence;
 mod foreign;
@@ -20,18 +23,26 @@ mod parents;
 mod past;
 mod proof;
 mod query;
+mod raw;
 mod read;
+mod rebuild;
+mod rejected_again;
 mod rejects;
 mod run_detail;
 mod runs;
 mod scratch;
+mod settle;
 mod survey;
 mod table;
+mod vanished;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
+pub use carry::{Carried, Ended, Remade};
+pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use diff::{Change, Difference, Known, Named};
 pub use digest::{TableDigest, digest_tables};
+pub use drift::Fill;
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
@@ -46,7 +57,9 @@ pub use parents::Orphan;
 pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
+pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
+pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{
     EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
@@ -54,4 +67,5 @@ pub use run_detail::{
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
+pub use vanished::{VanishedCount, VanishedRow};
 pub use write::TableWriter;

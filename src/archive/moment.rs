@@ -28,15 +28,15 @@ impl Moment {
     /// Of a version that was replaced: whether it was true then. Of one row that holds for one
     /// version at most.
     pub(super) fn was(&self, row: &str) -> String {
-        let still = self.still(row);
+        format!("{} AND {}", self.still(row), self.ended_since(row))
+    }
+
+    /// Of a version that was replaced: whether that was since then.
+    pub(super) fn ended_since(&self, row: &str) -> String {
         match self {
-            Moment::After(at) => {
-                format!("{still} AND {row}.\"_replaced_at\" > '{}'", instant_to_text(*at))
-            }
-            Moment::Before(at) => {
-                format!("{still} AND {row}.\"_replaced_at\" >= '{}'", instant_to_text(*at))
-            }
-            Moment::Run(run) => format!("{still} AND {row}.\"_replaced_run\" > {run}"),
+            Moment::After(at) => format!("{row}.\"_replaced_at\" > '{}'", instant_to_text(*at)),
+            Moment::Before(at) => format!("{row}.\"_replaced_at\" >= '{}'", instant_to_text(*at)),
+            Moment::Run(run) => format!("{row}.\"_replaced_run\" > {run}"),
         }
     }
 

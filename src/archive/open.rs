@@ -19,7 +19,7 @@ use super::error::{ArchiveError, Cause, at, classify};
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 7;
+pub const SCHEMA_VERSION: i32 = 9;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;
@@ -438,22 +438,23 @@ mod tests {
         assert!(!names.iter().any(|name| name.contains("-new")), "{names:?}");
     }
 
-    /// An archive as the first version of the format made it.
+    /// An archive as an older version of the format made it.
     #[expect(clippy::disallowed_methods, reason = "stands for an older windrow")]
-    fn first_format(path: &Path) {
+    fn older_format(path: &Path, version: i32) {
         let mut connection = Connection::open(path).expect("a file");
         configure(&connection).expect("settings");
         set_wal(&connection, path).expect("a log");
-        let mut runner = embedded::migrations::runner().set_target(refinery::Target::Version(1));
+        let mut runner =
+            embedded::migrations::runner().set_target(refinery::Target::Version(version));
         runner.set_migration_table_name("_windrow_migrations");
-        runner.run(&mut connection).expect("the first format");
+        runner.run(&mut connection).expect("an older format");
     }
 
     #[test]
     fn an_older_archive_is_copied_and_then_migrated() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
-        first_format(&path);
+        older_format(&path, 1);
         let reader = crate::archive::Reader::open(&path).expect("an older archive is read");
         let error = reader.rejects().expect_err("what came later is not there");
         assert_eq!(error.cause, Cause::Unusable, "{error}");
@@ -471,5 +472,18 @@ mod tests {
         let copy = folder.path().join("a.db-before-format-2");
         let copy = open_reader(&copy).expect("a copy");
         assert_eq!(format(&copy), "1", "the copy is what was there");
+    }
+
+    #[test]
+    fn a_reader_does_without_what_an_older_archive_lacks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        older_format(&path, 2);
+        let connection = open_reader(&path).expect("an older archive");
+        let from = crate::archive::history::history_from(&connection, "usage");
+        assert_eq!(from.expect("no trouble"), None);
+        let reader = crate::archive::Reader::open(&path).expect("an older archive");
+        assert_eq!(reader.held_back("usage").expect("no trouble"), 0);
+        reader.vanished(&mut |row| panic!("{row:?}")).expect("no trouble");
     }
 }

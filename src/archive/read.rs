@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::definition::{Column, Scalar, Stream};
+use crate::definition::{Column, OnDrift, Scalar, Stream};
 use crate::model::{Entry, Instant, KeyShape, TableColumn, instant_from_text};
 
 use super::error::{ArchiveError, Cause, at};
@@ -38,11 +38,17 @@ pub struct StreamRow {
 impl StreamRow {
     /// The columns of a stream, if they are known before its first page.
     pub fn columns_of(stream: &Stream, stored: Option<&StreamRow>) -> Option<Vec<Column>> {
-        if let Some(columns) = &stream.columns {
-            return Some(columns.clone());
+        let plain = |column: &TableColumn| Column::plain(&column.name, column.kind);
+        let stored = stored.map(|row| row.columns.iter().map(plain));
+        let Some(defined) = &stream.columns else { return stored.map(Iterator::collect) };
+        let mut columns = defined.clone();
+        if stream.on_drift == OnDrift::AddColumn {
+            // Columns that earlier runs added are the definition's as well.
+            let is_defined =
+                |c: &Column| defined.iter().any(|have| have.name.eq_ignore_ascii_case(&c.name));
+            columns.extend(stored.into_iter().flatten().filter(|column| !is_defined(column)));
         }
-        let columns = stored?.columns.iter();
-        Some(columns.map(|column| Column::plain(&column.name, column.kind)).collect())
+        Some(columns)
     }
 }
 

@@ -46,6 +46,9 @@ pub(super) fn create_statement(shape: &TableShape) -> String {
         "\"_revision\" INTEGER NOT NULL".to_owned(),
         "\"_run\" INTEGER NOT NULL".to_owned(),
     ]);
+    if shape.retention.marks {
+        lines.push("\"_deleted_at\" TEXT".to_owned());
+    }
     let key: Vec<String> = key.iter().map(|column| quote(column)).collect();
     lines.push(format!("UNIQUE ({})", key.join(", ")));
     format!("CREATE TABLE {} (\n    {}\n) STRICT", quote(&shape.name), lines.join(",\n    "))
@@ -53,18 +56,19 @@ pub(super) fn create_statement(shape: &TableShape) -> String {
 
 impl Archive {
     /// Makes the stream's table, or brings the one that is there up to the definition: columns
-    /// that were added are added; a changed key or type is refused. In a transaction of the
-    /// caller's.
+    /// that were added are added, and named; a changed key or type is refused. In a transaction of
+    /// the caller's.
     pub fn ensure_table(
         &self,
         shape: &TableShape,
         start_at: Option<&str>,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Vec<String>, ArchiveError> {
+        let mut added = Vec::new();
         let new = match self.stored_table(&shape.name)? {
             None => true,
             Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
-                self.grow_table(shape, &key, columns)?;
+                added = self.grow_table(shape, &key, columns)?;
                 false
             }
             Some(_) => {
@@ -80,7 +84,19 @@ impl Archive {
         if new {
             self.create_table(shape, start_at, now)?;
         }
-        self.settle_history(shape, new, now)
+        if shape.retention.marks && !self.has_marks(&shape.name)? {
+            let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
+            self.connection.execute_batch(&add).map_err(at(&self.path))?;
+        }
+        self.settle_history(shape, new, now)?;
+        Ok(added)
+    }
+
+    /// Whether rows of the stream's table can be marked as gone.
+    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let columns = super::history::live_columns(&self.connection, stream);
+        let columns = columns.map_err(at(&self.path))?;
+        Ok(columns.iter().any(|column| column.name == "_deleted_at"))
     }
 
     /// Whether the table can become the shape without losing anything.
@@ -141,10 +157,13 @@ impl Archive {
         shape: &TableShape,
         key: &KeyShape,
         stored: Vec<TableColumn>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<Vec<String>, ArchiveError> {
         let refuse = |what: String| {
-            let cure = "give the stream another name to archive it anew, or go back to what the \
-                        table was made with";
+            let cure = format!(
+                "`windrow rebuild {}` shows what making the table again from its kept pages \
+                 changes; or give the stream another name, or go back to what it was",
+                shape.name
+            );
             Err(ArchiveError::new(Cause::Definition, what).cure(cure))
         };
         if *key != shape.key {
@@ -183,7 +202,7 @@ impl Archive {
             let sql = "UPDATE _windrow_streams SET columns = ?1 WHERE stream = ?2";
             self.connection.execute(sql, [&columns, &shape.name]).map_err(at(&self.path))?;
         }
-        Ok(())
+        Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
 }
 
@@ -211,7 +230,7 @@ pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     })
 }
 
-fn stored_text(shape: &TableShape) -> (String, String) {
+pub(super) fn stored_text(shape: &TableShape) -> (String, String) {
     let json = "the shape of a table can be written as JSON";
     (
         serde_json::to_string(&shape.key).expect(json),
@@ -219,7 +238,7 @@ fn stored_text(shape: &TableShape) -> (String, String) {
     )
 }
 
-fn key_text(key: &KeyShape) -> String {
+pub(super) fn key_text(key: &KeyShape) -> String {
     match key {
         KeyShape::Columns(columns) => columns.join(", "),
         KeyShape::Hash(fields) => format!("hash of {}", fields.join(", ")),
@@ -227,7 +246,7 @@ fn key_text(key: &KeyShape) -> String {
 }
 
 /// The type as a definition writes it.
-fn type_text(kind: ColumnType) -> String {
+pub(super) fn type_text(kind: ColumnType) -> String {
     format!("{kind:?}").to_lowercase()
 }
 

@@ -42,53 +42,68 @@ impl TableWriter {
     }
 }
 
-/// The condition under which two readings of a row differ.
-fn differs(column: &TableColumn) -> String {
+/// The condition under which a column is not what a reading says it is.
+fn differs(column: &TableColumn, said: &str) -> String {
     let name = quote(&column.name);
     match column.tolerance {
-        None => format!("{name} IS NOT excluded.{name}"),
+        None => format!("{name} IS NOT {said}"),
         Some(tolerance) => format!(
-            "({name} IS NULL) <> (excluded.{name} IS NULL) OR \
-             abs({name} - excluded.{name}) > {tolerance:?}"
+            "({name} IS NULL) <> ({said} IS NULL) OR \
+             abs({name} - {said}) > {tolerance:?}"
         ),
     }
+}
+
+/// What a reading says of a column. What a tombstone does not say stays as it is.
+fn said(shape: &TableShape, column: &str) -> String {
+    let name = quote(column);
+    if !shape.retention.tombstones {
+        return format!("excluded.{name}");
+    }
+    let gone = if column == "_rest" {
+        format!("coalesce(json_patch(coalesce({name}, '{{}}'), excluded.{name}), {name})")
+    } else {
+        format!("coalesce(excluded.{name}, {name})")
+    };
+    format!("iif(excluded.\"_deleted_at\" IS NULL, excluded.{name}, {gone})")
 }
 
 fn upsert_statement(shape: &TableShape, late: bool) -> String {
     let key = shape.key.columns();
     let columns = shape.row_columns();
-    let own = ["_first_seen_at", "_changed_at", "_revision", "_run"];
+    let width = shape.row_width();
+    let (time, run) = (width + 1, width + 2);
+    let mut own = vec!["_first_seen_at", "_changed_at", "_revision", "_run"];
+    let mut marks: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
+    marks.extend([format!("?{time}"), format!("?{time}"), "1".to_owned(), format!("?{run}")]);
+    if shape.retention.tombstones {
+        own.push("_deleted_at");
+        marks.push(format!("iif(?{width}, ?{time}, NULL)"));
+    }
     let names: Vec<String> = columns.iter().map(String::as_str).chain(own).map(quote).collect();
-    let marks: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
-    let (time, run) = (columns.len() + 1, columns.len() + 2);
     let insert = format!(
-        "INSERT INTO {} ({}) VALUES ({}, ?{time}, ?{time}, 1, ?{run}) ON CONFLICT ({})",
+        "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({})",
         quote(&shape.name),
         names.join(", "),
         marks.join(", "),
         key.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", "),
     );
-    if shape.on_conflict == OnConflict::Keep {
+    let keeps = shape.on_conflict == OnConflict::Keep;
+    if keeps && !shape.retention.marks {
         return format!("{insert} DO NOTHING RETURNING \"_revision\"");
     }
-    let changing = columns.iter().filter(|name| !key.contains(name));
-    let sets: Vec<String> = changing.map(|n| format!("{0} = excluded.{0}", quote(n))).collect();
-    let mut condition = format!("({})", any_difference(shape));
-    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
-    let not_older = version.map(|version| {
-        let version = quote(version);
-        format!("({version} IS NULL OR excluded.{version} >= {version})")
-    });
-    condition.extend(not_older.iter().map(|not_older| format!(" AND {not_older}")));
-    if late {
-        // Between equal versions, and without any, the later reading wins.
-        let later = format!("\"_run\" < ?{}", run + 1);
-        condition.push_str(&match version.map(|version| quote(version)) {
-            None => format!(" AND {later}"),
-            Some(v) => format!(
-                " AND ({later} OR excluded.{v} > {v} OR ({v} IS NULL AND excluded.{v} IS NOT NULL))"
-            ),
-        });
+    let changing = columns.iter().filter(|name| !keeps && !key.contains(name));
+    let mut sets: Vec<String> =
+        changing.map(|name| format!("{} = {}", quote(name), said(shape, name))).collect();
+    let mut conditions: Vec<String> = if keeps { Vec::new() } else { vec![any_difference(shape)] };
+    if let Some((mark, differs)) = mark_of(shape) {
+        sets.push(mark.to_owned());
+        conditions.push(differs.to_owned());
+    }
+    let mut condition = format!("({})", conditions.join(" OR "));
+    condition.push_str(&version_condition(shape));
+    if late && !keeps {
+        condition.push_str(&late_condition(shape, run + 1));
     }
     // The versions of a history follow each other, also when the clock was set back meanwhile.
     let changed_at = if shape.retention.history {
@@ -103,12 +118,50 @@ fn upsert_statement(shape: &TableShape, late: bool) -> String {
     )
 }
 
+/// Of a table whose rows can be marked as gone: how a reading sets the mark, and when it must.
+fn mark_of(shape: &TableShape) -> Option<(&'static str, &'static str)> {
+    if shape.retention.tombstones {
+        return Some((
+            "\"_deleted_at\" = iif(excluded.\"_deleted_at\" IS NULL, NULL, \
+             coalesce(\"_deleted_at\", excluded.\"_deleted_at\"))",
+            "(\"_deleted_at\" IS NULL) <> (excluded.\"_deleted_at\" IS NULL)",
+        ));
+    }
+    let lives = ("\"_deleted_at\" = NULL", "\"_deleted_at\" IS NOT NULL");
+    shape.retention.marks.then_some(lives)
+}
+
+/// Between equal versions, and without any, the later reading wins.
+fn late_condition(shape: &TableShape, as_of: usize) -> String {
+    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
+    let later = format!("\"_run\" < ?{as_of}");
+    match version.map(|version| quote(version)) {
+        None => format!(" AND {later}"),
+        Some(v) => format!(
+            " AND ({later} OR excluded.{v} > {v} OR ({v} IS NULL AND excluded.{v} IS NOT NULL))"
+        ),
+    }
+}
+
+/// The older never beats the newer; a tombstone need not say its version.
+fn version_condition(shape: &TableShape) -> String {
+    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
+    let Some(version) = version.map(|version| quote(version)) else { return String::new() };
+    let unsaid = if shape.retention.tombstones {
+        format!(" OR excluded.\"_deleted_at\" IS NOT NULL AND excluded.{version} IS NULL")
+    } else {
+        String::new()
+    };
+    format!(" AND ({version} IS NULL OR excluded.{version} >= {version}{unsaid})")
+}
+
 /// The columns that were read, apart from the key, and the rest.
 fn any_difference(shape: &TableShape) -> String {
     let key = shape.key.columns();
     let columns = shape.columns.iter().filter(|column| !key.contains(&column.name));
-    let mut conditions: Vec<String> = columns.map(differs).collect();
-    conditions.push("\"_rest\" IS NOT excluded.\"_rest\"".to_owned());
+    let mut conditions: Vec<String> =
+        columns.map(|column| differs(column, &said(shape, &column.name))).collect();
+    conditions.push(format!("\"_rest\" IS NOT {}", said(shape, "_rest")));
     conditions.join(" OR ")
 }
 
@@ -126,8 +179,10 @@ pub(super) fn difference_statement(
     rest: bool,
 ) -> String {
     let columns = shape.row_columns();
+    let tombstone = shape.retention.tombstones.then_some("_tombstone");
+    let cells = columns.iter().map(String::as_str).chain(tombstone);
     let values: Vec<String> =
-        columns.iter().enumerate().map(|(n, c)| format!("?{} AS {}", n + 1, quote(c))).collect();
+        cells.enumerate().map(|(n, name)| format!("?{} AS {}", n + 1, quote(name))).collect();
     let table = quote(&shape.name);
     let key: Vec<String> = shape
         .key
@@ -140,7 +195,7 @@ pub(super) fn difference_statement(
     let others = shape.columns.iter().filter(|c| !key_columns.contains(&c.name));
     let differences = others.filter(|c| counts(&c.name)).map(|c| {
         let name = quote(&c.name);
-        let bare = differs(c);
+        let bare = differs(c, &format!("excluded.{name}"));
         let marked = bare.replace(&format!("excluded.{name}"), "\u{1}");
         marked
             .replace(&name, &format!("{table}.{name}"))
@@ -150,8 +205,13 @@ pub(super) fn difference_statement(
     let differences: Vec<String> = differences.chain(of_rest).collect();
     let differences =
         if differences.is_empty() { "0".to_owned() } else { differences.join(" OR ") };
+    // A tombstone says little: what it leaves out is no difference.
+    let lives = match tombstone {
+        Some(_) => " AND NOT coalesce(excluded.\"_tombstone\", 0)",
+        None => "",
+    };
     format!(
-        "SELECT {differences} FROM {table}, (SELECT {}) AS excluded WHERE {}",
+        "SELECT ({differences}){lives} FROM {table}, (SELECT {}) AS excluded WHERE {}",
         values.join(", "),
         key.join(" AND ")
     )
@@ -238,10 +298,15 @@ impl Archive {
             Some(sql) => Some(self.connection.prepare_cached(sql)?),
             None => None,
         };
-        upsert.raw_bind_parameter(rows.width + 1, now)?;
-        upsert.raw_bind_parameter(rows.width + 2, run)?;
+        let width = table.shape.row_width();
+        if rows.width < width {
+            // Whoever cannot tell tombstones brings none.
+            upsert.raw_bind_parameter(width, 0)?;
+        }
+        upsert.raw_bind_parameter(width + 1, now)?;
+        upsert.raw_bind_parameter(width + 2, run)?;
         if let Some(as_of) = as_of.filter(|_| table.shape.on_conflict == OnConflict::Update) {
-            upsert.raw_bind_parameter(rows.width + 3, as_of)?;
+            upsert.raw_bind_parameter(width + 3, as_of)?;
         }
         let mut outcomes = Outcomes::default();
         for at in 0..rows.len() {

@@ -3,11 +3,10 @@
 //! [`check()`] reads facts from the archive a row at a time and hands them to judges that know no
 //! SQL, no clock and no archive: the ledger's, the calendar's, the series', the counts'. Nothing is
 //! changed and nothing is printed.
-//!
-//! A drift of a source's schema belongs here as a judge of its own, once there is a schema log.
 
 mod calendar;
 mod counts;
+mod drift;
 mod finding;
 mod gather;
 mod ledger;

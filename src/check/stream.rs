@@ -13,6 +13,7 @@ use crate::model::{Instant, KeyShape, Window, instant_to_text};
 use crate::window::Coverage;
 
 use super::counts::{CountRules, check_counts};
+use super::drift::check_drift;
 use super::finding::{Collector, Finding, identity, many};
 use super::gather::CheckOptions;
 use super::ledger::{LedgerView, PartitionView, always, examine_partition};
@@ -83,6 +84,9 @@ pub fn check_stream(
         None => LedgerSum::default(),
     };
     let Some(row) = row else { return Ok(()) };
+    if let Some(stream) = stream {
+        check_drift(reader, options, stream, row, collector)?;
+    }
     if check_rows(reader, options.mender, row, collector)? {
         // Sums and counts over doubled rows say nothing that the doubles do not.
         return Ok(());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
 #[derive(Debug, Parser)]
@@ -82,6 +83,10 @@ pub enum Command {
     Diff(DiffArguments),
     /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
     Adopt(AdoptArguments),
+    /// Rows that their source no longer returns, and bringing them back
+    Vanished(VanishedArguments),
+    /// Make streams' tables again from their kept pages, without a network
+    Rebuild(RebuildArguments),
     /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
     /// Queue writes while offline and have each take effect once
@@ -407,6 +412,16 @@ pub struct AdoptArguments {
     /// Wait so long for another process that has the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct VanishedArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM", conflicts_with = "undo")]
+    pub streams: Vec<String>,
+    /// Bring back what this run marked or deleted
+    #[arg(long, value_name = "RUN")]
+    pub undo: Option<i64>,
 }
 
 #[derive(Debug, Args)]

@@ -9,11 +9,11 @@ use crate::host::Host;
 use crate::report::{DiffCounts, difference_line};
 
 use super::args::{DiffArguments, Global};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::moment::since;
 use super::output::Output;
 use super::query::json_value;
-use super::workspace::load_for_reading;
+use super::workspace::{archived_streams, load_for_reading};
 
 /// Something differs.
 const DIFFERS: u8 = 1;
@@ -27,16 +27,7 @@ pub fn run(
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;
     let moment = since(&args.since, &reader, host.clock.now())?;
-    let mut streams = reader.streams()?;
-    for name in &args.streams {
-        if !streams.iter().any(|stream| stream.stream == *name) {
-            let known = streams.iter().map(|stream| stream.stream.as_str());
-            let mut failure = Failure::new(USAGE, format!("the archive has no stream `{name}`"));
-            failure.cure = crate::definition::suggest(name, known);
-            return Err(failure);
-        }
-    }
-    streams.retain(|stream| args.streams.is_empty() || args.streams.contains(&stream.stream));
+    let streams = archived_streams(&reader, &args.streams)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut counts = DiffCounts::default();
     for stream in &streams {
@@ -56,8 +47,9 @@ pub fn run(
             Err(error) => return Err(error.into()),
             Ok(Known::All) => {}
             Ok(Known::Partly(why)) => output.say(&format!(
-                "{why}: its changed rows are shown without what they were, and rows that vanished \
-                 are not seen (`history = true` keeps them)\n"
+                "{why}: its changed rows are shown without what they were, and no rows that \
+                 vanished but those that `missing` or `deleted` took away \
+                 (`history = true` keeps all)\n"
             )),
         }
     }

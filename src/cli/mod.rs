@@ -20,6 +20,7 @@ mod output;
 mod progress;
 mod prove;
 mod query;
+mod rebuild;
 mod rejects;
 mod runs;
 mod schema;
@@ -27,6 +28,7 @@ mod signals;
 mod status;
 mod sync;
 mod unit;
+mod vanished;
 mod watch;
 mod workspace;
 
@@ -77,6 +79,8 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
+        args::Command::Vanished(args) => vanished::run(args, &arguments.global, &host, &output),
+        args::Command::Rebuild(args) => rebuild::run(args, &arguments.global, &host, &output),
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),

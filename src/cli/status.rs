@@ -14,6 +14,9 @@ use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 
+/// The newest changes of fields that are shown; `_windrow_schema_log` has all.
+const DRIFT_MAX: u32 = 10;
+
 pub fn run(
     args: &StatusArguments,
     global: &Global,
@@ -43,15 +46,25 @@ pub fn run(
     let (rejects, waits) = (reader.rejects()?, reader.waits()?);
     let outbox = if reader.has_outbox()? { reader.outbox_counts()? } else { Vec::new() };
     let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
+    let drift = reader.field_changes(None, None, DRIFT_MAX)?;
     let archive = path.display().to_string();
     if output.json() {
         output.json_line(&serde_json::json!({
             "archive": archive, "streams": streams, "last_run": last_run,
-            "rejects": rejects, "waits": waits, "digests": digests, "outbox": outbox,
+            "rejects": rejects, "waits": waits, "digests": digests, "drift": drift,
+            "outbox": outbox,
         }))?;
     } else {
-        let page =
-            status_page(&archive, &streams, last_run.as_ref(), &rejects, &waits, &digests, now);
+        let page = status_page(
+            &archive,
+            &streams,
+            last_run.as_ref(),
+            &rejects,
+            &waits,
+            &digests,
+            &drift,
+            now,
+        );
         output.result(&page)?;
         if !outbox.is_empty() {
             output.result(&format!("outbox: {}\n", outbox_line(&outbox)))?;
@@ -68,9 +81,13 @@ fn stream_status(
 ) -> Result<StreamStatus, Failure> {
     let stream = definition.and_then(|definition| definition.stream(&row.stream));
     let ledger = reader.ledger_rows(&row.stream)?;
+    let kept = reader.kept(&row.stream)?;
     let mut status = StreamStatus {
         stream: row.stream.clone(),
         rows: reader.count(&row.stream)?,
+        raw_pages: kept.pages,
+        raw_bytes: kept.bytes,
+        table_aside: kept.table_aside,
         ..StreamStatus::default()
     };
     let start = match stream.map(|stream| &stream.kind) {
@@ -120,6 +137,7 @@ fn stream_status(
             status.windows.push((window, state));
         }
     }
+    status.problems.extend(held_back(reader, &row.stream)?);
     status.watermark = watermark(&ledger, &partitions, start);
     status.adopted_unverified = adopted_unverified(reader, &row.stream)?;
     Ok(status)
@@ -137,6 +155,17 @@ fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Fail
         }));
     }
     Ok(told)
+}
+
+/// Rows that are missing at the source and were left alone.
+fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Failure> {
+    let held = reader.held_back(stream)?;
+    Ok((held > 0).then(|| {
+        format!(
+            "{held} rows are missing at the source, too many at once: nothing was done; \
+             `windrow vanished` lists them"
+        )
+    }))
 }
 
 /// The earliest watermark of all partitions: what holds for every parent.

@@ -5,10 +5,10 @@ use std::path::Path;
 use crate::archive::{ArchiveError, Reader};
 use crate::definition::{Definition, Kind, Start, parse_start};
 use crate::host::Host;
-use crate::model::{Instant, Window, printable};
+use crate::model::{FieldChange, Instant, Window, printable};
 use crate::outbox::SendReport;
 use crate::pull::{Budget, TroubleKind};
-use crate::report::{count, plain_table, sync_page};
+use crate::report::{count, drift_line, plain_table, sync_page};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
@@ -20,6 +20,8 @@ use super::workspace::{
     check_streams, load_for_sync, load_secrets, network, open_archive, parse_duration,
 };
 
+/// Changes of fields that are told after a run.
+const DRIFT_MAX: u32 = 100;
 /// Troubles that are told one by one.
 const TROUBLES_SHOWN_MAX: usize = 10;
 
@@ -56,8 +58,10 @@ pub fn run(
     progress.finish();
     let report = result?;
     archive.close()?;
+    let drift =
+        Reader::open(&definition.archive)?.field_changes(None, Some(report.run), DRIFT_MAX)?;
     let sent = sent.inspect_err(|failure| output.fail(failure));
-    show(&report, sent.as_ref().ok().and_then(Option::as_ref), output)?;
+    show(&report, sent.as_ref().ok().and_then(Option::as_ref), &drift, output)?;
     Ok(exit_code(&report, &sent))
 }
 
@@ -188,7 +192,12 @@ fn dry_run(
     Ok(0)
 }
 
-fn show(report: &SyncReport, sent: Option<&SendReport>, output: &Output) -> Result<(), Failure> {
+fn show(
+    report: &SyncReport,
+    sent: Option<&SendReport>,
+    drift: &[FieldChange],
+    output: &Output,
+) -> Result<(), Failure> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["state"] = report.state().into();
@@ -197,10 +206,14 @@ fn show(report: &SyncReport, sent: Option<&SendReport>, output: &Output) -> Resu
         value["retries"] = report.stats.retries.into();
         value["bytes"] = report.stats.bytes.into();
         value["outbox"] = sent.map(beside_json).into();
+        value["drift"] = serde_json::to_value(drift).expect("a change can be written as JSON");
         output.json_line(&value)?;
     } else {
         output.result(&sync_page(report))?;
         output.result(&sent.map(tell_beside).unwrap_or_default())?;
+    }
+    for change in drift.iter().rev() {
+        output.say(&format!("{}\n", drift_line(change)));
     }
     let told = report
         .troubles

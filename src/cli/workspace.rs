@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader};
+use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow};
 use crate::definition::{Definition, SecretReference, Span, parse_definition, suggest};
 use crate::host::Host;
 use crate::model::instant_to_text;
@@ -134,6 +134,21 @@ pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// The archive's streams of these names, or all; refuses names that it has no stream of.
+pub fn archived_streams(reader: &Reader, names: &[String]) -> Result<Vec<StreamRow>, Failure> {
+    let mut streams = reader.streams()?;
+    for name in names {
+        if !streams.iter().any(|stream| stream.stream == *name) {
+            let known = streams.iter().map(|stream| stream.stream.as_str());
+            let mut failure = Failure::new(USAGE, format!("the archive has no stream `{name}`"));
+            failure.cure = suggest(name, known);
+            return Err(failure);
+        }
+    }
+    streams.retain(|stream| names.is_empty() || names.contains(&stream.stream));
+    Ok(streams)
 }
 
 /// The values of the definition's secrets; all that are missing are told at once.

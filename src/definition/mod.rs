@@ -28,7 +28,10 @@ pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
-pub use raw::{ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOrder as Order};
+pub use raw::{
+    ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift,
+    RawOrder as Order,
+};
 pub use raw_check::Severity;
 pub use resolve::{
     is_column_name, is_header_name, is_number, json_schema, parse_definition, parse_start,
@@ -53,6 +56,8 @@ pub const BODY_RATIO_MAX: u64 = 200;
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The default of `retry.attempts`.
 pub const ATTEMPTS_MAX: u32 = 5;
+/// The default of `missing_ratio_max`.
+pub const MISSING_RATIO_MAX: f64 = 0.05;
 /// The default of `reconcile_attempts`.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
@@ -188,6 +193,12 @@ pub struct Stream {
     pub on_conflict: OnConflict,
     /// Whether every replaced version of a row is kept.
     pub history: bool,
+    /// What becomes of rows that the source no longer returns; none where they stay.
+    pub missing: Option<MissingRules>,
+    /// Where a record says that it is a tombstone.
+    pub deleted: Option<Vec<Segment>>,
+    /// What becomes of drift.
+    pub on_drift: OnDrift,
     /// The number of rejects that fails a window.
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.
@@ -196,6 +207,19 @@ pub struct Stream {
     pub references: BTreeMap<String, StreamName>,
     /// What `windrow check` expects of it.
     pub check: StreamCheck,
+    /// Whether each page is kept as it came.
+    pub raw: bool,
+}
+
+/// What becomes of rows that the source no longer returns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MissingRules {
+    /// They are deleted; else they are marked.
+    pub delete: bool,
+    /// The share of a window's rows that may go at once, from 0 to 1.
+    pub ratio_max: f64,
+    /// Of a stream with a parent: columns, and the parts of the parent's key that they hold.
+    pub parent: Vec<(String, String)>,
 }
 
 /// What is asked.
@@ -250,6 +274,12 @@ impl Column {
             format: None,
             zone: None,
         }
+    }
+
+    /// Whether its value comes from this member of the record, or from within it.
+    pub fn takes(&self, member: &str) -> bool {
+        matches!(&self.origin, Origin::Record(path)
+            if matches!(path.first(), Some(Segment::Name(first)) if first == member))
     }
 }
 

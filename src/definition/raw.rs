@@ -204,6 +204,19 @@ pub struct RawStream {
     /// Keep every replaced version of a row, with the time it was true, in `<stream>_history`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub history: bool,
+    /// What becomes of rows that the source no longer returns. Default `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<RawMissing>,
+    /// The largest share of a window's rows that is marked or deleted at once. Default 0.05.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_ratio_max: Option<f64>,
+    /// The member of a record that, when it is there and neither null, false, 0 nor empty, makes
+    /// the record a tombstone: its row is marked as gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted: Option<String>,
+    /// What becomes of fields that appear, vanish or change their type. Default `record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_drift: Option<RawOnDrift>,
     /// The number of rejects at which a window fails. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<u64>,
@@ -217,6 +230,10 @@ pub struct RawStream {
     /// What `windrow check` expects of the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<RawStreamCheck>,
+    /// Keep each page as it came, compressed, so that `windrow rebuild` can make the stream's
+    /// table again. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
 }
 
 /// The HTTP method of a reading.
@@ -436,6 +453,18 @@ pub enum RawCursorStart {
     Text(String),
 }
 
+/// What becomes of fields that appear, vanish or change their type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOnDrift {
+    /// It is logged.
+    Record,
+    /// It is logged, and a new field becomes a column.
+    AddColumn,
+    /// The window fails.
+    Fail,
+}
+
 /// What becomes of a row that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -444,4 +473,16 @@ pub enum RawOnConflict {
     Update,
     /// The first reading wins.
     Keep,
+}
+
+/// What becomes of rows that the source no longer returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawMissing {
+    /// They stay as they are.
+    Keep,
+    /// They get a time in `_deleted_at`.
+    Mark,
+    /// They leave the table; their last version stays in `<stream>_history`.
+    Delete,
 }

@@ -41,10 +41,14 @@ pub enum Bug {
     SourceTimeIgnored,
     /// Pages that shift under a reading are not noticed.
     ShiftIgnored,
+    /// Replaced versions are not kept.
+    HistorySkipped,
+    /// A reading of one parent's rows tells that those of another are gone.
+    ParentsConfused,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 17] = [
+pub const BUGS: [Bug; 19] = [
     Bug::CheckpointBeforeRows,
     Bug::NormalSync,
     Bug::DeferredTransaction,
@@ -62,6 +66,8 @@ pub const BUGS: [Bug; 17] = [
     Bug::OpenWindowIsWhole,
     Bug::SourceTimeIgnored,
     Bug::ShiftIgnored,
+    Bug::HistorySkipped,
+    Bug::ParentsConfused,
 ];
 
 #[cfg(feature = "planted")]

@@ -3,6 +3,7 @@
 //! Values without IO. A room that decides (`window`, `record`) and the room that keeps
 //! (`archive`) both speak in these and never import each other.
 
+mod drift;
 mod ledger;
 mod outbox;
 mod rows;
@@ -11,10 +12,11 @@ mod table;
 mod text;
 mod time;
 
+pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
 pub use outbox::EntryState;
 pub use rows::{Cell, Reject, RejectKind, RowSet};
 pub use spent::Spent;
-pub use table::{KeyShape, Retention, TableColumn, TableShape};
+pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
 pub use text::{excerpt, hexadecimal, printable, printable_json};
 pub use time::{Instant, Window, instant_from_text, instant_to_text};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Column, ColumnType, Key, OnConflict, Stream};
+use crate::definition::{Column, ColumnType, Key, OnConflict, Scalar, Stream};
 
 /// A column as it is in the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,41 @@ impl KeyShape {
 pub struct Retention {
     /// Replaced versions of rows stay in the table's history.
     pub history: bool,
+    /// Rows can be marked as gone, in a column `_deleted_at`.
+    pub marks: bool,
+    /// Each row brings a last cell that tells whether it is a tombstone.
+    pub tombstones: bool,
+    /// It is noted which rows a reading has seen.
+    pub watched: bool,
+    /// Rows that are gone are deleted; their last versions go into the history.
+    pub deletes: bool,
+}
+
+impl Retention {
+    /// What the definition says of a stream.
+    pub fn of(stream: &Stream) -> Retention {
+        let deletes = stream.missing.as_ref().map(|rules| rules.delete);
+        Retention {
+            history: stream.history,
+            marks: stream.deleted.is_some() || deletes == Some(false),
+            tombstones: stream.deleted.is_some(),
+            watched: deletes.is_some(),
+            deletes: deletes == Some(true),
+        }
+    }
+}
+
+/// The rows of which a complete reading can tell that they are gone, and what becomes of those.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scope {
+    /// A column with the first text inside and the first one after; none for all rows.
+    pub field: Option<(String, String, String)>,
+    /// Columns that hold the key of the parent that was read for.
+    pub parent: Vec<(String, Scalar)>,
+    /// Delete them; else they are marked.
+    pub delete: bool,
+    /// The share of the scope's rows that may go at once, from 0 to 1.
+    pub ratio_max: f64,
 }
 
 /// A stream's table.
@@ -88,7 +123,7 @@ impl TableShape {
                 .map(|(column, target)| (column.clone(), target.clone()))
                 .collect(),
             inferred,
-            retention: Retention { history: stream.history },
+            retention: Retention::of(stream),
         }
     }
 
@@ -98,5 +133,10 @@ impl TableShape {
         let own = hashed.then(|| "_key".to_owned()).into_iter();
         let columns = self.columns.iter().map(|column| column.name.clone());
         own.chain(columns).chain(["_rest".to_owned()]).collect()
+    }
+
+    /// The cells of a row.
+    pub fn row_width(&self) -> usize {
+        self.row_columns().len() + usize::from(self.retention.tombstones)
     }
 }

@@ -194,7 +194,7 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     if key != row.key {
         return refuse("another key".to_owned());
     }
-    let Some(defined) = &stream.columns else { return Ok((row.columns.clone(), true)) };
+    let defined = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut columns = Vec::new();
     for column in defined {
         let stored = row.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&column.name));

@@ -7,11 +7,12 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{Cell, Reject, RowSet, Window, instant_to_text};
+use crate::model::{Cell, PageFields, Reject, RowSet, Window, instant_to_text};
 
 use super::above::{KeptRecord, above};
 use super::extract::{ExtractError, Step, extract};
 use super::reader::{RecordReader, Refusal};
+use super::shapes::Shapes;
 
 /// What a page is judged by.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,7 @@ pub enum Mark {
 }
 
 /// A page, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PageRows {
     /// One row for each key.
     pub rows: RowSet,
@@ -67,6 +68,8 @@ pub struct PageRows {
     /// The rows outgrow their body, as they do where each repeats a long text of an ancestor: the
     /// rest was not read, and such a page is no page.
     pub overgrown: bool,
+    /// The fields of the records.
+    pub fields: PageFields,
 }
 
 /// How many times their body the rows of a page may take up.
@@ -106,6 +109,7 @@ struct Builder<'c> {
     field: Option<(usize, String, String)>,
     cursor_cell: Option<usize>,
     by_key: HashMap<u64, Vec<usize>>,
+    shapes: Shapes,
     /// Bytes that the rows may take up.
     room: usize,
     hasher: DefaultHasher,
@@ -123,19 +127,8 @@ impl<'c> Builder<'c> {
             reader,
             context,
             path,
-            page: PageRows {
-                rows: RowSet::new(reader.width()),
-                rejects: Vec::new(),
-                received: 0,
-                duplicates: 0,
-                strays: 0,
-                mark: None,
-                last_record: None,
-                content_hash: 0,
-                records: Vec::new(),
-                unkept: 0,
-                overgrown: false,
-            },
+            page: PageRows { rows: RowSet::new(reader.width()), ..PageRows::default() },
+            shapes: Shapes::default(),
             room: ROWS_BYTES_FREE,
             key_cells: reader.key_cells(),
             version_cell: cell_of(&context.version),
@@ -155,7 +148,8 @@ impl<'c> Builder<'c> {
         if self.page.overgrown {
             return;
         }
-        match self.reader.read(steps, &self.context.parent, &mut self.page.rows) {
+        let rows = &mut self.page.rows;
+        match self.reader.read_noting(steps, &self.context.parent, rows, Some(&mut self.shapes)) {
             Ok(()) => {
                 if self.context.keep_records {
                     self.page.records.push(self.keep(steps));
@@ -244,6 +238,7 @@ impl<'c> Builder<'c> {
 
     fn finish(mut self) -> PageRows {
         self.page.content_hash = self.hasher.finish();
+        self.page.fields = self.shapes.finish();
         self.page
     }
 }

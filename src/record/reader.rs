@@ -12,6 +12,7 @@ use super::coerce::coerce;
 use super::extract::{Step, text_at};
 use super::json::{DeepFault, Fault, JsonKind, Members};
 use super::pointer::{of_origin, spoken, under};
+use super::shapes::Shapes;
 
 /// Why a record is not a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,13 @@ pub struct RecordReader {
     /// Columns that come from elsewhere.
     others: Vec<usize>,
     is_key: Vec<bool>,
+    /// Where a record says that it is a tombstone.
+    tombstone: Option<Vec<Segment>>,
+}
+
+/// Whether a flag or a time says that something is so.
+fn is_said(raw: &str) -> bool {
+    !matches!(raw, "null" | "false" | "0" | "\"\"" | "[]" | "{}")
 }
 
 /// A member that columns take their values from.
@@ -68,7 +76,14 @@ impl RecordReader {
         }
         let in_key = |column: &Column| matches!(&key, Key::Columns(k) if k.contains(&column.name));
         let is_key = columns.iter().map(in_key).collect();
-        Self { columns, key, tree, others, is_key }
+        Self { columns, key, tree, others, is_key, tombstone: None }
+    }
+
+    /// Rows get one cell more: 1 where the member at `path` says that the record is a tombstone.
+    #[must_use]
+    pub fn with_tombstones(mut self, path: Option<Vec<Segment>>) -> Self {
+        self.tombstone = path;
+        self
     }
 
     /// A reader of the same key, whose columns come from elsewhere.
@@ -86,9 +101,13 @@ impl RecordReader {
         usize::from(matches!(self.key, Key::Hash(_)))
     }
 
-    /// Cells of a row: a hashed key, the columns, `_rest`.
+    /// Cells of a row: a hashed key, the columns, `_rest`, and whether it is a tombstone.
     pub fn width(&self) -> usize {
-        self.offset() + self.columns.len() + 1
+        self.rest_cell() + 1 + usize::from(self.tombstone.is_some())
+    }
+
+    fn rest_cell(&self) -> usize {
+        self.offset() + self.columns.len()
     }
 
     /// The cell of a column.
@@ -117,8 +136,19 @@ impl RecordReader {
         parent: &BTreeMap<String, Scalar>,
         out: &mut RowSet,
     ) -> Result<(), Refusal> {
+        self.read_noting(steps, parent, out, None)
+    }
+
+    /// The same, and notes which members the record has.
+    pub fn read_noting(
+        &self,
+        steps: &[Step<'_>],
+        parent: &BTreeMap<String, Scalar>,
+        out: &mut RowSet,
+        shapes: Option<&mut Shapes>,
+    ) -> Result<(), Refusal> {
         let before = (out.cells.len(), out.text.len(), out.bytes.len());
-        let result = self.read_cells(steps, parent, before.0, out);
+        let result = self.read_cells(steps, parent, before.0, out, shapes);
         if result.is_err() {
             out.cells.truncate(before.0);
             out.text.truncate(before.1);
@@ -133,6 +163,7 @@ impl RecordReader {
         parent: &BTreeMap<String, Scalar>,
         row: usize,
         out: &mut RowSet,
+        shapes: Option<&mut Shapes>,
     ) -> Result<(), Refusal> {
         let record = steps.last().expect("an extracted record has at least its root").raw;
         if JsonKind::of(record) != JsonKind::Object {
@@ -141,6 +172,9 @@ impl RecordReader {
             return Err(Refusal::new(RejectKind::NotAnObject, reason, ""));
         }
         let members = parse_members(record, "")?;
+        if let Some(shapes) = shapes {
+            shapes.note(&members);
+        }
         out.cells.resize(row + self.width(), Cell::Null);
         let mut rest = Rest::default();
         self.read_members(&self.tree, members, row, "", &mut rest, out)?;
@@ -148,7 +182,11 @@ impl RecordReader {
             self.read_other(*at, steps, parent, row, &mut rest, out)?;
         }
         if let Some(text) = rest.finish() {
-            out.cells[row + self.width() - 1] = out.push_text(&text);
+            out.cells[row + self.rest_cell()] = out.push_text(&text);
+        }
+        if let Some(path) = &self.tombstone {
+            let gone = text_at(record, path).is_some_and(is_said);
+            out.cells[row + self.rest_cell() + 1] = Cell::Integer(i64::from(gone));
         }
         self.finish_key(steps, parent, row, out)
     }

@@ -5,6 +5,7 @@ mod diff;
 mod numbers;
 mod outbox;
 mod proof;
+mod rebuilt;
 mod rejects;
 mod runs;
 mod status;
@@ -19,8 +20,9 @@ pub use outbox::{
     planned_json,
 };
 pub use proof::proof_page;
+pub use rebuilt::rebuilt_page;
 pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};
-pub use status::{StreamStatus, coverage_bar, status_page};
+pub use status::{StreamStatus, coverage_bar, drift_line, status_page};
 pub use synced::{outcome_table, sync_page};
 pub use table::{markdown, plain_table};

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::archive::{RejectRow, RunRow, TableDigest, WaitRow};
-use crate::model::{Instant, State, Window, instant_from_text, printable};
+use crate::model::{FieldChange, Instant, State, Window, instant_from_text, printable};
 
-use super::numbers::{ago, count};
+use super::numbers::{ago, bytes, count};
 
 /// A stream's standing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -41,6 +41,12 @@ pub struct StreamStatus {
     pub strays: u64,
     /// The time that rows were adopted into and no sync has confirmed.
     pub adopted_unverified: Vec<String>,
+    /// Pages that are kept as they came.
+    pub raw_pages: u64,
+    /// Bytes that their bodies take up in the archive: packed, each once.
+    pub raw_bytes: u64,
+    /// Whether a rebuild has set its table aside and is not confirmed.
+    pub table_aside: bool,
     /// What is wrong, a line each.
     pub problems: Vec<String>,
     /// The coverage, for the bar.
@@ -82,6 +88,7 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
 }
 
 /// The whole page.
+#[expect(clippy::too_many_arguments, reason = "the parts of a page, each used once")]
 pub fn status_page(
     archive: &str,
     streams: &[StreamStatus],
@@ -89,6 +96,7 @@ pub fn status_page(
     rejects: &[RejectRow],
     waits: &[WaitRow],
     digests: &[TableDigest],
+    drift: &[FieldChange],
     now: Instant,
 ) -> String {
     let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
@@ -125,6 +133,12 @@ pub fn status_page(
         out.push_str("\nto look at:\n");
         out.push_str(&wrong);
     }
+    if !drift.is_empty() {
+        out.push_str("\nfields that changed, newest first:\n");
+    }
+    for change in drift {
+        out.push_str(&format!("  {} (run {})\n", drift_line(change), change.run));
+    }
     if !digests.is_empty() {
         out.push_str("\ndigests:\n");
     }
@@ -133,6 +147,12 @@ pub fn status_page(
         out.push_str(&format!("  {} {} ({rows} rows)\n", digest.sha256, digest.stream));
     }
     out
+}
+
+/// A change of a stream's fields in one line.
+pub fn drift_line(change: &FieldChange) -> String {
+    let FieldChange { stream, change, field, detail, .. } = change;
+    printable(&format!("drift in {stream}: {change} `{field}`: {detail}"))
 }
 
 fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
@@ -175,6 +195,16 @@ fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
     let more = stream.adopted_unverified.len().saturating_sub(SPANS_SHOWN_MAX);
     if more > 0 {
         out.push_str(&format!("  adopted, unverified: {more} stretches more\n"));
+    }
+    if stream.raw_pages > 0 {
+        let (pages, size) = (count(stream.raw_pages), bytes(stream.raw_bytes));
+        out.push_str(&format!("  {pages} pages kept as they came, {size}\n"));
+    }
+    if stream.table_aside {
+        out.push_str(
+            "  made again; `windrow rebuild --confirm` lets the old table go, `--undo` puts it \
+             back\n",
+        );
     }
     for problem in &stream.problems {
         out.push_str(&format!("  ! {}\n", printable(problem)));

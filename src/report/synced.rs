@@ -56,6 +56,22 @@ pub fn sync_page(report: &SyncReport) -> String {
         let (taken_up, name) = (count(stream.taken_up), &stream.stream);
         out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
     }
+    for stream in &report.streams {
+        let (name, run) = (&stream.stream, report.run);
+        let [vanished, held] = [stream.vanished, stream.held_back].map(count);
+        if stream.vanished > 0 {
+            out.push_str(&format!(
+                "{vanished} rows of {name} are gone at the source; `windrow vanished --undo {run}` \
+                 brings them back\n"
+            ));
+        }
+        if stream.held_back > 0 {
+            out.push_str(&format!(
+                "{held} rows of {name} are missing at the source, more than `missing_ratio_max` of \
+                 their window: nothing was done\n"
+            ));
+        }
+    }
     let stats = report.stats;
     out.push_str(&format!(
         "run {}: {}, {} requests ({} repeated), {}\n",

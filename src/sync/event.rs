@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::archive::PlanPart;
-use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Spent, State, TableShape};
+use crate::archive::{PlanPart, RawPage};
+use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape};
 use crate::record::{KeptRecord, RecordReader};
 use crate::window::Reason;
 
+use super::drift::Noticed;
 use super::report::TroubleReport;
 
 /// From the pulling lane to the writing lane, in order.
@@ -118,8 +119,12 @@ pub struct PageEvent {
     pub more: bool,
     /// Where to go on after it, if that may be kept.
     pub next: Option<String>,
+    /// What it changes in what is known of the stream's fields.
+    pub noticed: Noticed,
     /// The source's total, as of the reading's first page.
     pub source_total: Option<u64>,
+    /// The page as it came, where the stream keeps it.
+    pub raw: Option<RawPage>,
 }
 
 /// The end of a reading.
@@ -138,6 +143,8 @@ pub struct DoneEvent {
     pub distinct_keys: Option<u64>,
     /// The source's total.
     pub source_total: Option<u64>,
+    /// The rows of which the reading can tell that they are gone.
+    pub scope: Option<Scope>,
 }
 
 /// What whoever watches is told.

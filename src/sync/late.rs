@@ -14,7 +14,7 @@ use crate::archive::{
 use crate::definition::{Definition, Kind, OnConflict, Origin, Scalar, Stream};
 use crate::host::Host;
 use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
-use crate::record::{FileFields, NotRead, RecordReader, Refusal, read_kept};
+use crate::record::{FileFields, Filler, NotRead, RecordReader, Refusal, read_kept};
 
 use super::job::resolve_start;
 use super::report::exit_code_of_archive;
@@ -195,6 +195,15 @@ impl Parents {
     }
 }
 
+/// The orphans that nobody has set aside.
+pub fn open_orphans() -> RejectSelection {
+    RejectSelection {
+        kind: Some(RejectKind::Orphan.as_str().to_owned()),
+        discarded: Some(false),
+        ..RejectSelection::default()
+    }
+}
+
 /// What a retry did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RetryReport {
@@ -273,8 +282,13 @@ fn retry_all(
         };
         let shape = TableShape::of(stream, &columns, stream.columns.is_none());
         let now = instant_to_text(now);
-        archive.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
+        let added = archive.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
         let reader = RecordReader::new(columns, stream.key.clone());
+        let reader = reader.with_tombstones(stream.deleted.clone());
+        if let Some(filler) = Filler::new(&reader, &added) {
+            let fill = |rest: &str| filler.fill(rest);
+            archive.fill_columns(&stream.name, filler.columns(), &fill, run, &now)?;
+        }
         // A rehearsal is taken back, and its number with it.
         let number = run.unwrap_or(i64::MAX);
         let late = Late::new(archive, stream, &reader, shape, number, &now);

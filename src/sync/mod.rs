@@ -5,6 +5,7 @@
 //! them, and says what happened.
 
 mod again;
+mod drift;
 mod event;
 mod job;
 mod late;
@@ -13,7 +14,13 @@ mod page;
 mod patience;
 mod pulling;
 mod reading;
+mod rebuild;
+mod records;
+mod replay;
 mod report;
+mod scope;
+mod trial;
+mod waits;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -32,6 +39,7 @@ pub use event::{Happening, Observer, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};
 pub use patience::{Rest, Round, rest_after};
+pub use rebuild::{Rebuilding, Rebuilt, Settled, rebuild, settle_rebuilds};
 pub use report::{StreamReport, SyncReport, TroubleReport, exit_code_of_archive};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
@@ -123,7 +131,7 @@ pub fn sync(
     let result = match written {
         Ok(totals) => {
             report.add_written(totals);
-            Ok(())
+            archive.vanished_of_run(run).map(|counts| report.add_vanished(&counts))
         }
         Err(error) => Err(error),
     };

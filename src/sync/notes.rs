@@ -7,9 +7,10 @@ use crate::archive::{
     Archive, ArchiveError, EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow,
     RunEvent, RunStreamRow,
 };
-use crate::model::instant_to_text;
+use crate::model::{Instant, instant_to_text};
 
 use super::job::Job;
+use super::report::TroubleReport;
 
 /// The longest message that is kept, characters: an answer may be quoted in it.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -157,6 +158,22 @@ fn clip(text: &str) -> String {
     match text.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
+    }
+}
+
+/// A trouble as the run is remembered by it.
+pub fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
+    RunEvent {
+        at: instant_to_text(now),
+        kind: "trouble".to_owned(),
+        source: None,
+        stream: Some(trouble.stream),
+        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
+        window: trouble.window,
+        message: trouble.message,
+        cure: trouble.cure,
+        until: None,
+        exit_code: Some(trouble.exit_code),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::pull::{
     Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content, login_page, looks_like_portal,
 };
 use crate::record::{
-    MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, body_value, infer_columns, member_names,
-    read_page,
+    ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, body_value, infer_columns,
+    member_names, read_page,
 };
 
 /// Members that a message names.
@@ -54,11 +54,7 @@ pub fn read_answer(
         if looks_like_portal(&fetched.response) {
             return login_page("the answer is not the source's");
         }
-        let cure = format!(
-            "look at the answer, and at the stream's `records = {:?}`",
-            stream.records.text()
-        );
-        broken(error.to_string()).cure(cure)
+        no_records(stream, &error)
     })?;
     if stream.error.is_none() && rows.received == 0 {
         for member in ["$.error", "$.errors"] {
@@ -68,6 +64,25 @@ pub fn read_answer(
     check_keys(stream, &rows, body)?;
     let facts = facts_of(stream, body, fetched, &rows, puller, source)?;
     Ok(ReadPage { rows, facts })
+}
+
+/// Reads a page that was kept: it was judged when it came.
+pub fn read_kept(
+    stream: &Stream,
+    reader: &RecordReader,
+    context: &PageContext,
+    body: &str,
+) -> Result<PageRows, Trouble> {
+    let rows = read_page(body, &stream.records, reader, context);
+    let rows = rows.map_err(|error| no_records(stream, &error))?;
+    check_keys(stream, &rows, body)?;
+    Ok(rows)
+}
+
+fn no_records(stream: &Stream, error: &ExtractError) -> Trouble {
+    let path = stream.records.text();
+    broken(error.to_string())
+        .cure(format!("look at the answer, and at the stream's `records = {path:?}`"))
 }
 
 /// The body of an answer that holds data.
@@ -135,16 +150,11 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Troubl
 
 /// A field of a hash key that no record of the first page has is a mistake: without it, different
 /// records would become one.
-pub fn check_hash_fields(
-    stream: &Stream,
-    rows: &PageRows,
-    fetched: &Fetched,
-) -> Result<(), Trouble> {
+pub fn check_hash_fields(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
     let Key::Hash(fields) = &stream.key else { return Ok(()) };
     if rows.received == 0 {
         return Ok(());
     }
-    let body = judge_content(&fetched.response)?;
     let members = member_names(body, &stream.records);
     let columns = stream.columns.as_deref().unwrap_or_default();
     for field in fields {
@@ -172,8 +182,7 @@ fn cure_for(name: &str, known: &[String]) -> String {
 }
 
 /// The columns of a stream whose definition does not say, from its first page with records.
-pub fn infer_from(stream: &Stream, fetched: &Fetched) -> Result<Option<Vec<Column>>, Trouble> {
-    let body = judge_content(&fetched.response)?;
+pub fn infer_from(stream: &Stream, body: &str) -> Result<Option<Vec<Column>>, Trouble> {
     if body.is_empty() {
         return Ok(None);
     }

@@ -8,16 +8,18 @@ use crate::archive::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, Place, Spent, TableShape, Window};
-use crate::pull::{Noting, Puller, Trouble, TroubleKind, WaitKeeper, waiting};
+use crate::pull::{Puller, Trouble, TroubleKind, waiting};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
+use super::drift::Fields;
 use super::event::{Event, Happening, Observer, Trace};
 use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
 use super::notes::plan_parts;
 use super::reading::Ending;
 use super::report::{StreamReport, SyncReport, TroubleReport};
+use super::waits::Waits;
 
 /// How many readings of a stream may fail one after another before the rest is left for another
 /// run: a source that is down is not asked four hundred times.
@@ -34,7 +36,7 @@ const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 /// The pulling lane.
 pub struct Pulling<'a> {
     pub(super) definition: &'a Definition,
-    options: &'a SyncOptions,
+    pub(super) options: &'a SyncOptions,
     pub(super) host: &'a Host,
     reader: Reader,
     pub(super) puller: Puller,
@@ -45,6 +47,7 @@ pub struct Pulling<'a> {
     /// Records on the stream's largest page so far.
     pub(super) largest_page: u64,
     pub(super) start: Option<Instant>,
+    pub(super) fields: Fields,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
     /// When the reading in hand began, and what the run had spent by then.
@@ -75,6 +78,7 @@ impl<'a> Pulling<'a> {
             full_page_seen: false,
             largest_page: 0,
             start: None,
+            fields: Fields::default(),
             failures: 0,
             begun: (host.clock.now(), Spent::default()),
             report: SyncReport::default(),
@@ -181,6 +185,7 @@ impl<'a> Pulling<'a> {
         self.largest_page = 0;
         self.failures = 0;
         self.record_reader = None;
+        self.fields = Fields::new(self.archive(|reader| reader.fields(&stream.name))?);
         self.start = match &stream.kind {
             Kind::Window(rules) => {
                 Some(resolve_start(rules, stored.as_ref(), self.host.clock.now()))
@@ -229,7 +234,8 @@ impl<'a> Pulling<'a> {
             // The archive that is written to holds no parents.
             shape.references.clear();
         }
-        let reader = Arc::new(RecordReader::new(columns, stream.key.clone()));
+        let reader = RecordReader::new(columns, stream.key.clone());
+        let reader = Arc::new(reader.with_tombstones(stream.deleted.clone()));
         self.record_reader = Some(Arc::clone(&reader));
         let table = Event::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
         self.send(table).await?;
@@ -467,20 +473,5 @@ impl<'a> Pulling<'a> {
         let error = (!stopped).then_some(message);
         let trace = self.trace(job);
         self.send(Event::Broken { place, requested_at, error, hole, counts, trace }).await
-    }
-}
-
-/// Has waits written down by the writing lane.
-struct Waits {
-    sender: mpsc::Sender<Event>,
-}
-
-impl WaitKeeper for Waits {
-    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a> {
-        let (why, source) = (waiting(source, until).message, source.name.clone());
-        Box::pin(async move {
-            // If the writing lane has ended, its error is the one that is reported.
-            let _ = self.sender.send(Event::Wait { source, until, why }).await;
-        })
     }
 }

@@ -3,23 +3,25 @@
 //! A reading is only called complete when every page came, no page repeated another, the number
 //! of distinct records agrees with the source's total, and the total did not move meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::definition::{Kind, Paginate, Source, Stream, Total};
+use crate::archive::RawPage;
+use crate::definition::{Kind, Paginate, Scalar, Source, Stream, Total};
 use crate::host::StopCause;
 use crate::host::planted::{self, Bug};
-use crate::model::{Instant, State};
+use crate::model::{Instant, State, Window};
 use crate::pull::{
     Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
 };
-use crate::record::{Mark, PageContext, RecordReader, hash_text};
+use crate::record::{Mark, PageContext, PageRows, RecordReader, hash_text};
 use crate::window::is_settled;
 
 use super::event::{DoneEvent, Event, PageEvent};
 use super::job::{Job, first_token, next_mark};
-use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer};
+use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer, read_kept};
 use super::pulling::Pulling;
+use super::scope::scope_of;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
 /// with more records than that cannot be held against a total, and needs a shorter step.
@@ -63,6 +65,22 @@ struct Sofar {
     total: Option<u64>,
     last_total: Option<u64>,
     mark: Option<Mark>,
+}
+
+impl Sofar {
+    /// Counts the keys of a page, and sees whether one came before.
+    fn take_keys(&mut self, rows: &PageRows) -> Result<(), Trouble> {
+        let before = self.keys.len();
+        let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
+        self.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
+        let came = rows.rows.len() + rows.rejects.len();
+        self.moved |= self.keys.len() - before < came;
+        if self.keys.len() > DISTINCT_KEYS_MAX {
+            let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
+            return Err(broken(message).cure("give the stream a shorter `step`"));
+        }
+        Ok(())
+    }
 }
 
 impl Pulling<'_> {
@@ -179,11 +197,14 @@ impl Pulling<'_> {
         sofar: &mut Sofar,
     ) -> Result<Option<PageToken>, Trouble> {
         let reader = self.reader_of(stream, fetched).await?;
-        let context = page_context(stream, job);
+        let context = page_context(stream, job.asked, &job.values.parent);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
+        let (page, noticed) = self.heed_drift(stream, page, fetched, &context).await?;
+        // A field that became a column is read by another reader than before.
+        let reader = self.record_reader.clone().unwrap_or(reader);
         let (rows, facts) = (page.rows, page.facts);
         if sofar.received == 0 {
-            check_hash_fields(stream, &rows, fetched)?;
+            check_hash_fields(stream, &rows, judge_content(&fetched.response)?)?;
         }
         sofar.pages += u64::from(rows.received > 0);
         self.largest_page = self.largest_page.max(rows.received);
@@ -195,15 +216,7 @@ impl Pulling<'_> {
             sofar.last_total = Some(total);
         }
         if stream.total.is_some() || is_counted(stream) {
-            let before = sofar.keys.len();
-            let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
-            sofar.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
-            let came = rows.rows.len() + rows.rejects.len();
-            sofar.moved |= sofar.keys.len() - before < came;
-            if sofar.keys.len() > DISTINCT_KEYS_MAX {
-                let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-                return Err(broken(message).cure("give the stream a shorter `step`"));
-            }
+            sofar.take_keys(&rows)?;
         }
         if let Some(most) = stream.max_rejects.filter(|most| sofar.rejects > *most) {
             let message = format!("more than {most} records of the window were rejected");
@@ -214,6 +227,9 @@ impl Pulling<'_> {
             Next::Page(next) => Some(next),
             Next::End => None,
         };
+        // A second look is only compared.
+        let raw = (stream.raw && self.options.again.is_none())
+            .then(|| self.raw_page(stream, &reader, &context, (job, fetched), &rows));
         let event = PageEvent {
             place: job.place.clone(),
             first: std::mem::take(&mut sofar.first),
@@ -228,7 +244,9 @@ impl Pulling<'_> {
             records: rows.records,
             more: next.is_some(),
             next: next.as_ref().and_then(|next| self.token_to_keep(next)),
+            noticed,
             source_total: sofar.total,
+            raw,
         };
         self.send(Event::Page(Box::new(event))).await?;
         Ok(next)
@@ -243,7 +261,7 @@ impl Pulling<'_> {
         if let Some(reader) = &self.record_reader {
             return Ok(Arc::clone(reader));
         }
-        match infer_from(stream, fetched)? {
+        match infer_from(stream, judge_content(&fetched.response)?)? {
             Some(columns) => self.use_columns(stream, columns, true).await,
             // A page without records tells nothing about columns.
             None => Ok(Arc::new(RecordReader::new(Vec::new(), stream.key.clone()))),
@@ -289,6 +307,12 @@ impl Pulling<'_> {
             }
             _ => None,
         };
+        // What became of a rejected record's row, or of one between shifted pages, is not known.
+        let whole = !sofar.resumed && sofar.rejects == 0 && !(counted && sofar.moved);
+        let columns = self.record_reader.as_ref().map(|reader| reader.columns());
+        let scope = columns
+            .filter(|_| whole)
+            .and_then(|columns| scope_of(stream, columns, &job.place, &job.values.parent, read_to));
         Ending::Complete(Box::new(DoneEvent {
             place: job.place.clone(),
             state,
@@ -297,7 +321,25 @@ impl Pulling<'_> {
             cursor,
             distinct_keys: distinct,
             source_total: sofar.total,
+            scope,
         }))
+    }
+
+    /// The page as it is kept: an answer may repeat a secret, and that is not kept.
+    fn raw_page(
+        &self,
+        stream: &Stream,
+        reader: &RecordReader,
+        context: &PageContext,
+        (job, fetched): (&Job, &Fetched),
+        rows: &PageRows,
+    ) -> RawPage {
+        let body = judge_content(&fetched.response).unwrap_or_default();
+        let clean = self.puller.redact(body);
+        let altered = clean != body
+            && read_kept(stream, reader, context, &clean)
+                .map_or(true, |again| again.rows.text != rows.rows.text);
+        RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 
     /// The token as it is kept in the ledger. A source may repeat a secret in it; such a token is
@@ -375,7 +417,12 @@ fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) 
     (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(trouble, seen))
 }
 
-fn page_context(stream: &Stream, job: &Job) -> PageContext {
+/// What the pages of a reading are judged by.
+pub(super) fn page_context(
+    stream: &Stream,
+    asked: Option<Window>,
+    parent: &BTreeMap<String, Scalar>,
+) -> PageContext {
     let (field, zone) = match &stream.kind {
         Kind::Window(rules) => (Some(rules.field.clone()), rules.zone),
         _ => (None, chrono_tz::UTC),
@@ -385,12 +432,12 @@ fn page_context(stream: &Stream, job: &Job) -> PageContext {
         _ => None,
     };
     PageContext {
-        asked: job.asked.map(|asked| (asked, zone)),
+        asked: asked.map(|asked| (asked, zone)),
         field,
         version: stream.version.clone(),
         cursor,
         on_conflict: Some(stream.on_conflict),
-        parent: job.values.parent.clone(),
+        parent: parent.clone(),
         keep_records: !stream.references.is_empty(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::{Cause, RunStreamRow};
+use crate::archive::{Cause, RunStreamRow, VanishedCount};
 use crate::host::StopCause;
 use crate::model::{Outcomes, Place, Spent};
 use crate::pull::{Trouble, TroubleKind};
@@ -25,6 +25,10 @@ pub struct StreamReport {
     pub strays: u64,
     /// Rejects of earlier readings that became rows: they are not received again.
     pub taken_up: u64,
+    /// Rows that their source no longer returns and that were marked or deleted.
+    pub vanished: u64,
+    /// Rows that their source no longer returns, left alone since they are too many at once.
+    pub held_back: u64,
     /// Whether readings were left for another run without being tried.
     pub left_out: bool,
 }
@@ -39,6 +43,8 @@ impl StreamReport {
             outcomes: Outcomes::default(),
             strays: 0,
             taken_up: 0,
+            vanished: 0,
+            held_back: 0,
             left_out: false,
         }
     }
@@ -135,6 +141,20 @@ impl SyncReport {
                 stream.outcomes += row.outcomes;
                 stream.strays += row.strays;
                 stream.taken_up += row.taken_up;
+            }
+        }
+    }
+
+    /// Adds what the run found missing.
+    pub fn add_vanished(&mut self, counts: &[VanishedCount]) {
+        for count in counts {
+            let Some(stream) = self.streams.iter_mut().find(|s| s.stream == count.stream) else {
+                continue;
+            };
+            match count.state.as_str() {
+                "marked" | "deleted" => stream.vanished += count.count,
+                "held" => stream.held_back += count.count,
+                _ => {}
             }
         }
     }

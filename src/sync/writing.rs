@@ -5,29 +5,27 @@
 //! complete. What is told to be complete is on the disk.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use std::sync::Arc;
-
 use crate::archive::{
-    Archive, ArchiveError, Cause, ReadingRow, RejectSelection, RunEvent, RunStreamRow, TableWriter,
+    Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
 };
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    Instant, Outcomes, Place, Progress, Reject, RejectKind, State, TableShape, Window,
-    instant_to_text,
+    FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Window, instant_to_text,
 };
 
-use crate::record::{KeptRecord, RecordReader};
+use crate::record::{Filler, RecordReader};
 
 use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
-use super::late::Late;
-use super::notes::Notes;
-use super::report::TroubleReport;
+use super::late::{Late, open_orphans};
+use super::notes::{Notes, trouble_event};
+use super::records::{Records, write_records};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -49,6 +47,8 @@ pub struct Writing<'a> {
     definition: &'a Definition,
     tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
     reading: Option<ReadingState>,
+    /// The reading whose rows are being noted as seen.
+    watched: Option<Place>,
     batch: Option<Batch>,
     notes: Notes,
     written: Written,
@@ -96,6 +96,7 @@ impl<'a> Writing<'a> {
             definition,
             tables: HashMap::new(),
             reading: None,
+            watched: None,
             batch: None,
             notes: Notes::default(),
             written: Vec::new(),
@@ -214,25 +215,27 @@ impl<'a> Writing<'a> {
 
     fn make_table(
         &mut self,
-        shape: TableShape,
+        mut shape: TableShape,
         start_at: Option<Instant>,
         reader: Arc<RecordReader>,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
-        self.in_transaction(|archive| archive.ensure_table(&shape, start.as_deref(), &now))?;
+        self.in_transaction(|archive| {
+            let added = archive.ensure_table(&shape, start.as_deref(), &now)?;
+            let Some(filler) = Filler::new(&reader, &added) else { return Ok(()) };
+            let fill = |rest: &str| filler.fill(rest);
+            archive.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
+        })?;
+        // What was marked under an earlier definition lives again all the same.
+        shape.retention.marks |= self.archive.has_marks(&shape.name)?;
         let name = shape.name.clone();
         if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
             self.open_batch(&name)?;
-            let orphans = RejectSelection {
-                kind: Some(RejectKind::Orphan.as_str().to_owned()),
-                discarded: Some(false),
-                ..RejectSelection::default()
-            };
             let (archive, run) = (self.archive, self.run);
             let late = Late::new(archive, stream, &reader, shape.clone(), run, &now);
-            let taken_up = late.take_up(&orphans)?.taken_up();
+            let taken_up = late.take_up(&open_orphans())?.taken_up();
             self.open_batch(&name)?.counts.taken_up += taken_up;
             self.commit_batch()?;
         }
@@ -250,27 +253,17 @@ impl<'a> Writing<'a> {
         Ok(self.batch.as_mut().expect("it was just opened"))
     }
 
-    /// Turns rows whose parents are not there into rejects.
-    fn set_orphans_aside(&self, page: &mut PageEvent) -> Result<(), ArchiveError> {
-        let Some((table, reader)) = self.tables.get(&page.place.stream) else { return Ok(()) };
-        if page.records.is_empty() || table.shape().references.is_empty() {
+    /// Notes which rows the reading has seen, where it matters.
+    fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+        let table = self.tables.get(&page.place.stream);
+        let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
             return Ok(());
+        };
+        if page.first || self.watched.as_ref() != Some(&page.place) {
+            self.archive.begin_seen(table)?;
+            self.watched = Some(page.place.clone());
         }
-        let orphans = self.archive.find_orphans(table, &page.rows)?;
-        for (row, orphan) in &orphans {
-            let KeptRecord { record, above } =
-                page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
-            page.rejects.push(Reject {
-                kind: RejectKind::Orphan,
-                reason: orphan.reason.clone(),
-                pointer: reader.pointer_of(&orphan.column),
-                record,
-                above: Some(above),
-                position: *row,
-            });
-        }
-        page.rows.take_out(&|row| orphans.contains_key(&row));
-        Ok(())
+        self.archive.note_seen(table, &page.rows)
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
@@ -278,23 +271,32 @@ impl<'a> Writing<'a> {
             self.complete_too_early(&page)?;
         }
         self.open_batch(&page.place.stream)?;
-        self.set_orphans_aside(&mut page)?;
+        self.watch_rows(&page)?;
         let now = instant_to_text(self.host.clock.now());
-        let mut outcomes = Outcomes {
-            received: page.duplicates + page.rejects.len() as u64,
-            skipped: page.duplicates,
-            rejected: page.rejects.len() as u64,
-            ..Outcomes::default()
+        let table = self.tables.get(&page.place.stream);
+        let table = table.map(|(table, reader)| (table, reader.as_ref()));
+        let records = Records {
+            rows: &mut page.rows,
+            rejects: &mut page.rejects,
+            records: &mut page.records,
+            duplicates: page.duplicates,
         };
-        if !page.rows.is_empty() {
-            let table = self.tables.get(&page.place.stream);
-            let (table, _) = table.ok_or_else(|| {
-                ArchiveError::new(Cause::Bug, format!("no table for {}", page.place.stream))
-            })?;
-            outcomes += self.archive.write_rows(table, &page.rows, self.run, &now)?;
+        let outcomes = write_records(self.archive, table, &page.place, records, self.run, &now)?;
+        if let Some(raw) = &page.raw {
+            let (at, place) = (instant_to_text(page.requested_at), &page.place);
+            self.archive.keep_page(place, raw, page.first, &at, self.run, &now)?;
         }
-        self.archive.write_rejects(&page.place, &page.rejects, self.run, &now)?;
-        debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
+        self.archive.write_fields(&page.place.stream, &page.noticed.fields)?;
+        for drift in std::mem::take(&mut page.noticed.drift) {
+            self.archive.log_field_change(&FieldChange {
+                stream: page.place.stream.clone(),
+                change: drift.change.to_owned(),
+                field: drift.field,
+                detail: drift.detail,
+                at: now.clone(),
+                run: self.run,
+            })?;
+        }
         let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
         if page.first || !same {
             self.reading = Some(ReadingState {
@@ -320,7 +322,7 @@ impl<'a> Writing<'a> {
         let mid_reading = page.more;
         let batch = self.batch.as_mut().expect("it was opened above");
         batch.rows += page.rows.len() as u64;
-        batch.bytes += page.rows.size();
+        batch.bytes += page.rows.size() + page.raw.as_ref().map_or(0, RawPage::size);
         batch.counts.outcomes += outcomes;
         batch.counts.strays += page.strays;
         let full = batch.rows >= BATCH_ROWS_MAX
@@ -351,6 +353,14 @@ impl<'a> Writing<'a> {
         progress.source_total = done.source_total;
         self.archive.write_progress(&progress, self.run)?;
         self.note_reading(&done.place, trace, done.state.as_str(), None);
+        if self.watched.as_ref() == Some(&done.place)
+            && let Some((table, _)) = self.tables.get(&done.place.stream)
+        {
+            let now = instant_to_text(self.host.clock.now());
+            let scope = done.scope.as_ref();
+            self.archive.settle_missing(table, &done.place, scope, self.run, &now)?;
+        }
+        self.watched = None;
         self.reading = None;
         self.commit_batch()?;
         self.observer.notice(&Happening::ReadingDone { place: done.place });
@@ -450,21 +460,5 @@ impl<'a> Writing<'a> {
             source_total: reading.and_then(|reading| reading.source_total),
             error: None,
         }
-    }
-}
-
-/// A trouble as the run is remembered by it.
-fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
-    RunEvent {
-        at: instant_to_text(now),
-        kind: "trouble".to_owned(),
-        source: None,
-        stream: Some(trouble.stream),
-        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
-        window: trouble.window,
-        message: trouble.message,
-        cure: trouble.cure,
-        until: None,
-        exit_code: Some(trouble.exit_code),
     }
 }

@@ -3,6 +3,7 @@
 //! Every check reports and goes on, so that one reading finds all problems.
 
 mod check;
+mod columns;
 mod outbox;
 mod paging;
 mod parts;

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Context;
 use super::check::resolve_stream_check;
+use super::columns::{check_column, check_references};
 use super::paging::{paginate_of, total_of};
-use super::retention::check_history;
+use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
 use crate::definition::raw::{
-    RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawStream,
+    RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
+    RawStream,
 };
 use crate::definition::raw_paging::RawPaginate;
 use crate::definition::{
@@ -39,7 +41,6 @@ pub(super) fn resolve_stream(
     check_version_kind(name, raw, columns.as_deref(), context);
     check_rich_path(name, raw, records.as_ref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
-    check_history(name, raw, all, context);
     let paginate = paginate_of(name, raw, context);
     let total = total_of(name, raw, &known, context);
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
@@ -59,11 +60,15 @@ pub(super) fn resolve_stream(
         reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
         max_records: raw.max_records,
         on_conflict: raw.on_conflict.unwrap_or(RawOnConflict::Update),
-        history: raw.history,
+        history: history_of(name, raw, all, context),
+        missing: missing_of(name, raw, all, context),
+        deleted: deleted_of(name, raw, context),
+        on_drift: raw.on_drift.unwrap_or(RawOnDrift::Record),
         max_rejects: raw.max_rejects,
         error,
         references: raw.references.iter().map(|(c, s)| (c.clone(), s.clone())).collect(),
         check,
+        raw: raw.raw,
     })
 }
 
@@ -460,39 +465,4 @@ fn key_of(
         }
     }
     Some(key)
-}
-
-fn check_column(
-    place: &[&str],
-    name: Option<&str>,
-    columns: Option<&[Column]>,
-    context: &mut Context<'_>,
-) {
-    let (Some(name), Some(columns)) = (name, columns) else { return };
-    if !columns.iter().any(|column| column.name == name) {
-        let known = columns.iter().map(|column| column.name.clone()).collect();
-        context.unknown(place, "the column", name, &known);
-    }
-}
-
-fn check_references(
-    stream: &str,
-    raw: &RawStream,
-    all: &RawDefinition,
-    columns: Option<&[Column]>,
-    context: &mut Context<'_>,
-) {
-    for (column, target) in &raw.references {
-        let place = ["streams", stream, "references", column];
-        check_column(&place, Some(column), columns, context);
-        let Some(other) = all.streams.get(target) else {
-            let known = all.streams.keys().cloned().collect();
-            context.unknown(&place, "the stream", target, &known);
-            continue;
-        };
-        if !matches!(other.key, RawKey::Column(_)) {
-            let message = format!("`{target}` has no key of one column that could be referred to");
-            context.report(&place, message);
-        }
-    }
 }

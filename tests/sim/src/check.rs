@@ -39,6 +39,7 @@ pub struct Complete {
 }
 
 /// What an archive holds.
+#[derive(Default)]
 pub struct Seen {
     /// Rows by id.
     pub rows: BTreeMap<i64, Row>,
@@ -46,6 +47,10 @@ pub struct Seen {
     pub complete: Vec<Complete>,
     /// Where partial readings and holes begin.
     pub unfinished: Vec<i64>,
+    /// Rows that are marked as gone.
+    pub marked: Vec<i64>,
+    /// Replaced versions that are kept, and how many there were.
+    pub versions: Option<(i64, i64)>,
 }
 
 /// Opens an archive as any SQLite tool does: for writing, so that a log is taken in.
@@ -62,7 +67,7 @@ fn millis(text: &str) -> i64 {
 
 /// Reads what is there. Nothing but an empty archive has no table.
 pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
-    let mut seen = Seen { rows: BTreeMap::new(), complete: Vec::new(), unfinished: Vec::new() };
+    let mut seen = Seen::default();
     let sql = "SELECT count(*) FROM sqlite_schema WHERE name = ?1";
     let has = |name: &str| connection.query_row(sql, [name], |row| row.get::<_, i64>(0));
     if has("records")? > 0 {
@@ -73,6 +78,17 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
             let state = usize::try_from(value - id * 1_000).unwrap_or(usize::MAX);
             seen.rows.insert(id, Row { value, state });
         }
+    }
+    let column = "SELECT count(*) FROM pragma_table_info('records') WHERE name = '_deleted_at'";
+    if connection.query_row(column, [], |row| row.get::<_, i64>(0))? > 0 {
+        let sql = "SELECT id FROM records WHERE _deleted_at IS NOT NULL";
+        let mut statement = connection.prepare(sql)?;
+        seen.marked = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    }
+    if has("records_history")? > 0 {
+        let sql = "SELECT (SELECT count(*) FROM records_history),
+            (SELECT coalesce(sum(_revision - 1), 0) FROM records)";
+        seen.versions = Some(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?);
     }
     if has("_windrow_ledger")? > 0 {
         let sql = "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state
@@ -127,6 +143,17 @@ pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     }
     for complete in &seen.complete {
         check_complete(seen, world, complete, now, &mut wrong);
+    }
+    if let Some((kept, were)) = seen.versions.filter(|(kept, were)| kept != were) {
+        wrong.push(format!("history: {kept} replaced versions are kept of {were}"));
+    }
+    if !may_be_shifted(world, false) {
+        let there = |id: &&i64| {
+            let record = world.records.get(usize::try_from(**id - 1).unwrap_or(usize::MAX));
+            record.is_some_and(|record| record.visible(now).is_some())
+        };
+        let alive = seen.marked.iter().filter(there);
+        wrong.extend(alive.map(|id| format!("missing: row {id} is marked and the API has it")));
     }
     wrong
 }

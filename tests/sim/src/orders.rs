@@ -73,7 +73,7 @@ impl Orders {
             honours,
             lifetime_ms,
             faulty: false,
-            random: fastrand::Rng::with_seed(seed ^ 0x0fde_45),
+            random: fastrand::Rng::with_seed(seed ^ 0x000f_de45),
             effects: BTreeMap::new(),
             busy_until: i64::MIN,
             requests: 0,

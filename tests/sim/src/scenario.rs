@@ -196,6 +196,10 @@ pub struct Scenario {
     pub integer_marks: bool,
     /// Whether requests have a body in place of a query.
     pub post: bool,
+    /// Whether replaced versions are kept.
+    pub history: bool,
+    /// Whether rows that the API no longer has are marked.
+    pub missing: bool,
     /// Faults that are on.
     pub classes: Classes,
 }
@@ -285,6 +289,8 @@ impl Scenario {
             runs: r.usize(2..7),
             integer_marks: false,
             post: false,
+            history: false,
+            missing: false,
             classes: Classes::default(),
         };
         scenario.classes = scenario.draw_classes(r);
@@ -295,6 +301,9 @@ impl Scenario {
     /// Kinds of request and mark that came later than the first seeds, drawn by themselves so that
     /// those stay what they were.
     fn vary(&mut self) {
+        self.history = matches!(self.seed % 8, 1 | 5);
+        self.missing = matches!(self.seed % 8, 5 | 6) && self.kind != Kind::Cursor;
+        self.classes.deletions |= self.missing && self.cap.is_none();
         if self.seed % 8 != 3 {
             return;
         }
@@ -439,6 +448,12 @@ impl Scenario {
         }
         if let Some(cap) = self.cap {
             text.push_str(&format!("max_records = {cap}\n"));
+        }
+        if self.history {
+            text.push_str("history = true\n");
+        }
+        if self.missing {
+            text.push_str("missing = \"mark\"\nmissing_ratio_max = 1.0\n");
         }
         text
     }

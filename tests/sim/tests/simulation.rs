@@ -72,6 +72,8 @@ fn catcher(bug: Bug) -> &'static [&'static str] {
         Bug::OpenWindowIsWhole => &["S1", "S12"],
         Bug::SourceTimeIgnored => &["S1", "S12"],
         Bug::ShiftIgnored => &["S1"],
+        Bug::HistorySkipped => &["history"],
+        Bug::ParentsConfused => &["missing"],
     }
 }
 

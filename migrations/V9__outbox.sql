@@ -1,7 +1,7 @@
 -- Writes that wait for the network and take effect once. What is sent is fixed before the first
 -- attempt, bytes and key; each attempt is on the disk before its first byte is on the wire.
 
-PRAGMA user_version = 7;
+PRAGMA user_version = 9;
 
 -- Who queued an entry: this archive, as one person's state folder on one machine knows it. A copy
 -- of the archive has the row and not the state. `sends` counts attempts; a state that has seen more
@@ -62,4 +62,4 @@ CREATE TABLE _windrow_outbox_attempts (
     PRIMARY KEY (entry, attempt)
 ) STRICT, WITHOUT ROWID;
 
-UPDATE _windrow_meta SET value = '7' WHERE name = 'format';
+UPDATE _windrow_meta SET value = '9' WHERE name = 'format';

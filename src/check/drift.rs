@@ -1,0 +1,84 @@
+//! Fields that the source has changed: what the log says of them and nothing mends by itself.
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+
+use super::finding::{Collector, Finding, identity};
+use super::gather::CheckOptions;
+use crate::archive::evidence::sql_of_drift;
+use crate::archive::{ArchiveError, Reader, StreamRow};
+use crate::definition::{Column, ColumnType, Severity, Stream};
+use crate::model::{FieldChange, instant_from_text};
+
+/// Changes that are looked through, the newest first: no source has more fields that matter.
+const CHANGES_MAX: u32 = 1_000;
+/// How long a change is news. A field that is gone and has a column is one for as long as it is.
+const NEWS_DAYS: i64 = 30;
+
+/// The last change of each field.
+pub fn check_drift(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    stream: &Stream,
+    row: &StreamRow,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    let columns = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    for change in reader.field_changes(Some(&stream.name), None, CHANGES_MAX)? {
+        if change.change == "filled" || !seen.insert(change.field.clone()) {
+            continue;
+        }
+        let column = columns.iter().find(|column| column.takes(&change.field));
+        // A JSON column takes whatever comes.
+        let fits = |column: &&Column| change.change != "retyped" || column.kind != ColumnType::Json;
+        let column = column.filter(fits);
+        let at = instant_from_text(&change.at);
+        let is_news = at.is_none_or(|at| options.now - at < TimeDelta::days(NEWS_DAYS));
+        let lasts = change.change == "vanished" && column.is_some();
+        let meant = change.change == "new" && column.is_some() || change.change == "returned";
+        if (is_news || lasts) && !meant {
+            let mut finding = finding_of(options, &change, column);
+            finding.until = at.filter(|_| !lasts);
+            collector.add(finding);
+        }
+    }
+    Ok(())
+}
+
+fn finding_of(
+    options: &CheckOptions<'_>,
+    change: &FieldChange,
+    column: Option<&Column>,
+) -> Finding {
+    let FieldChange { stream, change: what, field, detail, at, run } = change;
+    let severity = if column.is_some() { Severity::Warning } else { Severity::Info };
+    let first = match (what.as_str(), column) {
+        ("new", _) => {
+            "give it a column in `columns`: what `_rest` has of it is filled in".to_owned()
+        }
+        ("vanished", Some(column)) => format!(
+            "ask the source; if it is gone for good, take `{}` out of `columns`: the table keeps \
+             what it has",
+            column.name
+        ),
+        (_, Some(column)) => format!(
+            "see whether `{}` still has the right type; `windrow rejects` has what did not fit",
+            column.name
+        ),
+        _ => "ask the source whether it is meant".to_owned(),
+    };
+    Finding {
+        id: identity(&["drift", stream, what, field]),
+        check: "drift",
+        severity,
+        stream: stream.clone(),
+        expected: format!("`{field}` as it was before"),
+        found: format!("{what}: {detail} (run {run}, {at})"),
+        sql: sql_of_drift(stream),
+        mend: options.mender.sync_due(stream),
+        first: Some(first),
+        until: None,
+    }
+}

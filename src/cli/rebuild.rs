@@ -1,0 +1,101 @@
+//! `windrow rebuild`: makes streams' tables again from their kept pages.
+
+use clap::Args;
+
+use crate::archive::Reader;
+use crate::definition::Definition;
+use crate::host::{Host, StopCause};
+use crate::report::{count, rebuilt_page};
+use crate::sync::{Rebuilding, rebuild, settle_rebuilds};
+
+use super::args::Global;
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{check_streams, load_for_sync, open_archive, parse_duration};
+
+#[derive(Debug, Args)]
+pub struct RebuildArguments {
+    /// These streams only; default: all that have kept pages
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Do it; without this, what it would change is shown and nothing is changed
+    #[arg(long)]
+    pub apply: bool,
+    /// Let the old tables go that a rebuild has set aside
+    #[arg(long, conflicts_with_all = ["apply", "undo"])]
+    pub confirm: bool,
+    /// Put the old tables back
+    #[arg(long, conflicts_with = "apply")]
+    pub undo: bool,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}
+
+pub fn run(
+    args: &RebuildArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let definition = load_for_sync(global)?;
+    // Nothing is made where there is no archive.
+    drop(Reader::open(&definition.archive)?);
+    if args.confirm || args.undo {
+        return settle(args, &definition, host, output);
+    }
+    check_streams(&definition, &args.streams)?;
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let archive = open_archive(&definition, "rebuild", wait, host)?;
+    let rebuilding =
+        Rebuilding { definition: &definition, streams: &args.streams, apply: args.apply };
+    let rebuilt = rebuild(&archive, host, &rebuilding)?;
+    archive.close()?;
+    let Some(rebuilt) = rebuilt else {
+        output.say("stopped: nothing was changed\n");
+        return Ok(if host.stop.cause() == Some(StopCause::Terminate) { 143 } else { 130 });
+    };
+    if rebuilt.is_empty() {
+        let cure = "set `raw = true` in a stream: from then on its pages are kept";
+        return Err(Failure::new(USAGE, "no stream has kept pages").cure(cure));
+    }
+    if output.json() {
+        output.json_line(&serde_json::json!({ "applied": args.apply, "streams": rebuilt }))?;
+        return Ok(0);
+    }
+    output.result(&rebuilt_page(&rebuilt))?;
+    output.say(match args.apply {
+        true => {
+            "the old tables are kept: `windrow rebuild --confirm` lets them go, `--undo` puts them \
+             back\n"
+        }
+        false => "nothing was changed: `--apply` does it\n",
+    });
+    Ok(0)
+}
+
+/// Lets the old tables go, or puts them back.
+fn settle(
+    args: &RebuildArguments,
+    definition: &Definition,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let archive = open_archive(definition, "rebuild", wait, host)?;
+    let settled = settle_rebuilds(&archive, host, definition, &args.streams, args.undo)?;
+    archive.close()?;
+    if output.json() {
+        output.json_line(&serde_json::json!({ "undone": args.undo, "streams": settled }))?;
+        return Ok(0);
+    }
+    for one in &settled {
+        let (stream, rows) = (&one.stream, count(one.rows));
+        let said = if args.undo { "is back" } else { "is let go" };
+        output.result(&format!("{stream}: the old table of {rows} rows {said}\n"))?;
+    }
+    if settled.is_empty() {
+        output.say("no rebuild waits for a word\n");
+    }
+    Ok(0)
+}

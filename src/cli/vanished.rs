@@ -1,0 +1,107 @@
+//! `windrow vanished`: rows that their source no longer returns, and bringing them back.
+
+use std::io::{BufWriter, Write};
+
+use crate::archive::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
+use crate::host::Host;
+use crate::model::{instant_to_text, printable};
+use crate::report::count;
+use crate::sync::exit_code_of_archive;
+
+use super::args::{Global, VanishedArguments};
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{archived_streams, load_for_reading};
+
+pub fn run(
+    args: &VanishedArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (definition, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let Some(undone) = args.undo else { return list(args, &reader, output) };
+    if reader.run_row(undone)?.is_none() {
+        let failure = Failure::new(USAGE, format!("there is no run {undone}"));
+        return Err(failure.cure("`windrow vanished` lists the rows with their runs"));
+    }
+    let stored = reader.definition()?.unwrap_or_default();
+    drop(reader);
+    let now = host.clock.now();
+    let text = instant_to_text(now);
+    let note = format!("process {} (windrow vanished) since {text}", std::process::id());
+    let opening = Opening {
+        note: &note,
+        now: &text,
+        allow_network_fs: definition.is_some_and(|definition| definition.allow_network_fs),
+        files: &*host.files,
+    };
+    let archive = Archive::open(&path, &opening)?;
+    if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
+        let message = format!("run {undone} took no row away, or all of them are back");
+        return Err(Failure::new(USAGE, message).cure("`windrow vanished` lists the rows"));
+    }
+    let command = format!("vanished --undo {undone}");
+    let version = env!("CARGO_PKG_VERSION");
+    let start = RunStart { command: &command, version, definition: &stored, now };
+    let run = archive.start_run(&start)?;
+    let undo = archive.undo_vanished(undone, run, &text);
+    let end = match &undo {
+        Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
+        Err(error) => RunEnd {
+            state: "failed",
+            exit_code: exit_code_of_archive(error.cause),
+            message: Some(error.message.clone()),
+            ..RunEnd::nothing_asked(host.clock.now())
+        },
+    };
+    let ended = archive.end_run(run, &end);
+    let counts = undo?;
+    ended?;
+    archive.close()?;
+    for back in &counts {
+        if output.json() {
+            output.json_line(&serde_json::json!({
+                "run": run, "undone": undone, "stream": back.stream, "rows": back.count,
+            }))?;
+        } else {
+            let rows = if back.count == 1 { "row" } else { "rows" };
+            let (stream, number) = (&back.stream, count(back.count));
+            output.result(&format!("{number} {rows} of {stream} brought back (run {run})\n"))?;
+        }
+    }
+    Ok(0)
+}
+
+fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<u8, Failure> {
+    archived_streams(reader, &args.streams)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let listed = reader.vanished(&mut |row| {
+        if !args.streams.is_empty() && !args.streams.contains(&row.stream) {
+            return Ok(());
+        }
+        if output.json() {
+            serde_json::to_writer(&mut out, &row)?;
+            out.write_all(b"\n")
+        } else {
+            out.write_all(line(&row).as_bytes())
+        }
+    });
+    match listed {
+        // Whoever has gone away, as `| head` does, has seen what they wanted.
+        Err(error) if error.message.contains("Broken pipe") => return Ok(0),
+        other => other?,
+    }
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(0),
+    }
+}
+
+fn line(row: &VanishedRow) -> String {
+    let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
+    let (stream, key) = (&row.stream, printable(&row.key));
+    let since = day(&row.first_missed_at);
+    format!("{:<7} {stream} {key}  first missed {since}, run {}\n", row.state, row.run)
+}

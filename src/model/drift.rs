@@ -1,0 +1,152 @@
+//! The fields of records: what a page has, what is known of a stream, what has changed.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The kinds of JSON values that a field has had, null apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Kinds(u8);
+
+/// In the order of their bits.
+const KIND_NAMES: [&str; 5] = ["boolean", "number", "text", "array", "object"];
+
+impl Kinds {
+    /// No value but null.
+    pub const NONE: Kinds = Kinds(0);
+    /// `true` or `false`.
+    pub const BOOLEAN: Kinds = Kinds(1);
+    /// A number.
+    pub const NUMBER: Kinds = Kinds(2);
+    /// A string.
+    pub const TEXT: Kinds = Kinds(4);
+    /// An array.
+    pub const ARRAY: Kinds = Kinds(8);
+    /// An object.
+    pub const OBJECT: Kinds = Kinds(16);
+
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    /// Whether all of these are among the others.
+    pub fn within(self, others: Kinds) -> bool {
+        self.0 & !others.0 == 0
+    }
+
+    /// Reads what `Display` wrote.
+    pub fn parse(text: &str) -> Kinds {
+        let bits = KIND_NAMES.iter().enumerate();
+        let found = bits.filter(|(_, name)| text.split('|').any(|word| word == **name));
+        Kinds(found.fold(0, |bits, (at, _)| bits | 1 << at))
+    }
+}
+
+impl fmt::Display for Kinds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Kinds::NONE {
+            return out.write_str("null");
+        }
+        let bits = KIND_NAMES.iter().enumerate();
+        let names: Vec<&str> =
+            bits.filter(|(at, _)| self.0 & (1 << at) != 0).map(|(_, name)| *name).collect();
+        out.write_str(&names.join("|"))
+    }
+}
+
+/// A field of a page's records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageField {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kinds: Kinds,
+    /// Whether every record of the page has it.
+    pub in_all: bool,
+}
+
+/// The fields of a page's records, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PageFields {
+    /// The fields.
+    pub fields: Vec<PageField>,
+    /// Whether all records were looked at: the members of records that are used as maps are no
+    /// fields.
+    pub whole: bool,
+}
+
+/// How a known field is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Every record has had it.
+    Always,
+    /// Some have not.
+    Sometimes,
+    /// Every record had it, until a page of which none did.
+    Gone,
+}
+
+impl Usage {
+    /// As it stands in the archive.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Usage::Always => "always",
+            Usage::Sometimes => "sometimes",
+            Usage::Gone => "gone",
+        }
+    }
+
+    /// Reads what [`Usage::as_str`] wrote.
+    pub fn parse(text: &str) -> Usage {
+        match text {
+            "always" => Usage::Always,
+            "gone" => Usage::Gone,
+            _ => Usage::Sometimes,
+        }
+    }
+}
+
+/// A field of a stream, as it has been so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownField {
+    /// Its name.
+    pub name: String,
+    /// What it has held.
+    pub kinds: Kinds,
+    /// How it is used.
+    pub usage: Usage,
+}
+
+/// What is written of a change of fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldChange {
+    /// The stream.
+    pub stream: String,
+    /// `new`, `vanished`, `returned`, `retyped` or `filled`.
+    pub change: String,
+    /// The field.
+    pub field: String,
+    /// In words.
+    pub detail: String,
+    /// When it was noticed.
+    pub at: String,
+    /// In which run.
+    pub run: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_written_and_read_and_form_sets() {
+        for bits in 0..32 {
+            let kinds = Kinds(bits);
+            assert_eq!(Kinds::parse(&kinds.to_string()), kinds, "{kinds}");
+        }
+        assert_eq!(Kinds::TEXT.and(Kinds::NUMBER).to_string(), "number|text");
+        assert!(Kinds::NONE.within(Kinds::TEXT) && !Kinds::TEXT.within(Kinds::NUMBER));
+    }
+}

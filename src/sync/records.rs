@@ -1,0 +1,74 @@
+//! The records of a page on their way into the archive: the path that a page takes when it comes,
+//! and again when it is read anew.
+
+use crate::archive::{Archive, ArchiveError, Cause, TableWriter};
+use crate::model::{Outcomes, Place, Reject, RejectKind, RowSet};
+use crate::record::{KeptRecord, RecordReader};
+
+/// The records of a page.
+pub struct Records<'p> {
+    /// Rows.
+    pub rows: &'p mut RowSet,
+    /// What cannot be a row.
+    pub rejects: &'p mut Vec<Reject>,
+    /// The record of each row, where the stream has references.
+    pub records: &'p mut Vec<KeptRecord>,
+    /// Records that came twice in the page.
+    pub duplicates: u64,
+}
+
+/// Writes the rows and rejects of a page. Counts what became of its records.
+pub fn write_records(
+    archive: &Archive,
+    table: Option<(&TableWriter, &RecordReader)>,
+    place: &Place,
+    mut page: Records<'_>,
+    run: i64,
+    now: &str,
+) -> Result<Outcomes, ArchiveError> {
+    if let Some((table, reader)) = table {
+        set_orphans_aside(archive, table, reader, &mut page)?;
+    }
+    let mut outcomes = Outcomes {
+        received: page.duplicates + page.rejects.len() as u64,
+        skipped: page.duplicates,
+        rejected: page.rejects.len() as u64,
+        ..Outcomes::default()
+    };
+    if !page.rows.is_empty() {
+        let (table, _) = table.ok_or_else(|| {
+            ArchiveError::new(Cause::Bug, format!("no table for {}", place.stream))
+        })?;
+        outcomes += archive.write_rows(table, page.rows, run, now)?;
+    }
+    archive.write_rejects(place, page.rejects, run, now)?;
+    debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
+    Ok(outcomes)
+}
+
+/// Turns rows whose parents are not there into rejects.
+fn set_orphans_aside(
+    archive: &Archive,
+    table: &TableWriter,
+    reader: &RecordReader,
+    page: &mut Records<'_>,
+) -> Result<(), ArchiveError> {
+    if page.records.is_empty() || table.shape().references.is_empty() {
+        return Ok(());
+    }
+    let orphans = archive.find_orphans(table, page.rows)?;
+    for (row, orphan) in &orphans {
+        let KeptRecord { record, above } =
+            page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
+        page.rejects.push(Reject {
+            kind: RejectKind::Orphan,
+            reason: orphan.reason.clone(),
+            pointer: reader.pointer_of(&orphan.column),
+            record,
+            above: Some(above),
+            position: *row,
+        });
+    }
+    page.rows.take_out(&|row| orphans.contains_key(&row));
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! Waits that a source imposes: kept for later runs, and heeded from earlier ones.
+
+use tokio::sync::mpsc;
+
+use crate::definition::Source;
+use crate::model::Instant;
+use crate::pull::{Noting, WaitKeeper, waiting};
+
+use super::event::Event;
+
+/// Has waits written down by the writing lane.
+pub struct Waits {
+    /// To the writing lane.
+    pub sender: mpsc::Sender<Event>,
+}
+
+impl WaitKeeper for Waits {
+    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a> {
+        let (why, source) = (waiting(source, until).message, source.name.clone());
+        Box::pin(async move {
+            // If the writing lane has ended, its error is the one that is reported.
+            let _ = self.sender.send(Event::Wait { source, until, why }).await;
+        })
+    }
+}
