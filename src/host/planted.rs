@@ -45,10 +45,16 @@ pub enum Bug {
     HistorySkipped,
     /// A reading of one parent's rows tells that those of another are gone.
     ParentsConfused,
+    /// A write is sent again when its key is forgotten, or was never told.
+    SentInDoubt,
+    /// Writes of one lane overtake each other.
+    LaneOvertaken,
+    /// A copy of an archive is taken for the archive.
+    CopySends,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 19] = [
+pub const BUGS: [Bug; 22] = [
     Bug::CheckpointBeforeRows,
     Bug::NormalSync,
     Bug::DeferredTransaction,
@@ -68,6 +74,9 @@ pub const BUGS: [Bug; 19] = [
     Bug::ShiftIgnored,
     Bug::HistorySkipped,
     Bug::ParentsConfused,
+    Bug::SentInDoubt,
+    Bug::LaneOvertaken,
+    Bug::CopySends,
 ];
 
 #[cfg(feature = "planted")]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use windrow::host::planted::{BUGS, Bug, plant};
 use windrow_sim::life::Limits;
 use windrow_sim::power::{cut_everywhere, fail_everywhere};
-use windrow_sim::swarm::{many, one};
+use windrow_sim::swarm::{many, many_outboxes, one, one_outbox};
 
 /// Lives in an ordinary test run; `SIM_SEEDS` asks for more.
 const SEEDS: u64 = 2_000;
@@ -32,6 +32,16 @@ fn no_seed_breaks_an_invariant() {
 }
 
 #[test]
+fn no_outbox_has_an_effect_twice_or_never() {
+    let outboxes = seeds() / 5;
+    let sum = many_outboxes(1..1 + outboxes, threads());
+    let told = sum.failures.iter().take(5);
+    let told: Vec<String> = told.map(|(seed, what)| format!("seed {seed}: {}", what[0])).collect();
+    assert!(sum.failures.is_empty(), "run `sim --outbox-seed N`\n{}", told.join("\n"));
+    assert!(sum.crashes > outboxes / 2, "{} crashes are too few to tell anything", sum.crashes);
+}
+
+#[test]
 fn seeds_that_once_failed_do_not_fail_again() {
     let kept = include_str!("../../../fixtures/seeds/failed.txt");
     let seeds = kept.lines().filter(|line| !line.starts_with('#'));
@@ -47,6 +57,10 @@ fn the_same_seed_gives_the_same_life_event_for_event() {
     for seed in 1..=40 {
         let (a, b) = (one(seed, &Limits::default(), false), one(seed, &Limits::default(), false));
         assert_eq!(a.digest, b.digest, "seed {seed}");
+    }
+    for seed in 1..=20 {
+        let (a, b) = (one_outbox(seed, false), one_outbox(seed, false));
+        assert_eq!(a.digest, b.digest, "outbox {seed}");
     }
     let other = one(41, &Limits::default(), false);
     assert_ne!(one(40, &Limits::default(), false).digest, other.digest);
@@ -74,6 +88,8 @@ fn catcher(bug: Bug) -> &'static [&'static str] {
         Bug::ShiftIgnored => &["S1"],
         Bug::HistorySkipped => &["history"],
         Bug::ParentsConfused => &["missing"],
+        Bug::SentInDoubt | Bug::LaneOvertaken => &["S16"],
+        Bug::CopySends => &["copy"],
     }
 }
 
@@ -91,7 +107,12 @@ fn hunt(bug: Bug) -> Option<(u64, String)> {
                     if seed > SEEDS_FOR_A_BUG || done {
                         return;
                     }
-                    let outcome = one(seed, &Limits::default(), false);
+                    let outcome = match bug {
+                        Bug::SentInDoubt | Bug::LaneOvertaken | Bug::CopySends => {
+                            one_outbox(seed, false)
+                        }
+                        _ => one(seed, &Limits::default(), false),
+                    };
                     let by = outcome.violations.iter().find(|violation| {
                         catcher(bug).iter().any(|name| violation.contains(&format!("{name}:")))
                     });
