@@ -115,7 +115,7 @@ pub(super) struct Sender<'a> {
     /// Entries whose lookup is on the wire, which no archive says.
     pub(super) looking: HashSet<i64>,
     /// Requests whose attempts are claimed.
-    pub(super) departing: Vec<(i64, Departure)>,
+    pub(super) departing: Vec<(i64, Errand, Departure)>,
     /// How many attempts each station has begun by those.
     pub(super) begun: BTreeMap<String, u64>,
     /// Entries that were told about since somebody last looked.

@@ -21,6 +21,7 @@ use super::super::report::is_over;
 use super::super::send::{Landed, Sender};
 use super::answer::How;
 use super::copying::Copying;
+use super::noting::Noting;
 
 /// Requests on the wire at once: one for each connection of a busy program.
 const SENDS_AT_ONCE: usize = 64;
@@ -84,6 +85,7 @@ pub(super) struct Lane<'a> {
     pub(super) sender: Sender<'a>,
     /// Where requests are carried.
     pub(super) handle: tokio::runtime::Handle,
+    noting: Noting,
     copying: Copying,
     wire: JoinSet<Landed>,
     /// What came back and is not on the disk.
@@ -105,12 +107,14 @@ impl<'a> Lane<'a> {
     pub(super) fn new(
         mut sender: Sender<'a>,
         handle: tokio::runtime::Handle,
+        noting: Noting,
     ) -> Result<Self, ArchiveError> {
         sender.endless = true;
         Ok(Self {
             copying: Copying::start(sender.outbox.path())?,
             sender,
             handle,
+            noting,
             wire: JoinSet::new(),
             landed: Vec::new(),
             ready: VecDeque::new(),
@@ -255,7 +259,8 @@ impl<'a> Lane<'a> {
             Ok(()) => {}
             Err(error) => return self.failed(error, orders, landed).await,
         }
-        for departure in self.sender.departures()? {
+        let (begun, departures) = self.sender.claimed();
+        for departure in self.noting.after(begun, departures) {
             self.wire.spawn_on(departure, &self.handle);
         }
         for (order, (entry, progress)) in orders.into_iter().zip(heard) {
