@@ -637,6 +637,48 @@ fn the_token_is_its_owners_alone_and_stays_the_same() {
     assert_eq!(third.token, token);
 }
 
+#[test]
+fn it_works_beside_a_running_sync() {
+    let (waiting, arrived, open) = gate();
+    let shop = Counter::start(move |asked, _| {
+        if asked.method != "GET" {
+            return Step::Take;
+        }
+        let gate = waiting.lock().expect("no handler panics");
+        gate.0.send(()).expect("the test waits");
+        gate.1.recv().expect("the test opens");
+        Step::Say(crate::api::json(r#"{"data":[{"id":1}]}"#))
+    });
+    let stream = "\n[streams.items]\npath = \"/items\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n";
+    let text = shop.definition(stream).replace("1 second", "60 seconds");
+    let workspace = Workspace::new(&text);
+    let mut sync = workspace.command(&["sync"]).stderr(Stdio::null()).spawn().expect("it starts");
+    arrived.recv_timeout(PATIENCE).expect("the API is asked");
+    let gateway = Gateway::start(&workspace);
+    assert_eq!(gateway.post("k", "", "{}").status, 201);
+    open.send(()).expect("the API waits");
+    assert_eq!(sync.wait().expect("it ends").code(), Some(0));
+    assert_eq!(gateway.post("k2", "", "{}").status, 201);
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "1");
+    assert_eq!(effects(&shop), once(&["k", "k2"]));
+}
+
+#[test]
+fn a_program_waits_its_turn_where_only_others_are_before_it() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition("rate = \"50/second\""));
+    let gateway = Gateway::start(&workspace);
+    let mut lines: Vec<Line> = (0..8).map(|_| gateway.line()).collect();
+    for (number, line) in lines.iter_mut().enumerate() {
+        let key = format!("idempotency-key: k{number}\r\n");
+        line.send(&gateway.bytes("POST", "/shop/orders", &key, "{}"));
+    }
+    for line in &mut lines {
+        assert_eq!(line.hear().expect("an answer").status, 201);
+    }
+    assert_eq!(shop.api.log().len(), 8);
+}
+
 /// A disk that is full: the state folder, with the token and the stations, is on another one.
 #[cfg(target_os = "linux")]
 #[test]
@@ -650,7 +692,7 @@ fn a_full_disk_refuses_what_comes_and_keeps_what_was_there() {
         read -r _; kill -TERM $!; wait $!; cp disk/a.db* . && umount disk";
     let program = env!("CARGO_BIN_EXE_windrow");
     let mut child = std::process::Command::new("unshare")
-        .args(["-rm", "sh", "-c", script, "sh", program])
+        .args(["-rmpf", "--kill-child", "sh", "-c", script, "sh", program])
         .current_dir(workspace.folder())
         .env("WINDROW_STATE_DIR", workspace.path("state"))
         .stdin(Stdio::piped())

@@ -6,7 +6,7 @@
 //! decided by the outbox's own sender; this is one more way to drive it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -270,7 +270,24 @@ impl<'a> Lane<'a> {
             order.teller.send_replace(progress);
         }
         self.rest();
+        self.hold_back();
         self.tell()
+    }
+
+    /// Takes back what is ready and may not go any more, and has its programs told.
+    fn hold_back(&mut self) {
+        let (now, sender) = (self.sender.host.clock.now(), &mut self.sender);
+        let waits = sender.waits.iter().filter(|(_, until)| **until > now);
+        let held: BTreeSet<&String> =
+            waits.map(|(source, _)| source).chain(sender.troubles.keys()).collect();
+        if held.is_empty() {
+            return;
+        }
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let (back, ready): (VecDeque<Planned>, VecDeque<Planned>) =
+            ready.partition(|planned| held.contains(&planned.source));
+        self.ready = ready;
+        sender.changed.extend(back.iter().map(|planned| planned.entry));
     }
 
     /// Nothing of the batch is on the disk. What landed is kept for the next one.
@@ -328,8 +345,11 @@ impl<'a> Lane<'a> {
                     self.sender.start_entry(&planned, &entry)?;
                     why = trouble(self);
                 } else {
+                    // Nothing but the requests before it is in its way: that is no reason to send
+                    // its program away.
                     self.ready.push_back(planned);
-                    why = Some("others of its source are sent first".to_owned());
+                    let state = EntryState::Sending;
+                    return Ok((Some(number), Progress::Open { how: How::New, state, why: None }));
                 }
             }
             Some(Planned { doing: Doing::Wait(reason) | Doing::Person(reason), .. }) => {
