@@ -691,19 +691,20 @@ fn a_full_disk_refuses_what_comes_and_keeps_what_was_there() {
         \"$1\" outbox serve --json --listen 127.0.0.1:0 --token-file token &
         read -r _; kill -TERM $!; wait $!; cp disk/a.db* . && umount disk";
     let program = env!("CARGO_BIN_EXE_windrow");
-    let mut child = std::process::Command::new("unshare")
+    let started = std::process::Command::new("unshare")
         .args(["-rmpf", "--kill-child", "sh", "-c", script, "sh", program])
         .current_dir(workspace.folder())
         .env("WINDROW_STATE_DIR", workspace.path("state"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
-        .spawn()
-        .expect("sh starts");
+        .spawn();
+    let Ok(mut child) = started else { return };
     let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     stdout.read_line(&mut line).expect("a line");
     if line != "mounted\n" {
+        let _ = child.wait();
         return;
     }
     line.clear();

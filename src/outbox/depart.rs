@@ -11,7 +11,7 @@ use crate::model::{EntryState, Instant};
 use crate::pull::{NetError, Response};
 
 use super::plan::{Planned, plan};
-use super::send::{Departure, Errand, Sender};
+use super::send::{Departing, Departure, Errand, Sender};
 
 impl Sender<'_> {
     /// Puts the attempt on the disk.
@@ -80,7 +80,7 @@ impl Sender<'_> {
     }
 
     /// The same before any record says so: what has to be in there first.
-    pub(super) fn claimed(&mut self) -> (BTreeMap<String, u64>, Vec<(i64, Errand, Departure)>) {
+    pub(super) fn claimed(&mut self) -> (BTreeMap<String, u64>, Departing) {
         (std::mem::take(&mut self.begun), std::mem::take(&mut self.departing))
     }
 

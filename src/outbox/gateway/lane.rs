@@ -203,11 +203,11 @@ impl<'a> Lane<'a> {
             && at <= now
         {
             self.resting.pop();
-            self.sender.rested.insert(entry);
             if let Some(brief) = self.sender.brief(entry) {
                 brief.next_at = None;
+                self.sender.rested.insert(entry);
+                self.due = true;
             }
-            self.due = true;
         }
         if now < self.look_at {
             return Ok(());
@@ -412,13 +412,21 @@ impl<'a> Lane<'a> {
             match brief.next_at {
                 Some(at) if brief.state == EntryState::Queued => self.rests(number, at),
                 _ if brief.state == EntryState::Queued => self.due = true,
-                _ if is_over(brief.state) && brief.lane.is_none() && closed(brief.state) => {
-                    self.sender.forget(number);
-                }
+                _ if closed(brief.state) => self.over(&brief),
                 _ => self.due = true,
             }
         }
         Ok(())
+    }
+
+    /// Leaves an entry behind of which nothing more comes, and sees whom it held up.
+    fn over(&mut self, brief: &OutboxBrief) {
+        let waits = |other: &OutboxBrief| other.after.is_some_and(|(it, _)| it == brief.entry);
+        self.due |= brief.lane.is_some() || self.sender.entries.iter().any(waits);
+        // A lane may stop at what was rejected.
+        if brief.lane.is_none() || brief.state != EntryState::Rejected {
+            self.sender.forget(brief.entry);
+        }
     }
 
     fn rests(&mut self, entry: i64, at: Instant) {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::pull::{NetError, NetKind};
 
-use super::super::send::{Departure, Errand, Landed};
+use super::super::send::{Departing, Landed};
 use super::super::station::Stations;
 
 /// Counts of stations, and who hears whether they are on the disk.
@@ -34,7 +34,7 @@ impl Noting {
     pub(super) fn after(
         &self,
         begun: BTreeMap<String, u64>,
-        departures: Vec<(i64, Errand, Departure)>,
+        departures: Departing,
     ) -> impl Iterator<Item = impl Future<Output = Landed> + Send + 'static> {
         let noted = (!begun.is_empty()).then(|| {
             let (teller, noted) = watch::channel(None);
