@@ -152,8 +152,11 @@ impl Gateway {
     }
 }
 
+/// Where the API says that it waits, and where it hears that it may go on.
+type Gate = Mutex<(Sender<()>, Receiver<()>)>;
+
 /// A gate that the API waits at until the test opens it; it tells when somebody waits.
-fn gate() -> (Arc<Mutex<(Sender<()>, Receiver<()>)>>, Receiver<()>, Sender<()>) {
+fn gate() -> (Arc<Gate>, Receiver<()>, Sender<()>) {
     let (here, arrived) = channel();
     let (open, opened) = channel();
     (Arc::new(Mutex::new((here, opened))), arrived, open)
@@ -632,4 +635,93 @@ fn the_token_is_its_owners_alone_and_stays_the_same() {
     drop(first);
     let third = Gateway::start_with(&workspace, &["--token-file", "token"]);
     assert_eq!(third.token, token);
+}
+
+#[test]
+fn it_works_beside_a_running_sync() {
+    let (waiting, arrived, open) = gate();
+    let shop = Counter::start(move |asked, _| {
+        if asked.method != "GET" {
+            return Step::Take;
+        }
+        let gate = waiting.lock().expect("no handler panics");
+        gate.0.send(()).expect("the test waits");
+        gate.1.recv().expect("the test opens");
+        Step::Say(crate::api::json(r#"{"data":[{"id":1}]}"#))
+    });
+    let stream = "\n[streams.items]\npath = \"/items\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n";
+    let text = shop.definition(stream).replace("1 second", "60 seconds");
+    let workspace = Workspace::new(&text);
+    let mut sync = workspace.command(&["sync"]).stderr(Stdio::null()).spawn().expect("it starts");
+    arrived.recv_timeout(PATIENCE).expect("the API is asked");
+    let gateway = Gateway::start(&workspace);
+    assert_eq!(gateway.post("k", "", "{}").status, 201);
+    open.send(()).expect("the API waits");
+    assert_eq!(sync.wait().expect("it ends").code(), Some(0));
+    assert_eq!(gateway.post("k2", "", "{}").status, 201);
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "1");
+    assert_eq!(effects(&shop), once(&["k", "k2"]));
+}
+
+#[test]
+fn a_program_waits_its_turn_where_only_others_are_before_it() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition("rate = \"50/second\""));
+    let gateway = Gateway::start(&workspace);
+    let mut lines: Vec<Line> = (0..8).map(|_| gateway.line()).collect();
+    for (number, line) in lines.iter_mut().enumerate() {
+        let key = format!("idempotency-key: k{number}\r\n");
+        line.send(&gateway.bytes("POST", "/shop/orders", &key, "{}"));
+    }
+    for line in &mut lines {
+        assert_eq!(line.hear().expect("an answer").status, 201);
+    }
+    assert_eq!(shop.api.log().len(), 8);
+}
+
+/// A disk that is full: the state folder, with the token and the stations, is on another one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_refuses_what_comes_and_keeps_what_was_there() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let definition = shop.definition("").replace("\"a.db\"", "\"disk/a.db\"");
+    let workspace = Workspace::new(&definition);
+    let body = format!("\"{}\"", "x".repeat(60_000));
+    let script = "mkdir -p disk && mount -t tmpfs -o size=1500k none disk && echo mounted
+        \"$1\" outbox serve --json --listen 127.0.0.1:0 --token-file token &
+        read -r _; kill -TERM $!; wait $!; cp disk/a.db* . && umount disk";
+    let program = env!("CARGO_BIN_EXE_windrow");
+    let started = std::process::Command::new("unshare")
+        .args(["-rmpf", "--kill-child", "sh", "-c", script, "sh", program])
+        .current_dir(workspace.folder())
+        .env("WINDROW_STATE_DIR", workspace.path("state"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = started else { return };
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    if line != "mounted\n" {
+        let _ = child.wait();
+        return;
+    }
+    line.clear();
+    stdout.read_line(&mut line).expect("a line");
+    let told: serde_json::Value = serde_json::from_str(&line).expect("where it listens");
+    let address = told["listening"].as_str().expect("an address").replace("http://", "");
+    let token = std::fs::read_to_string(workspace.path("token")).expect("the token file");
+    let mut gateway = Gateway { child, address, token: token.trim().to_owned() };
+    let ask = |gateway: &Gateway, n: usize| gateway.post(&format!("k{n}"), "", &body).status;
+    let statuses: Vec<u16> = (0..100).map(|n| ask(&gateway, n)).take_while(|s| *s == 201).collect();
+    assert!(!statuses.is_empty() && statuses.len() < 100, "{} were kept", statuses.len());
+    gateway.post("last", "", &body).is_problem(507, "storage-failed");
+    let replay = gateway.post("k0", "", &body);
+    assert_eq!((replay.status, replay.header("idempotency-replayed")), (201, Some("true")));
+    drop(gateway.child.stdin.take());
+    gateway.child.wait().expect("it ends");
+    let kept = workspace.rows("SELECT state FROM _windrow_outbox");
+    assert_eq!(kept, vec!["done"; statuses.len()], "nothing is half queued");
+    assert_eq!(shop.api.log().len(), statuses.len());
 }

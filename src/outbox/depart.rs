@@ -3,13 +3,15 @@
 //! Between the claim of an attempt and its first byte on the wire stands the disk: the archive's
 //! transaction, then the station's record. Several attempts may share both.
 
+use std::collections::BTreeMap;
+
 use crate::archive::{ArchiveError, Claim, OutboxBrief, OutboxEntry};
 use crate::definition::Source;
 use crate::model::{EntryState, Instant};
 use crate::pull::{NetError, Response};
 
 use super::plan::{Planned, plan};
-use super::send::{Departure, Errand, Sender};
+use super::send::{Departing, Departure, Errand, Sender};
 
 impl Sender<'_> {
     /// Puts the attempt on the disk.
@@ -52,7 +54,7 @@ impl Sender<'_> {
         carried: impl Future<Output = Result<Response, NetError>> + Send + 'static,
     ) {
         let departure = Box::pin(async move { (entry, errand, carried.await) });
-        self.departing.push((entry, departure));
+        self.departing.push((entry, errand, departure));
     }
 
     /// How many requests are claimed and not gone.
@@ -62,7 +64,7 @@ impl Sender<'_> {
 
     /// Takes back what was claimed in a transaction that failed.
     pub(super) fn stay(&mut self) {
-        for (entry, _) in self.departing.drain(..) {
+        for (entry, _, _) in self.departing.drain(..) {
             self.looking.remove(&entry);
         }
         self.begun.clear();
@@ -70,10 +72,16 @@ impl Sender<'_> {
 
     /// The requests whose claims are on the disk, once their stations' records say so too.
     pub(super) fn departures(&mut self) -> Result<Vec<Departure>, ArchiveError> {
-        for (station, sends) in std::mem::take(&mut self.begun) {
+        let (begun, departing) = self.claimed();
+        for (station, sends) in begun {
             self.stations.count(&station, sends)?;
         }
-        Ok(self.departing.drain(..).map(|(_, departure)| departure).collect())
+        Ok(departing.into_iter().map(|(_, _, departure)| departure).collect())
+    }
+
+    /// The same before any record says so: what has to be in there first.
+    pub(super) fn claimed(&mut self) -> (BTreeMap<String, u64>, Departing) {
+        (std::mem::take(&mut self.begun), std::mem::take(&mut self.departing))
     }
 
     /// Takes an entry up that was queued since the last look.

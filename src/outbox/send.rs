@@ -92,6 +92,9 @@ pub(super) type Landed = (i64, Errand, Result<Response, NetError>);
 /// A request that is ready to go on the wire, once what it needs is on the disk.
 pub(super) type Departure = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
+/// Those that wait for the disk: the entry, what it is about, the request.
+pub(super) type Departing = Vec<(i64, Errand, Departure)>;
+
 /// One round of sending.
 pub(super) struct Sender<'a> {
     pub(super) outbox: &'a Outbox,
@@ -115,7 +118,7 @@ pub(super) struct Sender<'a> {
     /// Entries whose lookup is on the wire, which no archive says.
     pub(super) looking: HashSet<i64>,
     /// Requests whose attempts are claimed.
-    pub(super) departing: Vec<(i64, Departure)>,
+    pub(super) departing: Departing,
     /// How many attempts each station has begun by those.
     pub(super) begun: BTreeMap<String, u64>,
     /// Entries that were told about since somebody last looked.

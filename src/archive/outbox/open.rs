@@ -102,3 +102,36 @@ impl Outbox {
         whole().map_err(at(&self.path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Cause;
+    use crate::host::SystemFiles;
+
+    #[test]
+    fn changes_made_together_are_there_together_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let files = &SystemFiles;
+        let opening = Opening { note: "test", now: "now", allow_network_fs: false, files };
+        let outbox = Outbox::open(&path, &opening).expect("a new archive");
+        let other = Outbox::open_beside(&path).expect("an archive").expect("of this format");
+        let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
+        let keep = |fails: bool| {
+            outbox.together(|| {
+                outbox.keep_station("a", now)?;
+                outbox.keep_station("b", now)?;
+                assert_eq!(other.outbox_stations()?, [], "nothing is there before the end");
+                if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
+            })
+        };
+        let before = other.changes().expect("a number");
+        keep(true).expect_err("it fails");
+        assert_eq!(outbox.outbox_stations().expect("stations"), []);
+        assert_eq!(other.changes().expect("a number"), before);
+        keep(false).expect("it is kept");
+        assert_eq!(other.outbox_stations().expect("stations").len(), 2);
+        assert_ne!(other.changes().expect("a number"), before);
+    }
+}

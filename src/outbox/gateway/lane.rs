@@ -6,7 +6,7 @@
 //! decided by the outbox's own sender; this is one more way to drive it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::super::report::is_over;
 use super::super::send::{Landed, Sender};
 use super::answer::How;
 use super::copying::Copying;
+use super::noting::Noting;
 
 /// Requests on the wire at once: one for each connection of a busy program.
 const SENDS_AT_ONCE: usize = 64;
@@ -84,6 +85,7 @@ pub(super) struct Lane<'a> {
     pub(super) sender: Sender<'a>,
     /// Where requests are carried.
     pub(super) handle: tokio::runtime::Handle,
+    noting: Noting,
     copying: Copying,
     wire: JoinSet<Landed>,
     /// What came back and is not on the disk.
@@ -105,12 +107,14 @@ impl<'a> Lane<'a> {
     pub(super) fn new(
         mut sender: Sender<'a>,
         handle: tokio::runtime::Handle,
+        noting: Noting,
     ) -> Result<Self, ArchiveError> {
         sender.endless = true;
         Ok(Self {
             copying: Copying::start(sender.outbox.path())?,
             sender,
             handle,
+            noting,
             wire: JoinSet::new(),
             landed: Vec::new(),
             ready: VecDeque::new(),
@@ -199,11 +203,11 @@ impl<'a> Lane<'a> {
             && at <= now
         {
             self.resting.pop();
-            self.sender.rested.insert(entry);
             if let Some(brief) = self.sender.brief(entry) {
                 brief.next_at = None;
+                self.sender.rested.insert(entry);
+                self.due = true;
             }
-            self.due = true;
         }
         if now < self.look_at {
             return Ok(());
@@ -255,7 +259,8 @@ impl<'a> Lane<'a> {
             Ok(()) => {}
             Err(error) => return self.failed(error, orders, landed).await,
         }
-        for departure in self.sender.departures()? {
+        let (begun, departures) = self.sender.claimed();
+        for departure in self.noting.after(begun, departures) {
             self.wire.spawn_on(departure, &self.handle);
         }
         for (order, (entry, progress)) in orders.into_iter().zip(heard) {
@@ -265,7 +270,24 @@ impl<'a> Lane<'a> {
             order.teller.send_replace(progress);
         }
         self.rest();
+        self.hold_back();
         self.tell()
+    }
+
+    /// Takes back what is ready and may not go any more, and has its programs told.
+    fn hold_back(&mut self) {
+        let (now, sender) = (self.sender.host.clock.now(), &mut self.sender);
+        let waits = sender.waits.iter().filter(|(_, until)| **until > now);
+        let held: BTreeSet<&String> =
+            waits.map(|(source, _)| source).chain(sender.troubles.keys()).collect();
+        if held.is_empty() {
+            return;
+        }
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let (back, ready): (VecDeque<Planned>, VecDeque<Planned>) =
+            ready.partition(|planned| held.contains(&planned.source));
+        self.ready = ready;
+        sender.changed.extend(back.iter().map(|planned| planned.entry));
     }
 
     /// Nothing of the batch is on the disk. What landed is kept for the next one.
@@ -323,8 +345,11 @@ impl<'a> Lane<'a> {
                     self.sender.start_entry(&planned, &entry)?;
                     why = trouble(self);
                 } else {
+                    // Nothing but the requests before it is in its way: that is no reason to send
+                    // its program away.
                     self.ready.push_back(planned);
-                    why = Some("others of its source are sent first".to_owned());
+                    let state = EntryState::Sending;
+                    return Ok((Some(number), Progress::Open { how: How::New, state, why: None }));
                 }
             }
             Some(Planned { doing: Doing::Wait(reason) | Doing::Person(reason), .. }) => {
@@ -387,13 +412,21 @@ impl<'a> Lane<'a> {
             match brief.next_at {
                 Some(at) if brief.state == EntryState::Queued => self.rests(number, at),
                 _ if brief.state == EntryState::Queued => self.due = true,
-                _ if is_over(brief.state) && brief.lane.is_none() && closed(brief.state) => {
-                    self.sender.forget(number);
-                }
+                _ if closed(brief.state) => self.over(&brief),
                 _ => self.due = true,
             }
         }
         Ok(())
+    }
+
+    /// Leaves an entry behind of which nothing more comes, and sees whom it held up.
+    fn over(&mut self, brief: &OutboxBrief) {
+        let waits = |other: &OutboxBrief| other.after.is_some_and(|(it, _)| it == brief.entry);
+        self.due |= brief.lane.is_some() || self.sender.entries.iter().any(waits);
+        // A lane may stop at what was rejected.
+        if brief.lane.is_none() || brief.state != EntryState::Rejected {
+            self.sender.forget(brief.entry);
+        }
     }
 
     fn rests(&mut self, entry: i64, at: Instant) {

@@ -12,6 +12,7 @@ mod framing;
 mod key;
 mod lane;
 mod lookup;
+mod noting;
 mod prefer;
 mod problem;
 mod server;
@@ -96,7 +97,7 @@ pub fn serve_gateway(
         send.definition.clone(),
         send.secrets.clone(),
         station,
-        host,
+        host.clone(),
         (orders, questions),
     ));
     let failed = |error: std::io::Error| ArchiveError::new(Cause::Bug, error.to_string());
@@ -109,7 +110,13 @@ pub fn serve_gateway(
     };
     let handle = runtime.handle().clone();
     let (over, ended) = oneshot::channel::<()>();
+    let (noting, notes) = noting::noting();
+    let stations = Stations::of(outbox.path(), &host)?;
     let served = std::thread::scope(|scope| {
+        let notes = std::thread::Builder::new()
+            .name("notes".to_owned())
+            .spawn_scoped(scope, move || notes.keep(&stations));
+        notes.map_err(failed)?;
         let lane = std::thread::Builder::new().name("outbox".to_owned()).spawn_scoped(
             scope,
             move || -> Result<(), ArchiveError> {
@@ -118,7 +125,7 @@ pub fn serve_gateway(
                 let stations = Stations::of(outbox.path(), send.host)?;
                 let sender = Sender::new(&outbox, send, stations, taken.stations.clone());
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let lane = Lane::new(sender, handle)?;
+                let lane = Lane::new(sender, handle, noting)?;
                 runtime.map_err(failed)?.block_on(lane.run(work))
             },
         );

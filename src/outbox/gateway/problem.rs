@@ -1,5 +1,5 @@
-//! What is wrong, as RFC 9457 has it: a problem document with a type that docs/commands/outbox.md
-//! explains.
+//! What is wrong, as RFC 9457 has it: a problem document with a type that
+//! docs/commands/outbox-serve.md explains.
 
 use serde_json::json;
 
