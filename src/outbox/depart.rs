@@ -10,10 +10,25 @@ use crate::definition::Source;
 use crate::model::{EntryState, Instant};
 use crate::pull::{NetError, Response};
 
+use super::fill::filled;
 use super::plan::{Planned, plan};
 use super::send::{Departing, Departure, Errand, Sender};
 
 impl Sender<'_> {
+    /// The entry with every hole filled, or why that cannot be.
+    pub(super) fn fill(
+        &self,
+        entry: &OutboxEntry,
+    ) -> Result<Result<OutboxEntry, String>, ArchiveError> {
+        let Some((after, _)) = entry.brief.after.filter(|_| entry.templated) else {
+            return Ok(Ok(entry.clone()));
+        };
+        let Some(before) = self.outbox.outbox_entry(after)? else {
+            return Ok(Err(format!("entry {after} is gone")));
+        };
+        Ok(filled(entry, &before))
+    }
+
     /// Puts the attempt on the disk.
     pub(super) fn claim(
         &mut self,

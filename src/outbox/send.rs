@@ -17,7 +17,6 @@ use crate::model::{EntryState, Instant};
 use crate::pull::{Courier, Method, NetError, Parcel, Response, SecretValues, Transport, Trouble};
 
 use super::decide::{Again, Reply, judge, settle};
-use super::fill::filled;
 use super::plan::{Doing, Planned, Scene, Why, plan};
 use super::report::{SendReport, Sent, is_over};
 use super::station::{Stations, Taken};
@@ -440,17 +439,6 @@ impl Sender<'_> {
         let carried = self.courier.carry(&source, request);
         self.go(planned.entry, Errand::Write, carried);
         Ok(())
-    }
-
-    /// The entry with every hole filled, or why that cannot be.
-    fn fill(&self, entry: &OutboxEntry) -> Result<Result<OutboxEntry, String>, ArchiveError> {
-        let Some((after, _)) = entry.brief.after.filter(|_| entry.templated) else {
-            return Ok(Ok(entry.clone()));
-        };
-        let Some(before) = self.outbox.outbox_entry(after)? else {
-            return Ok(Err(format!("entry {after} is gone")));
-        };
-        Ok(filled(entry, &before))
     }
 
     /// Sits out the shortest pause that a run may sit out; false when there is none.
