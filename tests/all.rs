@@ -6,6 +6,7 @@ mod harness;
 mod adopt;
 mod adopt_bad_input;
 mod adopt_in_place;
+mod alerts;
 mod bad_input;
 mod check;
 mod definition;

@@ -13,13 +13,13 @@ use crate::api::{Api, FAST, Reply, UsageApi, answer, items_definition, json, nin
 use crate::harness::Workspace;
 
 /// A watch that runs, and what it prints.
-struct Watch {
+pub struct Watch {
     child: Child,
     lines: Receiver<Value>,
 }
 
 impl Watch {
-    fn start(workspace: &Workspace, every: &str) -> Watch {
+    pub fn start(workspace: &Workspace, every: &str) -> Watch {
         Watch::of(workspace.command(&["watch", "--json", "--every", every]))
     }
 
@@ -40,7 +40,7 @@ impl Watch {
     }
 
     /// The next line of that state.
-    fn until(&self, state: &str) -> Value {
+    pub fn until(&self, state: &str) -> Value {
         for _ in 0..20 {
             let line = self.lines.recv_timeout(Duration::from_secs(20)).expect("a line");
             if line["state"] == state {

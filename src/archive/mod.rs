@@ -50,8 +50,8 @@ pub use health::{Ejected, Health, eject};
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use outbox::{
-    Added, Claim, KeptAnswer, NewEntry, OPEN_ENTRIES_MAX, Outbox, OutboxAttempt, OutboxBrief,
-    OutboxCount, OutboxEntry, Settlement, Station,
+    Added, AlertRow, Claim, KeptAnswer, NewEntry, OPEN_ENTRIES_MAX, Outbox, OutboxAttempt,
+    OutboxBrief, OutboxCount, OutboxEntry, Settlement, Station,
 };
 pub use parents::Orphan;
 pub use past::Past;

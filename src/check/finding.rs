@@ -77,6 +77,23 @@ impl Report {
         self.findings.iter().map(|finding| finding.severity).max()
     }
 
+    /// A finding for each check and stream of which more was found than is kept.
+    pub fn overflow(&self) -> Vec<Finding> {
+        let more = self.more.iter().filter_map(|(name, more)| {
+            // The gravest come first.
+            let kept = self.findings.iter().find(|finding| name_of(finding) == *name)?;
+            Some(Finding {
+                id: identity(&["more", kept.check, &kept.stream]),
+                expected: format!("at most {KEPT_MAX} findings of {name}"),
+                found: format!("{more} more than these"),
+                first: None,
+                until: None,
+                ..kept.clone()
+            })
+        });
+        more.collect()
+    }
+
     /// How many there are of a severity, those that were not kept included.
     pub fn count(&self, severity: Severity) -> u64 {
         let of = |finding: &&Finding| finding.severity == severity;

@@ -4,6 +4,7 @@
 //! SQL, no clock and no archive: the ledger's, the calendar's, the series', the counts'. Nothing is
 //! changed and nothing is printed.
 
+mod alerts;
 mod calendar;
 mod counts;
 mod drift;
@@ -19,6 +20,7 @@ mod sweep;
 mod tables;
 mod twins;
 
+pub use alerts::{Scope, plan_alerts};
 pub use finding::{Finding, Report};
 pub use gather::{CheckOptions, Limit, check, check_table};
 pub use mend::Mender;

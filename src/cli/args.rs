@@ -357,6 +357,9 @@ pub struct CheckArguments {
     /// The columns of the table that no two rows may share, separated by commas
     #[arg(long, value_name = "COLUMNS", requires = "table", value_delimiter = ',')]
     pub key: Vec<String>,
+    /// Look without telling anybody: queue no alert
+    #[arg(long)]
+    pub no_alerts: bool,
 }
 
 /// How grave a finding must be.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::archive::{ArchiveError, Cause, Reader};
 use crate::check::{
-    CheckOptions, Finding, Limit, Mender, Report, check, check_table, refuse_columns,
+    CheckOptions, Finding, Limit, Mender, Report, Scope, check, check_table, refuse_columns,
     refuse_questions,
 };
 use crate::definition::{Definition, Kind, Severity, Start, parse_start};
@@ -12,6 +12,7 @@ use crate::host::{Host, StopCause};
 use crate::model::{Instant, printable};
 use crate::report::count;
 
+use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
 use super::error::{Failure, USAGE};
 use super::output::Output;
@@ -36,12 +37,18 @@ pub fn run(
         return Err(Failure::new(USAGE, "--tolerance must be more than 0"));
     }
     let mut reader = Reader::open(&path)?;
+    let scope =
+        Scope { whole: args.streams.is_empty() && since.is_none(), as_of: reader.alert_changes()? };
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
     let mender = Mender::new(options_of(global), path.display().to_string());
     let looked = match &args.table {
         Some(table) => refuse_columns(&reader, table, &args.key)
             .and_then(|()| check_table(&reader, table, &args.key, &mender)),
-        None => look(&reader, definition.as_ref(), args, since, now, &mender, &limit),
+        None => {
+            let (streams, tolerance) = (args.streams.as_slice(), args.tolerance);
+            let wanted = Wanted { streams, since, tolerance, now };
+            look(&reader, definition.as_ref(), &wanted, &mender, &limit)
+        }
     };
     let report = match (looked, host.stop.cause()) {
         (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
@@ -49,15 +56,49 @@ pub fn run(
         }
         (looked, _) => looked?,
     };
-    show(&report, severity(args.fail_on), output)
+    drop(reader);
+    let has_alerts = !alerts_of(definition.as_ref(), global).is_empty();
+    // What is asked out of curiosity, of one table or by another measure, is nobody's news.
+    let quiet = args.no_alerts || args.table.is_some() || args.tolerance.is_some();
+    let told = definition
+        .filter(|_| has_alerts && !quiet)
+        .map(|definition| tell_of(&report, scope, &definition, global, host));
+    let queued = told.as_ref().and_then(|told| told.as_ref().ok()).copied();
+    let code = show(&report, severity(args.fail_on), queued, output)?;
+    told.transpose().map(|_| code)
+}
+
+/// Looks through the archive after a round of a watch, and queues what alerts say.
+pub fn tell_after_round(
+    definition: &Definition,
+    global: &Global,
+    host: &Host,
+) -> Result<Queued, Failure> {
+    if alerts_of(Some(definition), global).is_empty() {
+        return Ok(Queued::default());
+    }
+    let mut reader = Reader::open(&definition.archive)?;
+    let scope = Scope { whole: true, as_of: reader.alert_changes()? };
+    let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
+    let mender = Mender::new(options_of(global), definition.archive.display().to_string());
+    let all = Wanted { streams: &[], since: None, tolerance: None, now: host.clock.now() };
+    let report = look(&reader, Some(definition), &all, &mender, &limit)?;
+    drop(reader);
+    tell_of(&report, scope, definition, global, host)
+}
+
+/// What is looked for.
+struct Wanted<'a> {
+    streams: &'a [String],
+    since: Option<Instant>,
+    tolerance: Option<f64>,
+    now: Instant,
 }
 
 fn look(
     reader: &Reader,
     definition: Option<&Definition>,
-    args: &CheckArguments,
-    since: Option<Instant>,
-    now: Instant,
+    wanted: &Wanted<'_>,
     mender: &Mender,
     limit: &Limit,
 ) -> Result<Report, ArchiveError> {
@@ -65,20 +106,20 @@ fn look(
     for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
         if let Kind::Window(rules) = &stream.kind {
             let row = reader.stream(&stream.name)?;
-            let start = crate::sync::resolve_start(rules, row.as_ref(), now);
+            let start = crate::sync::resolve_start(rules, row.as_ref(), wanted.now);
             starts.insert(stream.name.clone(), start);
         }
     }
-    if args.streams.is_empty() {
+    if wanted.streams.is_empty() {
         refuse_questions(reader, definition.map(|it| it.checks.as_slice()).unwrap_or_default())?;
     }
     let options = CheckOptions {
         definition,
-        streams: &args.streams,
+        streams: wanted.streams,
         starts,
-        since,
-        tolerance: args.tolerance,
-        now,
+        since: wanted.since,
+        tolerance: wanted.tolerance,
+        now: wanted.now,
         mender,
     };
     check(reader, &options, limit)
@@ -112,12 +153,20 @@ fn options_of(global: &Global) -> Vec<String> {
     options
 }
 
-fn show(report: &Report, least: Severity, output: &Output) -> Result<u8, Failure> {
+fn show(
+    report: &Report,
+    least: Severity,
+    queued: Option<Queued>,
+    output: &Output,
+) -> Result<u8, Failure> {
     let worst = report.worst();
     let code = if worst >= Some(least) { FOUND } else { 0 };
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["worst"] = serde_json::json!(worst);
+        if let Some(queued) = queued {
+            value["alerts"] = serde_json::json!(queued);
+        }
         output.json_line(&value)?;
         return Ok(code);
     }
@@ -126,15 +175,15 @@ fn show(report: &Report, least: Severity, output: &Output) -> Result<u8, Failure
     for (name, more) in &report.more {
         output.say(&format!("and {} more of {}\n", count(*more), printable(name)));
     }
+    if let Some(queued) = queued.filter(|queued| !queued.is_nothing()) {
+        let next = "`windrow outbox send`, `sync` and `watch` send them";
+        output.say(&format!("{}; {next}\n", queued.line()));
+    }
     Ok(code)
 }
 
 fn paragraph(finding: &Finding) -> String {
-    let word = match finding.severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    };
+    let word = finding.severity.as_str();
     let mut out = format!("{word:<8} {}\n", printable(&finding.id));
     let mut line = |name: &str, text: &str| {
         out.push_str(&format!("  {name:<8} {}\n", printable(text)));

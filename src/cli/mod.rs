@@ -4,6 +4,7 @@
 //! to its exit code (SPEC.md, section 9).
 
 mod adopt;
+mod alerts;
 mod args;
 mod args_outbox;
 mod check;

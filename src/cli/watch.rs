@@ -17,12 +17,13 @@ use crate::report::count;
 use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
 
 use super::args::{Global, UnitKind, WatchArguments};
+use super::check::tell_after_round;
 use super::error::{Failure, USAGE};
-use super::outbox::tell_beside;
+use super::outbox::{folder_of, send_beside, tell_beside};
 use super::output::Output;
-use super::sync::{Once, sync_once};
+use super::sync::sync_once;
 use super::unit::unit_text;
-use super::workspace::{check_streams, load_for_sync, parse_duration};
+use super::workspace::{check_streams, load_for_sync, load_secrets, network, parse_duration};
 
 /// The pause after a round that went well, where the arguments say nothing.
 const EVERY: &str = "15 minutes";
@@ -62,10 +63,11 @@ pub fn run(
     loop {
         let gone = gone(seen.as_deref(), &definition.archive);
         let is_gone = gone.is_some();
-        let (result, sent) = match gone {
-            Some(error) => (Err(error), None),
-            None => apart(round(args, global, &definition, host)?),
+        let (result, beside) = match gone {
+            Some(error) => (Err(error), Beside::default()),
+            None => round(args, global, &definition, host)?,
         };
+        let sent = &beside.sent;
         if let Some(code) = stopped(host) {
             return Ok(code);
         }
@@ -90,9 +92,7 @@ pub fn run(
             None => rest,
         };
         let mut told = told_of(round, &result);
-        if let Some(sent) = &sent {
-            told.message.push_str(&format!("; {}", tell_beside(sent).trim_end()));
-        }
+        told.message.push_str(&beside.message());
         tell(&told, rest, (now, woken_by), &mut said, output)?;
         woken_by = match pause(rest, host) {
             Woken::Time => "time",
@@ -129,29 +129,66 @@ fn round(
     global: &Global,
     definition: &Definition,
     host: &Host,
-) -> Result<Result<Once, ArchiveError>, Failure> {
+) -> Result<(Result<SyncReport, ArchiveError>, Beside), Failure> {
     let options = SyncOptions {
         streams: args.streams.clone(),
         command: "watch".to_owned(),
         ..SyncOptions::default()
     };
-    sync_once(definition, global, &options, host)
+    let (report, sent) = match sync_once(definition, global, &options, host)? {
+        Ok(once) => once,
+        Err(error) => return Ok((Err(error), Beside::default())),
+    };
+    Ok((Ok(report), after_reading(sent, definition, global, host)?))
+}
+
+/// Queues what alerts say of what the round has read, and sends that at once.
+fn after_reading(
+    sent: Option<SendReport>,
+    definition: &Definition,
+    global: &Global,
+    host: &Host,
+) -> Result<Beside, Failure> {
+    let queued = match tell_after_round(definition, global, host) {
+        Ok(queued) if queued.is_nothing() => return Ok(Beside { sent, alerts: None }),
+        Ok(queued) => queued,
+        Err(failure) => {
+            let alerts = Some(format!("alerts: {}", failure.message));
+            return Ok(Beside { sent, alerts });
+        }
+    };
+    let mut alerts = queued.line();
+    let secrets = load_secrets(definition, folder_of(global), host)?;
+    let sent = match send_beside(definition, "watch", &secrets, network(definition, false)?, host) {
+        Ok(Some(after)) => Some(after.following(sent)),
+        Ok(None) => sent,
+        Err(error) => {
+            alerts.push_str(&format!("; {}", error.message));
+            sent
+        }
+    };
+    Ok(Beside { sent, alerts: Some(alerts) })
+}
+
+/// What a round did besides reading.
+#[derive(Default)]
+struct Beside {
+    sent: Option<SendReport>,
+    alerts: Option<String>,
+}
+
+impl Beside {
+    fn message(&self) -> String {
+        let sent = self.sent.as_ref().map(|sent| tell_beside(sent).trim_end().to_owned());
+        let parts = [sent, self.alerts.clone()].into_iter().flatten();
+        parts.map(|part| format!("; {part}")).collect()
+    }
 }
 
 /// How a round ended that read everything, by what it sent.
 fn after_sending(sent: Option<&SendReport>) -> Round {
     let trouble = sent.and_then(|sent| sent.troubles.values().next());
     Round::after(trouble.map(|trouble| trouble.kind))
-}
-
-/// What was read, and what was sent before.
-fn apart(
-    once: Result<Once, ArchiveError>,
-) -> (Result<SyncReport, ArchiveError>, Option<SendReport>) {
-    match once {
-        Ok((report, sent)) => (Ok(report), sent),
-        Err(error) => (Err(error), None),
-    }
 }
 
 /// The earliest time at which a source that asked for a pause may be asked again.

@@ -3,11 +3,13 @@
 //! `raw.rs` says what may be written, `shape.rs` finds what may not, `resolve` gives it meaning.
 //! Nothing here reads a clock, the environment or the network.
 
+mod alert;
 mod check;
 mod outbox;
 mod path;
 mod problem;
 mod raw;
+mod raw_alerts;
 mod raw_check;
 mod raw_outbox;
 mod raw_paging;
@@ -24,6 +26,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use url::Url;
 
+pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
@@ -74,6 +77,8 @@ pub struct Definition {
     pub streams: Vec<Stream>,
     /// Questions for `windrow check`.
     pub checks: Vec<Check>,
+    /// Whom to tell of what it finds.
+    pub alerts: Vec<Alert>,
     /// The definition as TOML without comments; holds references to secrets, never secrets.
     pub text: String,
 }

@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_outbox::RawIdempotency;
 use super::raw_paging::{RawPaginate, RawTotal};
@@ -28,6 +29,9 @@ pub struct RawDefinition {
     /// Questions of one's own for `windrow check`, by name.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub checks: IndexMap<String, RawCheck>,
+    /// Whom to tell of what `windrow check` finds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<RawAlert>,
 }
 
 /// The archive file.

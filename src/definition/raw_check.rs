@@ -67,3 +67,22 @@ pub enum Severity {
     /// Numbers that are made from this are wrong.
     Error,
 }
+
+impl Severity {
+    /// All of them, the gravest last.
+    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Error];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+
+    /// Reads what [`Severity::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Severity> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
+    }
+}

@@ -54,6 +54,8 @@ pub struct TemplateValues {
     pub parent: BTreeMap<String, Scalar>,
     /// `key`: that of an entry of the outbox.
     pub key: Option<String>,
+    /// `alert.…`: what is told of a finding.
+    pub alert: BTreeMap<String, String>,
 }
 
 /// A parent row's value.
@@ -176,6 +178,9 @@ impl TemplateValues {
         if let Some(key) = &self.key {
             all.insert("key".to_owned(), Value::from(key.as_str()));
         }
+        if !self.alert.is_empty() {
+            all.insert("alert".to_owned(), Value::from(self.alert.clone()));
+        }
         let parent: BTreeMap<String, Value> =
             self.parent.iter().map(|(name, value)| (name.clone(), value.to_value())).collect();
         all.insert("parent".to_owned(), Value::from(parent));
@@ -244,6 +249,7 @@ mod tests {
             cursor: None,
             parent: BTreeMap::from([("id".into(), Scalar::Text("a/b ?".into()))]),
             key: None,
+            alert: BTreeMap::new(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! The outbox: writes that wait for the network and take effect once.
 //!
-//! `request` checks what is queued and makes the bytes that are sent, `plan` says what is sent now
-//! and why the rest waits, `decide` what an answer or its absence makes of an entry: functions from
-//! values to values. `send` is the shell that acts; `station` knows whose entries these are;
-//! `gateway` takes requests from other programs.
+//! `request` checks what is queued and makes the bytes that are sent, `alert` words what is told of
+//! findings, `plan` says what is sent now and why the rest waits, `decide` what an answer or its
+//! absence makes of an entry: functions from values to values. `send` is the shell that acts;
+//! `station` knows whose entries these are; `gateway` takes requests from other programs.
 
+mod alert;
 mod decide;
 mod depart;
 mod fill;
@@ -18,6 +19,7 @@ mod send;
 mod station;
 mod wire;
 
+pub use alert::{ALERTS_PER_CHECK_MAX, Tiding, alert_entry, tidings};
 pub use decide::{Again, Reply, Verdict, judge, lifetime_ends, may_send, settle};
 pub use fill::{fill, filled, holes_of};
 pub use gateway::{GatewayParts, Sending, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};

@@ -80,6 +80,16 @@ pub struct SendReport {
 }
 
 impl SendReport {
+    /// Both, where another round was made before.
+    #[must_use]
+    pub fn following(mut self, before: Option<SendReport>) -> Self {
+        if let Some(before) = before {
+            self.attempts += before.attempts;
+            self.sent.splice(0..0, before.sent);
+        }
+        self
+    }
+
     /// How many entries came to this state.
     pub fn count(&self, state: EntryState) -> u64 {
         self.sent.iter().filter(|sent| sent.state == state).count() as u64

@@ -241,7 +241,8 @@ fn first_url(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<Url, String> 
     Ok(url)
 }
 
-fn fill_body(
+/// A JSON body with the templates in its texts filled.
+pub fn fill_body(
     body: &serde_json::Value,
     values: &TemplateValues,
     secret: Secret<'_>,

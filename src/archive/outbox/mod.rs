@@ -3,11 +3,13 @@
 //! Nothing here decides what becomes of an entry; each change is one transaction that takes effect
 //! only where the entry still is as the decision found it.
 
+mod alerts;
 mod change;
 mod entry;
 mod open;
 mod read;
 
+pub use alerts::AlertRow;
 pub use change::{Added, Claim, KeptAnswer, NewEntry, Settlement};
 pub use entry::{OutboxAttempt, OutboxBrief, OutboxEntry, Station};
 pub use open::Outbox;

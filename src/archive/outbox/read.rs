@@ -85,7 +85,7 @@ impl Reader {
 impl Outbox {
     questions!(read);
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ArchiveError> {

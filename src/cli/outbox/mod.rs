@@ -96,7 +96,7 @@ fn no_entry(key: &str) -> Failure {
 }
 
 /// Opens the archive beside whoever has it.
-fn open_outbox(
+pub fn open_outbox(
     definition: &Definition,
     wait: Option<std::time::Duration>,
     host: &Host,
@@ -140,6 +140,7 @@ fn tell_count(name: &str, number: u64, output: &Output) -> Result<(), Failure> {
     output.result(&format!("{} {name}\n", count(number)))
 }
 
-fn folder_of(global: &Global) -> &Path {
+/// The folder of the definition, from which secret files are named.
+pub fn folder_of(global: &Global) -> &Path {
     global.definition.parent().unwrap_or(Path::new("."))
 }

@@ -2,6 +2,7 @@
 //!
 //! Every check reports and goes on, so that one reading finds all problems.
 
+mod alerts;
 mod check;
 mod columns;
 mod outbox;
@@ -87,6 +88,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         context.check_name(&["checks", name], name, "a check");
         checks.extend(check::resolve_check(name, check, context));
     }
+    let alerts = alerts::resolve_alerts(raw, &sources, context);
     let text = match toml::to_string(raw) {
         Ok(text) => text,
         // Only `nan` and `inf` in a body can be read and not be sent as JSON.
@@ -101,6 +103,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         sources,
         streams,
         checks,
+        alerts,
         text,
     })
 }
@@ -183,21 +186,36 @@ impl Context<'_> {
     fn span(&self, place: &[&str]) -> Range<usize> {
         let mut span = 0..0;
         let mut table = self.table.get_ref();
-        for (depth, key) in place.iter().enumerate() {
+        let mut place = place.iter().peekable();
+        while let Some(key) = place.next() {
             let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == key) else {
                 break;
             };
+            let (mut name, mut value) = (name.span(), value);
+            // An item of a list is named by its number, and shown by its first line.
+            if let DeValue::Array(items) = value.get_ref()
+                && let Some(item) = place.next_if(|key| key.parse::<usize>().is_ok())
+                && let Some(item) = item.parse().ok().and_then(|item: usize| items.get(item))
+            {
+                (name, value) = (self.first_line(item.span()), item);
+            }
             // A table written over several lines is shown by its name.
-            let is_last = depth + 1 == place.len();
+            let is_last = place.peek().is_none();
             span = match value.get_ref() {
-                DeValue::Table(_) if !self.is_one_line(&value.span()) => name.span(),
+                DeValue::Table(_) if !self.is_one_line(&value.span()) => name,
                 _ if is_last => value.span(),
-                _ => name.span(),
+                _ => name,
             };
             let DeValue::Table(inner) = value.get_ref() else { break };
             table = inner;
         }
         span
+    }
+
+    fn first_line(&self, span: Range<usize>) -> Range<usize> {
+        let text = self.text.get(span.clone()).unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default().trim_end().len();
+        span.start..span.start + line
     }
 
     fn key_span(&self, place: &[&str]) -> Range<usize> {

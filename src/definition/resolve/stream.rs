@@ -148,7 +148,12 @@ fn resolve_request(
     Some(RequestTemplate { post, path: path?, query, headers, body: raw.body.clone() })
 }
 
-fn check_body(place: &[&str], body: &serde_json::Value, known: &[&str], context: &mut Context<'_>) {
+pub(super) fn check_body(
+    place: &[&str],
+    body: &serde_json::Value,
+    known: &[&str],
+    context: &mut Context<'_>,
+) {
     match body {
         serde_json::Value::String(text) => {
             context.template(place, text, known);
