@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::api::{Reply, answer};
-use crate::harness::Workspace;
+use crate::harness::{Workspace, execute};
 use crate::outbox::{Counter, Step, definition};
 
 /// Longer than anything here takes, so that a fault ends a test and does not hang it.
@@ -99,7 +99,7 @@ impl Gateway {
         let mut child = workspace
             .command(&all)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(workspace.path("gateway.err")).expect("a file"))
             .spawn()
             .expect("windrow starts");
         let mut line = String::new();
@@ -460,6 +460,18 @@ fn a_gateway_that_is_told_to_end_lets_what_is_on_the_wire_land() {
     assert_eq!(gateway.child.wait().expect("it ends").code(), Some(143));
     assert!(TcpStream::connect(&gateway.address).is_err(), "nobody listens any more");
     assert_eq!(workspace.value("SELECT state FROM _windrow_outbox"), "done");
+}
+
+#[test]
+fn a_gateway_whose_archive_fails_while_nobody_asks_ends_with_what_is_wrong() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let workspace = Workspace::new(&shop.definition(""));
+    let mut gateway = Gateway::start(&workspace);
+    assert_eq!(gateway.post("k", "", "{}").status, 201);
+    execute(&workspace.path("a.db"), "ALTER TABLE _windrow_outbox RENAME TO elsewhere");
+    gateway.child.wait().expect("it ends");
+    let said = std::fs::read_to_string(workspace.path("gateway.err")).expect("what it said");
+    assert!(said.starts_with("error: ") && said.contains("no such table"), "{said}");
 }
 
 #[test]

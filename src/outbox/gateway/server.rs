@@ -322,12 +322,12 @@ pub(super) async fn serve(
     let graceful = GracefulShutdown::new();
     let stop = gateway.host.stop.clone();
     let mut ended = pin!(ended);
-    loop {
+    let mut has_ended = loop {
         let permit = Arc::clone(&open).acquire_owned();
         let accepted = tokio::select! {
             biased;
-            _ = stop.requested() => break,
-            () = &mut ended => break,
+            _ = stop.requested() => break false,
+            () = &mut ended => break true,
             accepted = async { (permit.await, listener.accept().await) } => accepted,
         };
         match accepted {
@@ -339,16 +339,16 @@ pub(super) async fn serve(
                 tracing::warn!(%error, "a connection was not taken");
                 gateway.millis(LAST_WORDS_MS).await;
             }
-            (Err(_), _) => break,
+            (Err(_), _) => break false,
         }
-    }
+    };
     drop(listener);
     let mut quiet = pin!(graceful.shutdown());
     let mut is_quiet = false;
-    loop {
+    while !has_ended {
         tokio::select! {
             biased;
-            () = &mut ended => break,
+            () = &mut ended => has_ended = true,
             () = &mut quiet, if !is_quiet => is_quiet = true,
         }
     }
