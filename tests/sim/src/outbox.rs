@@ -215,6 +215,9 @@ impl Life {
     }
 
     fn note(&self, line: String) {
+        // The folders' names are others each time.
+        let line = line.replace(&self.folder.display().to_string(), "");
+        let line = line.replace(&self.state.path().display().to_string(), "");
         self.orders().log.note(line);
     }
 
