@@ -211,8 +211,7 @@ impl Sender<'_> {
     pub(super) fn load(&mut self) -> Result<(), ArchiveError> {
         self.entries = self.outbox.outbox_open()?;
         let now = self.host.clock.now();
-        self.outbox.rebase_waits(now)?;
-        self.waits = self.outbox.waits(now)?;
+        self.waits = self.outbox.take_waits(now)?;
         for brief in &mut self.entries {
             if self.rested.contains(&brief.entry) {
                 brief.next_at = None;

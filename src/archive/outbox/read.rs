@@ -97,23 +97,28 @@ impl Outbox {
         self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
     }
 
-    /// From here on, waits that were noted by a clock which has been set back since are counted by
-    /// the clock as it is: else they would not end before it has caught up.
-    pub fn rebase_waits(&self, now: Instant) -> Result<(), ArchiveError> {
-        for wait in self.read(waits)? {
+    /// The same as [`Outbox::waits`]. From here on, waits that were noted by a clock which has been
+    /// set back since are counted by the clock as it is: else they would not end before it has
+    /// caught up.
+    pub fn take_waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
+        let noted = self.read(waits)?;
+        for wait in &noted {
             if let (Some(_), Some(until)) = (wait.set_after(now), wait.until(now)) {
                 self.write_wait(&wait.source, until, &wait.reason, now)?;
             }
         }
-        Ok(())
+        Ok(to_come(noted, now))
     }
 
     /// Until when sources must not be asked, where that is still to come.
     pub fn waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
-        let waits = self.read(waits)?.into_iter();
-        let until = |wait: WaitRow| wait.until(now).map(|until| (wait.source, until));
-        Ok(waits.filter_map(until).filter(|(_, until)| *until > now).collect())
+        Ok(to_come(self.read(waits)?, now))
     }
+}
+
+fn to_come(noted: Vec<WaitRow>, now: Instant) -> BTreeMap<String, Instant> {
+    let until = |wait: WaitRow| wait.until(now).map(|until| (wait.source, until));
+    noted.into_iter().filter_map(until).filter(|(_, until)| *until > now).collect()
 }
 
 fn open_entries(connection: &Connection) -> rusqlite::Result<Vec<OutboxBrief>> {
