@@ -17,7 +17,7 @@ use super::ledger::bounds_text;
 use super::open::Archive;
 use super::parents::{Orphan, orphans_among};
 use super::read::Reader;
-use super::runs::{RunStart, RunStreamRow, definition_id};
+use super::runs::{RunStart, RunStreamRow, definition_id, name_run};
 use super::table::quote;
 use super::write::{bind, difference_statement};
 
@@ -198,7 +198,9 @@ impl Archive {
                 VALUES (?1, ?2, ?3, ?4, ?4, 'complete', 0, ?5)";
             let values = params![start.command, start.version, definition, now, message];
             self.connection.execute(sql, values)?;
-            Ok(self.connection.last_insert_rowid())
+            let run = self.connection.last_insert_rowid();
+            name_run(&self.connection, run)?;
+            Ok(run)
         };
         note().map_err(at(&self.path))
     }

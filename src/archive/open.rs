@@ -19,7 +19,7 @@ use super::error::{ArchiveError, Cause, at, classify};
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 10;
+pub const SCHEMA_VERSION: i32 = 11;
 /// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
 /// shell commits within that.
 const BUSY_SECONDS: u64 = 10;

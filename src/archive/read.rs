@@ -286,6 +286,15 @@ impl Reader {
         self.run(waits)
     }
 
+    /// The archive's name among all archives: 32 hexadecimal digits. A hand-off has one of its own.
+    pub fn archive_id(&self) -> Result<String, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
+            let id = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+            Ok(id.unwrap_or_default())
+        })
+    }
+
     /// The definition that was used last.
     pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
         self.run(|connection| {

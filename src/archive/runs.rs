@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::model::{Instant, Outcomes, Spent, instant_to_text};
+use crate::model::{Instant, Outcomes, Spent, instant_from_text, instant_to_text};
 
 use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
@@ -144,6 +144,7 @@ impl Archive {
                 params![start.command, start.version, definition, now],
             )?;
             let run = transaction.last_insert_rowid();
+            name_run(&transaction, run)?;
             forget_details(&transaction, run)?;
             transaction.commit()?;
             Ok(run)
@@ -220,6 +221,7 @@ impl Archive {
             let immediate = rusqlite::TransactionBehavior::Immediate;
             let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
             transaction.execute(sql, values)?;
+            date_readings(&transaction, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
                     VALUES (?1, ?2, ?3) ON CONFLICT (source)
@@ -230,6 +232,51 @@ impl Archive {
         };
         write().map_err(at(&self.path))
     }
+}
+
+/// Gives a run its name in every archive that will ever hold it, and dates its readings by this
+/// machine's clock for now. What the archive's manifest said is no longer true.
+pub(super) fn name_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE _windrow_runs SET uid = lower(hex(randomblob(16))),
+            archive_id = (SELECT value FROM _windrow_meta WHERE name = 'archive_id'),
+            read_at = iif(?2, started_at, '')
+        WHERE run_id = ?1";
+    let command = "SELECT command FROM _windrow_runs WHERE run_id = ?1";
+    let command: String = connection.query_row(command, [run], |row| row.get(0))?;
+    let command = command.split(' ').next().unwrap_or_default();
+    connection.execute(sql, params![run, !COMMANDS_THAT_READ_NO_SOURCE.contains(&command)])?;
+    connection.execute("DELETE FROM _windrow_manifest", [])?;
+    Ok(())
+}
+
+/// What they write does not say what a source says at that time.
+const COMMANDS_THAT_READ_NO_SOURCE: [&str; 6] =
+    ["adopt", "rejects", "rebuild", "vanished", "merge", "handoff"];
+
+/// By how much this machine's clock must be off before readings are dated by their sources', in
+/// milliseconds: a `Date` has whole seconds, and an answer takes its time.
+const SKEW_MS_MIN: u64 = 5_000;
+
+/// Dates a run's readings by the clocks of the sources that it has read: those of all laptops that
+/// read them.
+fn date_readings(
+    connection: &Connection,
+    run: i64,
+    clocks: &BTreeMap<String, i64>,
+) -> rusqlite::Result<()> {
+    let mut skews: Vec<i64> = clocks.values().copied().collect();
+    skews.sort_unstable();
+    let Some(skew) = skews.get(skews.len() / 2).filter(|skew| skew.unsigned_abs() >= SKEW_MS_MIN)
+    else {
+        return Ok(());
+    };
+    let sql = "SELECT started_at FROM _windrow_runs WHERE run_id = ?1";
+    let started: String = connection.query_row(sql, [run], |row| row.get(0))?;
+    let Some(started) = instant_from_text(&started) else { return Ok(()) };
+    let at = started.checked_add_signed(chrono::TimeDelta::milliseconds(*skew)).unwrap_or(started);
+    let sql = "UPDATE _windrow_runs SET read_at = ?2 WHERE run_id = ?1 AND read_at <> ''";
+    connection.execute(sql, params![run, instant_to_text(at)])?;
+    Ok(())
 }
 
 pub(super) fn definition_id(
