@@ -52,6 +52,15 @@ CREATE TABLE _windrow_manifest (
     manifest TEXT NOT NULL CHECK (json_valid(manifest))
 ) STRICT;
 
+-- Of each row of a hand-off four bytes, in the order of the key, so that a row that was changed
+-- since can be named.
+CREATE TABLE _windrow_manifest_marks (
+    stream TEXT NOT NULL,
+    chunk  INTEGER NOT NULL,
+    marks  BLOB NOT NULL,
+    PRIMARY KEY (stream, chunk)
+) STRICT;
+
 -- Row versions that lost against another archive's, of streams without a history.
 CREATE TABLE _windrow_superseded (
     stream    TEXT NOT NULL,
@@ -61,6 +70,41 @@ CREATE TABLE _windrow_superseded (
     run_id    INTEGER NOT NULL REFERENCES _windrow_runs (run_id), -- that had brought it
     merged_by INTEGER NOT NULL REFERENCES _windrow_runs (run_id),
     PRIMARY KEY (stream, key, sha256)
+) STRICT, WITHOUT ROWID;
+
+-- Of a part of an archive, which is no archive to go on from: what the whole one's ledger proves.
+-- It counts where everything is there that the part is based on.
+CREATE TABLE _windrow_part_ledger (
+    stream        TEXT NOT NULL,
+    partition     TEXT NOT NULL,
+    start_at      TEXT NOT NULL,
+    end_at        TEXT NOT NULL,
+    state         TEXT NOT NULL CHECK (state IN ('partial', 'complete', 'settled', 'hole')),
+    read_to       TEXT,
+    requested_at  TEXT NOT NULL,
+    completed_at  TEXT,
+    token         TEXT,
+    cursor        TEXT,
+    pages         INTEGER NOT NULL,
+    received      INTEGER NOT NULL,
+    inserted      INTEGER NOT NULL,
+    updated       INTEGER NOT NULL,
+    unchanged     INTEGER NOT NULL,
+    skipped       INTEGER NOT NULL,
+    rejected      INTEGER NOT NULL,
+    strays        INTEGER NOT NULL,
+    distinct_keys INTEGER,
+    source_total  INTEGER,
+    readings      INTEGER NOT NULL,
+    error         TEXT,
+    run_id        INTEGER NOT NULL,
+    by_source     INTEGER NOT NULL DEFAULT 0,
+    asked_from    TEXT,
+    came          INTEGER,
+    came_before   INTEGER,
+    whole_at      TEXT,
+    settled_at    TEXT,
+    PRIMARY KEY (stream, partition, start_at, end_at)
 ) STRICT, WITHOUT ROWID;
 
 -- Streams of which not everything is here that a run wrote: parts of archives were taken in.

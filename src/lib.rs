@@ -54,6 +54,8 @@ pub mod check;
 
 pub mod prove;
 
+pub mod handoff;
+
 pub mod adopt;
 
 pub mod report;

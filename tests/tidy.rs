@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: [&[&str]; 7] = [
     &["cli"],
     &["demo", "report"],
-    &["prove"],
+    &["prove", "handoff"],
     &["sync", "outbox", "doctor", "check", "adopt"],
     &["window", "pull", "record", "archive"],
     &["model"],

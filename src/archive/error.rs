@@ -10,6 +10,8 @@ use rusqlite::ErrorCode;
 pub enum Cause {
     /// Damaged, not SQLite, not windrow's, or from a newer version.
     Unusable,
+    /// It holds what might do harm, or lies where it might.
+    Unsafe,
     /// Another process has it.
     Held,
     /// Full disk, read-only, I/O error.

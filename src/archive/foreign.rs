@@ -116,36 +116,42 @@ pub(super) fn open_guarded(
 ) -> Result<Connection, ArchiveError> {
     let full = path.canonicalize().map_err(|error| ArchiveError::io(path, "open", &error))?;
     let flags = way | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let guard = || -> rusqlite::Result<Connection> {
+    let guarded = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open_with_flags(full, flags)?;
-        let stop = stop.clone();
-        connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
-        connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
-        let (yes, no) = (true, false);
-        for (setting, value) in [
-            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, yes),
-            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, no),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, no),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, no),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, no),
-            (DbConfig::SQLITE_DBCONFIG_DQS_DML, no),
-        ] {
-            connection.set_db_config(setting, value)?;
-        }
-        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
-        connection.execute_batch(
-            "PRAGMA cell_size_check = ON;
-             PRAGMA mmap_size = 0;
-             PRAGMA temp_store = FILE;
-             PRAGMA cache_size = -16384;",
-        )?;
-        // The first look at the file: is it one?
-        let sql = "SELECT count(*) FROM sqlite_schema";
-        connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+        guard(&mut connection, stop)?;
         Ok(connection)
     };
-    guard().map_err(at_file(path))
+    guarded().map_err(at_file(path))
+}
+
+/// Sees to it that nothing in the file of a connection is run, and takes the first look at it.
+pub(super) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Result<()> {
+    let stop = stop.clone();
+    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
+    connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
+    let (yes, no) = (true, false);
+    for (setting, value) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, yes),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, no),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, no),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, no),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, no),
+        (DbConfig::SQLITE_DBCONFIG_DQS_DML, no),
+    ] {
+        connection.set_db_config(setting, value)?;
+    }
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
+    connection.execute_batch(
+        "PRAGMA cell_size_check = ON;
+         PRAGMA mmap_size = 0;
+         PRAGMA temp_store = FILE;
+         PRAGMA cache_size = -16384;",
+    )?;
+    // The first look at the file: is it one?
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+    Ok(())
 }
 
 /// Trouble with somebody's file: it is no archive, and a damaged one is left as it is.

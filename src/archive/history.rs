@@ -164,8 +164,7 @@ impl Archive {
 
     /// Whether the stream has a history, as windrow makes it.
     pub(super) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
-        let columns = live_columns(&self.connection, &history_name(stream))?;
-        Ok(columns.iter().any(|column| column.name == REPLACED[0]))
+        keeps_versions(&self.connection, stream)
     }
 
     /// Whether the stream has a history that holds anything.
@@ -200,6 +199,12 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// Whether a stream has a history, as windrow makes it.
+pub(super) fn keeps_versions(connection: &Connection, stream: &str) -> rusqlite::Result<bool> {
+    let columns = live_columns(connection, &history_name(stream))?;
+    Ok(columns.iter().any(|column| column.name == REPLACED[0]))
 }
 
 fn trigger(stream: &str) -> String {

@@ -15,6 +15,7 @@ mod foreign;
 mod heal;
 mod health;
 mod history;
+mod invariants;
 mod ledger;
 mod moment;
 mod open;
@@ -30,10 +31,13 @@ mod rejected_again;
 mod rejects;
 mod run_detail;
 mod runs;
+mod schema;
 mod scratch;
+mod snapshot;
 mod settle;
 mod survey;
 mod table;
+mod untrusted;
 mod vanished;
 mod write;
 
@@ -41,12 +45,16 @@ pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, Sta
 pub use carry::{Carried, Ended, Remade};
 pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use diff::{Change, Difference, Known, Named};
-pub use digest::{TableDigest, digest_tables};
+pub use digest::{
+    TableDigest, WholeDigest, digest_statement, digest_stream, digest_tables, digest_whole,
+    digested_columns,
+};
 pub use drift::Fill;
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
 pub use health::{Ejected, Health, eject};
+pub use invariants::Broken;
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use outbox::{
@@ -66,6 +74,8 @@ pub use run_detail::{
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
+pub use snapshot::{Draft, Given, Naming, Part, note_given};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
+pub use untrusted::open_untrusted;
 pub use vanished::{VanishedCount, VanishedRow};
 pub use write::TableWriter;

@@ -15,6 +15,7 @@ use crate::host::files::{self, FileLock, LockError, lock_path};
 use crate::host::planted::{self, Bug};
 
 use super::error::{ArchiveError, Cause, at, classify};
+use super::schema::{SchemaObject, objects};
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
@@ -164,11 +165,16 @@ fn look_in(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|_| ())
 }
 
-fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
+/// The address of a file, for what SQLite takes only there.
+pub(super) fn sqlite_address(path: &Path) -> Result<url::Url, ArchiveError> {
     let full = path.canonicalize().map_err(|e| ArchiveError::io(path, "open", &e))?;
-    let address = url::Url::from_file_path(&full).map_err(|()| {
+    url::Url::from_file_path(&full).map_err(|()| {
         ArchiveError::new(Cause::Storage, format!("cannot open {}", path.display()))
-    })?;
+    })
+}
+
+fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
+    let address = sqlite_address(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
@@ -275,7 +281,7 @@ pub(super) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
     Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
 }
 
-fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
+pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
     let pragma = |name: &str| {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
     };
@@ -339,6 +345,20 @@ pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     }
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
     Err(rusqlite::Error::SqliteFailure(code, Some("a reader is in the way".to_owned())))
+}
+
+/// The schema of windrow's own tables in a format, as its migrations make it.
+pub(super) fn schema_of_format(version: i32) -> rusqlite::Result<Vec<SchemaObject>> {
+    let mut connection = Connection::open_in_memory()?;
+    let mut runner = embedded::migrations::runner()
+        .set_grouped(true)
+        .set_target(refinery::Target::Version(version));
+    runner.set_migration_table_name("_windrow_migrations");
+    runner.run(&mut connection).map_err(|error| {
+        // They run in memory, and ran when this was built.
+        rusqlite::Error::ToSqlConversionFailure(Box::new(error))
+    })?;
+    objects(&connection)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError> {

@@ -14,7 +14,7 @@ pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn sql_type(kind: ColumnType) -> &'static str {
+pub(super) fn sql_type(kind: ColumnType) -> &'static str {
     match kind {
         ColumnType::Integer | ColumnType::Boolean => "INTEGER",
         ColumnType::Real => "REAL",

@@ -42,9 +42,12 @@ fn unusable(error: &ArchiveError) -> Finding {
     let fault = match error.cause {
         Cause::Held => return Finding::warn("archive", &error.message, cure),
         Cause::Storage => Fault::Storage,
-        Cause::Unusable | Cause::Definition | Cause::Query | Cause::Interrupted | Cause::Bug => {
-            Fault::Archive
-        }
+        Cause::Unusable
+        | Cause::Unsafe
+        | Cause::Definition
+        | Cause::Query
+        | Cause::Interrupted
+        | Cause::Bug => Fault::Archive,
     };
     Finding::bad("archive", fault, &error.message, cure)
 }

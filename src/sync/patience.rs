@@ -60,6 +60,7 @@ impl Round {
                 Cause::Held => Round::Held,
                 Cause::Storage => Round::Storage,
                 Cause::Unusable
+                | Cause::Unsafe
                 | Cause::Definition
                 | Cause::Query
                 | Cause::Interrupted

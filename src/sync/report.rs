@@ -107,6 +107,7 @@ pub fn exit_code_of_archive(cause: Cause) -> u8 {
         Cause::Unusable => 6,
         Cause::Held => 7,
         Cause::Storage => 8,
+        Cause::Unsafe => 9,
         Cause::Interrupted => 130,
         Cause::Bug => 70,
     }

@@ -1,0 +1,141 @@
+//! An archive that somebody else gave: read, and nothing in it is believed before it was looked at.
+//!
+//! The file itself is never written, no log beside it is taken in, its schema must be what windrow
+//! makes and nothing else. The settings are those of `SQLite`'s advice for untrusted files.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::host::Stop;
+
+use super::error::{ArchiveError, Cause};
+use super::foreign::{at_file, guard};
+use super::open::{check_identity, sqlite_address};
+use super::read::Reader;
+
+/// What an SQLite file begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// A statement of a schema that is longer was not made by windrow: a table of a thousand columns
+/// is shorter.
+const SQL_BYTES_MAX: i32 = 1_000_000;
+/// Nothing of windrow's has as many columns.
+const COLUMNS_MAX: i32 = 2_000;
+/// Terms of one SELECT that are joined by UNION and the like.
+const COMPOUND_MAX: i32 = 20;
+/// Nesting of an expression.
+const DEPTH_MAX: i32 = 500;
+
+/// Opens an archive of somebody else's for reading, once its header, its neighbours and its schema
+/// have been looked at.
+///
+/// A link, a file that is none, a log beside it, and a schema with anything that windrow does not
+/// make are refused; so are a file that was cut off, one that is no archive, and one of a newer
+/// format.
+pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
+    refuse_odd_place(path)?;
+    check_header(path)?;
+    let address = format!("{}?immutable=1", sqlite_address(path)?);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    let open = || -> rusqlite::Result<Connection> {
+        let mut connection = Connection::open_with_flags(&address, flags)?;
+        for (limit, value) in [
+            (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX),
+            (Limit::SQLITE_LIMIT_COLUMN, COLUMNS_MAX),
+            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, COMPOUND_MAX),
+            (Limit::SQLITE_LIMIT_EXPR_DEPTH, DEPTH_MAX),
+            (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 1),
+        ] {
+            connection.set_limit(limit, value)?;
+        }
+        guard(&mut connection, stop)?;
+        Ok(connection)
+    };
+    let connection = open().map_err(at_file(path))?;
+    let version = check_identity(&connection, path)?;
+    super::schema::check_schema(&connection, path, version)?;
+    Ok(Reader { connection, path: path.to_owned() })
+}
+
+/// A link may lead to another file by the time that it is opened; a log beside the file would be
+/// taken for a part of it by the next program.
+fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
+    let refuse = |message: String, cure: &str| {
+        Err(ArchiveError::new(Cause::Unsafe, message).cure(cure.to_owned()))
+    };
+    let name = path.display();
+    let found = path.symlink_metadata().map_err(|error| ArchiveError::io(path, "open", &error))?;
+    if found.file_type().is_symlink() {
+        return refuse(format!("{name} is a link"), "name the file that you were given itself");
+    }
+    if found.is_dir() {
+        let message = format!("{name} is a folder");
+        return Err(ArchiveError::new(Cause::Unusable, message).cure("name a file in it"));
+    }
+    if !found.is_file() {
+        return refuse(format!("{name} is no file"), "name the file that you were given");
+    }
+    for ending in ["-wal", "-shm", "-journal"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        let beside = PathBuf::from(beside);
+        if beside.symlink_metadata().is_ok() {
+            let message = format!("{} lies beside it", beside.display());
+            let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
+                        an archive of your own, make it one file with `windrow eject`";
+            return refuse(message, cure);
+        }
+    }
+    Ok(())
+}
+
+/// The first hundred bytes tell whether it is a whole SQLite file.
+fn check_header(path: &Path) -> Result<(), ArchiveError> {
+    let unusable = |message: String, cure: &str| {
+        Err(ArchiveError::new(Cause::Unusable, message).cure(cure.to_owned()))
+    };
+    let (name, again) = (path.display(), "ask for it again");
+    let trouble = |error: std::io::Error| ArchiveError::io(path, "read", &error);
+    let mut header = Vec::with_capacity(100);
+    let file = File::open(path).map_err(trouble)?;
+    let length = file.metadata().map_err(trouble)?.len();
+    file.take(100).read_to_end(&mut header).map_err(trouble)?;
+    if header.is_empty() {
+        return unusable(format!("{name} is empty"), again);
+    }
+    let (Some(magic), Some(page), Some(versions), Some(pages)) =
+        (header.get(..16), header.get(16..18), header.get(18..20), header.get(28..32))
+    else {
+        return unusable(format!("{name} is not an SQLite file"), "name an archive");
+    };
+    if magic != MAGIC {
+        return unusable(format!("{name} is not an SQLite file"), "name an archive");
+    }
+    let page = match u64::from(u16::from_be_bytes([page[0], page[1]])) {
+        1 => 65_536,
+        size => size,
+    };
+    let pages = u64::from(u32::from_be_bytes([pages[0], pages[1], pages[2], pages[3]]));
+    if header.len() < 100 || !page.is_power_of_two() || page < 512 || header[20] != 0 {
+        return unusable(format!("{name} is damaged: its header makes no sense"), again);
+    }
+    if !matches!(versions, [1, 1] | [2, 2]) {
+        return unusable(format!("{name} is damaged: its header makes no sense"), again);
+    }
+    match length.cmp(&(page * pages)) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Less => unusable(
+            format!("{name} was cut off: {length} of {} bytes are there", page * pages),
+            again,
+        ),
+        std::cmp::Ordering::Greater => unusable(
+            format!("{name} is damaged: {} bytes follow its last page", length - page * pages),
+            again,
+        ),
+    }
+}

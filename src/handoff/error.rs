@@ -1,0 +1,51 @@
+//! What can go wrong when an archive is given or taken.
+
+use std::path::Path;
+
+use crate::archive::{ArchiveError, Cause};
+use crate::seal::SealError;
+
+/// Why a hand-off failed.
+#[derive(Debug)]
+pub enum HandoffError {
+    /// Trouble with an archive.
+    Archive(ArchiveError),
+    /// Trouble with what was put around it, or with a key.
+    Seal(SealError),
+    /// What was asked for makes no sense; nothing was done.
+    Asked {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        cure: String,
+    },
+}
+
+impl HandoffError {
+    /// What was asked for makes no sense.
+    pub fn asked(message: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::Asked { message: message.into(), cure: cure.into() }
+    }
+
+    /// An operating system's error on a file.
+    pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        Self::Archive(ArchiveError::io(path, doing, error))
+    }
+
+    /// Trouble with storage.
+    pub fn storage(message: impl Into<String>, cure: &str) -> Self {
+        Self::Archive(ArchiveError::new(Cause::Storage, message).cure(cure))
+    }
+}
+
+impl From<ArchiveError> for HandoffError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl From<SealError> for HandoffError {
+    fn from(error: SealError) -> Self {
+        Self::Seal(error)
+    }
+}

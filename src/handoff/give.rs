@@ -1,0 +1,263 @@
+//! Gives an archive away: a consistent copy of the running archive under its final name, checked,
+//! or nothing under that name.
+
+use std::path::{Path, PathBuf};
+
+use crate::archive::{
+    ArchiveError, Broken, Cause, Draft, Given, Naming, Part, Reader, note_given, open_untrusted,
+};
+use crate::host::files::{self, FileSystemSort};
+use crate::host::{Host, Stop};
+use crate::model::instant_to_text;
+use crate::seal::{Packing, SigningKey, pack, sign, signature_path};
+
+use super::error::HandoffError;
+use super::manifest::{Manifest, find, manifest_of, part_made, stop_here};
+
+/// A file on FAT has less than 4 GiB.
+const FAT_FILE_BYTES_MAX: u64 = (1 << 32) - 1;
+
+/// What is to be given.
+pub struct Giving<'a> {
+    /// The archive.
+    pub archive: &'a Path,
+    /// The file that is to be made.
+    pub out: &'a Path,
+    /// The part of it; the default is the whole.
+    pub part: Part,
+    /// What is put around it.
+    pub packing: Packing,
+    /// Who signs.
+    pub signing: Option<SigningKey>,
+    /// Whether a file of that name is replaced.
+    pub force: bool,
+    /// What others are told who find the archive held.
+    pub note: &'a str,
+}
+
+/// What was given.
+pub struct Gave {
+    /// What the file says of itself.
+    pub manifest: Manifest,
+    /// The SHA-256 of that.
+    pub sha256: String,
+    /// The file's size.
+    pub bytes: u64,
+    /// The id of the key that signed it.
+    pub signed_by: Option<String>,
+    /// What of the analyst's own was left out.
+    pub left_out: Vec<String>,
+    /// Why the archive's own log does not hold it.
+    pub not_noted: Option<String>,
+}
+
+/// Files that are made on the way; what is left of them goes when this does.
+struct Drafts {
+    plain: PathBuf,
+    packed: PathBuf,
+}
+
+impl Drafts {
+    /// Beside the target, so that the last step is a renaming.
+    fn of(out: &Path) -> Self {
+        let named = |ending: &str| {
+            let mut name = out.as_os_str().to_owned();
+            name.push(format!("-part-{}{ending}", std::process::id()));
+            PathBuf::from(name)
+        };
+        Self { plain: named(""), packed: named("-packed") }
+    }
+
+    /// What killed hand-offs to the same target have left.
+    fn clear(out: &Path) {
+        for ending in files::endings_beside(out) {
+            if ending.starts_with("-part-") {
+                let mut name = out.as_os_str().to_owned();
+                name.push(&ending);
+                // One that stays only takes up room.
+                let _ = std::fs::remove_file(PathBuf::from(name));
+            }
+        }
+    }
+}
+
+impl Drop for Drafts {
+    fn drop(&mut self) {
+        for path in [&self.plain, &self.packed, &signature_path(&self.packed)] {
+            for ending in ["", "-journal", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(ending);
+                let _ = std::fs::remove_file(PathBuf::from(name));
+            }
+        }
+    }
+}
+
+/// Makes the file, and notes it in the archive.
+pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
+    let mut reader = Reader::open(giving.archive)?;
+    check_target(giving)?;
+    check_room(giving)?;
+    check_part(&reader, &giving.part)?;
+    Drafts::clear(giving.out);
+    let drafts = Drafts::of(giving.out);
+    let stop = &host.stop;
+    reader.copy_into(&drafts.plain, stop)?;
+    drop(reader);
+    files::make_private(&drafts.plain)
+        .map_err(|error| HandoffError::io(&drafts.plain, "protect", &error))?;
+    let now = host.clock.now();
+    let at = instant_to_text(now);
+    let new_id = || format!("{:032x}", host.random.bits());
+    let (archive_id, handoff_id) = (new_id(), new_id());
+    let naming = Naming { archive_id: &archive_id, handoff_id: &handoff_id, at: &at };
+
+    let draft = Draft::open(&drafts.plain)?;
+    let part = part_made(draft.reader(), &giving.part)?;
+    let left_out = draft.strip(&giving.part, &naming)?;
+    let found = draft.together(|| {
+        let mut put = |stream: &str, chunk, marks: &[u8]| draft.put_marks(stream, chunk, marks);
+        find(draft.reader(), stop, &mut put)
+    })?;
+    let manifest = manifest_of(draft.reader(), &found, part, &handoff_id, now)?;
+    let text = serde_json::to_string(&manifest).map_err(|error| {
+        ArchiveError::new(Cause::Bug, format!("a manifest cannot be written: {error}"))
+    })?;
+    draft.finish(&text)?;
+    check_copy(&drafts.plain, stop)?;
+    stop_here(stop)?;
+    publish(giving, &drafts, host)?;
+
+    let sha256 = crate::seal::sha256_of(text.as_bytes());
+    let bytes = giving.out.metadata().map(|found| found.len());
+    let bytes = bytes.map_err(|error| HandoffError::io(giving.out, "look at", &error))?;
+    let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
+    let summary = summary(&manifest);
+    let given = Given { naming, file: &name, sha256: &sha256, summary: &summary };
+    let not_noted = note_given(giving.archive, &given, giving.note).err();
+    let signed_by = giving.signing.as_ref().map(SigningKey::key_id);
+    let not_noted = not_noted.map(|error| error.message);
+    Ok(Gave { manifest, sha256, bytes, signed_by, left_out, not_noted })
+}
+
+/// What was given, in a line.
+pub fn summary(manifest: &Manifest) -> String {
+    let rows: u64 = manifest.streams.iter().map(|stream| stream.rows).sum();
+    let streams = manifest.streams.len();
+    let part = if manifest.part.is_some() { ", a part" } else { "" };
+    format!("{streams} streams, {rows} rows{part}")
+}
+
+fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
+    let (out, name) = (giving.out, giving.out.display());
+    if out.is_dir() {
+        let message = format!("{name} is a folder");
+        return Err(HandoffError::asked(message, "name a file in it"));
+    }
+    let same = match (out.canonicalize(), giving.archive.canonicalize()) {
+        (Ok(out), Ok(archive)) => out == archive,
+        _ => false,
+    };
+    if same {
+        let message = format!("{name} is the archive itself");
+        return Err(HandoffError::asked(message, "name another file"));
+    }
+    for path in [out.to_owned(), signature_path(out)] {
+        if path.symlink_metadata().is_ok() && !giving.force {
+            let message = format!("{} is there already", path.display());
+            return Err(HandoffError::asked(message, "name another file, or say --force"));
+        }
+    }
+    if super::companions(out).next().is_some() {
+        let message = format!("another program has {name} open, or left its log beside it");
+        return Err(HandoffError::asked(message, "name another file"));
+    }
+    Ok(())
+}
+
+/// A stick that is too small is told before anything is written to it.
+fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
+    let size = giving.archive.metadata();
+    let size = size.map_err(|error| HandoffError::io(giving.archive, "look at", &error))?.len();
+    let free = files::free_bytes(giving.out);
+    let free = free.map_err(|error| HandoffError::io(giving.out, "find room for", &error))?;
+    let name = giving.out.display();
+    let place = files::file_system(giving.out);
+    let is_old_fat = place.is_some_and(|place| {
+        place.sort == FileSystemSort::Fat && !place.name.contains("exfat")
+    });
+    if is_old_fat && size > FAT_FILE_BYTES_MAX {
+        let message = format!("{name} would be on FAT, where a file has less than 4 GiB");
+        let cure = "make it elsewhere with --compress and copy it, or format the stick as exFAT";
+        return Err(HandoffError::storage(message, cure));
+    }
+    if giving.part == Part::default() && free < size {
+        let message = format!("{name} needs up to {size} bytes, and {free} are free there");
+        return Err(HandoffError::storage(message, "free some space, or name another place"));
+    }
+    Ok(())
+}
+
+fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
+    let streams = reader.streams()?;
+    for name in &part.streams {
+        if !streams.iter().any(|stream| stream.stream == *name) {
+            let known: Vec<&str> = streams.iter().map(|s| s.stream.as_str()).collect();
+            let message = format!("the archive has no stream `{name}`");
+            return Err(HandoffError::asked(message, format!("it has {}", known.join(", "))));
+        }
+    }
+    if let Some(run) = part.since
+        && reader.run_row(run)?.is_none()
+    {
+        let message = format!("the archive has no run {run}");
+        return Err(HandoffError::asked(message, "`windrow runs` lists them"));
+    }
+    if let Some(condition) = &part.condition {
+        let given = streams.iter().map(|stream| stream.stream.clone());
+        let given: Vec<String> =
+            given.filter(|name| part.streams.is_empty() || part.streams.contains(name)).collect();
+        reader.check_condition(&given, condition)?;
+    }
+    Ok(())
+}
+
+/// The copy is looked at as whoever gets it will.
+fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
+    let broken = open_untrusted(path, stop)?.broken()?;
+    let Some(Broken { place, what }) = broken.first() else { return Ok(()) };
+    let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    let message = format!("the archive is not whole, and was not given away: {place}{what}");
+    let cure = "`windrow verify` on a copy lists all of it; go back to a copy that is whole";
+    Err(ArchiveError::new(Cause::Unusable, message).cure(cure).into())
+}
+
+/// Puts around it what is asked for, and gives it its name. The signature comes first: a file
+/// under that name is never without.
+fn publish(giving: &Giving<'_>, drafts: &Drafts, host: &Host) -> Result<(), HandoffError> {
+    let plain = !giving.packing.compress && giving.packing.recipients.is_empty();
+    let made = if plain { &drafts.plain } else { &drafts.packed };
+    if !plain {
+        pack(&drafts.plain, made, &giving.packing)?;
+    }
+    let move_to = |from: &Path, to: &Path| {
+        host.files.publish(from, to).map_err(|error| HandoffError::io(to, "make", &error))
+    };
+    let (own, old) = (signature_path(made), signature_path(giving.out));
+    match &giving.signing {
+        Some(key) => {
+            let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
+            sign(made, key, &format!("windrow hand-off {name}"))?;
+            if let Err(error) = move_to(&own, &old) {
+                let _ = std::fs::remove_file(&own);
+                return Err(error);
+            }
+        }
+        None if old.symlink_metadata().is_ok() => {
+            // It was made for the file that is replaced.
+            host.files.remove(&old).map_err(|error| HandoffError::io(&old, "remove", &error))?;
+        }
+        None => {}
+    }
+    move_to(made, giving.out)
+}

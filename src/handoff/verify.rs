@@ -1,0 +1,264 @@
+//! Proves what a file is that somebody gave: who signed it, whether it is whole, what it holds and
+//! covers, and whether that is what it was given as.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::archive::{ArchiveError, Broken, Cause, Reader, open_untrusted};
+use crate::host::Host;
+use crate::host::files;
+use crate::seal::{
+    Keyring, Kind, Limits, PublicKeys, Signer, Unpacked, kind, signature_path, unpack,
+    verify_signature,
+};
+
+use super::error::HandoffError;
+use super::manifest::{Found, MANIFEST_FORM, Manifest, StreamFacts, find};
+use super::marks::{Altered, Matching};
+
+/// How a given file is opened.
+pub struct Opening<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// The keys that are believed, and our own identities.
+    pub keyring: &'a Keyring,
+    /// Only this key is believed, where one is named; then the file must be signed.
+    pub signer: Option<PublicKeys>,
+    /// More identities that may open what is encrypted.
+    pub identities: Vec<PathBuf>,
+    /// What opens an identity or key that is encrypted itself.
+    pub password: Option<String>,
+    /// How large it may become.
+    pub limits: Limits,
+}
+
+/// A given file that is open for reading.
+pub struct Opened {
+    /// The archive in it.
+    pub reader: Reader,
+    /// Whose signature it bears.
+    pub signer: Option<Signer>,
+    /// What was around it; none where it is plain.
+    pub unpacked: Option<Unpacked>,
+    /// Where it was unpacked to; goes with this.
+    room: Option<Room>,
+}
+
+/// A folder of our own for what was unpacked.
+struct Room(PathBuf);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What stays is in a folder that nobody else may look into.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Opened {
+    /// Where the plain archive lies: the file itself, or what was unpacked of it.
+    pub fn path(&self, file: &Path) -> PathBuf {
+        self.room.as_ref().map_or_else(|| file.to_owned(), |room| room.0.join("archive.db"))
+    }
+}
+
+/// One thing that is not as it was given, or not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The stream or table; empty for the file as a whole.
+    pub place: String,
+    /// The key of the row, as SQL literals, where it is one row.
+    pub key: Option<String>,
+    /// What differs.
+    pub what: String,
+}
+
+/// What a file proved to be.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    /// Whose signature it bears.
+    pub signed_by: Option<String>,
+    /// The id of that key.
+    pub key_id: Option<String>,
+    /// Whether it was encrypted.
+    pub encrypted: bool,
+    /// Whether it was compressed.
+    pub compressed: bool,
+    /// The archive's id.
+    pub archive_id: String,
+    /// What it says of itself; none where it is an archive that was not handed off, or was written
+    /// to since.
+    pub manifest: Option<Manifest>,
+    /// What it holds, as found.
+    pub streams: Vec<StreamFacts>,
+    /// Streams of which it lacks the work of some runs, and of how many.
+    pub lacks: Vec<(String, u64)>,
+    /// What is not as it was given or must be.
+    pub differences: Vec<Difference>,
+}
+
+/// Opens a given file: looks at its signature before anything else, takes off what is around it,
+/// and refuses what could do harm.
+pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffError> {
+    let file = opening.file;
+    let found = file.symlink_metadata();
+    let found = found.map_err(|error| HandoffError::io(file, "open", &error))?;
+    if found.file_type().is_symlink() || !found.is_file() {
+        // It says what is wrong with it.
+        open_untrusted(file, &host.stop)?;
+    }
+    let signer = check_signature(opening)?;
+    if kind(file)? == Kind::Sqlite || found.len() == 0 {
+        let reader = open_untrusted(file, &host.stop)?;
+        return Ok(Opened { reader, signer, unpacked: None, room: None });
+    }
+    let room = make_room(host)?;
+    let plain = room.0.join("archive.db");
+    let identities = identities(opening)?;
+    let unpacked = unpack(file, &plain, &identities, &opening.limits)?;
+    let reader = open_untrusted(&plain, &host.stop)?;
+    Ok(Opened { reader, signer, unpacked: Some(unpacked), room: Some(room) })
+}
+
+fn check_signature(opening: &Opening<'_>) -> Result<Option<Signer>, HandoffError> {
+    let signature = signature_path(opening.file);
+    if opening.signer.is_none() && signature.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let keys = opening.keyring.believed(opening.signer.as_ref())?;
+    Ok(Some(verify_signature(opening.file, &signature, &keys)?))
+}
+
+fn make_room(host: &Host) -> Result<Room, HandoffError> {
+    let folder = host.environment.state_folder().ok_or_else(|| {
+        let message = "there is no state folder to unpack into";
+        HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
+    })?;
+    let room = folder.join("unpacked").join(format!("{:032x}", host.random.bits()));
+    files::make_private_folder(&room).map_err(|error| HandoffError::io(&room, "make", &error))?;
+    Ok(Room(room))
+}
+
+/// Reads all of a file that is open, and compares it with what it says of itself.
+pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
+    let reader = &opened.reader;
+    let mut differences: Vec<Difference> = reader.broken()?.into_iter().map(of_broken).collect();
+    let manifest = match reader.manifest()? {
+        Some(text) => Some(parse_manifest(&text)?),
+        None => None,
+    };
+    // A file that is not whole is not read further: what it says would be chance.
+    let found = match differences.is_empty() {
+        true => find(reader, &host.stop, &mut |_, _, _| Ok(()))?,
+        false => Found { streams: Vec::new(), tables: Vec::new() },
+    };
+    if let (Some(manifest), true) = (&manifest, differences.is_empty()) {
+        differences.extend(compare(reader, manifest, &found)?);
+    }
+    let unpacked = opened.unpacked.as_ref();
+    Ok(Verified {
+        signed_by: opened.signer.as_ref().map(|signer| signer.name.clone()),
+        key_id: opened.signer.as_ref().map(|signer| signer.key_id.clone()),
+        encrypted: unpacked.is_some_and(|unpacked| unpacked.encrypted),
+        compressed: unpacked.is_some_and(|unpacked| unpacked.compressed),
+        archive_id: reader.archive_id()?,
+        manifest,
+        streams: found.streams,
+        lacks: reader.lacks()?,
+        differences,
+    })
+}
+
+fn of_broken(broken: Broken) -> Difference {
+    Difference { place: broken.place, key: None, what: broken.what }
+}
+
+fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
+    let manifest: Manifest = serde_json::from_str(text).map_err(|error| {
+        let message = format!("its manifest cannot be read: {error}");
+        ArchiveError::new(Cause::Unusable, message).cure("ask for it again")
+    })?;
+    if manifest.form > MANIFEST_FORM {
+        let message = format!("its manifest has form {}, from a newer windrow", manifest.form);
+        return Err(ArchiveError::new(Cause::Unusable, message).cure("use the newer windrow").into());
+    }
+    Ok(manifest)
+}
+
+/// Everything that is not as the manifest says.
+fn compare(
+    reader: &Reader,
+    manifest: &Manifest,
+    found: &Found,
+) -> Result<Vec<Difference>, HandoffError> {
+    let mut all = Vec::new();
+    let mut tell = |place: &str, what: String| {
+        all.push(Difference { place: place.to_owned(), key: None, what });
+    };
+    if manifest.archive_id != reader.archive_id()? {
+        tell("", "it bears another archive's id than its manifest".to_owned());
+    }
+    for given in &manifest.tables {
+        match found.tables.iter().find(|table| table.table == given.table) {
+            None => tell(&given.table, format!("it is gone; {} rows were given", given.rows)),
+            Some(now) if now == given => {}
+            Some(now) if now.rows != given.rows => {
+                let what = format!("{} rows are there, {} were given", now.rows, given.rows);
+                tell(&given.table, what);
+            }
+            Some(_) => tell(&given.table, "rows were changed since it was given".to_owned()),
+        }
+    }
+    for now in &found.tables {
+        if !manifest.tables.iter().any(|given| given.table == now.table) {
+            tell(&now.table, format!("it was not given; {} rows are there", now.rows));
+        }
+    }
+    for given in &manifest.streams {
+        let differs = all.iter().any(|difference| difference.place == given.stream);
+        if differs && found.streams.iter().any(|now| now.stream == given.stream) {
+            all.extend(rows_of(&given.stream, named(reader, &given.stream)?));
+        }
+    }
+    let told = |stream: &StreamFacts| all.iter().any(|d| d.place == stream.stream);
+    let odd = found.streams.iter().filter(|now| !manifest.streams.contains(now) && !told(now));
+    let odd: Vec<String> = odd.map(|now| now.stream.clone()).collect();
+    all.extend(odd.into_iter().map(|place| {
+        let what = "what it covers is not what was given".to_owned();
+        Difference { place, key: None, what }
+    }));
+    Ok(all)
+}
+
+/// Which rows of a stream are not as they were given.
+fn named(reader: &Reader, stream: &str) -> Result<Altered, HandoffError> {
+    let marks = reader.manifest_marks(stream)?;
+    let mut matching = Matching::new(&marks);
+    reader.each_line(stream, &mut |line, key| matching.row(line, key))?;
+    Ok(matching.end())
+}
+
+fn rows_of(stream: &str, altered: Altered) -> Vec<Difference> {
+    let tell = |key: Option<String>, what: String| Difference {
+        place: stream.to_owned(),
+        key,
+        what,
+    };
+    let named = altered.keys.len() as u64;
+    let mut all: Vec<Difference> = altered
+        .keys
+        .into_iter()
+        .map(|key| tell(Some(key), "this row is not as it was given".to_owned()))
+        .collect();
+    if altered.altered > named {
+        all.push(tell(None, format!("{} more rows are not", altered.altered - named)));
+    }
+    for before in altered.missing_before {
+        let what = match before {
+            Some(_) => "rows are missing before this one",
+            None => "rows are missing at the end",
+        };
+        all.push(tell(before, what.to_owned()));
+    }
+    all
+}
