@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::diff::DiffArguments;
+use super::keys::KeysArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -95,6 +97,8 @@ pub enum Command {
     Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
+    /// Keys that sign and open what is handed over, and whose are trusted
+    Keys(KeysArguments),
     /// Print the JSON Schema of windrow.toml
     Schema,
     /// Print completions for a shell
@@ -324,16 +328,6 @@ pub struct QueryArguments {
     /// Answer as the archive would have at the end of this day, at this time, or after this run
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct DiffArguments {
-    /// These streams only
-    #[arg(value_name = "STREAM")]
-    pub streams: Vec<String>,
-    /// The number of a run, a date, a timestamp, or "-7 days"
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub since: String,
 }
 
 #[derive(Debug, Args)]

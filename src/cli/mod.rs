@@ -14,6 +14,7 @@ mod diff;
 mod doctor;
 mod eject;
 mod error;
+mod keys;
 mod log;
 mod moment;
 mod outbox;
@@ -86,6 +87,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
+        args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),
     };
