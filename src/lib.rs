@@ -14,9 +14,9 @@
 //! # Floors
 //!
 //! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt` · `window`,
-//! `pull`, `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors
-//! below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a
-//! word of [`model`].
+//! `pull`, `record`, `archive`, `seal` · `model` · `definition`, `host`. A room imports only from
+//! floors below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of
+//! is a word of [`model`].
 //!
 //! # Invariants
 //!
@@ -43,6 +43,8 @@ pub mod pull;
 pub mod record;
 
 pub mod archive;
+
+pub mod seal;
 
 pub mod sync;
 

@@ -23,6 +23,7 @@ mod history;
 mod hostile_bodies;
 mod idempotency;
 mod interruption;
+mod keys;
 mod logs;
 mod one_writer;
 mod outbox;

@@ -80,6 +80,7 @@ impl Workspace {
             .env("WINDROW_TEST_SEED", "1")
             .env("TMPDIR", self.folder.path())
             .env("WINDROW_STATE_DIR", self.folder.path().join("state"))
+            .env("WINDROW_KEYS_DIR", self.folder.path().join("keys"))
             .stdin(Stdio::null());
         for (name, value) in &self.variables {
             command.env(name, value);

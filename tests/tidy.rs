@@ -8,15 +8,17 @@ const FLOORS: [&[&str]; 7] = [
     &["demo", "report"],
     &["prove", "handoff"],
     &["sync", "outbox", "doctor", "check", "adopt"],
-    &["window", "pull", "record", "archive"],
+    &["window", "pull", "record", "archive", "seal"],
     &["model"],
     &["definition", "host"],
 ];
 
 /// Who may speak of these.
-const ONLY_IN: [(&str, &[&str]); 6] = [
+const ONLY_IN: [(&str, &[&str]); 8] = [
     ("reqwest", &["src/pull/client.rs"]),
     ("rusqlite", &["src/archive/"]),
+    (" age::", &["src/seal/"]),
+    ("minisign::", &["src/seal/"]),
     ("Utc::now", &["src/host/clock.rs"]),
     ("std::env::var", &["src/host/environment.rs"]),
     ("unsafe ", &[]),

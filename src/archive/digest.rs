@@ -52,7 +52,7 @@ pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, ArchiveError> 
 }
 
 /// The hexadecimal SHA-256 of a text.
-pub(super) fn sha256_of(text: &str) -> String {
+pub fn sha256_of(text: &str) -> String {
     hexadecimal(&Sha256::digest(text.as_bytes()))
 }
 
@@ -102,21 +102,14 @@ pub fn digest_stream(
     stream: &StreamRow,
     on_line: &mut dyn FnMut(&[u8]),
 ) -> Result<(TableDigest, WholeDigest), ArchiveError> {
-    let mut names = digested_columns(stream);
-    let said = names.len();
-    let all = super::history::live_columns(&reader.connection, &stream.stream);
-    let mut own: Vec<String> =
-        all.map_err(at(&reader.path))?.into_iter().map(|column| column.name).collect();
-    own.retain(|name| !names.contains(name));
-    own.sort_unstable();
-    names.extend(own);
+    let (names, said) = all_columns(reader, stream)?;
     let (mut logical, mut whole) = (Sha256::new(), Sha256::new());
     logical.update(names[..said].join("|"));
     logical.update("\n");
     whole.update(names.join("|"));
     whole.update("\n");
     let mut line = Vec::new();
-    let rows = each_row(reader, &stream.stream, &names, &stream.key.columns(), &mut |row| {
+    let rows = each_row(reader, &stream.stream, &names, &stream.key.columns(), None, &mut |row| {
         line.clear();
         write_values(&mut line, row, 0..said)?;
         logical.update(&line);
@@ -133,6 +126,40 @@ pub fn digest_stream(
     let logical = TableDigest { stream: name.clone(), rows, sha256 };
     let sha256 = hexadecimal(&whole.finalize());
     Ok((logical, WholeDigest { table: name, rows, sha256 }))
+}
+
+/// Hands on the line of each row of a stream that holds all its values, with its key as SQL
+/// literals.
+pub fn each_line(
+    reader: &Reader,
+    stream: &StreamRow,
+    take: &mut dyn FnMut(&[u8], String),
+) -> Result<(), ArchiveError> {
+    let (names, _) = all_columns(reader, stream)?;
+    let key = stream.key.columns();
+    let literal = super::vanished::key_text(&key, &quote(&stream.stream));
+    let mut line = Vec::new();
+    each_row(reader, &stream.stream, &names, &key, Some(&literal), &mut |row| {
+        line.clear();
+        write_values(&mut line, row, 0..names.len())?;
+        line.push(b'\n');
+        take(&line, row.get(names.len())?);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// All columns of a stream's table, those that its digest speaks of first, and how many those are.
+fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usize), ArchiveError> {
+    let mut names = digested_columns(stream);
+    let said = names.len();
+    let all = super::history::live_columns(&reader.connection, &stream.stream);
+    let mut own: Vec<String> =
+        all.map_err(at(&reader.path))?.into_iter().map(|column| column.name).collect();
+    own.retain(|name| !names.contains(name));
+    own.sort_unstable();
+    names.extend(own);
+    Ok((names, said))
 }
 
 /// The digest of all values of a table that is no stream's, in the order of its primary key; a
@@ -152,7 +179,7 @@ pub fn digest_whole(
     hasher.update(names.join("|"));
     hasher.update("\n");
     let mut line = Vec::new();
-    let rows = each_row(reader, table, &names, &all, &mut |row| {
+    let rows = each_row(reader, table, &names, &all, None, &mut |row| {
         line.clear();
         write_values(&mut line, row, 0..names.len())?;
         line.push(b'\n');
@@ -167,10 +194,13 @@ fn each_row(
     table: &str,
     names: &[String],
     order: &[String],
+    more: Option<&str>,
     take: &mut dyn FnMut(&Row<'_>) -> rusqlite::Result<()>,
 ) -> Result<u64, ArchiveError> {
     let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
-    let sql = format!("SELECT {} FROM {} ORDER BY {}", list(names), quote(table), list(order));
+    let more = more.map(|more| format!(", {more}")).unwrap_or_default();
+    let (columns, order, table) = (list(names), list(order), quote(table));
+    let sql = format!("SELECT {columns}{more} FROM {table} ORDER BY {order}");
     let mut read = || -> rusqlite::Result<u64> {
         let mut statement = reader.connection.prepare(&sql)?;
         let mut found = statement.query([])?;

@@ -104,7 +104,8 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
 /// The rows of each stream were brought by runs that are known, and are no fewer than a single
 /// reading has found.
 fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
-    let mut statement = connection.prepare("SELECT stream FROM _windrow_streams ORDER BY stream")?;
+    let mut statement =
+        connection.prepare("SELECT stream FROM _windrow_streams ORDER BY stream")?;
     let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
     let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
     let mut all = Vec::new();
@@ -117,7 +118,10 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
         let (rows, unknown): (u64, u64) =
             connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if unknown > 0 {
-            all.push(broken(&stream, format!("{unknown} rows were brought by no run that is known")));
+            all.push(broken(
+                &stream,
+                format!("{unknown} rows were brought by no run that is known"),
+            ));
         }
         let sql = "SELECT coalesce(max(distinct_keys), 0),
                 (SELECT count(*) FROM _windrow_vanished WHERE stream = ?1 AND state = 'deleted')

@@ -33,8 +33,8 @@ mod run_detail;
 mod runs;
 mod schema;
 mod scratch;
-mod snapshot;
 mod settle;
+mod snapshot;
 mod survey;
 mod table;
 mod untrusted;
@@ -47,7 +47,7 @@ pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use diff::{Change, Difference, Known, Named};
 pub use digest::{
     TableDigest, WholeDigest, digest_statement, digest_stream, digest_tables, digest_whole,
-    digested_columns,
+    digested_columns, each_line, sha256_of,
 };
 pub use drift::Fill;
 pub use error::{ArchiveError, Cause};

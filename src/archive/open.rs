@@ -168,9 +168,8 @@ fn look_in(connection: &Connection) -> rusqlite::Result<()> {
 /// The address of a file, for what SQLite takes only there.
 pub(super) fn sqlite_address(path: &Path) -> Result<url::Url, ArchiveError> {
     let full = path.canonicalize().map_err(|e| ArchiveError::io(path, "open", &e))?;
-    url::Url::from_file_path(&full).map_err(|()| {
-        ArchiveError::new(Cause::Storage, format!("cannot open {}", path.display()))
-    })
+    url::Url::from_file_path(&full)
+        .map_err(|()| ArchiveError::new(Cause::Storage, format!("cannot open {}", path.display())))
 }
 
 fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {

@@ -245,9 +245,7 @@ pub(super) fn name_run(connection: &Connection, run: i64) -> rusqlite::Result<()
     let command: String = connection.query_row(command, [run], |row| row.get(0))?;
     let command = command.split(' ').next().unwrap_or_default();
     connection.execute(sql, params![run, !COMMANDS_THAT_READ_NO_SOURCE.contains(&command)])?;
-    connection.execute_batch(
-        "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks",
-    )
+    connection.execute_batch("DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks")
 }
 
 /// What they write does not say what a source says at that time.

@@ -63,8 +63,10 @@ pub(super) fn check_schema(
             1 => String::new(),
             more => format!(", and {} more of the kind", more - 1),
         };
-        let message =
-            format!("{name} holds a {} `{}` that windrow did not make{more}", object.kind, object.name);
+        let message = format!(
+            "{name} holds a {} `{}` that windrow did not make{more}",
+            object.kind, object.name
+        );
         return Err(ArchiveError::new(Cause::Unsafe, message).cure(
             "take it only as a hand-off (`windrow handoff` leaves out what is not windrow's), from \
              somebody whom you trust",
@@ -184,9 +186,8 @@ fn is_historys_index(object: &SchemaObject, streams: &Streams) -> bool {
     let Some(rest) = words.strip_prefix(head.as_slice()) else { return false };
     match rest {
         [Word::Name(name), Word::Plain(on), Word::Name(table), Word::Mark('('), list @ ..] => {
-            let list: Option<Vec<&Word>> = list.strip_suffix(&[Word::Mark(')')]).map(|list| {
-                list.iter().collect()
-            });
+            let list: Option<Vec<&Word>> =
+                list.strip_suffix(&[Word::Mark(')')]).map(|list| list.iter().collect());
             let plain = list.is_some_and(|list| {
                 list.iter().enumerate().all(|(at, word)| match word {
                     Word::Name(_) => at % 2 == 0,
@@ -368,7 +369,8 @@ mod tests {
 
     #[test]
     fn only_typed_columns_and_one_key_are_a_table() {
-        let good = "CREATE TABLE \"a\" (\n \"x\" TEXT NOT NULL, \"y\"\"z\" ANY,\n UNIQUE (\"x\")) STRICT";
+        let good =
+            "CREATE TABLE \"a\" (\n \"x\" TEXT NOT NULL, \"y\"\"z\" ANY,\n UNIQUE (\"x\")) STRICT";
         assert!(read_table(good, "a").is_some());
         let bad = [
             "CREATE TABLE \"a\" (\"x\" TEXT)",

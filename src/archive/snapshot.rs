@@ -349,6 +349,17 @@ impl Reader {
         })
     }
 
+    /// The marks of a stream's rows, as they were given: four bytes for each.
+    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = ?1 ORDER BY chunk";
+            let mut statement = connection.prepare(sql)?;
+            let chunks = statement.query_map([stream], |row| row.get::<_, Vec<u8>>(0))?;
+            let chunks: Vec<Vec<u8>> = chunks.collect::<rusqlite::Result<_>>()?;
+            Ok(chunks.concat())
+        })
+    }
+
     /// The run's name in every archive.
     pub fn run_uid(&self, run: i64) -> Result<Option<String>, ArchiveError> {
         self.run(|connection| {

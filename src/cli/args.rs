@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::diff::DiffArguments;
+use super::keys::KeysArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -95,6 +97,12 @@ pub enum Command {
     Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
+    /// Keys that sign and open what is handed over, and whose are trusted
+    Keys(KeysArguments),
+    /// Give the archive to somebody as one file that proves itself
+    Handoff(super::handoff::HandoffArguments),
+    /// Prove what a file is that somebody gave
+    Verify(super::verify::VerifyArguments),
     /// Print the JSON Schema of windrow.toml
     Schema,
     /// Print completions for a shell
@@ -106,7 +114,7 @@ impl Command {
     pub fn changes_something(&self) -> bool {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Adopt(_) | Command::Eject(_) | Command::Handoff(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,
         }
@@ -324,16 +332,6 @@ pub struct QueryArguments {
     /// Answer as the archive would have at the end of this day, at this time, or after this run
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct DiffArguments {
-    /// These streams only
-    #[arg(value_name = "STREAM")]
-    pub streams: Vec<String>,
-    /// The number of a run, a date, a timestamp, or "-7 days"
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub since: String,
 }
 
 #[derive(Debug, Args)]

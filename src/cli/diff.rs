@@ -2,18 +2,29 @@
 
 use std::io::{BufWriter, Write};
 
+use clap::Args;
 use serde_json::{Map, json};
 
 use crate::archive::{Change, Difference, Known, Named, Reader};
 use crate::host::Host;
 use crate::report::{DiffCounts, difference_line};
 
-use super::args::{DiffArguments, Global};
+use super::args::Global;
 use super::error::Failure;
 use super::moment::since;
 use super::output::Output;
 use super::query::json_value;
 use super::workspace::{archived_streams, load_for_reading};
+
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// The number of a run, a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: String,
+}
 
 /// Something differs.
 const DIFFERS: u8 = 1;

@@ -2,10 +2,16 @@
 
 use crate::archive::ArchiveError;
 use crate::definition::Problems;
+use crate::handoff::HandoffError;
+use crate::seal::{SealError, SealFault};
 use crate::sync::exit_code_of_archive;
 
 /// The command line or the definition is wrong.
 pub const USAGE: u8 = 2;
+/// The archive is damaged, not SQLite, or not windrow's.
+pub const UNUSABLE: u8 = 6;
+/// Refused for safety.
+pub const UNSAFE: u8 = 9;
 /// Full disk, read-only, I/O error.
 pub const STORAGE: u8 = 8;
 /// windrow itself failed.
@@ -41,6 +47,34 @@ impl Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let code = exit_code_of_archive(error.cause);
+        Self { code, message: error.message, cure: error.cure, problems: None }
+    }
+}
+
+impl From<HandoffError> for Failure {
+    fn from(error: HandoffError) -> Self {
+        match error {
+            HandoffError::Archive(error) => error.into(),
+            HandoffError::Seal(error) => error.into(),
+            HandoffError::Asked { message, cure } => Self::new(USAGE, message).cure(cure),
+        }
+    }
+}
+
+impl From<SealError> for Failure {
+    fn from(error: SealError) -> Self {
+        let code = match error.fault {
+            SealFault::NoSignature
+            | SealFault::Malformed
+            | SealFault::UnknownSigner
+            | SealFault::Changed
+            | SealFault::TooBig
+            | SealFault::NotForUs
+            | SealFault::Nested => UNSAFE,
+            SealFault::Damaged | SealFault::NotAnArchive => UNUSABLE,
+            SealFault::Key => USAGE,
+            SealFault::Storage => STORAGE,
+        };
         Self { code, message: error.message, cure: error.cure, problems: None }
     }
 }

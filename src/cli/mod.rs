@@ -14,6 +14,8 @@ mod diff;
 mod doctor;
 mod eject;
 mod error;
+mod handoff;
+mod keys;
 mod log;
 mod moment;
 mod outbox;
@@ -30,6 +32,7 @@ mod status;
 mod sync;
 mod unit;
 mod vanished;
+mod verify;
 mod watch;
 mod workspace;
 
@@ -86,6 +89,9 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
+        args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),
+        args::Command::Handoff(args) => handoff::run(args, &arguments.global, &host, &output),
+        args::Command::Verify(args) => verify::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),
     };

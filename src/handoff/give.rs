@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{
     ArchiveError, Broken, Cause, Draft, Given, Naming, Part, Reader, note_given, open_untrusted,
+    sha256_of,
 };
 use crate::host::files::{self, FileSystemSort};
 use crate::host::{Host, Stop};
@@ -128,7 +129,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     stop_here(stop)?;
     publish(giving, &drafts, host)?;
 
-    let sha256 = crate::seal::sha256_of(text.as_bytes());
+    let sha256 = sha256_of(&text);
     let bytes = giving.out.metadata().map(|found| found.len());
     let bytes = bytes.map_err(|error| HandoffError::io(giving.out, "look at", &error))?;
     let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
@@ -183,9 +184,8 @@ fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
     let free = free.map_err(|error| HandoffError::io(giving.out, "find room for", &error))?;
     let name = giving.out.display();
     let place = files::file_system(giving.out);
-    let is_old_fat = place.is_some_and(|place| {
-        place.sort == FileSystemSort::Fat && !place.name.contains("exfat")
-    });
+    let is_old_fat = place
+        .is_some_and(|place| place.sort == FileSystemSort::Fat && !place.name.contains("exfat"));
     if is_old_fat && size > FAT_FILE_BYTES_MAX {
         let message = format!("{name} would be on FAT, where a file has less than 4 GiB");
         let cure = "make it elsewhere with --compress and copy it, or format the stick as exFAT";
@@ -247,7 +247,7 @@ fn publish(giving: &Giving<'_>, drafts: &Drafts, host: &Host) -> Result<(), Hand
     match &giving.signing {
         Some(key) => {
             let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
-            sign(made, key, &format!("windrow hand-off {name}"))?;
+            sign(made, &own, key, &format!("windrow hand-off {name}"))?;
             if let Err(error) = move_to(&own, &old) {
                 let _ = std::fs::remove_file(&own);
                 return Err(error);

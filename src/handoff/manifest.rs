@@ -312,7 +312,8 @@ mod tests {
 
     #[test]
     fn what_is_covered_is_covered_for_every_parent() {
-        let ledger = [row("1", 1, 9, "settled"), row("2", 2, 4, "settled"), row("2", 6, 7, "settled")];
+        let ledger =
+            [row("1", 1, 9, "settled"), row("2", 2, 4, "settled"), row("2", 6, 7, "settled")];
         let covers = covers(&stream(), &ledger);
         assert_eq!(days(&covers.spans), [("02", "04"), ("06", "07")]);
         assert_eq!(days(&covers.gaps), [("01", "02"), ("04", "06")]);

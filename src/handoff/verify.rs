@@ -1,16 +1,17 @@
 //! Proves what a file is that somebody gave: who signed it, whether it is whole, what it holds and
 //! covers, and whether that is what it was given as.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::{ArchiveError, Broken, Cause, Reader, open_untrusted};
+use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted};
 use crate::host::Host;
 use crate::host::files;
 use crate::seal::{
-    Keyring, Kind, Limits, PublicKeys, Signer, Unpacked, kind, signature_path, unpack,
-    verify_signature,
+    Keyring, Kind, KnownKey, Limits, Signer, Unpacked, kind, read_identities, signature_path,
+    unpack, verify_signature,
 };
 
 use super::error::HandoffError;
@@ -24,7 +25,7 @@ pub struct Opening<'a> {
     /// The keys that are believed, and our own identities.
     pub keyring: &'a Keyring,
     /// Only this key is believed, where one is named; then the file must be signed.
-    pub signer: Option<PublicKeys>,
+    pub signer: Option<KnownKey>,
     /// More identities that may open what is encrypted.
     pub identities: Vec<PathBuf>,
     /// What opens an identity or key that is encrypted itself.
@@ -107,26 +108,33 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
         // It says what is wrong with it.
         open_untrusted(file, &host.stop)?;
     }
-    let signer = check_signature(opening)?;
+    let handle = File::open(file).map_err(|error| HandoffError::io(file, "open", &error))?;
+    let signer = check_signature(opening, &handle)?;
     if kind(file)? == Kind::Sqlite || found.len() == 0 {
         let reader = open_untrusted(file, &host.stop)?;
         return Ok(Opened { reader, signer, unpacked: None, room: None });
     }
     let room = make_room(host)?;
     let plain = room.0.join("archive.db");
-    let identities = identities(opening)?;
-    let unpacked = unpack(file, &plain, &identities, &opening.limits)?;
+    let mut files = opening.identities.clone();
+    if kind(file)? == Kind::Age {
+        files.extend(opening.keyring.identities()?);
+    }
+    let identities = read_identities(&files, opening.password.as_deref())?;
+    let unpacked = unpack(&handle, file, &plain, &identities, &opening.limits)?;
     let reader = open_untrusted(&plain, &host.stop)?;
     Ok(Opened { reader, signer, unpacked: Some(unpacked), room: Some(room) })
 }
 
-fn check_signature(opening: &Opening<'_>) -> Result<Option<Signer>, HandoffError> {
+/// A file that nobody has signed is taken where no signer was named, and said to be unsigned.
+fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer>, HandoffError> {
     let signature = signature_path(opening.file);
-    if opening.signer.is_none() && signature.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    let keys = opening.keyring.believed(opening.signer.as_ref())?;
-    Ok(Some(verify_signature(opening.file, &signature, &keys)?))
+    let keys = match &opening.signer {
+        Some(signer) => vec![signer.clone()],
+        None if signature.symlink_metadata().is_err() => return Ok(None),
+        None => opening.keyring.list()?,
+    };
+    Ok(Some(verify_signature(handle, opening.file, &signature, &keys)?))
 }
 
 fn make_room(host: &Host) -> Result<Room, HandoffError> {
@@ -180,7 +188,9 @@ fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
     })?;
     if manifest.form > MANIFEST_FORM {
         let message = format!("its manifest has form {}, from a newer windrow", manifest.form);
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("use the newer windrow").into());
+        return Err(ArchiveError::new(Cause::Unusable, message)
+            .cure("use the newer windrow")
+            .into());
     }
     Ok(manifest)
 }
@@ -234,16 +244,15 @@ fn compare(
 fn named(reader: &Reader, stream: &str) -> Result<Altered, HandoffError> {
     let marks = reader.manifest_marks(stream)?;
     let mut matching = Matching::new(&marks);
-    reader.each_line(stream, &mut |line, key| matching.row(line, key))?;
+    if let Some(row) = reader.stream(stream)? {
+        each_line(reader, &row, &mut |line, key| matching.row(line, || key))?;
+    }
     Ok(matching.end())
 }
 
 fn rows_of(stream: &str, altered: Altered) -> Vec<Difference> {
-    let tell = |key: Option<String>, what: String| Difference {
-        place: stream.to_owned(),
-        key,
-        what,
-    };
+    let tell =
+        |key: Option<String>, what: String| Difference { place: stream.to_owned(), key, what };
     let named = altered.keys.len() as u64;
     let mut all: Vec<Difference> = altered
         .keys

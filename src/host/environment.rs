@@ -18,6 +18,10 @@ pub trait Environment: Send + Sync {
     fn state_folder(&self) -> Option<PathBuf> {
         None
     }
+    /// Where this user's keys are; none where there can be no such place.
+    fn keys_folder(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// The real environment.
@@ -41,6 +45,16 @@ impl Environment for ProcessEnvironment {
         }
         let folders = directories::ProjectDirs::from("", "", "windrow")?;
         Some(folders.state_dir().unwrap_or_else(|| folders.data_local_dir()).to_owned())
+    }
+
+    /// `WINDROW_KEYS_DIR`; else `$XDG_CONFIG_HOME/windrow/keys`, `~/.config/windrow/keys`, or what
+    /// macOS and Windows have for it.
+    fn keys_folder(&self) -> Option<PathBuf> {
+        if let Some(own) = self.variable("WINDROW_KEYS_DIR").filter(|own| !own.is_empty()) {
+            return Some(PathBuf::from(own));
+        }
+        let folders = directories::ProjectDirs::from("", "", "windrow")?;
+        Some(folders.config_dir().join("keys"))
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {

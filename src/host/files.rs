@@ -103,13 +103,24 @@ pub fn open_private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Makes a file that only its owner may read, with this text; one that is there is an error.
-pub fn make_private_file(path: &Path, text: &str) -> std::io::Result<()> {
+/// Makes an empty file that only its owner may read; one that is there is an error, and so is a
+/// link, wherever it leads.
+pub fn create_private(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     private(&mut options);
-    let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
+    options.open(path)
+}
+
+/// Makes a file that only its owner may read, with this text; one that is there is an error.
+pub fn make_private_file(path: &Path, text: &str) -> std::io::Result<()> {
+    make_private_bytes(path, text.as_bytes())
+}
+
+/// The same with bytes.
+pub fn make_private_bytes(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = create_private(path)?;
+    file.write_all(bytes)?;
     file.sync_all()?;
     sync_directory(path)
 }

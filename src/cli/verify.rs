@@ -1,0 +1,101 @@
+//! `windrow verify`: proves what a file is that somebody gave.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::archive::digest_statement;
+use crate::handoff::{Opened, Opening, open_given, verify};
+use crate::host::Host;
+use crate::report::verified_page;
+use crate::seal::{KnownKey, Limits, PublicKeys, read_key_text};
+
+use super::args::Global;
+use super::error::Failure;
+use super::keys::{key_password, keyring};
+use super::output::Output;
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub given: GivenArguments,
+    /// Print the SQL by which the digests can be computed without windrow
+    #[arg(long)]
+    pub print_sql: bool,
+}
+
+/// How a file that somebody gave is opened.
+#[derive(Clone, Debug, Args)]
+pub struct GivenArguments {
+    /// It must be signed by this trusted key's name, or by the key in this file
+    #[arg(long, value_name = "KEY")]
+    pub signer: Option<String>,
+    /// An age identity that opens it, besides your own
+    #[arg(long, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// The most bytes that a compressed file may become [default: 1 TiB]
+    #[arg(long, value_name = "BYTES")]
+    pub max_size: Option<u64>,
+}
+
+impl GivenArguments {
+    /// Opens a file that somebody gave.
+    pub fn open(&self, file: &std::path::Path, host: &Host) -> Result<Opened, Failure> {
+        let keyring = keyring(host)?;
+        let mut limits = Limits::default();
+        if let Some(bytes) = self.max_size {
+            limits.bytes_max = bytes;
+        }
+        let opening = Opening {
+            file,
+            keyring: &keyring,
+            signer: self.signer.as_deref().map(|name| self.named(name, host)).transpose()?,
+            identities: self.identity.clone(),
+            password: key_password(host),
+            limits,
+        };
+        Ok(open_given(&opening, host)?)
+    }
+
+    fn named(&self, name: &str, host: &Host) -> Result<KnownKey, Failure> {
+        let path = std::path::Path::new(name);
+        if path.is_file() {
+            let public = PublicKeys::parse(&read_key_text(path)?)?;
+            return Ok(KnownKey { name: name.to_owned(), own: false, public });
+        }
+        Ok(keyring(host)?.named(name)?)
+    }
+}
+
+pub fn run(
+    args: &VerifyArguments,
+    _global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let opened = args.given.open(&args.file, host)?;
+    if args.print_sql {
+        for stream in opened.reader.streams()? {
+            output.result(&format!("-- {}\n{}\n", stream.stream, digest_statement(&stream)))?;
+        }
+        return Ok(0);
+    }
+    let verified = verify(&opened, host)?;
+    let file = args.file.display().to_string();
+    if output.json() {
+        let mut line = json!({ "file": file });
+        if let (Some(line), Ok(serde_json::Value::Object(all))) =
+            (line.as_object_mut(), serde_json::to_value(&verified))
+        {
+            line.extend(all);
+        }
+        output.json_line(&line)?;
+    } else {
+        output.result(&verified_page(&verified, &file))?;
+    }
+    Ok(u8::from(!verified.differences.is_empty()))
+}

@@ -1,0 +1,170 @@
+//! What was given, and what a given file proved to be.
+
+use crate::handoff::{Covers, Difference, Gave, Manifest, PartMade, StreamFacts, Verified};
+use crate::model::{instant_from_text, printable};
+
+use super::numbers::{bytes, count};
+
+/// Gaps that are told one by one.
+const GAPS_TOLD_MAX: usize = 3;
+
+/// Three lines: what, what it covers, and how to prove it.
+pub fn gave_page(gave: &Gave, out: &str) -> String {
+    let manifest = &gave.manifest;
+    let rows: u64 = manifest.streams.iter().map(|stream| stream.rows).sum();
+    let out = printable(out);
+    let signed = gave.signed_by.as_ref().map(|id| format!(", signed by the key {id}"));
+    format!(
+        "gave {} of {} to {out} ({}{}){}\nit covers {}\nits manifest is {}: `windrow verify {out}`\n",
+        many(rows, "row"),
+        many(manifest.streams.len() as u64, "stream"),
+        bytes(gave.bytes),
+        signed.unwrap_or_default(),
+        manifest.part.as_ref().map(|part| format!(", {}", part_text(part))).unwrap_or_default(),
+        covers_all(manifest),
+        gave.sha256.get(..16).unwrap_or_default(),
+    )
+}
+
+fn many(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn part_text(part: &PartMade) -> String {
+    let mut said = Vec::new();
+    if let Some(run) = &part.since {
+        said.push(format!("what was written after run {}", run.run));
+    }
+    if !part.streams.is_empty() {
+        said.push(format!("the streams {}", printable(&part.streams.join(", "))));
+    }
+    if let Some(condition) = &part.condition {
+        said.push(format!("rows where {}", printable(condition)));
+    }
+    format!("a part: {}", said.join("; "))
+}
+
+fn covers_all(manifest: &Manifest) -> String {
+    let cut = manifest.part.as_ref().is_some_and(|p| p.since.is_some() || p.condition.is_some());
+    if cut {
+        return "nothing by itself: what it proves counts where its base is there".to_owned();
+    }
+    let each = manifest.streams.iter().map(|s| format!("{} {}", s.stream, covers_text(&s.covers)));
+    let each: Vec<String> = each.collect();
+    if each.is_empty() { "nothing".to_owned() } else { each.join("; ") }
+}
+
+/// A day where it is one, else the instant.
+fn short(instant: &str) -> String {
+    let day = instant.strip_suffix("T00:00:00+00:00");
+    match (day, instant_from_text(instant)) {
+        (Some(day), Some(_)) => day.to_owned(),
+        (None, Some(at)) => at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        _ => printable(instant),
+    }
+}
+
+/// What is proven of a stream, in words.
+pub fn covers_text(covers: &Covers) -> String {
+    let mut said = match (covers.spans.first(), covers.spans.last(), &covers.as_of) {
+        (Some((from, _)), Some((_, to)), _) => format!("{}..{}", short(from), short(to)),
+        (_, _, Some(at)) => format!("as of {}", short(at)),
+        _ => "nothing yet".to_owned(),
+    };
+    if covers.parents > 0 {
+        said.push_str(&format!(" for each of {}", many(covers.parents, "parent")));
+    }
+    match covers.gaps.len() {
+        0 if covers.spans.is_empty() => {}
+        0 => said.push_str(" without a gap"),
+        gaps => {
+            let told = covers.gaps.iter().take(GAPS_TOLD_MAX);
+            let told = told.map(|(from, to)| format!("{}..{}", short(from), short(to)));
+            let more = if gaps > GAPS_TOLD_MAX { ", …" } else { "" };
+            let told = told.collect::<Vec<_>>().join(", ");
+            said.push_str(&format!(" but for {}: {told}{more}", many(gaps as u64, "gap")));
+        }
+    }
+    said
+}
+
+/// What a file proved to be.
+pub fn verified_page(verified: &Verified, file: &str) -> String {
+    let mut out = format!("{}: {}\n", printable(file), what_it_is(verified));
+    let width = verified.streams.iter().map(|stream| stream.stream.len()).max().unwrap_or(0);
+    for stream in &verified.streams {
+        out.push_str(&stream_line(stream, width));
+    }
+    for (stream, runs) in &verified.lacks {
+        let runs = many(*runs, "run");
+        out.push_str(&format!("  {}: what {runs} did to it is not all here\n", printable(stream)));
+    }
+    for difference in &verified.differences {
+        out.push_str(&difference_line(difference));
+    }
+    out.push_str(match (verified.differences.is_empty(), &verified.manifest) {
+        (true, Some(_)) => "whole, and as it was given\n",
+        (true, None) => "whole; it bears no manifest: nothing says what it held before\n",
+        (false, Some(_)) => "NOT as it was given\n",
+        (false, None) => "NOT whole\n",
+    });
+    out
+}
+
+fn what_it_is(verified: &Verified) -> String {
+    let mut said = match &verified.manifest {
+        Some(manifest) => format!(
+            "a hand-off of archive {} made {} by windrow {}",
+            manifest.lineage.first().map_or("", String::as_str).get(..8).unwrap_or_default(),
+            short(&manifest.made_at),
+            printable(&manifest.windrow)
+        ),
+        None => {
+            let id = verified.archive_id.get(..8).unwrap_or_default();
+            format!("the archive {}", printable(id))
+        }
+    };
+    if let Some(part) = verified.manifest.as_ref().and_then(|manifest| manifest.part.as_ref()) {
+        said.push_str(&format!(", {}", part_text(part)));
+    }
+    match (&verified.signed_by, &verified.key_id) {
+        (Some(name), Some(id)) => {
+            said.push_str(&format!(", signed by {} (key {id})", printable(name)));
+        }
+        _ => said.push_str(", not signed"),
+    }
+    if verified.encrypted {
+        said.push_str(", encrypted");
+    }
+    if verified.compressed {
+        said.push_str(", compressed");
+    }
+    said
+}
+
+fn stream_line(stream: &StreamFacts, width: usize) -> String {
+    let mut line = format!(
+        "  {:width$}  {}  {}",
+        printable(&stream.stream),
+        many(stream.rows, "row"),
+        covers_text(&stream.covers)
+    );
+    if stream.covers.unfinished > 0 {
+        line.push_str(&format!(", {} unfinished", many(stream.covers.unfinished, "reading")));
+    }
+    if stream.open_rejects > 0 {
+        line.push_str(&format!(", {}", many(stream.open_rejects, "open reject")));
+    }
+    line.push('\n');
+    line
+}
+
+fn difference_line(difference: &Difference) -> String {
+    let place = printable(&difference.place);
+    let what = printable(&difference.what);
+    match (&difference.key, place.is_empty()) {
+        (Some(key), _) => format!("  ! {place} ({}): {what}\n", printable(key)),
+        (None, false) => format!("  ! {place}: {what}\n"),
+        (None, true) => format!("  ! {what}\n"),
+    }
+}

@@ -1,0 +1,70 @@
+//! What can be wrong with a sealed file or a key, told apart by what a person does about it.
+
+use std::fmt;
+use std::path::Path;
+
+/// Which kind of trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealFault {
+    /// There is no signature.
+    NoSignature,
+    /// The signature's own text is wrong.
+    Malformed,
+    /// Signed by a key that nobody here has said to trust.
+    UnknownSigner,
+    /// The file is not what was signed.
+    Changed,
+    /// More comes out than may.
+    TooBig,
+    /// Cut short, altered, or with something behind its end.
+    Damaged,
+    /// Encrypted, and to none of the identities at hand.
+    NotForUs,
+    /// More layers than one encryption over one compression.
+    Nested,
+    /// What is inside is no SQLite file.
+    NotAnArchive,
+    /// A key is missing, wrong, locked, or there already.
+    Key,
+    /// Full disk, no rights, I/O error.
+    Storage,
+}
+
+/// Trouble with a sealed file or a key. Never holds a secret, nor text that might be one.
+#[derive(Debug)]
+pub struct SealError {
+    /// Which kind.
+    pub fault: SealFault,
+    /// What happened, to what.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+}
+
+impl SealError {
+    /// Trouble of a kind.
+    pub fn new(fault: SealFault, message: impl Into<String>) -> Self {
+        Self { fault, message: message.into(), cure: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// An operating system's error on a file.
+    pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        let message = format!("cannot {doing} {}: {error}", path.display());
+        Self::new(SealFault::Storage, message)
+    }
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SealError {}

@@ -1,0 +1,55 @@
+//! What is put around a plain file before it is given away, and how it is taken off again: zstd,
+//! age, minisign signatures, and the keys for them.
+//!
+//! This room knows files and bytes. It never looks into a database and decides nothing about what
+//! may be given to whom. All that it reads from a sealed file is untrusted: everything is streamed,
+//! everything has a limit, and nothing is made under a name that is there already.
+
+mod error;
+mod identity;
+mod keyring;
+mod pack;
+mod public;
+mod sign;
+mod unpack;
+
+pub use error::{SealError, SealFault};
+pub use identity::{Identity, read_identities};
+pub use keyring::{Keyring, KnownKey, OWN_NAME, check_name};
+pub use pack::{Packing, pack};
+pub use public::PublicKeys;
+pub use sign::{Signer, SigningKey, sign, signature_path, verify_signature};
+pub use unpack::{Kind, Limits, Unpacked, kind, kind_of, unpack};
+
+/// Bytes that go through at once.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// The most bytes of a file that holds keys or a signature: ten times what any of them has.
+const TEXT_BYTES_MAX: u64 = 64 * 1024;
+
+/// The text of a file that a person names as a key; at most 64 KiB.
+pub fn read_key_text(path: &std::path::Path) -> Result<String, SealError> {
+    read_text(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData | std::io::ErrorKind::FileTooLarge => {
+            SealError::new(SealFault::Key, format!("{} holds no key", path.display()))
+        }
+        _ => SealError::io(path, "read", &error),
+    })
+}
+
+/// The text of a small file.
+fn read_text(path: &std::path::Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read};
+    let mut text = String::new();
+    // Before it is opened: a pipe that nobody writes to would be waited for.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is no plain file"));
+    }
+    let file = std::fs::File::open(path)?;
+    if file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > TEXT_BYTES_MAX {
+        return Err(Error::new(ErrorKind::FileTooLarge, "it is too long to be a key"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;
