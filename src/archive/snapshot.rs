@@ -160,7 +160,12 @@ impl Draft {
             Ok(dropped)
         })?;
         // What was taken out was overwritten; now its room goes as well.
-        self.run(|connection| connection.execute_batch("VACUUM"))?;
+        self.run(|connection| {
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+            let done = connection.execute_batch("VACUUM");
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+            done
+        })?;
         Ok(dropped)
     }
 

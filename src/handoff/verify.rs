@@ -102,8 +102,12 @@ pub struct Verified {
 /// and refuses what could do harm.
 pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffError> {
     let file = opening.file;
-    let found = file.symlink_metadata();
-    let found = found.map_err(|error| HandoffError::io(file, "open", &error))?;
+    let found = file.symlink_metadata().map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            HandoffError::asked(format!("there is no file {}", file.display()), "name one")
+        }
+        _ => HandoffError::io(file, "open", &error),
+    })?;
     if found.file_type().is_symlink() || !found.is_file() {
         // It says what is wrong with it.
         open_untrusted(file, &host.stop)?;
