@@ -19,6 +19,8 @@ mod exit_codes;
 mod full_disk;
 mod fuzzing;
 mod gateway;
+mod given_files;
+mod handoff;
 mod history;
 mod hostile_bodies;
 mod idempotency;

@@ -56,15 +56,22 @@ pub(super) fn check_schema(
     path: &Path,
     version: i32,
 ) -> Result<(), ArchiveError> {
-    let (foreign, missing) = compare(connection, version).map_err(at_file(path))?;
     let name = path.display();
+    let (foreign, missing) = compare(connection, version).map_err(|error| match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, error) => {
+            let message = format!("{name} is damaged: its list of streams is none ({error})");
+            ArchiveError::new(Cause::Unusable, message).cure("ask for it again")
+        }
+        error => at_file(path)(error),
+    })?;
     if let Some(object) = foreign.first() {
         let more = match foreign.len() {
             1 => String::new(),
             more => format!(", and {} more of the kind", more - 1),
         };
+        let article = if object.kind == "index" { "an" } else { "a" };
         let message = format!(
-            "{name} holds a {} `{}` that windrow did not make{more}",
+            "{name} holds {article} {} `{}` that windrow did not make{more}",
             object.kind, object.name
         );
         return Err(ArchiveError::new(Cause::Unsafe, message).cure(
