@@ -401,6 +401,32 @@ fn the_outbox_stays_at_home() {
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_outbox"), "1");
 }
 
+/// Moved, never copied: what went along is not sent from here, and there only by a person's word.
+#[test]
+fn an_outbox_that_goes_along_is_sent_from_one_place() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    workspace.sync();
+    let add = ["outbox", "add", "POST", "/orders", "--key", "k1", "--body", "{}"];
+    workspace.run(&add).expect(0);
+    let gave = give(&workspace, &["--with-outbox"]).expect(0);
+    let told = "moved 1 request that wait: there, `windrow outbox resolve KEY --resend`";
+    assert!(gave.stderr.contains(told), "{gave:?}");
+    let posts = || api.api.log().iter().filter(|asked| asked.target.contains("/orders")).count();
+    workspace.run(&["outbox", "send"]);
+    assert_eq!(posts(), 0, "it is no longer ours");
+    let colleague = Workspace::new(&api.definition(""));
+    std::fs::copy(workspace.path("out.db"), colleague.path("a.db")).expect("a stick");
+    colleague.run(&["outbox", "send"]);
+    assert_eq!(posts(), 0, "and not yet theirs");
+    colleague.run(&["outbox", "resolve", "k1", "--resend"]).expect(0);
+    colleague.run(&["outbox", "send"]);
+    assert_eq!(posts(), 1);
+    workspace.run(&["outbox", "send"]);
+    assert_eq!(posts(), 1);
+    verify(&workspace).expect(0);
+}
+
 /// With nothing but the file, a colleague goes on from the ledger: nothing settled is asked again.
 #[test]
 fn a_colleague_goes_on_from_the_file_alone() {

@@ -74,7 +74,7 @@ pub use run_detail::{
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use scratch::{Member, Origin, Scratch};
-pub use snapshot::{Draft, Given, Naming, Part, note_given};
+pub use snapshot::{Draft, Given, Naming, Part, move_outbox, note_given, open_requests};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use untrusted::open_untrusted;
 pub use vanished::{VanishedCount, VanishedRow};

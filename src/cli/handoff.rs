@@ -9,7 +9,7 @@ use crate::archive::Part;
 use crate::handoff::{Gave, Giving, give};
 use crate::host::Host;
 use crate::model::printable;
-use crate::report::gave_page;
+use crate::report::{gave_page, many};
 use crate::seal::{Packing, SigningKey};
 
 use super::args::Global;
@@ -41,6 +41,9 @@ pub struct HandoffArguments {
     /// Compress it with zstd
     #[arg(long)]
     pub compress: bool,
+    /// Move what waits in the outbox: it goes along, and is not sent from here any more
+    #[arg(long)]
+    pub with_outbox: bool,
     /// Replace a file of that name
     #[arg(long)]
     pub force: bool,
@@ -66,6 +69,7 @@ pub fn run(
             condition: args.r#where.clone(),
         },
         packing: Packing { compress: args.compress, recipients },
+        with_outbox: args.with_outbox,
         signing: signing(args, host)?,
         force: args.force,
         note: &holder_note("handoff", host),
@@ -78,6 +82,12 @@ pub fn run(
     }
     for what in &gave.left_out {
         output.say(&format!("left out, since windrow did not make it: {}\n", printable(what)));
+    }
+    if gave.moved > 0 {
+        output.say(&format!(
+            "moved {} that wait: there, `windrow outbox resolve KEY --resend` takes each over\n",
+            many(gave.moved, "request")
+        ));
     }
     if let Some(why) = &gave.not_noted {
         output.say(&format!("not noted in the archive's own log: {}\n", printable(why)));
@@ -99,6 +109,7 @@ fn gave_json(gave: &Gave, out: &str) -> serde_json::Value {
         "sha256": gave.sha256,
         "signed_by": gave.signed_by,
         "left_out": gave.left_out,
+        "moved": gave.moved,
         "noted": gave.not_noted.is_none(),
         "manifest": gave.manifest,
     })

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::archive::{
-    ArchiveError, Broken, Cause, Draft, Given, Naming, Part, Reader, note_given, open_untrusted,
-    sha256_of,
+    ArchiveError, Broken, Cause, Draft, Given, Naming, Outbox, Part, Reader, move_outbox,
+    note_given, open_untrusted, sha256_of,
 };
 use crate::host::files::{self, FileSystemSort};
 use crate::host::{Host, Stop};
 use crate::model::instant_to_text;
+use crate::outbox::{Stations, Taken};
 use crate::seal::{Packing, SigningKey, pack, sign, signature_path};
 
 use super::error::HandoffError;
@@ -28,6 +29,8 @@ pub struct Giving<'a> {
     pub part: Part,
     /// What is put around it.
     pub packing: Packing,
+    /// Whether what waits in the outbox goes along, and is no longer sent from here.
+    pub with_outbox: bool,
     /// Who signs.
     pub signing: Option<SigningKey>,
     /// Whether a file of that name is replaced.
@@ -48,6 +51,8 @@ pub struct Gave {
     pub signed_by: Option<String>,
     /// What of the analyst's own was left out.
     pub left_out: Vec<String>,
+    /// Requests of the outbox that went along.
+    pub moved: u64,
     /// Why the archive's own log does not hold it.
     pub not_noted: Option<String>,
 }
@@ -100,6 +105,10 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     check_target(giving)?;
     check_room(giving)?;
     check_part(&reader, &giving.part)?;
+    let _senders = match giving.with_outbox {
+        true => Some(take_senders(giving, host)?),
+        false => None,
+    };
     Drafts::clear(giving.out);
     let drafts = Drafts::of(giving.out);
     let stop = &host.stop;
@@ -115,7 +124,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
 
     let draft = Draft::open(&drafts.plain)?;
     let part = part_made(draft.reader(), &giving.part)?;
-    let left_out = draft.strip(&giving.part, &naming)?;
+    let left_out = draft.strip(&giving.part, &naming, giving.with_outbox)?;
     let found = draft.together(|| {
         let mut put = |stream: &str, chunk, marks: &[u8]| draft.put_marks(stream, chunk, marks);
         find(draft.reader(), stop, &mut put)
@@ -127,7 +136,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     draft.finish(&text)?;
     check_copy(&drafts.plain, stop)?;
     stop_here(stop)?;
-    publish(giving, &drafts, host)?;
+    let moved = publish(giving, &drafts, &handoff_id, host)?;
 
     let sha256 = sha256_of(&text);
     let bytes = giving.out.metadata().map(|found| found.len());
@@ -138,7 +147,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     let not_noted = note_given(giving.archive, &given, giving.note).err();
     let signed_by = giving.signing.as_ref().map(SigningKey::key_id);
     let not_noted = not_noted.map(|error| error.message);
-    Ok(Gave { manifest, sha256, bytes, signed_by, left_out, not_noted })
+    Ok(Gave { manifest, sha256, bytes, signed_by, left_out, moved, not_noted })
 }
 
 /// What was given, in a line.
@@ -222,6 +231,23 @@ fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
     Ok(())
 }
 
+/// Nothing may be sent while it is moved: whoever sends is told that the archive is given away.
+fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, HandoffError> {
+    let outbox = Outbox::open_beside(giving.archive)?;
+    let Some(outbox) = outbox else { return Ok(Taken::default()) };
+    let stations = Stations::of(giving.archive, host)?;
+    let known = outbox.outbox_stations()?;
+    let taken = stations.take(stations.homes(&known), giving.note)?;
+    match &taken.held_by {
+        None => Ok(taken),
+        Some(holder) => {
+            let message = format!("requests of the outbox are being sent by {holder}");
+            let error = ArchiveError::new(Cause::Held, message);
+            Err(error.cure("wait until it is done, or stop it").into())
+        }
+    }
+}
+
 /// The copy is looked at as whoever gets it will.
 fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
     let broken = open_untrusted(path, stop)?.broken()?;
@@ -233,8 +259,13 @@ fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
 }
 
 /// Puts around it what is asked for, and gives it its name. The signature comes first: a file
-/// under that name is never without.
-fn publish(giving: &Giving<'_>, drafts: &Drafts, host: &Host) -> Result<(), HandoffError> {
+/// under that name is never without. What is moved is no longer ours before it is anybody else's.
+fn publish(
+    giving: &Giving<'_>,
+    drafts: &Drafts,
+    handoff_id: &str,
+    host: &Host,
+) -> Result<u64, HandoffError> {
     let plain = !giving.packing.compress && giving.packing.recipients.is_empty();
     let made = if plain { &drafts.plain } else { &drafts.packed };
     if !plain {
@@ -259,5 +290,13 @@ fn publish(giving: &Giving<'_>, drafts: &Drafts, host: &Host) -> Result<(), Hand
         }
         None => {}
     }
-    move_to(made, giving.out)
+    let moved = match giving.with_outbox {
+        true => {
+            let note = format!("moved to {}", giving.out.display());
+            move_outbox(giving.archive, handoff_id, &note)?
+        }
+        false => 0,
+    };
+    move_to(made, giving.out)?;
+    Ok(moved)
 }

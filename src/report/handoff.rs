@@ -26,7 +26,8 @@ pub fn gave_page(gave: &Gave, out: &str) -> String {
     )
 }
 
-fn many(number: u64, noun: &str) -> String {
+/// `1 row`, `2,000 rows`.
+pub fn many(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
