@@ -58,7 +58,7 @@ pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
 pub use raw::{Kept, KeptPage, RawPage};
-pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
+pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow, WaitRow};
 pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::definition::DefinitionArguments;
 use super::diff::DiffArguments;
 use super::keys::KeysArguments;
 use super::rebuild::RebuildArguments;
@@ -97,6 +98,8 @@ pub enum Command {
     Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
+    /// Write the definition back out of the archive
+    Definition(DefinitionArguments),
     /// Keys that sign and open what is handed over, and whose are trusted
     Keys(KeysArguments),
     /// Print the JSON Schema of windrow.toml

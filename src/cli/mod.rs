@@ -9,6 +9,7 @@ mod args;
 mod args_outbox;
 mod check;
 mod completions;
+mod definition;
 mod demo;
 mod diff;
 mod doctor;
@@ -87,6 +88,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
+        args::Command::Definition(args) => definition::run(args, &arguments.global, &host, &output),
         args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),
