@@ -12,6 +12,7 @@ mod carry_on;
 mod check;
 mod definition;
 mod demo;
+mod diff_files;
 mod doctor;
 mod documentation;
 mod drift;

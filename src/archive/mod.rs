@@ -4,6 +4,7 @@
 //! ledger, reading. It decides nothing about windows or the network.
 
 mod adopted;
+mod between;
 mod carry;
 mod compare;
 mod diff;
@@ -38,6 +39,7 @@ mod vanished;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
+pub use between::Covered;
 pub use carry::{Carried, Ended, Remade};
 pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use diff::{Change, Difference, Known, Named};

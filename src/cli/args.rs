@@ -82,7 +82,7 @@ pub enum Command {
     Query(QueryArguments),
     /// Tell what is missing, doubled, late, odd or not as the source counts it
     Check(CheckArguments),
-    /// What changed since a run or a time
+    /// What changed since a run or a time, or what two archives hold differently
     Diff(DiffArguments),
     /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
     Adopt(AdoptArguments),

@@ -12,6 +12,7 @@ mod completions;
 mod definition;
 mod demo;
 mod diff;
+mod diff_files;
 mod doctor;
 mod eject;
 mod error;
