@@ -367,7 +367,6 @@ mod tests {
 
     proptest! {
         #[test]
-        #[expect(clippy::disallowed_methods, reason = "a database that is nowhere")]
         fn values_are_ordered_as_sqlite_orders_them(a in value(), b in value()) {
             let connection = Connection::open_in_memory().expect("memory");
             let sql = "SELECT CASE WHEN ?1 < ?2 THEN -1 ELSE ?1 > ?2 END";

@@ -276,3 +276,40 @@ fn row_json(stream: &str, difference: &Difference) -> Json {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn covered(windows: &[(i64, i64)], mark: Option<&str>) -> Covered {
+        let at = |hour: &i64| chrono::DateTime::from_timestamp(hour * 3600, 0).expect("in range");
+        let windows = windows.iter().filter_map(|(start, end)| Window::new(at(start), at(end)));
+        Covered {
+            partition: "\"SL-1\"".to_owned(),
+            windows: windows.collect(),
+            whole: mark.is_some(),
+            mark: mark.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn what_only_one_side_has_read_is_told_and_what_both_have_is_not() {
+        let told = |a: Option<&Covered>, b: Option<&Covered>| {
+            let names = ["a".to_owned(), "b".to_owned()];
+            let lines = coverage(a, b);
+            lines.iter().map(|unlike| unlike.line("s", &names)).collect::<String>()
+        };
+        let (a, b) = (covered(&[(0, 24), (48, 72)], None), covered(&[(0, 48)], None));
+        assert_eq!(told(Some(&a), Some(&a)), "");
+        assert_eq!(
+            told(Some(&a), Some(&b)),
+            "s \"SL-1\": only a covers 1970-01-03..1970-01-04\n\
+             s \"SL-1\": only b covers 1970-01-02..1970-01-03\n"
+        );
+        assert_eq!(told(None, Some(&b)), "s \"SL-1\": only b covers 1970-01-01..1970-01-03\n");
+        let (five, six) = (covered(&[], Some("5")), covered(&[], Some("6")));
+        assert_eq!(told(Some(&five), Some(&six)), "s \"SL-1\": a is at 5, b at 6\n");
+        assert_eq!(told(Some(&five), None), "s \"SL-1\": only a covers all\n");
+        assert_eq!(told(Some(&five), Some(&five)), "");
+    }
+}

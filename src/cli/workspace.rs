@@ -158,8 +158,8 @@ pub fn load_secrets(
     folder: &Path,
     host: &Host,
 ) -> Result<SecretValues, Failure> {
-    let named = secrets_of(definition).into_iter().map(|(_, reference)| reference);
-    let file = named.filter(|reference| matches!(reference, SecretReference::File(_))).next();
+    let mut named = secrets_of(definition).into_iter().map(|(_, reference)| reference);
+    let file = named.find(|reference| matches!(reference, SecretReference::File(_)));
     if let (Some(file), true) = (file, definition.from_archive) {
         // Whoever made the archive may have meant any file of whoever reads it.
         let message = format!("the archive's own definition wants {file} read and sent");

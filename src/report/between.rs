@@ -71,8 +71,8 @@ impl BetweenCounts {
             [self.only_a, self.only_b, self.changed, self.others].map(count);
         let [first, second] = names;
         format!(
-            "{a} rows only in {first} (-), {b} only in {second} (+), {changed} with other values \
-             (~); {others} differences of shape and coverage\n"
+            "rows: {a} only in {first} (-), {b} only in {second} (+), {changed} with other values \
+             (~); shape and coverage: {others}\n"
         )
     }
 }
@@ -86,7 +86,7 @@ impl Unlike {
         };
         let [first, second] = names;
         match self {
-            Unlike::Row(difference) => return difference_line(stream, difference),
+            Unlike::Row(difference) => difference_line(stream, difference),
             Unlike::Stream(owner, rows) => {
                 format!("{stream}: only {} has it ({} rows)\n", of(owner), count(*rows))
             }
