@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 26] = [
+const PAGES: [(&str, &str); 27] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -24,6 +24,7 @@ const PAGES: [(&str, &str); 26] = [
     ("doctor.md", include_str!("../docs/commands/doctor.md")),
     ("outbox.md", include_str!("../docs/commands/outbox.md")),
     ("outbox-serve.md", include_str!("../docs/commands/outbox-serve.md")),
+    ("definition-command.md", include_str!("../docs/commands/definition.md")),
     ("keys.md", include_str!("../docs/commands/keys.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),

@@ -4,6 +4,7 @@
 //! ledger, reading. It decides nothing about windows or the network.
 
 mod adopted;
+mod between;
 mod carry;
 mod compare;
 mod diff;
@@ -42,6 +43,7 @@ mod vanished;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
+pub use between::Covered;
 pub use carry::{Carried, Ended, Remade};
 pub use compare::{ColumnChange, Comparison, NewRejects, Regrouped};
 pub use diff::{Change, Difference, Known, Named};
@@ -66,7 +68,7 @@ pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use query::{Answer, Value};
 pub use raw::{Kept, KeptPage, RawPage};
-pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StreamRow, WaitRow};
+pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow, WaitRow};
 pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{

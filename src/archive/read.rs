@@ -81,6 +81,17 @@ pub struct LedgerRow {
     pub error: Option<String>,
 }
 
+/// A definition as a run used it.
+#[derive(Clone, Debug)]
+pub struct StoredDefinition {
+    /// The run's number.
+    pub run: i64,
+    /// When it began.
+    pub started_at: String,
+    /// TOML without comments and secrets.
+    pub text: String,
+}
+
 /// A row of a parent stream.
 #[derive(Clone, Debug)]
 pub struct ParentRow {
@@ -297,10 +308,23 @@ impl Reader {
 
     /// The definition that was used last.
     pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
+        Ok(self.stored_definition(None)?.map(|stored| stored.text))
+    }
+
+    /// The definition that a run used, or the latest run that had one.
+    pub fn stored_definition(
+        &self,
+        run: Option<i64>,
+    ) -> Result<Option<StoredDefinition>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT d.text FROM _windrow_runs r JOIN _windrow_definitions d
-                USING (definition_id) ORDER BY r.run_id DESC LIMIT 1";
-            connection.query_row(sql, [], |row| row.get(0)).optional()
+            let sql = "SELECT r.run_id, r.started_at, d.text
+                FROM _windrow_runs r JOIN _windrow_definitions d USING (definition_id)
+                WHERE ?1 IS NULL OR r.run_id = ?1 ORDER BY r.run_id DESC LIMIT 1";
+            let stored = connection.query_row(sql, [run], |row| {
+                let (run, started_at) = (row.get(0)?, row.get(1)?);
+                Ok(StoredDefinition { run, started_at, text: row.get(2)? })
+            });
+            stored.optional()
         })
     }
 }

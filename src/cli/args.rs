@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::definition::DefinitionArguments;
 use super::diff::DiffArguments;
 use super::keys::KeysArguments;
 use super::rebuild::RebuildArguments;
@@ -81,7 +82,7 @@ pub enum Command {
     Query(QueryArguments),
     /// Tell what is missing, doubled, late, odd or not as the source counts it
     Check(CheckArguments),
-    /// What changed since a run or a time
+    /// What changed since a run or a time, or what two archives hold differently
     Diff(DiffArguments),
     /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
     Adopt(AdoptArguments),
@@ -97,6 +98,8 @@ pub enum Command {
     Prove(ProveArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
+    /// Write the definition back out of the archive
+    Definition(DefinitionArguments),
     /// Keys that sign and open what is handed over, and whose are trusted
     Keys(KeysArguments),
     /// Give the archive to somebody as one file that proves itself

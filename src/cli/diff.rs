@@ -1,6 +1,7 @@
-//! `windrow diff`: what changed in the archive since a run or a time.
+//! `windrow diff`: what changed in the archive since a run or a time, or between two archives.
 
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use clap::Args;
 use serde_json::{Map, json};
@@ -10,7 +11,8 @@ use crate::host::Host;
 use crate::report::{DiffCounts, difference_line};
 
 use super::args::Global;
-use super::error::Failure;
+use super::diff_files;
+use super::error::{Failure, USAGE};
 use super::moment::since;
 use super::output::Output;
 use super::query::json_value;
@@ -18,16 +20,19 @@ use super::workspace::{archived_streams, load_for_reading};
 
 #[derive(Debug, Args)]
 pub struct DiffArguments {
-    /// These streams only
-    #[arg(value_name = "STREAM")]
-    pub streams: Vec<String>,
-    /// The number of a run, a date, a timestamp, or "-7 days"
+    /// Two archives; or with --since these streams only
+    #[arg(value_name = "FILE_OR_STREAM")]
+    pub names: Vec<String>,
+    /// What changed in the archive since the run of this number, a date, a timestamp, or "-7 days"
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub since: String,
+    pub since: Option<String>,
+    /// Between two archives: these streams only
+    #[arg(long = "stream", value_name = "STREAM")]
+    pub streams: Vec<String>,
 }
 
 /// Something differs.
-const DIFFERS: u8 = 1;
+pub(super) const DIFFERS: u8 = 1;
 
 pub fn run(
     args: &DiffArguments,
@@ -35,10 +40,20 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
+    let Some(moment) = &args.since else {
+        let [a, b] = args.names.as_slice() else {
+            return Err(Failure::new(USAGE, "what is to be compared?").cure(
+                "name two archives (`windrow diff a.db b.db`), or say since when \
+                 (`windrow diff --since \"-7 days\"`)",
+            ));
+        };
+        return diff_files::run([Path::new(a), Path::new(b)], &args.streams, output);
+    };
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;
-    let moment = since(&args.since, &reader, host.clock.now())?;
-    let streams = archived_streams(&reader, &args.streams)?;
+    let moment = since(moment, &reader, host.clock.now())?;
+    let names: Vec<String> = args.names.iter().chain(&args.streams).cloned().collect();
+    let streams = archived_streams(&reader, &names)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut counts = DiffCounts::default();
     for stream in &streams {

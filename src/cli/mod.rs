@@ -9,8 +9,10 @@ mod args;
 mod args_outbox;
 mod check;
 mod completions;
+mod definition;
 mod demo;
 mod diff;
+mod diff_files;
 mod doctor;
 mod eject;
 mod error;
@@ -89,6 +91,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
+        args::Command::Definition(args) => definition::run(args, &arguments.global, &host, &output),
         args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),
         args::Command::Handoff(args) => handoff::run(args, &arguments.global, &host, &output),
         args::Command::Verify(args) => verify::run(args, &arguments.global, &host, &output),

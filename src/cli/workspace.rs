@@ -118,6 +118,7 @@ pub fn load_for_sync(global: &Global) -> Result<Definition, Failure> {
     {
         let mut definition = parse_definition("the archive's definition", &text)?;
         definition.archive.clone_from(archive);
+        definition.from_archive = true;
         return Ok(definition);
     }
     load_definition(global)
@@ -157,6 +158,15 @@ pub fn load_secrets(
     folder: &Path,
     host: &Host,
 ) -> Result<SecretValues, Failure> {
+    let mut named = secrets_of(definition).into_iter().map(|(_, reference)| reference);
+    let file = named.find(|reference| matches!(reference, SecretReference::File(_)));
+    if let (Some(file), true) = (file, definition.from_archive) {
+        // Whoever made the archive may have meant any file of whoever reads it.
+        let message = format!("the archive's own definition wants {file} read and sent");
+        return Err(Failure::new(super::error::UNSAFE, message).cure(
+            "write it out with `windrow definition --out windrow.toml`, read it, and sync by it",
+        ));
+    }
     let (values, missing) = find_secrets(definition, folder, host);
     if missing.is_empty() {
         return Ok(values);
@@ -185,6 +195,9 @@ fn find_secrets(
                 .variable(name)
                 .filter(|value| !value.is_empty())
                 .ok_or_else(|| format!("the variable {name} is not set, which {place} needs")),
+            SecretReference::File(path) if definition.from_archive => {
+                Err(format!("the secret file {path} is named by the archive alone"))
+            }
             SecretReference::File(path) => host
                 .environment
                 .secret_file(&folder.join(path))

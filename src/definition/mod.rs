@@ -37,8 +37,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    is_column_name, is_header_name, is_number, json_schema, parse_definition, parse_start,
-    sounds_secret,
+    definition_text, is_column_name, is_header_name, is_number, json_schema, parse_definition,
+    parse_start, sounds_secret,
 };
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
@@ -81,6 +81,8 @@ pub struct Definition {
     pub alerts: Vec<Alert>,
     /// The definition as TOML without comments; holds references to secrets, never secrets.
     pub text: String,
+    /// Whether an archive brought it, and not its user: it may name no file to be read and sent.
+    pub from_archive: bool,
 }
 
 impl Definition {

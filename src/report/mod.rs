@@ -1,6 +1,7 @@
 //! Pages and tables for people. Values in, text out; nothing is printed here.
 
 mod adopted;
+mod between;
 mod diff;
 mod handoff;
 mod numbers;
@@ -14,6 +15,7 @@ mod synced;
 mod table;
 
 pub use adopted::{adopted_page, healed_page};
+pub use between::{BetweenCounts, Owner, Unlike};
 pub use diff::{DiffCounts, difference_line};
 pub use handoff::{covers_text, gave_page, many, verified_page};
 pub use numbers::{ago, bytes, count, duration};

@@ -167,7 +167,6 @@ fn what_windrow_would_not_make_is_refused_each_with_its_reason() {
         std::fs::write(&path, bytes).expect("a file");
         bench.packed(bytes, &bench.packing(false, true))
     };
-    let endless = [b"age-encryption.org/v1\n".to_vec(), b"-> X a\nQUFB\n".repeat(9000)].concat();
     let cases = [
         ("nothing", Vec::new(), SealFault::NotAnArchive),
         ("text", b"hello, this is text".to_vec(), SealFault::NotAnArchive),
@@ -178,17 +177,30 @@ fn what_windrow_would_not_make_is_refused_each_with_its_reason() {
         ("twice encrypted", age(&age(&plain)), SealFault::Nested),
         ("encrypted, then compressed", zstd_of(&age(&plain)), SealFault::Nested),
         ("three layers", age(&zstd_of(&zstd_of(&plain))), SealFault::Nested),
-        ("a header without end", endless, SealFault::Damaged),
         ("a version to come", b"age-encryption.org/v9\nx\n--- y\n".to_vec(), SealFault::Damaged),
     ];
     for (what, bytes, fault) in cases {
         assert_eq!(bench.fault(&bytes), fault, "{what}");
     }
+    let endless = [b"age-encryption.org/v1\n".to_vec(), b"-> X a\nQUFB\n".repeat(9000)].concat();
+    let error = bench.opened(&endless, &Limits::default()).expect_err("no header");
+    assert!(error.message.contains("its encryption has no header"), "{error}");
+    let password = age::scrypt::Recipient::new("secret".to_owned().into());
+    let locked = age::encrypt(&password, &plain).expect("encrypted");
+    let error = bench.opened(&locked, &Limits::default()).expect_err("no password is taken");
+    assert_eq!(error.fault, SealFault::NotForUs);
+    assert!(error.message.contains("with a password"), "{error}");
     let stranger = Packing { compress: true, recipients: vec![bench.others.recipient()] };
     let error = bench.opened(&bench.packed(&plain, &stranger), &Limits::default());
     let error = error.expect_err("it is for somebody else");
     assert_eq!(error.fault, SealFault::NotForUs);
     assert!(error.cure.expect("a cure").contains("windrow keys show"));
+    let path = bench.path("sealed");
+    let file = File::open(&path).expect("a file");
+    let error = unpack(&file, &path, &bench.path("into"), &[], &Limits::default());
+    let error = error.expect_err("nobody opens it");
+    assert_eq!(error.fault, SealFault::NotForUs);
+    assert!(error.message.contains("there is no identity here"), "{error}");
 }
 
 #[test]

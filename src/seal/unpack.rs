@@ -187,9 +187,14 @@ impl<'a> Peeling<'a> {
         let reader = std::mem::replace(&mut self.reader, Box::new(std::io::empty()));
         let decryptor = age::Decryptor::new_buffered(BufReader::with_capacity(CHUNK_BYTES, reader))
             .map_err(|_| self.damaged("the header of its encryption is wrong"))?;
-        let identities = identities.iter().map(Identity::as_age);
-        let stream = decryptor.decrypt(identities).map_err(|error| match error {
-            age::DecryptError::NoMatchingKeys => self.not_for_us(),
+        if decryptor.is_scrypt() {
+            let message = format!("{} is encrypted with a password", self.name());
+            return Err(SealError::new(SealFault::NotForUs, message)
+                .cure("decrypt it by hand (`age -d`), or have it encrypted to your key"));
+        }
+        let ours = identities.iter().map(Identity::as_age);
+        let stream = decryptor.decrypt(ours).map_err(|error| match error {
+            age::DecryptError::NoMatchingKeys => self.not_for_us(identities.is_empty()),
             _ => self.damaged("the header of its encryption is wrong"),
         })?;
         self.reader = Box::new(stream);
@@ -233,7 +238,12 @@ impl<'a> Peeling<'a> {
             .cure("unpack it by hand to one encryption over one compression, or ask for it plain")
     }
 
-    fn not_for_us(&self) -> SealError {
+    fn not_for_us(&self, none: bool) -> SealError {
+        if none {
+            let message = format!("{} is encrypted, and there is no identity here", self.name());
+            return SealError::new(SealFault::NotForUs, message)
+                .cure("name one, or put it into the folder of keys; `windrow keys new` makes one");
+        }
         let message = format!("{} is encrypted to somebody else", self.name());
         SealError::new(SealFault::NotForUs, message).cure(
             "`windrow keys show` prints what its sender needs to encrypt it to you; if it is to \

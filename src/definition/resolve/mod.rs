@@ -48,12 +48,9 @@ pub fn parse_definition(file: &str, text: &str) -> Result<Definition, Problems> 
     if !problems.is_empty() {
         return fail(problems);
     }
-    let raw: RawDefinition = match toml::from_str(text) {
+    let raw = match read_raw(text) {
         Ok(raw) => raw,
-        Err(error) => {
-            let span = error.span().unwrap_or(0..0);
-            return fail(vec![Problem::new(span, error.message())]);
-        }
+        Err(problem) => return fail(vec![problem]),
     };
     let mut context = Context { table: &table, text, problems: Vec::new() };
     let definition = resolve(&raw, &mut context);
@@ -61,6 +58,22 @@ pub fn parse_definition(file: &str, text: &str) -> Result<Definition, Problems> 
         Some(definition) if context.problems.is_empty() => Ok(definition),
         _ => fail(context.problems),
     }
+}
+
+fn read_raw(text: &str) -> Result<RawDefinition, Problem> {
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        Problem::new(error.span().unwrap_or(0..0), error.message())
+    })
+}
+
+/// A definition's text for the archive at `archive`, which is all that is changed in it; without
+/// comments. `file` is only used to name the place of a problem.
+pub fn definition_text(file: &str, text: &str, archive: &str) -> Result<String, Problems> {
+    let written = read_raw(text).and_then(|mut raw| {
+        archive.clone_into(&mut raw.archive.path);
+        toml::to_string(&raw).map_err(|error| Problem::new(0..0, error.to_string()))
+    });
+    written.map_err(|problem| Problems::new(file, text, vec![problem]))
 }
 
 fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition> {
@@ -105,6 +118,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         checks,
         alerts,
         text,
+        from_archive: false,
     })
 }
 
