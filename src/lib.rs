@@ -13,7 +13,7 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt` · `window`,
+//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt`, `export` · `window`,
 //! `pull`, `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors
 //! below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a
 //! word of [`model`].
@@ -55,6 +55,8 @@ pub mod check;
 pub mod prove;
 
 pub mod adopt;
+
+pub mod export;
 
 pub mod report;
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::completions::CompletionsArguments;
+use super::export::ExportArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -77,6 +79,8 @@ pub enum Command {
     Rejects(RejectsArguments),
     /// Run SQL that reads
     Query(QueryArguments),
+    /// Write rows to CSV, NDJSON or Parquet files
+    Export(ExportArguments),
     /// Tell what is missing, doubled, late, odd or not as the source counts it
     Check(CheckArguments),
     /// What changed since a run or a time
@@ -485,13 +489,6 @@ pub enum Format {
     Ndjson,
     /// A Markdown table
     Markdown,
-}
-
-#[derive(Debug, Args)]
-pub struct CompletionsArguments {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
 }
 
 /// The command line, for completions and documentation.

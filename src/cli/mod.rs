@@ -14,6 +14,7 @@ mod diff;
 mod doctor;
 mod eject;
 mod error;
+mod export;
 mod log;
 mod moment;
 mod outbox;
@@ -78,6 +79,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Rejects(args) => rejects::run(args, &arguments.global, &host, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
+        args::Command::Export(args) => export::run(args, &arguments.global, &host, &output),
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
         args::Command::Vanished(args) => vanished::run(args, &arguments.global, &host, &output),
