@@ -132,9 +132,8 @@ impl Reader {
     pub fn own_columns(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {
         let columns = live_columns(&self.connection, stream).map_err(at(&self.path))?;
         let names = columns.into_iter().map(|column| column.name);
-        let own = |name: &String| {
-            name.starts_with('_') && !["_key", "_rest"].contains(&name.as_str())
-        };
+        let own =
+            |name: &String| name.starts_with('_') && !["_key", "_rest"].contains(&name.as_str());
         Ok(names.filter(own).collect())
     }
 

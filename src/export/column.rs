@@ -51,8 +51,6 @@ pub fn export_columns(stream: &StreamRow, own: &[String]) -> Vec<ExportColumn> {
 pub enum ExactType {
     /// UTF-8 text.
     Text,
-    /// UTF-8 text that is JSON.
-    Json,
     /// 64 bits, signed.
     Integer,
     /// A double.
@@ -79,7 +77,6 @@ impl ExactType {
     pub fn spoken(self) -> String {
         let name = match self {
             ExactType::Text => "text",
-            ExactType::Json => "json",
             ExactType::Integer => "integer",
             ExactType::Real => "double",
             ExactType::Boolean => "boolean",
@@ -95,7 +92,11 @@ impl ExactType {
 
     /// Whether the archive sorts such values as every reader of Parquet does.
     pub fn sorts_alike(self, kind: ColumnType) -> bool {
-        kind != ColumnType::Decimal && !matches!((kind, self), (ColumnType::Number, ExactType::Text | ExactType::Decimal { .. }))
+        kind != ColumnType::Decimal
+            && !matches!(
+                (kind, self),
+                (ColumnType::Number, ExactType::Text | ExactType::Decimal { .. })
+            )
     }
 }
 
@@ -130,10 +131,11 @@ impl Survey {
         }
     }
 
-    /// Whether all values of such columns are what they should be because SQLite sees to it.
+    /// Whether the type depends on the values. SQLite sees to the others; JSON is text for most
+    /// readers, whatever its annotation says.
     pub fn is_needed(kind: ColumnType) -> bool {
-        use ColumnType::{Blob, Integer, Real, Text};
-        !matches!(kind, Text | Integer | Real | Blob)
+        use ColumnType::{Boolean, Date, Decimal, Number, Timestamp};
+        matches!(kind, Boolean | Date | Decimal | Number | Timestamp)
     }
 
     /// Looks at a value.
@@ -147,7 +149,6 @@ impl Survey {
             ColumnType::Boolean => boolean(value).is_some(),
             ColumnType::Date => date(value).is_some(),
             ColumnType::Timestamp => micros(value).is_some(),
-            ColumnType::Json => is_json(value),
             _ => true,
         };
         if !fits {
@@ -179,34 +180,38 @@ impl Survey {
     /// What they all can be, and why that is not what the definition says.
     pub fn decide(&self) -> (ExactType, Option<String>) {
         let plain = match self.kind {
-            ColumnType::Text => ExactType::Text,
+            ColumnType::Text | ColumnType::Json => ExactType::Text,
             ColumnType::Integer => ExactType::Integer,
             ColumnType::Real => ExactType::Real,
             ColumnType::Blob => ExactType::Bytes,
             ColumnType::Boolean => ExactType::Boolean,
             ColumnType::Date => ExactType::Date,
             ColumnType::Timestamp => ExactType::Timestamp,
-            ColumnType::Json => ExactType::Json,
             ColumnType::Number if self.integers && self.any => ExactType::Integer,
             ColumnType::Number if self.doubles => ExactType::Real,
             ColumnType::Decimal | ColumnType::Number => return self.decide_decimal(),
         };
-        match (&self.misfit, plain) {
+        match (self.because(), plain) {
             (None, plain) => (plain, None),
-            (Some(value), ExactType::Boolean) => (ExactType::Integer, Some(value.clone())),
-            (Some(_), ExactType::Integer | ExactType::Real) => (plain, None),
-            (Some(value), _) => (ExactType::Text, Some(value.clone())),
+            (because, ExactType::Boolean) => (ExactType::Integer, because),
+            (because, _) => (ExactType::Text, because),
         }
     }
 
+    fn because(&self) -> Option<String> {
+        let value = self.misfit.as_ref()?;
+        Some(format!("{value} does not fit {}", type_name(self.kind)))
+    }
+
     fn decide_decimal(&self) -> (ExactType, Option<String>) {
-        if let Some(value) = &self.misfit {
-            return (ExactType::Text, Some(value.clone()));
+        if let Some(because) = self.because() {
+            return (ExactType::Text, Some(because));
         }
         let fits = |scale: &i64| self.whole.saturating_add(*scale) <= DIGITS_MAX;
         let Some(scale) = [self.scale, self.scale_least].into_iter().find(fits) else {
             let why = format!(
-                "{} digits before the point and {} after it",
+                "its values have {} digits before the point and {} after it, {DIGITS_MAX} in all \
+                 is the most",
                 self.whole, self.scale_least
             );
             return (ExactType::Text, Some(why));
@@ -216,6 +221,11 @@ impl Survey {
         let small = |number: i64| i32::try_from(number).unwrap_or(i32::MAX);
         (ExactType::Decimal { precision: small(precision), scale: small(scale) }, None)
     }
+}
+
+/// A type as the definition writes it.
+pub fn type_name(kind: ColumnType) -> String {
+    format!("{kind:?}").to_lowercase()
 }
 
 /// Days since 1970 of a date that reads as it is written.

@@ -146,3 +146,60 @@ pub fn metadata(
     let named = |(name, text): (&str, Option<String>)| Some((format!("windrow.{name}"), text?));
     facts.into_iter().filter_map(named).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(day: u32) -> String {
+        format!("2026-01-{day:02}T00:00:00+00:00")
+    }
+
+    fn stretch(partition: &str, days: (u32, u32), complete: bool) -> ReadStretch {
+        ReadStretch {
+            partition: partition.to_owned(),
+            window: (day(days.0), day(days.1)),
+            complete,
+            read_to: Some(day(days.1)),
+            completed_at: None,
+        }
+    }
+
+    fn whole(partition: &str, complete: bool, at: Option<&str>) -> ReadStretch {
+        let window = (String::new(), String::new());
+        let completed_at = at.map(str::to_owned);
+        ReadStretch { window, completed_at, ..stretch(partition, (1, 2), complete) }
+    }
+
+    fn covered_by(stretches: Vec<ReadStretch>) -> Covered {
+        let mut gathered = Gathered::default();
+        stretches.into_iter().for_each(|stretch| gathered.add(stretch));
+        gathered.end(instant_from_text(&day(1)))
+    }
+
+    #[test]
+    fn with_parents_only_what_holds_for_each_of_them_is_covered() {
+        let told = covered_by(vec![
+            stretch("1", (1, 5), true),
+            stretch("1", (5, 9), true),
+            stretch("2", (1, 4), true),
+            stretch("2", (4, 6), false),
+            stretch("2", (6, 9), true),
+        ]);
+        assert_eq!((told.parents, told.watermark), (2, Some(day(4))));
+        assert_eq!(told.complete, [[day(1), day(4)], [day(6), day(9)]]);
+        assert_eq!(told.gaps, [[day(4), day(6)]]);
+        let none = covered_by(vec![stretch("1", (1, 5), true), stretch("2", (1, 5), false)]);
+        assert_eq!((none.complete.len(), none.watermark), (0, None));
+        assert_eq!(none.gaps, [[day(1), day(5)]]);
+    }
+
+    #[test]
+    fn a_stream_without_windows_is_whole_since_its_oldest_reading() {
+        let told = covered_by(vec![whole("1", true, Some("b")), whole("2", true, Some("a"))]);
+        assert_eq!(told.whole_at.as_deref(), Some("a"));
+        let broken = covered_by(vec![whole("1", true, Some("b")), whole("2", false, Some("a"))]);
+        assert_eq!(broken.whole_at, None);
+        assert_eq!(covered_by(Vec::new()), Covered::default());
+    }
+}

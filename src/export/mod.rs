@@ -28,9 +28,9 @@ pub use partition::{PartitionBy, Unit};
 pub use target::ENDINGS;
 pub use text::TextRules;
 
-use column::{Survey, shown};
+use column::{Survey, shown, type_name};
 use parquet_file::{About, ParquetRows};
-use target::Claim;
+use target::{Claim, make_folder};
 use text::{Csv, Ndjson, RowWriter};
 
 /// The kind of file.
@@ -114,7 +114,7 @@ pub struct WrittenColumn {
     /// The type in the file.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The first value, or the reason, for which it is not what the definition says.
+    /// Why it is not what the definition says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
 }
@@ -170,8 +170,7 @@ impl Export {
             (Place::File(path), _) => Claim::file(path, self.force).map(Some),
             (Place::Folder(folder), partition) => {
                 refuse_name(name)?;
-                crate::host::files::make_private_folder(folder)
-                    .map_err(|error| ExportError::io("make", folder, error))?;
+                make_folder(folder)?;
                 match partition {
                     Some(_) => Claim::folder(&folder.join(name), self.force),
                     None => {
@@ -267,10 +266,8 @@ impl<'a> Writing<'a> {
         }
         let parquet = self.export.format == FileFormat::Parquet;
         for (column, survey) in columns.iter().zip(&surveys) {
-            let (exact, value) = survey.decide();
-            let declared = format!("{:?}", column.kind).to_lowercase();
-            let because = value.map(|value| format!("{value} does not fit {declared}"));
-            let kind = if parquet { exact.spoken() } else { declared };
+            let (exact, because) = survey.decide();
+            let kind = if parquet { exact.spoken() } else { type_name(column.kind) };
             self.types.push(exact);
             self.done.columns.push(WrittenColumn { name: column.name.clone(), kind, because });
         }
@@ -291,7 +288,9 @@ impl<'a> Writing<'a> {
         rows.scan::<ExportError>(&selection, |row| {
             if let (Some(by), Some(place)) = (&by, place) {
                 let folder = by.folder(row[place]);
-                let folder = folder.ok_or_else(|| self.misfit(row, place, &format!("{}, which is no time", shown(row[place]))))?;
+                let folder = folder.ok_or_else(|| {
+                    self.misfit(row, place, &format!("{}, which is no time", shown(row[place])))
+                })?;
                 if open.as_ref().and_then(|open| open.part.as_ref()) != Some(&folder) {
                     self.close(open.take())?;
                     open = Some(self.open(Some(folder))?);
@@ -386,7 +385,8 @@ impl<'a> Writing<'a> {
         };
         let key: Vec<String> = self.key.iter().filter_map(value).collect();
         let (stream, column) = (&self.share.stream.stream, &self.names[column]);
-        let message = format!("`{stream}` ({}): the column `{column}` holds {what}", key.join(", "));
+        let message =
+            format!("`{stream}` ({}): the column `{column}` holds {what}", key.join(", "));
         ExportError::Value { message }
     }
 }

@@ -145,7 +145,6 @@ impl<W: Write + Send> RowWriter for ParquetRows<W> {
 fn field(column: &ExportColumn, exact: ExactType) -> Result<TypePtr, ParquetError> {
     let (physical, logical) = match exact {
         ExactType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-        ExactType::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
         ExactType::Bytes => (Physical::BYTE_ARRAY, None),
         ExactType::Integer => (Physical::INT64, None),
         ExactType::Real => (Physical::DOUBLE, None),
@@ -180,9 +179,7 @@ impl Gathered {
             ExactType::Date => Values::Days(Vec::new()),
             ExactType::Real => Values::Doubles(Vec::new()),
             ExactType::Integer | ExactType::Timestamp => Values::Longs(Vec::new()),
-            ExactType::Text | ExactType::Json | ExactType::Bytes => {
-                Values::Bytes(Vec::new(), Vec::new())
-            }
+            ExactType::Text | ExactType::Bytes => Values::Bytes(Vec::new(), Vec::new()),
             ExactType::Decimal { precision, .. } if i64::from(precision) <= DIGITS_OF_LONG => {
                 Values::Longs(Vec::new())
             }

@@ -65,8 +65,7 @@ impl PartitionBy {
     /// The column's place, where it is one of these and tells a time.
     pub fn find(&self, stream: &str, columns: &[ExportColumn]) -> Result<usize, ExportError> {
         let name = &self.column;
-        let is_time =
-            |kind: ColumnType| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
+        let is_time = |kind: ColumnType| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
         let times: Vec<&str> = columns
             .iter()
             .filter(|column| is_time(column.kind))

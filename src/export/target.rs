@@ -15,6 +15,9 @@ const PART: &str = "part-0";
 /// The endings of what an export makes.
 pub const ENDINGS: [&str; 4] = ["csv", "ndjson", "jsonl", "parquet"];
 
+/// What to do about a place that is taken.
+const CURE: &str = "name another place with --out, or move it away";
+
 /// A target that this process writes and nobody else does. What is not published is taken away.
 #[derive(Debug)]
 pub struct Claim {
@@ -143,6 +146,21 @@ fn claim(partial: &Path, target: &Path) -> Result<File, ExportError> {
     }
 }
 
+/// Makes the folder that files go into, for its owner alone where it is new.
+pub fn make_folder(folder: &Path) -> Result<(), ExportError> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(other_kind(folder, true));
+    }
+    make_private_folder(folder).map_err(|error| ExportError::io("make", folder, error))
+}
+
+/// What is there is a file where a folder is to be, or the other way about.
+fn other_kind(path: &Path, folder: bool) -> ExportError {
+    let (is, wanted) = if folder { ("file", "folder") } else { ("folder", "file") };
+    let message = format!("{} is a {is}, where a {wanted} is to be", path.display());
+    ExportError::refused(message, CURE)
+}
+
 fn busy(target: &Path) -> ExportError {
     let message = format!("another export is writing {}", target.display());
     ExportError::refused(message, "wait until it is done, or name another place with --out")
@@ -152,11 +170,8 @@ fn busy(target: &Path) -> ExportError {
 fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportError> {
     let Ok(found) = target.symlink_metadata() else { return Ok(()) };
     let name = target.display();
-    let cure = "name another place with --out, or move it away";
     if found.is_dir() != folder {
-        let (is, wanted) = if folder { ("file", "folder") } else { ("folder", "file") };
-        let message = format!("{name} is a {is}, where a {wanted} is to be");
-        return Err(ExportError::refused(message, cure));
+        return Err(other_kind(target, folder));
     }
     if !force {
         let message = format!("{name} is there already");
@@ -164,7 +179,7 @@ fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportEr
     }
     if folder && !holds_only_parts(target) {
         let message = format!("{name} holds other things than the partitions of an export");
-        return Err(ExportError::refused(message, cure));
+        return Err(ExportError::refused(message, CURE));
     }
     Ok(())
 }

@@ -148,7 +148,8 @@ impl<W: Write> Ndjson<W> {
             Stored::Text(text) if numeric && number(value).is_some() => self.line.push_str(text),
             Stored::Text(text) if kind == ColumnType::Json && is_json(value) => {
                 // A line end inside JSON is only white space; one inside a string is escaped.
-                self.line.extend(text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
+                self.line
+                    .extend(text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));
             }
             Stored::Text(text) => self.line.push_str(&json_text(text)),
             Stored::Blob(bytes) => self.line.push_str(&json_text(&STANDARD.encode(bytes))),
