@@ -174,6 +174,15 @@ fn what_a_type_does_not_hold_is_kept_as_text_and_told() {
 }
 
 #[test]
+fn no_rows_are_a_file_with_columns_and_without_rows() {
+    let workspace = items(&NASTY);
+    export(&workspace, &["items", "-o", "none.parquet", "--where", "0"]).expect(0);
+    let reader = open(&workspace.path("none.parquet"));
+    assert_eq!((reader.num_row_groups(), reader.metadata().file_metadata().num_rows()), (0, 0));
+    assert_eq!(types(reader.metadata()).len(), 11);
+}
+
+#[test]
 fn numbers_are_the_narrowest_type_that_holds_them_all() {
     for (values, expected, read) in [
         (["1", "-2"], "any INT64", ["1", "-2"]),

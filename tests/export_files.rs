@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use windrow::archive::{ArchiveError, Reader, Rows, Selection, Stored};
 
@@ -189,7 +188,29 @@ fn an_export_of_the_past_is_what_the_archive_said_then() {
 }
 
 #[test]
-fn all_streams_are_of_one_moment() {
+fn all_streams_are_of_one_moment_whatever_is_written_meanwhile() {
+    let (_api, workspace) = synced("");
+    let path = workspace.path("a.db");
+    let sql = "CREATE TABLE usage_b AS SELECT * FROM usage;
+        INSERT INTO _windrow_streams (stream, key, columns, inferred, start_at, created_at)
+        SELECT 'usage_b', key, columns, inferred, start_at, created_at FROM _windrow_streams";
+    execute(&path, sql);
+    // So slow that the rows are deleted long before the second stream is read.
+    let slow = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
+        SELECT max(i) FROM n) > 0";
+    let arguments = ["export", "-f", "csv", "-o", "out", "--where", slow];
+    let mut child = workspace.command(&arguments).stdout(Stdio::null()).spawn().expect("it starts");
+    wait_for(&workspace, "out/.usage_b.csv.partial", &mut child);
+    execute(&path, "DELETE FROM usage; DELETE FROM usage_b");
+    assert!(child.wait().expect("it ends").success());
+    for name in ["out/usage.csv", "out/usage_b.csv"] {
+        let text = std::fs::read_to_string(workspace.path(name)).expect(name);
+        assert_eq!(text.lines().count(), 1 + 27, "{name}");
+    }
+}
+
+#[test]
+fn a_reader_that_holds_a_moment_sees_nothing_later() {
     let (_api, workspace) = synced("");
     let path = workspace.path("a.db");
     let reader = Reader::open(&path).expect("a reader");
@@ -215,6 +236,36 @@ fn all_streams_are_of_one_moment() {
 }
 
 #[test]
+fn a_table_that_is_not_what_the_archive_says_is_named_and_not_bent() {
+    let (_api, workspace) = synced("");
+    let path = workspace.path("a.db");
+    let sql = "ALTER TABLE usage RENAME TO other; CREATE TABLE usage AS SELECT * FROM other;
+        UPDATE usage SET gb = 'much' WHERE id = 'SL-1' AND day = '2026-01-02'";
+    execute(&path, sql);
+    let ran = export(&workspace, &["usage", "-o", "u.parquet"]).expect(6);
+    let told = "`usage` (id = `SL-1`, day = `2026-01-02`): the column `gb` holds `much`, which is \
+        no double";
+    assert!(ran.stderr.contains(told), "{ran:?}");
+    let csv = export(&workspace, &["usage", "-f", "csv"]).expect(0).stdout;
+    assert!(csv.contains("SL-1,2026-01-02,much,"), "{csv}");
+    execute(&path, "UPDATE usage SET gb = 1, id = NULL WHERE gb = 'much'");
+    let ran = export(&workspace, &["usage", "-o", "u.parquet"]).expect(6);
+    assert!(ran.stderr.contains("the column `id` holds NULL, in a column of the key"), "{ran:?}");
+    assert!(!workspace.path("u.parquet").exists());
+}
+
+#[test]
+fn whoever_closes_the_pipe_has_seen_enough() {
+    let (_api, workspace) = synced("");
+    let mut command = workspace.command(&["export", "usage", "-f", "csv"]);
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let ended = ran(&child.wait_with_output().expect("it ends")).expect(0);
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
 fn a_stream_with_the_name_of_another_place_is_refused() {
     let (_api, workspace) = synced("");
     let sql = "ALTER TABLE usage RENAME TO \"../evil\";
@@ -234,13 +285,18 @@ const ENDLESS: &str = "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 
 fn endless(workspace: &Workspace, more: &[&str], partial: &str) -> Child {
     let arguments = [&["export", "usage", "--where", ENDLESS], more].concat();
     let mut command = workspace.command(&arguments);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-    let began = Instant::now();
-    while !workspace.path(partial).exists() {
-        assert!(began.elapsed() < Duration::from_secs(20), "no {partial}");
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for(workspace, partial, &mut child);
+    child
+}
+
+fn wait_for(workspace: &Workspace, file: &str, child: &mut Child) {
+    while !workspace.path(file).exists() {
+        let ended = child.try_wait().expect("a process");
+        assert!(ended.is_none(), "{file} was never made: {ended:?}");
         std::thread::yield_now();
     }
-    child
 }
 
 #[cfg(unix)]

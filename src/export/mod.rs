@@ -56,7 +56,7 @@ impl FileFormat {
 
     /// The kind of file that a name tells.
     pub fn of(path: &Path) -> Option<FileFormat> {
-        match path.extension()?.to_str()? {
+        match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "csv" => Some(FileFormat::Csv),
             "ndjson" | "jsonl" => Some(FileFormat::Ndjson),
             "parquet" => Some(FileFormat::Parquet),
@@ -151,7 +151,7 @@ impl Export {
             if let Some(by) = &self.partition {
                 by.find(&share.stream.stream, &share.columns)?;
             }
-            claims.push(self.claim(share)?);
+            claims.push(self.claim(share, files)?);
         }
         let mut done = Vec::new();
         for (share, claim) in shares.iter().zip(&claims) {
@@ -163,7 +163,7 @@ impl Export {
         Ok(done)
     }
 
-    fn claim(&self, share: &Share) -> Result<Option<Claim>, ExportError> {
+    fn claim(&self, share: &Share, files: &dyn Files) -> Result<Option<Claim>, ExportError> {
         let name = &share.stream.stream;
         match (&self.place, &self.partition) {
             (Place::Output, _) => Ok(None),
@@ -171,6 +171,8 @@ impl Export {
             (Place::Folder(folder), partition) => {
                 refuse_name(name)?;
                 make_folder(folder)?;
+                // A folder that is new is as lasting as what it will hold.
+                files.keep_name(folder).map_err(|error| ExportError::io("make", folder, error))?;
                 match partition {
                     Some(_) => Claim::folder(&folder.join(name), self.force),
                     None => {

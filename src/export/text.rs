@@ -181,3 +181,27 @@ impl<W: Write> RowWriter for Ndjson<W> {
 fn json_text(text: &str) -> String {
     serde_json::to_string(text).expect("text can always be written as JSON")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_is_shown_on_one() {
+        let column = |name: &str| ExportColumn {
+            name: name.to_owned(),
+            kind: ColumnType::Text,
+            required: false,
+        };
+        let columns = [column("a"), column("b")];
+        let rules = TextRules { guard: false, terminal: true };
+        let row = [Stored::Text("\u{1b}[2J"), Stored::Text("x\u{202e}")];
+        let (mut csv, mut ndjson) = (Vec::new(), Vec::new());
+        Csv::new(&mut csv, &columns, rules).expect("a head").row(&row).expect("a row");
+        Ndjson::new(&mut ndjson, &columns, rules).row(&row).expect("a row");
+        let csv = String::from_utf8(csv).expect("text");
+        assert_eq!(csv, "a,b\r\n\\u{1b}[2J,x\\u{202e}\r\n");
+        let ndjson = String::from_utf8(ndjson).expect("text");
+        assert_eq!(ndjson, "{\"a\":\"\\u001b[2J\",\"b\":\"x\\u202e\"}\n");
+    }
+}
