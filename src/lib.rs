@@ -13,10 +13,10 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt` · `window`,
-//! `pull`, `record`, `archive`, `seal` · `model` · `definition`, `host`. A room imports only from
-//! floors below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of
-//! is a word of [`model`].
+//! `cli` · `demo`, `report` · `prove`, `handoff` · `sync`, `outbox`, `doctor`, `check`, `adopt`,
+//! `export`, `publish` · `window`, `pull`, `record`, `archive`, `seal` · `model` · `definition`,
+//! `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to it. What two rooms
+//! of one floor must both speak of is a word of [`model`].
 //!
 //! # Invariants
 //!
@@ -59,6 +59,8 @@ pub mod prove;
 pub mod handoff;
 
 pub mod adopt;
+
+pub mod export;
 
 pub mod report;
 

@@ -18,6 +18,8 @@ mod documentation;
 mod drift;
 mod eject;
 mod exit_codes;
+mod export;
+mod export_files;
 mod full_disk;
 mod fuzzing;
 mod gateway;

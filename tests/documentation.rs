@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 30] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -17,6 +17,7 @@ const PAGES: [(&str, &str); 27] = [
     ("runs.md", include_str!("../docs/commands/runs.md")),
     ("rejects.md", include_str!("../docs/commands/rejects.md")),
     ("query.md", include_str!("../docs/commands/query.md")),
+    ("export.md", include_str!("../docs/commands/export.md")),
     ("check.md", include_str!("../docs/commands/check.md")),
     ("diff.md", include_str!("../docs/commands/diff.md")),
     ("vanished.md", include_str!("../docs/commands/vanished.md")),
@@ -26,6 +27,8 @@ const PAGES: [(&str, &str); 27] = [
     ("outbox-serve.md", include_str!("../docs/commands/outbox-serve.md")),
     ("definition-command.md", include_str!("../docs/commands/definition.md")),
     ("keys.md", include_str!("../docs/commands/keys.md")),
+    ("handoff.md", include_str!("../docs/commands/handoff.md")),
+    ("verify.md", include_str!("../docs/commands/verify.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("adopt.md", include_str!("../docs/commands/adopt.md")),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::api::{Record, UsageApi, nine_days};
 use crate::harness::{Workspace, execute, rows};
 
+type Make = Box<dyn Fn(&Workspace, &Path)>;
+
 /// A file that is not what it should be.
 pub struct Bad {
     pub name: &'static str,
@@ -12,7 +14,7 @@ pub struct Bad {
     pub code: i32,
     /// What it says.
     pub told: &'static str,
-    make: Box<dyn Fn(&Workspace, &Path)>,
+    make: Make,
 }
 
 impl Bad {
@@ -187,6 +189,13 @@ fn schemas() -> Vec<Bad> {
             "is damaged",
             "UPDATE _windrow_streams SET columns = '{'",
         ),
+    ]
+}
+
+/// What can be wrong with the words of a schema.
+fn words() -> Vec<Bad> {
+    let not_ours = "that windrow did not make";
+    vec![
         schema(
             "a default that runs",
             9,
@@ -263,12 +272,6 @@ fn contents() -> Vec<Bad> {
 
 /// What can be wrong with what lies around and beside it.
 fn places() -> Vec<Bad> {
-    let run = |workspace: &Workspace, arguments: &[&str]| {
-        workspace.run(arguments).expect(0);
-    };
-    let moved = |workspace: &Workspace, from: &str, path: &Path| {
-        std::fs::rename(workspace.path(from), path).expect("renamed");
-    };
     vec![
         bad("a log beside it", 9, "bad.db-wal lies beside it", |_, path| {
             std::fs::write(path.with_file_name("bad.db-wal"), b"x").expect("written");
@@ -285,6 +288,18 @@ fn places() -> Vec<Bad> {
             std::fs::remove_file(path).expect("removed");
             std::fs::create_dir(path).expect("a folder");
         }),
+    ]
+}
+
+/// What can be wrong with what was put around it.
+fn seals() -> Vec<Bad> {
+    let run = |workspace: &Workspace, arguments: &[&str]| {
+        workspace.run(arguments).expect(0);
+    };
+    let moved = |workspace: &Workspace, from: &str, path: &Path| {
+        std::fs::rename(workspace.path(from), path).expect("renamed");
+    };
+    vec![
         bad("a signature that is none", 9, "signature", |_, path| {
             std::fs::write(path.with_file_name("bad.db.minisig"), b"signed: me").expect("written");
         }),
@@ -344,7 +359,7 @@ fn places() -> Vec<Bad> {
 
 /// All of them.
 pub fn all() -> Vec<Bad> {
-    plain().into_iter().chain(schemas()).chain(contents()).chain(places()).collect()
+    [plain(), schemas(), words(), contents(), places(), seals()].into_iter().flatten().collect()
 }
 
 /// An archive with a key, and a good hand-off of it: `good.db`.

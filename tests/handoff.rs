@@ -324,13 +324,18 @@ fn a_full_stick_leaves_no_file_with_the_final_name() {
     give(&workspace, &[]).expect(0);
 }
 
+#[expect(clippy::disallowed_methods, reason = "another process is killed at some instant")]
+fn pause(millis: u64) {
+    std::thread::sleep(std::time::Duration::from_millis(millis));
+}
+
 #[test]
 fn a_killed_hand_off_leaves_nothing_that_could_be_taken_for_one() {
     let (_api, workspace) = synced();
     for millis in [0, 5, 10, 20, 40, 60, 80] {
         let mut child = workspace.command(&["handoff", "out.db"]).stdout(Stdio::null()).spawn();
         let child = child.as_mut().expect("windrow starts");
-        std::thread::sleep(std::time::Duration::from_millis(millis));
+        pause(millis);
         let _ = child.kill();
         child.wait().expect("it has ended");
         if workspace.path("out.db").exists() {

@@ -61,7 +61,7 @@ pub fn digested_columns(stream: &StreamRow) -> Vec<String> {
     let mut names = stream.key.columns();
     let keys = names.len();
     for column in &stream.columns {
-        if !names.iter().any(|have| *have == column.name) {
+        if !names.contains(&column.name) {
             names.push(column.name.clone());
         }
     }

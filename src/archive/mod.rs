@@ -12,6 +12,7 @@ mod digest;
 mod drift;
 mod error;
 pub mod evidence;
+mod export;
 mod foreign;
 mod heal;
 mod health;
@@ -53,6 +54,7 @@ pub use digest::{
 };
 pub use drift::Fill;
 pub use error::{ArchiveError, Cause};
+pub use export::{ReadStretch, Rows, Selection, Stored};
 pub use foreign::{Foreign, ForeignTable};
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
 pub use health::{Ejected, Health, eject};

@@ -55,14 +55,21 @@ impl Past {
 
     /// Runs one statement that reads, and hands its rows on as they come.
     pub fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
-        self.reader.query(sql, answer).map_err(|error| {
-            let why = self.refused.lock().ok().and_then(|mut why| why.take());
-            match why {
-                Some(why) => ArchiveError::new(Cause::Query, why)
-                    .cure("ask without `--as-of`, or about streams with `history = true`"),
-                None => error,
-            }
-        })
+        self.reader.query(sql, answer).map_err(|error| self.explained(error))
+    }
+
+    pub(super) fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The reason why something may not be read, where that is what went wrong.
+    pub(super) fn explained(&self, error: ArchiveError) -> ArchiveError {
+        let why = self.refused.lock().ok().and_then(|mut why| why.take());
+        match why {
+            Some(why) => ArchiveError::new(Cause::Query, why)
+                .cure("ask without `--as-of`, or about streams with `history = true`"),
+            None => error,
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Reader {
         Ok(statement)
     }
 
-    fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
+    pub(super) fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
         match error.sqlite_error_code() {
             None | Some(rusqlite::ErrorCode::Unknown) => {
                 ArchiveError::new(Cause::Query, format!("the query is wrong: {error}")).cure(

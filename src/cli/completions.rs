@@ -1,8 +1,17 @@
 //! `windrow completions`: for bash, zsh, fish, elvish and PowerShell.
 
-use super::args::{CompletionsArguments, command};
+use clap::Args;
+
+use super::args::command;
 use super::error::Failure;
 use super::output::Output;
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
 
 pub fn run(args: &CompletionsArguments, output: &Output) -> Result<u8, Failure> {
     let mut script = Vec::new();

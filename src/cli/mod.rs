@@ -7,6 +7,7 @@ mod adopt;
 mod alerts;
 mod args;
 mod args_outbox;
+mod args_rejects;
 mod check;
 mod completions;
 mod definition;
@@ -16,6 +17,7 @@ mod diff_files;
 mod doctor;
 mod eject;
 mod error;
+mod export;
 mod handoff;
 mod keys;
 mod log;
@@ -83,6 +85,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Rejects(args) => rejects::run(args, &arguments.global, &host, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
+        args::Command::Export(args) => export::run(args, &arguments.global, &host, &output),
         args::Command::Diff(args) => diff::run(args, &arguments.global, &host, &output),
         args::Command::Adopt(args) => adopt::run(args, &arguments.global, &host, &output),
         args::Command::Vanished(args) => vanished::run(args, &arguments.global, &host, &output),

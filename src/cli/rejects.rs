@@ -7,9 +7,10 @@ use crate::record::pretty;
 use crate::report::{count, reject_page, rejects_table, retry_page};
 use crate::sync::{RetryReport, retry};
 
-use super::args::{
-    Global, RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList,
-    RejectsRetry, RejectsShow,
+use super::args::Global;
+use super::args_rejects::{
+    RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList, RejectsRetry,
+    RejectsShow,
 };
 use super::error::{Failure, USAGE};
 use super::output::Output;

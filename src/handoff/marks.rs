@@ -19,6 +19,9 @@ pub fn mark(line: &[u8]) -> [u8; 4] {
     crc.sum().to_be_bytes()
 }
 
+/// Puts a chunk of marks away by its number.
+pub type Put<'p, E> = &'p mut dyn FnMut(i64, &[u8]) -> Result<(), E>;
+
 /// The marks of a stream's rows on their way, so that no more than a chunk is in memory.
 #[derive(Debug, Default)]
 pub struct Chunks {
@@ -28,21 +31,17 @@ pub struct Chunks {
 
 impl Chunks {
     /// The next row's line; a chunk that is full is put away by its number.
-    pub fn add<E>(
-        &mut self,
-        line: &[u8],
-        put: &mut dyn FnMut(i64, &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn add<E>(&mut self, line: &[u8], put: Put<'_, E>) -> Result<(), E> {
         self.bytes.extend(mark(line));
         if self.bytes.len() < MARKS_PER_CHUNK * 4 { Ok(()) } else { self.flush(put) }
     }
 
     /// The rows have ended.
-    pub fn end<E>(mut self, put: &mut dyn FnMut(i64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn end<E>(mut self, put: Put<'_, E>) -> Result<(), E> {
         if self.bytes.is_empty() { Ok(()) } else { self.flush(put) }
     }
 
-    fn flush<E>(&mut self, put: &mut dyn FnMut(i64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    fn flush<E>(&mut self, put: Put<'_, E>) -> Result<(), E> {
         put(self.number, &self.bytes)?;
         self.number += 1;
         self.bytes.clear();

@@ -59,6 +59,22 @@ impl Coverage {
         })
     }
 
+    /// The instants that are in both sets.
+    pub fn intersection(&self, other: &Coverage) -> Coverage {
+        let (mut own, mut others) = (self.parts.iter(), other.parts.iter());
+        let (mut a, mut b) = (own.next(), others.next());
+        let mut parts = Vec::new();
+        while let (Some(one), Some(two)) = (a, b) {
+            parts.extend(one.intersection(*two));
+            if one.end() <= two.end() {
+                a = own.next();
+            } else {
+                b = others.next();
+            }
+        }
+        Coverage { parts }
+    }
+
     /// The end of the unbroken stretch that begins at `start`: the watermark.
     pub fn watermark(&self, start: Instant) -> Option<Instant> {
         let part = self.parts.iter().find(|part| part.start() <= start && start < part.end());
@@ -105,6 +121,23 @@ mod tests {
             }
             prop_assert_eq!(coverage.covers(asked), gaps.is_empty());
             prop_assert!(gaps.iter().all(|gap| gap.intersection(asked) == Some(*gap)));
+        }
+
+        #[test]
+        fn a_second_is_in_an_intersection_where_it_is_in_both(
+            a in prop::collection::vec((0_i64..60, 0_i64..60), 0..8),
+            b in prop::collection::vec((0_i64..60, 0_i64..60), 0..8),
+        ) {
+            let set = |parts: &[(i64, i64)]| {
+                Coverage::of(parts.iter().filter_map(|(from, to)| window(*from, *to)))
+            };
+            let (a, b) = (set(&a), set(&b));
+            let both = a.intersection(&b);
+            prop_assert_eq!(&Coverage::of(both.parts().iter().copied()), &both);
+            for second in 0..60 {
+                let one = window(second, second + 1).expect("not empty");
+                prop_assert_eq!(both.covers(one), a.covers(one) && b.covers(one));
+            }
         }
     }
 }

@@ -1,0 +1,94 @@
+//! The arguments of `windrow rejects`.
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RejectsArguments {
+    #[command(subcommand)]
+    pub command: Option<RejectsCommand>,
+    #[command(flatten)]
+    pub list: RejectsList,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RejectsCommand {
+    /// List rejects, the newest first
+    List(RejectsList),
+    /// Show one, with its fault marked in the record
+    Show(RejectsShow),
+    /// Make rows of those that fit the definition as it is now
+    Retry(RejectsRetry),
+    /// Set some aside: they stay, and are open no longer
+    Discard(RejectsDiscard),
+}
+
+/// Which rejects.
+#[derive(Debug, Args)]
+pub struct RejectChoice {
+    /// Of this stream
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<String>,
+    /// For this kind of reason
+    #[arg(long, value_name = "KIND", alias = "reason",
+          value_parser = crate::model::RejectKind::ALL.map(crate::model::RejectKind::as_str))]
+    pub kind: Option<String>,
+    /// That this run saw first or last
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<i64>,
+    /// Of windows that hold this date or timestamp
+    #[arg(long, value_name = "WHEN")]
+    pub window: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectsList {
+    #[command(flatten)]
+    pub choice: RejectChoice,
+    /// Those that were set aside, instead of the open ones
+    #[arg(long)]
+    pub discarded: bool,
+    /// How many to list
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectsShow {
+    /// Its number
+    #[arg(value_name = "REJECT")]
+    pub reject: i64,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectsRetry {
+    /// These only; one that was set aside is tried when it is named
+    #[arg(value_name = "REJECT")]
+    pub rejects: Vec<i64>,
+    #[command(flatten)]
+    pub choice: RejectChoice,
+    /// Tell what would become of them, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectsDiscard {
+    /// These
+    #[arg(value_name = "REJECT")]
+    pub rejects: Vec<i64>,
+    #[command(flatten)]
+    pub choice: RejectChoice,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub note: String,
+    /// Who; default: the name that you are logged in by
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}

@@ -1,0 +1,235 @@
+//! `windrow export`: rows as CSV, NDJSON or Parquet.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::archive::{Cause, Past, Reader, Rows, StreamRow};
+use crate::export::{
+    ENDINGS, Export, ExportError, Exported, FileFormat, Origin, PartitionBy, Place, Share,
+    TextRules, covered, export_columns,
+};
+use crate::host::{Host, StopCause};
+use crate::model::{instant_to_text, printable};
+use crate::report::{bytes, count};
+
+use super::args::Global;
+use super::error::{Failure, STORAGE, USAGE};
+use super::moment::as_of;
+use super::output::Output;
+use super::workspace::{archived_streams, load_for_reading};
+
+/// The archive holds what it should not.
+const UNUSABLE: u8 = 6;
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// The kind of file; default: what the ending of --out says, else parquet
+    #[arg(short, long, value_enum, value_name = "FORMAT")]
+    pub format: Option<ExportFormat>,
+    /// A file that ends in .csv, .ndjson, .jsonl or .parquet, for one stream; any other name is a
+    /// folder; `-` is standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// A folder for each day, month or year (UTC) of a date or timestamp; default: month
+    #[arg(long, value_name = "COLUMN[:UNIT]", value_parser = PartitionBy::parse)]
+    pub partition_by: Option<PartitionBy>,
+    /// Rows that meet this condition only
+    #[arg(long = "where", value_name = "SQL")]
+    pub condition: Option<String>,
+    /// What the archive said at the end of this day, at this time, or after this run
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub as_of: Option<String>,
+    /// With windrow's own columns: when, how often and by which run a row was written; and with
+    /// rows that are marked as gone
+    #[arg(long)]
+    pub own_columns: bool,
+    /// In CSV, put ' before text that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub excel_safe: bool,
+    /// Replace what is there, once the new one is whole
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// The kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Comma-separated values (RFC 4180)
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+    /// Typed columns, packed with zstd, for DuckDB, Polars, Spark, pandas
+    Parquet,
+}
+
+impl From<ExportFormat> for FileFormat {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Csv => FileFormat::Csv,
+            ExportFormat::Ndjson => FileFormat::Ndjson,
+            ExportFormat::Parquet => FileFormat::Parquet,
+        }
+    }
+}
+
+pub fn run(
+    args: &ExportArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global)?;
+    let (format, place) = place(args, &path, output)?;
+    let mut reader = Reader::open(&path)?;
+    let stop = host.stop.clone();
+    reader.end_when(move || stop.cause().is_some())?;
+    reader.hold_moment()?;
+    let streams = archived_streams(&reader, &args.streams)?;
+    if streams.is_empty() {
+        let failure = Failure::new(USAGE, format!("{} has no streams yet", path.display()));
+        return Err(failure.cure("`windrow sync` brings them"));
+    }
+    let export = Export {
+        format,
+        partition: args.partition_by.clone(),
+        text: TextRules { guard: args.excel_safe, terminal: for_eyes(&place) },
+        force: args.force,
+        origin: Origin {
+            archive_id: None,
+            exported_at: instant_to_text(host.clock.now()),
+            last_run: reader.runs(1)?.first().map(|run| run.run),
+            condition: args.condition.clone(),
+            as_of: args.as_of.clone(),
+        },
+        place,
+    };
+    let shares = streams.into_iter().map(|stream| share(&reader, stream, args));
+    let shares = shares.collect::<Result<Vec<_>, Failure>>()?;
+    let rows = match &args.as_of {
+        None => Rows::Now(reader),
+        Some(when) => {
+            let moment = as_of(when, &reader, host.clock.now())?;
+            Rows::Then(Past::of(reader, &moment)?)
+        }
+    };
+    match (export.write(&rows, &shares, &*host.files), host.stop.cause()) {
+        (Ok(done), _) => show(&done, &path, output),
+        // A reader that has gone away, as `| head` does, has seen what it wanted.
+        (Err(ExportError::Gone), _) => Ok(0),
+        (Err(ExportError::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
+            output.say("stopped: no file was made\n");
+            Ok(if cause == StopCause::Interrupt { 130 } else { 143 })
+        }
+        (Err(error), _) => Err(failure(error)),
+    }
+}
+
+fn share(reader: &Reader, stream: StreamRow, args: &ExportArguments) -> Result<Share, Failure> {
+    let own = reader.own_columns(&stream.stream)?;
+    let told: &[String] = if args.own_columns { &own } else { &[] };
+    Ok(Share {
+        columns: export_columns(&stream, told),
+        alive: !args.own_columns && own.iter().any(|name| name == "_deleted_at"),
+        // What was covered then is not known now.
+        covered: args.as_of.is_none().then(|| covered(reader, &stream)).transpose()?,
+        stream,
+    })
+}
+
+/// Whether a person sees the rows go by.
+fn for_eyes(place: &Place) -> bool {
+    *place == Place::Output && std::io::stdout().is_terminal()
+}
+
+/// The kind of file, and where to.
+fn place(
+    args: &ExportArguments,
+    archive: &Path,
+    output: &Output,
+) -> Result<(FileFormat, Place), Failure> {
+    let usage = |message: &str, cure: &str| Err(Failure::new(USAGE, message).cure(cure));
+    let wanted = args.format.map(FileFormat::from);
+    let by_name = args.out.as_deref().and_then(FileFormat::of);
+    let format = wanted.or(by_name).unwrap_or(FileFormat::Parquet);
+    let one = args.streams.len() == 1 && args.partition_by.is_none();
+    if args.excel_safe && format != FileFormat::Csv {
+        return usage("--excel-safe is for CSV", "add `--format csv`, or leave it out");
+    }
+    let place = match &args.out {
+        Some(out) if out.as_os_str() == "-" => Place::Output,
+        Some(_) if by_name.is_some_and(|by_name| by_name != format) => {
+            return usage("--format and the ending of --out disagree", "leave one of them out");
+        }
+        Some(out) if by_name.is_some() && one => Place::File(out.clone()),
+        Some(_) if by_name.is_some() => {
+            let endings = ENDINGS.join(", .");
+            let cure = format!("name a folder: anything that does not end in .{endings}");
+            return usage("one file takes one stream, named and without partitions", &cure);
+        }
+        Some(out) => Place::Folder(out.clone()),
+        None if one && format != FileFormat::Parquet => Place::Output,
+        None => {
+            let stem = archive.file_stem().unwrap_or_default().to_string_lossy();
+            Place::Folder(PathBuf::from(format!("{stem}-export")))
+        }
+    };
+    if place == Place::Output {
+        if !one || format == FileFormat::Parquet {
+            let message = "standard output takes one stream, named, as csv or ndjson";
+            return usage(message, "name a folder with --out");
+        }
+        if output.json() {
+            let message = "--json tells what was written, and standard output is full of rows";
+            return usage(message, "name a file with --out, or leave --json out");
+        }
+    }
+    Ok((format, place))
+}
+
+fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<u8, Failure> {
+    for each in done {
+        for column in &each.columns {
+            let Some(because) = &column.because else { continue };
+            let (stream, name, kind) = (&each.stream, &column.name, &column.kind);
+            let note = format!("note: `{stream}.{name}` is written as {kind}: {because}");
+            output.say(&format!("{}\n", printable(&note)));
+        }
+    }
+    if output.json() {
+        let archive = archive.display().to_string();
+        output.json_line(&serde_json::json!({ "archive": archive, "streams": done }))?;
+        return Ok(0);
+    }
+    let line = |each: &Exported| {
+        let path = each.path.as_ref()?;
+        let (rows, files) = (many(each.rows, "row"), many(each.files, "file"));
+        let files = if path.is_dir() { format!(" in {files}") } else { String::new() };
+        let line = format!("{}: {rows}{files}, {}", path.display(), bytes(each.bytes));
+        Some(format!("{}\n", printable(&line)))
+    };
+    output.result(&done.iter().filter_map(line).collect::<String>())?;
+    Ok(0)
+}
+
+fn many(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+fn failure(error: ExportError) -> Failure {
+    match error {
+        ExportError::Archive(error) => error.into(),
+        ExportError::Gone => Failure::new(STORAGE, "nobody takes the rows"),
+        ExportError::Io { doing, error } => {
+            let cure = "look at the space, the permissions and the cable; no file was made";
+            Failure::new(STORAGE, format!("cannot {doing}: {error}")).cure(cure)
+        }
+        ExportError::Value { message } => Failure::new(UNUSABLE, message)
+            .cure("correct it in the archive, or leave the row out with --where"),
+        ExportError::Refused { message, cure } => Failure::new(USAGE, message).cure(cure),
+    }
+}
