@@ -15,8 +15,8 @@
 //!
 //! `cli` · `demo`, `report` · `prove`, `handoff` · `sync`, `outbox`, `doctor`, `check`, `adopt`,
 //! `export`, `publish` · `window`, `pull`, `record`, `archive`, `seal` · `model` · `definition`,
-//! `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to it. What two rooms
-//! of one floor must both speak of is a word of [`model`].
+//! `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to it. What two
+//! rooms of one floor must both speak of is a word of [`model`].
 //!
 //! # Invariants
 //!

@@ -424,11 +424,20 @@ fn an_archive_without_alerts_is_brought_to_the_format_that_has_them() {
     let case = Case::new(ALERT);
     case.shelf(
         "UPDATE shelf SET stock = 3 WHERE item = 'tea'; DROP TABLE _windrow_alerts;
-         DELETE FROM _windrow_migrations WHERE version = 10;
+         DROP INDEX _windrow_runs_uid; ALTER TABLE _windrow_runs DROP COLUMN uid;
+         ALTER TABLE _windrow_runs DROP COLUMN archive_id;
+         ALTER TABLE _windrow_runs DROP COLUMN read_at;
+         ALTER TABLE _windrow_runs DROP COLUMN merged_by;
+         DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
+         DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
+         DROP TABLE _windrow_superseded; DROP TABLE _windrow_lacks;
+         DROP TABLE IF EXISTS _windrow_confirmed;
+         DELETE FROM _windrow_meta WHERE name = 'archive_id';
+         DELETE FROM _windrow_migrations WHERE version >= 10;
          UPDATE _windrow_meta SET value = '9' WHERE name = 'format'; PRAGMA user_version = 9",
     );
     case.check(&[]).expect(1);
     assert_eq!(case.entries(), ["found sql/low/tea"]);
     let archive = case.workspace.path("a.db");
-    assert_eq!(rows(&archive, "PRAGMA user_version"), ["10"]);
+    assert_eq!(rows(&archive, "PRAGMA user_version"), ["11"]);
 }

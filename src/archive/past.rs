@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_kept_in_the_transaction_that_replaces_it_and_an_equal_row_costs_nothing() {
+    fn a_version_is_kept_in_the_transaction_that_replaces_it_and_equal_rows_cost_nothing() {
         let (_folder, archive) = archive_with(&kept());
         let versions = || -> i64 {
             let sql = "SELECT count(*) FROM usage_history";
@@ -321,8 +321,9 @@ mod tests {
         let changes = archive.connection.total_changes();
         write(&archive, &[(1, 1), (2, 1)], at(1));
         let runs_only = archive.connection.total_changes() - changes;
-        // The run begins and ends, and the two rows that were seen are noted anew: nothing else.
-        assert_eq!((versions(), runs_only), (0, 6));
+        // The run begins, is named and ends, and the two rows that were seen are noted anew: nothing
+        // else.
+        assert_eq!((versions(), runs_only), (0, 7));
         archive.begin().expect("begun");
         let update = "UPDATE usage SET gb = 9, _changed_at = 'x', _run = 1";
         assert_eq!(archive.connection.execute(update, []).expect("updated"), 2);

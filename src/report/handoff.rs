@@ -15,7 +15,8 @@ pub fn gave_page(gave: &Gave, out: &str) -> String {
     let out = printable(out);
     let signed = gave.signed_by.as_ref().map(|id| format!(", signed by the key {id}"));
     format!(
-        "gave {} of {} to {out} ({}{}){}\nit covers {}\nits manifest is {}: `windrow verify {out}`\n",
+        "gave {} of {} to {out} ({}{}){}\nit covers {}\nits manifest is {}: `windrow verify \
+         {out}`\n",
         many(rows, "row"),
         many(manifest.streams.len() as u64, "stream"),
         bytes(gave.bytes),
