@@ -89,7 +89,11 @@ impl Claim {
         if target.exists() {
             std::fs::rename(&target, &old).map_err(io)?;
         }
-        std::fs::rename(&parts, &target).map_err(io)?;
+        if let Err(error) = std::fs::rename(&parts, &target) {
+            // The error is told; what was there is put back as far as that goes.
+            let _ = std::fs::rename(&old, &target);
+            return Err(io(error));
+        }
         self.parts = None;
         files.keep_name(&target).map_err(io)?;
         remove_folder(&old)?;
