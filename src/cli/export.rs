@@ -100,7 +100,7 @@ pub fn run(
         text: TextRules { guard: args.excel_safe, terminal: for_eyes(&place) },
         force: args.force,
         origin: Origin {
-            archive_id: None,
+            archive_id: Some(reader.archive_id()?),
             exported_at: instant_to_text(host.clock.now()),
             last_run: reader.runs(1)?.first().map(|run| run.run),
             condition: args.condition.clone(),
