@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -93,6 +94,8 @@ pub enum Command {
     Outbox(OutboxArguments),
     /// Read settled windows a second time and compare
     Prove(ProveArguments),
+    /// Carry changes on to PostgreSQL or whatever speaks its protocol
+    Publish(PublishArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
     /// Print the JSON Schema of windrow.toml
@@ -106,7 +109,7 @@ impl Command {
     pub fn changes_something(&self) -> bool {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Adopt(_) | Command::Eject(_) | Command::Publish(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,
         }

@@ -20,6 +20,7 @@ mod outbox;
 mod output;
 mod progress;
 mod prove;
+mod publish;
 mod query;
 mod rebuild;
 mod rejects;
@@ -85,6 +86,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
+        args::Command::Publish(args) => publish::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),
