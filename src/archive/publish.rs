@@ -126,16 +126,20 @@ impl Reader {
         })
     }
 
-    /// How many rows of a phase were written by runs after `since`.
+    /// How many rows of a phase, behind the key `after`, were written by runs after `since`.
     pub fn count_out(
         &self,
         table: &OutTable,
         phase: Phase,
         since: i64,
+        after: Option<&[Value]>,
     ) -> Result<u64, ArchiveError> {
         let Some(from) = table.from(phase) else { return Ok(0) };
-        let sql = format!("SELECT count(*) {from}");
-        self.run(|connection| connection.query_row(&sql, [since], |row| row.get(0)))
+        let sql = format!("SELECT count(*) {from}{}", table.behind(after.is_some()));
+        let values = bound(since, after);
+        self.run(|connection| {
+            connection.query_row(&sql, params_from_iter(values), |row| row.get(0))
+        })
     }
 
     /// Up to `limit` rows of a phase that were written by runs after `since`, in the order of
@@ -151,8 +155,7 @@ impl Reader {
         let Some(sql) = table.statement(phase, after.is_some(), limit, expected) else {
             return Ok(Vec::new());
         };
-        let key = after.unwrap_or_default().iter().map(stored);
-        let values: Vec<Sql> = [Sql::Integer(since)].into_iter().chain(key).collect();
+        let values = bound(since, after);
         self.run(|connection| read_rows(connection, &sql, &values, table))
     }
 
@@ -235,22 +238,23 @@ impl OutTable {
         }
     }
 
+    /// Leaves out what does not lie behind a key; `?2` and so on are its values.
+    fn behind(&self, behind: bool) -> String {
+        if !behind {
+            return String::new();
+        }
+        let holes: Vec<String> = (0..self.key).map(|n| format!("?{}", n + 2)).collect();
+        format!(" AND ({}) > ({})", qualified(self.key_columns()), holes.join(", "))
+    }
+
     fn statement(&self, phase: Phase, behind: bool, limit: usize, expected: u64) -> Option<String> {
-        let list = |names: &[String]| {
-            names.iter().map(|name| format!("t.{}", quote(name))).collect::<Vec<_>>().join(", ")
-        };
-        let key = list(self.key_columns());
+        let key = qualified(self.key_columns());
         let (changed, deleted) = match phase {
             Phase::Rows if self.marks => ("t._changed_at", "t._deleted_at"),
             Phase::Rows => ("t._changed_at", "NULL"),
             Phase::Gone => ("v.changed_at", "v.changed_at"),
         };
-        let behind = if behind {
-            let holes: Vec<String> = (0..self.key).map(|n| format!("?{}", n + 2)).collect();
-            format!(" AND ({key}) > ({})", holes.join(", "))
-        } else {
-            String::new()
-        };
+        let behind = self.behind(behind);
         // A few rows are found by one reading of the table from its beginning to its end, and
         // sorted; many by way of the key's index, which needs no place to sort.
         let order = if expected <= SORTED_ROWS_MAX {
@@ -262,10 +266,19 @@ impl OutTable {
             "SELECT {}, t._rest, t._first_seen_at, {changed}, t._revision, {deleted}, r.archive_id,
                 r.uid, coalesce(r.read_at, '')
              {}{behind} ORDER BY {order} LIMIT {limit}",
-            list(&self.columns),
+            qualified(&self.columns),
             self.from(phase)?
         ))
     }
+}
+
+fn qualified(names: &[String]) -> String {
+    names.iter().map(|name| format!("t.{}", quote(name))).collect::<Vec<_>>().join(", ")
+}
+
+fn bound(since: i64, after: Option<&[Value]>) -> Vec<Sql> {
+    let key = after.unwrap_or_default().iter().map(stored);
+    [Sql::Integer(since)].into_iter().chain(key).collect()
 }
 
 fn read_rows(
@@ -347,5 +360,140 @@ fn stored(value: &Value) -> Sql {
         Value::Real(number) => Sql::Real(*number),
         Value::Text(text) => Sql::Text(text.clone()),
         Value::Blob(bytes) => Sql::Blob(bytes.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::table::tests::{archive_with, usage_shape};
+    use crate::model::TableShape;
+
+    /// An archive of 40 rows that runs 1 to 4 brought, its reader, and the table.
+    fn forty_rows(shape: &TableShape) -> (tempfile::TempDir, crate::archive::Archive, Reader) {
+        let (folder, archive) = archive_with(shape);
+        archive
+            .connection
+            .execute_batch(
+                "WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 3)
+                 INSERT INTO _windrow_runs (run_id, command, windrow_version, started_at, state,
+                    uid, archive_id, read_at)
+                 SELECT n + 1, 'sync', '0', 'now', 'complete', 'u' || (n + 1), 'A', 'now' FROM n;
+                 WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < 39)
+                 INSERT INTO usage SELECT 'SL-' || (n % 7), printf('%02d', n), n, NULL, NULL, 'a',
+                    'b', 1, 1 + n % 4 FROM n;",
+            )
+            .expect("rows");
+        let reader = Reader::open(&folder.path().join("a.db")).expect("a reader");
+        (folder, archive, reader)
+    }
+
+    fn table(reader: &Reader) -> OutTable {
+        reader.out_table(&reader.stream("usage").expect("read").expect("there")).expect("a table")
+    }
+
+    #[test]
+    fn rows_since_a_run_come_once_in_the_order_of_their_keys_in_any_batches() {
+        let (_folder, _archive, reader) = forty_rows(&usage_shape());
+        let table = table(&reader);
+        for expected in [0, SORTED_ROWS_MAX + 1] {
+            for limit in [1, 3, 40, 100] {
+                let (mut after, mut keys): (Option<Vec<Value>>, Vec<String>) = (None, Vec::new());
+                loop {
+                    let limits = (limit, expected);
+                    let left = reader.count_out(&table, Phase::Rows, 2, after.as_deref());
+                    assert_eq!(left.expect("counted"), 20 - keys.len() as u64);
+                    let rows = reader.rows_out(&table, Phase::Rows, 2, after.as_deref(), limits);
+                    let rows = rows.expect("read");
+                    let Some(last) = rows.last() else { break };
+                    assert!(rows.len() <= limit);
+                    after = Some(last.values[..table.key].to_vec());
+                    keys.extend(rows.iter().map(|row| {
+                        assert!(matches!(row.run_uid.as_deref(), Some("u3" | "u4")));
+                        format!("{:?}", &row.values[..2])
+                    }));
+                }
+                assert_eq!(keys.len(), 20);
+                assert!(keys.is_sorted(), "{keys:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_s_digest_is_of_what_it_says_and_not_of_how_it_came() {
+        let (_folder, archive, reader) = forty_rows(&usage_shape());
+        let digest = |column: &str| {
+            if !column.is_empty() {
+                let sql = format!("UPDATE usage SET {column}");
+                archive.connection.execute(&sql, []).expect("an update");
+            }
+            let rows = reader.rows_out(&table(&reader), Phase::Rows, 0, None, (1, 40));
+            rows.expect("read")[0].sha256
+        };
+        let before = digest("");
+        assert_eq!(digest("_run = 1, _revision = 7, _changed_at = 'x'"), before);
+        assert_ne!(digest("gb = 99"), before);
+        assert_ne!(digest("_rest = '{}'"), digest("_rest = NULL"));
+        let columns = ["id".to_owned(), "more".to_owned()];
+        let row = |more: Value| OutRow {
+            values: vec![Value::Text("a".into()), more],
+            rest: None,
+            first_seen_at: String::new(),
+            changed_at: String::new(),
+            revision: 1,
+            deleted_at: None,
+            archive: None,
+            run_uid: None,
+            read_at: String::new(),
+            sha256: [0; 32],
+        };
+        let less = row(Value::Null).digest(&columns[..1]);
+        assert_eq!(row(Value::Null).digest(&columns), less, "an empty column more");
+        assert_ne!(row(Value::Text(String::new())).digest(&columns), less);
+    }
+
+    #[test]
+    fn a_run_that_is_at_work_is_not_counted_as_sent() {
+        let (_folder, archive, reader) = forty_rows(&usage_shape());
+        assert_eq!(reader.settled_run().expect("read"), (4, "u4".into()));
+        let sql = "UPDATE _windrow_runs SET state = 'running' WHERE run_id = 3";
+        archive.connection.execute(sql, []).expect("an update");
+        assert_eq!(reader.settled_run().expect("read"), (2, "u2".into()));
+        assert_eq!(reader.run_uid(2).expect("read").as_deref(), Some("u2"));
+        assert_eq!(reader.run_uid(9).expect("read"), None);
+        archive.connection.execute("DELETE FROM _windrow_runs", []).expect("a delete");
+        assert_eq!(reader.settled_run().expect("read"), (0, String::new()));
+    }
+
+    #[test]
+    fn a_deleted_row_goes_out_once_as_it_last_was() {
+        let mut shape = usage_shape();
+        shape.retention.deletes = true;
+        let (_folder, archive, reader) = forty_rows(&shape);
+        let gone = |gb: f64| {
+            format!(
+                "INSERT INTO usage_history SELECT id, day, {gb}, at, _rest, _first_seen_at,
+                    _changed_at, _revision, _run, 'c', 4 FROM usage WHERE day = '06';"
+            )
+        };
+        archive
+            .connection
+            .execute_batch(&format!(
+                "{}{}DELETE FROM usage WHERE day = '06';
+                 INSERT INTO _windrow_vanished VALUES ('usage', '{}', '', '', '', 'deleted', 'c', 3,
+                    'd', 4);",
+                gone(1.0),
+                gone(2.0),
+                "''SL-6'',''06''"
+            ))
+            .expect("a deleted row");
+        let table = table(&reader);
+        assert_eq!(reader.count_out(&table, Phase::Gone, 3, None).expect("counted"), 1);
+        assert_eq!(reader.count_out(&table, Phase::Gone, 4, None).expect("counted"), 0);
+        let rows = reader.rows_out(&table, Phase::Gone, 3, None, (10, 1)).expect("read");
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].values[2], Value::Real(2.0));
+        assert_eq!(rows[0].deleted_at.as_deref(), Some("d"));
+        assert_eq!(rows[0].run_uid.as_deref(), Some("u4"));
     }
 }

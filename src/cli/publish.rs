@@ -60,6 +60,11 @@ pub fn run(
         secrets.insert(shown, password.to_owned());
     }
     super::log::keep_out(&secrets);
+    if address.in_address && args.url.is_some() {
+        output.say(
+            "note: others on this machine can see a password on a command line: set PGPASSWORD\n",
+        );
+    }
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;
     let streams = archived_streams(&reader, &args.streams)?;

@@ -20,6 +20,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long what was sent may stay without an acknowledgement.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
 
+/// What is wrong most often with an address that is wrong.
+const ESCAPES: &str = "in a password `@` is written %40, `?` %3F, `/` %2F; better set PGPASSWORD";
+
 /// How much of the server's identity is proven, as libpq names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
@@ -46,6 +49,8 @@ pub struct Address {
     pub root: Option<PathBuf>,
     /// Whether it is on another machine.
     pub remote: bool,
+    /// Whether the password stands in the address itself.
+    pub in_address: bool,
     password: Option<String>,
 }
 
@@ -59,8 +64,8 @@ impl Address {
     /// Reads `postgresql://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]`. `${env:NAME}`
     /// stands for a variable. A password that is not in it comes from PGPASSWORD, or from the file
     /// that `passfile` or PGPASSFILE name, or from `~/.pgpass`.
-    pub fn resolve(url: &str, environment: &dyn Environment) -> Result<Address, PublishError> {
-        let url = fill(url, environment)?;
+    pub fn resolve(text: &str, environment: &dyn Environment) -> Result<Address, PublishError> {
+        let url = fill(text, environment)?;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             let message = "the address of a database begins with `postgresql://`";
             return Err(wrong(message).cure("such as postgresql://ana@db.example.com/fleet"));
@@ -74,6 +79,10 @@ impl Address {
             let cure = "such as postgresql://ana@db.example.com/fleet, or `?host=/run/postgresql`";
             return Err(wrong("the address names no host").cure(cure));
         }
+        if config.get_hosts().iter().any(|host| host_text(host).contains('@')) {
+            // Part of a password may have become the host: it is not shown.
+            return Err(wrong("there are two `@` in the address").cure(ESCAPES));
+        }
         let remote = config.get_hosts().iter().any(is_remote);
         let tls = tls_mode(options.mode.as_deref(), remote)?;
         config
@@ -85,11 +94,13 @@ impl Address {
             .keepalives_retries(3)
             .tcp_user_timeout(UNACKNOWLEDGED);
         let given = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let in_address = given.is_some() && url == text;
         let password = given.or_else(|| find_password(&config, options.passfile, environment));
         if let Some(password) = &password {
             config.password(password);
         }
-        Ok(Address { config, tls, root: options.root.map(PathBuf::from), remote, password })
+        let root = options.root.map(PathBuf::from);
+        Ok(Address { config, tls, root, remote, in_address, password })
     }
 
     /// The password, so that it can be kept out of texts.
@@ -176,6 +187,9 @@ fn take_options(url: &str) -> Result<(String, Options), PublishError> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let text = percent_decode_str(value).decode_utf8();
         let text = text.map_err(|_| wrong(format!("`{name}` in the address is not text")))?;
+        if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+            return Err(wrong("an option of the address is not known").cure(ESCAPES));
+        }
         match name {
             "sslmode" => options.mode = Some(text.into_owned()),
             "sslrootcert" => options.root = Some(text.into_owned()),
@@ -300,9 +314,12 @@ mod tests {
             "postgresql://a@b/c?sslmode=maybe",
             "postgresql:///c",
             "postgresql://a@b/c?colour=red",
+            "postgresql://a:secret@ive@b/c",
+            "postgresql://a:secret?ive@b/c",
         ] {
             let error = Address::resolve(url, &environment(&[])).expect_err(url);
             assert_eq!(error.trouble, Trouble::Usage, "{url}");
+            assert!(!format!("{error:?}").contains("ive"), "{error:?}");
         }
     }
 
@@ -311,7 +328,9 @@ mod tests {
         let with = environment(&[("PGPASSWORD", "p:w/d@"), ("URL", "postgresql://a:q@h:7/x")]);
         let resolve = |url: &str| Address::resolve(url, &with).expect(url);
         let plain = resolve("postgresql://ana@db.example.com/fleet");
-        assert_eq!(plain.password(), Some("p:w/d@"));
+        assert_eq!((plain.password(), plain.in_address), (Some("p:w/d@"), false));
+        assert!(resolve("postgresql://ana:pass@h/x").in_address);
+        assert!(!resolve("postgresql://ana:${env:PGPASSWORD}@h/x").in_address);
         assert_eq!(resolve("postgresql://ana:${env:PGPASSWORD}@h/x").password(), Some("p:w/d@"));
         let whole = resolve("${env:URL}");
         assert_eq!((whole.password(), whole.shown().as_str()), (Some("q"), "h:7/x"));

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use crate::archive::{ArchiveError, LedgerRow, Reader};
 use crate::model::hexadecimal;
 
+use super::row::Cells;
 use super::send::{BATCH_ROWS, Failed, by_column};
 use super::value::own_instant;
 
@@ -74,7 +75,7 @@ pub(super) async fn replace(
             let number = Some((skip + at as u64 + 1).to_string());
             [number].into_iter().chain(cells(row)).collect::<Vec<_>>()
         };
-        let rows: Vec<Vec<Option<String>>> = page.iter().enumerate().map(numbered).collect();
+        let rows: Vec<Cells> = page.iter().enumerate().map(numbered).collect();
         let columns = by_column(&rows, COLUMNS.len() + 1);
         let mut values: Vec<&(dyn ToSql + Sync)> = vec![&archive, &stream];
         values.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
@@ -83,7 +84,7 @@ pub(super) async fn replace(
     }
 }
 
-fn cells(row: &LedgerRow) -> Vec<Option<String>> {
+fn cells(row: &LedgerRow) -> Cells {
     let text = |text: &str| Some(text.replace('\0', "\u{2400}"));
     let bound = |at: &str| Some(own_instant(at)).filter(|at| !at.is_empty());
     let instant = |at: &Option<String>| at.as_deref().map(own_instant);

@@ -83,7 +83,11 @@ pub(super) fn sql_state(error: &tokio_postgres::Error) -> Option<&str> {
 
 /// Whether the database could not take a value as it is: a row can be named.
 pub(super) fn is_of_a_row(error: &tokio_postgres::Error) -> bool {
-    sql_state(error).is_some_and(|code| ["22", "23", "54"].contains(&&code[..2]))
+    sql_state(error).is_some_and(is_state_of_a_row)
+}
+
+fn is_state_of_a_row(code: &str) -> bool {
+    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
 }
 
 /// Turns the client's error into one that a person can act on. `what` is what was being done,
@@ -96,7 +100,9 @@ pub(super) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) ->
 }
 
 fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
-    let detail = said.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+    // Of a row's fault the detail is the row itself: that is the archive's, and not a message's.
+    let detail = said.detail().filter(|_| !is_state_of_a_row(said.code().code()));
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let message = format!("{what} at {place}: {}{detail}", said.message());
     let (trouble, cure) = cure_of(said.code().code());
     let error = PublishError::new(trouble, message);
@@ -124,6 +130,10 @@ fn cure_of(code: &str) -> (Trouble, Option<&'static str>) {
                 "grant the role what it needs: CREATE on the database or on the schema, and on \
                  windrow's tables there SELECT, INSERT, UPDATE and DELETE",
             ),
+        ),
+        ("22P05", _) => (
+            Trouble::Usage,
+            Some("make a database that takes all of Unicode: CREATE DATABASE … ENCODING 'UTF8'"),
         ),
         ("3D000", _) => (Trouble::Usage, Some("make the database first, or name another one")),
         ("53100", _) => (

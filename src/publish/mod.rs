@@ -31,7 +31,7 @@ pub use address::{Address, TlsMode};
 pub use error::{PublishError, Trouble};
 pub use send::Counts;
 
-use mark::{Here, RunName, Why, next_pass};
+use mark::{Here, RunName, Why, key_from_json, next_pass};
 use send::Sender;
 use statement::Table;
 use there::{Ready, Setting, Step};
@@ -63,7 +63,7 @@ pub enum Event<'e> {
     Begins {
         /// The stream.
         stream: &'e str,
-        /// How many there are; of a pass that goes on, with those that are over there.
+        /// How many are left.
         rows: u64,
     },
     /// So many more are over there for good.
@@ -219,8 +219,20 @@ impl Publishing<'_> {
     ) -> Result<(), PublishError> {
         let (pass, why) = self.next(table, &going.ready, newest)?;
         stream.restored = why == Why::Restored;
-        let rows = self.reader.count_out(&going.out, Phase::Rows, pass.from)?;
-        stream.gone = self.reader.count_out(&going.out, Phase::Gone, pass.from)?;
+        let after = pass.after.as_deref().and_then(key_from_json);
+        let count = |phase, since, after: Option<&[_]>| {
+            self.reader.count_out(&going.out, phase, since, after)
+        };
+        let (mut rows, behind) = match pass.gone {
+            true => (0, after.as_deref()),
+            false => (count(Phase::Rows, pass.from, after.as_deref())?, None),
+        };
+        stream.gone = count(Phase::Gone, pass.from, behind)?;
+        if why == Why::CutOff {
+            // Another pass follows with what has changed since.
+            rows += count(Phase::Rows, pass.to.run, None)?;
+            stream.gone += count(Phase::Gone, pass.to.run, None)?;
+        }
         stream.sent = rows + stream.gone;
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::archive::{OutRow, OutTable, PUBLISH_BYTES_MAX, Reader};
 use super::Event;
 use super::error::{PublishError, Trouble, explain, is_of_a_row, sql_state, state};
 use super::mark::{Mark, Pass, key_from_json, key_to_json};
-use super::row::{cells_of, key_shown};
+use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, copy_line, list, quote};
 
 /// Rows of one transaction.
@@ -47,7 +47,7 @@ pub(super) struct Sender<'a> {
 
 /// Rows on their way, as text, row by row.
 struct Batch {
-    rows: Vec<Vec<Option<String>>>,
+    rows: Vec<Cells>,
     keys: Vec<String>,
 }
 
@@ -71,7 +71,8 @@ impl Sender<'_> {
         let columns = self.table.columns_json();
         loop {
             let phase = pass.phase();
-            let rest = self.reader.count_out(self.out, phase, pass.from)?;
+            let after = pass.after.as_deref().and_then(key_from_json);
+            let rest = self.reader.count_out(self.out, phase, pass.from, after.as_deref())?;
             let name = &self.table.name;
             (self.notice)(&Event::Begins { stream: name, rows: rest });
             loop {
@@ -109,13 +110,13 @@ impl Sender<'_> {
         let mut batch = Batch { rows: Vec::new(), keys: Vec::new() };
         for row in rows {
             let key = key_shown(&row.values[..self.out.key]);
-            let (cells, beside) =
-                cells_of(self.table, row, self.archive).map_err(|(name, why)| {
-                    let stream = &self.table.name;
-                    let message = format!("`{name}` of row ({key}) of stream `{stream}` {why}");
-                    PublishError::new(Trouble::Usage, message)
-                        .cure("declare the column as `text`, then `windrow rebuild`")
-                })?;
+            let (cells, beside) = cells_of(self.table, row, self.archive).map_err(|unfit| {
+                let (column, stream) = (unfit.column, &self.table.name);
+                let message =
+                    format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
+                PublishError::new(Trouble::Usage, message)
+                    .cure("declare the column as `text`, then `windrow rebuild`")
+            })?;
             counts.beside += beside;
             batch.rows.push(cells);
             batch.keys.push(key);
@@ -135,7 +136,8 @@ impl Sender<'_> {
         let mut attempt = 1;
         loop {
             let copy = pass.copy && !pass.gone;
-            match self.transact(Some((&batch.rows, copy, pass.own)), None, &next).await {
+            let how = if copy { How::Copy } else { How::Upsert { own: pass.own } };
+            match self.transact(Some((&batch.rows, how)), None, &next).await {
                 Ok(written) => {
                     next.step += 1;
                     *mark = next;
@@ -201,7 +203,7 @@ impl Sender<'_> {
     /// One transaction over there: nobody else moved the mark, the rows, the mark.
     async fn transact(
         &mut self,
-        rows: Option<(&[Vec<Option<String>>], bool, bool)>,
+        rows: Option<(&[Cells], How)>,
         ends: Option<&Ends>,
         next: &Mark,
     ) -> Result<u64, Failed> {
@@ -219,8 +221,8 @@ impl Sender<'_> {
             return Err(Failed::Refused(held(stream)));
         }
         let written = match rows {
-            Some((rows, true, _)) => copy(&transaction, table, rows).await?,
-            Some((rows, false, own)) => upsert(&transaction, table, rows, own).await?,
+            Some((rows, How::Copy)) => copy_rows(&transaction, &table.copy(), rows).await?,
+            Some((rows, How::Upsert { own })) => upsert(&transaction, table, rows, own).await?,
             None => 0,
         };
         if ends.is_some_and(|ends| ends.sweep) {
@@ -287,6 +289,15 @@ impl Sender<'_> {
     }
 }
 
+/// How rows go into their table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    /// By COPY: the table held nothing.
+    Copy,
+    /// By INSERT … ON CONFLICT.
+    Upsert { own: bool },
+}
+
 /// What else happens in a pass's last transaction.
 struct Ends {
     coverage: bool,
@@ -315,23 +326,14 @@ fn held(stream: &str) -> PublishError {
     PublishError::new(Trouble::Held, message).cure("wait until it is done, then run it again")
 }
 
-/// Puts new rows into a table. Fails where a key is there.
-pub(super) async fn copy(
-    on: &Transaction<'_>,
-    table: &Table,
-    rows: &[Vec<Option<String>>],
-) -> Result<u64, Failed> {
-    copy_rows(on, &table.copy(), rows).await
-}
-
 /// The most that one message of COPY holds, bytes.
 const COPY_CHUNK: usize = 64 << 10;
 
-/// Runs a COPY with these rows.
+/// Runs a COPY with these rows. Fails where a key is there.
 pub(super) async fn copy_rows(
     on: &Transaction<'_>,
     sql: &str,
-    rows: &[Vec<Option<String>>],
+    rows: &[Cells],
 ) -> Result<u64, Failed> {
     let sink = on.copy_in::<_, Bytes>(sql).await?;
     let mut sink = std::pin::pin!(sink);
@@ -352,7 +354,7 @@ pub(super) async fn copy_rows(
 async fn upsert(
     on: &Transaction<'_>,
     table: &Table,
-    rows: &[Vec<Option<String>>],
+    rows: &[Cells],
     own: bool,
 ) -> Result<u64, tokio_postgres::Error> {
     let columns = by_column(rows, table.sent().len());
@@ -362,7 +364,7 @@ async fn upsert(
 }
 
 /// Rows as columns.
-pub(super) fn by_column(rows: &[Vec<Option<String>>], width: usize) -> Vec<Vec<Option<&str>>> {
+pub(super) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
     (0..width).map(|at| rows.iter().map(|row| row[at].as_deref()).collect()).collect()
 }
 

@@ -197,7 +197,6 @@ impl Table {
         let value = |row: &str| match kind {
             // By bytes, as SQLite compares, and not by the database's language.
             Some(PgType::Text) => format!("convert_to({row}.{name}, 'UTF8')"),
-            Some(PgType::Json) => format!("convert_to({row}.{name}::text, 'UTF8')"),
             _ => format!("{row}.{name}"),
         };
         let (come, here) = (value("excluded"), value("here"));
@@ -244,4 +243,66 @@ pub fn copy_line(cells: &[Option<String>], out: &mut Vec<u8>) {
         }
     }
     out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(version: Option<(&str, PgType)>) -> Table {
+        let mut columns = vec![("id".to_owned(), PgType::Text), ("gb".to_owned(), PgType::Double)];
+        columns.extend(version.map(|(name, kind)| (name.to_owned(), kind)));
+        Table {
+            schema: quote("odd \"name"),
+            name: "usage".into(),
+            key_text: "id".into(),
+            key: vec!["id".into()],
+            columns,
+            version: version.map(|(name, _)| name.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_table_has_the_archive_s_key_and_columns_and_where_each_row_is_from() {
+        assert_eq!(
+            table(None).create(),
+            "CREATE TABLE \"odd \"\"name\".\"usage\" (\"id\" text NOT NULL, \"gb\" double precision, \
+             \"_rest\" json, \"_first_seen_at\" timestamptz NOT NULL, \"_changed_at\" timestamptz NOT \
+             NULL, \"_revision\" bigint NOT NULL, \"_deleted_at\" timestamptz, \"_archive\" text NOT \
+             NULL, \"_run_uid\" text NOT NULL, \"_read_at\" timestamptz, \"_sha256\" bytea NOT NULL, \
+             \"_publisher\" text NOT NULL, PRIMARY KEY (\"id\"))"
+        );
+        assert_eq!(table(None).columns_json(), r#"{"id":"text","gb":"double precision"}"#);
+    }
+
+    #[test]
+    fn an_upsert_never_touches_the_key_and_beats_by_version_reading_and_digest() {
+        let sql = table(Some(("at", PgType::Timestamp))).upsert(false);
+        assert!(
+            sql.contains("ON CONFLICT (\"id\") DO UPDATE SET \"gb\" = excluded.\"gb\""),
+            "{sql}"
+        );
+        assert!(!sql.contains("\"id\" = excluded"), "{sql}");
+        assert!(sql.contains("WHERE (excluded.\"at\" > here.\"at\" OR"), "{sql}");
+        assert!(sql.ends_with(&format!("AND {LATER})")), "{sql}");
+        assert!(!sql.contains("_publisher\" = excluded.\"_publisher\" AND"), "{sql}");
+        let own = table(None).upsert(true);
+        assert!(own.contains("here.\"_publisher\" = excluded.\"_publisher\" AND ("), "{own}");
+        assert!(own.ends_with(&format!(" OR {LATER}")), "{own}");
+        let text = table(Some(("v", PgType::Text))).upsert(false);
+        assert!(
+            text.contains("convert_to(excluded.\"v\", 'UTF8') > convert_to(here.\"v\""),
+            "{text}"
+        );
+        assert!(sql.contains("unnest($1::text[], $2::text[]"), "{sql}");
+    }
+
+    #[test]
+    fn a_line_of_copy_gives_back_every_text() {
+        let mut out = Vec::new();
+        let cells = [None, Some("a\tb\nc\\d\re".to_owned()), Some(String::new())];
+        copy_line(&cells, &mut out);
+        copy_line(&[Some("\\N".to_owned())], &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "\\N\ta\\tb\\nc\\\\d\\re\t\n\\\\N\n");
+    }
 }

@@ -265,11 +265,9 @@ impl Setting<'_> {
         columns.extend(
             table.columns.iter().map(|(name, kind)| (name.clone(), Json::from(kind.as_str()))),
         );
+        let same =
+            noted.is_some_and(|noted| noted.version == table.version && noted.columns == columns);
         let columns = Json::Object(columns).to_string();
-        let same = noted.is_some_and(|noted| {
-            noted.version == table.version
-                && Json::Object(noted.columns.clone()).to_string() == columns
-        });
         if !same || *step == Step::Create {
             let sql = format!(
                 "INSERT INTO {} (stream, key, columns, version) VALUES ($1, $2, $3, $4)
