@@ -97,9 +97,8 @@ pub fn fit(kind: PgType, in_key: bool, value: &Value) -> Fit {
         (PgType::Bigint | PgType::Numeric | PgType::Text, Value::Integer(number)) => {
             Fit::Exact(number.to_string())
         }
-        (PgType::Double | PgType::Numeric | PgType::Text, Value::Real(number)) => {
-            Fit::Exact(real(*number))
-        }
+        (PgType::Double | PgType::Numeric, Value::Real(number)) => Fit::Exact(real(*number)),
+        (PgType::Text, Value::Real(number)) => Fit::Exact(format!("{number:?}")),
         (PgType::Numeric, Value::Text(digits)) if fits_numeric(digits) => {
             Fit::Exact(digits.clone())
         }
@@ -234,6 +233,7 @@ mod tests {
             (PgType::Numeric, text("1e-16384"), Fit::Beside(None, "\"1e-16384\"".into())),
             (PgType::Numeric, Value::Integer(7), exact("7")),
             (PgType::Numeric, Value::Real(0.5), exact("5e-1")),
+            (PgType::Text, Value::Real(374.375), exact("374.375")),
             (PgType::Boolean, Value::Integer(1), exact("t")),
             (
                 PgType::Boolean,
