@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::eject::EjectArguments;
 use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
 
@@ -466,13 +467,6 @@ pub struct ProveArguments {
     /// Stop after so many bytes of answers
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub struct EjectArguments {
-    /// Wait so long for other programs that have the archive
-    #[arg(long, value_name = "DURATION")]
-    pub wait: Option<String>,
 }
 
 /// How an answer is printed.

@@ -61,9 +61,9 @@ impl std::fmt::Debug for Address {
 }
 
 impl Address {
-    /// Reads `postgresql://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]`. `${env:NAME}`
-    /// stands for a variable. A password that is not in it comes from PGPASSWORD, or from the file
-    /// that `passfile` or PGPASSFILE name, or from `~/.pgpass`.
+    /// Reads `postgresql://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]`, in which
+    /// `${env:NAME}` stands for a variable. A password that is not in it comes from PGPASSWORD, or
+    /// from the file that `passfile` or PGPASSFILE name, or from `~/.pgpass`.
     pub fn resolve(text: &str, environment: &dyn Environment) -> Result<Address, PublishError> {
         let url = fill(text, environment)?;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {

@@ -266,11 +266,11 @@ mod tests {
     fn a_table_has_the_archive_s_key_and_columns_and_where_each_row_is_from() {
         assert_eq!(
             table(None).create(),
-            "CREATE TABLE \"odd \"\"name\".\"usage\" (\"id\" text NOT NULL, \"gb\" double precision, \
-             \"_rest\" json, \"_first_seen_at\" timestamptz NOT NULL, \"_changed_at\" timestamptz NOT \
-             NULL, \"_revision\" bigint NOT NULL, \"_deleted_at\" timestamptz, \"_archive\" text NOT \
-             NULL, \"_run_uid\" text NOT NULL, \"_read_at\" timestamptz, \"_sha256\" bytea NOT NULL, \
-             \"_publisher\" text NOT NULL, PRIMARY KEY (\"id\"))"
+            "CREATE TABLE \"odd \"\"name\".\"usage\" (\"id\" text NOT NULL, \"gb\" double \
+             precision, \"_rest\" json, \"_first_seen_at\" timestamptz NOT NULL, \"_changed_at\" \
+             timestamptz NOT NULL, \"_revision\" bigint NOT NULL, \"_deleted_at\" timestamptz, \
+             \"_archive\" text NOT NULL, \"_run_uid\" text NOT NULL, \"_read_at\" timestamptz, \
+             \"_sha256\" bytea NOT NULL, \"_publisher\" text NOT NULL, PRIMARY KEY (\"id\"))"
         );
         assert_eq!(table(None).columns_json(), r#"{"id":"text","gb":"double precision"}"#);
     }

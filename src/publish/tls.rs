@@ -22,7 +22,8 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishE
         (None, TlsMode::Prefer | TlsMode::Require | TlsMode::Disable) => None,
         (None, _) => {
             let trusted = rustls_platform_verifier::Verifier::new(Arc::clone(&provider));
-            Some(Arc::new(trusted.map_err(|error| no_trust(&error))?) as Arc<dyn ServerCertVerifier>)
+            let trusted = trusted.map_err(|error| no_trust(&error))?;
+            Some(Arc::new(trusted) as Arc<dyn ServerCertVerifier>)
         }
         (Some(file), _) => Some(own_authority(file, &provider)?),
     };
