@@ -62,6 +62,8 @@ pub mod adopt;
 
 pub mod export;
 
+pub mod publish;
+
 pub mod report;
 
 pub mod demo;

@@ -37,6 +37,7 @@ mod outbox_bad_input;
 mod outbox_faults;
 mod pagination;
 mod prove;
+mod publish;
 mod query;
 mod rebuild;
 mod rebuild_keeps;

@@ -26,6 +26,7 @@ mod outbox;
 mod parents;
 mod past;
 mod proof;
+mod publish;
 mod query;
 mod raw;
 mod read;
@@ -70,6 +71,7 @@ pub use outbox::{
 pub use parents::Orphan;
 pub use past::Past;
 pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
+pub use publish::{OutRow, OutTable, PUBLISH_BYTES_MAX, Phase};
 pub use query::{Answer, Value};
 pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow, WaitRow};

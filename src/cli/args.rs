@@ -9,8 +9,10 @@ use super::args_rejects::RejectsArguments;
 use super::completions::CompletionsArguments;
 use super::definition::DefinitionArguments;
 use super::diff::DiffArguments;
+use super::eject::EjectArguments;
 use super::export::ExportArguments;
 use super::keys::KeysArguments;
+use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -101,6 +103,8 @@ pub enum Command {
     Outbox(OutboxArguments),
     /// Read settled windows a second time and compare
     Prove(ProveArguments),
+    /// Carry changes on to PostgreSQL or whatever speaks its protocol
+    Publish(PublishArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
     /// Write the definition back out of the archive
@@ -123,6 +127,7 @@ impl Command {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
             Command::Adopt(_) | Command::Eject(_) | Command::Handoff(_) => true,
+            Command::Publish(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,
         }
@@ -378,13 +383,6 @@ pub struct ProveArguments {
     /// Stop after so many bytes of answers
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub struct EjectArguments {
-    /// Wait so long for other programs that have the archive
-    #[arg(long, value_name = "DURATION")]
-    pub wait: Option<String>,
 }
 
 /// How an answer is printed.

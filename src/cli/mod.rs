@@ -26,6 +26,7 @@ mod outbox;
 mod output;
 mod progress;
 mod prove;
+mod publish;
 mod query;
 mod rebuild;
 mod rejects;
@@ -93,6 +94,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
+        args::Command::Publish(args) => publish::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Definition(args) => definition::run(args, &arguments.global, &host, &output),
         args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),

@@ -7,6 +7,7 @@ mod handoff;
 mod numbers;
 mod outbox;
 mod proof;
+mod published;
 mod rebuilt;
 mod rejects;
 mod runs;
@@ -24,6 +25,7 @@ pub use outbox::{
     planned_json,
 };
 pub use proof::proof_page;
+pub use published::published_page;
 pub use rebuilt::rebuilt_page;
 pub use rejects::{reject_page, rejects_table, retry_page};
 pub use runs::{run_page, runs_table};

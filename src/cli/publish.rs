@@ -1,0 +1,177 @@
+//! `windrow publish`: carries the archive on to PostgreSQL or whatever speaks its protocol.
+
+use std::cell::Cell;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::archive::Reader;
+use crate::definition::SecretReference;
+use crate::host::{Host, StopCause};
+use crate::publish::{Address, Event, PublishError, Published, Publishing, publish};
+use crate::pull::SecretValues;
+use crate::report::published_page;
+
+use super::args::Global;
+use super::error::{BUG, Failure, USAGE};
+use super::output::Output;
+use super::workspace::{archived_streams, load_for_reading};
+
+/// Where the address comes from when no argument says it.
+const URL_VARIABLE: &str = "WINDROW_PUBLISH_URL";
+
+#[derive(Debug, Args)]
+pub struct PublishArguments {
+    /// postgresql://USER@HOST[:PORT]/DATABASE; `${env:NAME}` stands for a variable. Default: what
+    /// WINDROW_PUBLISH_URL says. Others can see a password that is written here: better set
+    /// PGPASSWORD or name a password file (PGPASSFILE)
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+    /// The schema that the tables are in; it is made where it is not there
+    #[arg(long, value_name = "NAME", default_value = "windrow")]
+    pub schema: String,
+    /// These streams only; may be given several times
+    #[arg(long = "stream", value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Tell what would be sent, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+pub fn run(
+    args: &PublishArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let url = args.url.clone().or_else(|| host.environment.variable(URL_VARIABLE));
+    let url = url.filter(|url| !url.is_empty()).ok_or_else(|| {
+        let cure = format!("name it, or set {URL_VARIABLE}: postgresql://USER@HOST/DATABASE");
+        Failure::new(USAGE, "no database is named").cure(cure)
+    })?;
+    if args.schema.is_empty() || args.schema.starts_with("pg_") || args.schema.contains('\0') {
+        let cure = "name another one with --schema";
+        return Err(Failure::new(USAGE, "this schema is PostgreSQL's own").cure(cure));
+    }
+    let address = Address::resolve(&url, &*host.environment)?;
+    let mut secrets = SecretValues::default();
+    if let Some(password) = address.password() {
+        let shown = SecretReference::Environment("PGPASSWORD".to_owned());
+        secrets.insert(shown, password.to_owned());
+    }
+    super::log::keep_out(&secrets);
+    if address.in_address && args.url.is_some() {
+        output.say(
+            "note: others on this machine can see a password on a command line: set PGPASSWORD\n",
+        );
+    }
+    let (_, path) = load_for_reading(global)?;
+    let reader = Reader::open(&path)?;
+    let streams = archived_streams(&reader, &args.streams)?;
+    let bar = Bar::new(output.terminal() && !output.json());
+    let publishing = Publishing {
+        reader: &reader,
+        streams,
+        address: &address,
+        schema: &args.schema,
+        dry_run: args.dry_run,
+        host,
+        notice: &|event| bar.notice(event, output, &address),
+    };
+    let ended = work(&publishing, host);
+    bar.bar.finish_and_clear();
+    let (published, trouble) = match ended? {
+        Ended::Done(published, trouble) => (published, trouble),
+        Ended::Stopped(cause) => {
+            output
+                .say("stopped: what was sent is over there, and the next run goes on behind it\n");
+            return Ok(if cause == StopCause::Terminate { 143 } else { 130 });
+        }
+    };
+    show(&published, trouble.as_ref(), &secrets, output)
+}
+
+enum Ended {
+    Done(Published, Option<PublishError>),
+    Stopped(StopCause),
+}
+
+fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(BUG, format!("cannot start: {error}")))?;
+    Ok(runtime.block_on(async {
+        tokio::select! {
+            (published, trouble) = publish(publishing) => Ended::Done(published, trouble),
+            // The connection closes, and the database takes the transaction in hand back.
+            cause = host.stop.requested() => Ended::Stopped(cause),
+        }
+    }))
+}
+
+fn show(
+    published: &Published,
+    trouble: Option<&PublishError>,
+    secrets: &SecretValues,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let code = trouble.map_or(0, PublishError::exit_code);
+    if output.json() {
+        let mut value = serde_json::to_value(published).expect("a report can be written as JSON");
+        value["exit_code"] = code.into();
+        output.json_line(&value)?;
+    } else if trouble.is_none() || published.streams.iter().any(|stream| stream.sent > 0) {
+        output.result(&published_page(published))?;
+    }
+    if let Some(trouble) = trouble {
+        // A server may repeat what it was told.
+        let message = secrets.redact(&trouble.message);
+        tracing::warn!(message, code, "trouble");
+        output.trouble(&message, trouble.cure.as_deref());
+    }
+    Ok(code)
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        let failure = Failure::new(error.exit_code(), error.message);
+        match error.cure {
+            Some(cure) => failure.cure(cure),
+            None => failure,
+        }
+    }
+}
+
+/// What a person sees meanwhile; nothing in a pipe.
+struct Bar {
+    bar: ProgressBar,
+    open: Cell<bool>,
+}
+
+impl Bar {
+    fn new(terminal: bool) -> Self {
+        let target =
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style = "{spinner} {prefix} {wide_bar:.cyan/blue} {human_pos}/{human_len} rows  {eta}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        Self { bar, open: Cell::new(false) }
+    }
+
+    fn notice(&self, event: &Event<'_>, output: &Output, address: &Address) {
+        match event {
+            Event::Open if !self.open.replace(true) => output.say(&format!(
+                "note: the connection to {} is not encrypted: others on the way can read it\n",
+                crate::model::printable(&address.shown())
+            )),
+            Event::Open => {}
+            Event::Begins { stream, rows } => {
+                self.bar.set_prefix((*stream).to_owned());
+                self.bar.set_position(0);
+                self.bar.set_length(*rows);
+            }
+            Event::Sent { rows } => self.bar.inc(*rows),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What can go wrong on the way to another database, told apart by what a person does about it.
+
+use std::error::Error as _;
+use std::fmt;
+
+use tokio_postgres::error::DbError;
+
+use crate::archive::{ArchiveError, Cause};
+
+/// Which kind of trouble it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The command line is wrong, or the tables over there do not fit.
+    Usage,
+    /// The database is not reached, or went away.
+    Offline,
+    /// The database refuses who asks, or what they may do.
+    Credentials,
+    /// Another windrow publishes this archive.
+    Held,
+    /// The database cannot store more.
+    Storage,
+    /// Data would have gone where it does not belong, or to somebody who cannot prove who they are.
+    Unsafe,
+    /// windrow's own SQL is wrong.
+    Bug,
+    /// The archive here cannot be read.
+    Archive(Cause),
+}
+
+/// Why publishing ended.
+#[derive(Clone, Debug)]
+pub struct PublishError {
+    /// Which kind.
+    pub trouble: Trouble,
+    /// What happened, to what.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+}
+
+impl PublishError {
+    /// Trouble of a kind.
+    pub fn new(trouble: Trouble, message: impl Into<String>) -> Self {
+        Self { trouble, message: message.into(), cure: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+impl From<ArchiveError> for PublishError {
+    fn from(error: ArchiveError) -> Self {
+        let trouble = Trouble::Archive(error.cause);
+        Self { trouble, message: error.message, cure: error.cure }
+    }
+}
+
+/// SQLSTATEs that windrow acts on.
+pub(super) mod state {
+    pub const SERIALIZATION: &str = "40001";
+    pub const DEADLOCK: &str = "40P01";
+    pub const UNIQUE: &str = "23505";
+    pub const TABLE_EXISTS: &str = "42P07";
+}
+
+/// The SQLSTATE of an error, if the database itself complained.
+pub(super) fn sql_state(error: &tokio_postgres::Error) -> Option<&str> {
+    error.code().map(tokio_postgres::error::SqlState::code)
+}
+
+/// Whether the database could not take a value as it is: a row can be named.
+pub(super) fn is_of_a_row(error: &tokio_postgres::Error) -> bool {
+    sql_state(error).is_some_and(is_state_of_a_row)
+}
+
+fn is_state_of_a_row(code: &str) -> bool {
+    ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+}
+
+/// Turns the client's error into one that a person can act on. `what` is what was being done,
+/// `place` the database without its password.
+pub(super) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
+    match error.as_db_error() {
+        Some(said) => explain_state(said, what, place),
+        None => explain_wire(error, what, place),
+    }
+}
+
+fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
+    // Of a row's fault the detail is the row itself: that is the archive's, and not a message's.
+    let detail = said.detail().filter(|_| !is_state_of_a_row(said.code().code()));
+    let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
+    let message = format!("{what} at {place}: {}{detail}", said.message());
+    let (trouble, cure) = cure_of(said.code().code());
+    let error = PublishError::new(trouble, message);
+    match (cure, said.hint()) {
+        (Some(cure), _) => error.cure(cure),
+        (None, Some(hint)) => error.cure(hint),
+        (None, None) => error,
+    }
+}
+
+/// Which kind of trouble an SQLSTATE is, and the cure.
+fn cure_of(code: &str) -> (Trouble, Option<&'static str>) {
+    let lasting = "nothing that was sent is lost: run it again, and it goes on where it ended";
+    match (code, code.get(..2).unwrap_or_default()) {
+        ("28P01", _) => (
+            Trouble::Credentials,
+            Some("look at the user's name, and at PGPASSWORD or the password file"),
+        ),
+        (_, "28") => {
+            (Trouble::Credentials, Some("look at the user's name and at the server's pg_hba.conf"))
+        }
+        ("42501", _) => (
+            Trouble::Credentials,
+            Some(
+                "grant the role what it needs: CREATE on the database or on the schema, and on \
+                 windrow's tables there SELECT, INSERT, UPDATE and DELETE",
+            ),
+        ),
+        ("22P05", _) => (
+            Trouble::Usage,
+            Some("make a database that takes all of Unicode: CREATE DATABASE … ENCODING 'UTF8'"),
+        ),
+        ("3D000", _) => (Trouble::Usage, Some("make the database first, or name another one")),
+        ("53100", _) => (
+            Trouble::Storage,
+            Some("make room on the database's disk, then run it again: it goes on where it ended"),
+        ),
+        ("25006", _) => (
+            Trouble::Storage,
+            Some("this server only reads, as a standby does: name the one that writes"),
+        ),
+        (_, "58") => (Trouble::Storage, Some("look at the database's disk and log")),
+        ("55P03", _) => {
+            (Trouble::Held, Some("wait until the other one is done, then run it again"))
+        }
+        (_, "53" | "57" | "08" | "40") => (Trouble::Offline, Some(lasting)),
+        (_, "0A") => (Trouble::Usage, Some("this engine lacks what windrow needs; see the docs")),
+        ("42601", _) => (Trouble::Bug, None),
+        _ => (Trouble::Usage, None),
+    }
+}
+
+fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
+    let text = error.to_string();
+    let mut reason = text.clone();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !reason.contains(&more) {
+            reason = format!("{reason}: {more}");
+        }
+        cause = error.source();
+    }
+    let message = format!("{what} at {place}: {reason}");
+    if text.starts_with("error performing TLS handshake") {
+        return PublishError::new(Trouble::Unsafe, message).cure(tls_cure(&reason));
+    }
+    if text.starts_with("invalid configuration") || text.starts_with("authentication error") {
+        return PublishError::new(Trouble::Credentials, message)
+            .cure("set PGPASSWORD or name a password file; see `windrow publish --help`");
+    }
+    let cure = if error.is_closed() || text.starts_with("error communicating") {
+        "the database went away: run it again, and it goes on where it ended"
+    } else {
+        "look at the network, at host and port, and at whether the database runs; run it again"
+    };
+    PublishError::new(Trouble::Offline, message).cure(cure)
+}
+
+fn tls_cure(reason: &str) -> &'static str {
+    if reason.contains("does not support TLS") {
+        "the server takes no TLS: switch it on there; `sslmode=disable` sends everything in the \
+         open"
+    } else {
+        "name the authority's certificate with `sslrootcert=FILE`, and the host as its certificate \
+         does"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_of_a_database_is_told_apart_by_its_cure() {
+        let cases = [
+            ("28P01", Trouble::Credentials),
+            ("28000", Trouble::Credentials),
+            ("42501", Trouble::Credentials),
+            ("3D000", Trouble::Usage),
+            ("53100", Trouble::Storage),
+            ("53300", Trouble::Offline),
+            ("57P01", Trouble::Offline),
+            ("40001", Trouble::Offline),
+            ("08006", Trouble::Offline),
+            ("58030", Trouble::Storage),
+            ("25006", Trouble::Storage),
+            ("55P03", Trouble::Held),
+            ("0A000", Trouble::Usage),
+            ("22003", Trouble::Usage),
+            ("42601", Trouble::Bug),
+        ];
+        for (code, trouble) in cases {
+            assert_eq!(cure_of(code).0, trouble, "{code}");
+        }
+    }
+}

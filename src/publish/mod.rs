@@ -1,0 +1,327 @@
+//! Carrying an archive on to PostgreSQL, or to whatever speaks its protocol.
+//!
+//! Rows go over in batches, in the order of their keys, each batch in one transaction with the mark
+//! of how far it goes: a connection that is lost neither skips nor repeats. The only room that
+//! knows the client of that protocol.
+
+mod address;
+mod connect;
+mod coverage;
+mod error;
+mod mark;
+mod row;
+mod send;
+mod statement;
+mod sweep;
+mod there;
+mod tls;
+mod value;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::archive::{OutTable, Phase, Reader, StreamRow};
+use crate::definition::parse_definition;
+use crate::host::Host;
+use crate::model::instant_to_text;
+
+pub use address::{Address, TlsMode};
+pub use error::{PublishError, Trouble};
+pub use send::Counts;
+
+use mark::{Here, RunName, Why, key_from_json, next_pass};
+use send::Sender;
+use statement::Table;
+use there::{Ready, Setting, Step};
+
+/// What is published, and where.
+pub struct Publishing<'a> {
+    /// The archive.
+    pub reader: &'a Reader,
+    /// These of its streams.
+    pub streams: Vec<StreamRow>,
+    /// The database.
+    pub address: &'a Address,
+    /// The schema that the tables are in.
+    pub schema: &'a str,
+    /// Look, and change nothing.
+    pub dry_run: bool,
+    /// The clock.
+    pub host: &'a Host,
+    /// What is told while it runs.
+    pub notice: &'a dyn Fn(&Event<'_>),
+}
+
+/// What happens while an archive is published.
+#[derive(Debug)]
+pub enum Event<'e> {
+    /// What is said can be read on the way to another machine.
+    Open,
+    /// Rows of a stream begin to go.
+    Begins {
+        /// The stream.
+        stream: &'e str,
+        /// How many are left.
+        rows: u64,
+    },
+    /// So many more are over there for good.
+    Sent {
+        /// How many.
+        rows: u64,
+    },
+}
+
+/// What was published.
+#[derive(Clone, Debug, Serialize)]
+pub struct Published {
+    /// The database, without user and password.
+    pub database: String,
+    /// The schema.
+    pub schema: String,
+    /// Whether nothing was changed.
+    pub dry_run: bool,
+    /// By stream, in the order in which they went; as far as it came.
+    pub streams: Vec<PublishedStream>,
+}
+
+/// What was published of a stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct PublishedStream {
+    /// The stream.
+    pub stream: String,
+    /// Whether its table was made.
+    pub created: bool,
+    /// Columns that its table got.
+    pub added: Vec<String>,
+    /// Whether everything was sent again, since this archive is an older copy of itself.
+    pub restored: bool,
+    /// Rows that went over, or that would.
+    pub sent: u64,
+    /// Rows of them that were inserted or replaced there.
+    pub written: u64,
+    /// Rows of them that were deleted here, and are marked there.
+    pub gone: u64,
+    /// Values that PostgreSQL cannot hold as they are, and that are exact in `_rest` alone.
+    pub beside: u64,
+}
+
+/// A stream on its way out.
+struct Outgoing {
+    out: OutTable,
+    ready: Ready,
+}
+
+/// Publishes what is new. What was sent before trouble came is over there, and is told.
+pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<PublishError>) {
+    let mut published = Published {
+        database: publishing.address.shown(),
+        schema: publishing.schema.to_owned(),
+        dry_run: publishing.dry_run,
+        streams: Vec::new(),
+    };
+    let ended = publishing.run(&mut published.streams).await;
+    (published, ended.err())
+}
+
+impl Publishing<'_> {
+    async fn run(&self, done: &mut Vec<PublishedStream>) -> Result<(), PublishError> {
+        self.reader.begin_snapshot()?;
+        let archive = self.reader.archive_id()?;
+        let (run, uid) = self.reader.settled_run()?;
+        let newest = RunName { run, uid };
+        let (outs, tables) = self.tables()?;
+        tracing::info!(database = self.address.shown(), schema = self.schema, "publishing begins");
+        let (mut client, open) = connect::connect(self.address).await?;
+        if open && self.address.remote {
+            (self.notice)(&Event::Open);
+        }
+        let place = self.address.shown();
+        let locks = match self.dry_run {
+            true => false,
+            false => {
+                let what = (archive.as_str(), self.schema);
+                connect::lock(&client, what, self.address, &*self.host.clock).await?
+            }
+        };
+        let setting = Setting {
+            tables: &tables,
+            schema: self.schema,
+            archive: &archive,
+            version: env!("CARGO_PKG_VERSION"),
+            place: &place,
+            locks,
+            dry_run: self.dry_run,
+        };
+        let ready = setting.prepare(&mut client).await?;
+        for ((out, table), ready) in outs.into_iter().zip(&tables).zip(ready) {
+            let going = Outgoing { out, ready };
+            let mut stream = begun(table, &going.ready);
+            let sent = match self.dry_run {
+                true => self.look(table, &going, &newest, &mut stream),
+                false => {
+                    let to = (archive.as_str(), &newest);
+                    self.send(&mut client, table, going, to, &mut stream).await
+                }
+            };
+            tracing::info!(
+                stream = table.name,
+                sent = stream.sent,
+                written = stream.written,
+                "published"
+            );
+            done.push(stream);
+            sent?;
+        }
+        self.reader.end_snapshot()?;
+        Ok(())
+    }
+
+    /// The tables here and there. What tells old from new is what the archive's definition says.
+    fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), PublishError> {
+        let definition = self.reader.definition()?;
+        let definition = definition.and_then(|text| parse_definition("archive", &text).ok());
+        let mut versions: BTreeMap<String, String> = BTreeMap::new();
+        for stream in definition.iter().flat_map(|definition| &definition.streams) {
+            versions.extend(stream.version.clone().map(|version| (stream.name.clone(), version)));
+        }
+        let (mut outs, mut tables) = (Vec::new(), Vec::new());
+        for stream in &self.streams {
+            let out = self.reader.out_table(stream)?;
+            let version = versions.get(&stream.stream).map(String::as_str);
+            tables.push(Table::of(stream, &out.columns, version, self.schema));
+            outs.push(out);
+        }
+        Ok((outs, tables))
+    }
+
+    fn next(
+        &self,
+        table: &Table,
+        ready: &Ready,
+        newest: &RunName,
+    ) -> Result<(mark::Pass, Why), PublishError> {
+        let columns = table.columns_json();
+        let here = Here { newest: newest.clone(), columns: &columns, empty: ready.empty };
+        let uid = |run| self.reader.run_uid(run);
+        let next = next_pass(&ready.mark, &here, uid, |run| self.reader.has_undone_since(run));
+        Ok(next?)
+    }
+
+    /// What would be sent.
+    fn look(
+        &self,
+        table: &Table,
+        going: &Outgoing,
+        newest: &RunName,
+        stream: &mut PublishedStream,
+    ) -> Result<(), PublishError> {
+        let (pass, why) = self.next(table, &going.ready, newest)?;
+        stream.restored = why == Why::Restored;
+        let after = pass.after.as_deref().and_then(key_from_json);
+        let count = |phase, since, after: Option<&[_]>| {
+            self.reader.count_out(&going.out, phase, since, after)
+        };
+        let (mut rows, behind) = match pass.gone {
+            true => (0, after.as_deref()),
+            false => (count(Phase::Rows, pass.from, after.as_deref())?, None),
+        };
+        stream.gone = count(Phase::Gone, pass.from, behind)?;
+        if why == Why::CutOff {
+            // Another pass follows with what has changed since.
+            rows += count(Phase::Rows, pass.to.run, None)?;
+            stream.gone += count(Phase::Gone, pass.to.run, None)?;
+        }
+        stream.sent = rows + stream.gone;
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        client: &mut Client,
+        table: &Table,
+        going: Outgoing,
+        (archive, newest): (&str, &RunName),
+        stream: &mut PublishedStream,
+    ) -> Result<(), PublishError> {
+        let Outgoing { out, mut ready } = going;
+        let now = || instant_to_text(self.host.clock.now());
+        let place = self.address.shown();
+        let mut sender = Sender {
+            client,
+            reader: self.reader,
+            table,
+            out: &out,
+            archive,
+            version: env!("CARGO_PKG_VERSION"),
+            place: &place,
+            now: &now,
+            notice: self.notice,
+        };
+        loop {
+            let (pass, why) = self.next(table, &ready, newest)?;
+            if why == Why::Restored {
+                stream.restored = true;
+                // What was sent last counts no longer: a pass that is cut off goes on.
+                ready.mark.sent = None;
+            }
+            let mut counts = Counts::default();
+            let sent = sender.send(&mut ready.mark, &pass, &mut counts).await;
+            stream.sent += counts.sent;
+            stream.written += counts.written;
+            stream.gone += counts.gone;
+            stream.beside += counts.beside;
+            sent?;
+            // The coverage is of the time of this snapshot. Rows that an earlier one had sent
+            // before it was cut off may have changed since: the pass after this one takes them.
+            let whole = why != Why::CutOff;
+            sender.finish(&mut ready.mark, &pass, whole).await?;
+            ready.empty = false;
+            if whole {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn begun(table: &Table, ready: &Ready) -> PublishedStream {
+    let added = match &ready.step {
+        Step::Create => Vec::new(),
+        Step::Add(columns) => columns.iter().map(|(name, _)| name.clone()).collect(),
+    };
+    PublishedStream {
+        stream: table.name.clone(),
+        created: ready.step == Step::Create,
+        added,
+        restored: false,
+        sent: 0,
+        written: 0,
+        gone: 0,
+        beside: 0,
+    }
+}
+
+impl PublishError {
+    /// The exit code (SPEC.md, section 9).
+    pub fn exit_code(&self) -> u8 {
+        match self.trouble {
+            Trouble::Usage => 2,
+            Trouble::Offline => 3,
+            Trouble::Credentials => 4,
+            Trouble::Held => 7,
+            Trouble::Storage => 8,
+            Trouble::Unsafe => 9,
+            Trouble::Bug => 70,
+            Trouble::Archive(cause) => match cause {
+                crate::archive::Cause::Definition | crate::archive::Cause::Query => 2,
+                crate::archive::Cause::Unusable => 6,
+                crate::archive::Cause::Unsafe => 9,
+                crate::archive::Cause::Held => 7,
+                crate::archive::Cause::Storage => 8,
+                crate::archive::Cause::Interrupted => 130,
+                crate::archive::Cause::Bug => 70,
+            },
+        }
+    }
+}
