@@ -13,10 +13,10 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt` · `window`,
-//! `pull`, `record`, `archive` · `model` · `definition`, `host`. A room imports only from floors
-//! below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a
-//! word of [`model`].
+//! `cli` · `demo`, `report` · `prove` · `sync`, `outbox`, `doctor`, `check`, `adopt`, `handoff` ·
+//! `window`, `pull`, `record`, `archive` · `model` · `definition`, `host`. A room imports only from
+//! floors below its own; `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of
+//! is a word of [`model`].
 //!
 //! # Invariants
 //!
@@ -47,6 +47,8 @@ pub mod archive;
 pub mod sync;
 
 pub mod outbox;
+
+pub mod handoff;
 
 pub mod doctor;
 

@@ -24,6 +24,7 @@ mod hostile_bodies;
 mod idempotency;
 mod interruption;
 mod logs;
+mod merge;
 mod one_writer;
 mod outbox;
 mod outbox_bad_input;

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 26] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -25,6 +25,7 @@ const PAGES: [(&str, &str); 25] = [
     ("outbox.md", include_str!("../docs/commands/outbox.md")),
     ("outbox-serve.md", include_str!("../docs/commands/outbox-serve.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
+    ("merge.md", include_str!("../docs/commands/merge.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("adopt.md", include_str!("../docs/commands/adopt.md")),
     ("watch.md", include_str!("../docs/commands/watch.md")),

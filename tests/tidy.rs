@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 7] = [
     &["cli"],
     &["demo", "report"],
     &["prove"],
-    &["sync", "outbox", "doctor", "check", "adopt"],
+    &["sync", "outbox", "doctor", "check", "adopt", "handoff"],
     &["window", "pull", "record", "archive"],
     &["model"],
     &["definition", "host"],

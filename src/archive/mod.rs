@@ -16,6 +16,7 @@ mod heal;
 mod health;
 mod history;
 mod ledger;
+mod merge;
 mod moment;
 mod open;
 mod outbox;
@@ -47,6 +48,10 @@ pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
 pub use health::{Ejected, Health, eject};
+pub use merge::{
+    Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
+    TableDifference, Taking, Unite, canonical_dump,
+};
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use outbox::{

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
+use super::eject::EjectArguments;
+use super::merge::MergeArguments;
 use super::rebuild::RebuildArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
@@ -93,6 +95,8 @@ pub enum Command {
     Outbox(OutboxArguments),
     /// Read settled windows a second time and compare
     Prove(ProveArguments),
+    /// Take other archives in: their rows, and what they have read
+    Merge(MergeArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
     /// Print the JSON Schema of windrow.toml
@@ -106,7 +110,7 @@ impl Command {
     pub fn changes_something(&self) -> bool {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Adopt(_) | Command::Eject(_) | Command::Merge(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,
         }
@@ -463,13 +467,6 @@ pub struct ProveArguments {
     /// Stop after so many bytes of answers
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub struct EjectArguments {
-    /// Wait so long for other programs that have the archive
-    #[arg(long, value_name = "DURATION")]
-    pub wait: Option<String>,
 }
 
 /// How an answer is printed.

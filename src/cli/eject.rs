@@ -1,14 +1,23 @@
 //! `windrow eject`: makes the archive one file that is safe to unplug.
 
+use clap::Args;
+
 use crate::archive::eject;
 use crate::host::Host;
 use crate::model::printable;
 use crate::report::{bytes, count};
 
-use super::args::{EjectArguments, Global};
+use super::args::Global;
 use super::error::Failure;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_reading, parse_duration, waiting_for};
+
+#[derive(Debug, Args)]
+pub struct EjectArguments {
+    /// Wait so long for other programs that have the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}
 
 pub fn run(
     args: &EjectArguments,

@@ -15,6 +15,7 @@ mod doctor;
 mod eject;
 mod error;
 mod log;
+mod merge;
 mod moment;
 mod outbox;
 mod output;
@@ -85,6 +86,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Doctor(args) => doctor::run(args, &arguments.global, &host, &output),
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
+        args::Command::Merge(args) => merge::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Schema => schema::run(&output),
         args::Command::Completions(args) => completions::run(args, &output),

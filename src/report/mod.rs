@@ -2,6 +2,7 @@
 
 mod adopted;
 mod diff;
+mod merged;
 mod numbers;
 mod outbox;
 mod proof;
@@ -14,6 +15,7 @@ mod table;
 
 pub use adopted::{adopted_page, healed_page};
 pub use diff::{DiffCounts, difference_line};
+pub use merged::merged_page;
 pub use numbers::{ago, bytes, count, duration};
 pub use outbox::{
     outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
