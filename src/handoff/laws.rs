@@ -155,7 +155,9 @@ fn apply(archive: &Archive, definition: &Definition, of: &Sync) {
         };
         archive.write_rejects(&place, &[reject], run, &text).expect("written");
     }
-    if !of.adopts && !(of.state == State::Partial && archive.is_complete(&place).expect("known")) {
+    // A reading that is broken off leaves what an earlier one has proven.
+    let proven = of.state == State::Partial && archive.is_complete(&place).expect("known");
+    if !of.adopts && !proven {
         archive.write_progress(&progress(place.clone(), of, now), run).expect("written");
     }
     if shape.retention.watched {

@@ -51,7 +51,7 @@ fn json_of(value: ValueRef<'_>) -> Json {
         ValueRef::Null => Json::Null,
         ValueRef::Integer(number) => Json::from(number),
         // Both zeros are equal, and must say the same.
-        ValueRef::Real(number) if number == 0.0 => Json::from(0.0),
+        ValueRef::Real(0.0) => Json::from(0.0),
         ValueRef::Real(number) if number.is_finite() => Json::from(number),
         ValueRef::Real(number) => json!({ "real": number.to_string() }),
         ValueRef::Text(text) => match std::str::from_utf8(text) {

@@ -73,7 +73,6 @@ mod tests {
 
     proptest! {
         #[test]
-        #[expect(clippy::disallowed_methods, reason = "SQLite itself writes the literals")]
         fn what_sqlite_quotes_is_read_back(values in prop::collection::vec(value(), 1..4)) {
             let connection = rusqlite::Connection::open_in_memory().expect("SQLite");
             let holes: Vec<String> = (1..=values.len()).map(|n| format!("quote(?{n})")).collect();
