@@ -107,6 +107,27 @@ CREATE TABLE _windrow_part_ledger (
     PRIMARY KEY (stream, partition, start_at, end_at)
 ) STRICT, WITHOUT ROWID;
 
+-- Rows that another archive has read later and found the same: a row is not written again for that,
+-- and still the later reading speaks for it between two archives.
+CREATE TABLE _windrow_confirmed (
+    stream  TEXT NOT NULL,
+    key     TEXT NOT NULL,    -- the key's values as SQL literals
+    run_id  INTEGER NOT NULL REFERENCES _windrow_runs (run_id), -- that has read it later
+    row_run INTEGER NOT NULL, -- the row's own run: once that is another, this says nothing
+    PRIMARY KEY (stream, key)
+) STRICT, WITHOUT ROWID;
+
+-- Stretches of which two archives said different things, and the one that lost has read them again
+-- since: what was read there by then is due again, settled or not.
+CREATE TABLE _windrow_doubts (
+    stream    TEXT NOT NULL,
+    partition TEXT NOT NULL,
+    start_at  TEXT NOT NULL,
+    end_at    TEXT NOT NULL,
+    read_at   TEXT NOT NULL,
+    PRIMARY KEY (stream, partition, start_at, end_at)
+) STRICT, WITHOUT ROWID;
+
 -- Streams of which not everything is here that a run wrote: parts of archives were taken in.
 CREATE TABLE _windrow_lacks (
     stream TEXT NOT NULL,

@@ -50,13 +50,13 @@ pub mod sync;
 
 pub mod outbox;
 
+pub mod handoff;
+
 pub mod doctor;
 
 pub mod check;
 
 pub mod prove;
-
-pub mod handoff;
 
 pub mod adopt;
 

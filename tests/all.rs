@@ -31,6 +31,7 @@ mod idempotency;
 mod interruption;
 mod keys;
 mod logs;
+mod merge;
 mod one_writer;
 mod outbox;
 mod outbox_bad_input;

@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 31] = [
+const PAGES: [(&str, &str); 32] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -31,6 +31,7 @@ const PAGES: [(&str, &str); 31] = [
     ("verify.md", include_str!("../docs/commands/verify.md")),
     ("prove.md", include_str!("../docs/commands/prove.md")),
     ("publish.md", include_str!("../docs/commands/publish.md")),
+    ("merge.md", include_str!("../docs/commands/merge.md")),
     ("eject.md", include_str!("../docs/commands/eject.md")),
     ("adopt.md", include_str!("../docs/commands/adopt.md")),
     ("watch.md", include_str!("../docs/commands/watch.md")),

@@ -234,7 +234,10 @@ pub(super) fn entries(
                       by_source,
                       EXISTS (SELECT 1 FROM _windrow_adopted AS a WHERE a.stream = l.stream
                         AND a.run_id > l.run_id
-                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at))
+                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at)),
+                      EXISTS (SELECT 1 FROM _windrow_doubts AS d WHERE d.stream = l.stream
+                        AND d.partition = l.partition AND d.read_at >= l.requested_at
+                        AND d.start_at < l.end_at AND d.end_at > l.start_at)
         FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
@@ -257,6 +260,7 @@ pub(super) fn entries(
             same_definition: row.get(10)?,
             by_source: row.get(11)?,
             adopted_since: row.get(12)?,
+            doubted: row.get(13)?,
         })
     })?;
     rows.collect()

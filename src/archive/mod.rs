@@ -20,6 +20,7 @@ mod health;
 mod history;
 mod invariants;
 mod ledger;
+mod merge;
 mod moment;
 mod open;
 mod outbox;
@@ -62,6 +63,10 @@ pub use given_outbox::move_outbox;
 pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore, survey_in_place};
 pub use health::{Ejected, Health, eject};
 pub use invariants::Broken;
+pub use merge::{
+    Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
+    TableDifference, Taking, Unite, canonical_dump,
+};
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
 pub use outbox::{

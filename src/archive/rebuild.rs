@@ -117,6 +117,7 @@ impl Archive {
              LEFT JOIN _windrow_runs AS r ON r.run_id = run
              LEFT JOIN _windrow_definitions AS d USING (definition_id)
              WHERE run NOT IN (SELECT run_id FROM _windrow_raw_pages WHERE stream = ?1)
+                AND coalesce(r.command, '') <> 'merge'
              GROUP BY r.command, d.definition_id ORDER BY min(run)",
             quote(stream)
         );
@@ -291,7 +292,8 @@ impl Archive {
                 USING (definition_id)
             WHERE run_id = max(?2, coalesce((SELECT max(run_id) FROM _windrow_run_streams
                 JOIN _windrow_runs AS r USING (run_id)
-                WHERE stream = ?1 AND r.command = 'rebuild' AND run_id < ?3), 0))";
+                WHERE stream = ?1 AND r.command = 'rebuild' AND r.merged_by IS NULL
+                    AND run_id < ?3), 0))";
         let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
         let found = statement.query_row(params![stream, run, before], |row| row.get(0)).optional();
         found.map_err(at(&self.path))

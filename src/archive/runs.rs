@@ -75,6 +75,10 @@ pub struct RunRow {
     pub troubles: u64,
     /// The gravest trouble.
     pub message: Option<String>,
+    /// The archive that it ran in.
+    pub archive_id: Option<String>,
+    /// The merge that brought it; none for this archive's own.
+    pub merged_by: Option<i64>,
     /// What became of all records.
     #[serde(flatten)]
     pub outcomes: Outcomes,
@@ -300,7 +304,8 @@ pub(super) fn runs(
     limit: u32,
 ) -> rusqlite::Result<Vec<RunRow>> {
     let sql = "SELECT run_id, command, state, started_at, finished_at, exit_code, windows_planned,
-            windows_completed, requests, retries, bytes, message, waited_ms, troubles
+            windows_completed, requests, retries, bytes, message, waited_ms, troubles, archive_id,
+            merged_by
         FROM _windrow_runs WHERE ?1 IS NULL OR run_id = ?1 ORDER BY run_id DESC LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut all: Vec<RunRow> = statement
@@ -322,6 +327,8 @@ pub(super) fn runs(
                 },
                 message: row.get(11)?,
                 troubles: row.get(13)?,
+                archive_id: row.get(14)?,
+                merged_by: row.get(15)?,
                 outcomes: Outcomes::default(),
                 streams: Vec::new(),
             })

@@ -169,7 +169,7 @@ impl Reader {
     }
 
     /// The version of the archive's format: who only reads an older one does not migrate it.
-    fn format(&self) -> Result<i32, ArchiveError> {
+    pub fn format(&self) -> Result<i32, ArchiveError> {
         let sql = "PRAGMA user_version";
         self.connection.query_row(sql, [], |row| row.get(0)).map_err(at(&self.path))
     }

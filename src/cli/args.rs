@@ -12,6 +12,7 @@ use super::diff::DiffArguments;
 use super::eject::EjectArguments;
 use super::export::ExportArguments;
 use super::keys::KeysArguments;
+use super::merge::MergeArguments;
 use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
 
@@ -105,6 +106,8 @@ pub enum Command {
     Prove(ProveArguments),
     /// Carry changes on to PostgreSQL or whatever speaks its protocol
     Publish(PublishArguments),
+    /// Take other archives in: their rows, and what they have read
+    Merge(MergeArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
     /// Write the definition back out of the archive
@@ -126,8 +129,8 @@ impl Command {
     pub fn changes_something(&self) -> bool {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) | Command::Handoff(_) => true,
-            Command::Publish(_) => true,
+            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Handoff(_) | Command::Merge(_) | Command::Publish(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,
         }

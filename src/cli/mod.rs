@@ -21,6 +21,7 @@ mod export;
 mod handoff;
 mod keys;
 mod log;
+mod merge;
 mod moment;
 mod outbox;
 mod output;
@@ -95,6 +96,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Outbox(args) => outbox::run(args, &arguments.global, &host, &output),
         args::Command::Prove(args) => prove::run(args, &arguments.global, &host, &output),
         args::Command::Publish(args) => publish::run(args, &arguments.global, &host, &output),
+        args::Command::Merge(args) => merge::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Definition(args) => definition::run(args, &arguments.global, &host, &output),
         args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),

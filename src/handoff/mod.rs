@@ -3,18 +3,24 @@
 //! A hand-off is a copy of an archive, one plain file, with a manifest that says what it holds. It
 //! decides nothing about the network, and knows no SQL.
 
+pub mod decide;
+mod differences;
 mod error;
 mod give;
+mod laws;
 mod manifest;
 mod marks;
+mod merge;
 mod verify;
 
 use std::path::{Path, PathBuf};
 
+pub use crate::archive::canonical_dump;
 pub use error::HandoffError;
 pub use give::{Gave, Giving, give, summary};
 pub use manifest::{Covers, Manifest, PartMade, RunName, StreamFacts, covers};
 pub use marks::Altered;
+pub use merge::{FileReport, GainedSpan, MergeError, MergeOrder, MergeReport, StreamMerge, merge};
 pub use verify::{Difference, Opened, Opening, Verified, open_given, verify};
 
 /// Files beside an archive that belong to it while a program has it open.

@@ -51,9 +51,13 @@ pub enum Bug {
     LaneOvertaken,
     /// A copy of an archive is taken for the archive.
     CopySends,
+    /// What loses against another archive's row is not kept.
+    LoserDropped,
+    /// Another archive's ledger is taken without its rows.
+    LedgerWithoutRows,
 }
 
-/// All of them.
+/// Those that a life in the simulator must show.
 pub const BUGS: [Bug; 22] = [
     Bug::CheckpointBeforeRows,
     Bug::NormalSync,
@@ -78,6 +82,9 @@ pub const BUGS: [Bug; 22] = [
     Bug::LaneOvertaken,
     Bug::CopySends,
 ];
+
+/// Those of a merge, which the laws of `handoff` must catch.
+pub const BUGS_OF_MERGE: [Bug; 2] = [Bug::LoserDropped, Bug::LedgerWithoutRows];
 
 #[cfg(feature = "planted")]
 std::thread_local! {

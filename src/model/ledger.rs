@@ -85,6 +85,8 @@ pub struct Entry {
     pub same_definition: bool,
     /// Whether rows were adopted into it since, which no reading has confirmed.
     pub adopted_since: bool,
+    /// Whether another archive has disagreed with it since.
+    pub doubted: bool,
 }
 
 /// What became of received records. The five add up to `received`.

@@ -5,6 +5,7 @@
 
 mod drift;
 mod ledger;
+mod merge;
 mod outbox;
 mod rows;
 mod spent;
@@ -14,6 +15,7 @@ mod time;
 
 pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
+pub use merge::{Claim, Ended, LedgerSpan, Origin, ReadBy, RowVersion, UnitedSpan};
 pub use outbox::EntryState;
 pub use rows::{Cell, Reject, RejectKind, RowSet};
 pub use spent::Spent;

@@ -4,6 +4,7 @@ mod adopted;
 mod between;
 mod diff;
 mod handoff;
+mod merged;
 mod numbers;
 mod outbox;
 mod proof;
@@ -19,6 +20,7 @@ pub use adopted::{adopted_page, healed_page};
 pub use between::{BetweenCounts, Owner, Unlike};
 pub use diff::{DiffCounts, difference_line};
 pub use handoff::{covers_text, gave_page, many, verified_page};
+pub use merged::merged_page;
 pub use numbers::{ago, bytes, count, duration};
 pub use outbox::{
     outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,

@@ -473,6 +473,7 @@ fn state_of(
         same_definition: true,
         by_source: true,
         adopted_since: false,
+        doubted: false,
     };
     let settled = is_settled(&entry, rules, start.unwrap_or(window.start()));
     (if settled { State::Settled } else { State::Complete }, Some(read_to))

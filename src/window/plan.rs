@@ -25,6 +25,8 @@ pub enum Reason {
     Asked,
     /// Rows were adopted into it that no reading has confirmed.
     Adopted,
+    /// Another archive that was merged disagrees with it.
+    Doubted,
 }
 
 impl Reason {
@@ -38,6 +40,7 @@ impl Reason {
             Reason::Open => "open",
             Reason::Asked => "asked",
             Reason::Adopted => "adopted",
+            Reason::Doubted => "doubted",
         }
     }
 }
@@ -196,6 +199,9 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.adopted_since {
         return Some(Reason::Adopted);
     }
+    if entry.doubted {
+        return Some(Reason::Doubted);
+    }
     // A reading from a time that has not come was made by a clock that ran ahead.
     let from_the_future = !entry.by_source && entry.requested_at > plan.now;
     if !from_the_future && is_settled(entry, plan.rules, plan.start) {
@@ -331,6 +337,7 @@ mod tests {
             same_definition: true,
             by_source: false,
             adopted_since: false,
+            doubted: false,
         }
     }
 

@@ -90,6 +90,7 @@ fn catcher(bug: Bug) -> &'static [&'static str] {
         Bug::ParentsConfused => &["missing"],
         Bug::SentInDoubt | Bug::LaneOvertaken => &["S16"],
         Bug::CopySends => &["copy"],
+        Bug::LoserDropped | Bug::LedgerWithoutRows => &["S19"],
     }
 }
 

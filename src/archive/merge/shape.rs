@@ -1,0 +1,256 @@
+//! The tables of one stream in two archives: what cannot be united, and their common columns.
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use crate::archive::error::{ArchiveError, at};
+use crate::archive::history::{history_from, history_name, live_columns};
+use crate::archive::read::{Reader, StreamRow};
+use crate::archive::table::{key_text, quote, type_text};
+use crate::model::{KeyShape, Retention, TableColumn, TableShape};
+
+use super::content::MARK;
+use super::{Merge, Taking};
+
+/// What the tables of one stream differ in, so that their rows are no rows of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct TableDifference {
+    /// The stream.
+    pub stream: String,
+    /// What differs: `key`, or a column.
+    pub what: String,
+    /// What it is in this archive.
+    pub ours: String,
+    /// What it is in the other.
+    pub theirs: String,
+}
+
+/// Columns that the definition gives a meaning.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Named<'n> {
+    /// Tells older from newer.
+    pub version: Option<&'n str>,
+    /// Holds a row's own time.
+    pub field: Option<&'n str>,
+}
+
+/// One stream's tables.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    pub(super) stream: String,
+    /// The columns of the key.
+    pub(super) key: Vec<String>,
+    /// All columns that say something, by this archive's names: the key's, the others, `_rest`
+    /// and, where rows are marked as gone, `_deleted_at`.
+    pub(super) columns: Vec<String>,
+    /// What the other archive calls each of them, where it has them.
+    pub(super) theirs: Vec<Option<String>>,
+    /// The place of the version among the columns.
+    pub(super) version: Option<usize>,
+    /// The place of the column that holds a row's time.
+    pub(super) field: Option<usize>,
+    /// Whether this archive keeps what is replaced in the stream's history.
+    pub(super) history: bool,
+    /// Whether the stream was not here before.
+    pub(super) new: bool,
+}
+
+impl StreamRow {
+    /// What keeps the rows of two tables from being rows of one stream.
+    pub fn differences(&self, theirs: &StreamRow) -> Vec<TableDifference> {
+        let difference = |what: String, ours: String, theirs: String| TableDifference {
+            stream: self.stream.clone(),
+            what,
+            ours,
+            theirs,
+        };
+        let mut all = Vec::new();
+        if self.key != theirs.key {
+            all.push(difference("key".to_owned(), key_text(&self.key), key_text(&theirs.key)));
+        }
+        for column in &self.columns {
+            let same = |have: &&TableColumn| have.name.eq_ignore_ascii_case(&column.name);
+            let other = theirs.columns.iter().find(same);
+            if let Some(other) = other.filter(|other| other.kind != column.kind) {
+                let what = format!("column `{}`", column.name);
+                all.push(difference(what, type_text(column.kind), type_text(other.kind)));
+            }
+        }
+        all
+    }
+}
+
+impl Merge<'_> {
+    /// Makes the stream's table, or gives it the columns that only the other archive has.
+    pub fn pair(
+        &self,
+        theirs: &Reader,
+        stream: &StreamRow,
+        named: Named<'_>,
+    ) -> Result<Pair, ArchiveError> {
+        let wrong = at(&self.archive.path);
+        let name = &stream.stream;
+        let new = !self.archive.has_table(name)?;
+        let before = live_columns(self.ours(), name).map_err(&wrong)?.len();
+        let their_from = history_from(&theirs.connection, name).map_err(&wrong)?;
+        let marks = has_column(&theirs.connection, name, MARK).map_err(&wrong)?;
+        let kept = has_column(&theirs.connection, &history_name(name), "_replaced_at");
+        let kept = kept.map_err(&wrong)?;
+        let our_from = history_from(self.ours(), name).map_err(&wrong)?;
+        let history = if new { their_from.is_some() } else { our_from.is_some() };
+        let shape = TableShape {
+            name: name.clone(),
+            columns: stream.columns.clone(),
+            key: stream.key.clone(),
+            version: None,
+            on_conflict: crate::definition::OnConflict::Update,
+            references: Vec::new(),
+            inferred: stream.inferred,
+            retention: Retention { history, marks, deletes: kept, ..Retention::default() },
+        };
+        let start = stream.start_at.map(crate::model::instant_to_text);
+        self.archive.ensure_table(&shape, start.as_deref(), &self.now)?;
+        if new && let Some(from) = &their_from {
+            let sql = "UPDATE _windrow_streams SET history_from = ?2 WHERE stream = ?1";
+            self.ours().execute(sql, [name, from]).map_err(&wrong)?;
+        }
+        let live = live_columns(self.ours(), name).map_err(&wrong)?;
+        if history {
+            self.archive.make_history(name)?;
+        }
+        self.archive.unwatch_updates(name).map_err(&wrong)?;
+        if new || live.len() > before {
+            self.grown.set(true);
+        }
+        self.describe(&theirs.connection, stream, named, (new, history)).map_err(&wrong)
+    }
+
+    fn describe(
+        &self,
+        theirs: &Connection,
+        stream: &StreamRow,
+        named: Named<'_>,
+        (new, history): (bool, bool),
+    ) -> rusqlite::Result<Pair> {
+        let own = ["_first_seen_at", "_changed_at", "_revision", "_run"];
+        let names = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+            let columns = live_columns(connection, &stream.stream)?;
+            let names = columns.into_iter().map(|column| column.name);
+            Ok(names.filter(|name| !own.contains(&name.as_str())).collect())
+        };
+        let (columns, others) = (names(self.ours())?, names(theirs)?);
+        let find =
+            |name: &String| others.iter().find(|have| have.eq_ignore_ascii_case(name)).cloned();
+        let place = |wanted: Option<&str>| {
+            let same = |name: &String| wanted.is_some_and(|w| w.eq_ignore_ascii_case(name));
+            columns.iter().position(same)
+        };
+        let key = stored_key(self.ours(), &stream.stream)?;
+        Ok(Pair {
+            stream: stream.stream.clone(),
+            theirs: columns.iter().map(find).collect(),
+            version: place(named.version),
+            field: place(named.field),
+            key: key.columns(),
+            columns,
+            history,
+            new,
+        })
+    }
+}
+
+fn stored_key(connection: &Connection, stream: &str) -> rusqlite::Result<KeyShape> {
+    let stored = crate::archive::table::stored_table(connection, stream)?;
+    Ok(stored.map_or(KeyShape::Columns(Vec::new()), |(key, _)| key))
+}
+
+pub(super) fn has_column(
+    connection: &Connection,
+    table: &str,
+    column: &str,
+) -> rusqlite::Result<bool> {
+    Ok(live_columns(connection, table)?.iter().any(|have| have.name == column))
+}
+
+/// The columns in which windrow says when and how a row came.
+const OWN: &str = "\"_first_seen_at\", \"_changed_at\", \"_revision\", \"_run\"";
+
+impl Pair {
+    /// What is read of this archive's table or history: the columns, windrow's own, the row's
+    /// number.
+    pub(super) fn our_list(&self) -> String {
+        let names: Vec<String> = self.columns.iter().map(|name| quote(name)).collect();
+        format!("{}, {OWN}, _rowid_", names.join(", "))
+    }
+
+    /// The same of the other's. A table that cannot mark rows has none that is marked.
+    pub(super) fn their_list(&self) -> String {
+        let name = |name: &Option<String>| name.as_deref().map_or("NULL".to_owned(), quote);
+        let names: Vec<String> = self.theirs.iter().map(name).collect();
+        format!("{}, {OWN}, _rowid_", names.join(", "))
+    }
+
+    /// Names in this archive's statements.
+    pub(super) fn names(&self) -> String {
+        self.columns.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The condition of a row by its key, from hole `from` on.
+    pub(super) fn by_key(&self, from: usize) -> String {
+        let same = self.key.iter().enumerate();
+        let same = same.map(|(n, name)| format!("{} = ?{}", quote(name), from + n));
+        same.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The places of the key's columns.
+    pub(super) fn key_places(&self) -> Vec<usize> {
+        let place = |name: &String| self.columns.iter().position(|have| have == name);
+        self.key.iter().filter_map(place).collect()
+    }
+
+    pub(super) fn key_values<'v>(&self, values: &'v [Value]) -> Vec<&'v Value> {
+        self.key_places().into_iter().map(|at| &values[at]).collect()
+    }
+
+    /// Whether the stream was not here before.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+}
+
+impl Taking<'_> {
+    /// The key of a row as one text.
+    pub(super) fn key_text(&self, pair: &Pair, values: &[Value]) -> rusqlite::Result<String> {
+        let key = pair.key_values(values);
+        let holes: Vec<String> = (1..=key.len()).map(|n| format!("quote(?{n})")).collect();
+        let sql = format!("SELECT {}", holes.join(" || ',' || "));
+        let mut statement = self.ours().prepare_cached(&sql)?;
+        statement.query_row(rusqlite::params_from_iter(key), |row| row.get(0))
+    }
+}
+
+impl crate::archive::Archive {
+    /// A stream's key and columns as they are in the transaction that is open.
+    pub fn stream_row(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
+        let stored = crate::archive::table::stored_table(&self.connection, name);
+        let stored = stored.map_err(at(&self.path))?;
+        Ok(stored.map(|(key, columns)| StreamRow {
+            stream: name.to_owned(),
+            key,
+            columns,
+            inferred: false,
+            start_at: None,
+        }))
+    }
+}
+
+impl Taking<'_> {
+    /// Whether the other archive holds only a part of a stream: then its ledger says more than its
+    /// rows.
+    pub fn is_part(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_lacks WHERE stream = ?1)
+            OR EXISTS (SELECT 1 FROM _windrow_manifest
+                WHERE json_extract(manifest, '$.part') IS NOT NULL)";
+        self.theirs.query_row(sql, [stream], |row| row.get(0)).map_err(self.wrong())
+    }
+}

@@ -1,0 +1,259 @@
+//! Versions that lost: in the stream's history, with the time for which they stood, or set aside
+//! where the stream has none.
+
+use rusqlite::types::Value;
+use rusqlite::{params, params_from_iter};
+
+use crate::archive::error::ArchiveError;
+use crate::archive::history::{history_from, history_name, live_columns};
+use crate::archive::table::quote;
+use crate::model::RowVersion;
+
+use super::content::Content;
+use super::rows::{Found, claim, confirmed_by};
+use super::shape::{Pair, has_column};
+use super::{Judge, Taking};
+
+/// An end that is not known yet: the versions of the key are cut against each other next.
+const OPEN_END: &str = "9999-12-31T23:59:59+00:00";
+
+/// When and by which run a version was replaced.
+struct Until<'u>(&'u str, i64);
+
+impl Taking<'_> {
+    /// Keeps a row of the other's that does not stand here.
+    pub(super) fn keep_their_loser(
+        &self,
+        pair: &Pair,
+        judge: &dyn Judge,
+        mut row: Found,
+        content: &Content,
+        key: &str,
+    ) -> rusqlite::Result<()> {
+        row.run = self.known(row.run).run;
+        self.keep_our_loser(pair, judge, row, content, key)
+    }
+
+    /// Keeps a row that does not stand any more; its run is one of this archive's.
+    pub(super) fn keep_our_loser(
+        &self,
+        pair: &Pair,
+        judge: &dyn Judge,
+        row: Found,
+        content: &Content,
+        key: &str,
+    ) -> rusqlite::Result<()> {
+        if !pair.history {
+            return self.set_aside(&pair.stream, key, content, row.run);
+        }
+        if self.put_version(pair, &row, &Until(OPEN_END, i64::MAX))? {
+            self.recut(pair, judge, &row.values)?;
+        }
+        Ok(())
+    }
+
+    fn set_aside(
+        &self,
+        stream: &str,
+        key: &str,
+        content: &Content,
+        run: i64,
+    ) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO _windrow_superseded (stream, key, sha256, row, run_id, merged_by)
+            SELECT ?1, ?2, ?3, ?4, ?5, ?6
+            WHERE EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id = ?5) ON CONFLICT DO NOTHING";
+        let values = params![stream, key, content.digest, content.text, run, self.merge.run];
+        self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
+    }
+
+    /// Puts a version into the history unless it is there, or is the one that stands now.
+    fn put_version(&self, pair: &Pair, row: &Found, until: &Until<'_>) -> rusqlite::Result<bool> {
+        let (table, history) = (quote(&pair.stream), quote(&history_name(&pair.stream)));
+        let width = pair.columns.len();
+        let holes: Vec<String> = (1..=width + 6).map(|n| format!("?{n}")).collect();
+        let (changed_at, run) = (width + 2, width + 4);
+        let mut same: Vec<String> = pair
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, name)| !pair.key.contains(name))
+            .map(|(n, name)| format!("{} IS ?{}", quote(name), n + 1))
+            .collect();
+        let key = pair.key_places().into_iter().zip(&pair.key);
+        same.extend(key.map(|(n, name)| format!("{} = ?{}", quote(name), n + 1)));
+        same.push(format!("\"_changed_at\" = ?{changed_at} AND \"_run\" = ?{run}"));
+        let same = same.join(" AND ");
+        let sql = format!(
+            "INSERT INTO main.{history} ({}, \"_first_seen_at\", \"_changed_at\", \"_revision\",
+                \"_run\", \"_replaced_at\", \"_replaced_run\")
+             SELECT {} WHERE NOT EXISTS (SELECT 1 FROM main.{history} WHERE {same})
+                AND NOT EXISTS (SELECT 1 FROM main.{table} WHERE {same})",
+            pair.names(),
+            holes.join(", ")
+        );
+        let own = [
+            Value::Text(row.first_seen_at.clone()),
+            Value::Text(row.changed_at.clone()),
+            Value::Integer(row.revision),
+            Value::Integer(row.run),
+            Value::Text(until.0.to_owned()),
+            Value::Integer(until.1),
+        ];
+        let mut insert = self.ours().prepare_cached(&sql)?;
+        Ok(insert.execute(params_from_iter(row.values.iter().chain(&own)))? > 0)
+    }
+
+    /// Cuts the versions of a key against each other, so that no two stand at one time.
+    pub(super) fn recut(
+        &self,
+        pair: &Pair,
+        judge: &dyn Judge,
+        values: &[Value],
+    ) -> rusqlite::Result<()> {
+        let history = quote(&history_name(&pair.stream));
+        let mut rowids = Vec::new();
+        let mut versions = Vec::new();
+        let width = pair.columns.len();
+        let key = pair.key_values(values);
+        let version = |row: &Found| -> rusqlite::Result<RowVersion> {
+            let content = Content::of(&pair.columns, &row.values);
+            let read = (*self.merge.reading(row.run)?).clone();
+            Ok(RowVersion {
+                claim: claim(pair, &row.values, &content, read),
+                from: row.changed_at.clone(),
+                until: None,
+                from_run: row.run,
+                until_run: None,
+            })
+        };
+        let sql = format!(
+            "SELECT {}, \"_replaced_at\", \"_replaced_run\" FROM main.{history} WHERE {}",
+            pair.our_list(),
+            pair.by_key(1)
+        );
+        let mut statement = self.ours().prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(&key))?;
+        while let Some(row) = rows.next()? {
+            let found = Found::of(row, width)?;
+            let (until, run): (String, i64) = (row.get(width + 5)?, row.get(width + 6)?);
+            rowids.push(found.rowid);
+            versions.push(RowVersion {
+                until: Some(until),
+                until_run: Some(run),
+                ..version(&found)?
+            });
+        }
+        drop(rows);
+        if let Some(row) = self.our_row(pair, values)? {
+            let mut stands = version(&row)?;
+            let text = self.key_text(pair, values)?;
+            if let Some(run) = confirmed_by(self.ours(), pair, &text, row.run)? {
+                stands.claim.read = (*self.merge.reading(run)?).clone();
+            }
+            versions.push(stands);
+        } else if let Some(gone) = self.our_deletion(pair, judge, values)? {
+            versions.push(RowVersion {
+                claim: gone.claim,
+                from: gone.changed_at,
+                until: None,
+                from_run: gone.run,
+                until_run: None,
+            });
+        }
+        let cut = judge.recut(&versions);
+        let sql = format!(
+            "UPDATE main.{history} SET \"_replaced_at\" = ?2, \"_replaced_run\" = ?3
+             WHERE _rowid_ = ?1 AND (\"_replaced_at\" <> ?2 OR \"_replaced_run\" <> ?3)"
+        );
+        let mut update = self.ours().prepare_cached(&sql)?;
+        for (rowid, ended) in rowids.iter().zip(&cut) {
+            if let Some(ended) = ended {
+                update.execute(params![rowid, ended.at, ended.run])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// This archive's row of the same key.
+    pub(super) fn our_row(&self, pair: &Pair, values: &[Value]) -> rusqlite::Result<Option<Found>> {
+        let sql = format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            pair.our_list(),
+            quote(&pair.stream),
+            pair.by_key(1)
+        );
+        let mut statement = self.ours().prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(pair.key_values(values)))?;
+        rows.next()?.map(|row| Found::of(row, pair.columns.len())).transpose()
+    }
+
+    /// Takes the versions that the other's history holds. Gives how many were not here.
+    pub fn take_history(&self, pair: &Pair, judge: &dyn Judge) -> Result<u64, ArchiveError> {
+        let (stream, history) = (&pair.stream, history_name(&pair.stream));
+        if !has_column(self.theirs, &history, "_replaced_at").map_err(self.wrong())? {
+            return Ok(0);
+        }
+        if !has_column(self.ours(), &history, "_replaced_at").map_err(self.wrong())? {
+            self.merge.archive.make_history(stream)?;
+            self.merge.grown.set(true);
+        }
+        self.each_version(pair, judge, &history).map_err(self.wrong())
+    }
+
+    fn each_version(&self, pair: &Pair, judge: &dyn Judge, history: &str) -> rusqlite::Result<u64> {
+        let order: Vec<String> = pair.key.iter().map(|name| quote(name)).collect();
+        let sql = format!(
+            "SELECT {}, \"_replaced_at\", \"_replaced_run\" FROM main.{} ORDER BY {}",
+            self.their_list_of(pair, history)?,
+            quote(history),
+            order.join(", ")
+        );
+        let width = pair.columns.len();
+        let mut statement = self.theirs.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut taken = 0;
+        // The versions of a key come one after another.
+        let mut touched: Option<Vec<Value>> = None;
+        while let Some(row) = rows.next()? {
+            let mut found = Found::of(row, width)?;
+            let (until, run): (String, i64) = (row.get(width + 5)?, row.get(width + 6)?);
+            found.run = self.known(found.run).run;
+            let same = touched
+                .as_ref()
+                .is_some_and(|values| pair.key_values(values) == pair.key_values(&found.values));
+            if !same && let Some(values) = touched.take() {
+                self.recut(pair, judge, &values)?;
+            }
+            let until_run = self.known(run).run;
+            if self.put_version(pair, &found, &Until(&until, until_run))? {
+                taken += 1;
+                touched = Some(found.values);
+            }
+        }
+        if let Some(values) = touched {
+            self.recut(pair, judge, &values)?;
+        }
+        Ok(taken)
+    }
+
+    /// A history may lack columns that its table has got since.
+    fn their_list_of(&self, pair: &Pair, history: &str) -> rusqlite::Result<String> {
+        let have = live_columns(self.theirs, history)?;
+        let known = |name: &String| have.iter().any(|column| column.name == *name);
+        let theirs = pair.theirs.iter().map(|name| name.clone().filter(|name| known(name)));
+        Ok(Pair { theirs: theirs.collect(), ..pair.clone() }.their_list())
+    }
+
+    /// The history is whole since when both were; where rows of an archive came that kept none,
+    /// from now on.
+    pub fn settle_history(&self, pair: &Pair) -> Result<(), ArchiveError> {
+        let settle = || -> rusqlite::Result<()> {
+            let from = history_from(self.theirs, &pair.stream)?;
+            let from = from.unwrap_or_else(|| self.merge.now.clone());
+            let sql = "UPDATE _windrow_streams SET history_from = ?2
+                WHERE stream = ?1 AND history_from < ?2";
+            self.ours().execute(sql, [&pair.stream, &from]).map(|_| ())
+        };
+        if pair.history && !pair.new { settle().map_err(self.wrong()) } else { Ok(()) }
+    }
+}

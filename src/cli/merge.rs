@@ -1,0 +1,171 @@
+//! `windrow merge`: takes other archives in.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::archive::{Archive, ArchiveError, Opening, Reader, SCHEMA_VERSION};
+use crate::handoff::{MergeError, MergeOrder, merge};
+use crate::host::Host;
+use crate::model::instant_to_text;
+use crate::report::{bytes, merged_page};
+
+use super::args::Global;
+use super::error::{Failure, USAGE};
+use super::output::Output;
+use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
+
+/// From this size on it is said how much room a merge may take.
+const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub struct MergeArguments {
+    /// Archives or hand-offs
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Tell what would be inserted, replaced and complete, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Wait so long for another process that has the archive
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<String>,
+}
+
+pub fn run(
+    args: &MergeArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let wait = args.wait.as_deref().map(parse_duration).transpose()?;
+    let (path, allow_network_fs) = archive_of(global)?;
+    let note = holder_note("merge", host);
+    let now = host.clock.now();
+    let opening =
+        Opening { note: &note, now: &instant_to_text(now), allow_network_fs, files: &*host.files };
+    let mut others = Others::new(&path, &opening);
+    for file in &args.files {
+        refuse_itself(&path, file)?;
+        others.open(file)?;
+    }
+    say_room(&args.files, output);
+    let made = !path.exists();
+    let archive = waiting_for(wait, host, || Archive::open(&path, &opening))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let order = MergeOrder { now, version, dry_run: args.dry_run };
+    let report = merge(&archive, &others.readers, &order);
+    archive.close()?;
+    if made && (report.is_err() || args.dry_run) {
+        // It was made for this alone.
+        host.files.remove(&path).map_err(|error| ArchiveError::io(&path, "remove", &error))?;
+    }
+    let report = report.map_err(refusal)?;
+    if output.json() {
+        output.json_line(&report)?;
+    } else {
+        output.result(&merged_page(&report))?;
+    }
+    Ok(0)
+}
+
+/// The archive that is merged into, and whether a network file system is taken. Whoever was given
+/// a file and has nothing else need not have a definition.
+fn archive_of(global: &Global) -> Result<(PathBuf, bool), Failure> {
+    match &global.archive {
+        Some(archive) if !global.definition.exists() => Ok((archive.clone(), false)),
+        _ => {
+            let definition = load_definition(global)?;
+            Ok((definition.archive, definition.allow_network_fs))
+        }
+    }
+}
+
+fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
+    let full = |path: &Path| path.canonicalize().ok();
+    let same = full(archive).is_some() && full(archive) == full(file) || is_link(archive, file);
+    if !same {
+        return Ok(());
+    }
+    let message = format!("{} is the archive itself", file.display());
+    Err(Failure::new(USAGE, message).cure("name another archive, or a copy that went its own way"))
+}
+
+#[cfg(unix)]
+fn is_link(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |path: &Path| path.metadata().ok().map(|known| (known.dev(), known.ino()));
+    place(one).is_some() && place(one) == place(other)
+}
+
+#[cfg(not(unix))]
+fn is_link(_one: &Path, _other: &Path) -> bool {
+    false
+}
+
+/// One transaction is in the log as a whole before it is in the archive.
+fn say_room(files: &[PathBuf], output: &Output) {
+    let sizes = files.iter().filter_map(|file| file.metadata().ok()).map(|known| known.len());
+    let size: u64 = sizes.sum();
+    if size >= ROOM_TOLD_FROM {
+        output.say(&format!(
+            "taking in {}: up to about {} of room may be needed beside the archive\n",
+            bytes(size),
+            bytes(size.saturating_mul(2))
+        ));
+    }
+}
+
+/// The archives that are taken in, opened for reading.
+struct Others<'o> {
+    readers: Vec<(String, Reader)>,
+    opening: &'o Opening<'o>,
+    /// Copies that were brought up to this format.
+    folder: PathBuf,
+}
+
+impl<'o> Others<'o> {
+    fn new(archive: &Path, opening: &'o Opening<'o>) -> Self {
+        let mut folder = archive.as_os_str().to_owned();
+        folder.push(format!("-merge-{}", std::process::id()));
+        Self { readers: Vec::new(), opening, folder: PathBuf::from(folder) }
+    }
+
+    /// Here and nowhere else an archive is opened that somebody else may have written.
+    fn open(&mut self, file: &Path) -> Result<(), Failure> {
+        let reader = Reader::open(file)?;
+        let reader = if reader.format()? < SCHEMA_VERSION { self.lift(&reader)? } else { reader };
+        self.readers.push((file.display().to_string(), reader));
+        Ok(())
+    }
+
+    /// An archive of an older format is brought up to this one in a copy of our own.
+    fn lift(&self, older: &Reader) -> Result<Reader, Failure> {
+        let make = |error| ArchiveError::io(&self.folder, "make", &error);
+        std::fs::create_dir_all(&self.folder).map_err(make)?;
+        let copy = self.folder.join(format!("{}.db", self.readers.len()));
+        older.copy_to(&copy)?;
+        Archive::open(&copy, self.opening)?.close()?;
+        Ok(Reader::open(&copy)?)
+    }
+}
+
+impl Drop for Others<'_> {
+    fn drop(&mut self) {
+        self.readers.clear();
+        if self.folder.exists() {
+            // It is beside the archive under a name that says what it was.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn refusal(error: MergeError) -> Failure {
+    match error {
+        MergeError::Archive(error) => error.into(),
+        MergeError::Refused(file, differences) => {
+            let message = format!("cannot take in {file}: {}", differences.join("; "));
+            let cure = "streams that mean different things need different names, or archives";
+            Failure::new(USAGE, message).cure(cure)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What two archives' definitions of one stream must agree on for their rows to be rows of one
+//! stream. All that cannot be united is told at once.
+
+use crate::archive::{ArchiveError, Reader};
+use crate::definition::{Definition, Kind, OnConflict, Stream, parse_definition};
+
+/// What each side says of a stream beside its table.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sides {
+    pub ours: Option<Definition>,
+    pub theirs: Option<Definition>,
+}
+
+/// What the comparison came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Compared {
+    /// Each keeps the archives apart.
+    pub refused: Vec<String>,
+    /// Worth knowing.
+    pub warnings: Vec<String>,
+}
+
+/// The definition that an archive was made by last, where it can be read.
+pub(super) fn definition_of(reader: &Reader) -> Result<Option<Definition>, ArchiveError> {
+    let text = reader.definition()?.unwrap_or_default();
+    Ok(parse_definition("the archive's definition", &text).ok())
+}
+
+impl Sides {
+    /// What is said of a stream: this archive's word, or the other's where it says nothing.
+    pub fn stream(&self, name: &str) -> Option<&Stream> {
+        let find =
+            |side: &'_ Option<Definition>| side.as_ref().and_then(|d| d.stream(name)).is_some();
+        let side = if find(&self.ours) { &self.ours } else { &self.theirs };
+        side.as_ref().and_then(|definition| definition.stream(name))
+    }
+
+    /// Compares one stream's rules.
+    pub fn compare(&self, name: &str, compared: &mut Compared) {
+        let (Some(ours), Some(theirs)) = (&self.ours, &self.theirs) else { return };
+        let (Some(our), Some(their)) = (ours.stream(name), theirs.stream(name)) else { return };
+        for (what, here, there) in rules(our).into_iter().zip(rules(their)).map(|(a, b)| {
+            let ((what, here), (_, there)) = (a, b);
+            (what, here, there)
+        }) {
+            if here != there {
+                compared
+                    .refused
+                    .push(format!("stream `{name}`: its {what} is {here} here and {there} there"));
+            }
+        }
+        let address = |definition: &Definition, stream: &Stream| {
+            let source = definition.sources.get(&stream.source);
+            source.map(|source| source.base_url.to_string()).unwrap_or_default()
+        };
+        let (here, there) = (address(ours, our), address(theirs, their));
+        if here != there {
+            compared
+                .warnings
+                .push(format!("stream `{name}` was read from {there}, here {here} is"));
+        }
+    }
+}
+
+/// What must be the same, by name.
+fn rules(stream: &Stream) -> Vec<(&'static str, String)> {
+    let none = || "none".to_owned();
+    let (kind, field, zone) = match &stream.kind {
+        Kind::Window(rules) => ("windows", rules.field.clone(), rules.zone.name().to_owned()),
+        Kind::Snapshot { .. } => ("a snapshot", none(), none()),
+        Kind::Cursor(rules) => ("a cursor", rules.field.clone(), rules.zone.name().to_owned()),
+    };
+    let conflict = match stream.on_conflict {
+        OnConflict::Update => "update",
+        OnConflict::Keep => "keep",
+    };
+    let parent = stream.for_each.as_ref().map_or_else(none, |name| name.to_string());
+    vec![
+        ("kind", kind.to_owned()),
+        ("field of time", field),
+        ("time zone", zone),
+        ("version", stream.version.clone().unwrap_or_else(none)),
+        ("`on_conflict`", conflict.to_owned()),
+        ("`for_each`", parent),
+    ]
+}

@@ -1,0 +1,100 @@
+//! What a merge came to, for people.
+
+use crate::handoff::{FileReport, MergeReport, StreamMerge};
+use crate::model::printable;
+
+use super::numbers::count;
+use super::table::plain_table;
+
+/// A table of streams for each file, what is complete now, and three lines at the end.
+pub fn merged_page(report: &MergeReport) -> String {
+    let mut out: String = report.files.iter().map(file_page).collect();
+    out.push_str(&closing(report));
+    out
+}
+
+fn file_page(file: &FileReport) -> String {
+    let known = match file.runs {
+        0 => "all its runs are known here".to_owned(),
+        runs => many(runs, "run that was not known here", "runs that were not known here"),
+    };
+    let mut out = format!("{}: {known}\n", printable(&file.file));
+    let header = ["stream", "inserted", "replaced", "kept", "equal", "deleted", "in conflict"];
+    let header: Vec<String> = header.map(str::to_owned).into();
+    let row = |stream: &StreamMerge| {
+        let rows = &stream.rows;
+        let numbers = [rows.inserted, rows.replaced, rows.kept, rows.equal, rows.deleted];
+        let numbers = numbers.into_iter().chain([rows.conflicts]).map(count);
+        std::iter::once(printable(&stream.stream)).chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = file.streams.iter().map(row).collect();
+    let numeric: Vec<bool> = (0..header.len()).map(|at| at > 0).collect();
+    out.push_str(&plain_table(&header, &rows, &numeric));
+    for stream in &file.streams {
+        out.push_str(&stream_lines(stream));
+    }
+    for warning in &file.warnings {
+        out.push_str(&format!("note: {}\n", printable(warning)));
+    }
+    for left in &file.left {
+        out.push_str(&format!("not taken: {}\n", printable(left)));
+    }
+    out.push('\n');
+    out
+}
+
+fn stream_lines(stream: &StreamMerge) -> String {
+    let name = printable(&stream.stream);
+    let mut out = String::new();
+    let spans: Vec<String> = stream
+        .complete
+        .iter()
+        .map(|span| {
+            let window = span.window().map(|window| window.to_string()).unwrap_or_default();
+            match span.partition.as_str() {
+                "" => window,
+                partition => format!("{window} of {}", printable(partition)),
+            }
+        })
+        .collect();
+    if !spans.is_empty() {
+        let more = match stream.complete_more {
+            0 => String::new(),
+            more => format!(" and {} more", count(more)),
+        };
+        out.push_str(&format!("{name} is complete now in {}{more}\n", spans.join(", ")));
+    }
+    if !stream.rows.conflict_keys.is_empty() {
+        let keys: Vec<String> =
+            stream.rows.conflict_keys.iter().map(|key| printable(key)).collect();
+        out.push_str(&format!("{name} is in conflict for example at {}\n", keys.join("; ")));
+    }
+    out
+}
+
+fn closing(report: &MergeReport) -> String {
+    if !report.changed {
+        return "Nothing changed: everything that these files say is here already.\n".to_owned();
+    }
+    let streams = || report.files.iter().flat_map(|file| &file.streams);
+    let sum = |of: &dyn Fn(&StreamMerge) -> u64| streams().map(of).sum::<u64>();
+    let (inserted, replaced) = (sum(&|s| s.rows.inserted), sum(&|s| s.rows.replaced));
+    let kept = sum(&|s| s.rows.kept);
+    let complete = sum(&|s| s.complete.len() as u64 + s.complete_more);
+    let last = match report.run {
+        Some(run) => format!("It is in the archive as run {run}."),
+        None => "Nothing was changed; without --dry-run it is done.".to_owned(),
+    };
+    format!(
+        "{} came, {} replaced, {} kept against the other's.\n{} complete that {} not.\n{last}\n",
+        many(inserted, "row", "rows"),
+        count(replaced),
+        count(kept),
+        many(complete, "stretch of time is", "stretches of time are"),
+        if complete == 1 { "was" } else { "were" },
+    )
+}
+
+fn many(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { more })
+}
