@@ -431,7 +431,7 @@ fn an_archive_without_alerts_is_brought_to_the_format_that_has_them() {
          DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
          DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
          DROP TABLE _windrow_superseded; DROP TABLE _windrow_lacks;
-         DROP TABLE IF EXISTS _windrow_confirmed;
+         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_doubts;
          DELETE FROM _windrow_meta WHERE name = 'archive_id';
          DELETE FROM _windrow_migrations WHERE version >= 10;
          UPDATE _windrow_meta SET value = '9' WHERE name = 'format'; PRAGMA user_version = 9",

@@ -277,7 +277,7 @@ fn places() -> Vec<Bad> {
             std::fs::write(path.with_file_name("bad.db-wal"), b"x").expect("written");
         }),
         bad("a journal beside it", 9, "bad.db-journal lies beside it", |_, path| {
-            std::fs::write(path.with_file_name("bad.db-journal"), b"").expect("written");
+            std::fs::write(path.with_file_name("bad.db-journal"), b"x").expect("written");
         }),
         #[cfg(unix)]
         bad("a link", 9, "is a link", |workspace, path| {
@@ -399,6 +399,30 @@ fn every_file_that_is_not_what_it_should_be_is_refused_with_its_reason() {
         }
         let after = path.is_file().then(|| std::fs::read(&path).expect("the file"));
         assert!(before == after, "{} was written to", case.name);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same files are not taken in, and the archive stays as it is, byte for byte.
+#[test]
+fn no_such_file_is_taken_in_and_the_archive_stays_as_it_is_byte_for_byte() {
+    let (_api, workspace) = given();
+    let path = workspace.path("a.db");
+    let mut wrong = Vec::new();
+    for case in &all() {
+        case.make(&workspace);
+        let before = std::fs::read(&path).expect("the archive");
+        let ran = workspace.run(&["merge", "bad.db"]);
+        // What `verify` finds to differ is refused for safety.
+        let fits = match case.code {
+            1 => [6, 9].contains(&ran.code),
+            code => ran.code == code,
+        };
+        if !fits {
+            wrong.push(format!("{}: {} {}{}", case.name, ran.code, ran.stdout, ran.stderr));
+        }
+        // Making the file may have noted a hand-off; the merge itself changes nothing.
+        assert!(std::fs::read(&path).expect("the archive") == before, "{}", case.name);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

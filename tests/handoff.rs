@@ -458,3 +458,46 @@ fn a_colleague_goes_on_from_the_file_alone() {
     let first = rows(&colleague.path("got.db"), "SELECT count(*) FROM _windrow_manifest");
     assert_eq!(first, ["0"], "what it was given as is no longer what it is");
 }
+
+/// Parts in a row count like the whole, where they stand on each other; with one lacking they bring
+/// rows and prove nothing.
+#[test]
+fn parts_that_stand_on_each_other_count_like_the_whole() {
+    let api = UsageApi::start(nine_days(), 50);
+    let mut workspace = Workspace::new(&api.definition(""));
+    workspace.sync();
+    give(&workspace, &[]).expect(0);
+    let record = |day: &str| Record::new("SL-1", day, 7.5, "2026-01-12T01:00:00Z");
+    api.change(|records| records.push(record("2026-01-10")));
+    workspace.at("2026-01-11T14:00:00Z").sync();
+    workspace.run(&["handoff", "two.db", "--since", "1"]).expect(0);
+    api.change(|records| records.push(record("2026-01-11")));
+    workspace.at("2026-01-12T14:00:00Z").sync();
+    workspace.run(&["handoff", "three.db", "--since", "2"]).expect(0);
+
+    let colleague = Workspace::empty();
+    for name in ["out.db", "two.db", "three.db"] {
+        std::fs::copy(workspace.path(name), colleague.path(name)).expect("a stick");
+    }
+    let merge = |file: &str| colleague.run(&["--archive", "a.db", "merge", file]).expect(0);
+    let end = || colleague.value("SELECT max(end_at) FROM _windrow_ledger");
+    merge("out.db");
+    assert_eq!(end(), "2026-01-11T00:00:00+00:00");
+    let odd = merge("three.db");
+    assert!(odd.stdout.contains("what it is based on is not all here"), "{odd:?}");
+    assert_eq!(end(), "2026-01-11T00:00:00+00:00", "its rows are here, and prove nothing");
+    assert_eq!(colleague.value("SELECT count(*) FROM usage"), "28");
+    assert_ne!(colleague.value("SELECT count(*) FROM _windrow_lacks"), "0");
+    merge("two.db");
+    merge("three.db");
+    assert_eq!(end(), "2026-01-13T00:00:00+00:00");
+    assert_eq!(colleague.value("SELECT count(*) FROM _windrow_lacks"), "0");
+    let digests = |workspace: &Workspace| {
+        let status = ["--archive", "a.db", "status", "--digest", "--json"];
+        workspace.run(&status).expect(0).json()["digests"].clone()
+    };
+    assert_eq!(digests(&colleague), digests(&workspace));
+    let spans = "SELECT min(start_at), max(end_at), count(*) FROM _windrow_ledger
+        WHERE state IN ('complete', 'settled')";
+    assert_eq!(colleague.rows(spans), workspace.rows(spans));
+}

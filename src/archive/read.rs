@@ -306,21 +306,6 @@ impl Reader {
         })
     }
 
-    /// Writes a copy of the archive to a file that is not there yet.
-    pub fn copy_to(&self, path: &Path) -> Result<(), ArchiveError> {
-        use rusqlite::limits::Limit::SQLITE_LIMIT_ATTACHED;
-        let text = path.to_str().ok_or_else(|| {
-            ArchiveError::new(Cause::Storage, "the copy's path is not Unicode text")
-        })?;
-        self.run(|connection| {
-            // VACUUM INTO attaches the copy while it writes it.
-            connection.set_limit(SQLITE_LIMIT_ATTACHED, 1)?;
-            let copied = connection.execute("VACUUM INTO ?1", [text]);
-            connection.set_limit(SQLITE_LIMIT_ATTACHED, 0)?;
-            copied.map(|_| ())
-        })
-    }
-
     /// The definition that was used last.
     pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
         Ok(self.stored_definition(None)?.map(|stored| stored.text))

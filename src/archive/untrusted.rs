@@ -11,6 +11,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::host::Stop;
+use crate::host::files::{lock_holder, lock_path};
 
 use super::error::{ArchiveError, Cause};
 use super::foreign::{at_file, guard};
@@ -80,18 +81,26 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     if !found.is_file() {
         return refuse(format!("{name} is no file"), "name the file that you were given");
     }
-    for ending in ["-wal", "-shm", "-journal"] {
+    // An empty one, which a reader leaves behind, has nothing to add.
+    for ending in ["-wal", "-journal"] {
         let mut beside = path.as_os_str().to_owned();
         beside.push(ending);
         let beside = PathBuf::from(beside);
-        if beside.symlink_metadata().is_ok() {
+        if beside.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
             let message = format!("{} lies beside it", beside.display());
             let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
                         an archive of your own, make it one file with `windrow eject`";
             return refuse(message, cure);
         }
     }
-    Ok(())
+    match lock_holder(&lock_path(path)) {
+        Ok(Some(note)) => {
+            let message = format!("{name} is held by {note}");
+            let cure = "wait until it is done, or ask for a hand-off, which is made meanwhile";
+            Err(ArchiveError::new(Cause::Held, message).cure(cure))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The first hundred bytes tell whether it is a whole SQLite file.

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::archive::{Archive, ArchiveError, Opening, Reader, SCHEMA_VERSION};
-use crate::handoff::{MergeError, MergeOrder, merge};
+use crate::handoff::{MergeError, MergeOrder, Opened, merge, verify};
 use crate::host::Host;
+use crate::host::files::make_private_folder;
 use crate::model::instant_to_text;
 use crate::report::{bytes, merged_page};
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::{Failure, UNSAFE, USAGE};
 use super::output::Output;
+use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
 
 /// From this size on it is said how much room a merge may take.
@@ -26,6 +28,8 @@ pub struct MergeArguments {
     /// Tell what would be inserted, replaced and complete, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub given: GivenArguments,
     /// Wait so long for another process that has the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
@@ -43,7 +47,7 @@ pub fn run(
     let now = host.clock.now();
     let opening =
         Opening { note: &note, now: &instant_to_text(now), allow_network_fs, files: &*host.files };
-    let mut others = Others::new(&path, &opening);
+    let mut others = Others::new(&path, &args.given, &opening, host);
     for file in &args.files {
         refuse_itself(&path, file)?;
         others.open(file)?;
@@ -53,7 +57,7 @@ pub fn run(
     let archive = waiting_for(wait, host, || Archive::open(&path, &opening))?;
     let version = env!("CARGO_PKG_VERSION");
     let order = MergeOrder { now, version, dry_run: args.dry_run };
-    let report = merge(&archive, &others.readers, &order);
+    let report = merge(&archive, &others.readers(), &order);
     archive.close()?;
     if made && (report.is_err() || args.dry_run) {
         // It was made for this alone.
@@ -115,43 +119,70 @@ fn say_room(files: &[PathBuf], output: &Output) {
     }
 }
 
-/// The archives that are taken in, opened for reading.
+/// The archives that are taken in, opened for reading and proven.
 struct Others<'o> {
-    readers: Vec<(String, Reader)>,
+    opened: Vec<(String, Opened)>,
+    given: &'o GivenArguments,
     opening: &'o Opening<'o>,
+    host: &'o Host,
     /// Copies that were brought up to this format.
     folder: PathBuf,
 }
 
 impl<'o> Others<'o> {
-    fn new(archive: &Path, opening: &'o Opening<'o>) -> Self {
+    fn new(
+        archive: &Path,
+        given: &'o GivenArguments,
+        opening: &'o Opening<'o>,
+        host: &'o Host,
+    ) -> Self {
         let mut folder = archive.as_os_str().to_owned();
         folder.push(format!("-merge-{}", std::process::id()));
-        Self { readers: Vec::new(), opening, folder: PathBuf::from(folder) }
+        Self { opened: Vec::new(), given, opening, host, folder: PathBuf::from(folder) }
     }
 
-    /// Here and nowhere else an archive is opened that somebody else may have written.
+    /// Here and nowhere else an archive is opened that somebody else may have written. All of it is
+    /// looked at before anything of it is taken.
     fn open(&mut self, file: &Path) -> Result<(), Failure> {
-        let reader = Reader::open(file)?;
-        let reader = if reader.format()? < SCHEMA_VERSION { self.lift(&reader)? } else { reader };
-        self.readers.push((file.display().to_string(), reader));
+        let mut opened = self.given.open(file, self.host)?;
+        if opened.reader.format()? < SCHEMA_VERSION {
+            self.lift(&mut opened)?;
+        }
+        let verified = verify(&opened, self.host)?;
+        let name = file.display().to_string();
+        if let Some(difference) = verified.differences.first() {
+            let place = match (&difference.key, difference.place.as_str()) {
+                (Some(key), place) => format!("{place} ({key}): "),
+                (None, "") => String::new(),
+                (None, place) => format!("{place}: "),
+            };
+            let message = format!("{name} is not taken in: {place}{}", difference.what);
+            let cure = format!("`windrow verify {name}` lists all of it; ask for it again");
+            return Err(Failure::new(UNSAFE, message).cure(cure));
+        }
+        self.opened.push((name, opened));
         Ok(())
     }
 
+    fn readers(&self) -> Vec<(String, &Reader)> {
+        self.opened.iter().map(|(name, opened)| (name.clone(), &opened.reader)).collect()
+    }
+
     /// An archive of an older format is brought up to this one in a copy of our own.
-    fn lift(&self, older: &Reader) -> Result<Reader, Failure> {
+    fn lift(&self, older: &mut Opened) -> Result<(), Failure> {
         let make = |error| ArchiveError::io(&self.folder, "make", &error);
-        std::fs::create_dir_all(&self.folder).map_err(make)?;
-        let copy = self.folder.join(format!("{}.db", self.readers.len()));
-        older.copy_to(&copy)?;
+        make_private_folder(&self.folder).map_err(make)?;
+        let copy = self.folder.join(format!("{}.db", self.opened.len()));
+        older.reader.copy_into(&copy, &self.host.stop)?;
         Archive::open(&copy, self.opening)?.close()?;
-        Ok(Reader::open(&copy)?)
+        older.reader = Reader::open(&copy)?;
+        Ok(())
     }
 }
 
 impl Drop for Others<'_> {
     fn drop(&mut self) {
-        self.readers.clear();
+        self.opened.clear();
         if self.folder.exists() {
             // It is beside the archive under a name that says what it was.
             let _ = std::fs::remove_dir_all(&self.folder);

@@ -232,6 +232,8 @@ impl World {
         let now = day(60);
         let others: Vec<(String, Reader)> =
             from.iter().map(|name| ((*name).to_owned(), self.reader(name))).collect();
+        let others: Vec<(String, &Reader)> =
+            others.iter().map(|(name, reader)| (name.clone(), reader)).collect();
         let report = merge(&archive, &others, &MergeOrder { now, version: "0", dry_run: false });
         archive.close().expect("closed");
         report.unwrap_or_else(|error| panic!("{error:?}"))

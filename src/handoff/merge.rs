@@ -84,6 +84,9 @@ pub struct FileReport {
     pub file: String,
     /// Its archive.
     pub archive_id: String,
+    /// What it says of itself, where it is a hand-off.
+    #[serde(skip)]
+    pub manifest: Option<String>,
     /// Runs that were not known here.
     pub runs: u64,
     /// By stream.
@@ -130,7 +133,7 @@ impl Judge for Rules {
 /// is written. A name goes with each of the others, which is told.
 pub fn merge(
     archive: &Archive,
-    others: &[(String, Reader)],
+    others: &[(String, &Reader)],
     order: &MergeOrder<'_>,
 ) -> Result<MergeReport, MergeError> {
     let reader = Reader::open(archive.path())?;
@@ -157,7 +160,7 @@ pub fn merge(
         definition: &definition,
         now: order.now,
     };
-    let readers: Vec<&Reader> = others.iter().map(|(_, other)| other).collect();
+    let readers: Vec<&Reader> = others.iter().map(|(_, other)| *other).collect();
     let merge = archive.begin_merge(&start, &readers)?;
     let taken = take_all(archive, &merge, ours.as_ref(), others);
     let (files, changed) = match taken {
@@ -205,7 +208,7 @@ fn take_all(
     archive: &Archive,
     merge: &Merge<'_>,
     ours: Option<&crate::definition::Definition>,
-    others: &[(String, Reader)],
+    others: &[(String, &Reader)],
 ) -> Result<(Vec<FileReport>, bool), MergeError> {
     let mut files = Vec::new();
     for (name, other) in others {
@@ -220,6 +223,7 @@ fn take_all(
         let mut report = FileReport {
             file: name.clone(),
             archive_id: other.archive_id()?,
+            manifest: other.manifest()?,
             runs: runs.new,
             streams: Vec::new(),
             warnings: compared.warnings,
@@ -235,6 +239,7 @@ fn take_all(
                 &mut report.left,
             )?);
         }
+        taking.take_lacks()?;
         taking.take_lineage()?;
         files.push(report);
     }
@@ -264,7 +269,9 @@ fn take_stream(
         taking.settle_history(&pair)?;
     }
     let gained = if taking.is_part(name)? {
-        left.push(format!("what its ledger says of `{name}`: it holds only a part of its rows"));
+        left.push(format!(
+            "what its ledger says of `{name}`: it is a part, and what it is based on is not all here"
+        ));
         Gained::default()
     } else {
         taking.take_ledger(name, &LedgerOf { unite: &unite, order_marks: &order_marks })?
@@ -320,7 +327,12 @@ fn finish(archive: &Archive, merge: &Merge<'_>, report: &MergeReport) -> Result<
         }
         let path = std::path::Path::new(&file.file);
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        merge.log_taken(&file.archive_id, &name.unwrap_or_default(), &file.summary())?;
+        merge.log_taken(
+            &file.archive_id,
+            file.manifest.as_deref(),
+            &name.unwrap_or_default(),
+            &file.summary(),
+        )?;
     }
     Ok(())
 }

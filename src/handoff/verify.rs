@@ -104,7 +104,8 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            HandoffError::asked(format!("there is no file {}", file.display()), "name one")
+            let message = format!("there is no file {}", file.display());
+            ArchiveError::new(Cause::Unusable, message).cure("name one that is there").into()
         }
         _ => HandoffError::io(file, "open", &error),
     })?;

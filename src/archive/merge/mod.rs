@@ -11,6 +11,7 @@ mod gone;
 mod ledger;
 mod literal;
 mod pages;
+mod parts;
 mod rest;
 mod rows;
 mod runs;

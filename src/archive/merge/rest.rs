@@ -211,13 +211,15 @@ impl Merge<'_> {
     pub fn log_taken(
         &self,
         archive_id: &str,
+        manifest: Option<&str>,
         file: &str,
         summary: &str,
     ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_handoffs
-            (direction, archive_id, at, file, summary, run_id)
-            VALUES ('taken', ?1, ?2, ?3, ?4, ?5)";
-        let values = params![archive_id, self.now, file, summary, self.run];
+            (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
+            VALUES ('taken', json_extract(?6, '$.handoff_id'), ?1, ?2, ?3, ?7, ?4, ?5)";
+        let sha256 = manifest.map(crate::archive::sha256_of);
+        let values = params![archive_id, self.now, file, summary, self.run, manifest, sha256];
         let write = self.ours().execute(sql, values);
         write.map(|_| ()).map_err(crate::archive::error::at(&self.archive.path))
     }

@@ -243,14 +243,3 @@ impl crate::archive::Archive {
         }))
     }
 }
-
-impl Taking<'_> {
-    /// Whether the other archive holds only a part of a stream: then its ledger says more than its
-    /// rows.
-    pub fn is_part(&self, stream: &str) -> Result<bool, ArchiveError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_lacks WHERE stream = ?1)
-            OR EXISTS (SELECT 1 FROM _windrow_manifest
-                WHERE json_extract(manifest, '$.part') IS NOT NULL)";
-        self.theirs.query_row(sql, [stream], |row| row.get(0)).map_err(self.wrong())
-    }
-}
