@@ -270,7 +270,8 @@ fn take_stream(
     }
     let gained = if taking.is_part(name)? {
         left.push(format!(
-            "what its ledger says of `{name}`: it is a part, and what it is based on is not all here"
+            "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
+             here"
         ));
         Gained::default()
     } else {

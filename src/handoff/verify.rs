@@ -104,7 +104,7 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            let message = format!("there is no file {}", file.display());
+            let message = format!("there is no archive at {}", file.display());
             ArchiveError::new(Cause::Unusable, message).cure("name one that is there").into()
         }
         _ => HandoffError::io(file, "open", &error),

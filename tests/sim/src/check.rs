@@ -85,7 +85,11 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         let mut statement = connection.prepare(sql)?;
         seen.marked = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     }
-    if has("records_history")? > 0 {
+    let merged = "SELECT count(*) FROM _windrow_handoffs WHERE direction = 'taken'";
+    let merged = has("_windrow_handoffs")? > 0
+        && connection.query_row(merged, [], |row| row.get::<_, i64>(0))? > 0;
+    // What others have replaced is here as well, and counts as theirs.
+    if has("records_history")? > 0 && !merged {
         let sql = "SELECT (SELECT count(*) FROM records_history),
             (SELECT coalesce(sum(_revision - 1), 0) FROM records)";
         seen.versions = Some(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?);

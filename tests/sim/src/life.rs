@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use windrow::adopt::{FieldRules, Request, prepare};
-use windrow::archive::{Archive, ArchiveError, Opening, RunStart};
+use windrow::archive::{Archive, ArchiveError, Opening, Part, RunStart};
 use windrow::definition::{Definition, SecretReference, parse_definition};
+use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::pull::{Budget, SecretValues, Transport};
+use windrow::seal::Packing;
 use windrow::sync::{Happening, Lanes, Observer, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
@@ -30,6 +32,12 @@ use crate::world::World;
 /// waits ask for, and one more.
 const QUIET_RUNS_MAX: usize = 4;
 
+/// The name of a hand-off that is recorded.
+pub(crate) const GIVEN: &str = "given.db";
+
+/// How often an archive must come to rest until it is the truth.
+pub(crate) const STAGES: usize = 3;
+
 /// How a life went.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -45,6 +53,8 @@ pub struct Outcome {
     pub crashes: usize,
     /// Requests.
     pub requests: u64,
+    /// Merges.
+    pub merges: usize,
 }
 
 /// What whoever wants less of a scenario switches off, so that a failing seed can be shrunk.
@@ -57,18 +67,20 @@ pub struct Limits {
 }
 
 /// One simulated laptop.
-struct Life {
+pub(crate) struct Life {
     folder: PathBuf,
-    archive: PathBuf,
+    pub(crate) archive: PathBuf,
     definition: Definition,
-    shared: Arc<Mutex<Shared>>,
-    clock: Arc<SimClock>,
-    disk: SharedDisk,
-    random: fastrand::Rng,
+    pub(crate) shared: Arc<Mutex<Shared>>,
+    pub(crate) clock: Arc<SimClock>,
+    pub(crate) disk: SharedDisk,
+    pub(crate) random: fastrand::Rng,
+    /// What its engine's chance begins with.
+    own: u64,
     rows: BTreeMap<i64, Row>,
     told: Vec<Complete>,
-    runs: usize,
-    crashes: usize,
+    pub(crate) runs: usize,
+    pub(crate) crashes: usize,
     /// Whether the last crash was not looked at.
     stale: bool,
     /// What the ledger said at each mark in the disk's log, where that is wanted.
@@ -105,20 +117,30 @@ pub enum Beginning {
     Older,
     /// What an old script has doubled is adopted.
     Adopted,
+    /// After a first sync the archive is handed off, and that is recorded.
+    Given,
 }
 
 /// Lives a calm life with `runs` syncs and an eject, and records its disk.
 pub fn record(scenario: &Scenario, folder: &Path, runs: usize, beginning: Beginning) -> Recording {
     let mut life = begin(scenario, folder, false);
     life.marked = true;
-    let base = if beginning == Beginning::Older { life.grow_older() } else { Image::new() };
+    let base = match beginning {
+        Beginning::Older => life.grow_older(),
+        Beginning::Given => life.grow(),
+        _ => Image::new(),
+    };
     life.disk.lock().expect("no holder panics").record();
     let adopted = if beginning == Beginning::Adopted { life.adopt() } else { 0 };
     for _ in 0..runs {
         life.run(Budget::default());
         life.clock.pass(7 * HOUR);
     }
-    life.eject();
+    if beginning == Beginning::Given {
+        life.give();
+    } else {
+        life.eject();
+    }
     assert!(life.clean(), "a life without faults breaks nothing: {:?}", life.finish().violations);
     vfs::detach(folder);
     let log = life.disk.lock().expect("no holder panics").take_log();
@@ -135,7 +157,7 @@ pub fn carry_on(scenario: &Scenario, folder: &Path, now: i64) -> Vec<String> {
     let mut life = begin(scenario, folder, false);
     life.clock.pass(now - life.clock.truth());
     life.stale = true;
-    life.rest(scenario);
+    life.rest();
     vfs::detach(folder);
     life.finish().violations
 }
@@ -157,7 +179,7 @@ pub fn fail_one(
     life.run(Budget::default());
     let happened = life.hurt;
     if life.clean() {
-        life.rest(scenario);
+        life.rest();
     }
     vfs::detach(folder);
     happened.then(|| life.finish().violations)
@@ -167,6 +189,15 @@ pub fn fail_one(
 enum Ended {
     Report(Box<SyncReport>),
     Failed(ArchiveError),
+}
+
+impl Ended {
+    fn report(&self) -> Option<&SyncReport> {
+        match self {
+            Ended::Report(report) => Some(report),
+            Ended::Failed(_) => None,
+        }
+    }
 }
 
 /// Watches what is told to be complete, and notes in the disk's log what the ledger says then.
@@ -198,13 +229,47 @@ pub fn live(scenario: &Scenario, folder: &Path, verbose: bool) -> Outcome {
     let mut life = begin(scenario, folder, verbose);
     life.storm(scenario);
     if life.clean() {
-        life.rest(scenario);
+        life.rest();
     }
     vfs::detach(folder);
     life.finish()
 }
 
-fn begin(scenario: &Scenario, folder: &Path, verbose: bool) -> Life {
+pub(crate) fn begin(scenario: &Scenario, folder: &Path, verbose: bool) -> Life {
+    let mut log = EventLog::default();
+    log.lines = verbose.then(Vec::new);
+    log.note(scenario.toml("a.db"));
+    log.note(format!("{:?}", scenario.classes));
+    let disk: SharedDisk = Arc::new(Mutex::new(Disk::new(Policy::Journalled)));
+    let shared = Shared {
+        world: World::new(scenario.clone()),
+        faults: Classes::default(),
+        random: fastrand::Rng::with_seed(scenario.seed ^ 0xbad_11e7),
+        violations: Vec::new(),
+        not_before: i64::MIN,
+        requests: 0,
+        log,
+        watched: true,
+        offline: false,
+        switch: None,
+        archive: folder.join("a.db"),
+        disk,
+    };
+    let clock = Arc::new(SimClock::new(scenario.edges[scenario.past] + 7 * SECOND));
+    let shared = Arc::new(Mutex::new(shared));
+    let life = laptop(scenario, folder, 0, &shared, &clock);
+    shared.lock().expect("no holder panics").disk = Arc::clone(&life.disk);
+    life
+}
+
+/// A laptop with nothing on it. What is shared and the true time may be those of others.
+pub(crate) fn laptop(
+    scenario: &Scenario,
+    folder: &Path,
+    own: u64,
+    shared: &Arc<Mutex<Shared>>,
+    clock: &Arc<SimClock>,
+) -> Life {
     vfs::register();
     let policy = if scenario.plain_disk { Policy::Plain } else { Policy::Journalled };
     let disk: SharedDisk = Arc::new(Mutex::new(Disk::new(policy)));
@@ -215,32 +280,15 @@ fn begin(scenario: &Scenario, folder: &Path, verbose: bool) -> Life {
         Ok(definition) => definition,
         Err(problems) => panic!("seed {}: {problems}\n{toml}", scenario.seed),
     };
-    let clock = Arc::new(SimClock::new(scenario.edges[scenario.past] + 7 * SECOND));
-    let mut log = EventLog::default();
-    log.lines = verbose.then(Vec::new);
-    log.note(toml);
-    log.note(format!("{:?}", scenario.classes));
-    let shared = Shared {
-        world: World::new(scenario.clone()),
-        faults: Classes::default(),
-        random: fastrand::Rng::with_seed(scenario.seed ^ 0xbad_11e7),
-        violations: Vec::new(),
-        not_before: i64::MIN,
-        requests: 0,
-        log,
-        watched: true,
-        switch: None,
-        archive: archive.clone(),
-        disk: Arc::clone(&disk),
-    };
     Life {
         folder: folder.to_owned(),
         archive,
         definition,
-        shared: Arc::new(Mutex::new(shared)),
-        clock,
+        shared: Arc::clone(shared),
+        clock: Arc::clone(clock),
         disk,
-        random: fastrand::Rng::with_seed(scenario.seed ^ 0x11fe),
+        random: fastrand::Rng::with_seed(scenario.seed ^ 0x11fe ^ own),
+        own,
         rows: BTreeMap::new(),
         told: Vec::new(),
         runs: 0,
@@ -254,15 +302,15 @@ fn begin(scenario: &Scenario, folder: &Path, verbose: bool) -> Life {
 }
 
 impl Life {
-    fn clean(&self) -> bool {
+    pub(crate) fn clean(&self) -> bool {
         self.shared.lock().expect("no holder panics").violations.is_empty()
     }
 
-    fn violated(&self, invariant: &str, what: &str) {
+    pub(crate) fn violated(&self, invariant: &str, what: &str) {
         self.shared.lock().expect("no holder panics").violated(invariant, what);
     }
 
-    fn note(&self, line: String) {
+    pub(crate) fn note(&self, line: String) {
         // The folder's name is another one each time.
         let line = line.replace(&self.folder.display().to_string(), "");
         self.shared.lock().expect("no holder panics").log.note(line);
@@ -277,6 +325,7 @@ impl Life {
             runs: self.runs,
             crashes: self.crashes,
             requests: shared.requests,
+            merges: 0,
         }
     }
 
@@ -286,12 +335,43 @@ impl Life {
         self.clock.pass(7 * HOUR);
         let older = self.folder.join("older.db");
         make_older(&self.archive, &older);
-        let bytes = std::fs::read(&older).expect("it was just written");
+        self.begin_with(&older)
+    }
+
+    /// A first sync. Gives what is on the disk.
+    fn grow(&mut self) -> Image {
+        self.run(Budget::default());
+        self.clock.pass(7 * HOUR);
+        self.eject();
+        self.begin_with(&self.archive.clone())
+    }
+
+    /// From here on this is the archive, and all that is on the disk.
+    fn begin_with(&mut self, archive: &Path) -> Image {
+        let bytes = std::fs::read(archive).expect("it was just written");
         let base = Image::from([(Arc::from("a.db"), bytes)]);
         lay_down(&self.folder, &base).expect("the scratch folder can be written");
         self.disk.lock().expect("no holder panics").restart(base.clone());
         *self.marks.lock().expect("no holder panics") = vec![self.told.clone()];
         base
+    }
+
+    /// Hands the archive off, onto the same disk.
+    fn give(&self) {
+        let giving = Giving {
+            archive: &self.archive,
+            out: &self.folder.join(GIVEN),
+            part: Part::default(),
+            packing: Packing { compress: false, recipients: Vec::new() },
+            with_outbox: false,
+            signing: None,
+            force: false,
+            note: "the first",
+        };
+        let gave = give(&giving, &self.host(Stop::never()));
+        if let Some(error) = gave.err() {
+            self.violated("hand-off", &format!("{error:?}"));
+        }
     }
 
     /// Adopts what a script that only inserts has of the source. Gives the number of records.
@@ -330,7 +410,7 @@ impl Life {
     }
 
     /// Makes the archive safe to unplug, as `windrow eject` does.
-    fn eject(&self) {
+    pub(crate) fn eject(&self) {
         let files = SimFiles { disk: Arc::clone(&self.disk) };
         if let Err(error) = windrow::archive::eject(&self.archive, "the first", &files) {
             self.violated("archive", &format!("it cannot be ejected: {error}"));
@@ -340,14 +420,7 @@ impl Life {
     /// Phase 1: faults and crashes.
     fn storm(&mut self, scenario: &Scenario) {
         for _ in 0..scenario.runs {
-            let classes = scenario.classes;
-            if classes.clocks {
-                self.turn_clock(scenario);
-            }
-            self.shared.lock().expect("no holder panics").faults = classes;
-            self.arm(classes);
-            let budget = self.budget(classes);
-            self.run(budget);
+            self.stormy_run(scenario);
             if !self.clean() {
                 return;
             }
@@ -359,6 +432,18 @@ impl Life {
             };
             self.clock.pass(pause);
         }
+    }
+
+    /// A sync to which anything may happen.
+    pub(crate) fn stormy_run(&mut self, scenario: &Scenario) {
+        let classes = scenario.classes;
+        if classes.clocks {
+            self.turn_clock(scenario);
+        }
+        self.shared.lock().expect("no holder panics").faults = classes;
+        self.arm(classes);
+        let budget = self.budget(classes);
+        self.run(budget);
     }
 
     fn turn_clock(&mut self, scenario: &Scenario) {
@@ -377,7 +462,7 @@ impl Life {
     }
 
     /// Prepares what will happen to the disk during the next run.
-    fn arm(&mut self, classes: Classes) {
+    pub(crate) fn arm(&mut self, classes: Classes) {
         let mut disk = self.disk.lock().expect("no holder panics");
         disk.fail(None);
         if (classes.power || classes.kills) && self.random.bool() {
@@ -464,21 +549,25 @@ impl Life {
             self.stale = true;
             return;
         }
-        self.inspect(&ended, cut || failed);
+        self.inspect(ended.report(), cut || failed);
+    }
+
+    /// What surrounds its engine.
+    pub(crate) fn host(&self, stop: Stop) -> Host {
+        Host {
+            clock: self.clock.clone(),
+            random: Arc::new(SeededRandom::new(Some(self.own ^ self.runs as u64))),
+            files: Arc::new(SimFiles { disk: Arc::clone(&self.disk) }),
+            network: Arc::new(SimNetwork),
+            ..Host::system(stop)
+        }
     }
 
     fn sync(&self, budget: Budget) -> Ended {
         let (switch, stop) = Stop::new();
         self.shared.lock().expect("no holder panics").switch = Some(switch.clone());
-        let files = Arc::new(SimFiles { disk: Arc::clone(&self.disk) });
-        let seed = self.runs as u64;
-        let host = Host {
-            clock: self.clock.clone(),
-            random: Arc::new(SeededRandom::new(Some(seed))),
-            files: files.clone(),
-            network: Arc::new(SimNetwork),
-            ..Host::system(stop)
-        };
+        let host = self.host(stop);
+        let files = Arc::clone(&host.files);
         let now = windrow::model::instant_to_text(host.clock.now());
         let opening =
             Opening { note: "the first", now: &now, allow_network_fs: true, files: &*files };
@@ -531,6 +620,8 @@ impl Life {
             let disk = self.disk.lock().expect("no holder panics");
             let hurt = disk.is_cut() || disk.has_failed();
             let kept = name.starts_with("a.db-before-format-") && !name.ends_with("-new");
+            // What is left of a hand-off goes with the next one of that name.
+            let kept = kept || name.starts_with(GIVEN);
             if !hurt && !kept && !matches!(name.as_str(), "a.db" | "a.db-lock") {
                 drop(disk);
                 self.violated("S25", &format!("{name} is left over"));
@@ -539,7 +630,7 @@ impl Life {
     }
 
     /// The power is back, or the process is started again.
-    fn crash(&mut self) {
+    pub(crate) fn crash(&mut self) {
         self.crashes += 1;
         let scenario = self.shared.lock().expect("no holder panics").world.scenario.clone();
         let power = scenario.classes.power && (!scenario.classes.kills || self.random.bool());
@@ -561,7 +652,7 @@ impl Life {
         self.shared.lock().expect("no holder panics").not_before = i64::MIN;
     }
 
-    fn heal_disk(&self) {
+    pub(crate) fn heal_disk(&self) {
         let mut disk = self.disk.lock().expect("no holder panics");
         disk.fail(None);
         disk.spare();
@@ -569,7 +660,7 @@ impl Life {
     }
 
     /// Holds the file against the truth.
-    fn inspect(&mut self, ended: &Ended, hurt: bool) {
+    pub(crate) fn inspect(&mut self, report: Option<&SyncReport>, hurt: bool) {
         if !self.archive.exists() {
             return;
         }
@@ -596,7 +687,7 @@ impl Life {
             wrong.extend(check_told(&self.told, &seen.complete));
         }
         let hurt = std::mem::take(&mut self.stale) || hurt;
-        if let (Ended::Report(report), false) = (ended, hurt) {
+        if let (Some(report), false) = (report, hurt) {
             wrong.extend(self.check_report(report, &seen.rows));
         }
         for what in wrong {
@@ -627,29 +718,16 @@ impl Life {
     }
 
     /// Phase 2: no faults; the archive comes to rest, is the truth, and stays as it is.
-    fn rest(&mut self, scenario: &Scenario) {
-        {
-            let mut shared = self.shared.lock().expect("no holder panics");
-            shared.faults = Classes::default();
-            let calm = Classes { resends: scenario.classes.resends, ..Classes::default() };
-            shared.world.scenario.classes = calm;
-        }
+    fn rest(&mut self) {
+        calm_down(&self.shared);
         if self.clock.skew() != 0 {
             self.shared.lock().expect("no holder panics").not_before = i64::MIN;
         }
         self.clock.set_skew(0);
-        self.settle();
-        // Everything that was to come has come, and every window of the past is settled.
-        let last = *scenario.edges.last().expect("there are edges") - HOUR;
-        let later = (last - self.clock.truth()).max(0);
-        self.clock.pass(later);
-        self.settle();
-        self.clock.pass(scenario.lateness_hours * HOUR + scenario.overlap_hours * HOUR + DAY);
-        // What is read again at every sync may change for ever: the truth is that of a calm API.
-        let calm = self.shared.lock().expect("no holder panics").world.calm_at();
-        let later = (calm - self.clock.truth()).max(0);
-        self.clock.pass(later);
-        self.settle();
+        for stage in 0..STAGES {
+            await_stage(&self.shared, &self.clock, stage);
+            self.settle();
+        }
         if !self.clean() || !self.archive.exists() {
             return;
         }
@@ -658,7 +736,7 @@ impl Life {
     }
 
     /// Runs until all is done.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for _ in 0..QUIET_RUNS_MAX {
             let ended = self.quiet_run();
             if !self.clean() || ended == Some(0) {
@@ -688,11 +766,11 @@ impl Life {
         };
         let after = self.shared.lock().expect("no holder panics").requests;
         self.note(format!("exit {code:?} after {} requests", after - before));
-        self.inspect(&ended, false);
+        self.inspect(ended.report(), false);
         code
     }
 
-    fn compare_at_rest(&mut self) {
+    pub(crate) fn compare_at_rest(&mut self) {
         let connection = open(&self.archive).expect("it was opened a moment ago");
         let seen = look(&connection).expect("it was read a moment ago");
         let now = self.clock.truth();
@@ -711,7 +789,7 @@ impl Life {
     }
 
     /// S7: a run over an unchanged source changes nothing.
-    fn run_again(&mut self) {
+    pub(crate) fn run_again(&mut self) {
         let rows = self.rows.clone();
         let ended = self.sync(Budget::default());
         if let Ended::Report(report) = &ended {
@@ -720,9 +798,37 @@ impl Life {
                 self.violated("S7", &format!("a second run did {outcomes:?}"));
             }
         }
-        self.inspect(&ended, false);
+        self.inspect(ended.report(), false);
         if self.rows != rows {
             self.violated("S7", "a second run changed rows");
+        }
+    }
+}
+
+/// Faults are over; an API that sends old versions again goes on to do so.
+pub(crate) fn calm_down(shared: &Mutex<Shared>) {
+    let mut shared = shared.lock().expect("no holder panics");
+    shared.faults = Classes::default();
+    let resends = shared.world.scenario.classes.resends;
+    shared.world.scenario.classes = Classes { resends, ..Classes::default() };
+}
+
+/// Passes the time until an archive is to come to rest for the first, second or last time.
+pub(crate) fn await_stage(shared: &Mutex<Shared>, clock: &SimClock, stage: usize) {
+    let world = &shared.lock().expect("no holder panics").world;
+    let scenario = &world.scenario;
+    match stage {
+        0 => {}
+        // Everything that was to come has come, and every window of the past is settled.
+        1 => {
+            let last = *scenario.edges.last().expect("there are edges") - HOUR;
+            clock.pass(last - clock.truth());
+        }
+        _ => {
+            clock.pass(scenario.lateness_hours * HOUR + scenario.overlap_hours * HOUR + DAY);
+            // What is read again at every sync may change for ever: the truth is that of a calm
+            // API.
+            clock.pass(world.calm_at() - clock.truth());
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `cargo run --release --bin sim -- --seeds 10000`: lives many simulated archives.
 //!
-//! `--outboxes 10000` lives as many outboxes; `--seed N` and `--outbox-seed N` live one and print
-//! what happened. Exit 1 when an invariant was broken.
+//! `--outboxes 10000` lives as many outboxes, `--laptops 1000` as many times three laptops that
+//! swap files (`--rounds N` of it each); `--seed N`, `--outbox-seed N` and `--laptop-seed N` live
+//! one and print what happened. Exit 1 when an invariant was broken.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use std::time::Instant;
 use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
-use windrow_sim::swarm::{Sum, many, many_outboxes, one, one_outbox, shrink};
+use windrow_sim::swarm::{Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink};
 
 /// Images of one life; then another one is recorded.
 const STATES_PER_LIFE: u64 = 10_000;
@@ -31,16 +32,21 @@ fn cut_power(states: u64, from: u64) -> ExitCode {
         sum.twice += cuts.twice;
         sum.older += cuts.older;
         sum.adopted += cuts.adopted;
+        sum.given += cuts.given;
+        sum.verified += cuts.verified;
         sum.carried_on += cuts.carried_on;
         sum.violations.extend(cuts.violations);
     }
     println!(
         "{} power cuts in {lives} lives, {} of them twice, {} while an older archive is brought to \
-         this format, {} around an adoption, {} carried on by windrow, in {:.0} s: {} violations",
+         this format, {} around an adoption, {} while a file is made to be handed off (it was there {} times), \
+         {} carried on by windrow, in {:.0} s: {} violations",
         sum.states,
         sum.twice,
         sum.older,
         sum.adopted,
+        sum.given,
+        sum.verified,
         sum.carried_on,
         began.elapsed().as_secs_f64(),
         sum.violations.len()
@@ -116,6 +122,12 @@ fn main() -> ExitCode {
     if let Some(lives) = number(&arguments, "--fail-io") {
         return fail_io(lives);
     }
+    let rounds = number(&arguments, "--rounds").and_then(|n| usize::try_from(n).ok());
+    if let Some(seed) = number(&arguments, "--laptop-seed") {
+        let outcome = one_trio(seed, rounds, true);
+        println!("{} merges, {} crashes", outcome.merges, outcome.crashes);
+        return ExitCode::from(u8::from(!outcome.violations.is_empty()));
+    }
     if let Some(seed) = number(&arguments, "--outbox-seed") {
         let outcome = one_outbox(seed, true);
         return ExitCode::from(u8::from(!outcome.violations.is_empty()));
@@ -127,6 +139,11 @@ fn main() -> ExitCode {
     let began = Instant::now();
     if let Some(seeds) = number(&arguments, "--outboxes") {
         return told(&many_outboxes(from..from + seeds, threads), "rounds of sending", began);
+    }
+    if let Some(seeds) = number(&arguments, "--laptops") {
+        let sum = many_trios(from..from + seeds, rounds, threads);
+        println!("{} merges", sum.merges);
+        return told(&sum, "syncs on three laptops", began);
     }
     let seeds = number(&arguments, "--seeds").unwrap_or(1_000);
     told(&many(from..from + seeds, threads), "syncs", began)

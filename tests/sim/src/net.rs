@@ -36,6 +36,8 @@ pub struct Shared {
     pub log: EventLog,
     /// Whether the archive is looked at in the middle of runs.
     pub watched: bool,
+    /// Whether there is no network at all.
+    pub offline: bool,
     /// Switches the run off.
     pub switch: Option<StopSwitch>,
     /// The archive.
@@ -172,6 +174,11 @@ impl Shared {
 
     fn carry(&mut self, request: &Request, clock: &SimClock) -> Result<Response, NetError> {
         let faults = self.faults;
+        if self.offline {
+            clock.pass(SECOND);
+            let detail = "no network".to_owned();
+            return Err(NetError { kind: NetKind::Unreachable, detail });
+        }
         if faults.network && once_in(&mut self.random, 12) {
             let (kind, millis) = match self.random.u32(..3) {
                 0 => (NetKind::Unreachable, 10_000),

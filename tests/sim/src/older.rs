@@ -32,6 +32,8 @@ pub fn make_older(path: &Path, older: &Path) {
         }
         copy(&from, &new, &name);
     }
+    // Archives have had a name of their own since a later format.
+    new.execute("DELETE FROM _windrow_meta WHERE name = 'archive_id'", []).expect("no name");
     let format = "UPDATE _windrow_meta SET value = ?1 WHERE name = 'format'";
     new.execute(format, [FORMAT.to_string()]).expect("the format");
     let mode = "PRAGMA journal_mode = WAL";

@@ -164,6 +164,7 @@ pub fn live(seed: u64, folder: &Path, verbose: bool) -> Outcome {
         runs: life.rounds,
         crashes: life.crashes,
         requests: orders.requests,
+        merges: 0,
     }
 }
 

@@ -9,9 +9,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use windrow::host::{Host, Stop};
+
 use crate::check::{check_adopted, check_file, check_told, compare, look, open};
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, image_of, lay_down, take_in};
-use crate::life::{Beginning, Recording, carry_on, fail_one, record};
+use crate::laptops::verified;
+use crate::life::{Beginning, GIVEN, Recording, carry_on, fail_one, record};
 use crate::scenario::{Classes, Scenario, once_in};
 use crate::swarm::scratch;
 use crate::vfs;
@@ -27,6 +30,10 @@ pub struct Cuts {
     pub older: u64,
     /// Of these, in a life that begins with an adoption.
     pub adopted: u64,
+    /// Of these, while a hand-off is made on the same disk.
+    pub given: u64,
+    /// Of these, with a hand-off under its final name, which was verified.
+    pub verified: u64,
     /// Of these, handed to windrow to go on with.
     pub carried_on: u64,
     /// What was wrong.
@@ -36,8 +43,9 @@ pub struct Cuts {
 /// The copy of an archive of the first format.
 const ASIDE: &str = "a.db-before-format-2";
 
-/// Lives begin with nothing, with an older archive, or with an adoption, in turns.
-const BEGINNINGS: u64 = 3;
+/// Lives begin with nothing, with an older archive, with an adoption, or end with a hand-off, in
+/// turns.
+const BEGINNINGS: u64 = 4;
 
 /// A life without faults, small enough to be cut off everywhere.
 pub fn calm(seed: u64) -> Scenario {
@@ -56,16 +64,21 @@ pub fn cut_everywhere(seed: u64, per_point: u64, most: u64) -> Cuts {
     let beginning = match seed % BEGINNINGS {
         0 => Beginning::Older,
         1 if scenario.parents == 0 => Beginning::Adopted,
+        2 => Beginning::Given,
         _ => Beginning::Fresh,
     };
-    let older = beginning == Beginning::Older;
-    let runs = if beginning == Beginning::Fresh { 3 } else { 1 };
+    let told_before = matches!(beginning, Beginning::Older | Beginning::Given);
+    let runs = match beginning {
+        Beginning::Fresh => 3,
+        Beginning::Given => 0,
+        Beginning::Older | Beginning::Adopted => 1,
+    };
     let recording = record(&scenario, folder.path(), runs, beginning);
     let mut cuts = Cuts::default();
     for policy in [Policy::Journalled, Policy::Plain] {
         let mut random = fastrand::Rng::with_seed(seed ^ 0xc07);
         let (mut durable, mut pending) = (recording.base.clone(), Vec::new());
-        let mut told = older.then_some(0);
+        let mut told = told_before.then_some(0);
         let mut known: Vec<Arc<str>> = recording.base.keys().cloned().collect();
         for (at, op) in recording.log.iter().enumerate() {
             create(op, &mut durable, &mut known);
@@ -80,7 +93,8 @@ pub fn cut_everywhere(seed: u64, per_point: u64, most: u64) -> Cuts {
                 let kept = [Kept::None, Kept::All, Kept::Some, Kept::Torn][(n % 4) as usize];
                 let image = image_of(&durable, &pending, kept, &mut random);
                 let place = format!("seed {seed}, {policy:?}, after {at} changes, {kept:?}");
-                let cut = Cut { scenario: &scenario, recording: &recording, told, policy };
+                let cut =
+                    Cut { scenario: &scenario, recording: &recording, told, policy, beginning };
                 cut.look_at(image, &mut random, &mut cuts, &place);
             }
         }
@@ -102,6 +116,7 @@ struct Cut<'a> {
     recording: &'a Recording,
     told: Option<usize>,
     policy: Policy,
+    beginning: Beginning,
 }
 
 impl Cut<'_> {
@@ -114,14 +129,17 @@ impl Cut<'_> {
         }
         lay_down(folder.path(), &image).expect("the scratch folder can be written");
         cuts.states += 1;
-        cuts.older += u64::from(!self.recording.base.is_empty());
+        cuts.older += u64::from(self.beginning == Beginning::Older);
+        cuts.given += u64::from(self.beginning == Beginning::Given);
         cuts.adopted += u64::from(self.recording.adopted > 0);
-        let wrong = if once_in(random, 60) {
+        let (verified, mut wrong) = inspect_given(folder.path());
+        cuts.verified += u64::from(verified);
+        wrong.extend(if once_in(random, 60) {
             cuts.carried_on += 1;
             carry_on(self.scenario, folder.path(), self.recording.now)
         } else {
             self.inspect(folder.path())
-        };
+        });
         cuts.violations.extend(wrong.into_iter().map(|what| format!("{place}: {what}")));
     }
 
@@ -172,6 +190,16 @@ impl Cut<'_> {
             }
         }
     }
+}
+
+/// A hand-off under its final name is whole; gives whether there is one.
+fn inspect_given(folder: &Path) -> (bool, Vec<String>) {
+    let path = folder.join(GIVEN);
+    if !path.exists() {
+        return (false, Vec::new());
+    }
+    let wrong = verified(&path, &Host::system(Stop::never())).err();
+    (true, wrong.map(|why| format!("hand-off: {why}")).into_iter().collect())
 }
 
 /// The power goes again while SQLite recovers the file.

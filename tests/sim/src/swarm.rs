@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::laptops;
 use crate::life::{Limits, Outcome, live};
 use crate::outbox;
 use crate::scenario::Scenario;
@@ -39,6 +40,8 @@ pub struct Sum {
     pub crashes: u64,
     /// Requests.
     pub requests: u64,
+    /// Merges.
+    pub merges: u64,
     /// Seeds that failed, and what was wrong.
     pub failures: Vec<(u64, Vec<String>)>,
 }
@@ -61,6 +64,11 @@ pub fn one_outbox(seed: u64, verbose: bool) -> Outcome {
     guarded(|folder| outbox::live(seed, folder, verbose))
 }
 
+/// Lives three laptops of one seed, for so many rounds or as many as the seed draws.
+pub fn one_trio(seed: u64, rounds: Option<usize>, verbose: bool) -> Outcome {
+    guarded(|folder| laptops::live(seed, rounds, folder, verbose))
+}
+
 fn guarded(life: impl FnOnce(&std::path::Path) -> Outcome) -> Outcome {
     let folder = scratch();
     let life = std::panic::AssertUnwindSafe(|| life(folder.path()));
@@ -74,6 +82,7 @@ fn guarded(life: impl FnOnce(&std::path::Path) -> Outcome) -> Outcome {
             runs: 0,
             crashes: 0,
             requests: 0,
+            merges: 0,
         }
     })
 }
@@ -86,6 +95,11 @@ pub fn many(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
 /// Lives the outboxes of these seeds on so many threads.
 pub fn many_outboxes(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
     each(seeds, threads, &|seed| one_outbox(seed, false))
+}
+
+/// Lives the three laptops of each of these seeds on so many threads.
+pub fn many_trios(seeds: std::ops::Range<u64>, rounds: Option<usize>, threads: usize) -> Sum {
+    each(seeds, threads, &|seed| one_trio(seed, rounds, false))
 }
 
 fn each(
@@ -109,6 +123,7 @@ fn each(
                     sum.runs += outcome.runs as u64;
                     sum.crashes += outcome.crashes as u64;
                     sum.requests += outcome.requests;
+                    sum.merges += outcome.merges as u64;
                     if !outcome.violations.is_empty() {
                         sum.failures.push((seed, outcome.violations));
                     }
