@@ -39,8 +39,8 @@ fn cut_power(states: u64, from: u64) -> ExitCode {
     }
     println!(
         "{} power cuts in {lives} lives, {} of them twice, {} while an older archive is brought to \
-         this format, {} around an adoption, {} while a file is made to be handed off (it was there {} times), \
-         {} carried on by windrow, in {:.0} s: {} violations",
+         this format, {} around an adoption, {} while a file is made to be handed off (it was \
+         there {} times), {} carried on by windrow, in {:.0} s: {} violations",
         sum.states,
         sum.twice,
         sum.older,
