@@ -8,6 +8,7 @@ mod adopt_bad_input;
 mod adopt_in_place;
 mod alerts;
 mod bad_input;
+mod canaries;
 mod carry_on;
 mod check;
 mod definition;

@@ -1,11 +1,12 @@
 //! `windrow handoff`: gives the archive to somebody as one file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use crate::archive::Part;
+use crate::definition::Definition;
 use crate::handoff::{Gave, Giving, give};
 use crate::host::Host;
 use crate::model::printable;
@@ -16,7 +17,7 @@ use super::args::Global;
 use super::error::Failure;
 use super::keys::{key_password, keyring};
 use super::output::Output;
-use super::workspace::{holder_note, load_for_reading};
+use super::workspace::{holder_note, known_secrets, load_for_reading};
 
 #[derive(Debug, Args)]
 pub struct HandoffArguments {
@@ -44,6 +45,9 @@ pub struct HandoffArguments {
     /// Move what waits in the outbox: it goes along, and is not sent from here any more
     #[arg(long)]
     pub with_outbox: bool,
+    /// Give it away although it holds the value of one of the definition's secrets
+    #[arg(long)]
+    pub allow_secrets: bool,
     /// Replace a file of that name
     #[arg(long)]
     pub force: bool,
@@ -55,7 +59,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (_, archive) = load_for_reading(global)?;
+    let (definition, archive) = load_for_reading(global)?;
     let mut recipients = Vec::new();
     for named in &args.encrypt {
         recipients.push(keyring(host)?.recipient(named)?);
@@ -70,6 +74,7 @@ pub fn run(
         },
         packing: Packing { compress: args.compress, recipients },
         with_outbox: args.with_outbox,
+        secrets: secrets(args, definition.as_ref(), global, host),
         signing: signing(args, host)?,
         force: args.force,
         note: &holder_note("handoff", host),
@@ -94,6 +99,19 @@ pub fn run(
     }
     output.result(&gave_page(&gave, &out))?;
     Ok(0)
+}
+
+/// The secrets that are set here, in every form.
+fn secrets(
+    args: &HandoffArguments,
+    definition: Option<&Definition>,
+    global: &Global,
+    host: &Host,
+) -> Vec<(String, String)> {
+    // An archive's own definition may not have files read.
+    let trusted = definition.filter(|definition| !definition.from_archive && !args.allow_secrets);
+    let folder = global.definition.parent().unwrap_or(Path::new("."));
+    trusted.map(|definition| known_secrets(definition, folder, host).forms()).unwrap_or_default()
 }
 
 fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, Failure> {

@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use aho_corasick::AhoCorasick;
+
 use crate::archive::{
     ArchiveError, Broken, Cause, Draft, Given, Naming, Outbox, Part, Reader, move_outbox,
     note_given, open_untrusted, sha256_of,
@@ -31,6 +33,8 @@ pub struct Giving<'a> {
     pub packing: Packing,
     /// Whether what waits in the outbox goes along, and is no longer sent from here.
     pub with_outbox: bool,
+    /// What must not be in it, each with its name: secrets in every form that they may have.
+    pub secrets: Vec<(String, String)>,
     /// Who signs.
     pub signing: Option<SigningKey>,
     /// Whether a file of that name is replaced.
@@ -135,6 +139,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     })?;
     draft.finish(&text)?;
     check_copy(&drafts.plain, stop)?;
+    refuse_secrets(&drafts.plain, &giving.secrets)?;
     stop_here(stop)?;
     let moved = publish(giving, &drafts, &handoff_id, host)?;
 
@@ -256,6 +261,23 @@ fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
     let message = format!("the archive is not whole, and was not given away: {place}{what}");
     let cure = "`windrow verify` on a copy lists all of it; go back to a copy that is whole";
     Err(ArchiveError::new(Cause::Unusable, message).cure(cure).into())
+}
+
+/// A source may have sent a credential back as data. Whoever has the file would have it then.
+fn refuse_secrets(path: &Path, secrets: &[(String, String)]) -> Result<(), HandoffError> {
+    let forms = secrets.iter().map(|(form, _)| form.as_bytes());
+    let trouble = |error: std::io::Error| HandoffError::io(path, "read", &error);
+    let search = AhoCorasick::new(forms).map_err(|error| {
+        ArchiveError::new(Cause::Bug, format!("secrets cannot be searched for: {error}"))
+    })?;
+    let file = std::fs::File::open(path).map_err(trouble)?;
+    let Some(found) = search.stream_find_iter(file).next() else { return Ok(()) };
+    let found = found.map_err(trouble)?;
+    let name = secrets.get(found.pattern().as_usize()).map_or("", |(_, name)| name.as_str());
+    let message = format!("the value of {name} is in the archive: a source has sent it back");
+    let cure = "set another credential, look for the rows (`windrow query`), and leave them out with \
+                --where or --streams; if it is no secret, say --allow-secrets";
+    Err(ArchiveError::new(Cause::Unsafe, message).cure(cure).into())
 }
 
 /// Puts around it what is asked for, and gives it its name. The signature comes first: a file

@@ -28,6 +28,9 @@ impl std::fmt::Debug for SecretValues {
     }
 }
 
+/// Secrets that are shorter are not searched for in a file.
+const SEARCHED_BYTES_MIN: usize = 8;
+
 impl SecretValues {
     /// Remembers a secret's value.
     pub fn insert(&mut self, reference: SecretReference, value: String) {
@@ -51,6 +54,16 @@ impl SecretValues {
     pub fn value(&self, reference: &SecretReference) -> Result<String, String> {
         let found = self.values.iter().find(|(have, _)| have == reference);
         found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{reference} is not set"))
+    }
+
+    /// Every form in which each secret may lie in a file, with the name that it has. Short ones are
+    /// left out: they would be found everywhere.
+    pub fn forms(&self) -> Vec<(String, String)> {
+        let long = self.values.iter().filter(|(_, value)| value.len() >= SEARCHED_BYTES_MIN);
+        let forms = long.flat_map(|(reference, value)| {
+            forms_of(value).into_iter().map(|form| (form, reference.to_string()))
+        });
+        forms.chain(self.pairs.iter().cloned()).collect()
     }
 
     /// Whether a text holds a secret in any form.

@@ -266,6 +266,7 @@ impl Trio {
             part: Part::default(),
             packing: Packing { compress: false, recipients: Vec::new() },
             with_outbox: false,
+            secrets: Vec::new(),
             signing: None,
             force: false,
             note: "the first",

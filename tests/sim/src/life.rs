@@ -364,6 +364,7 @@ impl Life {
             part: Part::default(),
             packing: Packing { compress: false, recipients: Vec::new() },
             with_outbox: false,
+            secrets: Vec::new(),
             signing: None,
             force: false,
             note: "the first",
