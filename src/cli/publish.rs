@@ -22,7 +22,7 @@ const URL_VARIABLE: &str = "WINDROW_PUBLISH_URL";
 
 #[derive(Debug, Args)]
 pub struct PublishArguments {
-    /// postgresql://USER@HOST[:PORT]/DATABASE; `${env:NAME}` stands for a variable. Default: what
+    /// `postgresql://USER@HOST:PORT/DATABASE`; `${env:NAME}` stands for a variable. Default: what
     /// WINDROW_PUBLISH_URL says. Others can see a password that is written here: better set
     /// PGPASSWORD or name a password file (PGPASSFILE)
     #[arg(value_name = "URL")]

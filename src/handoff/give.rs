@@ -275,8 +275,8 @@ fn refuse_secrets(path: &Path, secrets: &[(String, String)]) -> Result<(), Hando
     let found = found.map_err(trouble)?;
     let name = secrets.get(found.pattern().as_usize()).map_or("", |(_, name)| name.as_str());
     let message = format!("the value of {name} is in the archive: a source has sent it back");
-    let cure = "set another credential, look for the rows (`windrow query`), and leave them out with \
-                --where or --streams; if it is no secret, say --allow-secrets";
+    let cure = "set another credential, look for the rows (`windrow query`), and leave them out \
+                with --where or --streams; if it is no secret, say --allow-secrets";
     Err(ArchiveError::new(Cause::Unsafe, message).cure(cure).into())
 }
 

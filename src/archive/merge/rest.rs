@@ -34,12 +34,14 @@ impl Taking<'_> {
         copy.each(self.theirs, [&pair.stream], &mut |mut row| {
             let values = super::literal::parse_key(text(&row[key]));
             let values = values.and_then(|values| super::gone::placed(pair, values));
-            if let Some(values) = values
-                && let Some(ours) = self.our_row(pair, &values)?
-                && super::content::Content::of(&pair.columns, &ours.values).digest
-                    == text(&row[sha256])
-            {
-                return Ok(());
+            if let Some(values) = values {
+                let digest = text(&row[sha256]);
+                let stands = self.our_row(pair, &values)?.is_some_and(|ours| {
+                    super::content::Content::of(&pair.columns, &ours.values).digest == digest
+                });
+                if stands || self.history_holds(pair, &values, digest)? {
+                    return Ok(());
+                }
             }
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[merged_by] = Value::Integer(self.merge.run);

@@ -44,12 +44,57 @@ impl Taking<'_> {
         key: &str,
     ) -> rusqlite::Result<()> {
         if !pair.history {
-            return self.set_aside(&pair.stream, key, content, row.run);
+            // What a deletion has put into the history is kept already.
+            return match self.history_holds(pair, &row.values, &content.digest)? {
+                true => Ok(()),
+                false => self.set_aside(&pair.stream, key, content, row.run),
+            };
         }
         if self.put_version(pair, &row, &Until(OPEN_END, i64::MAX))? {
             self.recut(pair, judge, &row.values)?;
         }
         Ok(())
+    }
+
+    /// Whether a history, be it one that only deletions write to, holds this content of a key.
+    pub(super) fn history_holds(
+        &self,
+        pair: &Pair,
+        values: &[Value],
+        digest: &str,
+    ) -> rusqlite::Result<bool> {
+        let history = history_name(&pair.stream);
+        if !has_column(self.ours(), &history, "_replaced_at")? {
+            return Ok(false);
+        }
+        let (list, key) = (pair.our_list(), pair.by_key(1));
+        let sql = format!("SELECT {list} FROM main.{} WHERE {key}", quote(&history));
+        let mut statement = self.ours().prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(pair.key_values(values)))?;
+        while let Some(found) = rows.next()? {
+            let found = Found::of(found, pair.columns.len())?;
+            if Content::of(&pair.columns, &found.values).digest == digest {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a content is kept in an archive without a history, where it matters what was said
+    /// and not when: it stands, has lost, or was deleted.
+    fn is_kept(&self, pair: &Pair, row: &Found) -> rusqlite::Result<bool> {
+        let content = Content::of(&pair.columns, &row.values);
+        let ours = self.our_row(pair, &row.values)?;
+        let ours = ours.map(|ours| Content::of(&pair.columns, &ours.values).digest);
+        if ours.as_ref() == Some(&content.digest) {
+            return Ok(true);
+        }
+        let sql = "SELECT 1 FROM _windrow_superseded
+            WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
+        let key = self.key_text(pair, &row.values)?;
+        let lost =
+            self.ours().prepare_cached(sql)?.exists([&pair.stream, &key, &content.digest])?;
+        Ok(lost || self.history_holds(pair, &row.values, &content.digest)?)
     }
 
     fn set_aside(
@@ -225,6 +270,9 @@ impl Taking<'_> {
                 self.recut(pair, judge, &values)?;
             }
             let until_run = self.known(run).run;
+            if !pair.history && self.is_kept(pair, &found)? {
+                continue;
+            }
             if self.put_version(pair, &found, &Until(&until, until_run))? {
                 taken += 1;
                 touched = Some(found.values);
