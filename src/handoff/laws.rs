@@ -378,7 +378,7 @@ proptest! {
     ) {
         let world = World::new(&shared, &own);
         let ab = world.merged("a", &["b"]);
-        let last = ask(&world.reader(&ab), "SELECT max(run_id) FROM _windrow_runs");
+        let last = ask(&world.reader(&ab), "SELECT coalesce(max(run_id), 0) FROM _windrow_runs");
         let [Value::Integer(last)] = last[0][..] else { panic!("{last:?}") };
         let at = |second| day(31) + chrono::TimeDelta::seconds(second);
         let moments = (0..7).map(|n| Moment::After(at(n))).chain((0..=last).map(Moment::Run));
