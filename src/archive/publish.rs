@@ -171,28 +171,10 @@ impl Reader {
         skip: u64,
         limit: u64,
     ) -> Result<Vec<LedgerRow>, ArchiveError> {
-        let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, cursor,
-                received, distinct_keys, source_total, strays, error
-            FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at
-            LIMIT ?3 OFFSET ?2";
+        let sql = format!("{} LIMIT ?3 OFFSET ?2", LedgerRow::SELECT);
         self.run(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map((stream, skip, limit), |row| {
-                Ok(LedgerRow {
-                    partition: row.get(0)?,
-                    start_at: row.get(1)?,
-                    end_at: row.get(2)?,
-                    state: row.get(3)?,
-                    read_to: row.get(4)?,
-                    completed_at: row.get(5)?,
-                    cursor: row.get(6)?,
-                    received: row.get(7)?,
-                    distinct_keys: row.get(8)?,
-                    source_total: row.get(9)?,
-                    strays: row.get(10)?,
-                    error: row.get(11)?,
-                })
-            })?;
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map((stream, skip, limit), LedgerRow::of)?;
             rows.collect()
         })
     }

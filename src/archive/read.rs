@@ -130,6 +130,31 @@ pub struct WaitRow {
     pub set_at: Option<String>,
 }
 
+impl LedgerRow {
+    /// The rows of a stream, oldest first.
+    pub(super) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
+            completed_at, cursor, received, distinct_keys, source_total, strays, error
+        FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+
+    /// A row of [`Self::SELECT`].
+    pub(super) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<LedgerRow> {
+        Ok(LedgerRow {
+            partition: row.get(0)?,
+            start_at: row.get(1)?,
+            end_at: row.get(2)?,
+            state: row.get(3)?,
+            read_to: row.get(4)?,
+            completed_at: row.get(5)?,
+            cursor: row.get(6)?,
+            received: row.get(7)?,
+            distinct_keys: row.get(8)?,
+            source_total: row.get(9)?,
+            strays: row.get(10)?,
+            error: row.get(11)?,
+        })
+    }
+}
+
 impl WaitRow {
     /// Until when the wait holds. Where the clock has been set back since it was noted, as much of
     /// it is left as there was.
@@ -201,26 +226,8 @@ impl Reader {
     /// The ledger of a stream for people, oldest first.
     pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, cursor,
-                    received, distinct_keys, source_total, strays, error
-                FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([stream], |row| {
-                Ok(LedgerRow {
-                    partition: row.get(0)?,
-                    start_at: row.get(1)?,
-                    end_at: row.get(2)?,
-                    state: row.get(3)?,
-                    read_to: row.get(4)?,
-                    completed_at: row.get(5)?,
-                    cursor: row.get(6)?,
-                    received: row.get(7)?,
-                    distinct_keys: row.get(8)?,
-                    source_total: row.get(9)?,
-                    strays: row.get(10)?,
-                    error: row.get(11)?,
-                })
-            })?;
+            let mut statement = connection.prepare_cached(LedgerRow::SELECT)?;
+            let rows = statement.query_map([stream], LedgerRow::of)?;
             rows.collect()
         })
     }

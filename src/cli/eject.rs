@@ -5,7 +5,7 @@ use clap::Args;
 use crate::archive::eject;
 use crate::host::Host;
 use crate::model::printable;
-use crate::report::{bytes, count};
+use crate::report::{bytes, many};
 
 use super::args::Global;
 use super::error::Failure;
@@ -45,8 +45,4 @@ pub fn run(
         bytes(ejected.bytes)
     ))?;
     Ok(0)
-}
-
-fn many(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }

@@ -12,7 +12,7 @@ use crate::export::{
 };
 use crate::host::{Host, StopCause};
 use crate::model::{instant_to_text, printable};
-use crate::report::{bytes, count};
+use crate::report::{bytes, many};
 
 use super::args::Global;
 use super::error::{Failure, STORAGE, USAGE};
@@ -214,10 +214,6 @@ fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<u8, Failur
     };
     output.result(&done.iter().filter_map(line).collect::<String>())?;
     Ok(0)
-}
-
-fn many(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 fn failure(error: ExportError) -> Failure {

@@ -201,32 +201,27 @@ pub fn part_made(reader: &Reader, part: &Part) -> Result<Option<PartMade>, Archi
 /// What the ledger proves of a stream.
 pub fn covers(stream: &StreamRow, ledger: &[LedgerRow]) -> Covers {
     let mut all = Covers::default();
-    let mut partitions: Vec<&str> = ledger.iter().map(|row| row.partition.as_str()).collect();
-    partitions.dedup();
-    all.parents = partitions.iter().filter(|name| !name.is_empty()).count() as u64;
-    let mut common: Option<Vec<Window>> = None;
-    for partition in &partitions {
-        let of_it = ledger.iter().filter(|row| row.partition == *partition && is_complete(row));
-        let windows: Vec<Window> = of_it.filter_map(window_of).collect();
-        if windows.is_empty() && stream.start_at.is_none() {
+    let mut common: Option<Coverage> = None;
+    // The rows of a partition lie together.
+    for partition in ledger.chunk_by(|one, next| one.partition == next.partition) {
+        all.parents += u64::from(!partition[0].partition.is_empty());
+        let complete = partition.iter().filter(|row| is_complete(row));
+        let coverage = Coverage::of(complete.filter_map(window_of));
+        if coverage.parts().is_empty() && stream.start_at.is_none() {
             continue;
         }
-        let parts = Coverage::of(windows).parts().to_vec();
-        common = Some(match common {
-            None => parts,
-            Some(before) => intersection(&before, &parts),
-        });
+        common = Some(common.map_or(coverage.clone(), |before| before.intersection(&coverage)));
     }
-    let spans = common.unwrap_or_default();
+    let common = common.unwrap_or_default();
+    let spans = common.parts();
     let start = stream.start_at.or_else(|| spans.first().map(|first| first.start()));
     if let (Some(start), Some(last)) = (start, spans.last()) {
-        let coverage = Coverage::of(spans.iter().copied());
-        all.watermark = coverage.watermark(start).map(instant_to_text);
+        all.watermark = common.watermark(start).map(instant_to_text);
         if let Some(line) = Window::new(start, last.end()) {
-            all.gaps = coverage.gaps(line).map(texts).collect();
+            all.gaps = common.gaps(line).map(texts).collect();
         }
     }
-    all.spans = spans.into_iter().map(texts).collect();
+    all.spans = spans.iter().copied().map(texts).collect();
     let unbound = ledger.iter().filter(|row| row.start_at.is_empty() && is_complete(row));
     all.as_of = unbound.filter_map(|row| row.completed_at.clone()).min();
     all.unfinished = ledger.iter().filter(|row| !is_complete(row)).count() as u64;
@@ -245,17 +240,6 @@ fn window_of(row: &LedgerRow) -> Option<Window> {
 
 fn texts(window: Window) -> (String, String) {
     (instant_to_text(window.start()), instant_to_text(window.end()))
-}
-
-/// What two sorted lists of spans have in common.
-fn intersection(one: &[Window], other: &[Window]) -> Vec<Window> {
-    let mut common = Vec::new();
-    let (mut a, mut b) = (0, 0);
-    while let (Some(x), Some(y)) = (one.get(a), other.get(b)) {
-        common.extend(x.intersection(*y));
-        if x.end() < y.end() { a += 1 } else { b += 1 }
-    }
-    common
 }
 
 #[cfg(test)]

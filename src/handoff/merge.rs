@@ -146,9 +146,8 @@ pub fn merge(
             text = other.definition()?;
         }
         let sides = Sides { ours: ours.clone(), theirs: definition_of(other)? };
-        let reader = Reader::open(archive.path())?;
-        let ours = |stream: &str| reader.stream(stream);
-        let compared = compare(&sides, other, &ours)?;
+        let here = |stream: &str| archive.stream_row(stream);
+        let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
             return Err(MergeError::Refused(name.clone(), compared.refused));
         }

@@ -115,14 +115,15 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
     }
     let handle = File::open(file).map_err(|error| HandoffError::io(file, "open", &error))?;
     let signer = check_signature(opening, &handle)?;
-    if kind(file)? == Kind::Sqlite || found.len() == 0 {
+    let kind = kind(file)?;
+    if kind == Kind::Sqlite || found.len() == 0 {
         let reader = open_untrusted(file, &host.stop)?;
         return Ok(Opened { reader, signer, unpacked: None, room: None });
     }
     let room = make_room(host)?;
     let plain = room.0.join("archive.db");
     let mut files = opening.identities.clone();
-    if kind(file)? == Kind::Age {
+    if kind == Kind::Age {
         files.extend(opening.keyring.identities()?);
     }
     let identities = read_identities(&files, opening.password.as_deref())?;

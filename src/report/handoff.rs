@@ -3,7 +3,7 @@
 use crate::handoff::{Covers, Difference, Gave, Manifest, PartMade, StreamFacts, Verified};
 use crate::model::{instant_from_text, printable};
 
-use super::numbers::{bytes, count};
+use super::numbers::{bytes, many};
 
 /// Gaps that are told one by one.
 const GAPS_TOLD_MAX: usize = 3;
@@ -25,11 +25,6 @@ pub fn gave_page(gave: &Gave, out: &str) -> String {
         covers_all(manifest),
         gave.sha256.get(..16).unwrap_or_default(),
     )
-}
-
-/// `1 row`, `2,000 rows`.
-pub fn many(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 fn part_text(part: &PartMade) -> String {

@@ -19,9 +19,9 @@ mod table;
 pub use adopted::{adopted_page, healed_page};
 pub use between::{BetweenCounts, Owner, Unlike};
 pub use diff::{DiffCounts, difference_line};
-pub use handoff::{covers_text, gave_page, many, verified_page};
+pub use handoff::{covers_text, gave_page, verified_page};
 pub use merged::merged_page;
-pub use numbers::{ago, bytes, count, duration};
+pub use numbers::{ago, bytes, count, duration, many};
 pub use outbox::{
     outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
     planned_json,

@@ -15,6 +15,11 @@ pub fn count(number: u64) -> String {
     out
 }
 
+/// `1 row`, `2,000 rows`.
+pub fn many(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A size: `1.2 MiB`.
 pub fn bytes(number: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
