@@ -44,6 +44,7 @@ mod query;
 mod rebuild;
 mod rebuild_keeps;
 mod rejects;
+mod report;
 mod runs;
 mod streams;
 mod tidy;

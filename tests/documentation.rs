@@ -3,7 +3,7 @@
 use crate::api::{UsageApi, nine_days};
 use crate::harness::Workspace;
 
-const PAGES: [(&str, &str); 32] = [
+const PAGES: [(&str, &str); 33] = [
     ("README.md", include_str!("../README.md")),
     ("definition.md", include_str!("../docs/definition.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
@@ -18,6 +18,7 @@ const PAGES: [(&str, &str); 32] = [
     ("rejects.md", include_str!("../docs/commands/rejects.md")),
     ("query.md", include_str!("../docs/commands/query.md")),
     ("export.md", include_str!("../docs/commands/export.md")),
+    ("report.md", include_str!("../docs/commands/report.md")),
     ("check.md", include_str!("../docs/commands/check.md")),
     ("diff.md", include_str!("../docs/commands/diff.md")),
     ("vanished.md", include_str!("../docs/commands/vanished.md")),

@@ -95,11 +95,15 @@ impl Reader {
         handler.map_err(at(&self.path))
     }
 
-    /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile.
+    /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
+    /// another such reading its moment holds.
     pub fn at_one_moment<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
+        if !self.connection.is_autocommit() {
+            return read(self);
+        }
         self.connection.execute_batch("BEGIN").map_err(at(&self.path))?;
         let found = read(self);
         // There is nothing to lose; what matters is that the log can be copied again.
@@ -203,6 +207,27 @@ impl Reader {
             })
         };
         self.scan(&sql, [], read, each)
+    }
+
+    /// The date of each row that has one, in no order.
+    pub fn dates(
+        &self,
+        table: &str,
+        date: &str,
+        take: &mut dyn FnMut(&str),
+    ) -> Result<(), ArchiveError> {
+        let date = quote(date);
+        let sql = format!("SELECT {date} FROM {} WHERE {date} IS NOT NULL", quote(table));
+        let mut scan = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                // A text that is no UTF-8 is no date either.
+                take(row.get_ref(0)?.as_str_or_null().ok().flatten().unwrap_or_default());
+            }
+            Ok(())
+        };
+        scan().map_err(at(&self.path))
     }
 
     /// How many rows of each date first came when: date, time of arrival, number; by date.

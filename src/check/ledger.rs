@@ -34,6 +34,8 @@ pub struct PartitionView {
     pub known: Coverage,
     /// What of it is settled.
     pub settled: Coverage,
+    /// What was begun and not finished, or cannot be read.
+    pub broken: Vec<Window>,
     /// Up to where it was read: the end of the last complete stretch, or of a snapshot's reading.
     pub newest: Option<Instant>,
     /// Records outside the range that was asked for.
@@ -95,6 +97,7 @@ pub fn examine_partition(
     found.known = Coverage::of(complete);
     found.settled = Coverage::of(settled);
     let is_begun = !findings.is_empty();
+    found.broken.clone_from(&broken);
     findings.extend(pending(view, partition, &found, broken, is_begun));
     (findings, found)
 }

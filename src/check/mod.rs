@@ -7,6 +7,7 @@
 mod alerts;
 mod calendar;
 mod counts;
+mod days;
 mod drift;
 mod finding;
 mod gather;
@@ -21,6 +22,7 @@ mod tables;
 mod twins;
 
 pub use alerts::{Scope, plan_alerts};
+pub use days::{StreamDays, days_of};
 pub use finding::{Finding, Report};
 pub use gather::{CheckOptions, Limit, check, check_table};
 pub use mend::Mender;

@@ -93,7 +93,8 @@ pub fn check_series(
     Ok(())
 }
 
-fn day_of(dates: Dates, text: &str) -> Option<NaiveDate> {
+/// The day that a text of the column stands for.
+pub fn day_of(dates: Dates, text: &str) -> Option<NaiveDate> {
     if dates.whole_days {
         return text.parse().ok();
     }

@@ -29,12 +29,14 @@ const PARTS_MAX: usize = 10_000;
 
 /// What the ledger says of all partitions of a stream.
 #[derive(Debug, Default)]
-struct LedgerSum {
+pub struct LedgerSum {
     partitions: u64,
     /// What not every partition has read.
-    unknown: Vec<Window>,
+    pub unknown: Vec<Window>,
     /// What in some partition may still change.
-    unsettled: Vec<Window>,
+    pub unsettled: Vec<Window>,
+    /// What in some partition was begun and not finished, or cannot be read.
+    pub broken: Vec<Window>,
     /// The oldest of what each partition was read up to.
     newest: Option<Instant>,
     strays: u64,
@@ -46,9 +48,10 @@ struct LedgerSum {
 impl LedgerSum {
     fn add(&mut self, view: PartitionView) {
         self.partitions += 1;
-        for (parts, more) in [(&mut self.unknown, view.known), (&mut self.unsettled, view.settled)]
-        {
-            parts.extend(more.gaps(always()));
+        self.unknown.extend(view.known.gaps(always()));
+        self.unsettled.extend(view.settled.gaps(always()));
+        self.broken.extend(view.broken);
+        for parts in [&mut self.unknown, &mut self.unsettled, &mut self.broken] {
             if parts.len() > PARTS_MAX {
                 *parts = Coverage::of(parts.drain(..)).parts().to_vec();
             }
@@ -131,7 +134,8 @@ fn is_countable(window: &WindowRules, dates: Dates) -> bool {
     !dates.whole_days || window.step.millis == 0
 }
 
-fn zone_of(stream: &Stream) -> Tz {
+/// Whose days a stream's are.
+pub fn zone_of(stream: &Stream) -> Tz {
     match &stream.kind {
         Kind::Window(rules) => rules.zone,
         Kind::Cursor(rules) => rules.zone,
@@ -139,7 +143,8 @@ fn zone_of(stream: &Stream) -> Tz {
     }
 }
 
-fn check_ledger(
+/// Judges the ledger, partition by partition.
+pub fn check_ledger(
     reader: &Reader,
     options: &CheckOptions<'_>,
     stream: &Stream,
@@ -274,7 +279,9 @@ fn check_rows(
 }
 
 /// The column with the record's date, and how it has it.
-fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
+/// The column that tells the day of a row: what is declared, the windows' field, or a date of the
+/// key.
+pub fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
     let is_date = |kind| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
     let of_window = match &stream.kind {
         Kind::Window(rules) => Some(rules.field.clone()),

@@ -15,6 +15,7 @@ use super::keys::KeysArguments;
 use super::merge::MergeArguments;
 use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
+use super::report::ReportArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
 #[derive(Debug, Parser)]
@@ -90,6 +91,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Tell what is missing, doubled, late, odd or not as the source counts it
     Check(CheckArguments),
+    /// Write one page for people: each day, read or not, its rows, and what is wrong
+    Report(ReportArguments),
     /// What changed since a run or a time, or what two archives hold differently
     Diff(DiffArguments),
     /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is

@@ -88,11 +88,11 @@ pub fn tell_after_round(
 }
 
 /// What is looked for.
-struct Wanted<'a> {
-    streams: &'a [String],
-    since: Option<Instant>,
-    tolerance: Option<f64>,
-    now: Instant,
+pub struct Wanted<'a> {
+    pub streams: &'a [String],
+    pub since: Option<Instant>,
+    pub tolerance: Option<f64>,
+    pub now: Instant,
 }
 
 fn look(
@@ -102,6 +102,16 @@ fn look(
     mender: &Mender,
     limit: &Limit,
 ) -> Result<Report, ArchiveError> {
+    check(reader, &check_options(reader, definition, wanted, mender)?, limit)
+}
+
+/// What a check of the archive has to know.
+pub fn check_options<'a>(
+    reader: &Reader,
+    definition: Option<&'a Definition>,
+    wanted: &Wanted<'a>,
+    mender: &'a Mender,
+) -> Result<CheckOptions<'a>, ArchiveError> {
     let mut starts = BTreeMap::new();
     for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
         if let Kind::Window(rules) = &stream.kind {
@@ -113,7 +123,7 @@ fn look(
     if wanted.streams.is_empty() {
         refuse_questions(reader, definition.map(|it| it.checks.as_slice()).unwrap_or_default())?;
     }
-    let options = CheckOptions {
+    Ok(CheckOptions {
         definition,
         streams: wanted.streams,
         starts,
@@ -121,8 +131,7 @@ fn look(
         tolerance: wanted.tolerance,
         now: wanted.now,
         mender,
-    };
-    check(reader, &options, limit)
+    })
 }
 
 fn instant(text: &str, now: Instant) -> Result<Instant, Failure> {
@@ -142,7 +151,7 @@ fn severity(of: FailOn) -> Severity {
 }
 
 /// What another command needs to be about the same archive.
-fn options_of(global: &Global) -> Vec<String> {
+pub fn options_of(global: &Global) -> Vec<String> {
     let mut options = Vec::new();
     if global.definition != std::path::Path::new("windrow.toml") {
         options.extend(["-d".to_owned(), global.definition.display().to_string()]);

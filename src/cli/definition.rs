@@ -8,13 +8,12 @@ use serde_json::{Value, json};
 use crate::archive::{Reader, StoredDefinition};
 use crate::definition::{Definition, SecretReference, definition_text, parse_definition};
 use crate::host::Host;
-use crate::host::files::make_private_file;
 use crate::model::printable;
 use crate::pull::secrets_of;
 
 use super::args::Global;
-use super::error::{Failure, STORAGE, USAGE};
-use super::output::Output;
+use super::error::{Failure, USAGE};
+use super::output::{Output, write_file};
 use super::workspace::load_for_reading;
 
 #[derive(Debug, Args)]
@@ -49,7 +48,7 @@ pub fn run(
     let wanted = credentials(&definition);
     let file = format!("{}\n{text}", header(&path, &stored, &wanted));
     if let Some(out) = &args.out {
-        write_out(out, &file, args.force, host)?;
+        write_file(out, &file, args.force, host)?;
     }
     if output.json() {
         let each = wanted.iter().map(Credential::json).collect::<Vec<_>>();
@@ -160,28 +159,4 @@ fn told(wanted: &[Credential]) -> String {
         text.push_str(&format!("  {} ({how})\n", credential.line()));
     }
     text
-}
-
-fn write_out(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display()))
-    };
-    if !force {
-        return make_private_file(out, text).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                let message = format!("{} is there already", out.display());
-                Failure::new(USAGE, message).cure("name another file, or replace it with --force")
-            }
-            _ => failed(error),
-        });
-    }
-    let mut new = out.as_os_str().to_owned();
-    new.push(format!("-new-{}", std::process::id()));
-    let new = PathBuf::from(new);
-    let written = make_private_file(&new, text).and_then(|()| host.files.publish(&new, out));
-    written.map_err(|error| {
-        // Gone already where it was renamed.
-        let _ = std::fs::remove_file(&new);
-        failed(error)
-    })
 }

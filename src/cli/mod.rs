@@ -31,6 +31,7 @@ mod publish;
 mod query;
 mod rebuild;
 mod rejects;
+mod report;
 mod runs;
 mod schema;
 mod signals;
@@ -85,6 +86,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Status(args) => status::run(args, &arguments.global, &host, &output),
         args::Command::Runs(args) => runs::run(args, &arguments.global, &host, &output),
         args::Command::Rejects(args) => rejects::run(args, &arguments.global, &host, &output),
+        args::Command::Report(args) => report::run(args, &arguments.global, &host, &output),
         args::Command::Check(args) => check::run(args, &arguments.global, &host, &output),
         args::Command::Query(args) => query::run(args, &arguments.global, &host, &output),
         args::Command::Export(args) => export::run(args, &arguments.global, &host, &output),

@@ -1,12 +1,14 @@
 //! Where text goes: results to stdout, everything else to stderr.
 
 use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
-use crate::host::Environment;
+use crate::host::files::make_private_file;
+use crate::host::{Environment, Host};
 use crate::model::printable;
 
 use super::args::{Colour, Global};
-use super::error::Failure;
+use super::error::{Failure, STORAGE, USAGE};
 
 /// The two streams of a command.
 pub struct Output {
@@ -108,5 +110,30 @@ pub fn complain(text: &str) {
 /// Shows clap's help, version or error.
 pub fn show_clap(error: &clap::Error) -> u8 {
     let _ = error.print();
-    u8::try_from(error.exit_code()).unwrap_or(super::error::USAGE)
+    u8::try_from(error.exit_code()).unwrap_or(USAGE)
+}
+
+/// Writes a result to a file of its own: whole or not at all.
+pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display()))
+    };
+    if !force {
+        return make_private_file(out, text).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                let message = format!("{} is there already", out.display());
+                Failure::new(USAGE, message).cure("name another file, or replace it with --force")
+            }
+            _ => failed(error),
+        });
+    }
+    let mut new = out.as_os_str().to_owned();
+    new.push(format!("-new-{}", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = make_private_file(&new, text).and_then(|()| host.files.publish(&new, out));
+    written.map_err(|error| {
+        // Gone already where it was renamed.
+        let _ = std::fs::remove_file(&new);
+        failed(error)
+    })
 }

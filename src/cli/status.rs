@@ -73,7 +73,8 @@ pub fn run(
     Ok(0)
 }
 
-fn stream_status(
+/// How a stream stands.
+pub fn stream_status(
     reader: &Reader,
     row: &StreamRow,
     definition: Option<&Definition>,

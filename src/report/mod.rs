@@ -7,6 +7,7 @@ mod handoff;
 mod merged;
 mod numbers;
 mod outbox;
+mod page;
 mod proof;
 mod published;
 mod rebuilt;
@@ -26,6 +27,7 @@ pub use outbox::{
     outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
     planned_json,
 };
+pub use page::{Calendar, ReportFacts, Standing, StreamFacts, Verdict, calendar_of, report_page};
 pub use proof::proof_page;
 pub use published::published_page;
 pub use rebuilt::rebuilt_page;

@@ -1,0 +1,164 @@
+//! `windrow report`: one page for people who have no windrow.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::archive::{ArchiveError, Cause, Reader};
+use crate::check::{Limit, Mender, check, days_of};
+use crate::definition::Definition;
+use crate::host::{Host, StopCause};
+use crate::model::{Instant, instant_from_text, instant_to_text};
+use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page};
+use crate::sync::{SyncOptions, plan_run};
+
+use super::args::Global;
+use super::check::{Wanted, check_options, options_of};
+use super::error::{BUG, Failure, USAGE};
+use super::output::{Output, write_file};
+use super::status::stream_status;
+use super::workspace::{archived_streams, check_streams, load_for_reading};
+
+/// The runs that are shown; `windrow runs` has all.
+const RUNS_MAX: u32 = 20;
+/// The changes of fields that are shown; `_windrow_schema_log` has all.
+const DRIFT_MAX: u32 = 20;
+/// Ten years of days: more of them no screen can show.
+const DAYS_MAX: i64 = 3_660;
+
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// These streams only
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Write the page to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace the file if it is there
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// How many days are shown, the latest ones
+    #[arg(long, value_name = "N", default_value_t = 400,
+          value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
+    pub days: u32,
+}
+
+pub fn run(
+    args: &ReportArguments,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
+    if args.out.is_none() && !output.json() && std::io::stdout().is_terminal() {
+        let cure = "name a file with `--out report.html`, or send it on with `>`";
+        return Err(Failure::new(USAGE, "the report is a page of HTML").cure(cure));
+    }
+    let (definition, path) = load_for_reading(global)?;
+    let now = host.clock.now();
+    let mut reader = Reader::open(&path)?;
+    match &definition {
+        Some(definition) => check_streams(definition, &args.streams)?,
+        None => drop(archived_streams(&reader, &args.streams)?),
+    }
+    let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
+    let looking = Looking { args, definition: definition.as_ref(), path: &path, global, now };
+    // One moment for all of it: what a sync writes meanwhile comes into the next report.
+    let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
+    let facts = match (gathered, host.stop.cause()) {
+        (Err(Trouble::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
+            return Ok(if cause == StopCause::Interrupt { 130 } else { 143 });
+        }
+        (Err(Trouble::Archive(error)), _) => return Err(error.into()),
+        (Err(Trouble::Other(failure)), _) => return Err(failure),
+        (Ok(facts), _) => facts,
+    };
+    let page = report_page(&facts, now)
+        .map_err(|error| Failure::new(BUG, format!("cannot fill the page: {error:#}")))?;
+    if let Some(out) = &args.out {
+        write_file(out, &page, args.force, host)?;
+    }
+    match (&args.out, output.json()) {
+        (_, true) => output.json_line(&facts)?,
+        (None, false) => output.result(&page)?,
+        (Some(out), false) => {
+            output.say(&format!("{}: {}\n", out.display(), facts.verdict.text));
+        }
+    }
+    Ok(0)
+}
+
+/// What stood in the way.
+enum Trouble {
+    Archive(ArchiveError),
+    Other(Failure),
+}
+
+impl From<ArchiveError> for Trouble {
+    fn from(error: ArchiveError) -> Self {
+        Trouble::Archive(error)
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Trouble::Other(failure)
+    }
+}
+
+struct Looking<'a> {
+    args: &'a ReportArguments,
+    definition: Option<&'a Definition>,
+    path: &'a Path,
+    global: &'a Global,
+    now: Instant,
+}
+
+impl Looking<'_> {
+    fn gather(&self, reader: &Reader, limit: &Limit) -> Result<ReportFacts, Trouble> {
+        let Looking { args, definition, now, .. } = *self;
+        let is_wanted =
+            |name: &str| args.streams.is_empty() || args.streams.iter().any(|n| n == name);
+        let mender = Mender::new(options_of(self.global), self.path.display().to_string());
+        let wanted = Wanted { streams: &args.streams, since: None, tolerance: None, now };
+        let options = check_options(reader, definition, &wanted, &mender)?;
+        let found = check(reader, &options, limit)?;
+        let due = match definition {
+            Some(definition) => {
+                let options =
+                    SyncOptions { streams: args.streams.clone(), ..SyncOptions::default() };
+                plan_run(definition, Some(reader), &options, now)?
+            }
+            None => Vec::new(),
+        };
+        let mut streams = Vec::new();
+        for row in reader.streams()?.iter().filter(|row| is_wanted(&row.stream)) {
+            let mut status = stream_status(reader, row, definition, now)?;
+            status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
+            let stream = definition.and_then(|definition| definition.stream(&row.stream));
+            let days = stream.map(|stream| days_of(reader, &options, stream, row)).transpose()?;
+            let calendar = days.map(|days| calendar_of(&days, now, args.days));
+            streams.push(StreamFacts { status, calendar });
+        }
+        let mut waits = reader.waits()?;
+        waits.retain(|wait| instant_from_text(&wait.not_before).is_some_and(|until| until > now));
+        let mut rejects = reader.rejects()?;
+        rejects.retain(|reject| is_wanted(&reject.stream));
+        let mut drift = reader.field_changes(None, None, DRIFT_MAX)?;
+        drift.retain(|change| is_wanted(&change.stream));
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
+        Ok(ReportFacts {
+            archive: name.to_string_lossy().into_owned(),
+            archive_id: reader.archive_id()?,
+            windrow: env!("CARGO_PKG_VERSION"),
+            at: instant_to_text(now),
+            verdict: Verdict::of(&found, definition.is_some()),
+            streams,
+            check: found,
+            runs: reader.runs(RUNS_MAX)?,
+            rejects,
+            waits,
+            drift,
+        })
+    }
+}
