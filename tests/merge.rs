@@ -150,6 +150,46 @@ fn what_cannot_be_united_is_refused_with_every_difference_and_nothing_is_changed
     assert_eq!(dump(&a.path("a.db"), &[]), before);
 }
 
+/// A laptop whose definition has this stream and nothing else, with the days of one week.
+fn other_stream(api: &UsageApi, is: &str, becomes: &str) -> Workspace {
+    let text = api.definition("").replace("streams.usage", "streams.other");
+    assert!(text.contains(is), "{is}");
+    let workspace = Workspace::new(&text.replacen(is, becomes, 1));
+    workspace.run(&["sync", "--from", "2026-01-01", "--to", "2026-01-05"]).expect(0);
+    workspace
+}
+
+#[test]
+fn a_stream_that_a_merge_brought_keeps_its_rules_though_the_definition_does_not_name_it() {
+    let api = UsageApi::start(nine_days(), 50);
+    let a = laptop(&api, "", &[("2026-01-01", "2026-01-05")]);
+    let utc = other_stream(&api, "lateness", "timezone = \"UTC\"\nlateness");
+    let tokyo = other_stream(&api, "lateness", "timezone = \"Asia/Tokyo\"\nlateness");
+    let (from_utc, from_tokyo) = (utc.path("a.db"), tokyo.path("a.db"));
+    let says = "stream `other`: its time zone is UTC here and Asia/Tokyo there";
+    // Both at once: the second is held against what the first has brought.
+    let before = dump(&a.path("a.db"), &[]);
+    let refused = a.run(&["merge", name(&from_utc), name(&from_tokyo)]).expect(2);
+    assert!(refused.stderr.contains(says), "{refused:?}");
+    assert_eq!(dump(&a.path("a.db"), &[]), before);
+    // One after the other.
+    take(&a, &from_utc);
+    a.run(&["sync", "--offline"]);
+    let before = dump(&a.path("a.db"), &[]);
+    let refused = a.run(&["merge", name(&from_tokyo)]).expect(2);
+    assert!(refused.stderr.contains(says), "{refused:?}");
+    assert_eq!(dump(&a.path("a.db"), &[]), before);
+    // Whoever writes the definition out is told of the stream, and where its definition is.
+    let told = a.run(&["definition", "--json"]).expect(0).json();
+    assert_eq!(told["left_out"][0]["stream"], "other", "{told}");
+    let run = told["left_out"][0]["run"].to_string();
+    let written = a.run(&["definition"]).expect(0);
+    let line = format!("holds `other`, which this does not name; `windrow definition --run {run}`");
+    assert!(written.stdout.contains(&line) && written.stderr.contains(&line), "{written:?}");
+    let named = a.run(&["definition", "--run", &run]).expect(0).stdout;
+    assert!(named.contains("[streams.other]"), "{named}");
+}
+
 #[test]
 fn an_archive_is_not_merged_into_itself_nor_into_one_that_is_held_or_cannot_be_written() {
     let api = UsageApi::start(nine_days(), 50);

@@ -36,6 +36,7 @@ mod rejected_again;
 mod rejects;
 mod run_detail;
 mod runs;
+mod said;
 mod schema;
 mod scratch;
 mod settle;
@@ -86,6 +87,7 @@ pub use run_detail::{
     EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
+pub use said::Said;
 pub use scratch::{Member, Origin, Scratch};
 pub use snapshot::{Draft, Given, Naming, Part, note_given};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};

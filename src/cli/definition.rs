@@ -40,13 +40,15 @@ pub fn run(
         Some(archive) => archive.clone(),
         None => load_for_reading(global)?.1,
     };
-    let stored = stored(&Reader::open(&archive)?, args.run)?;
+    let reader = Reader::open(&archive)?;
+    let stored = stored(&reader, args.run)?;
     let name = format!("the definition of run {}", stored.run);
     let path = archive_path(&archive, args.out.as_deref())?;
     let text = definition_text(&name, &stored.text, &path)?;
     let definition = parse_definition(&name, &text)?;
     let wanted = credentials(&definition);
-    let file = format!("{}\n{text}", header(&path, &stored, &wanted));
+    let left_out = left_out(&reader, &definition)?;
+    let file = format!("{}\n{text}", header(&path, &stored, &wanted, &left_out));
     if let Some(out) = &args.out {
         write_file(out, &file, args.force, host)?;
     }
@@ -54,11 +56,13 @@ pub fn run(
         let each = wanted.iter().map(Credential::json).collect::<Vec<_>>();
         output.json_line(&json!({
             "run": stored.run, "archive": path, "credentials": each, "definition": text,
+            "left_out": left_out.iter().map(LeftOut::json).collect::<Vec<_>>(),
             "out": args.out.as_ref().map(|out| out.display().to_string()),
         }))?;
     } else if args.out.is_none() {
         output.result(&file)?;
     }
+    output.say(&left_out.iter().map(|left| format!("{}\n", left.line())).collect::<String>());
     output.say(&told(&wanted));
     Ok(0)
 }
@@ -128,14 +132,54 @@ fn credentials(definition: &Definition) -> Vec<Credential> {
     each.collect()
 }
 
+/// A stream of the archive that the definition does not name: it came by a merge, or was taken out.
+struct LeftOut {
+    stream: String,
+    run: Option<i64>,
+}
+
+impl LeftOut {
+    fn line(&self) -> String {
+        let stream = printable(&self.stream);
+        match self.run {
+            Some(run) => format!(
+                "the archive also holds `{stream}`, which this does not name; \
+                 `windrow definition --run {run}` does"
+            ),
+            None => format!("the archive also holds `{stream}`, which no definition names"),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({"stream": self.stream, "run": self.run})
+    }
+}
+
+fn left_out(reader: &Reader, definition: &Definition) -> Result<Vec<LeftOut>, Failure> {
+    let said = reader.said()?;
+    let streams = reader.streams()?.into_iter().map(|row| row.stream);
+    let others = streams.filter(|stream| definition.stream(stream).is_none());
+    let each = others.map(|stream| {
+        let run = said.of(&stream).map(|(_, _, run)| run);
+        LeftOut { stream, run }
+    });
+    Ok(each.collect())
+}
+
 /// What stands above the definition.
-fn header(path: &str, stored: &StoredDefinition, wanted: &[Credential]) -> String {
+fn header(
+    path: &str,
+    stored: &StoredDefinition,
+    wanted: &[Credential],
+    left_out: &[LeftOut],
+) -> String {
     let mut text = format!(
         "# The definition of {} as run {} used it, begun {}.\n",
         printable(path),
         stored.run,
         printable(&stored.started_at)
     );
+    text.extend(left_out.iter().map(|left| format!("# {}.\n", left.line())));
     if wanted.is_empty() {
         return text + "# It needs no credentials.\n";
     }

@@ -1,14 +1,14 @@
 //! What two archives' definitions of one stream must agree on for their rows to be rows of one
 //! stream. All that cannot be united is told at once.
 
-use crate::archive::{ArchiveError, Reader};
-use crate::definition::{Definition, Kind, OnConflict, Stream, parse_definition};
+use crate::archive::Said;
+use crate::definition::{Definition, Kind, OnConflict, Stream};
 
 /// What each side says of a stream beside its table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sides {
-    pub ours: Option<Definition>,
-    pub theirs: Option<Definition>,
+    pub ours: Said,
+    pub theirs: Said,
 }
 
 /// What the comparison came to.
@@ -20,25 +20,20 @@ pub(super) struct Compared {
     pub warnings: Vec<String>,
 }
 
-/// The definition that an archive was made by last, where it can be read.
-pub(super) fn definition_of(reader: &Reader) -> Result<Option<Definition>, ArchiveError> {
-    let text = reader.definition()?.unwrap_or_default();
-    Ok(parse_definition("the archive's definition", &text).ok())
-}
-
 impl Sides {
     /// What is said of a stream: this archive's word, or the other's where it says nothing.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
-        let find =
-            |side: &'_ Option<Definition>| side.as_ref().and_then(|d| d.stream(name)).is_some();
-        let side = if find(&self.ours) { &self.ours } else { &self.theirs };
-        side.as_ref().and_then(|definition| definition.stream(name))
+        let said = self.ours.of(name).or_else(|| self.theirs.of(name));
+        said.map(|(_, stream, _)| stream)
     }
 
     /// Compares one stream's rules.
     pub fn compare(&self, name: &str, compared: &mut Compared) {
-        let (Some(ours), Some(theirs)) = (&self.ours, &self.theirs) else { return };
-        let (Some(our), Some(their)) = (ours.stream(name), theirs.stream(name)) else { return };
+        let (Some((ours, our, _)), Some((theirs, their, _))) =
+            (self.ours.of(name), self.theirs.of(name))
+        else {
+            return;
+        };
         for (what, here, there) in rules(our).into_iter().zip(rules(their)).map(|(a, b)| {
             let ((what, here), (_, there)) = (a, b);
             (what, here, there)

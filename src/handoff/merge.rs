@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 use super::decide::{Rules, order_marks, unite};
-use super::differences::{Compared, Sides, definition_of};
+use super::differences::{Compared, Sides};
 
 /// Stretches of a stream that are told one by one.
 const SPANS_TOLD_MAX: usize = 20;
@@ -137,7 +137,7 @@ pub fn merge(
     order: &MergeOrder<'_>,
 ) -> Result<MergeReport, MergeError> {
     let reader = Reader::open(archive.path())?;
-    let ours = definition_of(&reader)?;
+    let ours = reader.said()?;
     let mut text = reader.definition()?;
     drop(reader);
     for (name, other) in others {
@@ -145,7 +145,7 @@ pub fn merge(
         if text.is_none() {
             text = other.definition()?;
         }
-        let sides = Sides { ours: ours.clone(), theirs: definition_of(other)? };
+        let sides = Sides { ours: ours.clone(), theirs: other.said()? };
         let here = |stream: &str| archive.stream_row(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
@@ -161,7 +161,7 @@ pub fn merge(
     };
     let readers: Vec<&Reader> = others.iter().map(|(_, other)| *other).collect();
     let merge = archive.begin_merge(&start, &readers)?;
-    let taken = take_all(archive, &merge, ours.as_ref(), others);
+    let taken = take_all(archive, &merge, others);
     let (files, changed) = match taken {
         Ok(taken) => taken,
         Err(error) => {
@@ -206,13 +206,12 @@ fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared
 fn take_all(
     archive: &Archive,
     merge: &Merge<'_>,
-    ours: Option<&crate::definition::Definition>,
     others: &[(String, &Reader)],
 ) -> Result<(Vec<FileReport>, bool), MergeError> {
     let mut files = Vec::new();
     for (name, other) in others {
-        let sides = Sides { ours: ours.cloned(), theirs: definition_of(other)? };
         // An earlier file may have brought streams that this one has otherwise.
+        let sides = Sides { ours: merge.said()?, theirs: other.said()? };
         let here = |stream: &str| archive.stream_row(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {

@@ -17,13 +17,10 @@ mod there;
 mod tls;
 mod value;
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::archive::{OutTable, Phase, Reader, StreamRow};
-use crate::definition::parse_definition;
 use crate::host::Host;
 use crate::model::instant_to_text;
 
@@ -178,18 +175,14 @@ impl Publishing<'_> {
         Ok(())
     }
 
-    /// The tables here and there. What tells old from new is what the archive's definition says.
+    /// The tables here and there. What tells old from new is what the archive's definitions say.
     fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), PublishError> {
-        let definition = self.reader.definition()?;
-        let definition = definition.and_then(|text| parse_definition("archive", &text).ok());
-        let mut versions: BTreeMap<String, String> = BTreeMap::new();
-        for stream in definition.iter().flat_map(|definition| &definition.streams) {
-            versions.extend(stream.version.clone().map(|version| (stream.name.clone(), version)));
-        }
+        let said = self.reader.said()?;
         let (mut outs, mut tables) = (Vec::new(), Vec::new());
         for stream in &self.streams {
             let out = self.reader.out_table(stream)?;
-            let version = versions.get(&stream.stream).map(String::as_str);
+            let said = said.of(&stream.stream);
+            let version = said.and_then(|(_, stream, _)| stream.version.as_deref());
             tables.push(Table::of(stream, &out.columns, version, self.schema));
             outs.push(out);
         }

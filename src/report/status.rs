@@ -158,8 +158,7 @@ pub fn drift_line(change: &FieldChange) -> String {
 fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
     let mut head = format!("{}  {}, {} rows", stream.stream, stream.kind, count(stream.rows));
     if stream.kind.is_empty() {
-        head =
-            format!("{}  {} rows, no longer in the definition", stream.stream, count(stream.rows));
+        head = format!("{}  {} rows, not in the definition", stream.stream, count(stream.rows));
     }
     if stream.partitions > 0 {
         head.push_str(&format!(", {} partitions", count(stream.partitions)));

@@ -52,7 +52,7 @@ pub trait Judge {
 
 /// A merge that is going on: one transaction and one run.
 pub struct Merge<'m> {
-    archive: &'m Archive,
+    pub(super) archive: &'m Archive,
     /// The merge's own run; the runs that it brings have smaller numbers.
     run: i64,
     now: String,
@@ -168,7 +168,7 @@ impl<'m> Merge<'m> {
         self.archive.roll_back();
     }
 
-    fn ours(&self) -> &'m Connection {
+    pub(super) fn ours(&self) -> &'m Connection {
         &self.archive.connection
     }
 
