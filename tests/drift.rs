@@ -183,14 +183,14 @@ fn a_column_that_is_added_later_is_filled_from_what_was_left_over() {
     let away = items.definition("", columns).replace(&items.api.address, "http://127.0.0.1:9");
     workspace.define(&away);
     let said = workspace.run(&["sync"]).expect(3);
-    let filled = "filled `at, gb, x`: 1 row from `_rest`; 1 hold a value that does not fit";
+    let filled = "filled `at, gb, x`: 2 rows from `_rest`; 1 hold a value that does not fit, which";
     assert!(said.stderr.contains(filled), "{said:?}");
     let sql = "SELECT id, at, gb, x, _rest FROM items ORDER BY id";
     assert_eq!(
         workspace.rows(sql),
         [
             r#"1|2026-01-01T00:00:00+00:00|0.1|1|{"deep":{"y":2}}"#,
-            r#"2|NULL|NULL|NULL|{"at":"soon","gb":0.5}"#,
+            r#"2|NULL|0.5|NULL|{"at":"soon"}"#,
             "3|NULL|NULL|NULL|NULL",
         ]
     );

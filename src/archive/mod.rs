@@ -64,7 +64,7 @@ pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore,
 pub use health::{Ejected, Health, eject};
 pub use invariants::Broken;
 pub use merge::{
-    Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
+    Filling, Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
     TableDifference, Taking, Unite, canonical_dump,
 };
 pub use moment::Moment;

@@ -12,6 +12,7 @@ mod manifest;
 mod marks;
 mod merge;
 mod verify;
+mod world;
 
 use std::path::{Path, PathBuf};
 
