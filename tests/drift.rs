@@ -204,6 +204,19 @@ fn a_column_that_is_added_later_is_filled_from_what_was_left_over() {
 }
 
 #[test]
+fn a_history_that_has_ended_is_filled_as_well() {
+    let items = Items::start(r#"{"id":1,"a":"x"}"#);
+    let workspace = Workspace::new(&items.definition("history = true", ""));
+    sync(&workspace);
+    items.say(r#"{"id":1,"a":"y","b":null}"#);
+    sync(&workspace);
+    workspace.define(&items.definition("", "a = \"text\"\nb = \"text\""));
+    sync(&workspace);
+    assert_eq!(workspace.rows("SELECT a, b, _rest FROM items_history"), ["x|NULL|NULL"]);
+    assert_eq!(workspace.rows("SELECT a, b, _rest, _revision FROM items"), ["y|NULL|NULL|2"]);
+}
+
+#[test]
 fn an_archive_that_no_sync_has_migrated_yet_has_no_log_and_can_be_read() {
     let items = Items::start(r#"{"id":1}"#);
     let workspace = Workspace::new(&items.definition("", ""));

@@ -291,6 +291,8 @@ fn take_stream(
     if rows.inserted + rows.replaced + versions > 0 {
         taking.settle_history(&pair)?;
     }
+    let ended = taking.take_ended(&pair)?;
+    report.left.extend(ended.left);
     let gained = if taking.is_part(name)? {
         report.left.push(format!(
             "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
@@ -308,7 +310,7 @@ fn take_stream(
         new: pair.is_new(),
         columns: pair.added().to_vec(),
         rows,
-        versions,
+        versions: versions + ended.versions,
         complete: told
             .map(|(partition, start_at, end_at)| GainedSpan { partition, start_at, end_at })
             .collect(),

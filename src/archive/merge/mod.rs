@@ -7,6 +7,7 @@
 mod content;
 mod copy;
 mod dump;
+mod ended;
 mod fill;
 mod gone;
 mod ledger;
@@ -35,6 +36,7 @@ use super::runs::{RunStart, definition_id, name_run};
 
 pub(super) use content::filled_content;
 pub use dump::canonical_dump;
+pub use ended::EndedTaken;
 pub use fill::Filling;
 pub use ledger::{Gained, LedgerOf, Unite};
 pub use rows::RowCounts;
