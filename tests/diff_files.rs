@@ -170,6 +170,67 @@ fn a_row_that_is_marked_as_gone_differs_by_that_and_not_by_its_time() {
 }
 
 #[test]
+fn an_archive_of_ones_own_is_compared_as_it_is() {
+    let pair = apart();
+    let a = pair.folder.path("a.db");
+    let before = pair.diff(&[]).expect(1).stdout;
+    let own = "CREATE TABLE mine (x); CREATE VIEW seen AS SELECT gb FROM usage;
+        CREATE TRIGGER told AFTER INSERT ON usage BEGIN DELETE FROM usage; END;
+        CREATE INDEX usage_by_gb ON usage (gb)";
+    execute(&a, own);
+    assert_eq!(pair.diff(&[]).expect(1).stdout, before, "what an analyst has made is not read");
+    let sql = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+        UPDATE usage SET gb = 77.5 WHERE id = 'SL-3' AND day = '2026-01-03'";
+    crate::harness::execute_and_look(&a, sql, &|| {
+        let changed = pair.diff(&[]).expect(1).stdout;
+        assert!(changed.contains("~ usage SL-3 2026-01-03  gb 77.5 -> 3.5"), "{changed}");
+    });
+}
+
+#[test]
+fn a_file_that_lies_is_refused_and_nothing_of_it_is_run() {
+    let pair = apart();
+    let (a, bad) = (pair.folder.path("a.db"), pair.folder.path("bad.db"));
+    let whole = std::fs::read(&a).expect("the file");
+    let cut = whole[..whole.len() / 2].to_vec();
+    let mut torn = whole.clone();
+    let middle = torn.len() / 2;
+    torn[middle..].fill(0xa5);
+    let instead = |table: &str| {
+        format!(
+            "PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO mine;
+             CREATE VIEW {table} AS SELECT * FROM mine"
+        )
+    };
+    let cases: [(&[u8], &str, i32, &str); 6] = [
+        (&cut, "", 6, "was cut off"),
+        (&torn, "", 6, "damaged"),
+        (&whole, &instead("usage"), 9, "holds a view `usage` that windrow did not make"),
+        (&whole, &instead("_windrow_ledger"), 9, "holds a view `_windrow_ledger`"),
+        (&whole, "CREATE TABLE _windrow_more (x)", 9, "holds a table `_windrow_more`"),
+        (&whole, "DROP TABLE usage", 6, "it has no table `usage`"),
+    ];
+    for (bytes, sql, code, why) in cases {
+        std::fs::write(&bad, bytes).expect("a file");
+        if !sql.is_empty() {
+            execute(&bad, sql);
+        }
+        let before = std::fs::read(&bad).expect("the file");
+        for files in [["a.db", "bad.db"], ["bad.db", "a.db"]] {
+            let ran = pair.folder.run(&[&["diff"], &files[..]].concat()).expect(code);
+            assert!(ran.stderr.contains(why), "{why}: {ran:?}");
+        }
+        assert_eq!(std::fs::read(&bad).expect("the file"), before);
+    }
+    // A change that was broken off is not taken back by whoever only looks.
+    std::fs::write(&bad, &whole).expect("a file");
+    std::fs::write(pair.folder.path("bad.db-journal"), [0xa5; 600]).expect("a journal");
+    let ran = pair.folder.run(&["diff", "a.db", "bad.db"]).expect(6);
+    assert!(ran.stderr.contains("a change of bad.db was broken off"), "{ran:?}");
+    assert!(pair.folder.path("bad.db-journal").exists());
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_with_its_reason() {
     let pair = apart();
     let folder = &pair.folder;

@@ -183,14 +183,14 @@ fn a_column_that_is_added_later_is_filled_from_what_was_left_over() {
     let away = items.definition("", columns).replace(&items.api.address, "http://127.0.0.1:9");
     workspace.define(&away);
     let said = workspace.run(&["sync"]).expect(3);
-    let filled = "filled `at, gb, x`: 1 row from `_rest`; 1 hold a value that does not fit";
+    let filled = "filled `at, gb, x`: 2 rows from `_rest`; 1 hold a value that does not fit, which";
     assert!(said.stderr.contains(filled), "{said:?}");
     let sql = "SELECT id, at, gb, x, _rest FROM items ORDER BY id";
     assert_eq!(
         workspace.rows(sql),
         [
             r#"1|2026-01-01T00:00:00+00:00|0.1|1|{"deep":{"y":2}}"#,
-            r#"2|NULL|NULL|NULL|{"at":"soon","gb":0.5}"#,
+            r#"2|NULL|0.5|NULL|{"at":"soon"}"#,
             "3|NULL|NULL|NULL|NULL",
         ]
     );
@@ -201,6 +201,19 @@ fn a_column_that_is_added_later_is_filled_from_what_was_left_over() {
     workspace.define(&items.definition("", columns));
     let report = workspace.run(&["sync", "--json"]).expect(0).json();
     assert_eq!(report["streams"][0]["unchanged"], 2, "{report}");
+}
+
+#[test]
+fn a_history_that_has_ended_is_filled_as_well() {
+    let items = Items::start(r#"{"id":1,"a":"x"}"#);
+    let workspace = Workspace::new(&items.definition("history = true", ""));
+    sync(&workspace);
+    items.say(r#"{"id":1,"a":"y","b":null}"#);
+    sync(&workspace);
+    workspace.define(&items.definition("", "a = \"text\"\nb = \"text\""));
+    sync(&workspace);
+    assert_eq!(workspace.rows("SELECT a, b, _rest FROM items_history"), ["x|NULL|NULL"]);
+    assert_eq!(workspace.rows("SELECT a, b, _rest, _revision FROM items"), ["y|NULL|NULL|2"]);
 }
 
 #[test]

@@ -162,6 +162,14 @@ pub fn execute(path: &Path, sql: &str) {
     connection.execute_batch(sql).expect(sql);
 }
 
+/// Runs statements on an SQLite file, and looks at it while it is still open.
+#[expect(clippy::disallowed_methods, reason = "tests make files with plain SQLite")]
+pub fn execute_and_look(path: &Path, sql: &str, look: &dyn Fn()) {
+    let connection = rusqlite::Connection::open(path).expect("an SQLite file");
+    connection.execute_batch(sql).expect(sql);
+    look();
+}
+
 /// Everything that an SQLite file says, in the order in which a dump would say it.
 pub fn dump(path: &Path, without: &[&str]) -> String {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));

@@ -100,6 +100,91 @@ fn the_greater_version_stands_and_the_loser_is_kept() {
 }
 
 #[test]
+fn a_column_that_one_side_has_is_filled_from_what_the_other_left_over() {
+    let api = UsageApi::start(nine_days(), 4);
+    let more = "history = true";
+    let a = laptop(&api, more, &[("2026-01-01", "2026-01-05")]);
+    let lacks = api.definition(more).replace("updated_at = \"timestamp\"\n", "");
+    let b = Workspace::new(&lacks);
+    b.run(&["sync", "--from", "2026-01-04", "--to", "2026-01-08"]).expect(0);
+    assert_eq!(b.value("SELECT count(*) FROM usage WHERE _rest LIKE '%updated_at%'"), "12");
+    std::fs::copy(b.path("a.db"), a.path("b.db")).expect("a stick");
+    let report = take(&a, &a.path("b.db")).json();
+    assert_eq!(counts(&report), [9, 0, 0, 3], "what both say is the same, column or not");
+    assert_eq!(report["files"][0]["streams"][0]["columns"], serde_json::json!([]));
+    let page = b.run(&["merge", name(&a.path("a.db"))]).expect(0).stdout;
+    assert!(page.contains("usage has the column updated_at now\n"), "{page}");
+    assert!(page.contains("the definition here lacks (updated_at)"), "{page}");
+    let unfilled = "SELECT count(*) FROM usage WHERE updated_at IS NULL OR _rest IS NOT NULL";
+    for laptop in [&a, &b] {
+        assert_eq!(laptop.value(unfilled), "0");
+        assert_eq!(laptop.value("SELECT count(*) FROM usage"), "21");
+        assert_eq!(laptop.value("SELECT count(*) FROM usage_history"), "0", "nothing new is said");
+    }
+    assert_eq!(a.digests(), b.digests());
+    for (laptop, other) in [(&a, a.path("b.db")), (&b, a.path("a.db")), (&a, b.path("a.db"))] {
+        assert_eq!(take(laptop, &other).json()["changed"], false);
+    }
+}
+
+/// All files of an archive, but for the lock, the index of a log, and a log that is empty.
+fn files(workspace: &Workspace) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(workspace.folder()).expect("the folder").flatten();
+    files
+        .filter(|file| file.path().is_file())
+        .map(|file| (file.file_name().to_string_lossy().into_owned(), file.path()))
+        .filter(|(name, _)| !name.ends_with("-lock"))
+        .filter(|(name, _)| !name.ends_with("-shm"))
+        .map(|(name, path)| (name, std::fs::read(path).expect("a file")))
+        .filter(|(name, bytes)| !name.ends_with("-wal") || !bytes.is_empty())
+        .collect()
+}
+
+#[test]
+fn a_dry_run_leaves_every_byte_of_whatever_archive_as_it_is() {
+    type Make = fn(&Workspace);
+    let api = UsageApi::start(nine_days(), 4);
+    let b = laptop(&api, "", &[("2026-01-04", "2026-01-08")]);
+    let ejected: Make = |a| drop(a.run(&["eject"]).expect(0));
+    let with_a_log: Make = |a| {
+        let log = |ending: &str| a.path(&format!("a.db{ending}"));
+        let sql = "PRAGMA wal_autocheckpoint = 0; INSERT INTO _windrow_meta (name, value) VALUES ('x', 'y')";
+        crate::harness::execute_and_look(&a.path("a.db"), sql, &|| {
+            for ending in ["", "-wal"] {
+                std::fs::copy(log(ending), a.path(&format!("copy{ending}"))).expect("a copy");
+            }
+        });
+        for ending in ["", "-wal"] {
+            std::fs::rename(a.path(&format!("copy{ending}")), log(ending)).expect("moved");
+        }
+        assert!(log("-wal").metadata().expect("a log").len() > 0);
+    };
+    let older: Make = |a| crate::merge_takes::make_older(&a.path("a.db"));
+    let read_only: Make = |a| {
+        let mut mode = std::fs::metadata(a.path("a.db")).expect("the file").permissions();
+        mode.set_readonly(true);
+        std::fs::set_permissions(a.path("a.db"), mode).expect("read-only");
+    };
+    let none: Make = |a| std::fs::remove_file(a.path("a.db")).expect("removed");
+    let cases =
+        [("ejected", ejected), ("log", with_a_log), ("older", older), ("read-only", read_only)];
+    for (what, make) in cases.into_iter().chain([("none", none)]) {
+        let a = laptop(&api, "", &[("2026-01-01", "2026-01-05")]);
+        make(&a);
+        let before = files(&a);
+        let other = b.path("a.db");
+        let dry = a.run(&["merge", name(&other), "--dry-run", "--json"]).expect(0).json();
+        let expected = if what == "none" { [12, 0, 0, 0] } else { [9, 0, 0, 3] };
+        assert_eq!(counts(&dry), expected, "{what}");
+        let after = files(&a);
+        assert!(after == before, "{what}: {:?} {:?}", after.keys(), before.keys());
+        if let Ok(mut left) = std::fs::read_dir(a.path("state").join("unpacked")) {
+            assert!(left.next().is_none(), "{what}: the copy is gone");
+        }
+    }
+}
+
+#[test]
 fn an_archive_is_made_where_there_is_none() {
     let api = UsageApi::start(nine_days(), 50);
     let b = laptop(&api, "history = true", &[("2026-01-01", "2026-01-05")]);
@@ -239,6 +324,8 @@ fn while_a_sync_runs_a_merge_says_who_does_or_waits() {
     }
     let held = a.run(&["merge", name(&other.path("a.db"))]).expect(7);
     assert!(held.stderr.contains("is held by process"), "{held:?}");
+    let dry = a.run(&["merge", name(&other.path("a.db")), "--dry-run"]).expect(0);
+    assert!(dry.stdout.contains("6 rows came"), "it needs nothing of the archive: {dry:?}");
     let child = sync.as_mut().expect("it runs");
     let waits = a.command(&["merge", name(&other.path("a.db")), "--wait", "1 minute"]).spawn();
     child.kill().expect("killed");

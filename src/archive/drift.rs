@@ -2,22 +2,23 @@
 
 use rusqlite::params;
 
-use crate::model::{Cell, FieldChange, Kinds, KnownField, RowSet, Usage};
+use crate::model::{Cell, FieldChange, Filled, Kinds, KnownField, Usage};
 
 use super::error::{ArchiveError, at};
 use super::history::history_name;
+use super::merge::filled_content;
 use super::open::Archive;
 use super::read::Reader;
 use super::table::quote;
 use super::write::Bound;
 
 /// What becomes of the left-over members of a row: its values for new columns, then what is still
-/// left over; none where a value does not fit.
-pub type Fill<'f> = &'f dyn Fn(&str) -> Option<RowSet>;
+/// left over; none where nothing of it can be read.
+pub type Fill<'f> = &'f dyn Fn(&str) -> Option<Filled>;
 
 /// How many rows were filled, and how many hold a value that does not fit.
 #[derive(Clone, Copy, Debug, Default)]
-struct Filled {
+struct FilledCount {
     rows: u64,
     unfit: u64,
 }
@@ -110,8 +111,8 @@ impl Archive {
 
     /// Fills columns that were just added from what was left over of each row, one row at a time.
     /// When and how often a row changed stays: the source has said nothing new. It is logged as
-    /// `filled` where the run has a number; replaced versions are filled as well. In the
-    /// transaction that added the columns.
+    /// `filled` where the run has a number; replaced versions are filled as well, and contents that
+    /// have lost against another archive's. In the transaction that added the columns.
     pub fn fill_columns(
         &self,
         stream: &str,
@@ -120,19 +121,25 @@ impl Archive {
         run: Option<i64>,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        let write = || -> rusqlite::Result<Filled> {
-            let older = match self.has_history(stream)? {
+        let has_history = self.has_history(stream).map_err(at(&self.path))?;
+        if has_history {
+            // One that has ended has not got the columns with its table.
+            self.make_history(stream)?;
+        }
+        let write = || -> rusqlite::Result<FilledCount> {
+            let older = match has_history {
                 true => self.fill_rows(&history_name(stream), columns, fill)?,
-                false => Filled::default(),
+                false => FilledCount::default(),
             };
+            self.fill_superseded(stream, columns, fill)?;
             let rows = self.fill_rows(stream, columns, fill)?;
-            Ok(Filled { rows: rows.rows + older.rows, unfit: rows.unfit + older.unfit })
+            Ok(FilledCount { rows: rows.rows + older.rows, unfit: rows.unfit + older.unfit })
         };
         let filled = self.beside_history(stream, write).map_err(at(&self.path))?;
         let Some(run) = run.filter(|_| filled.rows + filled.unfit > 0) else { return Ok(()) };
         let unfit = match filled.unfit {
             0 => String::new(),
-            unfit => format!("; {unfit} hold a value that does not fit and stay as they were"),
+            unfit => format!("; {unfit} hold a value that does not fit, which stays there"),
         };
         let rows = if filled.rows == 1 { "row" } else { "rows" };
         let detail = format!("{} {rows} from `_rest`{unfit}", filled.rows);
@@ -146,7 +153,7 @@ impl Archive {
         table: &str,
         columns: &[String],
         fill: Fill<'_>,
-    ) -> rusqlite::Result<Filled> {
+    ) -> rusqlite::Result<FilledCount> {
         let table = quote(table);
         let next = format!(
             "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > ?1 AND _rest IS NOT NULL
@@ -156,28 +163,58 @@ impl Archive {
         let update = format!("UPDATE {table} SET {}, _rest = ? WHERE _rowid_ = ?", sets.join(", "));
         let mut next = self.connection.prepare(&next)?;
         let mut update = self.connection.prepare(&update)?;
-        let mut filled = Filled::default();
+        let mut count = FilledCount::default();
         let mut after = i64::MIN;
         loop {
             let mut rows = next.query([after])?;
-            let Some(row) = rows.next()? else { return Ok(filled) };
+            let Some(row) = rows.next()? else { return Ok(count) };
             let (rowid, rest): (i64, String) = (row.get(0)?, row.get(1)?);
             drop(rows);
             after = rowid;
-            let Some(values) = fill(&rest) else {
-                filled.unfit += 1;
+            let filled = fill(&rest);
+            count.unfit += u64::from(filled.as_ref().is_none_or(|filled| !filled.fits));
+            let Some(Filled { row, .. }) = filled.filter(|filled| says_more(filled, &rest)) else {
                 continue;
             };
-            let cells = values.row(0);
-            if cells[..columns.len()].iter().all(|cell| *cell == Cell::Null) {
-                continue;
-            }
+            let cells = row.row(0);
             for (at, cell) in cells.iter().enumerate() {
-                update.raw_bind_parameter(at + 1, Bound(&values, *cell))?;
+                update.raw_bind_parameter(at + 1, Bound(&row, *cell))?;
             }
             update.raw_bind_parameter(cells.len() + 1, rowid)?;
             update.raw_execute()?;
-            filled.rows += 1;
+            count.rows += u64::from(cells[..columns.len()].iter().any(|cell| *cell != Cell::Null));
         }
     }
+
+    /// What has lost says the same in the new columns; two that say the same then are one.
+    fn fill_superseded(
+        &self,
+        stream: &str,
+        columns: &[String],
+        fill: Fill<'_>,
+    ) -> rusqlite::Result<()> {
+        let next = "SELECT key, sha256, row FROM _windrow_superseded
+            WHERE stream = ?1 AND (key, sha256) > (?2, ?3) ORDER BY key, sha256 LIMIT 1";
+        let update = "UPDATE OR REPLACE _windrow_superseded SET sha256 = ?4, row = ?5
+            WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
+        let mut next = self.connection.prepare(next)?;
+        let mut update = self.connection.prepare(update)?;
+        let (mut key, mut sha256) = (String::new(), String::new());
+        loop {
+            let mut rows = next.query([stream, &key, &sha256])?;
+            let Some(row) = rows.next()? else { return Ok(()) };
+            let text: String;
+            (key, sha256, text) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            drop(rows);
+            if let Some(filled) = filled_content(&text, columns, fill) {
+                update.execute(params![stream, key, sha256, filled.digest, filled.text])?;
+            }
+        }
+    }
+}
+
+/// Whether filling changes anything: a null is a member too.
+pub(super) fn says_more(filled: &Filled, rest: &str) -> bool {
+    let (left, cells) = filled.row.row(0).split_last().expect("what is left over is a cell");
+    filled.row.text_of(*left) != Some(rest) || cells.iter().any(|cell| *cell != Cell::Null)
 }

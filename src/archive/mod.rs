@@ -65,7 +65,7 @@ pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore,
 pub use health::{Ejected, Health, eject};
 pub use invariants::Broken;
 pub use merge::{
-    Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
+    EndedTaken, Filling, Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
     TableDifference, Taking, Unite, canonical_dump,
 };
 pub use moment::Moment;
@@ -91,6 +91,6 @@ pub use said::Said;
 pub use scratch::{Member, Origin, Scratch};
 pub use snapshot::{Draft, Given, Naming, Part, note_given};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
-pub use untrusted::open_untrusted;
+pub use untrusted::{open_compared, open_untrusted};
 pub use vanished::{VanishedCount, VanishedRow};
 pub use write::TableWriter;

@@ -56,14 +56,42 @@ pub(super) fn check_schema(
     path: &Path,
     version: i32,
 ) -> Result<(), ArchiveError> {
+    check(connection, path, version, &|_, _| true)
+}
+
+/// Refuses what stands where a table of windrow's must be. What an analyst has made besides stays
+/// unread.
+pub(super) fn check_own_tables(
+    connection: &Connection,
+    path: &Path,
+    version: i32,
+) -> Result<(), ArchiveError> {
+    check(connection, path, version, &|object, streams| {
+        let named = |name: &String| name.eq_ignore_ascii_case(&object.name);
+        object.name.to_ascii_lowercase().starts_with("_windrow_") || streams.iter().any(named)
+    })
+}
+
+/// Whether an object that windrow did not make is in the way of the streams of these names.
+type Odd<'o> = dyn Fn(&SchemaObject, &[String]) -> bool + 'o;
+
+fn check(
+    connection: &Connection,
+    path: &Path,
+    version: i32,
+    odd: &Odd<'_>,
+) -> Result<(), ArchiveError> {
     let name = path.display();
-    let (foreign, missing) = compare(connection, version).map_err(|error| match error {
+    let (mut foreign, missing) = compare(connection, version).map_err(|error| match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, error) => {
             let message = format!("{name} is damaged: its list of streams is none ({error})");
             ArchiveError::new(Cause::Unusable, message).cure("ask for it again")
         }
         error => at_file(path)(error),
     })?;
+    let names = streams(connection).map(|streams| streams.into_keys().collect());
+    let names: Vec<String> = names.unwrap_or_default();
+    foreign.retain(|object| odd(object, &names));
     if let Some(object) = foreign.first() {
         let more = match foreign.len() {
             1 => String::new(),

@@ -15,7 +15,7 @@ use crate::host::files::{lock_holder, lock_path};
 
 use super::error::{ArchiveError, Cause};
 use super::foreign::{at_file, guard};
-use super::open::{check_identity, sqlite_address};
+use super::open::{Archive, SCHEMA_VERSION, check_identity, sqlite_address};
 use super::read::Reader;
 
 /// What an SQLite file begins with.
@@ -30,21 +30,53 @@ const COMPOUND_MAX: i32 = 20;
 /// Nesting of an expression.
 const DEPTH_MAX: i32 = 500;
 
-/// Opens an archive of somebody else's for reading, once its header, its neighbours and its schema
-/// have been looked at.
+/// Opens an archive of whoever's for reading beside another, as it is: with a log beside it, while
+/// a sync runs, with tables and views of an analyst's, which are never read.
 ///
-/// A link, a file that is none, a log beside it, and a schema with anything that windrow does not
-/// make are refused; so are a file that was cut off, one that is no archive, and one of a newer
-/// format.
-pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
-    refuse_odd_place(path)?;
-    check_header(path)?;
-    let address = format!("{}?immutable=1", sqlite_address(path)?);
+/// What is damaged, and what is not windrow's where windrow's tables must be, is refused as by
+/// [`open_untrusted`]; nothing of the file's is run, and nothing is written, so that a change that
+/// was broken off is not taken back either.
+pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
+    let found = path.metadata().map_err(|error| ArchiveError::io(path, "open", &error))?;
+    if found.is_dir() {
+        refuse_odd_place(path)?;
+    } else if !found.is_file() {
+        let message = format!("{} is no file", path.display());
+        return Err(ArchiveError::new(Cause::Unsafe, message).cure("name an archive"));
+    }
+    if log_beside(path).is_none() {
+        check_header(path)?;
+    }
+    let address = sqlite_address(path)?;
+    let connection = match (open_limited(address.as_str(), path, stop), log_beside(path)) {
+        // On read-only media there is no place for the log's index; the file itself is whole.
+        (Err(error), None) if error.cause == Cause::Storage => {
+            open_limited(&format!("{address}?immutable=1"), path, stop)?
+        }
+        (Err(error), Some(beside)) if error.cause == Cause::Storage => {
+            let message = format!("a change of {} was broken off", path.display());
+            let cure = format!(
+                "{} belongs to it: if it is an archive of your own, `windrow status` takes the \
+                 change back",
+                beside.display()
+            );
+            return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
+        }
+        (other, _) => other?,
+    };
+    let version = check_identity(&connection, path)?;
+    super::schema::check_own_tables(&connection, path, version)?;
+    connection.execute_batch("PRAGMA query_only = ON").map_err(at_file(path))?;
+    Ok(Reader { connection, path: path.to_owned() })
+}
+
+/// A connection that runs nothing of the file and takes no more than windrow makes.
+fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, ArchiveError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     let open = || -> rusqlite::Result<Connection> {
-        let mut connection = Connection::open_with_flags(&address, flags)?;
+        let mut connection = Connection::open_with_flags(address, flags)?;
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_BYTES_MAX),
             (Limit::SQLITE_LIMIT_COLUMN, COLUMNS_MAX),
@@ -57,7 +89,20 @@ pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> 
         guard(&mut connection, stop)?;
         Ok(connection)
     };
-    let connection = open().map_err(at_file(path))?;
+    open().map_err(at_file(path))
+}
+
+/// Opens an archive of somebody else's for reading, once its header, its neighbours and its schema
+/// have been looked at.
+///
+/// A link, a file that is none, a log beside it, and a schema with anything that windrow does not
+/// make are refused; so are a file that was cut off, one that is no archive, and one of a newer
+/// format.
+pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
+    refuse_odd_place(path)?;
+    check_header(path)?;
+    let address = format!("{}?immutable=1", sqlite_address(path)?);
+    let connection = open_limited(&address, path, stop)?;
     let version = check_identity(&connection, path)?;
     super::schema::check_schema(&connection, path, version)?;
     Ok(Reader { connection, path: path.to_owned() })
@@ -81,17 +126,11 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     if !found.is_file() {
         return refuse(format!("{name} is no file"), "name the file that you were given");
     }
-    // An empty one, which a reader leaves behind, has nothing to add.
-    for ending in ["-wal", "-journal"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(ending);
-        let beside = PathBuf::from(beside);
-        if beside.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
-            let message = format!("{} lies beside it", beside.display());
-            let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
-                        an archive of your own, make it one file with `windrow eject`";
-            return refuse(message, cure);
-        }
+    if let Some(beside) = log_beside(path) {
+        let message = format!("{} lies beside it", beside.display());
+        let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
+                    an archive of your own, make it one file with `windrow eject`";
+        return refuse(message, cure);
     }
     match lock_holder(&lock_path(path)) {
         Ok(Some(note)) => {
@@ -101,6 +140,35 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
         }
         _ => Ok(()),
     }
+}
+
+impl Archive {
+    /// Whether opening the archive at `path` for writing and closing it leaves every byte as it
+    /// is: it is of this format, keeps a log, and the log is empty.
+    pub fn opens_untouched(path: &Path) -> bool {
+        let header = || -> std::io::Result<[u8; 100]> {
+            let mut header = [0; 100];
+            File::open(path)?.read_exact(&mut header)?;
+            Ok(header)
+        };
+        let version = SCHEMA_VERSION.to_be_bytes();
+        header().is_ok_and(|header| header[18..20] == [2, 2] && header[60..64] == version)
+            && log_beside(path).is_none()
+    }
+}
+
+/// A log beside a file that has something to add to it. An empty one, which a reader leaves behind,
+/// has not.
+fn log_beside(path: &Path) -> Option<PathBuf> {
+    let beside = ["-wal", "-journal"].into_iter().map(|ending| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        PathBuf::from(beside)
+    });
+    let says = |beside: &PathBuf| {
+        beside.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0)
+    };
+    beside.into_iter().find(says)
 }
 
 /// The first hundred bytes tell whether it is a whole SQLite file.

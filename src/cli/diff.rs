@@ -47,7 +47,7 @@ pub fn run(
                  (`windrow diff --since \"-7 days\"`)",
             ));
         };
-        return diff_files::run([Path::new(a), Path::new(b)], &args.streams, output);
+        return diff_files::run([Path::new(a), Path::new(b)], &args.streams, host, output);
     };
     let (_, path) = load_for_reading(global)?;
     let reader = Reader::open(&path)?;

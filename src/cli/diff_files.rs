@@ -6,8 +6,11 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::archive::{ArchiveError, Change, Covered, Difference, Named, Reader, StreamRow};
+use crate::archive::{
+    ArchiveError, Change, Covered, Difference, Named, Reader, StreamRow, open_compared,
+};
 use crate::definition::{ColumnType, suggest};
+use crate::host::Host;
 use crate::host::files::whereabouts;
 use crate::model::{KeyShape, Window, instant_to_text, printable};
 use crate::report::{BetweenCounts, Owner, Unlike};
@@ -22,7 +25,12 @@ use super::query::json_value;
 /// A stream as each of the two has it.
 type Pair<'s> = (Option<&'s StreamRow>, Option<&'s StreamRow>);
 
-pub fn run(files: [&Path; 2], only: &[String], output: &Output) -> Result<u8, Failure> {
+pub fn run(
+    files: [&Path; 2],
+    only: &[String],
+    host: &Host,
+    output: &Output,
+) -> Result<u8, Failure> {
     files.iter().try_for_each(|file| check_file(file))?;
     let [a, b] = files;
     if let (Ok(a), Ok(b)) = (whereabouts(a), whereabouts(b))
@@ -31,7 +39,7 @@ pub fn run(files: [&Path; 2], only: &[String], output: &Output) -> Result<u8, Fa
         let message = format!("{} and {} are one file", files[0].display(), files[1].display());
         return Err(Failure::new(USAGE, message).cure("name two archives"));
     }
-    let readers = [Reader::open(a)?, Reader::open(b)?];
+    let readers = [open_compared(a, &host.stop)?, open_compared(b, &host.stop)?];
     readers.iter().try_for_each(Reader::hold_still)?;
     let rows = [readers[0].streams()?, readers[1].streams()?];
     let read = [readers[0].read_streams()?, readers[1].read_streams()?];

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::{Archive, ArchiveError, Opening, Reader, SCHEMA_VERSION};
-use crate::handoff::{MergeError, MergeOrder, Opened, merge, verify};
+use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION};
+use crate::handoff::{MergeError, MergeOrder, Opened, Room, merge, verify};
 use crate::host::Host;
-use crate::host::files::make_private_folder;
 use crate::model::instant_to_text;
 use crate::report::{bytes, merged_page};
 
@@ -47,19 +46,22 @@ pub fn run(
     let now = host.clock.now();
     let opening =
         Opening { note: &note, now: &instant_to_text(now), allow_network_fs, files: &*host.files };
-    let mut others = Others::new(&path, &args.given, &opening, host);
+    let mut others = Others::new(&args.given, &opening, host);
     for file in &args.files {
         refuse_itself(&path, file)?;
         others.open(file)?;
     }
     say_room(&args.files, output);
     let made = !path.exists();
-    let archive = waiting_for(wait, host, || Archive::open(&path, &opening))?;
+    let (archive, _room) = match args.dry_run {
+        true => open_untouched(&path, &opening, host)?,
+        false => (waiting_for(wait, host, || Archive::open(&path, &opening))?, None),
+    };
     let version = env!("CARGO_PKG_VERSION");
     let order = MergeOrder { now, version, dry_run: args.dry_run };
     let report = merge(&archive, &others.readers(), &order);
     archive.close()?;
-    if made && (report.is_err() || args.dry_run) {
+    if made && report.is_err() && !args.dry_run {
         // It was made for this alone.
         host.files.remove(&path).map_err(|error| ArchiveError::io(&path, "remove", &error))?;
     }
@@ -82,6 +84,28 @@ fn archive_of(global: &Global) -> Result<(PathBuf, bool), Failure> {
             Ok((definition.archive, definition.allow_network_fs))
         }
     }
+}
+
+/// Opens the archive so that what is done and taken back leaves every byte of it as it is; else a
+/// copy, which goes with the room: where opening and closing it changes it, or another process
+/// has it, or it cannot be written.
+fn open_untouched(
+    path: &Path,
+    opening: &Opening<'_>,
+    host: &Host,
+) -> Result<(Archive, Option<Room>), Failure> {
+    if Archive::opens_untouched(path) {
+        match Archive::open(path, opening) {
+            Err(error) if matches!(error.cause, Cause::Held | Cause::Storage) => {}
+            other => return Ok((other?, None)),
+        }
+    }
+    let room = Room::make(host)?;
+    let copy = room.archive();
+    if path.exists() {
+        Reader::open(path)?.copy_into(&copy, &host.stop)?;
+    }
+    Ok((Archive::open(&copy, opening)?, Some(room)))
 }
 
 fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
@@ -119,26 +143,20 @@ fn say_room(files: &[PathBuf], output: &Output) {
     }
 }
 
-/// The archives that are taken in, opened for reading and proven.
+/// The archives that are taken in, opened for reading and proven. They close before their copies
+/// go.
 struct Others<'o> {
     opened: Vec<(String, Opened)>,
     given: &'o GivenArguments,
     opening: &'o Opening<'o>,
     host: &'o Host,
     /// Copies that were brought up to this format.
-    folder: PathBuf,
+    lifted: Vec<Room>,
 }
 
 impl<'o> Others<'o> {
-    fn new(
-        archive: &Path,
-        given: &'o GivenArguments,
-        opening: &'o Opening<'o>,
-        host: &'o Host,
-    ) -> Self {
-        let mut folder = archive.as_os_str().to_owned();
-        folder.push(format!("-merge-{}", std::process::id()));
-        Self { opened: Vec::new(), given, opening, host, folder: PathBuf::from(folder) }
+    fn new(given: &'o GivenArguments, opening: &'o Opening<'o>, host: &'o Host) -> Self {
+        Self { opened: Vec::new(), given, opening, host, lifted: Vec::new() }
     }
 
     /// Here and nowhere else an archive is opened that somebody else may have written. All of it is
@@ -169,24 +187,14 @@ impl<'o> Others<'o> {
     }
 
     /// An archive of an older format is brought up to this one in a copy of our own.
-    fn lift(&self, older: &mut Opened) -> Result<(), Failure> {
-        let make = |error| ArchiveError::io(&self.folder, "make", &error);
-        make_private_folder(&self.folder).map_err(make)?;
-        let copy = self.folder.join(format!("{}.db", self.opened.len()));
+    fn lift(&mut self, older: &mut Opened) -> Result<(), Failure> {
+        let room = Room::make(self.host)?;
+        let copy = room.archive();
+        self.lifted.push(room);
         older.reader.copy_into(&copy, &self.host.stop)?;
         Archive::open(&copy, self.opening)?.close()?;
         older.reader = Reader::open(&copy)?;
         Ok(())
-    }
-}
-
-impl Drop for Others<'_> {
-    fn drop(&mut self) {
-        self.opened.clear();
-        if self.folder.exists() {
-            // It is beside the archive under a name that says what it was.
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
     }
 }
 

@@ -1,14 +1,25 @@
 //! What two archives' definitions of one stream must agree on for their rows to be rows of one
 //! stream. All that cannot be united is told at once.
 
+use std::cell::OnceCell;
+
 use crate::archive::Said;
-use crate::definition::{Definition, Kind, OnConflict, Stream};
+use crate::definition::{Column, Definition, Kind, OnConflict, Stream, parse_definition};
+use crate::model::TableColumn;
 
 /// What each side says of a stream beside its table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sides {
     pub ours: Said,
     pub theirs: Said,
+}
+
+/// The definitions that archives were ever made by, newest first.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    texts: Vec<String>,
+    /// Read where a column is to be filled, which is seldom.
+    read: OnceCell<Vec<Definition>>,
 }
 
 /// What the comparison came to.
@@ -20,11 +31,45 @@ pub(super) struct Compared {
     pub warnings: Vec<String>,
 }
 
+impl Told {
+    /// Of these texts.
+    pub fn new(texts: Vec<String>) -> Self {
+        Self { texts, read: OnceCell::new() }
+    }
+
+    /// Where a column's values come from: by the newest definition that says so, else by its name.
+    pub fn column(&self, stream: &str, column: &TableColumn) -> Column {
+        let parse = |text: &String| parse_definition("the archive's definition", text).ok();
+        let definitions = self.read.get_or_init(|| self.texts.iter().filter_map(parse).collect());
+        let same = |have: &&Column| {
+            have.name.eq_ignore_ascii_case(&column.name) && have.kind == column.kind
+        };
+        let said = definitions
+            .iter()
+            .find_map(|definition| definition.stream(stream)?.columns.as_ref()?.iter().find(same));
+        let plain = || Column::plain(&column.name, column.kind);
+        let said = said.cloned().map(|said| Column { name: column.name.clone(), ..said });
+        said.unwrap_or_else(plain)
+    }
+}
+
 impl Sides {
     /// What is said of a stream: this archive's word, or the other's where it says nothing.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
         let said = self.ours.of(name).or_else(|| self.theirs.of(name));
         said.map(|(_, stream, _)| stream)
+    }
+
+    /// Columns that came with the other archive, and that this one's definition does not have.
+    pub fn undefined(&self, name: &str, added: &[String]) -> Option<String> {
+        let columns = self.ours.of(name)?.1.columns.as_ref()?;
+        let known = |new: &&String| columns.iter().any(|have| have.name.eq_ignore_ascii_case(new));
+        let new: Vec<&str> = added.iter().filter(|new| !known(new)).map(String::as_str).collect();
+        let new = (!new.is_empty()).then(|| new.join(", "))?;
+        Some(format!(
+            "stream `{name}` has got columns that the definition here lacks ({new}): add them to \
+             it, or syncs go on to keep their fields in `_rest`"
+        ))
     }
 
     /// Compares one stream's rules.

@@ -6,16 +6,17 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use crate::archive::{
-    Archive, ArchiveError, Gained, Judge, LedgerOf, Merge, MergeColumns, Reader, RowCounts,
-    RunStart, RunStreamRow, StreamRow, Taking,
+    Archive, ArchiveError, Filling, Gained, Judge, LedgerOf, Merge, MergeColumns, Reader,
+    RowCounts, RunStart, RunStreamRow, StreamRow, Taking,
 };
-use crate::definition::{Kind, OnConflict, Stream};
+use crate::definition::{Column, Key, Kind, OnConflict, Stream};
 use crate::model::{
-    Claim, Ended, Instant, Outcomes, ReadBy, RowVersion, Window, instant_from_text,
+    Claim, Ended, Instant, Outcomes, ReadBy, RowVersion, TableColumn, Window, instant_from_text,
 };
+use crate::record::{Filler, RecordReader};
 
 use super::decide::{Rules, order_marks, unite};
-use super::differences::{Compared, Sides};
+use super::differences::{Compared, Sides, Told};
 
 /// Stretches of a stream that are told one by one.
 const SPANS_TOLD_MAX: usize = 20;
@@ -64,6 +65,8 @@ pub struct StreamMerge {
     pub stream: String,
     /// Whether it was not here before.
     pub new: bool,
+    /// Columns that only the other archive had: they are here now.
+    pub columns: Vec<String>,
     /// What became of its rows.
     #[serde(flatten)]
     pub rows: RowCounts,
@@ -110,22 +113,39 @@ pub struct MergeReport {
     pub files: Vec<FileReport>,
 }
 
-impl Judge for Rules {
+/// How one stream's rows are decided on and filled.
+struct StreamJudge<'s> {
+    rules: Rules,
+    told: &'s Told,
+    stream: &'s str,
+}
+
+impl Judge for StreamJudge<'_> {
     fn order(&self, ours: &Claim, theirs: &Claim) -> Ordering {
-        Rules::order(*self, ours, theirs)
+        self.rules.order(ours, theirs)
     }
 
     fn order_readings(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering {
-        Rules::order_readings(*self, ours, theirs)
+        self.rules.order_readings(ours, theirs)
     }
 
     fn recut(&self, versions: &[RowVersion]) -> Vec<Option<Ended>> {
-        Rules::recut(*self, versions)
+        self.rules.recut(versions)
     }
 
     fn instant_of(&self, text: &str) -> Option<String> {
         // Where the first reading stays, a later one has nothing to say.
-        if self.keep_first { None } else { Rules::instant_of(*self, text) }
+        if self.rules.keep_first { None } else { self.rules.instant_of(text) }
+    }
+
+    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>> {
+        let columns: Vec<Column> =
+            lacking.iter().map(|column| self.told.column(self.stream, column)).collect();
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let reader = RecordReader::new(columns, Key::Columns(Vec::new()));
+        let filler = Filler::new(&reader, &names)?;
+        let columns = filler.columns().to_vec();
+        Some(Filling { columns, fill: Box::new(move |rest| filler.fill(rest)) })
     }
 }
 
@@ -218,6 +238,7 @@ fn take_all(
             return Err(MergeError::Refused(name.clone(), compared.refused));
         }
         let (taking, runs) = merge.take(other)?;
+        let told = Told::new(merge.definitions()?);
         let mut report = FileReport {
             file: name.clone(),
             archive_id: other.archive_id()?,
@@ -228,14 +249,9 @@ fn take_all(
             left: taking.left_behind()?,
         };
         for stream in other.streams()? {
-            report.streams.push(take_stream(
-                merge,
-                &taking,
-                other,
-                &stream,
-                &sides,
-                &mut report.left,
-            )?);
+            let words = Words { sides: &sides, told: &told };
+            let taken = take_stream(merge, &taking, other, &stream, &words, &mut report)?;
+            report.streams.push(taken);
         }
         taking.take_lacks()?;
         taking.take_lineage()?;
@@ -244,30 +260,40 @@ fn take_all(
     Ok((files, merge.has_changed()))
 }
 
+/// What definitions say.
+struct Words<'w> {
+    sides: &'w Sides,
+    told: &'w Told,
+}
+
 fn take_stream(
     merge: &Merge<'_>,
     taking: &Taking<'_>,
     other: &Reader,
     row: &StreamRow,
-    sides: &Sides,
-    left: &mut Vec<String>,
+    words: &Words<'_>,
+    report: &mut FileReport,
 ) -> Result<StreamMerge, MergeError> {
     let name = &row.stream;
+    let Words { sides, told } = words;
     let stream = sides.stream(name);
-    let rules = rules_of(stream);
+    let judge = StreamJudge { rules: rules_of(stream), told, stream: name };
     let named = MergeColumns {
         version: stream.and_then(|stream| stream.version.as_deref()),
         field: stream.and_then(field_of),
     };
-    let pair = merge.pair(other, row, named)?;
-    let mut rows = taking.take_rows(&pair, &rules)?;
-    taking.take_vanished(&pair, &rules, &mut rows)?;
-    let versions = taking.take_history(&pair, &rules)?;
+    let pair = merge.pair(other, row, named, &judge)?;
+    report.warnings.extend(sides.undefined(name, pair.added()));
+    let mut rows = taking.take_rows(&pair, &judge)?;
+    taking.take_vanished(&pair, &judge, &mut rows)?;
+    let versions = taking.take_history(&pair, &judge)?;
     if rows.inserted + rows.replaced + versions > 0 {
         taking.settle_history(&pair)?;
     }
+    let ended = taking.take_ended(&pair)?;
+    report.left.extend(ended.left);
     let gained = if taking.is_part(name)? {
-        left.push(format!(
+        report.left.push(format!(
             "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
              here"
         ));
@@ -275,14 +301,15 @@ fn take_stream(
     } else {
         taking.take_ledger(name, &LedgerOf { unite: &unite, order_marks: &order_marks })?
     };
-    taking.take_rest(&pair)?;
+    taking.take_rest(&pair, &judge)?;
     let spans = gained.spans.len();
     let told = gained.spans.into_iter().take(SPANS_TOLD_MAX);
     Ok(StreamMerge {
         stream: name.clone(),
         new: pair.is_new(),
+        columns: pair.added().to_vec(),
         rows,
-        versions,
+        versions: versions + ended.versions,
         complete: told
             .map(|(partition, start_at, end_at)| GainedSpan { partition, start_at, end_at })
             .collect(),

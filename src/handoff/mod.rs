@@ -12,6 +12,7 @@ mod manifest;
 mod marks;
 mod merge;
 mod verify;
+mod world;
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,7 @@ pub use give::{Gave, Giving, give, summary};
 pub use manifest::{Covers, Manifest, PartMade, RunName, StreamFacts, covers};
 pub use marks::Altered;
 pub use merge::{FileReport, GainedSpan, MergeError, MergeOrder, MergeReport, StreamMerge, merge};
-pub use verify::{Difference, Opened, Opening, Verified, open_given, verify};
+pub use verify::{Difference, Opened, Opening, Room, Verified, open_given, verify};
 
 /// Files beside an archive that belong to it while a program has it open.
 pub(crate) fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {

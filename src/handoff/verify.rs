@@ -46,8 +46,27 @@ pub struct Opened {
     room: Option<Room>,
 }
 
-/// A folder of our own for what was unpacked.
-struct Room(PathBuf);
+/// A folder of our own, for what was unpacked and for copies; it goes with this.
+pub struct Room(PathBuf);
+
+impl Room {
+    /// Makes one in the state folder, which nobody else may look into.
+    pub fn make(host: &Host) -> Result<Room, HandoffError> {
+        let folder = host.environment.state_folder().ok_or_else(|| {
+            let message = "there is no state folder to unpack into";
+            HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
+        })?;
+        let room = folder.join("unpacked").join(format!("{:032x}", host.random.bits()));
+        files::make_private_folder(&room)
+            .map_err(|error| HandoffError::io(&room, "make", &error))?;
+        Ok(Room(room))
+    }
+
+    /// The archive in it, once there is one.
+    pub fn archive(&self) -> PathBuf {
+        self.0.join("archive.db")
+    }
+}
 
 impl Drop for Room {
     fn drop(&mut self) {
@@ -59,7 +78,7 @@ impl Drop for Room {
 impl Opened {
     /// Where the plain archive lies: the file itself, or what was unpacked of it.
     pub fn path(&self, file: &Path) -> PathBuf {
-        self.room.as_ref().map_or_else(|| file.to_owned(), |room| room.0.join("archive.db"))
+        self.room.as_ref().map_or_else(|| file.to_owned(), Room::archive)
     }
 }
 
@@ -120,8 +139,8 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
         let reader = open_untrusted(file, &host.stop)?;
         return Ok(Opened { reader, signer, unpacked: None, room: None });
     }
-    let room = make_room(host)?;
-    let plain = room.0.join("archive.db");
+    let room = Room::make(host)?;
+    let plain = room.archive();
     let mut files = opening.identities.clone();
     if kind == Kind::Age {
         files.extend(opening.keyring.identities()?);
@@ -141,16 +160,6 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
         None => opening.keyring.list()?,
     };
     Ok(Some(verify_signature(handle, opening.file, &signature, &keys)?))
-}
-
-fn make_room(host: &Host) -> Result<Room, HandoffError> {
-    let folder = host.environment.state_folder().ok_or_else(|| {
-        let message = "there is no state folder to unpack into";
-        HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
-    })?;
-    let room = folder.join("unpacked").join(format!("{:032x}", host.random.bits()));
-    files::make_private_folder(&room).map_err(|error| HandoffError::io(&room, "make", &error))?;
-    Ok(Room(room))
 }
 
 /// Reads all of a file that is open, and compares it with what it says of itself.

@@ -17,7 +17,7 @@ pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
 pub use merge::{Claim, Ended, LedgerSpan, Origin, ReadBy, RowVersion, UnitedSpan};
 pub use outbox::EntryState;
-pub use rows::{Cell, Reject, RejectKind, RowSet};
+pub use rows::{Cell, Filled, Reject, RejectKind, RowSet};
 pub use spent::Spent;
 pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
 pub use text::{excerpt, hexadecimal, printable, printable_json};

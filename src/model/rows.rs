@@ -32,6 +32,16 @@ pub struct RowSet {
     pub key_hashes: Vec<u64>,
 }
 
+/// What became of the left-over members of a row: values for columns that are new to it.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    /// One row: the columns' values, then what is still left over. A value that does not fit stays
+    /// there, and its column is null.
+    pub row: RowSet,
+    /// Whether all values fit.
+    pub fits: bool,
+}
+
 impl RowSet {
     /// An empty set of rows that are `width` cells wide.
     pub fn new(width: usize) -> Self {
@@ -86,13 +96,18 @@ impl RowSet {
     /// Appends a row of another set that is as wide.
     pub fn push_row(&mut self, from: &RowSet, at: usize) {
         for cell in from.row(at) {
-            let cell = match *cell {
-                text @ Cell::Text(..) => self.push_text(from.text_of(text).unwrap_or_default()),
-                blob @ Cell::Blob(..) => self.push_bytes(from.bytes_of(blob).unwrap_or_default()),
-                plain => plain,
-            };
-            self.cells.push(cell);
+            self.push_cell(from, *cell);
         }
+    }
+
+    /// Appends a cell of another set.
+    pub fn push_cell(&mut self, from: &RowSet, cell: Cell) {
+        let cell = match cell {
+            text @ Cell::Text(..) => self.push_text(from.text_of(text).unwrap_or_default()),
+            blob @ Cell::Blob(..) => self.push_bytes(from.bytes_of(blob).unwrap_or_default()),
+            plain => plain,
+        };
+        self.cells.push(cell);
     }
 
     /// Takes rows out; `taken` holds their numbers.

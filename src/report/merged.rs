@@ -57,6 +57,10 @@ fn stream_lines(stream: &StreamMerge) -> String {
             }
         })
         .collect();
+    if !stream.columns.is_empty() {
+        let columns: Vec<String> = stream.columns.iter().map(|name| printable(name)).collect();
+        out.push_str(&format!("{name} has the column {} now\n", columns.join(", ")));
+    }
     if !spans.is_empty() {
         let more = match stream.complete_more {
             0 => String::new(),

@@ -5,19 +5,58 @@
 //! exponent, as its shortest decimal that gives it back; bytes and text that is not Unicode are
 //! objects of one member.
 
+use std::collections::BTreeMap;
+
 use rusqlite::types::{Value, ValueRef};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value as Json, json};
 
+use crate::archive::Fill;
 use crate::archive::digest::sha256_of;
-use crate::model::hexadecimal;
+use crate::archive::drift::says_more;
+use crate::model::{Cell, RowSet, hexadecimal};
 
 /// The name under which a row says that it is marked as gone.
 pub(super) const MARK: &str = "_deleted_at";
 
 /// What a row says.
-pub(super) struct Content {
+pub(in crate::archive) struct Content {
     pub text: String,
     pub digest: String,
+}
+
+/// What a text says once columns have taken their values from `_rest`; none where that is the same.
+pub(in crate::archive) fn filled_content(
+    text: &str,
+    columns: &[String],
+    fill: Fill<'_>,
+) -> Option<Content> {
+    // Members that are not filled keep their digits.
+    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).ok()?;
+    let rest: String = serde_json::from_str(members.get("_rest")?.get()).ok()?;
+    let filled = fill(&rest).filter(|filled| says_more(filled, &rest))?;
+    members.remove("_rest");
+    let names = columns.iter().map(String::as_str).chain(["_rest"]);
+    for (name, cell) in names.zip(filled.row.row(0)) {
+        if *cell != Cell::Null {
+            let said = json_of(ValueRef::from(&value_of(&filled.row, *cell)));
+            members.insert(name.to_ascii_lowercase(), to_raw_value(&said).ok()?);
+        }
+    }
+    let text = serde_json::to_string(&members).ok()?;
+    let digest = sha256_of(&text);
+    Some(Content { text, digest })
+}
+
+/// A cell as SQLite has it.
+pub(super) fn value_of(rows: &RowSet, cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Integer(number) => Value::Integer(number),
+        Cell::Real(number) => Value::Real(number),
+        Cell::Text(..) => Value::Text(rows.text_of(cell).unwrap_or_default().to_owned()),
+        Cell::Blob(..) => Value::Blob(rows.bytes_of(cell).unwrap_or_default().to_owned()),
+    }
 }
 
 impl Content {

@@ -13,6 +13,7 @@ use crate::model::{Claim, ReadBy};
 
 use super::content::Content;
 use super::copy::{Copy, number, text};
+use super::fill::Fills;
 use super::literal::parse_key;
 use super::rows::{Found, RowCounts, claim};
 use super::shape::{Pair, has_column};
@@ -44,8 +45,8 @@ impl Taking<'_> {
             .query_row([&pair.stream, &key], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((changed_at, run)) = found else { return Ok(None) };
-        let list = pair.our_list();
-        let version = last_version(self.ours(), pair, &list, judge, values)?;
+        let side = (pair.our_list(), None);
+        let version = last_version(self.ours(), pair, &side, judge, values)?;
         let read = (*self.merge.reading(run)?).clone();
         let claim = Claim { version, read, digest: Content::gone().digest };
         Ok(Some(Deletion { claim, changed_at, run }))
@@ -79,6 +80,7 @@ impl Taking<'_> {
         let (key, state) = (copy.place("key"), copy.place("state"));
         let (changed_at, run) = (copy.place("changed_at"), copy.place("run_id"));
         let first_run = copy.place("first_missed_by");
+        let side = pair.their_side(self.theirs, &history_name(&pair.stream), judge)?;
         copy.each(self.theirs, [&pair.stream], &mut |mut row| {
             let Some(values) = parse_key(text(&row[key])).and_then(|key| placed(pair, key)) else {
                 return Ok(());
@@ -89,8 +91,7 @@ impl Taking<'_> {
             if text(&row[state]) != "deleted" {
                 return self.note_vanished(pair, &values, &copy, &row);
             }
-            let list = pair.their_list();
-            let version = last_version(self.theirs, pair, &list, judge, &values)?;
+            let version = last_version(self.theirs, pair, &side, judge, &values)?;
             let read = (*self.known(their_run).read).clone();
             let gone = Deletion {
                 claim: Claim { version, read, digest: Content::gone().digest },
@@ -202,7 +203,7 @@ pub(super) fn placed(pair: &Pair, key: Vec<Value>) -> Option<Vec<Value>> {
 fn last_version(
     connection: &Connection,
     pair: &Pair,
-    list: &str,
+    (list, fills): &(String, Option<Fills<'_>>),
     judge: &dyn Judge,
     values: &[Value],
 ) -> rusqlite::Result<Scalar> {
@@ -215,7 +216,10 @@ fn last_version(
     let mut rows = statement.query(params_from_iter(pair.key_values(values)))?;
     let mut last: Option<Claim> = None;
     while let Some(row) = rows.next()? {
-        let found = Found::of(row, pair.columns.len())?;
+        let mut found = Found::of(row, pair.columns.len())?;
+        if let Some(fills) = fills {
+            fills.fill(&mut found.values);
+        }
         let content = Content::of(&pair.columns, &found.values);
         let read: ReadBy = reading_of(connection, found.run)?;
         let claim = claim(pair, &found.values, &content, read);

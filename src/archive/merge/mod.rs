@@ -7,6 +7,8 @@
 mod content;
 mod copy;
 mod dump;
+mod ended;
+mod fill;
 mod gone;
 mod ledger;
 mod literal;
@@ -25,14 +27,17 @@ use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::{Claim, Ended, ReadBy, RowVersion, instant_to_text};
+use crate::model::{Claim, Ended, ReadBy, RowVersion, TableColumn, instant_to_text};
 
 use super::error::{ArchiveError, at};
 use super::open::Archive;
 use super::read::Reader;
 use super::runs::{RunStart, definition_id, name_run};
 
+pub(super) use content::filled_content;
 pub use dump::canonical_dump;
+pub use ended::EndedTaken;
+pub use fill::Filling;
 pub use ledger::{Gained, LedgerOf, Unite};
 pub use rows::RowCounts;
 pub use runs::RunCounts;
@@ -48,6 +53,9 @@ pub trait Judge {
     fn recut(&self, versions: &[RowVersion]) -> Vec<Option<Ended>>;
     /// The instant of a row by the column that holds its time, as the ledger writes it.
     fn instant_of(&self, text: &str) -> Option<String>;
+    /// How rows take the values of columns that they lack from what was left over of them; none
+    /// where there is no such column.
+    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>>;
 }
 
 /// A merge that is going on: one transaction and one run.

@@ -10,13 +10,13 @@ use crate::model::{Kinds, Usage};
 
 use super::copy::{Copy, number, text};
 use super::shape::Pair;
-use super::{Merge, Taking};
+use super::{Judge, Merge, Taking};
 
 impl Taking<'_> {
     /// Takes everything of a stream that hangs on its rows. After them.
-    pub fn take_rest(&self, pair: &Pair) -> Result<(), ArchiveError> {
+    pub fn take_rest(&self, pair: &Pair, judge: &dyn Judge) -> Result<(), ArchiveError> {
         let take = || -> rusqlite::Result<()> {
-            self.take_superseded(pair)?;
+            self.take_superseded(pair, judge)?;
             self.take_rejects(&pair.stream)?;
             self.take_fields(&pair.stream)?;
             self.take_changes(&pair.stream)?;
@@ -27,11 +27,17 @@ impl Taking<'_> {
     }
 
     /// Contents that had lost before: those that do not stand here.
-    fn take_superseded(&self, pair: &Pair) -> rusqlite::Result<()> {
+    fn take_superseded(&self, pair: &Pair, judge: &dyn Judge) -> rusqlite::Result<()> {
         let copy = Copy::of(self.ours(), "_windrow_superseded", "stream = ?1")?;
-        let (key, sha256) = (copy.place("key"), copy.place("sha256"));
+        let (key, sha256, said) = (copy.place("key"), copy.place("sha256"), copy.place("row"));
+        let (_, fills) = pair.their_side(self.theirs, &pair.stream, judge)?;
         let (run, merged_by) = (copy.place("run_id"), copy.place("merged_by"));
         copy.each(self.theirs, [&pair.stream], &mut |mut row| {
+            if let Some(filled) = fills.as_ref().and_then(|fills| fills.fill_text(text(&row[said])))
+            {
+                row[sha256] = Value::Text(filled.digest);
+                row[said] = Value::Text(filled.text);
+            }
             let values = super::literal::parse_key(text(&row[key]));
             let values = values.and_then(|values| super::gone::placed(pair, values));
             if let Some(values) = values {

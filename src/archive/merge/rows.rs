@@ -15,6 +15,7 @@ use crate::host::planted::{self, Bug};
 use crate::model::{Claim, ReadBy};
 
 use super::content::Content;
+use super::fill::Fills;
 use super::shape::Pair;
 use super::{Judge, Taking};
 
@@ -83,7 +84,11 @@ struct Meeting {
 }
 
 /// What is true of a whole stream, so that most rows need not be asked about.
-struct Scan {
+struct Scan<'j> {
+    /// What is read of the other's table.
+    their_list: String,
+    /// How columns are filled that its table lacks.
+    fills: Option<Fills<'j>>,
     /// Whether this archive has seen later readings of rows.
     confirmed: bool,
     their_confirmed: bool,
@@ -102,12 +107,12 @@ impl Taking<'_> {
     }
 
     fn each_row(&self, pair: &Pair, judge: &dyn Judge) -> rusqlite::Result<RowCounts> {
-        let scan = self.scan(pair)?;
+        let scan = self.scan(pair, judge)?;
         if planted::is(Bug::LedgerWithoutRows) {
             return Ok(RowCounts::default());
         }
         let (table, width) = (quote(&pair.stream), pair.columns.len());
-        let all = format!("SELECT {} FROM main.{table} ORDER BY _rowid_", pair.their_list());
+        let all = format!("SELECT {} FROM main.{table} ORDER BY _rowid_", scan.their_list);
         let one = format!("SELECT {} FROM main.{table} WHERE {}", pair.our_list(), pair.by_key(1));
         let mut all = self.theirs.prepare(&all)?;
         let mut one = self.ours().prepare(&one)?;
@@ -122,7 +127,16 @@ impl Taking<'_> {
             match found.next()? {
                 None => {
                     drop(found);
-                    self.meet_none(pair, judge, &scan, Found::of(theirs, width)?)?;
+                    self.meet_none(pair, judge, &scan, scan.found(theirs, width)?)?;
+                }
+                Some(ours) if scan.fills.is_some() => {
+                    let (ours, theirs) = (Found::of(ours, width)?, scan.found(theirs, width)?);
+                    drop(found);
+                    if says_same(pair, &ours.values, &theirs.values) {
+                        self.meet_equal(pair, judge, &scan, &ours, &theirs)?;
+                    } else {
+                        self.meet_other(pair, judge, &scan, ours, theirs)?;
+                    }
                 }
                 Some(ours) if are_equal(pair, ours, theirs)? => {
                     let same = [ours.get::<_, i64>(width + 3)?, theirs.get(width + 3)?];
@@ -146,7 +160,7 @@ impl Taking<'_> {
         Ok(scan.counts.into_inner())
     }
 
-    fn scan(&self, pair: &Pair) -> rusqlite::Result<Scan> {
+    fn scan<'j>(&self, pair: &Pair, judge: &'j dyn Judge) -> rusqlite::Result<Scan<'j>> {
         let stream = &pair.stream;
         let any = |connection: &rusqlite::Connection, table: &str, more: &str| {
             let sql = format!("SELECT 1 FROM {table} WHERE stream = ?1 {more} LIMIT 1");
@@ -154,7 +168,10 @@ impl Taking<'_> {
         };
         let width = pair.columns.len();
         let holes: Vec<String> = (1..=width + 4).map(|n| format!("?{n}")).collect();
+        let (their_list, fills) = pair.their_side(self.theirs, stream, judge)?;
         Ok(Scan {
+            their_list,
+            fills,
             confirmed: any(self.ours(), "_windrow_confirmed", "")?,
             their_confirmed: any(self.theirs, "_windrow_confirmed", "")?,
             gone: any(self.ours(), "_windrow_vanished", "AND state = 'deleted'")?,
@@ -176,7 +193,7 @@ impl Taking<'_> {
         &self,
         pair: &Pair,
         judge: &dyn Judge,
-        scan: &Scan,
+        scan: &Scan<'_>,
         theirs: Found,
     ) -> rusqlite::Result<()> {
         if scan.gone
@@ -196,7 +213,7 @@ impl Taking<'_> {
         self.insert(pair, scan, &theirs)
     }
 
-    fn insert(&self, pair: &Pair, scan: &Scan, theirs: &Found) -> rusqlite::Result<()> {
+    fn insert(&self, pair: &Pair, scan: &Scan<'_>, theirs: &Found) -> rusqlite::Result<()> {
         let known = self.known(theirs.run);
         let own = [
             Value::Text(theirs.first_seen_at.clone()),
@@ -221,7 +238,7 @@ impl Taking<'_> {
         &self,
         pair: &Pair,
         judge: &dyn Judge,
-        scan: &Scan,
+        scan: &Scan<'_>,
         ours: &Found,
         theirs: &Found,
     ) -> rusqlite::Result<()> {
@@ -240,7 +257,7 @@ impl Taking<'_> {
         &self,
         pair: &Pair,
         judge: &dyn Judge,
-        scan: &Scan,
+        scan: &Scan<'_>,
         ours: Found,
         theirs: Found,
     ) -> rusqlite::Result<()> {
@@ -292,7 +309,7 @@ impl Taking<'_> {
         &self,
         pair: &Pair,
         judge: &dyn Judge,
-        scan: &Scan,
+        scan: &Scan<'_>,
         meeting: Meeting,
     ) -> rusqlite::Result<()> {
         let Meeting { ours, theirs, our_content, their_content, key, .. } = meeting;
@@ -350,7 +367,7 @@ impl Taking<'_> {
     fn our_reading(
         &self,
         pair: &Pair,
-        scan: &Scan,
+        scan: &Scan<'_>,
         key: &str,
         row: &Found,
     ) -> rusqlite::Result<(i64, ReadBy)> {
@@ -364,7 +381,7 @@ impl Taking<'_> {
     fn their_reading(
         &self,
         pair: &Pair,
-        scan: &Scan,
+        scan: &Scan<'_>,
         key: &str,
         row: &Found,
     ) -> rusqlite::Result<(i64, ReadBy)> {
@@ -377,7 +394,7 @@ impl Taking<'_> {
     fn their_claim(
         &self,
         pair: &Pair,
-        scan: &Scan,
+        scan: &Scan<'_>,
         key: &str,
         row: &Found,
     ) -> rusqlite::Result<(Content, Claim)> {
@@ -402,7 +419,28 @@ pub(super) fn claim(pair: &Pair, values: &[Value], content: &Content, read: Read
     Claim { version, read, digest: content.digest.clone() }
 }
 
+impl Scan<'_> {
+    /// A row of the other's, with the columns filled that its table lacks.
+    fn found(&self, row: &Row<'_>, width: usize) -> rusqlite::Result<Found> {
+        let mut found = Found::of(row, width)?;
+        if let Some(fills) = &self.fills {
+            fills.fill(&mut found.values);
+        }
+        Ok(found)
+    }
+}
+
 /// Whether the columns hold the same, and both or none are marked as gone.
+fn says_same(pair: &Pair, ours: &[Value], theirs: &[Value]) -> bool {
+    pair.columns.iter().zip(ours.iter().zip(theirs)).all(|(name, (one, other))| {
+        match name.as_str() {
+            super::content::MARK => (*one == Value::Null) == (*other == Value::Null),
+            _ => one == other,
+        }
+    })
+}
+
+/// The same of rows that were not read yet.
 fn are_equal(pair: &Pair, ours: &Row<'_>, theirs: &Row<'_>) -> rusqlite::Result<bool> {
     for (at, name) in pair.columns.iter().enumerate() {
         let (one, other) = (ours.get_ref(at)?, theirs.get_ref(at)?);

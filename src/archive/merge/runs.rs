@@ -109,7 +109,12 @@ fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite:
     let mut statement = theirs.prepare_cached(sql)?;
     let (text, used): (String, String) =
         statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    definition_id(ours, &text, &used)
+    let known = definition_id(ours, &text, &used)?;
+    // The same in whatever order archives meet: which of several is the newest may matter.
+    let sql = "UPDATE _windrow_definitions SET first_used_at = ?2
+        WHERE definition_id = ?1 AND first_used_at > ?2";
+    ours.prepare_cached(sql)?.execute(params![known, used])?;
+    Ok(known)
 }
 
 /// A copy that was made while the run went on says less than one that was made later.

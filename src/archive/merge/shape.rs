@@ -4,13 +4,14 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::archive::error::{ArchiveError, at};
-use crate::archive::history::{history_from, history_name, live_columns};
+use crate::archive::history::{history_from, history_name, keeps_versions, live_columns};
 use crate::archive::read::{Reader, StreamRow};
-use crate::archive::table::{key_text, quote, type_text};
+use crate::archive::table::{key_text, quote, stored_table, type_text};
 use crate::model::{KeyShape, Retention, TableColumn, TableShape};
 
 use super::content::MARK;
-use super::{Merge, Taking};
+use super::fill::Fills;
+use super::{Judge, Merge, Taking};
 
 /// What the tables of one stream differ in, so that their rows are no rows of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -53,6 +54,10 @@ pub struct Pair {
     pub(super) history: bool,
     /// Whether the stream was not here before.
     pub(super) new: bool,
+    /// The columns of the stream, with their types.
+    pub(super) typed: Vec<TableColumn>,
+    /// Columns that this archive has got from the other.
+    pub(super) added: Vec<String>,
 }
 
 impl StreamRow {
@@ -87,6 +92,7 @@ impl Merge<'_> {
         theirs: &Reader,
         stream: &StreamRow,
         named: Named<'_>,
+        judge: &dyn Judge,
     ) -> Result<Pair, ArchiveError> {
         let wrong = at(&self.archive.path);
         let name = &stream.stream;
@@ -109,20 +115,26 @@ impl Merge<'_> {
             retention: Retention { history, marks, deletes: kept, ..Retention::default() },
         };
         let start = stream.start_at.map(crate::model::instant_to_text);
-        self.archive.ensure_table(&shape, start.as_deref(), &self.now)?;
+        let mut added = self.archive.ensure_table(&shape, start.as_deref(), &self.now)?;
+        if new {
+            added.clear();
+        }
+        self.fill_added(name, &added, judge)?;
         if new && let Some(from) = &their_from {
             let sql = "UPDATE _windrow_streams SET history_from = ?2 WHERE stream = ?1";
             self.ours().execute(sql, [name, from]).map_err(&wrong)?;
         }
         let live = live_columns(self.ours(), name).map_err(&wrong)?;
-        if history {
+        // One that has ended has not got the columns with its table.
+        if history || keeps_versions(self.ours(), name).map_err(&wrong)? {
             self.archive.make_history(name)?;
         }
         self.archive.unwatch_updates(name).map_err(&wrong)?;
         if new || live.len() > before {
             self.grown.set(true);
         }
-        self.describe(&theirs.connection, stream, named, (new, history)).map_err(&wrong)
+        let pair = self.describe(&theirs.connection, stream, named, (new, history));
+        Ok(Pair { added, ..pair.map_err(&wrong)? })
     }
 
     fn describe(
@@ -145,7 +157,8 @@ impl Merge<'_> {
             let same = |name: &String| wanted.is_some_and(|w| w.eq_ignore_ascii_case(name));
             columns.iter().position(same)
         };
-        let key = stored_key(self.ours(), &stream.stream)?;
+        let stored = stored_table(self.ours(), &stream.stream)?;
+        let (key, typed) = stored.unwrap_or((KeyShape::Columns(Vec::new()), Vec::new()));
         Ok(Pair {
             stream: stream.stream.clone(),
             theirs: columns.iter().map(find).collect(),
@@ -155,13 +168,10 @@ impl Merge<'_> {
             columns,
             history,
             new,
+            typed,
+            added: Vec::new(),
         })
     }
-}
-
-fn stored_key(connection: &Connection, stream: &str) -> rusqlite::Result<KeyShape> {
-    let stored = crate::archive::table::stored_table(connection, stream)?;
-    Ok(stored.map_or(KeyShape::Columns(Vec::new()), |(key, _)| key))
 }
 
 pub(super) fn has_column(
@@ -183,11 +193,23 @@ impl Pair {
         format!("{}, {OWN}, _rowid_", names.join(", "))
     }
 
-    /// The same of the other's. A table that cannot mark rows has none that is marked.
-    pub(super) fn their_list(&self) -> String {
+    /// The same of the other's table or history, and how what it lacks is filled. A table that
+    /// cannot mark rows has none that is marked; a history may lack columns that its table has got
+    /// since.
+    pub(super) fn their_side<'j>(
+        &self,
+        theirs: &Connection,
+        table: &str,
+        judge: &'j dyn Judge,
+    ) -> rusqlite::Result<(String, Option<Fills<'j>>)> {
+        let live = live_columns(theirs, table)?;
+        let known = |name: &String| live.iter().any(|column| column.name == *name);
+        let have: Vec<Option<String>> =
+            self.theirs.iter().map(|name| name.clone().filter(|name| known(name))).collect();
         let name = |name: &Option<String>| name.as_deref().map_or("NULL".to_owned(), quote);
-        let names: Vec<String> = self.theirs.iter().map(name).collect();
-        format!("{}, {OWN}, _rowid_", names.join(", "))
+        let names: Vec<String> = have.iter().map(name).collect();
+        let list = format!("{}, {OWN}, _rowid_", names.join(", "));
+        Ok((list, Fills::new(self, &have, judge)))
     }
 
     /// Names in this archive's statements.
@@ -210,6 +232,11 @@ impl Pair {
 
     pub(super) fn key_values<'v>(&self, values: &'v [Value]) -> Vec<&'v Value> {
         self.key_places().into_iter().map(|at| &values[at]).collect()
+    }
+
+    /// Columns that this archive has got from the other.
+    pub fn added(&self) -> &[String] {
+        &self.added
     }
 
     /// Whether the stream was not here before.

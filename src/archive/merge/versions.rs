@@ -5,7 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{params, params_from_iter};
 
 use crate::archive::error::ArchiveError;
-use crate::archive::history::{history_from, history_name, live_columns};
+use crate::archive::history::{history_from, history_name};
 use crate::archive::table::quote;
 use crate::model::RowVersion;
 
@@ -247,9 +247,9 @@ impl Taking<'_> {
 
     fn each_version(&self, pair: &Pair, judge: &dyn Judge, history: &str) -> rusqlite::Result<u64> {
         let order: Vec<String> = pair.key.iter().map(|name| quote(name)).collect();
+        let (list, fills) = pair.their_side(self.theirs, history, judge)?;
         let sql = format!(
-            "SELECT {}, \"_replaced_at\", \"_replaced_run\" FROM main.{} ORDER BY {}",
-            self.their_list_of(pair, history)?,
+            "SELECT {list}, \"_replaced_at\", \"_replaced_run\" FROM main.{} ORDER BY {}",
             quote(history),
             order.join(", ")
         );
@@ -263,6 +263,9 @@ impl Taking<'_> {
             let mut found = Found::of(row, width)?;
             let (until, run): (String, i64) = (row.get(width + 5)?, row.get(width + 6)?);
             found.run = self.known(found.run).run;
+            if let Some(fills) = &fills {
+                fills.fill(&mut found.values);
+            }
             let same = touched
                 .as_ref()
                 .is_some_and(|values| pair.key_values(values) == pair.key_values(&found.values));
@@ -282,14 +285,6 @@ impl Taking<'_> {
             self.recut(pair, judge, &values)?;
         }
         Ok(taken)
-    }
-
-    /// A history may lack columns that its table has got since.
-    fn their_list_of(&self, pair: &Pair, history: &str) -> rusqlite::Result<String> {
-        let have = live_columns(self.theirs, history)?;
-        let known = |name: &String| have.iter().any(|column| column.name == *name);
-        let theirs = pair.theirs.iter().map(|name| name.clone().filter(|name| known(name)));
-        Ok(Pair { theirs: theirs.collect(), ..pair.clone() }.their_list())
     }
 
     /// The history is whole since when both were; where rows of an archive came that kept none,
