@@ -56,7 +56,7 @@ struct Trio {
 
 /// Lives three laptops of a seed in `folder`, which is theirs.
 pub fn live(seed: u64, rounds: Option<usize>, folder: &Path, verbose: bool) -> Outcome {
-    let scenario = Scenario::draw(seed);
+    let scenario = Scenario::draw_for_laptops(seed);
     let mut trio = Trio::new(&scenario, folder, rounds, verbose);
     let rounds = rounds.unwrap_or_else(|| trio.random.usize(8..16));
     for _ in 0..rounds {
