@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted};
 use crate::host::Host;
 use crate::host::files;
+use crate::host::planted::{self, Bug};
 use crate::seal::{
-    Keyring, Kind, KnownKey, Limits, Signer, Unpacked, kind, read_identities, signature_path,
-    unpack, verify_signature,
+    Keyring, Kind, KnownKey, Limits, SealFault, Signer, Unpacked, kind, read_identities,
+    signature_path, unpack, verify_signature,
 };
 
 use super::error::HandoffError;
@@ -140,7 +141,14 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
         None if signature.symlink_metadata().is_err() => return Ok(None),
         None => opening.keyring.list()?,
     };
-    Ok(Some(verify_signature(handle, opening.file, &signature, &keys)?))
+    match verify_signature(handle, opening.file, &signature, &keys) {
+        Err(error)
+            if error.fault == SealFault::UnknownSigner && planted::is(Bug::StrangerBelieved) =>
+        {
+            Ok(None)
+        }
+        verified => Ok(Some(verified?)),
+    }
 }
 
 fn make_room(host: &Host) -> Result<Room, HandoffError> {

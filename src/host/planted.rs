@@ -55,6 +55,16 @@ pub enum Bug {
     LoserDropped,
     /// Another archive's ledger is taken without its rows.
     LedgerWithoutRows,
+    /// What a part's ledger says is taken although what it is based on is not here.
+    PartIsWhole,
+    /// What another archive has seen go is not taken.
+    DeletionForgotten,
+    /// A column that only another archive has is not taken.
+    ColumnForgotten,
+    /// A signature by an unknown key counts as none.
+    StrangerBelieved,
+    /// A hashed key is made of the whole record.
+    KeyOfWholeRecord,
 }
 
 /// Those that a life in the simulator must show.
@@ -85,6 +95,15 @@ pub const BUGS: [Bug; 22] = [
 
 /// Those of a merge, which the laws of `handoff` must catch.
 pub const BUGS_OF_MERGE: [Bug; 2] = [Bug::LoserDropped, Bug::LedgerWithoutRows];
+
+/// Those that three laptops in the simulator must show.
+pub const BUGS_OF_LAPTOPS: [Bug; 5] = [
+    Bug::PartIsWhole,
+    Bug::DeletionForgotten,
+    Bug::ColumnForgotten,
+    Bug::StrangerBelieved,
+    Bug::KeyOfWholeRecord,
+];
 
 #[cfg(feature = "planted")]
 std::thread_local! {

@@ -204,6 +204,8 @@ pub struct Scenario {
     pub deletes: bool,
     /// Whether the key is a hash.
     pub hashed: bool,
+    /// Whether the definition has a column that the API never fills.
+    pub noted: bool,
     /// Faults that are on.
     pub classes: Classes,
 }
@@ -297,6 +299,7 @@ impl Scenario {
             missing: false,
             deletes: false,
             hashed: false,
+            noted: false,
             classes: Classes::default(),
         };
         scenario.classes = scenario.draw_classes(r);
@@ -431,9 +434,10 @@ impl Scenario {
         let seq = if self.integer_marks { "seq = \"integer\"\n" } else { "" };
         let line =
             if self.parents > 0 { "line = { type = \"text\", parent = \"line\" }\n" } else { "" };
+        let note = if self.noted { "note = \"text\"\n" } else { "" };
         text.push_str(&format!(
             "\n[streams.records.columns]\nid = \"integer\"\nat = \"{at}\"\n\
-             value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}"
+             value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}{note}"
         ));
         text
     }
