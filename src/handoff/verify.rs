@@ -52,6 +52,9 @@ struct Room(PathBuf);
 
 impl Drop for Room {
     fn drop(&mut self) {
+        if planted::is(Bug::UnpackedStays) {
+            return;
+        }
         // What stays is in a folder that nobody else may look into.
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -141,12 +144,13 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
         None if signature.symlink_metadata().is_err() => return Ok(None),
         None => opening.keyring.list()?,
     };
+    let counts_as_none = |fault| match fault {
+        SealFault::UnknownSigner => planted::is(Bug::StrangerBelieved),
+        SealFault::Changed => planted::is(Bug::ChangedBelieved),
+        _ => false,
+    };
     match verify_signature(handle, opening.file, &signature, &keys) {
-        Err(error)
-            if error.fault == SealFault::UnknownSigner && planted::is(Bug::StrangerBelieved) =>
-        {
-            Ok(None)
-        }
+        Err(error) if counts_as_none(error.fault) => Ok(None),
         verified => Ok(Some(verified?)),
     }
 }

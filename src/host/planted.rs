@@ -61,14 +61,22 @@ pub enum Bug {
     DeletionForgotten,
     /// A column that only another archive has is not taken.
     ColumnForgotten,
+    /// A part of a stream keeps the ledger of the whole.
+    PartProvesItself,
     /// A signature by an unknown key counts as none.
     StrangerBelieved,
+    /// So does one of another file.
+    ChangedBelieved,
+    /// What was unpacked of a sealed file stays.
+    UnpackedStays,
     /// A hashed key is made of the whole record.
     KeyOfWholeRecord,
+    /// Rows that the source no longer has are not looked for.
+    GoneUnnoticed,
 }
 
 /// Those that a life in the simulator must show.
-pub const BUGS: [Bug; 22] = [
+pub const BUGS: [Bug; 23] = [
     Bug::CheckpointBeforeRows,
     Bug::NormalSync,
     Bug::DeferredTransaction,
@@ -91,17 +99,21 @@ pub const BUGS: [Bug; 22] = [
     Bug::SentInDoubt,
     Bug::LaneOvertaken,
     Bug::CopySends,
+    Bug::GoneUnnoticed,
 ];
 
 /// Those of a merge, which the laws of `handoff` must catch.
 pub const BUGS_OF_MERGE: [Bug; 2] = [Bug::LoserDropped, Bug::LedgerWithoutRows];
 
 /// Those that three laptops in the simulator must show.
-pub const BUGS_OF_LAPTOPS: [Bug; 5] = [
+pub const BUGS_OF_LAPTOPS: [Bug; 8] = [
     Bug::PartIsWhole,
     Bug::DeletionForgotten,
     Bug::ColumnForgotten,
+    Bug::PartProvesItself,
     Bug::StrangerBelieved,
+    Bug::ChangedBelieved,
+    Bug::UnpackedStays,
     Bug::KeyOfWholeRecord,
 ];
 

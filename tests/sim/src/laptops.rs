@@ -161,14 +161,16 @@ impl Trio {
         let to = self.random.usize(..LAPTOPS);
         self.turn(to);
         match self.random.u32(..12) {
-            0..4 => self.life().stormy_run(scenario),
-            4 => {
+            0..3 => self.life().stormy_run(scenario),
+            3 => {
                 self.shared.lock().expect("no holder panics").offline = true;
                 self.life().stormy_run(scenario);
             }
-            5..8 => self.give(),
-            8..11 => self.take_any(),
-            _ => self.take_damaged(),
+            4..7 if self.has_archive() => self.give(),
+            7..10 if !self.files.is_empty() => self.take_any(),
+            10..12 if !self.files.is_empty() => self.take_damaged(),
+            // There is nothing to give or to take yet.
+            _ => self.life().stormy_run(scenario),
         }
         if self.keys.leaves_anything() {
             self.violated("S25", "what was unpacked of a sealed file is left over");
@@ -236,9 +238,6 @@ impl Trio {
 
     /// The archive is put on the stick, or a part of it.
     fn give(&mut self) {
-        if !self.has_archive() {
-            return;
-        }
         let before = self.dump();
         let out = self.stick.join(format!("{}.db", self.files.len()));
         let copied = once_in(&mut self.random, 4) && !self.foreign;
@@ -380,9 +379,6 @@ impl Trio {
 
     /// Any file that lies around, also an old one, or one that came from here.
     fn take_any(&mut self) {
-        if self.files.is_empty() {
-            return;
-        }
         let file = self.files[self.random.usize(..self.files.len())].clone();
         if file.shut_out == Some(self.at) {
             return self.refuse(&file, "a file that is encrypted to others");

@@ -102,14 +102,16 @@ fn catcher(bug: Bug) -> &'static [&'static str] {
         Bug::SourceTimeIgnored => &["S1", "S12"],
         Bug::ShiftIgnored => &["S1"],
         Bug::HistorySkipped => &["history"],
-        Bug::ParentsConfused => &["missing"],
+        Bug::ParentsConfused | Bug::GoneUnnoticed => &["missing"],
         Bug::SentInDoubt | Bug::LaneOvertaken => &["S16"],
         Bug::CopySends => &["copy"],
         Bug::LoserDropped => &["S19"],
         Bug::LedgerWithoutRows => &["S19", "S1"],
         Bug::PartIsWhole => &["S1"],
         Bug::DeletionForgotten | Bug::ColumnForgotten => &["S19"],
-        Bug::StrangerBelieved => &["S21"],
+        Bug::PartProvesItself => &["hand-off"],
+        Bug::StrangerBelieved | Bug::ChangedBelieved => &["S21"],
+        Bug::UnpackedStays => &["S25"],
         Bug::KeyOfWholeRecord => &["S5"],
     }
 }
