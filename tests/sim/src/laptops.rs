@@ -507,6 +507,9 @@ impl Trio {
                 self.refuse(&damaged, "a file that a stranger signed");
             }
             _ if damage(&damaged.path, &mut self.random) && file.is_sealed() => {
+                if file.signer.is_some() && self.opened(&damaged).is_ok() {
+                    self.violated("S21", "a signed file with damage was opened");
+                }
                 self.refuse(&damaged, "damage of a sealed file");
             }
             _ => self.take_doubtful(&damaged, &file),
