@@ -9,9 +9,10 @@ use serde::Serialize;
 use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted};
 use crate::host::Host;
 use crate::host::files;
+use crate::host::planted::{self, Bug};
 use crate::seal::{
-    Keyring, Kind, KnownKey, Limits, Signer, Unpacked, kind, read_identities, signature_path,
-    unpack, verify_signature,
+    Keyring, Kind, KnownKey, Limits, SealFault, Signer, Unpacked, kind, read_identities,
+    signature_path, unpack, verify_signature,
 };
 
 use super::error::HandoffError;
@@ -70,6 +71,9 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
+        if planted::is(Bug::UnpackedStays) {
+            return;
+        }
         // What stays is in a folder that nobody else may look into.
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -159,7 +163,15 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
         None if signature.symlink_metadata().is_err() => return Ok(None),
         None => opening.keyring.list()?,
     };
-    Ok(Some(verify_signature(handle, opening.file, &signature, &keys)?))
+    let counts_as_none = |fault| match fault {
+        SealFault::UnknownSigner => planted::is(Bug::StrangerBelieved),
+        SealFault::Changed => planted::is(Bug::ChangedBelieved),
+        _ => false,
+    };
+    match verify_signature(handle, opening.file, &signature, &keys) {
+        Err(error) if counts_as_none(error.fault) => Ok(None),
+        verified => Ok(Some(verified?)),
+    }
 }
 
 /// Reads all of a file that is open, and compares it with what it says of itself.

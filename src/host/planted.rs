@@ -55,10 +55,28 @@ pub enum Bug {
     LoserDropped,
     /// Another archive's ledger is taken without its rows.
     LedgerWithoutRows,
+    /// What a part's ledger says is taken although what it is based on is not here.
+    PartIsWhole,
+    /// What another archive has seen go is not taken.
+    DeletionForgotten,
+    /// A column that only another archive has is not taken.
+    ColumnForgotten,
+    /// A part of a stream keeps the ledger of the whole.
+    PartProvesItself,
+    /// A signature by an unknown key counts as none.
+    StrangerBelieved,
+    /// So does one of another file.
+    ChangedBelieved,
+    /// What was unpacked of a sealed file stays.
+    UnpackedStays,
+    /// A hashed key is made of the whole record.
+    KeyOfWholeRecord,
+    /// Rows that the source no longer has are not looked for.
+    GoneUnnoticed,
 }
 
 /// Those that a life in the simulator must show.
-pub const BUGS: [Bug; 22] = [
+pub const BUGS: [Bug; 23] = [
     Bug::CheckpointBeforeRows,
     Bug::NormalSync,
     Bug::DeferredTransaction,
@@ -81,10 +99,23 @@ pub const BUGS: [Bug; 22] = [
     Bug::SentInDoubt,
     Bug::LaneOvertaken,
     Bug::CopySends,
+    Bug::GoneUnnoticed,
 ];
 
 /// Those of a merge, which the laws of `handoff` must catch.
 pub const BUGS_OF_MERGE: [Bug; 2] = [Bug::LoserDropped, Bug::LedgerWithoutRows];
+
+/// Those that three laptops in the simulator must show.
+pub const BUGS_OF_LAPTOPS: [Bug; 8] = [
+    Bug::PartIsWhole,
+    Bug::DeletionForgotten,
+    Bug::ColumnForgotten,
+    Bug::PartProvesItself,
+    Bug::StrangerBelieved,
+    Bug::ChangedBelieved,
+    Bug::UnpackedStays,
+    Bug::KeyOfWholeRecord,
+];
 
 #[cfg(feature = "planted")]
 std::thread_local! {

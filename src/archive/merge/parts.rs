@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::archive::error::ArchiveError;
+use crate::host::planted::{self, Bug};
 
 use super::Taking;
 
@@ -23,6 +24,9 @@ impl Taking<'_> {
                 "CREATE TEMP VIEW IF NOT EXISTS _windrow_ledger AS
                  SELECT * FROM main._windrow_part_ledger",
             )?;
+            if planted::is(Bug::PartIsWhole) {
+                return Ok(false);
+            }
             let sql = "SELECT run_id FROM _windrow_lacks WHERE stream = ?1";
             let mut statement = self.theirs.prepare(sql)?;
             let mut rows = statement.query([stream])?;

@@ -36,6 +36,8 @@ pub struct Complete {
     pub requested_at: i64,
     /// Whether it is never read again.
     pub settled: bool,
+    /// Whether a merge has put it in doubt, so that it is read again whatever it says.
+    pub doubted: bool,
 }
 
 /// What an archive holds.
@@ -43,6 +45,8 @@ pub struct Complete {
 pub struct Seen {
     /// Rows by id.
     pub rows: BTreeMap<i64, Row>,
+    /// Ids that more than one row has.
+    pub doubled: Vec<i64>,
     /// The stream's complete stretches.
     pub complete: Vec<Complete>,
     /// Where partial readings and holes begin.
@@ -76,7 +80,9 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         while let Some(row) = rows.next()? {
             let (id, value): (i64, i64) = (row.get(0)?, row.get(1)?);
             let state = usize::try_from(value - id * 1_000).unwrap_or(usize::MAX);
-            seen.rows.insert(id, Row { value, state });
+            if seen.rows.insert(id, Row { value, state }).is_some() {
+                seen.doubled.push(id);
+            }
         }
     }
     let column = "SELECT count(*) FROM pragma_table_info('records') WHERE name = '_deleted_at'";
@@ -90,14 +96,28 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         && connection.query_row(merged, [], |row| row.get::<_, i64>(0))? > 0;
     // What others have replaced is here as well, and counts as theirs.
     if has("records_history")? > 0 && !merged {
+        // Of a row that was deleted the last version is here as well.
         let sql = "SELECT (SELECT count(*) FROM records_history),
-            (SELECT coalesce(sum(_revision - 1), 0) FROM records)";
+            (SELECT coalesce(sum(_revision - 1), 0) FROM records)
+            + (SELECT coalesce(sum(last), 0) FROM (SELECT max(_revision) AS last
+                FROM records_history WHERE id NOT IN (SELECT id FROM records) GROUP BY id))";
         seen.versions = Some(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?);
     }
     if has("_windrow_ledger")? > 0 {
-        let sql = "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state
-            FROM _windrow_ledger WHERE stream = 'records' ORDER BY partition, start_at";
-        let mut statement = connection.prepare(sql)?;
+        let doubted = match has("_windrow_doubts")? > 0 {
+            true => {
+                "EXISTS (SELECT 1 FROM _windrow_doubts AS d WHERE d.stream = l.stream
+                    AND d.partition = l.partition AND d.read_at >= l.requested_at
+                    AND d.start_at < l.end_at AND d.end_at > l.start_at)"
+            }
+            false => "0",
+        };
+        let sql = format!(
+            "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state,
+                {doubted}
+            FROM _windrow_ledger AS l WHERE stream = 'records' ORDER BY partition, start_at"
+        );
+        let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let text = |at: usize| row.get::<_, String>(at);
@@ -113,6 +133,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
                 read_to: millis(&text(3)?),
                 requested_at: millis(&text(4)?),
                 settled: state == "settled",
+                doubted: row.get(6)?,
             });
         }
     }
@@ -140,6 +161,7 @@ pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
             _ => wrong.push(format!("S2: row {id} with {} was never served", row.value)),
         }
     }
+    wrong.extend(seen.doubled.iter().map(|id| format!("S5: record {id} is there twice")));
     for pair in seen.complete.windows(2) {
         if pair[0].partition == pair[1].partition && pair[0].end > pair[1].start {
             wrong.push(format!("S11: complete stretches overlap: {pair:?}"));
@@ -148,7 +170,10 @@ pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     for complete in &seen.complete {
         check_complete(seen, world, complete, now, &mut wrong);
     }
-    if let Some((kept, were)) = seen.versions.filter(|(kept, were)| kept != were) {
+    let scenario = &world.scenario;
+    // Where a row was taken for gone and came back, it has begun again.
+    let counts = scenario.history && !(scenario.deletes && may_be_shifted(world, false));
+    if let Some((kept, were)) = seen.versions.filter(|(kept, were)| counts && kept != were) {
         wrong.push(format!("history: {kept} replaced versions are kept of {were}"));
     }
     if !may_be_shifted(world, false) {
@@ -192,7 +217,7 @@ fn check_complete(
     {
         wrong.push(format!("S12: counts up to {} but was asked earlier", complete.read_to));
     }
-    if may_be_shifted(world, complete.settled) {
+    if complete.doubted || may_be_shifted(world, complete.settled) {
         return;
     }
     for record in &world.records {
@@ -298,6 +323,15 @@ pub fn check_truth(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     }
     if scenario.kind == Kind::Window {
         check_gaps(seen, scenario, now, &mut wrong);
+    }
+    if scenario.kind == Kind::Snapshot && scenario.missing && !hidden {
+        // Each stage of the rest has read it all, and two readings tell.
+        let stands = |id: &&i64| {
+            let record = world.records.get(usize::try_from(**id - 1).unwrap_or(usize::MAX));
+            !seen.marked.contains(id) && record.is_some_and(|r| r.visible(now).is_none())
+        };
+        let gone = seen.rows.keys().filter(stands);
+        wrong.extend(gone.map(|id| format!("missing: row {id} stands and the API has it not")));
     }
     wrong
 }

@@ -5,6 +5,10 @@
 //! merge loses nothing, done again changes nothing, and at the end all canonical dumps are one;
 //! S20, a merge that was cut off has happened as a whole or not at all; S21, a damaged file is
 //! refused, or its damage was nowhere.
+//!
+//! Files are whole archives or parts of them, plain or sealed. A part never makes complete what is
+//! not there (S1), and a sealed file with any damage, by an unknown hand or for somebody else is
+//! refused with not a byte of the archive changed (S21).
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -12,11 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use windrow::archive::{Archive, Opening, Part, Reader};
-use windrow::handoff::{
-    Giving, MergeOrder, MergeReport, Opened, canonical_dump, give, merge, open_given, verify,
-};
+use windrow::handoff::{MergeOrder, MergeReport, Opened, Verified, canonical_dump, merge, verify};
 use windrow::host::{Host, SeededRandom, Stop, SystemFiles};
-use windrow::seal::{Keyring, Limits, Packing};
+use windrow::seal::{Keyring, signature_path};
 
 use crate::check::open;
 use crate::disk::Failing;
@@ -24,6 +26,7 @@ use crate::life::{Life, Outcome, STAGES, await_stage, begin, calm_down, laptop};
 use crate::net::Shared;
 use crate::scenario::{HOUR, SECOND, Scenario, once_in};
 use crate::seams::SimClock;
+use crate::stick::{Keys, OnStick, damage, open_with};
 use crate::vfs;
 
 const LAPTOPS: usize = 3;
@@ -42,8 +45,9 @@ struct Trio {
     shared: Arc<Mutex<Shared>>,
     clock: Arc<SimClock>,
     stick: PathBuf,
-    /// What lies on the stick, and whether it was made by a hand-off.
-    files: Vec<(PathBuf, bool)>,
+    /// What lies on the stick.
+    files: Vec<OnStick>,
+    keys: Keys,
     random: fastrand::Rng,
     /// Surroundings that were drawn.
     drawn: Cell<u64>,
@@ -56,7 +60,7 @@ struct Trio {
 
 /// Lives three laptops of a seed in `folder`, which is theirs.
 pub fn live(seed: u64, rounds: Option<usize>, folder: &Path, verbose: bool) -> Outcome {
-    let scenario = Scenario::draw(seed);
+    let scenario = Scenario::draw_for_laptops(seed);
     let mut trio = Trio::new(&scenario, folder, rounds, verbose);
     let rounds = rounds.unwrap_or_else(|| trio.random.usize(8..16));
     for _ in 0..rounds {
@@ -81,9 +85,12 @@ impl Trio {
         let first = begin(scenario, &place("0"), verbose);
         let (shared, clock) = (Arc::clone(&first.shared), Arc::clone(&first.clock));
         let mut lives = vec![first];
+        let mut random = fastrand::Rng::with_seed(scenario.seed ^ 0x3_1a9);
+        let noted = once_in(&mut random, 3).then(|| random.usize(1..LAPTOPS));
         for n in 1..LAPTOPS {
             let own = (n as u64) << 32;
-            lives.push(laptop(scenario, &place(&n.to_string()), own, &shared, &clock));
+            let scenario = Scenario { noted: noted == Some(n), ..scenario.clone() };
+            lives.push(laptop(&scenario, &place(&n.to_string()), own, &shared, &clock));
         }
         let laptop = |life| Laptop { life, skew: 0, not_before: i64::MIN };
         let span = scenario.edges.last().expect("there are edges") - clock.truth();
@@ -95,7 +102,8 @@ impl Trio {
             clock,
             stick: place("stick"),
             files: Vec::new(),
-            random: fastrand::Rng::with_seed(scenario.seed ^ 0x3_1a9),
+            keys: Keys::make(folder, LAPTOPS),
+            random,
             drawn: Cell::new(0),
             foreign: scenario.classes.neighbours,
             pause_max: 2 * span / rounds as i64,
@@ -153,14 +161,19 @@ impl Trio {
         let to = self.random.usize(..LAPTOPS);
         self.turn(to);
         match self.random.u32(..12) {
-            0..4 => self.life().stormy_run(scenario),
-            4 => {
+            0..3 => self.life().stormy_run(scenario),
+            3 => {
                 self.shared.lock().expect("no holder panics").offline = true;
                 self.life().stormy_run(scenario);
             }
-            5..8 => self.give(),
-            8..11 => self.take_any(),
-            _ => self.take_damaged(),
+            4..7 if self.has_archive() => self.give(),
+            7..10 if !self.files.is_empty() => self.take_any(),
+            10..12 if !self.files.is_empty() => self.take_damaged(),
+            // There is nothing to give or to take yet.
+            _ => self.life().stormy_run(scenario),
+        }
+        if self.keys.leaves_anything() {
+            self.violated("S25", "what was unpacked of a sealed file is left over");
         }
         let pause = match self.random.u32(..4) {
             0 => self.random.i64(0..10 * SECOND),
@@ -223,76 +236,130 @@ impl Trio {
         cut || failed
     }
 
-    /// The archive is put on the stick.
+    /// The archive is put on the stick, or a part of it.
     fn give(&mut self) {
-        if !self.has_archive() {
-            return;
-        }
         let before = self.dump();
         let out = self.stick.join(format!("{}.db", self.files.len()));
         let copied = once_in(&mut self.random, 4) && !self.foreign;
-        if copied {
+        let mut part = Part::default();
+        let file = if copied {
             self.life().eject();
             std::fs::copy(&self.laptops[self.at].life.archive, &out).expect("the stick has room");
+            OnStick::copied(out)
         } else {
+            part = self.draw_part();
+            let file = OnStick::drawn(out, self.at, LAPTOPS, &mut self.random);
             self.arm();
-            let gave = self.hand_off(&out);
+            let gave = self.hand_off(&file, part.clone());
             let hurt = self.disarm();
             if let (Err(error), false) = (&gave, hurt) {
                 self.violated("hand-off", error);
             }
-        }
+            file
+        };
         if before != self.dump() {
             self.violated("hand-off", "the archive is another one");
         }
-        if !out.exists() {
+        if !file.path.exists() {
             return self.laptops[self.at].life.note("nothing was given".to_owned());
         }
-        let verified = self.verified(&out);
-        match verified {
-            Ok((_, dump)) if dump == before => {}
-            Ok(_) => self.violated("hand-off", "the file holds something else"),
+        match self.verified(&file) {
+            Ok((verified, dump)) => self.check_given(&verified, &dump, &before, &part),
             Err(why) => self.violated("hand-off", &format!("the file does not verify: {why}")),
         }
-        self.laptops[self.at].life.note(format!("gave {}, copied {copied}", self.files.len()));
-        self.files.push((out, !copied));
+        self.laptops[self.at].life.note(format!("gave {}, {part:?}", file.told()));
+        self.files.push(file);
         self.life().inspect(None, true);
     }
 
-    fn hand_off(&self, out: &Path) -> Result<(), String> {
-        let giving = Giving {
-            archive: &self.laptops[self.at].life.archive,
-            out,
-            part: Part::default(),
-            packing: Packing { compress: false, recipients: Vec::new() },
-            with_outbox: false,
-            secrets: Vec::new(),
-            signing: None,
-            force: false,
-            note: "the first",
-        };
+    /// Half of what is given are parts.
+    fn draw_part(&mut self) -> Part {
+        let drawn = self.random.u32(..6);
+        let archive = &self.laptops[self.at].life.archive;
+        let streams = Reader::open(archive).and_then(|reader| reader.streams());
+        let streams = streams.expect("it was read a moment ago");
+        let streams: Vec<String> = streams.into_iter().map(|stream| stream.stream).collect();
+        let last = "SELECT coalesce(max(run_id), 0) FROM _windrow_runs";
+        let last = open(archive).and_then(|c| c.query_row(last, [], |row| row.get::<_, i64>(0)));
+        let last = last.expect("it was read a moment ago");
+        if drawn > 2 || last == 0 || !streams.iter().any(|stream| stream == "records") {
+            return Part::default();
+        }
+        let records = vec!["records".to_owned()];
+        match drawn {
+            0 => Part { since: Some(self.random.i64(1..=last)), ..Part::default() },
+            1 => {
+                Part { streams: vec![self.random.choice(streams).expect("one")], ..Part::default() }
+            }
+            _ => {
+                let condition = format!("id % 3 <> {}", self.random.u32(..3));
+                let since = once_in(&mut self.random, 4).then(|| self.random.i64(1..=last));
+                Part { since, streams: records, condition: Some(condition) }
+            }
+        }
+    }
+
+    /// What was given is what it was given as.
+    fn check_given(&self, verified: &Verified, dump: &str, before: &str, part: &Part) {
+        let is_part = *part != Part::default();
+        let manifest = verified.manifest.as_ref();
+        if manifest.is_some_and(|manifest| manifest.part.is_some() != is_part) {
+            self.violated("hand-off", "it does not tell whether it is a part");
+        }
+        let more = contents(dump).into_iter().find(|held| !contents(before).contains(held));
+        if let Some(more) = more.filter(|_| is_part) {
+            self.violated("hand-off", &format!("the part holds {more:?}"));
+        }
+        let proves = |line: &str| line.starts_with("covered ") || line.starts_with("mark ");
+        if part.cuts_streams() && dump.lines().any(proves) {
+            self.violated("hand-off", "a part of a stream proves something by itself");
+        }
+        if !is_part && dump != before {
+            self.violated("hand-off", "the file holds something else");
+        }
+    }
+
+    fn hand_off(&self, file: &OnStick, part: Part) -> Result<(), String> {
+        let archive = &self.laptops[self.at].life.archive;
         let host = Host { files: Arc::new(SystemFiles), ..self.host() };
-        give(&giving, &host).map(drop).map_err(|error| format!("{error:?}"))
+        let gave = self.keys.give(archive, file, part, &host);
+        gave.map(drop).map_err(|error| format!("{error:?}"))
     }
 
     fn host(&self) -> Host {
         // Names are drawn: no two may be the same.
         self.drawn.set(self.drawn.get() + 1);
         let random = Arc::new(SeededRandom::new(Some(self.drawn.get() << 40)));
-        Host { random, ..self.laptops[self.at].life.host(Stop::never()) }
+        let environment = self.keys.environment();
+        Host { random, environment, ..self.laptops[self.at].life.host(Stop::never()) }
     }
 
-    fn opened(&self, file: &Path) -> Result<Opened, String> {
-        opened(file, &self.host())
+    /// As this laptop opens it, not proven yet.
+    fn opened(&self, file: &OnStick) -> Result<Opened, String> {
+        let opened = self.keys.open(file, self.at, &self.host());
+        opened.map_err(|error| format!("{error:?}"))
     }
 
-    fn verified(&self, file: &Path) -> Result<(Opened, String), String> {
-        verified(file, &self.host())
+    fn proven(&self, file: &OnStick) -> Result<(Opened, Verified), String> {
+        prove(self.opened(file)?, &self.host())
     }
 
-    /// As `windrow merge` does it.
-    fn take(&self, file: &Path, dry_run: bool) -> Result<MergeReport, String> {
-        let opened = self.opened(file)?;
+    fn verified(&self, file: &OnStick) -> Result<(Verified, String), String> {
+        let (opened, verified) = self.proven(file)?;
+        let around = (verified.signed_by.is_some(), verified.encrypted, verified.compressed);
+        if around != (file.signer.is_some(), file.encrypted, file.compressed) {
+            return Err(format!("what is around it is told as {around:?}"));
+        }
+        Ok((verified, dump_of(&opened)?))
+    }
+
+    /// As `windrow merge` does it: nothing is taken of what is not proven.
+    fn take(&self, file: &OnStick, dry_run: bool) -> Result<MergeReport, String> {
+        let (opened, _) = self.proven(file)?;
+        self.unite(&opened, dry_run)
+    }
+
+    fn unite(&self, opened: &Opened, dry_run: bool) -> Result<MergeReport, String> {
         let host = self.host();
         let now = host.clock.now();
         let opening = Opening {
@@ -303,10 +370,8 @@ impl Trio {
         };
         let path = &self.laptops[self.at].life.archive;
         let archive = Archive::open(path, &opening).map_err(|error| error.to_string())?;
-        let others = [("a file".to_owned(), opened.reader)];
+        let others = [("a file".to_owned(), &opened.reader)];
         let order = MergeOrder { now, version: "0", dry_run };
-        let others: Vec<(String, &Reader)> =
-            others.iter().map(|(name, reader)| (name.clone(), reader)).collect();
         let report = merge(&archive, &others, &order).map_err(|error| format!("{error:?}"));
         archive.close().map_err(|error| error.to_string())?;
         report
@@ -314,12 +379,12 @@ impl Trio {
 
     /// Any file that lies around, also an old one, or one that came from here.
     fn take_any(&mut self) {
-        if self.files.is_empty() {
-            return;
+        let file = self.files[self.random.usize(..self.files.len())].clone();
+        if file.shut_out == Some(self.at) {
+            return self.refuse(&file, "a file that is encrypted to others");
         }
-        let (file, _) = self.files[self.random.usize(..self.files.len())].clone();
         let armed = self.arm();
-        self.laptops[self.at].life.note(format!("takes {:?}, armed {armed}", file.file_name()));
+        self.laptops[self.at].life.note(format!("takes {}, armed {armed}", file.told()));
         if armed {
             self.take_hurt(&file);
         } else {
@@ -327,8 +392,30 @@ impl Trio {
         }
     }
 
+    /// S21: what must not be taken is refused, and not a byte of the archive is changed.
+    fn refuse(&mut self, file: &OnStick, what: &str) {
+        self.laptops[self.at].life.note(format!("refuses {}: {what}", file.told()));
+        let before = self.bytes();
+        if self.take(file, false).is_ok() {
+            self.violated("S21", &format!("{what} was taken"));
+        }
+        if self.bytes() != before {
+            self.violated("S21", &format!("{what} has changed the archive"));
+        }
+    }
+
+    /// The archive's own bytes, its log's among them.
+    fn bytes(&self) -> [Option<Vec<u8>>; 3] {
+        let archive = &self.laptops[self.at].life.archive;
+        ["", "-wal", "-journal"].map(|ending| {
+            let mut path = archive.as_os_str().to_owned();
+            path.push(ending);
+            std::fs::read(path).ok()
+        })
+    }
+
     /// S20: what is cut off has happened as a whole or not at all.
-    fn take_hurt(&mut self, file: &Path) {
+    fn take_hurt(&mut self, file: &OnStick) {
         self.life().heal_disk();
         let before = self.dump();
         self.arm();
@@ -348,12 +435,12 @@ impl Trio {
     }
 
     /// S19: nothing of either side is lost, and once is enough.
-    fn take_whole(&mut self, file: &Path) -> Option<MergeReport> {
+    fn take_whole(&mut self, file: &OnStick) -> Option<MergeReport> {
         let before = self.dump();
-        let theirs = match self.opened(file).map(|opened| canonical_dump(&opened.reader)) {
-            Ok(Ok(dump)) => dump,
-            other => {
-                self.violated("S19", &format!("the file cannot be opened: {:?}", other.err()));
+        let theirs = match self.opened(file).and_then(|opened| dump_of(&opened)) {
+            Ok(dump) => dump,
+            Err(error) => {
+                self.violated("S19", &format!("the file cannot be opened: {error}"));
                 return None;
             }
         };
@@ -374,7 +461,9 @@ impl Trio {
         }
         let mut counts = Vec::new();
         for stream in report.files.iter().flat_map(|file| &file.streams) {
-            counts.push(format!("{} {:?} {}", stream.stream, stream.rows, stream.versions));
+            let complete = stream.complete.len();
+            let counted = (stream.versions, complete, stream.readings);
+            counts.push(format!("{} {:?} {counted:?}", stream.stream, stream.rows));
         }
         self.laptops[self.at].life.note(format!("changed {}, {counts:?}", report.changed));
         let after = self.dump();
@@ -394,43 +483,63 @@ impl Trio {
 
     /// S21: a file with damage is refused, or is as good as the one without.
     fn take_damaged(&mut self) {
-        let given: Vec<PathBuf> =
-            self.files.iter().filter(|(_, given)| *given).map(|(file, _)| file.clone()).collect();
-        if given.is_empty() {
-            return;
+        let at = self.at;
+        let for_us = |file: &&OnStick| file.made && file.shut_out != Some(at);
+        let given: Vec<OnStick> = self.files.iter().filter(for_us).cloned().collect();
+        let Some(file) = self.random.choice(given) else { return };
+        let damaged = OnStick { path: self.stick.join("damaged.db"), ..file.clone() };
+        damaged.remove();
+        std::fs::copy(&file.path, &damaged.path).expect("the stick has room");
+        let signature = signature_path(&damaged.path);
+        if file.signer.is_some() {
+            let _ = std::fs::copy(signature_path(&file.path), &signature);
         }
-        let file = &given[self.random.usize(..given.len())];
-        let mut bytes = std::fs::read(file).expect("it was given");
-        let at = self.random.usize(..bytes.len());
-        match self.random.u32(..3) {
-            0 => bytes.truncate(at),
-            1 => bytes[at] ^= 1 << self.random.u32(..8),
-            _ => {
-                let end = (at + 512).min(bytes.len());
-                bytes[at..end].fill(0);
+        match self.random.u32(..4) {
+            0 if file.signer.is_some() => {
+                std::fs::remove_file(&signature).expect("it was just copied");
+                if Keys::names_signers(at) {
+                    self.refuse(&damaged, "a file without its signature");
+                }
             }
-        }
-        let damaged = self.stick.join("damaged.db");
-        std::fs::write(&damaged, bytes).expect("the stick has room");
-        let before = self.dump();
-        let verified = self.verified(&damaged).map(|(_, dump)| dump);
-        self.laptops[self.at].life.note(format!("damaged, and verified {}", verified.is_ok()));
-        // Whoever does not look at what `verify` says is told what would be done.
-        let _ = self.take(&damaged, true);
-        if self.dump() != before {
-            self.violated("S21", "a damaged file has changed the archive");
-        }
-        if let Ok(dump) = verified {
-            let (_, whole) = self.verified(file).expect("it was verified before");
-            if dump != whole {
-                self.violated("S21", "the damage was not seen");
+            1 if file.signer.is_some() => {
+                std::fs::remove_file(&signature).expect("it was just copied");
+                self.keys.sign_as_stranger(&damaged.path);
+                self.refuse(&damaged, "a file that a stranger signed");
             }
-            self.take_whole(&damaged);
-            if self.take_whole(file).is_some_and(|report| report.changed) {
-                self.violated("S21", "the damage was not seen, and merged");
+            _ if damage(&damaged.path, &mut self.random) && file.is_sealed() => {
+                if file.signer.is_some() && self.opened(&damaged).is_ok() {
+                    self.violated("S21", "a signed file with damage was opened");
+                }
+                self.refuse(&damaged, "damage of a sealed file");
             }
+            _ => self.take_doubtful(&damaged, &file),
         }
         self.life().inspect(None, true);
+    }
+
+    /// Where nothing is sealed, damage may be nowhere.
+    fn take_doubtful(&mut self, damaged: &OnStick, file: &OnStick) {
+        let Ok((_, dump)) = self.verified(damaged) else {
+            self.refuse(damaged, "damage that was seen");
+            let before = self.dump();
+            // Whoever does not look at what `verify` says is told what would be done.
+            if let Ok(opened) = self.opened(damaged) {
+                let _ = self.unite(&opened, true);
+            }
+            if self.dump() != before {
+                self.violated("S21", "a damaged file has changed the archive");
+            }
+            return;
+        };
+        self.laptops[self.at].life.note("damaged, and verified".to_owned());
+        let (_, whole) = self.verified(file).expect("it was verified before");
+        if dump != whole {
+            self.violated("S21", "the damage was not seen");
+        }
+        self.take_whole(damaged);
+        if self.take_whole(file).is_some_and(|report| report.changed) {
+            self.violated("S21", "the damage was not seen, and merged");
+        }
     }
 
     /// No faults any more: each syncs, all swap, and all are the truth.
@@ -461,9 +570,11 @@ impl Trio {
                 return;
             }
             self.turn(from);
-            let last = self.stick.join("last.db");
-            let _ = std::fs::remove_file(&last);
-            if let Err(error) = self.hand_off(&last) {
+            let path = self.stick.join("last.db");
+            let mut last = OnStick::drawn(path, from, LAPTOPS, &mut self.random);
+            last.shut_out = None;
+            last.remove();
+            if let Err(error) = self.hand_off(&last, Part::default()) {
                 return self.violated("hand-off", &error);
             }
             self.turn(to);
@@ -493,28 +604,24 @@ impl Trio {
     }
 }
 
-fn opened(file: &Path, host: &Host) -> Result<Opened, String> {
-    let keyring = Keyring::at("no keys");
-    let opening = windrow::handoff::Opening {
-        file,
-        keyring: &keyring,
-        signer: None,
-        identities: Vec::new(),
-        password: None,
-        limits: Limits::default(),
-    };
-    open_given(&opening, host).map_err(|error| format!("{error:?}"))
-}
-
 /// What a file holds, if it is what it was given as.
 pub(crate) fn verified(file: &Path, host: &Host) -> Result<(Opened, String), String> {
-    let opened = opened(file, host)?;
-    let verified = verify(&opened, host).map_err(|error| format!("{error:?}"))?;
-    if !verified.differences.is_empty() {
-        return Err(format!("{:?}", verified.differences));
-    }
-    let dump = canonical_dump(&opened.reader).map_err(|error| error.to_string())?;
+    let opened = open_with(file, &Keyring::at("no keys"), None, host);
+    let (opened, _) = prove(opened.map_err(|error| format!("{error:?}"))?, host)?;
+    let dump = dump_of(&opened)?;
     Ok((opened, dump))
+}
+
+fn prove(opened: Opened, host: &Host) -> Result<(Opened, Verified), String> {
+    let verified = verify(&opened, host).map_err(|error| format!("{error:?}"))?;
+    match verified.differences.is_empty() {
+        true => Ok((opened, verified)),
+        false => Err(format!("{:?}", verified.differences)),
+    }
+}
+
+fn dump_of(opened: &Opened) -> Result<String, String> {
+    canonical_dump(&opened.reader).map_err(|error| error.to_string())
 }
 
 /// All contents of each key of each stream, standing or not.

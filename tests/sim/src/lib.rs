@@ -3,7 +3,7 @@
 //! `scenario` draws the definition and the faults; `world` is the API and its truth; `net` is the
 //! wire; `seams` are the clock and the files; `vfs` and `disk` are the disk; `life` runs it all;
 //! `check` holds the file against the truth. `outbox` and `orders` are the same for writes;
-//! `laptops` are three lives that swap files. The same seed gives the same life, event for event.
+//! `laptops` are three lives that swap files, which lie on the `stick`. The same seed gives the same life, event for event.
 
 pub mod check;
 pub mod disk;
@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod power;
 pub mod scenario;
 pub mod seams;
+mod stick;
 pub mod swarm;
 pub mod vfs;
 pub mod world;

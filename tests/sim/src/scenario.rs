@@ -200,6 +200,12 @@ pub struct Scenario {
     pub history: bool,
     /// Whether rows that the API no longer has are marked.
     pub missing: bool,
+    /// Whether they are deleted in place of that.
+    pub deletes: bool,
+    /// Whether the key is a hash.
+    pub hashed: bool,
+    /// Whether the definition has a column that the API never fills.
+    pub noted: bool,
     /// Faults that are on.
     pub classes: Classes,
 }
@@ -291,10 +297,30 @@ impl Scenario {
             post: false,
             history: false,
             missing: false,
+            deletes: false,
+            hashed: false,
+            noted: false,
             classes: Classes::default(),
         };
         scenario.classes = scenario.draw_classes(r);
         scenario.vary();
+        scenario
+    }
+
+    /// Draws what three laptops of this seed have: the same, and more of what merges differ in.
+    pub fn draw_for_laptops(seed: u64) -> Scenario {
+        let mut scenario = Scenario::draw(seed);
+        let mut random = fastrand::Rng::with_seed(seed ^ 0x0001_a970_b5ed);
+        scenario.hashed = once_in(&mut random, 3);
+        scenario.history |= once_in(&mut random, 3);
+        if scenario.kind != Kind::Cursor && once_in(&mut random, 3) {
+            scenario.missing = true;
+            scenario.deletes = true;
+            scenario.classes.deletions |= scenario.cap.is_none();
+        }
+        if scenario.parents == 0 && once_in(&mut random, 6) {
+            scenario.parents = random.usize(1..4);
+        }
         scenario
     }
 
@@ -399,7 +425,8 @@ impl Scenario {
             );
         }
         text.push_str("\n[streams.records]\npath = \"/records\"\nrecords = \"$.data[*]\"\n");
-        text.push_str("key = \"id\"\n");
+        let key = if self.hashed { "{ hash = [\"id\"] }" } else { "\"id\"" };
+        text.push_str(&format!("key = {key}\n"));
         text.push_str(&self.stream_keys());
         text.push_str(&self.kind_table());
         text.push_str(&self.paginate_table());
@@ -407,9 +434,10 @@ impl Scenario {
         let seq = if self.integer_marks { "seq = \"integer\"\n" } else { "" };
         let line =
             if self.parents > 0 { "line = { type = \"text\", parent = \"line\" }\n" } else { "" };
+        let note = if self.noted { "note = \"text\"\n" } else { "" };
         text.push_str(&format!(
             "\n[streams.records.columns]\nid = \"integer\"\nat = \"{at}\"\n\
-             value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}"
+             value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}{note}"
         ));
         text
     }
@@ -453,7 +481,8 @@ impl Scenario {
             text.push_str("history = true\n");
         }
         if self.missing {
-            text.push_str("missing = \"mark\"\nmissing_ratio_max = 1.0\n");
+            let what = if self.deletes { "delete" } else { "mark" };
+            text.push_str(&format!("missing = \"{what}\"\nmissing_ratio_max = 1.0\n"));
         }
         text
     }

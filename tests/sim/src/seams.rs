@@ -1,10 +1,10 @@
 //! The clock, the files and the surroundings of a simulated laptop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use windrow::host::{Clock, Files, Network, Pause};
+use windrow::host::{Clock, Environment, Files, Network, Pause};
 
 use crate::disk::{Op, Touch};
 use crate::scenario::instant;
@@ -125,5 +125,25 @@ impl Network for SimNetwork {
 
     fn comes_back(&self) -> Pause<'_> {
         Box::pin(std::future::pending())
+    }
+}
+
+/// Surroundings without variables, which keep what is to be kept in one folder.
+pub struct SimEnvironment {
+    /// That folder.
+    pub state: PathBuf,
+}
+
+impl Environment for SimEnvironment {
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn secret_file(&self, _path: &Path) -> std::io::Result<String> {
+        Err(std::io::ErrorKind::NotFound.into())
+    }
+
+    fn state_folder(&self) -> Option<PathBuf> {
+        Some(self.state.clone())
     }
 }

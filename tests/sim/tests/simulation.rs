@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use windrow::host::planted::{BUGS, BUGS_OF_MERGE, Bug, plant};
+use windrow::host::planted::{BUGS, BUGS_OF_LAPTOPS, BUGS_OF_MERGE, Bug, plant};
 use windrow_sim::life::Limits;
 use windrow_sim::power::{cut_everywhere, fail_everywhere};
 use windrow_sim::swarm::{many, many_outboxes, many_trios, one, one_outbox, one_trio};
@@ -102,16 +102,23 @@ fn catcher(bug: Bug) -> &'static [&'static str] {
         Bug::SourceTimeIgnored => &["S1", "S12"],
         Bug::ShiftIgnored => &["S1"],
         Bug::HistorySkipped => &["history"],
-        Bug::ParentsConfused => &["missing"],
+        Bug::ParentsConfused | Bug::GoneUnnoticed => &["missing"],
         Bug::SentInDoubt | Bug::LaneOvertaken => &["S16"],
         Bug::CopySends => &["copy"],
         Bug::LoserDropped => &["S19"],
         Bug::LedgerWithoutRows => &["S19", "S1"],
+        Bug::PartIsWhole => &["S1"],
+        Bug::DeletionForgotten | Bug::ColumnForgotten => &["S19"],
+        Bug::PartProvesItself => &["hand-off"],
+        Bug::StrangerBelieved | Bug::ChangedBelieved => &["S21"],
+        Bug::UnpackedStays => &["S25"],
+        Bug::KeyOfWholeRecord => &["S5"],
     }
 }
 
 /// The first violation of a planted bug, and the seed that shows it.
 fn hunt(bug: Bug) -> Option<(u64, String)> {
+    let of_merges: Vec<Bug> = BUGS_OF_MERGE.into_iter().chain(BUGS_OF_LAPTOPS).collect();
     let next = AtomicU64::new(1);
     let found = Mutex::new(None);
     std::thread::scope(|scope| {
@@ -128,7 +135,7 @@ fn hunt(bug: Bug) -> Option<(u64, String)> {
                         Bug::SentInDoubt | Bug::LaneOvertaken | Bug::CopySends => {
                             one_outbox(seed, false)
                         }
-                        Bug::LoserDropped | Bug::LedgerWithoutRows => one_trio(seed, None, false),
+                        _ if of_merges.contains(&bug) => one_trio(seed, None, false),
                         _ => one(seed, &Limits::default(), false),
                     };
                     let by = outcome.violations.iter().find(|violation| {
@@ -152,7 +159,7 @@ fn every_planted_bug_is_caught_by_its_invariant() {
     #[allow(clippy::disallowed_methods)]
     let only = std::env::var("SIM_BUG").ok();
     let wanted = |bug: &Bug| only.as_ref().is_none_or(|only| format!("{bug:?}") == *only);
-    for bug in BUGS.into_iter().chain(BUGS_OF_MERGE).filter(wanted) {
+    for bug in BUGS.into_iter().chain(BUGS_OF_MERGE).chain(BUGS_OF_LAPTOPS).filter(wanted) {
         if hunt(bug).is_none() {
             missed.push(bug);
         }
