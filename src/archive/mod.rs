@@ -65,8 +65,8 @@ pub use heal::{Healed, Healing, HealingRule, Inflation, Restored, heal, restore,
 pub use health::{Ejected, Health, eject};
 pub use invariants::Broken;
 pub use merge::{
-    EndedTaken, Filling, Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair, RowCounts, RunCounts,
-    TableDifference, Taking, Unite, canonical_dump,
+    EndedTaken, FillBox, Filling, Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair,
+    RowCounts, RunCounts, TableDifference, Taking, Unite, canonical_dump,
 };
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};

@@ -15,13 +15,16 @@ use super::{Judge, Merge};
 /// nobody changes one every day of half a year.
 const DEFINITIONS_MAX: u32 = 200;
 
+/// Makes of the left-over members of a row its values, then what is still left over; none where
+/// nothing of it can be read.
+pub type FillBox<'f> = Box<dyn Fn(&str) -> Option<Filled> + 'f>;
+
 /// How rows are filled.
 pub struct Filling<'f> {
     /// The columns, in the order in which their values come.
     pub columns: Vec<String>,
-    /// Makes of the left-over members of a row its values, then what is still left over; none
-    /// where nothing of it can be read.
-    pub fill: Box<dyn Fn(&str) -> Option<Filled> + 'f>,
+    /// What makes them.
+    pub fill: FillBox<'f>,
 }
 
 /// A filling, and where its columns stand among the values of a row.

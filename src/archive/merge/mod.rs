@@ -37,7 +37,7 @@ use super::runs::{RunStart, definition_id, name_run};
 pub(super) use content::filled_content;
 pub use dump::canonical_dump;
 pub use ended::EndedTaken;
-pub use fill::Filling;
+pub use fill::{FillBox, Filling};
 pub use ledger::{Gained, LedgerOf, Unite};
 pub use rows::RowCounts;
 pub use runs::RunCounts;
