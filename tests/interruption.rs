@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::api::{Api, FAST, Reply, UsageApi, items_definition, json, nine_days};
+use crate::api::{Api, FAST, Reply, UsageApi, answer, items_definition, json, nine_days};
 use crate::harness::{Workspace, ran};
 
 /// An API of pages of two items that keeps silent on one page until it is let go.
@@ -197,4 +197,31 @@ fn a_connection_that_breaks_again_and_again_ends_as_if_it_had_never_broken() {
         }
     }
     assert_eq!(workspace.digests(), expected.digests());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_readings_of_a_killed_run_are_dated_by_the_source_whose_clock_is_another() {
+    let (tell, asked) = channel();
+    let tell = Mutex::new(tell);
+    let date = ("date", "Fri, 01 Jan 2100 12:00:00 GMT");
+    let api = Api::start(move |request, _| match request.path() {
+        "/items" => answer("200 OK", &[date], r#"{"data":[{"id":1}]}"#),
+        _ => {
+            let _ = tell.lock().expect("one listener").send(());
+            Reply::Silence(Duration::from_secs(20))
+        }
+    });
+    let more = "\n[streams.more]\npath = \"/more\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n";
+    let workspace = Workspace::new(&(items_definition(&api.address, FAST, "") + more));
+    let mut sync = workspace.command(&["sync"]);
+    // A clock that stands still is compared with nobody's.
+    let mut child = sync.env_remove("WINDROW_TEST_NOW").spawn().expect("windrow starts");
+    asked.recv_timeout(Duration::from_secs(10)).expect("the other stream is asked for");
+    child.kill().expect("it is killed");
+    child.wait().expect("it has ended");
+    assert_eq!(workspace.rows("SELECT id FROM items"), ["1"]);
+    assert_eq!(workspace.rows("SELECT finished_at FROM _windrow_runs"), ["NULL"]);
+    let read_at = workspace.value("SELECT read_at FROM _windrow_runs");
+    assert!(read_at.starts_with("2100-01-01T1"), "{read_at}");
 }

@@ -202,6 +202,12 @@ impl Archive {
         write().map(|_| ()).map_err(at(&self.path))
     }
 
+    /// Dates a run's readings by the clocks of its sources so far: milliseconds by which each is
+    /// ahead. In a transaction of the caller's.
+    pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), ArchiveError> {
+        date_readings(&self.connection, run, clocks).map_err(at(&self.path))
+    }
+
     /// Notes that a run has ended.
     pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), ArchiveError> {
         let sql = "UPDATE _windrow_runs SET finished_at = ?2, state = ?3, exit_code = ?4,

@@ -101,6 +101,8 @@ pub struct PageEvent {
     pub requested_at: Instant,
     /// Whether that is the source's own time.
     pub by_source: bool,
+    /// Milliseconds by which the source's clock is ahead of this machine's, where it tells.
+    pub skew_ms: Option<i64>,
     /// Where the range that was asked for begins.
     pub asked_from: Option<Instant>,
     /// Up to where the reading was asked for.

@@ -235,6 +235,7 @@ impl Pulling<'_> {
             first: std::mem::take(&mut sofar.first),
             requested_at: sofar.requested_at,
             by_source: sofar.by_source,
+            skew_ms: self.puller.skew_of(&stream.source).map(|skew| skew.num_milliseconds()),
             asked_from: job.asked.map(|asked| asked.start()),
             asked_to: sofar.asked_to,
             rows: rows.rows,

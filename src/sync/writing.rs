@@ -4,7 +4,7 @@
 //! met, and at the latest with the reading's last page, whose transaction also marks the reading
 //! complete. What is told to be complete is on the disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Writing<'a> {
     reading: Option<ReadingState>,
     /// The reading whose rows are being noted as seen.
     watched: Option<Place>,
+    /// Milliseconds by which the clocks of sources are ahead, as of their first pages.
+    clocks: BTreeMap<String, i64>,
     batch: Option<Batch>,
     notes: Notes,
     written: Written,
@@ -97,6 +99,7 @@ impl<'a> Writing<'a> {
             tables: HashMap::new(),
             reading: None,
             watched: None,
+            clocks: BTreeMap::new(),
             batch: None,
             notes: Notes::default(),
             written: Vec::new(),
@@ -253,6 +256,18 @@ impl<'a> Writing<'a> {
         Ok(self.batch.as_mut().expect("it was just opened"))
     }
 
+    /// Dates the run's readings by its sources' clocks no later than their first rows: a run that
+    /// is killed does not come to its end.
+    fn date_run(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+        let stream = self.definition.stream(&page.place.stream);
+        let Some((stream, skew_ms)) = stream.zip(page.skew_ms) else { return Ok(()) };
+        if self.clocks.contains_key(&stream.source) {
+            return Ok(());
+        }
+        self.clocks.insert(stream.source.clone(), skew_ms);
+        self.archive.date_run(self.run, &self.clocks)
+    }
+
     /// Notes which rows the reading has seen, where it matters.
     fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
         let table = self.tables.get(&page.place.stream);
@@ -271,6 +286,7 @@ impl<'a> Writing<'a> {
             self.complete_too_early(&page)?;
         }
         self.open_batch(&page.place.stream)?;
+        self.date_run(&page)?;
         self.watch_rows(&page)?;
         let now = instant_to_text(self.host.clock.now());
         let table = self.tables.get(&page.place.stream);
