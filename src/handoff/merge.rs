@@ -261,13 +261,14 @@ fn take_stream(
         field: stream.and_then(field_of),
     };
     let pair = merge.pair(other, row, named)?;
+    let is_part = taking.is_part(name)?;
     let mut rows = taking.take_rows(&pair, &rules)?;
     taking.take_vanished(&pair, &rules, &mut rows)?;
     let versions = taking.take_history(&pair, &rules)?;
     if rows.inserted + rows.replaced + versions > 0 {
         taking.settle_history(&pair)?;
     }
-    let gained = if taking.is_part(name)? {
+    let gained = if is_part {
         left.push(format!(
             "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
              here"

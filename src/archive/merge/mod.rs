@@ -71,8 +71,12 @@ struct KnownRun {
     /// Its number here.
     run: i64,
     read: Rc<ReadBy>,
-    /// Whether what hangs on it was brought with it just now.
+    /// Whether it was not known here.
     new: bool,
+    /// Whether it had ended before, as far as was known here.
+    ended_here: bool,
+    /// Whether it has ended, as far as the other knows.
+    ended_there: bool,
 }
 
 /// One archive that is being taken in.
@@ -202,7 +206,13 @@ impl Taking<'_> {
     /// The number here of a run of theirs, and as of when it speaks. What refers to no run is the
     /// merge's.
     fn known(&self, run: i64) -> KnownRun {
-        let unknown = || KnownRun { run: self.merge.run, read: Rc::default(), new: false };
+        let unknown = || KnownRun {
+            run: self.merge.run,
+            read: Rc::default(),
+            new: false,
+            ended_here: true,
+            ended_there: true,
+        };
         self.runs.get(&run).cloned().unwrap_or_else(unknown)
     }
 

@@ -153,13 +153,13 @@ impl Taking<'_> {
     fn take_adoptions(&self, stream: &str) -> rusqlite::Result<()> {
         let copy = Copy::of(self.ours(), "_windrow_adoptions", "stream = ?1")?;
         let run = copy.place("run_id");
+        let brought = self.brought(stream)?;
         copy.each(self.theirs, [stream], &mut |mut row| {
             let their = number(&row[run]);
-            let known = self.known(their);
-            if !known.new {
+            if !brought.contains(&their) {
                 return Ok(());
             }
-            let ours = known.run;
+            let ours = self.known(their).run;
             row[run] = Value::Integer(ours);
             copy.put(self.ours(), &row)?;
             for table in ["_windrow_adopted", "_windrow_adopted_removed"] {
