@@ -174,3 +174,29 @@ fn a_lack_does_not_end_with_an_older_file_that_has_never_heard_of_it() {
     let part = take(&c, &a.path("three.db"));
     assert!(!part.stdout.contains("what it is based on is not all here"), "{part:?}");
 }
+
+#[test]
+fn what_a_merge_brings_of_runs_that_were_known_goes_along_since_an_earlier_run() {
+    let days = Days::start();
+    let (a, b, c) = (days.laptop(), days.laptop(), days.laptop());
+    for until in ["2026-01-05", "2026-01-08"] {
+        a.run(&["sync", "--from", "2026-01-01", "--to", until]).expect(0);
+    }
+    give(&a, "some.db", &["--where", "id = '2026-01-02'"]);
+    give(&a, "all.db", &[]);
+    take(&b, &a.path("some.db"));
+    give(&b, "one.db", &[]);
+    let last = b.value("SELECT max(run_id) FROM _windrow_runs");
+    take(&b, &a.path("all.db"));
+    assert_eq!(count(&b), count(&a));
+    give(&b, "two.db", &["--since", &last]);
+    for file in ["one.db", "two.db", "one.db", "two.db"] {
+        take(&c, &b.path(file));
+    }
+    assert_eq!((c.rows(LACKS), count(&c)), (Vec::new(), count(&a)));
+    assert_eq!(c.digests(), a.digests());
+    // And it is no more than that.
+    give(&b, "three.db", &["--since", &b.value("SELECT max(run_id) FROM _windrow_runs")]);
+    let none = "SELECT count(*) FROM usage";
+    assert_eq!(crate::harness::rows(&b.path("three.db"), none), ["0"]);
+}

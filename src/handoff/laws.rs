@@ -83,11 +83,11 @@ fn syncs(most: usize) -> impl Strategy<Value = Vec<Sync>> {
     prop::collection::vec(sync(), 0..most)
 }
 
-fn day(n: i64) -> Instant {
+pub(super) fn day(n: i64) -> Instant {
     chrono::DateTime::from_timestamp(1_767_225_600 + n * 86_400, 0).expect("in range")
 }
 
-fn open(path: &Path) -> Archive {
+pub(super) fn open(path: &Path) -> Archive {
     let files = &SystemFiles;
     let opening = Opening { note: "test", now: "now", allow_network_fs: true, files };
     Archive::open(path, &opening).expect("an archive")
@@ -298,7 +298,7 @@ impl Answer for Rows {
     }
 }
 
-fn ask(reader: &Reader, sql: &str) -> Vec<Vec<Value>> {
+pub(super) fn ask(reader: &Reader, sql: &str) -> Vec<Vec<Value>> {
     let mut rows = Rows(Vec::new());
     reader.query(sql, &mut rows).expect(sql);
     rows.0

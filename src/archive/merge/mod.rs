@@ -20,7 +20,7 @@ mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -63,6 +63,8 @@ pub struct Merge<'m> {
     /// Whether a table was made or has got columns.
     grown: Cell<bool>,
     readings: RefCell<HashMap<i64, Rc<ReadBy>>>,
+    /// Runs that something came of.
+    brought: RefCell<HashSet<i64>>,
 }
 
 /// A run of the other archive, as it stands here.
@@ -136,6 +138,7 @@ impl Archive {
             changes: ours.total_changes(),
             grown: Cell::new(false),
             readings: RefCell::default(),
+            brought: RefCell::default(),
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Raw pages of runs of which more comes than was here: bodies once, pages in the order in which they speak, so
-//! that a rebuild from them comes to what both archives say.
+//! Raw pages of runs of which more comes than was here: bodies once, pages in the order in which
+//! they speak, so that a rebuild from them comes to what both archives say.
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};

@@ -134,13 +134,14 @@ impl Taking<'_> {
             if fills {
                 let sql = "DELETE FROM _windrow_lacks WHERE stream = ?1 AND run_id = ?2";
                 self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
-            } else if !reach.further {
+            } else if !reach.further || (lacks_here && !reach.covers) {
                 continue;
             } else if !lacks_here && (lacks_there || !reach.covers) {
                 // Of two copies that differ both ways none can be told to be whole.
                 let sql = "INSERT INTO _windrow_lacks (stream, run_id) VALUES (?1, ?2)";
                 self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
             }
+            self.bring(known.run)?;
             if reach.covers && !known.new {
                 self.take_sums(stream, *their_run, known.run)?;
             }
@@ -164,6 +165,18 @@ impl Taking<'_> {
             }
         }
         Ok(brought)
+    }
+
+    /// Notes that something came that bears the number of a run that was here before. What is
+    /// based on an earlier run than this merge need not hold it.
+    pub(super) fn bring(&self, run: i64) -> rusqlite::Result<()> {
+        if !self.merge.brought.borrow_mut().insert(run) {
+            return Ok(());
+        }
+        // What rebuilds are this archive's own is told by this column.
+        let sql = "UPDATE _windrow_runs SET merged_by = ?2
+            WHERE run_id = ?1 AND run_id <> ?2 AND merged_by IS NOT ?2 AND command <> 'rebuild'";
+        self.ours().prepare_cached(sql)?.execute([run, self.merge.run]).map(|_| ())
     }
 
     /// Takes the sums of a run's work where they are not the same.
@@ -207,7 +220,7 @@ fn lacks(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<i64>
 fn sums(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT * FROM _windrow_run_streams WHERE stream = ?1 AND run_id = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let read = statement.query_row(params![stream, run], |row| {
         let sums = names.iter().filter(|name| !NO_SUMS.contains(&name.as_str()));
         sums.map(|name| row.get(name.as_str())).collect()
