@@ -33,6 +33,7 @@ mod interruption;
 mod keys;
 mod logs;
 mod merge;
+mod merge_parts;
 mod merge_takes;
 mod one_writer;
 mod outbox;

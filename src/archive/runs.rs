@@ -77,7 +77,7 @@ pub struct RunRow {
     pub message: Option<String>,
     /// The archive that it ran in.
     pub archive_id: Option<String>,
-    /// The merge that brought it; none for this archive's own.
+    /// The last merge that brought something of it; none where it is this archive's own alone.
     pub merged_by: Option<i64>,
     /// What became of all records.
     #[serde(flatten)]

@@ -248,7 +248,10 @@ fn cut(connection: &Connection, part: &Part) -> rusqlite::Result<()> {
 
 /// Nothing of this stream is given, and it is said which runs' work on it is lacking.
 fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
-    let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = ?1";
+    // What reads no source keeps no sums by stream, or not all of them.
+    let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = ?1
+        UNION SELECT run_id FROM _windrow_runs
+            WHERE read_at = '' AND command NOT IN ('merge', 'handoff')";
     let runs: Vec<i64> = connection
         .prepare(runs)?
         .query_map([stream], |row| row.get(0))?
@@ -276,19 +279,30 @@ fn lack(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<()>
     connection.execute(sql, params![stream, run]).map(|_| ())
 }
 
-/// Only what was written after the run is given.
+/// Runs of which a merge has brought something after run `?1`: they are given as a whole.
+const BROUGHT_SINCE: &str = "(SELECT run_id FROM _windrow_runs WHERE merged_by > ?1)";
+
+/// Only what was written after the run is given, and what a merge has brought after it.
 fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite::Result<()> {
+    let before = |column: &str| format!("{column} <= ?1 AND {column} NOT IN {BROUGHT_SINCE}");
     for stream in streams {
-        let sql = format!("DELETE FROM {} WHERE \"_run\" <= ?1", quote(stream));
+        let sql = format!("DELETE FROM {} WHERE {}", quote(stream), before("\"_run\""));
         connection.execute(&sql, [run])?;
         let history = history_name(stream);
         if keeps_versions(connection, stream)? {
-            let sql = format!("DELETE FROM {} WHERE \"_replaced_run\" <= ?1", quote(&history));
+            let sql = format!(
+                "DELETE FROM {} WHERE \"_replaced_run\" <= ?1 AND {}",
+                quote(&history),
+                before("\"_run\"")
+            );
             connection.execute(&sql, [run])?;
         }
-        let sql = "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
-            SELECT ?1, run_id FROM _windrow_runs WHERE run_id <= ?2";
-        connection.execute(sql, params![stream, run])?;
+        let sql = format!(
+            "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
+             SELECT ?2, run_id FROM _windrow_runs WHERE {}",
+            before("run_id")
+        );
+        connection.execute(&sql, params![run, stream])?;
     }
     for (table, column) in [
         ("_windrow_rejects", "last_run_id"),
@@ -301,7 +315,7 @@ fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite
         ("_windrow_run_readings", "run_id"),
         ("_windrow_run_events", "run_id"),
     ] {
-        connection.execute(&format!("DELETE FROM {table} WHERE {column} <= ?1"), [run])?;
+        connection.execute(&format!("DELETE FROM {table} WHERE {}", before(column)), [run])?;
     }
     Ok(())
 }

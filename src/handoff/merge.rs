@@ -284,6 +284,7 @@ fn take_stream(
     };
     let pair = merge.pair(other, row, named, &judge)?;
     report.warnings.extend(sides.undefined(name, pair.added()));
+    let is_part = taking.is_part(name)?;
     let mut rows = taking.take_rows(&pair, &judge)?;
     taking.take_vanished(&pair, &judge, &mut rows)?;
     let versions = taking.take_history(&pair, &judge)?;
@@ -292,7 +293,7 @@ fn take_stream(
     }
     let ended = taking.take_ended(&pair)?;
     report.left.extend(ended.left);
-    let gained = if taking.is_part(name)? {
+    let gained = if is_part {
         report.left.push(format!(
             "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
              here"

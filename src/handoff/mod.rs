@@ -11,6 +11,7 @@ mod laws;
 mod manifest;
 mod marks;
 mod merge;
+mod part_laws;
 mod verify;
 mod world;
 

@@ -115,7 +115,7 @@ pub fn day(n: i64) -> Instant {
     chrono::DateTime::from_timestamp(1_767_225_600 + n * 86_400, 0).expect("in range")
 }
 
-fn open(path: &Path) -> Archive {
+pub fn open(path: &Path) -> Archive {
     let files = &SystemFiles;
     let opening = Opening { note: "test", now: "now", allow_network_fs: true, files };
     Archive::open(path, &opening).expect("an archive")

@@ -186,7 +186,11 @@ impl Taking<'_> {
             holes.join(", "),
             sets.join(", ")
         );
-        Ok(self.ours().prepare_cached(&sql)?.execute(params_from_iter(row))? > 0)
+        let put = self.ours().prepare_cached(&sql)?.execute(params_from_iter(row))? > 0;
+        if put {
+            self.bring(number(&row[copy.place("run_id")]))?;
+        }
+        Ok(put)
     }
 }
 

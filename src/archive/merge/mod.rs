@@ -22,7 +22,7 @@ mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -71,6 +71,8 @@ pub struct Merge<'m> {
     /// Whether a table was made or has got columns.
     grown: Cell<bool>,
     readings: RefCell<HashMap<i64, Rc<ReadBy>>>,
+    /// Runs that something came of.
+    brought: RefCell<HashSet<i64>>,
 }
 
 /// A run of the other archive, as it stands here.
@@ -79,8 +81,12 @@ struct KnownRun {
     /// Its number here.
     run: i64,
     read: Rc<ReadBy>,
-    /// Whether what hangs on it was brought with it just now.
+    /// Whether it was not known here.
     new: bool,
+    /// Whether it had ended before, as far as was known here.
+    ended_here: bool,
+    /// Whether it has ended, as far as the other knows.
+    ended_there: bool,
 }
 
 /// One archive that is being taken in.
@@ -140,6 +146,7 @@ impl Archive {
             changes: ours.total_changes(),
             grown: Cell::new(false),
             readings: RefCell::default(),
+            brought: RefCell::default(),
         })
     }
 }
@@ -210,7 +217,13 @@ impl Taking<'_> {
     /// The number here of a run of theirs, and as of when it speaks. What refers to no run is the
     /// merge's.
     fn known(&self, run: i64) -> KnownRun {
-        let unknown = || KnownRun { run: self.merge.run, read: Rc::default(), new: false };
+        let unknown = || KnownRun {
+            run: self.merge.run,
+            read: Rc::default(),
+            new: false,
+            ended_here: true,
+            ended_there: true,
+        };
         self.runs.get(&run).cloned().unwrap_or_else(unknown)
     }
 

@@ -1,5 +1,5 @@
-//! Raw pages of runs that were not known: bodies once, pages in the order in which they speak, so
-//! that a rebuild from them comes to what both archives say.
+//! Raw pages of runs of which more comes than was here: bodies once, pages in the order in which
+//! they speak, so that a rebuild from them comes to what both archives say.
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
@@ -13,15 +13,16 @@ impl Taking<'_> {
         let (id, run) = (copy.place("page_id"), copy.place("run_id"));
         let (body, parent) = (copy.place("body_id"), copy.place("parent_id"));
         let mut taken = false;
-        // Of a run that had not ended when it was last seen, all pages come again.
+        // Of a run of which more comes than was here, all pages come again.
+        let brought = self.brought(stream)?;
         let sql = "DELETE FROM _windrow_raw_pages WHERE stream = ?1 AND run_id = ?2";
         let mut clear = self.ours().prepare(sql)?;
-        for known in self.runs.values().filter(|known| known.new) {
+        for (_, known) in self.runs.iter().filter(|(run, _)| brought.contains(run)) {
             clear.execute(params![stream, known.run])?;
         }
         copy.each(self.theirs, [stream], &mut |mut row| {
             let known = self.known(number(&row[run]));
-            if !known.new {
+            if !brought.contains(&number(&row[run])) {
                 return Ok(());
             }
             row[id] = Value::Null;

@@ -70,7 +70,7 @@ impl Taking<'_> {
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[last_run] = Value::Integer(their_last.run);
             if copy.put(self.ours(), &row)? {
-                return Ok(());
+                return self.bring(their_last.run);
             }
             let sql = "SELECT reject_id, last_run_id FROM _windrow_rejects
                 WHERE stream = ?1 AND partition = ?2 AND record_sha256 = ?3 AND kind = ?4";
@@ -96,6 +96,7 @@ impl Taking<'_> {
             if *self.merge.reading(our_last)? < *their_last.read {
                 let sql = "UPDATE _windrow_rejects SET last_run_id = ?2 WHERE reject_id = ?1";
                 self.ours().prepare_cached(sql)?.execute(params![ours, their_last.run])?;
+                self.bring(their_last.run)?;
             }
             Ok(())
         })
@@ -150,6 +151,7 @@ impl Taking<'_> {
             let values = params_from_iter(others.iter().map(|at| &row[*at]));
             if !self.ours().prepare_cached(&sql)?.exists(values)? {
                 copy.put(self.ours(), &row)?;
+                self.bring(number(&row[run]))?;
             }
             Ok(())
         })
@@ -159,13 +161,13 @@ impl Taking<'_> {
     fn take_adoptions(&self, stream: &str) -> rusqlite::Result<()> {
         let copy = Copy::of(self.ours(), "_windrow_adoptions", "stream = ?1")?;
         let run = copy.place("run_id");
+        let brought = self.brought(stream)?;
         copy.each(self.theirs, [stream], &mut |mut row| {
             let their = number(&row[run]);
-            let known = self.known(their);
-            if !known.new {
+            if !brought.contains(&their) {
                 return Ok(());
             }
-            let ours = known.run;
+            let ours = self.known(their).run;
             row[run] = Value::Integer(ours);
             copy.put(self.ours(), &row)?;
             for table in ["_windrow_adopted", "_windrow_adopted_removed"] {

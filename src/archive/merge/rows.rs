@@ -223,6 +223,7 @@ impl Taking<'_> {
         ];
         let mut insert = self.ours().prepare_cached(&scan.insert)?;
         insert.execute(params_from_iter(theirs.values.iter().chain(&own)))?;
+        self.bring(known.run)?;
         if scan.their_confirmed {
             let key = self.key_text(pair, &theirs.values)?;
             if let Some(run) = confirmed_by(self.theirs, pair, &key, theirs.run)? {
@@ -335,6 +336,7 @@ impl Taking<'_> {
         ];
         let mut update = self.ours().prepare_cached(&sql)?;
         update.execute(params_from_iter(own.iter().chain(&theirs.values)))?;
+        self.bring(known.run)?;
         if scan.confirmed || scan.their_confirmed {
             let forget = "DELETE FROM _windrow_confirmed WHERE stream = ?1 AND key = ?2";
             self.ours().prepare_cached(forget)?.execute([&pair.stream, &key])?;

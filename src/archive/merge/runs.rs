@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter, params};
 
 use crate::archive::run_detail::forget_details;
 use crate::archive::runs::definition_id;
@@ -25,7 +25,7 @@ pub struct RunCounts {
 
 /// What a merge or a hand-off did is of the archive that did it; no row and no reading is theirs.
 const TAKEN: &str = "command NOT IN ('merge', 'handoff') AND uid IS NOT NULL";
-/// What is kept of a run beside its row.
+/// What is kept of a run beside its row; first the sums by stream.
 const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_readings", "_windrow_run_events"];
 
 pub(super) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
@@ -68,7 +68,8 @@ pub(super) fn take_runs(
             Value::Integer(id) => Value::Integer(take_definition(ours, theirs, id)?),
             _ => Value::Null,
         };
-        let (run, new) = match known {
+        let ended_there = row[finished] != Value::Null;
+        let (run, new, ended_here) = match known {
             None => {
                 let run = merge.next_run.replace(merge.next_run.get() + 1);
                 row[id] = Value::Integer(run);
@@ -78,21 +79,23 @@ pub(super) fn take_runs(
                     row[state] = Value::Text("interrupted".to_owned());
                 }
                 copy.put(ours, &row)?;
-                take_details(ours, theirs, their, run)?;
+                for table in DETAILS {
+                    take_detail(ours, theirs, table, their, &row[id])?;
+                }
                 counts.new += 1;
-                (run, true)
+                (run, true, false)
             }
-            Some((run, true)) if row[finished] != Value::Null => {
+            Some((run, true)) if ended_there => {
                 row[id] = Value::Integer(run);
-                end_run(ours, &copy, &row, run)?;
-                take_details(ours, theirs, their, run)?;
+                end_run(ours, theirs, &copy, their, &row)?;
                 merge.readings.borrow_mut().remove(&run);
                 counts.ended += 1;
-                (run, true)
+                (run, false, false)
             }
-            Some((run, _)) => (run, false),
+            Some((run, unfinished)) => (run, false, !unfinished),
         };
-        all.insert(their, KnownRun { run, read: Rc::new(read), new });
+        let read = Rc::new(read);
+        all.insert(their, KnownRun { run, read, new, ended_here, ended_there });
         Ok(())
     })?;
     if counts.new > 0 {
@@ -117,8 +120,15 @@ fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite:
     Ok(known)
 }
 
-/// A copy that was made while the run went on says less than one that was made later.
-fn end_run(ours: &Connection, copy: &Copy, row: &[Value], run: i64) -> rusqlite::Result<()> {
+/// A copy that was made while the run went on says less than one that was made later. The sums by
+/// stream are taken with the streams.
+fn end_run(
+    ours: &Connection,
+    theirs: &Connection,
+    copy: &Copy,
+    their: i64,
+    row: &[Value],
+) -> rusqlite::Result<()> {
     let kept = ["run_id", "merged_by"];
     let changed: Vec<usize> =
         (0..row.len()).filter(|n| !kept.contains(&copy.columns[*n].as_str())).collect();
@@ -128,28 +138,31 @@ fn end_run(ours: &Connection, copy: &Copy, row: &[Value], run: i64) -> rusqlite:
         .map(|(at, n)| format!("{} = ?{}", quote(&copy.columns[*n]), at + 2))
         .collect();
     let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?1", sets.join(", "));
-    let run_id = Value::Integer(run);
-    let values = std::iter::once(&run_id).chain(changed.iter().map(|n| &row[*n]));
+    let run_id = &row[copy.place("run_id")];
+    let values = std::iter::once(run_id).chain(changed.iter().map(|n| &row[*n]));
     ours.execute(&sql, params_from_iter(values))?;
-    for table in DETAILS {
-        ours.execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), params![run])?;
+    for table in &DETAILS[1..] {
+        // A part may have left them out.
+        let there = format!("SELECT 1 FROM {table} WHERE run_id = ?1");
+        if theirs.prepare_cached(&there)?.exists([their])? {
+            ours.execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), [run_id])?;
+            take_detail(ours, theirs, table, their, run_id)?;
+        }
     }
     Ok(())
 }
 
-fn take_details(
+fn take_detail(
     ours: &Connection,
     theirs: &Connection,
+    table: &str,
     their: i64,
-    run: i64,
+    run: &Value,
 ) -> rusqlite::Result<()> {
-    for table in DETAILS {
-        let copy = Copy::of(ours, table, "run_id = ?1")?;
-        let id = copy.place("run_id");
-        copy.each(theirs, [their], &mut |mut row| {
-            row[id] = Value::Integer(run);
-            copy.put(ours, &row).map(|_| ())
-        })?;
-    }
-    Ok(())
+    let copy = Copy::of(ours, table, "run_id = ?1")?;
+    let id = copy.place("run_id");
+    copy.each(theirs, [their], &mut |mut row| {
+        row[id] = run.clone();
+        copy.put(ours, &row).map(|_| ())
+    })
 }

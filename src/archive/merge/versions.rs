@@ -145,7 +145,11 @@ impl Taking<'_> {
             Value::Integer(until.1),
         ];
         let mut insert = self.ours().prepare_cached(&sql)?;
-        Ok(insert.execute(params_from_iter(row.values.iter().chain(&own)))? > 0)
+        let put = insert.execute(params_from_iter(row.values.iter().chain(&own)))? > 0;
+        if put {
+            self.bring(row.run)?;
+        }
+        Ok(put)
     }
 
     /// Cuts the versions of a key against each other, so that no two stand at one time.

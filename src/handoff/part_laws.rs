@@ -1,0 +1,278 @@
+//! What holds of parts, whenever they were made and in whatever order they are taken: a day that is
+//! called complete has all of its rows.
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+
+use super::world::{ask, day, open};
+use super::*;
+use crate::archive::{
+    Archive, Draft, Naming, Part, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value,
+};
+use crate::definition::{Column, ColumnType, Definition, parse_definition};
+use crate::host::Stop;
+use crate::model::{
+    Cell, Outcomes, Place, Progress, RowSet, State, TableShape, Window, instant_to_text,
+};
+
+const STREAMS: [&str; 2] = ["one", "two"];
+const LAPTOPS: usize = 3;
+const DAYS: i64 = 4;
+
+/// What somebody does next.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A page of a day is read, the first of two or the last, in the run in hand or a new one.
+    Read { stream: usize, day: i64, last: bool },
+    /// The run in hand ends.
+    End,
+    /// It is killed.
+    Kill,
+    /// A file is made, whatever goes on.
+    Give { since: Option<i64>, only: bool, some: bool },
+    /// A file, or another's archive, is taken in, once and again.
+    Take(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let part = (prop::option::weighted(0.6, 0_i64..8), any::<u8>());
+    prop_oneof![
+        6 => (0..STREAMS.len(), 0..DAYS, prop::bool::weighted(0.7))
+            .prop_map(|(stream, day, last)| Act::Read { stream, day, last }),
+        2 => Just(Act::End),
+        1 => Just(Act::Kill),
+        4 => part.prop_map(|(since, n)| Act::Give { since, only: n % 8 == 0, some: n % 5 == 0 }),
+        6 => any::<prop::sample::Index>().prop_map(|index| Act::Take(index.index(1_000))),
+    ]
+}
+
+struct Laptop {
+    archive: Archive,
+    run: Option<i64>,
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    definition: Definition,
+    laptops: Vec<Laptop>,
+    files: usize,
+    now: i64,
+}
+
+impl World {
+    fn new() -> World {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut text =
+            "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"http://a\"\n".to_owned();
+        for name in STREAMS {
+            text.push_str(&format!(
+                "[streams.{name}]\npath = \"/{name}\"\nrecords = \"$[*]\"\nkey = \"id\"\n\
+                 query = {{ from = \"{{{{ window.start }}}}\" }}\n\
+                 window = {{ field = \"day\", start = \"2026-01-01\", step = \"1 day\", \
+                 format = \"%Y-%m-%d\" }}\ncolumns = {{ id = \"text\", day = \"date\" }}\n"
+            ));
+        }
+        let definition = parse_definition("windrow.toml", &text).expect("a definition");
+        let path = |n: usize| folder.path().join(format!("laptop{n}.db"));
+        let laptops = (0..LAPTOPS).map(|n| Laptop { archive: open(&path(n)), run: None }).collect();
+        World { folder, definition, laptops, files: 0, now: 0 }
+    }
+
+    fn laptop(&self, n: usize) -> PathBuf {
+        self.folder.path().join(format!("laptop{n}.db"))
+    }
+
+    fn file(&self, n: usize) -> PathBuf {
+        self.folder.path().join(format!("file{n}.db"))
+    }
+
+    fn act(&mut self, who: usize, act: &Act) {
+        self.now += 1;
+        match act {
+            Act::Read { stream, day, last } => self.read(who, *stream, *day, *last),
+            Act::End => self.end(who),
+            Act::Kill => self.laptops[who].run = None,
+            Act::Give { since, only, some } => {
+                let part = Part {
+                    since: *since,
+                    streams: only.then(|| vec![STREAMS[0].to_owned()]).unwrap_or_default(),
+                    condition: some.then(|| "id LIKE '%first'".to_owned()),
+                };
+                give(&self.laptop(who), &self.file(self.files), &part);
+                self.files += 1;
+            }
+            Act::Take(n) => match n % (self.files + LAPTOPS) {
+                n if n < self.files => self.take(who, &self.file(n)),
+                n => self.take(who, &self.laptop(n - self.files)),
+            },
+        }
+    }
+
+    fn read(&mut self, who: usize, stream: usize, on: i64, last: bool) {
+        let now = day(31) + chrono::TimeDelta::seconds(self.now);
+        let text = instant_to_text(now);
+        let start =
+            RunStart { command: "sync", version: "0", definition: &self.definition.text, now };
+        let laptop = &mut self.laptops[who];
+        let archive = &laptop.archive;
+        let run = *laptop.run.get_or_insert_with(|| archive.start_run(&start).expect("a run"));
+        let columns = [("id", ColumnType::Text), ("day", ColumnType::Date)];
+        let columns = columns.map(|(name, kind)| Column::plain(name, kind));
+        let shape = TableShape::of(&self.definition.streams[stream], &columns, false);
+        let window = Window::new(day(on), day(on + 1));
+        let name = STREAMS[stream].to_owned();
+        let place = Place { stream: name.clone(), partition: String::new(), window };
+        archive.begin().expect("begun");
+        archive.ensure_table(&shape, None, &text).expect("a table");
+        // A reading that was broken off goes on from its last page.
+        let sql = format!(
+            "SELECT 1 FROM _windrow_ledger WHERE stream = '{name}' AND state = 'partial'
+                AND start_at = '{}'",
+            instant_to_text(day(on))
+        );
+        let reader = Reader::open(archive.path()).expect("a reader");
+        let goes_on = last && !ask(&reader, &sql).is_empty();
+        let pages: &[&str] = match (goes_on, last) {
+            (true, _) => &["last"],
+            (false, true) => &["first", "last"],
+            (false, false) => &["first"],
+        };
+        let mut rows = RowSet::new(shape.row_width());
+        for page in pages {
+            let id = rows.push_text(&format!("{on} {page}"));
+            let at = rows.push_text(&format!("2026-01-0{}", on + 1));
+            rows.cells.extend([id, at, Cell::Null]);
+        }
+        let outcomes =
+            archive.write_rows(&TableWriter::new(shape), &rows, run, &text).expect("written");
+        if last || !archive.is_complete(&place).expect("known") {
+            let state = if last { State::Complete } else { State::Partial };
+            archive.write_progress(&progress(place, state, now), run).expect("written");
+        }
+        let row = RunStreamRow { stream: name, outcomes, ..RunStreamRow::default() };
+        archive.add_to_run(run, &row).expect("added");
+        archive.commit().expect("committed");
+    }
+
+    fn end(&mut self, who: usize) {
+        let now = day(31) + chrono::TimeDelta::seconds(self.now);
+        let Laptop { archive, run } = &mut self.laptops[who];
+        if let Some(run) = run.take() {
+            archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
+        }
+    }
+
+    /// The archive is held while a run is in hand.
+    fn take(&self, who: usize, from: &Path) {
+        if self.laptops[who].run.is_some() || from == self.laptop(who) {
+            return;
+        }
+        let archive = &self.laptops[who].archive;
+        for changes in [true, false] {
+            let other = Reader::open(from).expect("a reader");
+            let order = MergeOrder { now: day(60), version: "0", dry_run: false };
+            let report = merge(archive, &[("it".to_owned(), &other)], &order);
+            let report = report.unwrap_or_else(|error| panic!("{error:?}"));
+            assert!(changes || !report.changed, "{report:?}");
+        }
+    }
+
+    /// Days that are called complete, and those of them that lack a row.
+    fn complete(&self, who: usize) -> (BTreeSet<(usize, i64)>, Vec<(usize, i64)>) {
+        let reader = Reader::open(&self.laptop(who)).expect("a reader");
+        let (mut complete, mut empty) = (BTreeSet::new(), Vec::new());
+        for (n, stream) in STREAMS.iter().enumerate() {
+            let sql = format!(
+                "SELECT start_at, end_at FROM _windrow_ledger
+                 WHERE stream = '{stream}' AND state IN ('complete', 'settled')"
+            );
+            for span in ask(&reader, &sql) {
+                let [Value::Text(start), Value::Text(end)] = &span[..] else { panic!("{span:?}") };
+                let days = (0..DAYS).filter(|on| {
+                    let on = instant_to_text(day(*on));
+                    *start <= on && on < *end
+                });
+                complete.extend(days.map(|on| (n, on)));
+            }
+            for on in (0..DAYS).filter(|on| complete.contains(&(n, *on))) {
+                let sql = format!("SELECT 1 FROM {stream} WHERE id LIKE '{on} %'");
+                if ask(&reader, &sql).len() < 2 {
+                    empty.push((n, on));
+                }
+            }
+        }
+        (complete, empty)
+    }
+}
+
+fn give(from: &Path, to: &Path, part: &Part) {
+    let mut reader = Reader::open(from).expect("a reader");
+    reader.copy_into(to, &Stop::never()).expect("a copy");
+    let name = to.display().to_string();
+    let naming = Naming { archive_id: &name, handoff_id: &name, at: "now" };
+    let draft = Draft::open(to).expect("a draft");
+    let streams = draft.reader().streams().expect("streams");
+    let known = |name: &String| streams.iter().any(|row| row.stream == *name);
+    // Only streams that are there can be named.
+    let part = Part {
+        streams: part.streams.iter().filter(|name| known(name)).cloned().collect(),
+        ..part.clone()
+    };
+    draft.strip(&part, &naming, false).expect("stripped");
+    draft.finish("{}").expect("finished");
+}
+
+fn progress(place: Place, state: State, now: crate::model::Instant) -> Progress {
+    Progress {
+        read_to: place.window.map(Window::end),
+        place,
+        state,
+        requested_at: now,
+        by_source: false,
+        asked_from: None,
+        came: Some(1),
+        at: now,
+        token: None,
+        cursor: None,
+        pages: 1,
+        outcomes: Outcomes::default(),
+        strays: 0,
+        distinct_keys: None,
+        source_total: None,
+        error: None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_day_that_is_called_complete_has_its_rows_whatever_was_taken_when(
+        acts in prop::collection::vec((0..LAPTOPS, act()), 10..60),
+    ) {
+        let mut world = World::new();
+        for (n, (who, act)) in acts.iter().enumerate() {
+            world.act(*who, act);
+            let (_, empty) = world.complete(*who);
+            prop_assert!(empty.is_empty(), "{n}: {who} {act:?} lacks rows of {empty:?}");
+        }
+        // Whole archives heal everything.
+        (0..LAPTOPS).for_each(|who| world.end(who));
+        for _ in 0..2 {
+            for (who, from) in (0..LAPTOPS * LAPTOPS).map(|n| (n / LAPTOPS, n % LAPTOPS)) {
+                world.take(who, &world.laptop(from));
+            }
+        }
+        let first = canonical_dump(&Reader::open(&world.laptop(0)).expect("a reader")).expect("it");
+        for who in 0..LAPTOPS {
+            let reader = Reader::open(&world.laptop(who)).expect("a reader");
+            let lacks = ask(&reader, "SELECT * FROM _windrow_lacks");
+            prop_assert!(lacks.is_empty(), "{who} lacks {lacks:?}");
+            prop_assert_eq!(world.complete(who), world.complete(0));
+            prop_assert_eq!(&canonical_dump(&reader).expect("a dump"), &first);
+        }
+    }
+}
