@@ -15,6 +15,7 @@ use crate::pull::secrets_of;
 use super::args::Global;
 use super::error::{Failure, STORAGE, USAGE};
 use super::output::Output;
+use super::target::refuse_own;
 use super::workspace::load_for_reading;
 
 #[derive(Debug, Args)]
@@ -49,6 +50,7 @@ pub fn run(
     let wanted = credentials(&definition);
     let file = format!("{}\n{text}", header(&path, &stored, &wanted));
     if let Some(out) = &args.out {
+        refuse_own(out, &archive, None)?;
         write_out(out, &file, args.force, host)?;
     }
     if output.json() {
@@ -164,7 +166,8 @@ fn told(wanted: &[Credential]) -> String {
 
 fn write_out(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display()))
+        let cure = "name a file in a folder that is there and may be written, or leave --out away";
+        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display())).cure(cure)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {

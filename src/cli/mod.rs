@@ -36,6 +36,7 @@ mod schema;
 mod signals;
 mod status;
 mod sync;
+mod target;
 mod unit;
 mod vanished;
 mod verify;
