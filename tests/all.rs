@@ -26,6 +26,7 @@ mod fuzzing;
 mod gateway;
 mod given_files;
 mod handoff;
+mod handoff_refusals;
 mod history;
 mod hostile_bodies;
 mod idempotency;

@@ -59,6 +59,60 @@ fn a_query_reads_and_never_writes() {
     workspace.run(&["query", ""]).expect(2);
 }
 
+/// What SQLite itself finds too much is the query's fault, not windrow's.
+#[test]
+fn a_query_that_fails_as_it_runs_is_wrong_and_no_bug() {
+    let (_api, workspace) = synced();
+    for sql in [
+        "SELECT abs(-9223372036854775807 - 1)",
+        "SELECT zeroblob(2000000000)",
+        "SELECT load_extension('x')",
+        "SELECT json('{')",
+    ] {
+        let wrong = workspace.run(&["query", sql]).expect(2);
+        assert!(wrong.stderr.contains("the query is wrong"), "{sql}: {wrong:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_query_that_is_interrupted_ends_at_once() {
+    let (_api, workspace) = synced();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+        SELECT i FROM n WHERE i = 1 OR i < 0";
+    for (name, code, sql) in [("-INT", 130, endless), ("-TERM", 143, endless), ("-INT", 130, "-")] {
+        let mut command = workspace.command(&["query", "-f", "csv", sql]);
+        command.stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("it starts");
+        let id = child.id();
+        // Whoever listens for a signal says so here; before that it would die of it.
+        while !listens(id) {
+            std::thread::yield_now();
+        }
+        let kill = std::process::Command::new("kill").args([name, &id.to_string()]).status();
+        assert!(kill.expect("kill runs").success());
+        ended(child).expect(code);
+    }
+}
+
+/// Whether a process has its own way of meeting SIGTERM.
+#[cfg(target_os = "linux")]
+fn listens(id: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process");
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("signals");
+    u64::from_str_radix(caught.trim(), 16).expect("bits") & (1 << 14) != 0
+}
+
+/// Waits with its standard input open.
+#[cfg(target_os = "linux")]
+fn ended(mut child: std::process::Child) -> crate::harness::Ran {
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().expect("it ends");
+    drop(stdin);
+    crate::harness::ran(&output)
+}
+
 #[test]
 fn a_dry_run_prints_the_plan_and_asks_nothing() {
     let api = UsageApi::start(nine_days(), 50);

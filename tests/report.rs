@@ -152,6 +152,11 @@ fn a_file_that_is_there_is_replaced_only_by_force() {
     assert_eq!(std::fs::read_to_string(workspace.path("r.html")).expect("a file"), "mine");
     workspace.run(&["report", "--out", "r.html", "--force"]).expect(0);
     assert_eq!(std::fs::read_to_string(workspace.path("r.html")).expect("a file"), page);
+    for own in ["a.db", "a.db-wal", "windrow.toml"] {
+        let before = std::fs::read(workspace.path(own)).ok();
+        workspace.run(&["report", "--out", own, "--force"]).expect(2);
+        assert_eq!(std::fs::read(workspace.path(own)).ok(), before, "{own}");
+    }
     workspace.run(&["report", "--out", "no/such/folder/r.html"]).expect(8);
     let names = std::fs::read_dir(workspace.folder()).expect("a folder").flatten();
     let left = names.filter(|name| name.file_name().to_string_lossy().contains("-new-")).count();

@@ -3,6 +3,7 @@
 
 use rusqlite::types::ValueRef;
 
+use super::condition::in_brackets;
 use super::error::{ArchiveError, at};
 use super::history::live_columns;
 use super::past::Past;
@@ -65,8 +66,7 @@ impl Selection<'_> {
         let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
         let mut sql = format!("SELECT {} FROM {}", list(self.columns), quote(self.stream));
         let gone = self.alive.then(|| format!("{} IS NULL", quote(GONE)));
-        // The line end keeps a comment of the person's own inside its brackets.
-        let own = self.condition.map(|condition| format!("(\n{condition}\n)"));
+        let own = self.condition.map(in_brackets);
         let conditions: Vec<String> = gone.into_iter().chain(own).collect();
         if !conditions.is_empty() {
             sql.push_str(&format!(" WHERE {}", conditions.join(" AND ")));
@@ -97,10 +97,19 @@ impl Rows {
         take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
         let sql = selection.sql();
-        match self {
-            Rows::Now(reader) => reader.each_row(&sql, take),
-            Rows::Then(past) => past.scan(&sql, take),
-        }
+        let reader = match self {
+            Rows::Now(reader) => reader,
+            Rows::Then(past) => {
+                // Preparing is what is refused; the caller's own errors pass as they are.
+                let prepared = past.reader().statement_that_reads(&sql).map(drop);
+                prepared.map_err(|error| past.explained(error))?;
+                past.reader()
+            }
+        };
+        reader.each_row(&sql, take, |error| match selection.condition {
+            Some(condition) => reader.condition_failed(selection.stream, condition, error),
+            None => reader.wrong(error),
+        })
     }
 }
 
@@ -162,12 +171,13 @@ impl Reader {
         })
     }
 
-    pub(super) fn each_row<E: From<ArchiveError>>(
+    fn each_row<E: From<ArchiveError>>(
         &self,
         sql: &str,
         mut take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
+        wrong: impl Fn(rusqlite::Error) -> ArchiveError,
     ) -> Result<(), E> {
-        let wrong = |error| E::from(self.wrong(error));
+        let wrong = |error| E::from(wrong(error));
         let mut statement = self.statement_that_reads(sql)?;
         let width = statement.column_count();
         let mut rows = statement.raw_query();
@@ -177,20 +187,6 @@ impl Reader {
             take(&values)?;
         }
         Ok(())
-    }
-}
-
-impl Past {
-    /// See [`Rows::scan`]. What may not be read is told apart from what is wrong.
-    fn scan<E: From<ArchiveError>>(
-        &self,
-        sql: &str,
-        take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        // Preparing is what is refused; the caller's own errors pass as they are.
-        let prepared = self.reader().statement_that_reads(sql).map(drop);
-        prepared.map_err(|error| self.explained(error))?;
-        self.reader().each_row(sql, take)
     }
 }
 

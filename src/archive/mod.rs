@@ -7,6 +7,7 @@ mod adopted;
 mod between;
 mod carry;
 mod compare;
+mod condition;
 mod diff;
 mod digest;
 mod drift;

@@ -1,8 +1,8 @@
 //! A person's own SQL, read-only.
 
-use rusqlite::Statement;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
+use rusqlite::{ErrorCode, Statement};
 
 use super::error::{ArchiveError, Cause, at};
 use super::read::Reader;
@@ -81,15 +81,33 @@ impl Reader {
     }
 
     pub(super) fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
-        match error.sqlite_error_code() {
-            None | Some(rusqlite::ErrorCode::Unknown) => {
-                ArchiveError::new(Cause::Query, format!("the query is wrong: {error}")).cure(
-                    "`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables",
-                )
-            }
-            _ => at(&self.path)(error),
+        match is_of_the_query(&error) {
+            true => ArchiveError::new(Cause::Query, format!("the query is wrong: {error}"))
+                .cure("`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables"),
+            false => at(&self.path)(error),
         }
     }
+}
+
+/// Whether an error on a person's SQL is the SQL's own, and not of the file, the disk or the
+/// moment.
+pub(super) fn is_of_the_query(error: &rusqlite::Error) -> bool {
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::OperationInterrupted
+                | ErrorCode::InternalMalfunction
+        )
+    )
 }
 
 pub(super) fn owned(value: ValueRef<'_>) -> Value {

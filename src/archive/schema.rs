@@ -13,8 +13,9 @@ use crate::model::{KeyShape, TableColumn};
 
 use super::error::{ArchiveError, Cause};
 use super::foreign::at_file;
-use super::history::history_name;
+use super::history::{history_name, live_columns};
 use super::open::schema_of_format;
+use super::read::Reader;
 use super::table::{from_json, quote, sql_type};
 
 /// An object of a schema: its type, its name, its table's, and its statement.
@@ -95,7 +96,8 @@ fn check(
     if let Some(object) = foreign.first() {
         let more = match foreign.len() {
             1 => String::new(),
-            more => format!(", and {} more of the kind", more - 1),
+            2 => ", and one thing more".to_owned(),
+            more => format!(", and {} things more", more - 1),
         };
         let article = if object.kind == "index" { "an" } else { "a" };
         let message = format!(
@@ -334,6 +336,55 @@ fn read_item<'w>(words: &'w [Word], made: &mut Made) -> Option<&'w [Word]> {
         }
         _ => None,
     }
+}
+
+impl Reader {
+    /// Refuses an archive one of whose own tables somebody has altered: it would be taken for a
+    /// table of theirs, and left out. `given` are the streams that matter.
+    pub fn refuse_altered(&self, given: &[String]) -> Result<(), ArchiveError> {
+        let altered = self.run(|connection| altered(connection, given))?;
+        let Some((table, what)) = altered else { return Ok(()) };
+        let message = format!("{}: the table `{table}` {what}", self.path.display());
+        Err(ArchiveError::new(Cause::Unusable, message).cure(
+            "make it again as it was (`ALTER TABLE … DROP COLUMN …` in the `sqlite3` shell), or \
+             go back to a copy; your own columns have their place in a table of your own",
+        ))
+    }
+}
+
+/// The first of windrow's tables that is not as windrow makes it, and what is odd with it.
+fn altered(
+    connection: &Connection,
+    given: &[String],
+) -> rusqlite::Result<Option<(String, String)>> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let (foreign, missing) = compare(connection, version)?;
+    if let Some(table) = missing.into_iter().find(|name| !is_left(connection, name, given)) {
+        return Ok(Some((table, "is not there as windrow makes it".to_owned())));
+    }
+    let is_ours = |object: &&SchemaObject| object.kind == "table" && given.contains(&object.name);
+    let Some(table) = foreign.iter().find(is_ours).map(|object| &object.name) else {
+        return Ok(None);
+    };
+    let streams = streams(connection)?;
+    let own = streams.get(table).map(|(key, columns)| own_columns(&key.columns(), columns));
+    let mut own: BTreeSet<String> = own.into_iter().flatten().map(|(name, _, _)| name).collect();
+    own.insert("_deleted_at".to_owned());
+    let all = live_columns(connection, table)?;
+    let odd = all.into_iter().find(|column| !own.contains(&column.name));
+    let what = match odd {
+        Some(column) => {
+            format!("has the column `{}`, which windrow did not make", column.name)
+        }
+        None => "is not made as windrow makes it".to_owned(),
+    };
+    Ok(Some((table.clone(), what)))
+}
+
+/// Whether a table is that of a stream that does not matter.
+fn is_left(connection: &Connection, table: &str, given: &[String]) -> bool {
+    !given.iter().any(|stream| stream == table)
+        && streams(connection).is_ok_and(|streams| streams.contains_key(table))
 }
 
 /// Takes out of a copy what windrow did not make, and says what it was.

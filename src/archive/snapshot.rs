@@ -9,9 +9,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::host::Stop;
 use crate::host::planted::{self, Bug};
 
+use super::condition::Staying;
 use super::error::{ArchiveError, Cause, at};
 use super::foreign::STEPS_BETWEEN_LOOKS;
-use super::given_outbox::cut_outbox;
+use super::given_outbox::{cut_outbox, going_with};
 use super::history::{history_name, keeps_versions};
 use super::open::{SCHEMA_VERSION, open_writer, take_lock};
 use super::read::Reader;
@@ -99,16 +100,20 @@ impl Reader {
 }
 
 impl Draft {
-    /// Opens a copy that nobody else has.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let (connection, version) = open_writer(path)?;
+    /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+        let (mut connection, version) = open_writer(path)?;
+        let stop = stop.clone();
+        connection
+            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))
+            .map_err(at(path))?;
         if version != SCHEMA_VERSION {
             let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
             let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";
             return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
         }
         let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
-            PRAGMA foreign_keys = OFF";
+            PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
         connection.execute_batch(set).map_err(at(path))?;
         Ok(Self { reader: Reader { connection, path: path.to_owned() } })
     }
@@ -148,8 +153,9 @@ impl Draft {
         naming: &Naming<'_>,
         with_outbox: bool,
     ) -> Result<Vec<String>, ArchiveError> {
-        let dropped = self.run(|connection| {
-            let transaction = connection.unchecked_transaction()?;
+        self.run(|connection| connection.execute_batch("BEGIN"))?;
+        let staying = self.decide(part)?;
+        let dropped = self.run(|transaction| {
             for table in AT_HOME {
                 transaction.execute_batch(&format!("DELETE FROM {table}"))?;
             }
@@ -158,12 +164,12 @@ impl Draft {
                  DELETE FROM _windrow_manifest;
                  DELETE FROM _windrow_manifest_marks",
             )?;
-            cut_outbox(&transaction, with_outbox.then_some(naming.handoff_id))?;
-            drop_set_aside(&transaction)?;
-            let dropped = drop_foreign(&transaction, SCHEMA_VERSION)?;
-            cut(&transaction, part)?;
-            rename(&transaction, naming)?;
-            transaction.commit()?;
+            cut_outbox(transaction, with_outbox.then_some(naming.handoff_id))?;
+            drop_set_aside(transaction)?;
+            let dropped = drop_foreign(transaction, SCHEMA_VERSION)?;
+            cut(transaction, part, &staying)?;
+            rename(transaction, naming)?;
+            transaction.execute_batch("COMMIT")?;
             Ok(dropped)
         })?;
         // What was taken out was overwritten; now its room goes as well.
@@ -174,6 +180,18 @@ impl Draft {
             done
         })?;
         Ok(dropped)
+    }
+
+    /// Which rows stay, where a condition says so.
+    fn decide(&self, part: &Part) -> Result<Vec<Staying>, ArchiveError> {
+        let Some(condition) = &part.condition else { return Ok(Vec::new()) };
+        let (given, _) = self.run(|connection| given_and_left(connection, part))?;
+        self.reader.decide_rows(&given, condition)
+    }
+
+    /// The requests of the outbox that go along.
+    pub fn going(&self) -> Result<Vec<i64>, ArchiveError> {
+        self.run(going_with)
     }
 
     /// Writes what the copy says of itself, and closes it: it is one file then.
@@ -216,19 +234,34 @@ fn tables_with(connection: &Connection, column: &str) -> rusqlite::Result<Vec<St
     names(connection, &sql)
 }
 
-fn cut(connection: &Connection, part: &Part) -> rusqlite::Result<()> {
+/// The streams that are given, and the others.
+fn given_and_left(
+    connection: &Connection,
+    part: &Part,
+) -> rusqlite::Result<(Vec<String>, Vec<String>)> {
     let all = names(connection, "SELECT stream FROM _windrow_streams ORDER BY stream")?;
-    let (given, left): (Vec<String>, Vec<String>) =
-        all.into_iter().partition(|name| part.streams.is_empty() || part.streams.contains(name));
+    let is_given = |name: &String| part.streams.is_empty() || part.streams.contains(name);
+    Ok(all.into_iter().partition(is_given))
+}
+
+fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::Result<()> {
+    let (given, left) = given_and_left(connection, part)?;
     for stream in &left {
         leave_out(connection, stream)?;
     }
     if let Some(run) = part.since {
         cut_before(connection, &given, run)?;
     }
-    if let Some(condition) = &part.condition {
+    for Staying { table, rows } in staying {
+        connection.execute_batch(&format!(
+            "DELETE FROM {} WHERE _rowid_ NOT IN (SELECT row FROM temp.{rows});
+             DROP TABLE temp.{rows}",
+            quote(table)
+        ))?;
+    }
+    if part.condition.is_some() {
         for stream in &given {
-            cut_by(connection, stream, condition)?;
+            forget_others(connection, stream)?;
         }
     }
     if part.cuts_streams() && !planted::is(Bug::PartProvesItself) {
@@ -320,16 +353,8 @@ fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite
     Ok(())
 }
 
-/// Only rows that meet the condition are given, and nothing that may speak of others.
-fn cut_by(connection: &Connection, stream: &str, condition: &str) -> rusqlite::Result<()> {
-    let mut tables = vec![stream.to_owned()];
-    if keeps_versions(connection, stream)? {
-        tables.push(history_name(stream));
-    }
-    for table in tables {
-        let sql = format!("DELETE FROM {} WHERE ({condition}\n) IS NOT TRUE", quote(&table));
-        connection.prepare(&sql)?.execute([])?;
-    }
+/// Where only some rows are given, nothing is that may speak of others.
+fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
     for table in [
         "_windrow_rejects",
         "_windrow_vanished",
@@ -355,18 +380,6 @@ fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> 
 }
 
 impl Reader {
-    /// Whether `condition` is one condition on the rows of these streams; says why not.
-    pub fn check_condition(&self, streams: &[String], condition: &str) -> Result<(), ArchiveError> {
-        for stream in streams {
-            let sql = format!("SELECT 1 FROM {} WHERE ({condition}\n)", quote(stream));
-            self.statement_that_reads(&sql).map_err(|error| {
-                ArchiveError::new(error.cause, format!("of stream `{stream}`: {}", error.message))
-                    .cure("name streams that have these columns with --streams")
-            })?;
-        }
-        Ok(())
-    }
-
     /// What a hand-off says of itself; none in an archive that is none, or was written to since.
     pub fn manifest(&self) -> Result<Option<String>, ArchiveError> {
         self.run(|connection| {

@@ -14,6 +14,7 @@ use crate::pull::secrets_of;
 use super::args::Global;
 use super::error::{Failure, USAGE};
 use super::output::{Output, write_file};
+use super::target::refuse_own;
 use super::workspace::load_for_reading;
 
 #[derive(Debug, Args)]
@@ -50,6 +51,7 @@ pub fn run(
     let left_out = left_out(&reader, &definition)?;
     let file = format!("{}\n{text}", header(&path, &stored, &wanted, &left_out));
     if let Some(out) = &args.out {
+        refuse_own(out, &archive, None)?;
         write_file(out, &file, args.force, host)?;
     }
     if output.json() {

@@ -3,6 +3,7 @@
 use crate::archive::ArchiveError;
 use crate::definition::Problems;
 use crate::handoff::HandoffError;
+use crate::host::StopCause;
 use crate::seal::{SealError, SealFault};
 use crate::sync::exit_code_of_archive;
 
@@ -16,6 +17,14 @@ pub const UNSAFE: u8 = 9;
 pub const STORAGE: u8 = 8;
 /// windrow itself failed.
 pub const BUG: u8 = 70;
+
+/// The exit code of a command that was stopped before its end.
+pub fn exit_code_of_stop(cause: StopCause) -> u8 {
+    match cause {
+        StopCause::Interrupt => 130,
+        StopCause::Terminate => 143,
+    }
+}
 
 /// Why a command failed.
 #[derive(Debug)]

@@ -10,14 +10,15 @@ use crate::export::{
     ENDINGS, Export, ExportError, Exported, FileFormat, Origin, PartitionBy, Place, Share,
     TextRules, covered, export_columns,
 };
-use crate::host::{Host, StopCause};
+use crate::host::Host;
 use crate::model::{instant_to_text, printable};
 use crate::report::{bytes, many};
 
 use super::args::Global;
-use super::error::{Failure, STORAGE, USAGE};
+use super::error::{Failure, STORAGE, USAGE, exit_code_of_stop};
 use super::moment::as_of;
 use super::output::Output;
+use super::target::refuse_own;
 use super::workspace::{archived_streams, load_for_reading};
 
 /// The archive holds what it should not.
@@ -85,6 +86,9 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let (_, path) = load_for_reading(global)?;
     let (format, place) = place(args, &path, output)?;
+    if let Place::File(out) | Place::Folder(out) = &place {
+        refuse_own(out, &path, Some(&global.definition))?;
+    }
     let mut reader = Reader::open(&path)?;
     let stop = host.stop.clone();
     reader.end_when(move || stop.cause().is_some())?;
@@ -93,6 +97,12 @@ pub fn run(
     if streams.is_empty() {
         let failure = Failure::new(USAGE, format!("{} has no streams yet", path.display()));
         return Err(failure.cure("`windrow sync` brings them"));
+    }
+    if let Place::Folder(folder) = &place {
+        for (stream, ending) in streams.iter().flat_map(|s| ENDINGS.map(|ending| (s, ending))) {
+            let file = folder.join(format!("{}.{ending}", stream.stream));
+            refuse_own(&file, &path, Some(&global.definition))?;
+        }
     }
     let export = Export {
         format,
@@ -117,13 +127,18 @@ pub fn run(
             Rows::Then(Past::of(reader, &moment)?)
         }
     };
+    if let Some(condition) = &args.condition {
+        for share in &shares {
+            rows.check_condition(&share.stream.stream, condition)?;
+        }
+    }
     match (export.write(&rows, &shares, &*host.files), host.stop.cause()) {
         (Ok(done), _) => show(&done, &path, output),
         // A reader that has gone away, as `| head` does, has seen what it wanted.
         (Err(ExportError::Gone), _) => Ok(0),
         (Err(ExportError::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
             output.say("stopped: no file was made\n");
-            Ok(if cause == StopCause::Interrupt { 130 } else { 143 })
+            Ok(exit_code_of_stop(cause))
         }
         (Err(error), _) => Err(failure(error)),
     }

@@ -5,18 +5,20 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::archive::Part;
-use crate::definition::Definition;
-use crate::handoff::{Gave, Giving, give};
+use crate::archive::{Cause, Part};
+use crate::definition::{Definition, SecretReference};
+use crate::handoff::{Gave, Giving, HandoffError, give};
 use crate::host::Host;
 use crate::model::printable;
-use crate::report::{gave_page, many};
+use crate::pull::{SEARCHED_BYTES_MIN, secrets_of};
+use crate::report::{gave_page, many, wrapped};
 use crate::seal::{Packing, SigningKey};
 
 use super::args::Global;
-use super::error::Failure;
+use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::keys::{key_password, keyring};
 use super::output::Output;
+use super::target::refuse_own;
 use super::workspace::{holder_note, known_secrets, load_for_reading};
 
 #[derive(Debug, Args)]
@@ -60,62 +62,107 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let (definition, archive) = load_for_reading(global)?;
+    refuse_own(&args.out, &archive, Some(&global.definition))?;
     let mut recipients = Vec::new();
     for named in &args.encrypt {
         recipients.push(keyring(host)?.recipient(named)?);
     }
+    let (secrets, unsearched) = secrets(args, definition.as_ref(), global, host);
+    let mut streams: Vec<String> = Vec::new();
+    for name in &args.streams {
+        if !streams.contains(name) {
+            streams.push(name.clone());
+        }
+    }
     let giving = Giving {
         archive: &archive,
         out: &args.out,
-        part: Part {
-            since: args.since,
-            streams: args.streams.clone(),
-            condition: args.r#where.clone(),
-        },
+        part: Part { since: args.since, streams, condition: args.r#where.clone() },
         packing: Packing { compress: args.compress, recipients },
         with_outbox: args.with_outbox,
-        secrets: secrets(args, definition.as_ref(), global, host),
+        secrets,
         signing: signing(args, host)?,
         force: args.force,
         note: &holder_note("handoff", host),
     };
-    let gave = give(&giving, host)?;
+    let gave = match (give(&giving, host), host.stop.cause()) {
+        (Err(HandoffError::Archive(error)), Some(stop)) if error.cause == Cause::Interrupted => {
+            output.say("stopped: no file was made\n");
+            return Ok(exit_code_of_stop(stop));
+        }
+        (gave, _) => gave?,
+    };
+    for why in &unsearched {
+        output.say(&wrapped(0, &printable(&format!("note: {why}: its value was not looked for"))));
+    }
     let out = args.out.display().to_string();
     if output.json() {
         output.json_line(&gave_json(&gave, &out))?;
         return Ok(0);
     }
     for what in &gave.left_out {
-        output.say(&format!("left out, since windrow did not make it: {}\n", printable(what)));
+        let what = printable(what);
+        output.say(&wrapped(0, &format!("left out, since windrow did not make it: {what}")));
     }
     if gave.moved > 0 {
-        output.say(&format!(
-            "moved {} that wait: there, `windrow outbox resolve KEY --resend` takes each over\n",
-            many(gave.moved, "request")
+        let (wait, each) = if gave.moved == 1 { ("waits", "it") } else { ("wait", "each") };
+        let requests = many(gave.moved, "request");
+        output.say(&wrapped(
+            0,
+            &format!(
+                "moved {requests} that {wait}: there, `windrow outbox resolve KEY --resend` takes \
+             {each} over"
+            ),
         ));
     }
     if let Some(why) = &gave.not_noted {
-        output.say(&format!("not noted in the archive's own log: {}\n", printable(why)));
+        output.say(&wrapped(0, &format!("not noted in the archive's own log: {}", printable(why))));
     }
     output.result(&gave_page(&gave, &out))?;
     Ok(0)
 }
 
-/// The secrets that are set here, in every form.
+/// The secrets that are set here, in every form, and why others are not looked for.
 fn secrets(
     args: &HandoffArguments,
     definition: Option<&Definition>,
     global: &Global,
     host: &Host,
-) -> Vec<(String, String)> {
-    // An archive's own definition may not have files read.
-    let trusted = definition.filter(|definition| !definition.from_archive && !args.allow_secrets);
+) -> (Vec<(String, String)>, Vec<String>) {
+    let Some(definition) = definition.filter(|_| !args.allow_secrets) else {
+        return Default::default();
+    };
     let folder = global.definition.parent().unwrap_or(Path::new("."));
-    trusted.map(|definition| known_secrets(definition, folder, host).forms()).unwrap_or_default()
+    let values = known_secrets(definition, folder, host);
+    let mut named: Vec<SecretReference> = Vec::new();
+    for (_, reference) in secrets_of(definition) {
+        if !named.contains(&reference) {
+            named.push(reference);
+        }
+    }
+    let why = |reference: &SecretReference| match (values.value(reference), reference) {
+        (Ok(value), _) if value.len() >= SEARCHED_BYTES_MIN => None,
+        (Ok(_), _) => Some(format!("{reference} has fewer than {SEARCHED_BYTES_MIN} characters")),
+        (Err(_), SecretReference::Environment(name)) => {
+            Some(format!("the variable {name} is not set"))
+        }
+        // An archive's own definition may not have files read.
+        (Err(_), SecretReference::File(path)) if definition.from_archive => {
+            Some(format!("the secret file {path} is named by the archive alone"))
+        }
+        (Err(_), SecretReference::File(path)) => {
+            Some(format!("the secret file {path} cannot be read"))
+        }
+    };
+    (values.forms(), named.iter().filter_map(why).collect())
 }
 
 fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, Failure> {
     let Some(name) = &args.sign else { return Ok(None) };
+    if name.as_deref() == Some("") {
+        let cure = "say --sign for your only key, or name one (`windrow keys list`)";
+        return Err(Failure::new(USAGE, "--sign= names no key").cure(cure));
+    }
     let password = key_password(host);
     Ok(Some(keyring(host)?.signing_key(name.as_deref(), password.as_deref())?))
 }

@@ -37,6 +37,7 @@ mod schema;
 mod signals;
 mod status;
 mod sync;
+mod target;
 mod unit;
 mod vanished;
 mod verify;

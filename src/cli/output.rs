@@ -116,7 +116,8 @@ pub fn show_clap(error: &clap::Error) -> u8 {
 /// Writes a result to a file of its own: whole or not at all.
 pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display()))
+        let cure = "name a file in a folder that is there and may be written";
+        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display())).cure(cure)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {

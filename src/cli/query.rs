@@ -1,17 +1,19 @@
 //! `windrow query`: SQL that reads.
 
 use std::io::{BufWriter, Read, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::archive::{Answer, ArchiveError, Past, Reader, Value};
-use crate::host::Host;
+use crate::archive::{Answer, ArchiveError, Cause, Past, Reader, Value};
+use crate::host::{Host, Stop};
 use crate::model::printable;
 use crate::report::{markdown, plain_table};
 
 use super::args::{Format, Global, QueryArguments};
-use super::error::{Failure, USAGE};
+use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::moment::as_of;
 use super::output::Output;
 use super::workspace::load_for_reading;
@@ -38,7 +40,9 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let (_, path) = load_for_reading(global)?;
-    let reader = Reader::open(&path)?;
+    let mut reader = Reader::open(&path)?;
+    let stop = host.stop.clone();
+    reader.end_when(move || stop.cause().is_some())?;
     let reader = match &args.as_of {
         None => Asked::Now(reader),
         Some(when) => {
@@ -46,7 +50,13 @@ pub fn run(
             Asked::Then(Past::of(reader, &moment)?)
         }
     };
-    let sql = if args.sql == "-" { from_stdin()? } else { args.sql.clone() };
+    let sql = match args.sql.as_str() {
+        "-" => match from_stdin(&host.stop)? {
+            Some(sql) => sql,
+            None => return Ok(host.stop.cause().map_or(0, exit_code_of_stop)),
+        },
+        sql => sql.to_owned(),
+    };
     let format = if output.json() { Format::Json } else { args.format };
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = match format {
@@ -71,6 +81,10 @@ pub fn run(
     };
     out.flush().or_else(gone)?;
     match result {
+        Err(error) if error.cause == Cause::Interrupted => match host.stop.cause() {
+            Some(stop) => Ok(exit_code_of_stop(stop)),
+            None => Err(error.into()),
+        },
         // A reader that has gone away, as `| head` does, has seen what it wanted.
         Err(error) if error.message.contains("Broken pipe") => Ok(0),
         other => {
@@ -84,12 +98,31 @@ fn gone(error: std::io::Error) -> Result<(), Failure> {
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
 }
 
-fn from_stdin() -> Result<String, Failure> {
-    let mut sql = String::new();
-    std::io::stdin().read_to_string(&mut sql).map_err(|error| {
-        Failure::new(USAGE, format!("cannot read the query from standard input: {error}"))
-    })?;
-    Ok(sql)
+/// How often it is looked whether somebody wants the end while nothing comes in, milliseconds.
+const LOOK_MS: u64 = 50;
+
+/// The whole of standard input; none where somebody wanted the end before it came.
+fn from_stdin(stop: &Stop) -> Result<Option<String>, Failure> {
+    // Nothing ends a reading that waits; the process ends without it.
+    let (put, take) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut sql = String::new();
+        // Whoever has gone wants it no more.
+        let _ = put.send(std::io::stdin().read_to_string(&mut sql).map(|_| sql));
+    });
+    loop {
+        match take.recv_timeout(Duration::from_millis(LOOK_MS)) {
+            Err(RecvTimeoutError::Timeout) if stop.cause().is_some() => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(Some(String::new())),
+            Ok(read) => {
+                return read.map(Some).map_err(|error| {
+                    let message = format!("cannot read the query from standard input: {error}");
+                    Failure::new(USAGE, message)
+                });
+            }
+        }
+    }
 }
 
 /// A value as JSON; blobs in base64.

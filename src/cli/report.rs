@@ -18,6 +18,7 @@ use super::check::{Wanted, check_options, options_of};
 use super::error::{BUG, Failure, USAGE};
 use super::output::{Output, write_file};
 use super::status::stream_status;
+use super::target::refuse_own;
 use super::workspace::{archived_streams, check_streams, load_for_reading};
 
 /// The runs that are shown; `windrow runs` has all.
@@ -76,6 +77,7 @@ pub fn run(
     let page = report_page(&facts, now)
         .map_err(|error| Failure::new(BUG, format!("cannot fill the page: {error:#}")))?;
     if let Some(out) = &args.out {
+        refuse_own(out, &path, Some(&global.definition))?;
         write_file(out, &page, args.force, host)?;
     }
     match (&args.out, output.json()) {

@@ -99,7 +99,10 @@ pub fn load_for_reading(global: &Global) -> Result<(Option<Definition>, PathBuf)
     match &global.archive {
         Some(archive) if !global.definition.exists() => {
             let stored = Reader::open(archive)?.definition()?;
-            let definition = stored.and_then(|text| parse_definition("archive", &text).ok());
+            let mut definition = stored.and_then(|text| parse_definition("archive", &text).ok());
+            if let Some(definition) = &mut definition {
+                definition.from_archive = true;
+            }
             Ok((definition, archive.clone()))
         }
         _ => {

@@ -177,6 +177,9 @@ fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportEr
     if found.is_dir() != folder {
         return Err(other_kind(target, folder));
     }
+    if !folder && !found.is_file() {
+        return Err(ExportError::refused(format!("{name} is no plain file"), CURE));
+    }
     if !force {
         let message = format!("{name} is there already");
         return Err(ExportError::refused(message, "--force replaces it once the new one is whole"));

@@ -32,6 +32,12 @@ impl HandoffError {
         Self::Archive(ArchiveError::io(path, doing, error))
     }
 
+    /// A file cannot be made where it is wanted.
+    pub fn cannot_make(path: &Path, error: &std::io::Error) -> Self {
+        let cure = "look at the space and the permissions there, or name another place";
+        Self::storage(format!("cannot make {}: {error}", path.display()), cure)
+    }
+
     /// Trouble with storage.
     pub fn storage(message: impl Into<String>, cure: &str) -> Self {
         Self::Archive(ArchiveError::new(Cause::Storage, message).cure(cure))

@@ -1,6 +1,7 @@
 //! Gives an archive away: a consistent copy of the running archive under its final name, checked,
 //! or nothing under that name.
 
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -9,7 +10,7 @@ use crate::archive::{
     ArchiveError, Broken, Cause, Draft, Given, Naming, Outbox, Part, Reader, move_outbox,
     note_given, open_untrusted, sha256_of,
 };
-use crate::host::files::{self, FileSystemSort};
+use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
 use crate::host::{Host, Stop};
 use crate::model::instant_to_text;
 use crate::outbox::{Stations, Taken};
@@ -61,29 +62,58 @@ pub struct Gave {
     pub not_noted: Option<String>,
 }
 
-/// Files that are made on the way; what is left of them goes when this does.
+/// Letters of the target's name that the drafts' names begin with: with what SQLite adds to them
+/// they are no longer than a name may be.
+const DRAFT_LETTERS_MAX: usize = 40;
+
+/// Files that are made on the way, by one process at a time; what is left of them goes when this
+/// does.
 struct Drafts {
     plain: PathBuf,
     packed: PathBuf,
+    lock_path: PathBuf,
+    /// None where the file system has no locks.
+    _lock: Option<FileLock>,
 }
 
 impl Drafts {
-    /// Beside the target, so that the last step is a renaming.
-    fn of(out: &Path) -> Self {
-        let named = |ending: &str| {
-            let mut name = out.as_os_str().to_owned();
-            name.push(format!("-part-{}{ending}", std::process::id()));
-            PathBuf::from(name)
+    /// Beside the target, so that the last step is a renaming. What a killed hand-off to the same
+    /// target has left is taken away; the drafts of a living one are refused.
+    fn claim(out: &Path, note: &str) -> Result<Self, HandoffError> {
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        let begin: String = name.chars().take(DRAFT_LETTERS_MAX).collect();
+        let mark = sha256_of(&name);
+        let mark = mark.get(..8).unwrap_or_default();
+        let named = |ending: &str| out.with_file_name(format!("{begin}-part-{mark}{ending}"));
+        let lock_path = named("-claim");
+        let lock = loop {
+            match try_lock(&lock_path, note) {
+                // Whoever had it may have taken its name away in the meantime.
+                Ok(lock) if !lock.is_at(&lock_path) => {}
+                Ok(lock) => break Some(lock),
+                Err(LockError::Held { note }) => {
+                    let who = if note.is_empty() { "another process" } else { note.as_str() };
+                    let message = format!("another hand-off is making {}: {who}", out.display());
+                    let error = ArchiveError::new(Cause::Held, message);
+                    return Err(error.cure("wait until it is done, or name another file").into());
+                }
+                // A file system without locks is no reason not to make a file.
+                Err(LockError::Io(error)) if error.kind() == ErrorKind::Unsupported => break None,
+                Err(LockError::Io(error)) => {
+                    return Err(HandoffError::cannot_make(out, &error));
+                }
+            }
         };
-        Self { plain: named(""), packed: named("-packed") }
+        let drafts = Self { plain: named(""), packed: named("-packed"), lock_path, _lock: lock };
+        drafts.clear();
+        Ok(drafts)
     }
 
-    /// What killed hand-offs to the same target have left.
-    fn clear(out: &Path) {
-        for ending in files::endings_beside(out) {
-            if ending.starts_with("-part-") {
-                let mut name = out.as_os_str().to_owned();
-                name.push(&ending);
+    fn clear(&self) {
+        for path in [&self.plain, &self.packed, &signature_path(&self.packed)] {
+            for ending in ["", "-journal", "-wal", "-shm"] {
+                let mut name = path.as_os_str().to_owned();
+                name.push(ending);
                 // One that stays only takes up room.
                 let _ = std::fs::remove_file(PathBuf::from(name));
             }
@@ -93,13 +123,9 @@ impl Drafts {
 
 impl Drop for Drafts {
     fn drop(&mut self) {
-        for path in [&self.plain, &self.packed, &signature_path(&self.packed)] {
-            for ending in ["", "-journal", "-wal", "-shm"] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(ending);
-                let _ = std::fs::remove_file(PathBuf::from(name));
-            }
-        }
+        self.clear();
+        // Its name goes before the lock does.
+        let _ = std::fs::remove_file(&self.lock_path);
     }
 }
 
@@ -113,20 +139,20 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
         true => Some(take_senders(giving, host)?),
         false => None,
     };
-    Drafts::clear(giving.out);
-    let drafts = Drafts::of(giving.out);
+    let drafts = Drafts::claim(giving.out, giving.note)?;
     let stop = &host.stop;
+    // SQLite takes an empty file as well, and this one is its owner's alone from the beginning.
+    files::create_private(&drafts.plain)
+        .map_err(|error| HandoffError::cannot_make(&drafts.plain, &error))?;
     reader.copy_into(&drafts.plain, stop)?;
     drop(reader);
-    files::make_private(&drafts.plain)
-        .map_err(|error| HandoffError::io(&drafts.plain, "protect", &error))?;
     let now = host.clock.now();
     let at = instant_to_text(now);
     let new_id = || format!("{:032x}", host.random.bits());
     let (archive_id, handoff_id) = (new_id(), new_id());
     let naming = Naming { archive_id: &archive_id, handoff_id: &handoff_id, at: &at };
 
-    let draft = Draft::open(&drafts.plain)?;
+    let draft = Draft::open(&drafts.plain, stop)?;
     let part = part_made(draft.reader(), &giving.part)?;
     let left_out = draft.strip(&giving.part, &naming, giving.with_outbox)?;
     let found = draft.together(|| {
@@ -137,11 +163,15 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     let text = serde_json::to_string(&manifest).map_err(|error| {
         ArchiveError::new(Cause::Bug, format!("a manifest cannot be written: {error}"))
     })?;
+    let going = if giving.with_outbox { draft.going()? } else { Vec::new() };
     draft.finish(&text)?;
-    check_copy(&drafts.plain, stop)?;
-    refuse_secrets(&drafts.plain, &giving.secrets)?;
+    let checked = check_copy(&drafts.plain, stop);
     stop_here(stop)?;
-    let moved = publish(giving, &drafts, &handoff_id, host)?;
+    checked?;
+    refuse_secrets(&drafts.plain, &giving.secrets, stop)?;
+    stop_here(stop)?;
+    publish(giving, &drafts, &handoff_id, &going, host)?;
+    let moved = going.len() as u64;
 
     let sha256 = sha256_of(&text);
     let bytes = giving.out.metadata().map(|found| found.len());
@@ -158,29 +188,44 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
 /// What was given, in a line.
 pub fn summary(manifest: &Manifest) -> String {
     let rows: u64 = manifest.streams.iter().map(|stream| stream.rows).sum();
-    let streams = manifest.streams.len();
+    let streams = manifest.streams.len() as u64;
     let part = if manifest.part.is_some() { ", a part" } else { "" };
-    format!("{streams} streams, {rows} rows{part}")
+    let ending = |number: u64| if number == 1 { "" } else { "s" };
+    format!("{streams} stream{}, {rows} row{}{part}", ending(streams), ending(rows))
 }
 
 fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
     let (out, name) = (giving.out, giving.out.display());
-    if out.is_dir() {
-        let message = format!("{name} is a folder");
-        return Err(HandoffError::asked(message, "name a file in it"));
+    let refuse = |message: String, cure: &str| Err(HandoffError::asked(message, cure));
+    if out.to_str().is_none() {
+        return refuse(format!("the path {name} is not Unicode text"), "name another file");
     }
-    let same = match (out.canonicalize(), giving.archive.canonicalize()) {
-        (Ok(out), Ok(archive)) => out == archive,
-        _ => false,
-    };
-    if same {
-        let message = format!("{name} is the archive itself");
-        return Err(HandoffError::asked(message, "name another file"));
+    if out.as_os_str() == "-" {
+        let message = "`-` is no name for a hand-off: it is made as a file".to_owned();
+        return refuse(message, "name a file");
+    }
+    if out.is_dir() {
+        return refuse(format!("{name} is a folder"), "name a file in it");
+    }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = format!("there is no folder {}", folder.display());
+        return Err(HandoffError::storage(message, "make it first, or name another place"));
     }
     for path in [out.to_owned(), signature_path(out)] {
-        if path.symlink_metadata().is_ok() && !giving.force {
-            let message = format!("{} is there already", path.display());
-            return Err(HandoffError::asked(message, "name another file, or say --force"));
+        let shown = path.display();
+        match path.symlink_metadata() {
+            Ok(found) if !found.is_file() => {
+                return refuse(format!("{shown} is no plain file"), "name another file");
+            }
+            Ok(_) if !giving.force => {
+                let cure = "name another file, or say --force";
+                return refuse(format!("{shown} is there already"), cure);
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+                return refuse(format!("{shown}: {error}"), "name another file");
+            }
+            _ => {}
         }
     }
     if super::companions(out).next().is_some() {
@@ -213,6 +258,7 @@ fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
 }
 
 fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
+    let is_given = |name: &String| part.streams.is_empty() || part.streams.contains(name);
     let streams = reader.streams()?;
     for name in &part.streams {
         if !streams.iter().any(|stream| stream.stream == *name) {
@@ -227,10 +273,10 @@ fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
         let message = format!("the archive has no run {run}");
         return Err(HandoffError::asked(message, "`windrow runs` lists them"));
     }
+    let given: Vec<String> =
+        streams.into_iter().map(|stream| stream.stream).filter(is_given).collect();
+    reader.refuse_altered(&given)?;
     if let Some(condition) = &part.condition {
-        let given = streams.iter().map(|stream| stream.stream.clone());
-        let given: Vec<String> =
-            given.filter(|name| part.streams.is_empty() || part.streams.contains(name)).collect();
         reader.check_condition(&given, condition)?;
     }
     Ok(())
@@ -264,14 +310,21 @@ fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
 }
 
 /// A source may have sent a credential back as data. Whoever has the file would have it then.
-fn refuse_secrets(path: &Path, secrets: &[(String, String)]) -> Result<(), HandoffError> {
+fn refuse_secrets(
+    path: &Path,
+    secrets: &[(String, String)],
+    stop: &Stop,
+) -> Result<(), HandoffError> {
     let forms = secrets.iter().map(|(form, _)| form.as_bytes());
     let trouble = |error: std::io::Error| HandoffError::io(path, "read", &error);
     let search = AhoCorasick::new(forms).map_err(|error| {
         ArchiveError::new(Cause::Bug, format!("secrets cannot be searched for: {error}"))
     })?;
     let file = std::fs::File::open(path).map_err(trouble)?;
-    let Some(found) = search.stream_find_iter(file).next() else { return Ok(()) };
+    let Some(found) = search.stream_find_iter(Stoppable { file, stop }).next() else {
+        return Ok(());
+    };
+    stop_here(stop)?;
     let found = found.map_err(trouble)?;
     let name = secrets.get(found.pattern().as_usize()).map_or("", |(_, name)| name.as_str());
     let message = format!("the value of {name} is in the archive: a source has sent it back");
@@ -280,14 +333,30 @@ fn refuse_secrets(path: &Path, secrets: &[(String, String)]) -> Result<(), Hando
     Err(ArchiveError::new(Cause::Unsafe, message).cure(cure).into())
 }
 
+/// A file that cannot be read on once somebody wants the end.
+struct Stoppable<'s> {
+    file: std::fs::File,
+    stop: &'s Stop,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.stop.cause() {
+            None => self.file.read(buffer),
+            Some(_) => Err(std::io::Error::other("stopped before the end")),
+        }
+    }
+}
+
 /// Puts around it what is asked for, and gives it its name. The signature comes first: a file
 /// under that name is never without. What is moved is no longer ours before it is anybody else's.
 fn publish(
     giving: &Giving<'_>,
     drafts: &Drafts,
     handoff_id: &str,
+    going: &[i64],
     host: &Host,
-) -> Result<u64, HandoffError> {
+) -> Result<(), HandoffError> {
     let plain = !giving.packing.compress && giving.packing.recipients.is_empty();
     let made = if plain { &drafts.plain } else { &drafts.packed };
     if !plain {
@@ -312,13 +381,9 @@ fn publish(
         }
         None => {}
     }
-    let moved = match giving.with_outbox {
-        true => {
-            let note = format!("moved to {}", giving.out.display());
-            move_outbox(giving.archive, handoff_id, &note)?
-        }
-        false => 0,
-    };
-    move_to(made, giving.out)?;
-    Ok(moved)
+    if !going.is_empty() {
+        let note = format!("moved to {}", giving.out.display());
+        move_outbox(giving.archive, handoff_id, &note, going)?;
+    }
+    move_to(made, giving.out)
 }

@@ -78,6 +78,25 @@ fn read_note(file: &mut File) -> String {
     String::new()
 }
 
+impl FileLock {
+    /// Whether the lock is still that of the file with this name: its holder before may have
+    /// removed it.
+    pub fn is_at(&self, path: &Path) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let place = |found: std::fs::Metadata| (found.dev(), found.ino());
+            let own = self.file.metadata().map(place).ok();
+            own.is_some() && own == path.symlink_metadata().map(place).ok()
+        }
+        #[cfg(not(unix))]
+        {
+            // What is open cannot be removed here.
+            path.exists()
+        }
+    }
+}
+
 impl Drop for FileLock {
     fn drop(&mut self) {
         // Nobody is told of a holder that has gone. The lock itself ends with the handle.

@@ -24,7 +24,9 @@ pub use judge::{
 pub use paginate::{Next, PageFacts, PageToken, Pager};
 pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, secrets_of, waiting};
 pub use rate::quota_wait_ms;
-pub use request::{RequestPlan, SecretValues, fill_body, plan_request, show_request};
+pub use request::{
+    RequestPlan, SEARCHED_BYTES_MIN, SecretValues, fill_body, plan_request, show_request,
+};
 pub use retry::{backoff_ms, is_retried, retry_after_ms};
 pub use transport::{
     Method, NetError, NetKind, NoTransport, Request, Response, Sending, Transport,

@@ -28,8 +28,8 @@ impl std::fmt::Debug for SecretValues {
     }
 }
 
-/// Secrets that are shorter are not searched for in a file.
-const SEARCHED_BYTES_MIN: usize = 8;
+/// Secrets that are shorter are not searched for in a file, bytes.
+pub const SEARCHED_BYTES_MIN: usize = 8;
 
 impl SecretValues {
     /// Remembers a secret's value.

@@ -4,27 +4,29 @@ use crate::handoff::{Covers, Difference, Gave, Manifest, PartMade, StreamFacts, 
 use crate::model::{instant_from_text, printable};
 
 use super::numbers::{bytes, many};
+use super::wrap::{shell_word, wrapped};
 
 /// Gaps that are told one by one.
 const GAPS_TOLD_MAX: usize = 3;
 
-/// Three lines: what, what it covers, and how to prove it.
+/// What was given, what it covers, and how to prove it.
 pub fn gave_page(gave: &Gave, out: &str) -> String {
     let manifest = &gave.manifest;
     let rows: u64 = manifest.streams.iter().map(|stream| stream.rows).sum();
-    let out = printable(out);
-    let signed = gave.signed_by.as_ref().map(|id| format!(", signed by the key {id}"));
-    format!(
-        "gave {} of {} to {out} ({}{}){}\nit covers {}\nits manifest is {}: `windrow verify \
-         {out}`\n",
-        many(rows, "row"),
-        many(manifest.streams.len() as u64, "stream"),
-        bytes(gave.bytes),
-        signed.unwrap_or_default(),
-        manifest.part.as_ref().map(|part| format!(", {}", part_text(part))).unwrap_or_default(),
-        covers_all(manifest),
-        gave.sha256.get(..16).unwrap_or_default(),
-    )
+    let (rows, streams) = (many(rows, "row"), many(manifest.streams.len() as u64, "stream"));
+    let (name, size) = (printable(out), bytes(gave.bytes));
+    let mut page = wrapped(0, &format!("gave {rows} of {streams} to {name} ({size})"));
+    if let Some(part) = &manifest.part {
+        page.push_str(&wrapped(0, &part_text(part)));
+    }
+    if let Some(id) = &gave.signed_by {
+        page.push_str(&wrapped(0, &format!("signed by the key {id}")));
+    }
+    page.push_str(&covers_all(manifest));
+    let digest = gave.sha256.get(..16).unwrap_or_default();
+    let command = format!("windrow verify {}", printable(&shell_word(out)));
+    page.push_str(&wrapped(0, &format!("its manifest is {digest}: `{command}`")));
+    page
 }
 
 fn part_text(part: &PartMade) -> String {
@@ -33,7 +35,8 @@ fn part_text(part: &PartMade) -> String {
         said.push(format!("what was written after run {}", run.run));
     }
     if !part.streams.is_empty() {
-        said.push(format!("the streams {}", printable(&part.streams.join(", "))));
+        let noun = if part.streams.len() == 1 { "stream" } else { "streams" };
+        said.push(format!("the {noun} {}", printable(&part.streams.join(", "))));
     }
     if let Some(condition) = &part.condition {
         said.push(format!("rows where {}", printable(condition)));
@@ -44,11 +47,18 @@ fn part_text(part: &PartMade) -> String {
 fn covers_all(manifest: &Manifest) -> String {
     let cut = manifest.part.as_ref().is_some_and(|p| p.since.is_some() || p.condition.is_some());
     if cut {
-        return "nothing by itself: what it proves counts where its base is there".to_owned();
+        let nothing = "it covers nothing by itself: what it proves counts where its base is there";
+        return wrapped(0, nothing);
     }
-    let each = manifest.streams.iter().map(|s| format!("{} {}", s.stream, covers_text(&s.covers)));
-    let each: Vec<String> = each.collect();
-    if each.is_empty() { "nothing".to_owned() } else { each.join("; ") }
+    let each = manifest
+        .streams
+        .iter()
+        .map(|stream| format!("{} {}", printable(&stream.stream), covers_text(&stream.covers)));
+    match each.collect::<Vec<_>>().as_slice() {
+        [] => "it covers nothing\n".to_owned(),
+        [one] => wrapped(0, &format!("it covers {one}")),
+        more => more.iter().fold("it covers\n".to_owned(), |page, one| page + &wrapped(2, one)),
+    }
 }
 
 /// A day where it is one, else the instant.

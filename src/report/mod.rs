@@ -16,6 +16,7 @@ mod runs;
 mod status;
 mod synced;
 mod table;
+mod wrap;
 
 pub use adopted::{adopted_page, healed_page};
 pub use between::{BetweenCounts, Owner, Unlike};
@@ -36,3 +37,4 @@ pub use runs::{run_page, runs_table};
 pub use status::{StreamStatus, coverage_bar, drift_line, status_page};
 pub use synced::{outcome_table, sync_page};
 pub use table::{markdown, plain_table};
+pub use wrap::{shell_word, wrapped};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter, params};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::archive::run_detail::forget_details;
 use crate::archive::runs::definition_id;
