@@ -46,6 +46,7 @@ mod rebuild_keeps;
 mod rejects;
 mod runs;
 mod streams;
+mod tampered;
 mod tidy;
 mod tls_faults;
 mod trust_source;
