@@ -207,6 +207,45 @@ fn a_manifest_without_a_digest_over_itself_is_taken() {
     assert!(ran.stdout.ends_with("whole, and as it was given\n"), "{ran:?}");
 }
 
+/// A process that is killed cannot clear up after itself; the next one does, and leaves those alone
+/// that live.
+#[test]
+#[cfg(unix)]
+fn what_a_killed_process_has_unpacked_goes_at_the_next_start() {
+    let (_api, workspace) = given(&[]);
+    workspace.run(&["handoff", "packed.db", "--compress"]).expect(0);
+    let pipe = workspace.path("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    // It waits for whoever writes an identity into the pipe.
+    let mut waiting = workspace.command(&["verify", "packed.db", "--identity", "pipe"]);
+    let mut child = waiting.spawn().expect("windrow starts");
+    let unpacked = workspace.path("state").join("unpacked");
+    let folders = || -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(&unpacked).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    };
+    while folders().is_empty() {
+        pause();
+    }
+    let room = folders().remove(0);
+    std::fs::write(room.join("archive.db"), "all the customers").expect("written");
+    workspace.run(&["verify", "packed.db"]).expect(0);
+    assert_eq!(folders(), [room.as_path()], "whoever lives keeps what is theirs");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert_eq!(folders(), [room.as_path()]);
+    // A file that nothing is around clears up just as well.
+    workspace.run(&["verify", "good.db"]).expect(0);
+    assert_eq!(std::fs::read_dir(&unpacked).expect("the folder").count(), 0);
+}
+
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(5));
+}
+
 #[test]
 fn the_statements_of_a_file_are_printed_as_json_too() {
     let (_api, workspace) = given(&[]);

@@ -6,8 +6,7 @@ use clap::Args;
 
 use crate::archive::{Archive, ArchiveError, Opening, Reader, SCHEMA_VERSION};
 use crate::handoff::{MergeError, MergeOrder, Opened, merge, verify};
-use crate::host::Host;
-use crate::host::files::make_private_folder;
+use crate::host::{HeldFolder, Host};
 use crate::model::instant_to_text;
 use crate::report::{bytes, merged_page};
 
@@ -17,6 +16,8 @@ use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
 
+/// The first format that has manifests.
+const FORMAT_WITH_MANIFEST: i32 = 11;
 /// From this size on it is said how much room a merge may take.
 const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
 
@@ -125,30 +126,39 @@ struct Others<'o> {
     given: &'o GivenArguments,
     opening: &'o Opening<'o>,
     host: &'o Host,
-    /// Copies that were brought up to this format.
-    folder: PathBuf,
+    /// Where copies are that were brought up to this format, once there is one.
+    folder: Option<HeldFolder>,
+    /// The archive.
+    archive: &'o Path,
 }
 
 impl<'o> Others<'o> {
     fn new(
-        archive: &Path,
+        archive: &'o Path,
         given: &'o GivenArguments,
         opening: &'o Opening<'o>,
         host: &'o Host,
     ) -> Self {
-        let mut folder = archive.as_os_str().to_owned();
-        folder.push(format!("-merge-{}", std::process::id()));
-        Self { opened: Vec::new(), given, opening, host, folder: PathBuf::from(folder) }
+        Self { opened: Vec::new(), given, opening, host, folder: None, archive }
     }
 
     /// Here and nowhere else an archive is opened that somebody else may have written. All of it is
     /// looked at before anything of it is taken.
     fn open(&mut self, file: &Path) -> Result<(), Failure> {
         let mut opened = self.given.open(file, self.host)?;
-        if opened.reader.format()? < SCHEMA_VERSION {
+        let format = opened.reader.format()?;
+        // A manifest speaks of the file as it was given.
+        let verified = match format >= FORMAT_WITH_MANIFEST {
+            true => Some(verify(&opened, self.host)?),
+            false => None,
+        };
+        if format < SCHEMA_VERSION {
             self.lift(&mut opened)?;
         }
-        let verified = verify(&opened, self.host)?;
+        let verified = match verified {
+            Some(verified) => verified,
+            None => verify(&opened, self.host)?,
+        };
         let name = file.display().to_string();
         if let Some(difference) = verified.differences.first() {
             let place = match (&difference.key, difference.place.as_str()) {
@@ -169,10 +179,13 @@ impl<'o> Others<'o> {
     }
 
     /// An archive of an older format is brought up to this one in a copy of our own.
-    fn lift(&self, older: &mut Opened) -> Result<(), Failure> {
-        let make = |error| ArchiveError::io(&self.folder, "make", &error);
-        make_private_folder(&self.folder).map_err(make)?;
-        let copy = self.folder.join(format!("{}.db", self.opened.len()));
+    fn lift(&mut self, older: &mut Opened) -> Result<(), Failure> {
+        let folder = match self.folder.take() {
+            Some(folder) => folder,
+            None => folder_beside(self.archive)?,
+        };
+        let copy = folder.path().join(format!("{}.db", self.opened.len()));
+        self.folder = Some(folder);
         older.reader.copy_into(&copy, &self.host.stop)?;
         Archive::open(&copy, self.opening)?.close()?;
         older.reader = Reader::open(&copy)?;
@@ -180,14 +193,19 @@ impl<'o> Others<'o> {
     }
 }
 
-impl Drop for Others<'_> {
-    fn drop(&mut self) {
-        self.opened.clear();
-        if self.folder.exists() {
-            // It is beside the archive under a name that says what it was.
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
-    }
+/// A folder beside the archive; those of merges that were killed go.
+fn folder_beside(archive: &Path) -> Result<HeldFolder, Failure> {
+    let mut path = archive.as_os_str().to_owned();
+    path.push("-merge-");
+    let begin = Path::new(&path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parent = archive.parent().filter(|parent| !parent.as_os_str().is_empty());
+    HeldFolder::clear(parent.unwrap_or(Path::new(".")), |name| {
+        let number = name.strip_prefix(&begin);
+        number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    });
+    path.push(std::process::id().to_string());
+    let path = PathBuf::from(path);
+    Ok(HeldFolder::make(&path).map_err(|error| ArchiveError::io(&path, "make", &error))?)
 }
 
 fn refusal(error: MergeError) -> Failure {

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
-use crate::host::Host;
-use crate::host::files;
+use crate::host::{HeldFolder, Host};
 use crate::seal::{
     Keyring, Kind, KnownKey, Limits, Signer, Unpacked, kind, read_identities, signature_path,
     unpack, verify_signature,
@@ -44,23 +43,13 @@ pub struct Opened {
     /// What was around it; none where it is plain.
     pub unpacked: Option<Unpacked>,
     /// Where it was unpacked to; goes with this.
-    room: Option<Room>,
-}
-
-/// A folder of our own for what was unpacked.
-struct Room(PathBuf);
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // What stays is in a folder that nobody else may look into.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+    room: Option<HeldFolder>,
 }
 
 impl Opened {
     /// Where the plain archive lies: the file itself, or what was unpacked of it.
     pub fn path(&self, file: &Path) -> PathBuf {
-        self.room.as_ref().map_or_else(|| file.to_owned(), |room| room.0.join("archive.db"))
+        self.room.as_ref().map_or_else(|| file.to_owned(), |room| room.path().join("archive.db"))
     }
 }
 
@@ -104,6 +93,7 @@ pub struct Verified {
 /// Opens a given file: looks at its signature before anything else, takes off what is around it,
 /// and refuses what could do harm.
 pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffError> {
+    clear_rooms(host);
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -124,7 +114,7 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
         return Ok(Opened { reader, signer, unpacked: None, room: None });
     }
     let room = make_room(host)?;
-    let plain = room.0.join("archive.db");
+    let plain = room.path().join("archive.db");
     let mut files = opening.identities.clone();
     if kind == Kind::Age {
         files.extend(opening.keyring.identities()?);
@@ -146,14 +136,26 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
     Ok(Some(verify_signature(handle, opening.file, &signature, &keys)?))
 }
 
-fn make_room(host: &Host) -> Result<Room, HandoffError> {
-    let folder = host.environment.state_folder().ok_or_else(|| {
+fn make_room(host: &Host) -> Result<HeldFolder, HandoffError> {
+    let folder = unpacked_folder(host).ok_or_else(|| {
         let message = "there is no state folder to unpack into";
         HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
     })?;
-    let room = folder.join("unpacked").join(format!("{:032x}", host.random.bits()));
-    files::make_private_folder(&room).map_err(|error| HandoffError::io(&room, "make", &error))?;
-    Ok(Room(room))
+    let room = folder.join(format!("{:032x}", host.random.bits()));
+    HeldFolder::make(&room).map_err(|error| HandoffError::io(&room, "make", &error))
+}
+
+/// Where files are unpacked to, each in a folder of its own.
+fn unpacked_folder(host: &Host) -> Option<PathBuf> {
+    host.environment.state_folder().map(|folder| folder.join("unpacked"))
+}
+
+/// What killed processes have unpacked lies there in plain.
+fn clear_rooms(host: &Host) {
+    let is_room = |name: &str| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(folder) = unpacked_folder(host) {
+        HeldFolder::clear(&folder, is_room);
+    }
 }
 
 /// Reads all of a file that is open, and compares it with what it says of itself.
