@@ -255,3 +255,26 @@ fn the_statements_of_a_file_are_printed_as_json_too() {
     let sql = json["sql"][0]["sql"].as_str().expect("a statement");
     assert_eq!(text, format!("-- usage\n{sql}\n"));
 }
+
+#[test]
+#[cfg(unix)]
+fn a_signature_that_is_no_file_and_an_identity_that_is_not_there_have_their_cures() {
+    let (_api, workspace) = given(&[]);
+    let signature = workspace.path("good.db.minisig");
+    std::fs::create_dir(&signature).expect("a folder");
+    let refused = |told: &str, code: i32, more: &[&str]| {
+        let ran = workspace.run(&[&["verify"], more].concat()).expect(code);
+        assert!(ran.stderr.contains(told) && ran.stderr.contains("help:"), "{ran:?}");
+    };
+    refused("is no signature of minisign: it is no plain file", 9, &["good.db"]);
+    std::fs::remove_dir(&signature).expect("removed");
+    let made = std::process::Command::new("mkfifo").arg(&signature).status().expect("mkfifo");
+    assert!(made.success());
+    refused("is no signature of minisign: it is no plain file", 9, &["good.db"]);
+    std::fs::remove_file(&signature).expect("removed");
+    workspace.run(&["handoff", "packed.db", "--compress"]).expect(0);
+    refused("there is no identity at no.age", 2, &["packed.db", "--identity", "no.age"]);
+    refused("holds no age identity", 2, &["packed.db", "--identity", "state"]);
+    let ran = workspace.run(&["handoff", "two.db", "--sign="]).expect(2);
+    assert!(ran.stderr.contains("a key without a name was asked for"), "{ran:?}");
+}

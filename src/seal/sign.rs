@@ -191,6 +191,8 @@ fn read_signature(path: &Path) -> Result<SignatureBox, SealError> {
         }
         std::io::ErrorKind::InvalidData => malformed("it is not text"),
         std::io::ErrorKind::FileTooLarge => malformed("it is too long"),
+        // A folder or a pipe.
+        std::io::ErrorKind::InvalidInput => malformed("it is no plain file"),
         _ => SealError::io(path, "read", &error),
     })?;
     let bytes =
