@@ -1,5 +1,7 @@
 //! Hand-offs that somebody changed since they were given, as far as the file itself can tell.
 
+use std::path::Path;
+
 use crate::api::{UsageApi, nine_days};
 use crate::harness::{Ran, Workspace, execute, rows};
 
@@ -277,4 +279,39 @@ fn a_signature_that_is_no_file_and_an_identity_that_is_not_there_have_their_cure
     refused("holds no age identity", 2, &["packed.db", "--identity", "state"]);
     let ran = workspace.run(&["handoff", "two.db", "--sign="]).expect(2);
     assert!(ran.stderr.contains("a key without a name was asked for"), "{ran:?}");
+}
+
+/// As of a password file: what others can read is no secret.
+#[test]
+#[cfg(unix)]
+fn a_key_that_others_can_read_is_refused_unless_a_password_protects_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_api, mut workspace) = given(&[]);
+    workspace.run(&["keys", "new"]).expect(0);
+    let open = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    let sign = ["handoff", "signed.db", "--sign", "--force"];
+    workspace.run(&["handoff", "packed.db", "--encrypt", "own"]).expect(0);
+    for (file, command) in [("own.key", &sign[..]), ("own.age", &["verify", "packed.db"])] {
+        let path = workspace.path("keys").join(file);
+        for mode in [0o644, 0o640, 0o660] {
+            open(&path, mode);
+            let ran = workspace.run(command).expect(2);
+            let told = format!("others can read {}", path.display());
+            let cure = format!("chmod 600 {}", path.display());
+            assert!(ran.stderr.contains(&told) && ran.stderr.contains(&cure), "{ran:?}");
+        }
+        open(&path, 0o400);
+        workspace.run(command).expect(0);
+    }
+    let moved = workspace.path("id.age");
+    std::fs::rename(workspace.path("keys/own.age"), &moved).expect("moved");
+    open(&moved, 0o604);
+    workspace.run(&["verify", "packed.db", "--identity", "id.age"]).expect(2);
+    // With a password the mode is not all that protects it.
+    workspace.variable("WINDROW_KEY_PASSWORD", "a long one");
+    workspace.run(&["keys", "new", "--name", "locked"]).expect(0);
+    open(&workspace.path("keys/locked.key"), 0o644);
+    workspace.run(&["handoff", "signed.db", "--sign=locked", "--force"]).expect(0);
 }

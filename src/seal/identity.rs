@@ -8,6 +8,7 @@ use age::secrecy::{ExposeSecret, SecretString};
 use age::{scrypt, x25519};
 
 use super::error::{SealError, SealFault};
+use super::refuse_open;
 use super::unpack::{Kind, kind_of};
 
 /// The work of guessing one password: 2 to this power, with 32 MiB of memory, as for minisign's.
@@ -79,6 +80,8 @@ fn read_file(path: &Path, password: Option<&str>) -> Result<Vec<Identity>, SealE
     file.take(IDENTITY_BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
     if kind_of(&bytes) == Kind::Age {
         bytes = unlock(path, &bytes, password)?;
+    } else {
+        refuse_open(path)?;
     }
     let text = String::from_utf8(bytes).map_err(|_| no_identity(path))?;
     let lines = text.lines().map(str::trim);
