@@ -67,7 +67,8 @@ pub(super) fn check_schema(
     if let Some(object) = foreign.first() {
         let more = match foreign.len() {
             1 => String::new(),
-            more => format!(", and {} more of the kind", more - 1),
+            2 => ", and one thing more".to_owned(),
+            more => format!(", and {} things more", more - 1),
         };
         let article = if object.kind == "index" { "an" } else { "a" };
         let message = format!(
