@@ -368,7 +368,7 @@ fn an_orphan_is_kept_and_taken_up_once_its_parent_is_there() {
     let orphans = "SELECT kind, record ->> 'id' FROM _windrow_rejects";
     assert_eq!(workspace.rows(orphans), ["orphan|SL-2"]);
     let status = workspace.run(&["status"]).expect(0).stdout;
-    assert!(status.contains("adopted, unverified: 1 rows of run 1"), "a snapshot: {status}");
+    assert!(status.contains("adopted, unverified: 1 row of run 1"), "a snapshot: {status}");
 }
 
 #[test]

@@ -50,6 +50,7 @@ mod rejects;
 mod report;
 mod runs;
 mod streams;
+mod tampered;
 mod tidy;
 mod tls_faults;
 mod trust_source;

@@ -33,7 +33,7 @@ fn offline_is_3_and_says_what_waits() {
     let workspace = Workspace::new(&definition);
     let ran = workspace.run(&["sync"]).expect(3);
     assert!(ran.stderr.contains("nobody listens"), "{ran:?}");
-    assert!(ran.stderr.contains("1 readings wait for the next sync"), "{ran:?}");
+    assert!(ran.stderr.contains("1 reading waits for the next sync"), "{ran:?}");
     workspace.run(&["status"]).expect(0);
 }
 

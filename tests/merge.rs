@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::api::{Record, UsageApi, nine_days, usage_definition};
+use crate::api::{
+    Api, FAST, Record, UsageApi, items_definition, json, nine_days, usage_definition,
+};
 use crate::harness::{Workspace, dump, execute, rows};
 
 /// The days of January that the ledger calls complete.
@@ -422,4 +424,18 @@ fn a_row_that_the_losing_side_has_confirmed_since_is_read_again() {
     assert!(!due(&a).contains("doubted"), "{}", due(&a));
     take(&b, &a.path("a.db"));
     assert_eq!(b.value("SELECT gb FROM usage"), "1.0");
+}
+
+/// A stream without windows has no stretch of time that could become complete.
+#[test]
+fn a_snapshot_that_came_is_told_of() {
+    let api = Api::start(|_, _| json(r#"{"data":[{"id":1}]}"#));
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, ""));
+    workspace.sync();
+    workspace.run(&["handoff", "out.db"]).expect(0);
+    let merge = || workspace.run(&["--archive", "other.db", "merge", "out.db"]).expect(0).stdout;
+    let page = merge();
+    assert!(page.contains("items is complete now, by its snapshot or mark\n"), "{page}");
+    assert!(page.contains("\n1 snapshot or mark is new or later.\n"), "{page}");
+    assert!(!page.contains("0 stretches"), "{page}");
 }

@@ -138,7 +138,7 @@ fn status_tells_coverage_watermark_and_what_is_due() {
     assert_eq!(
         page,
         "\
-a.db: 1 streams, 27 rows, last run 1 complete (just now)
+a.db: 1 stream, 27 rows, last run 1 complete (just now)
 
 usage  windows of 1 day, 27 rows
   2026-01-01 ███████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓ 2026-01-10
@@ -157,6 +157,34 @@ usage  windows of 1 day, 27 rows
     let without = Workspace::new(&UsageApi::start(nine_days(), 5).definition(""));
     let ran = without.run(&["status"]).expect(6);
     assert!(ran.stderr.contains("there is no archive at"), "{ran:?}");
+}
+
+/// The shortest text that is the number again, in every format that has text.
+#[test]
+fn numbers_come_short_and_exact() {
+    let (_api, workspace) = synced();
+    let numbers =
+        ["1e308", "-2.5e-300", "1e16", "123456789012345.6", "0.1", "0.00001", "3", "5e-324"];
+    for number in numbers {
+        let exact = if number == "3" { "3.0" } else { number };
+        let sql = format!("SELECT {exact} AS n");
+        for format in ["csv", "table", "markdown"] {
+            let said = workspace.run(&["query", "-f", format, &sql]).expect(0).stdout;
+            let last = said.lines().last().unwrap_or_default().trim_matches(['|', ' ']).to_owned();
+            assert_eq!(last, number, "{format}");
+        }
+        let json = workspace.run(&["query", "--json", &sql]).expect(0).json();
+        assert_eq!(json[0]["n"].as_f64(), number.parse().ok());
+    }
+}
+
+#[test]
+fn runs_fit_on_a_terminal() {
+    let (_api, workspace) = synced();
+    workspace.rows("UPDATE _windrow_runs SET state = 'interrupted', windows_planned = 10000");
+    let page = workspace.run(&["runs"]).expect(0).stdout;
+    assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+    assert!(page.contains("  1  2026-01-10 12:00Z  interrupted  10/10000        27"), "{page}");
 }
 
 #[test]

@@ -316,7 +316,7 @@ fn an_orphan_is_taken_up_by_the_columns_of_today_and_is_not_received_again() {
         FROM _windrow_run_streams WHERE stream = 'kids'";
     assert_eq!(workspace.rows(sum), ["1|1|0|1"]);
     let said = workspace.run(&["runs", "2"]).expect(0).stdout;
-    assert!(said.contains("1 rejects of earlier readings were taken up in kids"), "{said}");
+    assert!(said.contains("1 reject of earlier readings was taken up in kids"), "{said}");
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn a_discarded_reject_stays_with_its_note_and_is_open_no_longer() {
         WHERE kind = 'orphan'";
     assert_eq!(workspace.rows(kept), [format!("ada|{note}|2026-01-10T12:00:00+00:00")]);
     let status = workspace.run(&["status"]).expect(0).stdout;
-    assert!(!status.contains("orphan") && status.contains("1 rejects in kids"), "{status}");
+    assert!(!status.contains("orphan") && status.contains("1 reject in kids"), "{status}");
     assert_eq!(workspace.run(&["rejects", "--json"]).expect(0).stdout.lines().count(), 1);
     let listed = workspace.run(&["rejects", "--discarded", "--json"]).expect(0).stdout;
     assert_eq!(listed.lines().count(), 2);

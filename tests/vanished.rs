@@ -75,9 +75,9 @@ fn more_than_the_ratio_of_a_window_is_left_alone_and_reported() {
     assert!(listed(&workspace)[0].starts_with("held "));
     assert_eq!(workspace.rows(GONE), ["SL-3|2026-01-09|1|1|0"]);
     let page = workspace.run(&["sync"]).expect(0).stdout;
-    assert!(page.contains("1 rows of usage are missing at the source, more than"), "{page}");
+    assert!(page.contains("1 row of usage is missing at the source, more than"), "{page}");
     let page = workspace.run(&["status"]).expect(0).stdout;
-    assert!(page.contains("! 1 rows are missing at the source, too many at once"), "{page}");
+    assert!(page.contains("! 1 row is missing at the source, too many at once"), "{page}");
     workspace.define(&api.definition(HALF));
     workspace.at("2026-01-10T13:00:00Z").sync();
     assert!(listed(&workspace)[0].starts_with("marked"));

@@ -59,7 +59,7 @@ fn every_record_is_counted_once_and_rejects_are_kept_verbatim_once() {
     let status = workspace.run(&["status"]).expect(0);
     assert!(
         status.stdout.contains(
-            "1 rejects in items (type), such as: column id (integer): \
+            "1 reject in items (type), such as: column id (integer): \
         expected an integer, found a text"
         ),
         "{}",

@@ -52,7 +52,8 @@ fn references(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let (table, parent, count): (String, String, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let what = format!("{count} of its rows refer to rows of {parent} that are not there");
+        let refer = if count == 1 { "refers" } else { "refer" };
+        let what = format!("{count} of its rows {refer} to rows of {parent} that are not there");
         Ok(broken(&table, what))
     })?;
     rows.collect()
@@ -120,7 +121,10 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
         if unknown > 0 {
             all.push(broken(
                 &stream,
-                format!("{unknown} rows were brought by no run that is known"),
+                match unknown {
+                    1 => "1 row was brought by no run that is known".to_owned(),
+                    _ => format!("{unknown} rows were brought by no run that is known"),
+                },
             ));
         }
         let sql = "SELECT coalesce(max(distinct_keys), 0),
@@ -129,7 +133,8 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
         let (keys, deleted): (u64, u64) =
             connection.query_row(sql, [&stream], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if rows + deleted < keys {
-            let what = format!("{rows} rows are there, and one reading alone found {keys}");
+            let there = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
+            let what = format!("{there} there, and one reading alone found {keys}");
             all.push(broken(&stream, what));
         }
     }

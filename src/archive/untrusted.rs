@@ -198,7 +198,10 @@ fn check_header(path: &Path) -> Result<(), ArchiveError> {
         size => size,
     };
     let pages = u64::from(u32::from_be_bytes([pages[0], pages[1], pages[2], pages[3]]));
-    if header.len() < 100 || !page.is_power_of_two() || page < 512 || header[20] != 0 {
+    // Bytes that SQLite keeps for later, and leaves empty, hold nobody's message.
+    let kept_free = header.get(72..92).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0));
+    if !kept_free || header.len() < 100 || !page.is_power_of_two() || page < 512 || header[20] != 0
+    {
         return unusable(format!("{name} is damaged: its header makes no sense"), again);
     }
     if !matches!(versions, [1, 1] | [2, 2]) {

@@ -16,6 +16,8 @@ use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
 
+/// The first format that has manifests.
+const FORMAT_WITH_MANIFEST: i32 = 11;
 /// From this size on it is said how much room a merge may take.
 const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
 
@@ -163,10 +165,19 @@ impl<'o> Others<'o> {
     /// looked at before anything of it is taken.
     fn open(&mut self, file: &Path) -> Result<(), Failure> {
         let mut opened = self.given.open(file, self.host)?;
-        if opened.reader.format()? < SCHEMA_VERSION {
+        let format = opened.reader.format()?;
+        // A manifest speaks of the file as it was given.
+        let verified = match format >= FORMAT_WITH_MANIFEST {
+            true => Some(verify(&opened, self.host)?),
+            false => None,
+        };
+        if format < SCHEMA_VERSION {
             self.lift(&mut opened)?;
         }
-        let verified = verify(&opened, self.host)?;
+        let verified = match verified {
+            Some(verified) => verified,
+            None => verify(&opened, self.host)?,
+        };
         let name = file.display().to_string();
         if let Some(difference) = verified.differences.first() {
             let place = match (&difference.key, difference.place.as_str()) {

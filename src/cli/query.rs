@@ -140,9 +140,24 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
+        Value::Real(number) => real(*number),
         Value::Text(text) => text.clone(),
         Value::Blob(bytes) => STANDARD.encode(bytes),
+    }
+}
+
+/// From here on the digits before the point are no longer all the number's own.
+const PLAIN_BELOW: f64 = 1e16;
+/// Below it more zeros than digits follow the point.
+const PLAIN_FROM: f64 = 1e-5;
+
+/// The shortest text that is this number and no other, with an exponent where it is shorter so.
+fn real(number: f64) -> String {
+    let size = number.abs();
+    if size == 0.0 || (PLAIN_FROM..PLAIN_BELOW).contains(&size) || !size.is_finite() {
+        number.to_string()
+    } else {
+        format!("{number:e}")
     }
 }
 

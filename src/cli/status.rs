@@ -5,7 +5,7 @@ use crate::archive::{Reader, StreamRow, digest_tables};
 use crate::definition::{Definition, Kind};
 use crate::host::Host;
 use crate::model::{Instant, State, Window, instant_from_text, instant_to_text};
-use crate::report::{StreamStatus, outbox_line, status_page};
+use crate::report::{StreamStatus, many, many_are, outbox_line, status_page};
 use crate::sync::{SyncOptions, plan_run};
 use crate::window::Coverage;
 
@@ -152,7 +152,7 @@ fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Fail
         told.extend(open.into_iter().filter_map(|window| match window {
             Some(window) => Some(window.to_string()),
             None if span.rows == 0 => None,
-            None => Some(format!("{} rows of run {}", span.rows, span.run)),
+            None => Some(format!("{} of run {}", many(span.rows, "row"), span.run)),
         }));
     }
     Ok(told)
@@ -163,8 +163,9 @@ fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Failure> {
     let held = reader.held_back(stream)?;
     Ok((held > 0).then(|| {
         format!(
-            "{held} rows are missing at the source, too many at once: nothing was done; \
-             `windrow vanished` lists them"
+            "{} missing at the source, too many at once: nothing was done; `windrow vanished` \
+             lists them",
+            many_are(held, "row")
         )
     }))
 }

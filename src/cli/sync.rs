@@ -8,7 +8,7 @@ use crate::host::Host;
 use crate::model::{FieldChange, Instant, Window, printable};
 use crate::outbox::SendReport;
 use crate::pull::{Budget, TroubleKind};
-use crate::report::{count, drift_line, plain_table, sync_page};
+use crate::report::{drift_line, many, many_are, plain_table, sync_page};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
@@ -188,7 +188,7 @@ fn dry_run(
     for stream in waiting {
         output.say(&format!("{}: is planned once its parent has rows\n", stream.name));
     }
-    output.say(&format!("{} readings are due; nothing was asked\n", count(planned.len() as u64)));
+    output.say(&format!("{} due; nothing was asked\n", many_are(planned.len() as u64, "reading")));
     Ok(0)
 }
 
@@ -238,7 +238,8 @@ fn show(
         output.say(&format!("left for the next sync: {}\n", left_out.join(", ")));
     }
     if waiting > 0 {
-        output.say(&format!("{} readings wait for the next sync\n", count(waiting)));
+        let wait = if waiting == 1 { "waits" } else { "wait" };
+        output.say(&format!("{} {wait} for the next sync\n", many(waiting, "reading")));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::archive::digest_statement;
+use crate::archive::{StreamRow, digest_statement};
 use crate::handoff::{Opened, Opening, open_given, verify};
 use crate::host::Host;
 use crate::report::verified_page;
@@ -78,14 +78,12 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let opened = args.given.open(&args.file, host)?;
+    let file = args.file.display().to_string();
     if args.print_sql {
-        for stream in opened.reader.streams()? {
-            output.result(&format!("-- {}\n{}\n", stream.stream, digest_statement(&stream)))?;
-        }
+        print_sql(&opened.reader.streams()?, &file, output)?;
         return Ok(0);
     }
     let verified = verify(&opened, host)?;
-    let file = args.file.display().to_string();
     if output.json() {
         let mut line = json!({ "file": file });
         if let (Some(line), Ok(serde_json::Value::Object(all))) =
@@ -98,4 +96,16 @@ pub fn run(
         output.result(&verified_page(&verified, &file))?;
     }
     Ok(u8::from(!verified.differences.is_empty()))
+}
+
+fn print_sql(streams: &[StreamRow], file: &str, output: &Output) -> Result<(), Failure> {
+    if output.json() {
+        let sql = |row: &StreamRow| json!({ "stream": row.stream, "sql": digest_statement(row) });
+        let all: Vec<serde_json::Value> = streams.iter().map(sql).collect();
+        return output.json_line(&json!({ "file": file, "sql": all }));
+    }
+    for stream in streams {
+        output.result(&format!("-- {}\n{}\n", stream.stream, digest_statement(stream)))?;
+    }
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{
-    ArchiveError, LedgerRow, Part, Reader, SCHEMA_VERSION, StreamRow, WholeDigest, digest_stream,
-    digest_whole, digested_columns,
+    ArchiveError, Cause, LedgerRow, Part, Reader, SCHEMA_VERSION, StreamRow, WholeDigest,
+    digest_stream, digest_whole, digested_columns, sha256_of,
 };
 use crate::host::Stop;
 use crate::model::{Instant, Window, instant_from_text, instant_to_text};
@@ -40,6 +40,18 @@ pub struct Manifest {
     pub streams: Vec<StreamFacts>,
     /// The digests of all tables, windrow's own columns among them.
     pub tables: Vec<WholeDigest>,
+    /// The SHA-256 of all this without this field, which is the last one; none in older ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest_sha256: Option<String>,
+}
+
+impl Manifest {
+    /// As it is written down.
+    pub fn text(&self) -> Result<String, ArchiveError> {
+        serde_json::to_string(self).map_err(|error| {
+            ArchiveError::new(Cause::Bug, format!("a manifest cannot be written: {error}"))
+        })
+    }
 }
 
 /// A run by its number here and its name everywhere.
@@ -151,10 +163,7 @@ pub fn find(reader: &Reader, stop: &Stop, take: TakeMarks<'_>) -> Result<Found, 
 pub(super) fn stop_here(stop: &Stop) -> Result<(), ArchiveError> {
     match stop.cause() {
         None => Ok(()),
-        Some(_) => {
-            let cause = crate::archive::Cause::Interrupted;
-            Err(ArchiveError::new(cause, "stopped before the end"))
-        }
+        Some(_) => Err(ArchiveError::new(Cause::Interrupted, "stopped before the end")),
     }
 }
 
@@ -166,11 +175,8 @@ pub fn manifest_of(
     handoff_id: &str,
     now: Instant,
 ) -> Result<Manifest, ArchiveError> {
-    let last_run = match reader.runs(1)?.into_iter().next() {
-        None => None,
-        Some(row) => reader.run_uid(row.run)?.map(|uid| RunName { run: row.run, uid }),
-    };
-    Ok(Manifest {
+    let last_run = last_run(reader)?;
+    let mut manifest = Manifest {
         form: MANIFEST_FORM,
         windrow: env!("CARGO_PKG_VERSION").to_owned(),
         archive_format: SCHEMA_VERSION,
@@ -182,7 +188,18 @@ pub fn manifest_of(
         last_run,
         streams: found.streams.clone(),
         tables: found.tables.clone(),
-    })
+        rest_sha256: None,
+    };
+    manifest.rest_sha256 = Some(sha256_of(&manifest.text()?));
+    Ok(manifest)
+}
+
+/// The latest run in a copy.
+pub fn last_run(reader: &Reader) -> Result<Option<RunName>, ArchiveError> {
+    match reader.runs(1)?.into_iter().next() {
+        None => Ok(None),
+        Some(row) => Ok(reader.run_uid(row.run)?.map(|uid| RunName { run: row.run, uid })),
+    }
 }
 
 /// The part that is asked for, by its names; none for the whole.
@@ -194,8 +211,13 @@ pub fn part_made(reader: &Reader, part: &Part) -> Result<Option<PartMade>, Archi
         None => None,
         Some(run) => reader.run_uid(run)?.map(|uid| RunName { run, uid }),
     };
-    let (streams, condition) = (part.streams.clone(), part.condition.clone());
-    Ok(Some(PartMade { since, streams, condition }))
+    let mut streams: Vec<String> = Vec::new();
+    for stream in &part.streams {
+        if !streams.contains(stream) {
+            streams.push(stream.clone());
+        }
+    }
+    Ok(Some(PartMade { since, streams, condition: part.condition.clone() }))
 }
 
 /// What the ledger proves of a stream.

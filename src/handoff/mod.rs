@@ -3,6 +3,7 @@
 //! A hand-off is a copy of an archive, one plain file, with a manifest that says what it holds. It
 //! decides nothing about the network, and knows no SQL.
 
+mod claims;
 pub mod decide;
 mod differences;
 mod error;

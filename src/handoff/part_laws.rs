@@ -213,7 +213,7 @@ fn give(from: &Path, to: &Path, part: &Part) {
     reader.copy_into(to, &Stop::never()).expect("a copy");
     let name = to.display().to_string();
     let naming = Naming { archive_id: &name, handoff_id: &name, at: "now" };
-    let draft = Draft::open(to).expect("a draft");
+    let draft = Draft::open(to, &Stop::never()).expect("a draft");
     let streams = draft.reader().streams().expect("streams");
     let known = |name: &String| streams.iter().any(|row| row.stream == *name);
     // Only streams that are there can be named.

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted};
-use crate::host::Host;
-use crate::host::files;
+use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
 use crate::host::planted::{self, Bug};
+use crate::host::{HeldFolder, Host};
 use crate::seal::{
     Keyring, Kind, KnownKey, Limits, SealFault, Signer, Unpacked, kind, read_identities,
     signature_path, unpack, verify_signature,
 };
 
+use super::claims::{Claim, MarksSeen, removed, rows_are};
 use super::error::HandoffError;
 use super::manifest::{Found, MANIFEST_FORM, Manifest, StreamFacts, find};
 use super::marks::{Altered, Matching};
@@ -48,34 +48,31 @@ pub struct Opened {
 }
 
 /// A folder of our own, for what was unpacked and for copies; it goes with this.
-pub struct Room(PathBuf);
+pub struct Room(Option<HeldFolder>);
 
 impl Room {
     /// Makes one in the state folder, which nobody else may look into.
     pub fn make(host: &Host) -> Result<Room, HandoffError> {
-        let folder = host.environment.state_folder().ok_or_else(|| {
+        let folder = unpacked_folder(host).ok_or_else(|| {
             let message = "there is no state folder to unpack into";
             HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
         })?;
-        let room = folder.join("unpacked").join(format!("{:032x}", host.random.bits()));
-        files::make_private_folder(&room)
-            .map_err(|error| HandoffError::io(&room, "make", &error))?;
-        Ok(Room(room))
+        let room = folder.join(format!("{:032x}", host.random.bits()));
+        let held = HeldFolder::make(&room);
+        Ok(Room(Some(held.map_err(|error| HandoffError::io(&room, "make", &error))?)))
     }
 
     /// The archive in it, once there is one.
     pub fn archive(&self) -> PathBuf {
-        self.0.join("archive.db")
+        self.0.as_ref().map(|held| held.path().join("archive.db")).unwrap_or_default()
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
         if planted::is(Bug::UnpackedStays) {
-            return;
+            std::mem::forget(self.0.take());
         }
-        // What stays is in a folder that nobody else may look into.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -113,6 +110,8 @@ pub struct Verified {
     /// What it says of itself; none where it is an archive that was not handed off, or was written
     /// to since.
     pub manifest: Option<Manifest>,
+    /// The SHA-256 of that, which whoever made it was told.
+    pub sha256: Option<String>,
     /// What it holds, as found.
     pub streams: Vec<StreamFacts>,
     /// Streams of which it lacks the work of some runs, and of how many.
@@ -124,6 +123,7 @@ pub struct Verified {
 /// Opens a given file: looks at its signature before anything else, takes off what is around it,
 /// and refuses what could do harm.
 pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffError> {
+    clear_rooms(host);
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
@@ -174,21 +174,41 @@ fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer
     }
 }
 
+/// Where files are unpacked to, each in a folder of its own.
+fn unpacked_folder(host: &Host) -> Option<PathBuf> {
+    host.environment.state_folder().map(|folder| folder.join("unpacked"))
+}
+
+/// What killed processes have unpacked lies there in plain.
+fn clear_rooms(host: &Host) {
+    let is_room = |name: &str| name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(folder) = unpacked_folder(host) {
+        HeldFolder::clear(&folder, is_room);
+    }
+}
+
 /// Reads all of a file that is open, and compares it with what it says of itself.
 pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
     let reader = &opened.reader;
     let mut differences: Vec<Difference> = reader.broken()?.into_iter().map(of_broken).collect();
-    let manifest = match reader.manifest()? {
-        Some(text) => Some(parse_manifest(&text)?),
-        None => None,
-    };
+    let text = reader.manifest()?;
+    let manifest = text.as_deref().map(parse_manifest).transpose()?;
     // A file that is not whole is not read further: what it says would be chance.
-    let found = match differences.is_empty() {
-        true => find(reader, &host.stop, &mut |_, _, _| Ok(()))?,
-        false => Found { streams: Vec::new(), tables: Vec::new() },
-    };
-    if let (Some(manifest), true) = (&manifest, differences.is_empty()) {
-        differences.extend(compare(reader, manifest, &found)?);
+    let mut found = Found { streams: Vec::new(), tables: Vec::new() };
+    if differences.is_empty() {
+        let mut seen = MarksSeen::default();
+        found = find(reader, &host.stop, &mut |stream, chunk, marks| {
+            seen.look(reader, stream, chunk, marks)
+        })?;
+        let traces = reader.traces()?;
+        match (&manifest, &text) {
+            (Some(manifest), Some(text)) => {
+                let claim = Claim { reader, traces: &traces, manifest, text, found: &found };
+                differences.extend(claim.differences(&seen)?);
+                differences.extend(compare(&claim, &seen)?);
+            }
+            _ => differences.extend(removed(&traces)),
+        }
     }
     let unpacked = opened.unpacked.as_ref();
     Ok(Verified {
@@ -198,6 +218,7 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
         compressed: unpacked.is_some_and(|unpacked| unpacked.compressed),
         archive_id: reader.archive_id()?,
         manifest,
+        sha256: text.as_deref().map(sha256_of),
         streams: found.streams,
         lacks: reader.lacks()?,
         differences,
@@ -222,12 +243,9 @@ fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
     Ok(manifest)
 }
 
-/// Everything that is not as the manifest says.
-fn compare(
-    reader: &Reader,
-    manifest: &Manifest,
-    found: &Found,
-) -> Result<Vec<Difference>, HandoffError> {
+/// What is not as the manifest says of streams and tables.
+fn compare(claim: &Claim<'_>, seen: &MarksSeen) -> Result<Vec<Difference>, HandoffError> {
+    let Claim { reader, manifest, found, .. } = *claim;
     let mut all = Vec::new();
     let mut tell = |place: &str, what: String| {
         all.push(Difference { place: place.to_owned(), key: None, what });
@@ -237,10 +255,11 @@ fn compare(
     }
     for given in &manifest.tables {
         match found.tables.iter().find(|table| table.table == given.table) {
-            None => tell(&given.table, format!("it is gone; {} rows were given", given.rows)),
+            None => tell(&given.table, format!("it is gone; {} given", rows_were(given.rows))),
             Some(now) if now == given => {}
             Some(now) if now.rows != given.rows => {
-                let what = format!("{} rows are there, {} were given", now.rows, given.rows);
+                let given_rows = format!("{} {}", given.rows, was(given.rows));
+                let what = format!("{} there, {given_rows} given", rows_are(now.rows));
                 tell(&given.table, what);
             }
             Some(_) => tell(&given.table, "rows were changed since it was given".to_owned()),
@@ -248,12 +267,13 @@ fn compare(
     }
     for now in &found.tables {
         if !manifest.tables.iter().any(|given| given.table == now.table) {
-            tell(&now.table, format!("it was not given; {} rows are there", now.rows));
+            tell(&now.table, format!("it was not given; {} there", rows_are(now.rows)));
         }
     }
     for given in &manifest.streams {
         let differs = all.iter().any(|difference| difference.place == given.stream);
-        if differs && found.streams.iter().any(|now| now.stream == given.stream) {
+        let here = found.streams.iter().any(|now| now.stream == given.stream);
+        if differs && here && claim.can_be_its_own(&given.stream, seen) {
             all.extend(rows_of(&given.stream, named(reader, &given.stream)?));
         }
     }
@@ -277,6 +297,14 @@ fn named(reader: &Reader, stream: &str) -> Result<Altered, HandoffError> {
     Ok(matching.end())
 }
 
+fn rows_were(rows: u64) -> String {
+    format!("{rows} row{} {}", if rows == 1 { "" } else { "s" }, was(rows))
+}
+
+fn was(number: u64) -> &'static str {
+    if number == 1 { "was" } else { "were" }
+}
+
 fn rows_of(stream: &str, altered: Altered) -> Vec<Difference> {
     let tell =
         |key: Option<String>, what: String| Difference { place: stream.to_owned(), key, what };
@@ -287,7 +315,9 @@ fn rows_of(stream: &str, altered: Altered) -> Vec<Difference> {
         .map(|key| tell(Some(key), "this row is not as it was given".to_owned()))
         .collect();
     if altered.altered > named {
-        all.push(tell(None, format!("{} more rows are not", altered.altered - named)));
+        let more = altered.altered - named;
+        let more = if more == 1 { "1 more row is".into() } else { format!("{more} more rows are") };
+        all.push(tell(None, format!("{more} not")));
     }
     for before in altered.missing_before {
         let what = match before {

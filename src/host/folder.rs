@@ -1,8 +1,10 @@
-//! A folder for the length of one piece of work, for nobody else's eyes.
+//! Folders for the length of one piece of work, for nobody else's eyes.
 
 use std::fs::DirBuilder;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use super::files::{FileLock, LockError, lock_path, make_private_folder, try_lock};
 
 /// How many names are tried: leftovers of killed processes have some of them.
 const NAMES_MAX: u32 = 1000;
@@ -44,6 +46,70 @@ impl Drop for PrivateFolder {
     }
 }
 
+/// A folder whose process holds a lock beside it for as long as it lives: what a killed one has
+/// left is known by that, and goes when the next one comes.
+#[derive(Debug)]
+pub struct HeldFolder {
+    path: PathBuf,
+    // Goes after the folder.
+    _lock: FileLock,
+}
+
+impl HeldFolder {
+    /// Makes a folder, and those above it; the name must be nobody else's.
+    pub fn make(path: &Path) -> std::io::Result<Self> {
+        if let Some(parent) = path.parent() {
+            make_private_folder(parent)?;
+        }
+        // The lock comes first: a folder is never without while its process lives.
+        let note = format!("process {}", std::process::id());
+        let lock = try_lock(&lock_path(path), &note).map_err(|error| match error {
+            LockError::Held { .. } => Error::from(ErrorKind::AlreadyExists),
+            LockError::Io(error) => error,
+        })?;
+        let mut builder = DirBuilder::new();
+        private(&mut builder);
+        builder.create(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the folders of this kind, by their names, whose processes have ended.
+    pub fn clear(inside: &Path, is_one: impl Fn(&str) -> bool) {
+        for entry in std::fs::read_dir(inside).into_iter().flatten().flatten() {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if !is_folder || !entry.file_name().to_str().is_some_and(&is_one) {
+                continue;
+            }
+            // While we hold it nobody else clears up here.
+            if let Ok(lock) = try_lock(&lock_path(&entry.path()), "process that clears up") {
+                remove(&entry.path());
+                drop(lock);
+            }
+        }
+    }
+}
+
+impl Drop for HeldFolder {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+fn remove(path: &Path) {
+    match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            // The next one tries again.
+            tracing::warn!(%error, folder = %path.display(), "cannot remove the folder");
+        }
+        _ => drop(std::fs::remove_file(lock_path(path))),
+    }
+}
+
 #[cfg(unix)]
 fn private(builder: &mut DirBuilder) {
     use std::os::unix::fs::DirBuilderExt;
@@ -56,6 +122,29 @@ fn private(_builder: &mut DirBuilder) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_goes_when_its_process_has_gone_and_not_before() {
+        let outside = tempfile::tempdir().expect("a folder");
+        let inside = outside.path().join("unpacked");
+        let held = HeldFolder::make(&inside.join("own")).expect("a folder");
+        assert!(HeldFolder::make(&inside.join("own")).is_err());
+        for name in ["left", "other"] {
+            std::fs::create_dir(inside.join(name)).expect("a folder");
+            std::fs::write(inside.join(name).join("a"), "b").expect("a file");
+        }
+        std::fs::write(lock_path(&inside.join("left")), "process 1\n").expect("a file");
+        HeldFolder::clear(&inside, |name| name != "other");
+        let names = || {
+            let entries = std::fs::read_dir(&inside).expect("the folder").flatten();
+            let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(names().into_iter().collect::<Vec<_>>(), ["other", "own", "own-lock"]);
+        drop(held);
+        assert_eq!(names().into_iter().collect::<Vec<_>>(), ["other"]);
+        HeldFolder::clear(&outside.path().join("none"), |_| true);
+    }
 
     #[test]
     fn a_private_folder_is_new_its_owners_alone_and_gone_afterwards() {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use clock::{Clock, Pause, SteadyClock, SystemClock};
 pub use environment::{Environment, FixedEnvironment, ProcessEnvironment};
 pub use files::{Files, SystemFiles};
-pub use folder::PrivateFolder;
+pub use folder::{HeldFolder, PrivateFolder};
 pub use network::{Network, SystemNetwork};
 pub use random::{Random, SeededRandom};
 pub use stop::{Stop, StopCause, StopSwitch};

@@ -8,6 +8,8 @@ use super::wrap::{shell_word, wrapped};
 
 /// Gaps that are told one by one.
 const GAPS_TOLD_MAX: usize = 3;
+/// Characters of a manifest's SHA-256 that people read to each other.
+const NUMBER_CHARS: usize = 16;
 
 /// What was given, what it covers, and how to prove it.
 pub fn gave_page(gave: &Gave, out: &str) -> String {
@@ -97,7 +99,7 @@ pub fn covers_text(covers: &Covers) -> String {
 
 /// What a file proved to be.
 pub fn verified_page(verified: &Verified, file: &str) -> String {
-    let mut out = format!("{}: {}\n", printable(file), what_it_is(verified));
+    let mut out = format!("{}: {}", printable(file), what_it_is(verified));
     let width = verified.streams.iter().map(|stream| stream.stream.len()).max().unwrap_or(0);
     for stream in &verified.streams {
         out.push_str(&stream_line(stream, width));
@@ -118,35 +120,40 @@ pub fn verified_page(verified: &Verified, file: &str) -> String {
     out
 }
 
+/// A line of what it is, and one each of who signed it, what its manifest is, and of which part.
 fn what_it_is(verified: &Verified) -> String {
-    let mut said = match &verified.manifest {
+    let mut out = match &verified.manifest {
         Some(manifest) => format!(
-            "a hand-off of archive {} made {} by windrow {}",
-            manifest.lineage.first().map_or("", String::as_str).get(..8).unwrap_or_default(),
+            "a hand-off of archive {}\n  made {} by windrow {}\n",
+            printable(manifest.lineage.first().map_or("", |id| head(id, 8))),
             short(&manifest.made_at),
             printable(&manifest.windrow)
         ),
-        None => {
-            let id = verified.archive_id.get(..8).unwrap_or_default();
-            format!("the archive {}", printable(id))
-        }
+        None => format!("the archive {}\n", printable(head(&verified.archive_id, 8))),
     };
-    if let Some(part) = verified.manifest.as_ref().and_then(|manifest| manifest.part.as_ref()) {
-        said.push_str(&format!(", {}", part_text(part)));
-    }
-    match (&verified.signed_by, &verified.key_id) {
-        (Some(name), Some(id)) => {
-            said.push_str(&format!(", signed by {} (key {id})", printable(name)));
-        }
-        _ => said.push_str(", not signed"),
-    }
+    out.push_str(&match (&verified.signed_by, &verified.key_id) {
+        (Some(name), Some(id)) => format!("  signed by {} (key {id})", printable(name)),
+        _ => "  not signed".to_owned(),
+    });
     if verified.encrypted {
-        said.push_str(", encrypted");
+        out.push_str(", encrypted");
     }
     if verified.compressed {
-        said.push_str(", compressed");
+        out.push_str(", compressed");
     }
-    said
+    out.push('\n');
+    if let Some(sha256) = &verified.sha256 {
+        out.push_str(&format!("  its manifest is {}\n", head(sha256, NUMBER_CHARS)));
+    }
+    if let Some(part) = verified.manifest.as_ref().and_then(|manifest| manifest.part.as_ref()) {
+        out.push_str(&format!("  {}\n", part_text(part)));
+    }
+    out
+}
+
+/// The first characters of a text, or all of it.
+fn head(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(at, _)| &text[..at])
 }
 
 fn stream_line(stream: &StreamFacts, width: usize) -> String {

@@ -3,7 +3,7 @@
 use crate::handoff::{FileReport, MergeReport, StreamMerge};
 use crate::model::printable;
 
-use super::numbers::count;
+use super::numbers::{count, many};
 use super::table::plain_table;
 
 /// A table of streams for each file, what is complete now, and three lines at the end.
@@ -16,7 +16,8 @@ pub fn merged_page(report: &MergeReport) -> String {
 fn file_page(file: &FileReport) -> String {
     let known = match file.runs {
         0 => "all its runs are known here".to_owned(),
-        runs => many(runs, "run that was not known here", "runs that were not known here"),
+        1 => "1 run that was not known here".to_owned(),
+        runs => format!("{} that were not known here", many(runs, "run")),
     };
     let mut out = format!("{}: {known}\n", printable(&file.file));
     let header = ["stream", "inserted", "replaced", "kept", "equal", "deleted", "in conflict"];
@@ -68,6 +69,13 @@ fn stream_lines(stream: &StreamMerge) -> String {
         };
         out.push_str(&format!("{name} is complete now in {}{more}\n", spans.join(", ")));
     }
+    if stream.readings > 0 {
+        let what = match stream.new {
+            true => "is complete now, by its snapshot or mark",
+            false => "has a later snapshot or mark now",
+        };
+        out.push_str(&format!("{name} {what}\n"));
+    }
     if !stream.rows.conflict_keys.is_empty() {
         let keys: Vec<String> =
             stream.rows.conflict_keys.iter().map(|key| printable(key)).collect();
@@ -90,15 +98,28 @@ fn closing(report: &MergeReport) -> String {
         None => "Nothing was changed; without --dry-run it is done.".to_owned(),
     };
     format!(
-        "{} came, {} replaced, {} kept against the other's.\n{} complete that {} not.\n{last}\n",
-        many(inserted, "row", "rows"),
+        "{} came, {} replaced, {} kept against the other's.\n{}.\n{last}\n",
+        many(inserted, "row"),
         count(replaced),
         count(kept),
-        many(complete, "stretch of time is", "stretches of time are"),
-        if complete == 1 { "was" } else { "were" },
+        proven(complete, sum(&|s| s.readings)),
     )
 }
 
-fn many(number: u64, one: &str, more: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { one } else { more })
+/// What is proven that was not: time, and snapshots and marks, which have none.
+fn proven(stretches: u64, readings: u64) -> String {
+    let mut said = Vec::new();
+    if stretches > 0 || readings == 0 {
+        said.push(match stretches {
+            1 => "1 stretch of time is complete that was not".to_owned(),
+            _ => format!("{} stretches of time are complete that were not", count(stretches)),
+        });
+    }
+    if readings > 0 {
+        said.push(match readings {
+            1 => "1 snapshot or mark is new or later".to_owned(),
+            _ => format!("{} snapshots or marks are new or later", count(readings)),
+        });
+    }
+    said.join("; ")
 }

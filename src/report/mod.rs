@@ -23,7 +23,7 @@ pub use between::{BetweenCounts, Owner, Unlike};
 pub use diff::{DiffCounts, difference_line};
 pub use handoff::{covers_text, gave_page, verified_page};
 pub use merged::merged_page;
-pub use numbers::{ago, bytes, count, duration, many};
+pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::{
     outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
     planned_json,

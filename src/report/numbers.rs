@@ -20,6 +20,11 @@ pub fn many(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `1 row is`, `2,000 rows are`.
+pub fn many_are(number: u64, noun: &str) -> String {
+    format!("{} {}", many(number, noun), if number == 1 { "is" } else { "are" })
+}
+
 /// A size: `1.2 MiB`.
 pub fn bytes(number: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
@@ -67,6 +72,8 @@ mod tests {
     fn numbers_are_grouped_and_ages_are_words() {
         assert_eq!((count(0), count(999), count(1000)), ("0".into(), "999".into(), "1,000".into()));
         assert_eq!(count(12_345_678), "12,345,678");
+        assert_eq!((many(1, "row"), many_are(2, "row")), ("1 row".into(), "2 rows are".into()));
+        assert_eq!(many_are(1, "row"), "1 row is");
         assert_eq!((bytes(12), bytes(1536)), ("12 B".into(), "1.5 KiB".into()));
         let lengths = [0, 350, 2_000, 2_590, 200_000, 7_500_000].map(duration);
         assert_eq!(lengths, ["0 ms", "350 ms", "2 s", "2.5 s", "3 min 20 s", "2 h 5 min"]);

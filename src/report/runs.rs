@@ -3,8 +3,8 @@
 use crate::archive::{PlanPart, ReadingRow, RunDetail, RunEvent, RunRow, RunStreamRow};
 use crate::model::{Outcomes, Window, excerpt, instant_from_text, printable};
 
-use super::numbers::{bytes, count, duration};
-use super::synced::outcome_table;
+use super::numbers::{bytes, count, duration, many};
+use super::synced::{outcome_table, taken_up_line};
 use super::table::plain_table;
 
 /// Readings and events that are shown one by one; JSON has all that are kept.
@@ -12,17 +12,26 @@ const ROWS_SHOWN_MAX: usize = 50;
 /// The longest error in a table, characters.
 const ERROR_CHARS_MAX: usize = 120;
 
-/// A line for each run.
+/// A line for each run. A terminal has 80 columns: what came and changed nothing, and the seconds,
+/// are on each run's own page.
 pub fn runs_table(runs: &[RunRow]) -> String {
-    let rows: Vec<(Vec<String>, Outcomes)> = runs
-        .iter()
-        .map(|run| {
-            let windows = format!("{}/{}", run.windows_completed, run.windows_planned);
-            let started = run.started_at.replace('T', " ").replace("+00:00", "Z");
-            (vec![run.run.to_string(), started, run.state.clone(), windows], run.outcomes)
-        })
-        .collect();
-    outcome_table(&["run", "started", "state", "complete"], &rows)
+    let header = ["run", "started", "state", "complete", "inserted", "updated", "rejected"];
+    let header = header.map(str::to_owned);
+    let row = |run: &RunRow| {
+        let windows = format!("{}/{}", run.windows_completed, run.windows_planned);
+        let Outcomes { inserted, updated, rejected, .. } = run.outcomes;
+        let numbers = [inserted, updated, rejected].map(count);
+        let first = [run.run.to_string(), minute(&run.started_at), run.state.clone(), windows];
+        first.into_iter().chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    plain_table(&header, &rows, &[true, false, false, true, true, true, true])
+}
+
+/// `2026-01-10 12:00Z`
+fn minute(instant: &str) -> String {
+    let at = instant_from_text(instant);
+    at.map_or_else(|| printable(instant), |at| at.format("%Y-%m-%d %H:%MZ").to_string())
 }
 
 /// One run in full.
@@ -77,8 +86,7 @@ fn stream_lines(stream: &RunStreamRow) -> String {
         out.push_str(&format!("{name} was due: {}\n", parts.join("; ")));
     }
     if stream.taken_up > 0 {
-        let taken_up = count(stream.taken_up);
-        out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
+        out.push_str(&taken_up_line(stream.taken_up, &name));
     }
     out
 }
@@ -132,7 +140,7 @@ fn readings_table(readings: &[ReadingRow], all: u64) -> String {
         let error = excerpt(error, ERROR_CHARS_MAX);
         out.push_str(&format!("{} {window}: {error}\n", printable(&reading.stream)));
     }
-    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "readings"));
+    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "reading"));
     out
 }
 
@@ -160,13 +168,15 @@ fn events_lines(events: &[RunEvent], troubles: u64) -> String {
     let waits = events.iter().filter(|event| event.kind == "wait").count() as u64;
     let all = (troubles + waits).max(events.len() as u64);
     let shown = events.len().min(ROWS_SHOWN_MAX) as u64;
-    out.push_str(&left_out(all - shown, "troubles"));
+    out.push_str(&left_out(all - shown, "trouble"));
     out
 }
 
 fn left_out(more: u64, what: &str) -> String {
     match more {
         0 => String::new(),
-        more => format!("and {} more {what}; --json has all that are kept\n", count(more)),
+        more => {
+            format!("and {}; --json has all that are kept\n", many(more, &format!("more {what}")))
+        }
     }
 }

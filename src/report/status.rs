@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::archive::{RejectRow, RunRow, TableDigest, WaitRow};
 use crate::model::{FieldChange, Instant, State, Window, instant_from_text, printable};
 
-use super::numbers::{ago, bytes, count};
+use super::numbers::{ago, bytes, count, many};
 
 /// A stream's standing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -100,7 +100,8 @@ pub fn status_page(
     now: Instant,
 ) -> String {
     let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
-    let mut out = format!("{archive}: {} streams, {} rows", streams.len(), count(rows));
+    let all = many(streams.len() as u64, "stream");
+    let mut out = format!("{archive}: {all}, {}", many(rows, "row"));
     match last_run {
         Some(run) => {
             let began = instant_from_text(&run.started_at).map(|at| ago(now - at));
@@ -115,10 +116,10 @@ pub fn status_page(
     }
     let mut wrong = String::new();
     for reject in rejects {
-        let number = count(reject.count);
+        let number = many(reject.count, "reject");
         let (stream, kind) = (&reject.stream, &reject.kind);
         let example = printable(&reject.example);
-        wrong.push_str(&format!("  {number} rejects in {stream} ({kind}), such as: {example}\n"));
+        wrong.push_str(&format!("  {number} in {stream} ({kind}), such as: {example}\n"));
     }
     if !rejects.is_empty() {
         wrong.push_str("  `windrow rejects` lists them\n");
@@ -143,8 +144,8 @@ pub fn status_page(
         out.push_str("\ndigests:\n");
     }
     for digest in digests {
-        let rows = count(digest.rows);
-        out.push_str(&format!("  {} {} ({rows} rows)\n", digest.sha256, digest.stream));
+        let rows = many(digest.rows, "row");
+        out.push_str(&format!("  {} {} ({rows})\n", digest.sha256, digest.stream));
     }
     out
 }
@@ -156,12 +157,13 @@ pub fn drift_line(change: &FieldChange) -> String {
 }
 
 fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
-    let mut head = format!("{}  {}, {} rows", stream.stream, stream.kind, count(stream.rows));
+    let rows = many(stream.rows, "row");
+    let mut head = format!("{}  {}, {rows}", stream.stream, stream.kind);
     if stream.kind.is_empty() {
-        head = format!("{}  {} rows, not in the definition", stream.stream, count(stream.rows));
+        head = format!("{}  {rows}, not in the definition", stream.stream);
     }
     if stream.partitions > 0 {
-        head.push_str(&format!(", {} partitions", count(stream.partitions)));
+        head.push_str(&format!(", {}", many(stream.partitions, "partition")));
     }
     let mut out = format!("{head}\n");
     let start = stream.start.as_deref().and_then(instant_from_text);
@@ -185,19 +187,20 @@ fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
         out.push_str(&format!("  {} due at the next sync\n", count(stream.due)));
     }
     if stream.strays > 0 {
-        let strays = count(stream.strays);
-        out.push_str(&format!("  {strays} strays: outside the range that was asked for, kept\n"));
+        let strays = many(stream.strays, "stray");
+        out.push_str(&format!("  {strays}: outside the range that was asked for, kept\n"));
     }
     for span in stream.adopted_unverified.iter().take(SPANS_SHOWN_MAX) {
         out.push_str(&format!("  adopted, unverified: {span}\n"));
     }
     let more = stream.adopted_unverified.len().saturating_sub(SPANS_SHOWN_MAX);
     if more > 0 {
-        out.push_str(&format!("  adopted, unverified: {more} stretches more\n"));
+        let more = if more == 1 { "1 stretch".into() } else { format!("{more} stretches") };
+        out.push_str(&format!("  adopted, unverified: {more} more\n"));
     }
     if stream.raw_pages > 0 {
-        let (pages, size) = (count(stream.raw_pages), bytes(stream.raw_bytes));
-        out.push_str(&format!("  {pages} pages kept as they came, {size}\n"));
+        let (pages, size) = (many(stream.raw_pages, "page"), bytes(stream.raw_bytes));
+        out.push_str(&format!("  {pages} kept as they came, {size}\n"));
     }
     if stream.table_aside {
         out.push_str(

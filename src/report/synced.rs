@@ -3,7 +3,7 @@
 use crate::model::{Outcomes, printable};
 use crate::sync::SyncReport;
 
-use super::numbers::{bytes, count};
+use super::numbers::{bytes, count, many};
 use super::table::plain_table;
 
 const OUTCOMES: [&str; 6] = ["received", "inserted", "updated", "unchanged", "skipped", "rejected"];
@@ -45,43 +45,54 @@ pub fn sync_page(report: &SyncReport) -> String {
         .collect();
     let mut out = outcome_table(&["stream", "complete"], &rows);
     for stream in report.streams.iter().filter(|stream| stream.strays > 0) {
-        let strays = count(stream.strays);
+        let strays = many(stream.strays, "stray");
         out.push_str(&format!(
-            "{strays} strays in {}: records outside the range that was asked \
+            "{strays} in {}: records outside the range that was asked \
             for, kept\n",
             stream.stream
         ));
     }
     for stream in report.streams.iter().filter(|stream| stream.taken_up > 0) {
-        let (taken_up, name) = (count(stream.taken_up), &stream.stream);
-        out.push_str(&format!("{taken_up} rejects of earlier readings were taken up in {name}\n"));
+        out.push_str(&taken_up_line(stream.taken_up, &stream.stream));
     }
     for stream in &report.streams {
         let (name, run) = (&stream.stream, report.run);
-        let [vanished, held] = [stream.vanished, stream.held_back].map(count);
+        let vanished = many(stream.vanished, "row");
+        let held = many(stream.held_back, "row");
+        let [gone, missing] = [stream.vanished, stream.held_back].map(|n| match n {
+            1 => "is",
+            _ => "are",
+        });
         if stream.vanished > 0 {
             out.push_str(&format!(
-                "{vanished} rows of {name} are gone at the source; `windrow vanished --undo {run}` \
-                 brings them back\n"
+                "{vanished} of {name} {gone} gone at the source; `windrow vanished --undo \
+                 {run}` brings them back\n"
             ));
         }
         if stream.held_back > 0 {
             out.push_str(&format!(
-                "{held} rows of {name} are missing at the source, more than `missing_ratio_max` of \
-                 their window: nothing was done\n"
+                "{held} of {name} {missing} missing at the source, more than `missing_ratio_max` \
+                 of their window: nothing was done\n"
             ));
         }
     }
     let stats = report.stats;
     out.push_str(&format!(
-        "run {}: {}, {} requests ({} repeated), {}\n",
+        "run {}: {}, {} ({} repeated), {}\n",
         report.run,
         report.state(),
-        count(stats.requests),
+        many(stats.requests, "request"),
         count(stats.retries),
         bytes(stats.bytes)
     ));
     printable_lines(&out)
+}
+
+/// Records that a stream rejected before and that became rows.
+pub(super) fn taken_up_line(number: u64, stream: &str) -> String {
+    let were = if number == 1 { "was" } else { "were" };
+    let rejects = many(number, "reject");
+    format!("{rejects} of earlier readings {were} taken up in {stream}\n")
 }
 
 /// Escapes each line, and keeps the line ends.

@@ -8,6 +8,7 @@ use age::secrecy::{ExposeSecret, SecretString};
 use age::{scrypt, x25519};
 
 use super::error::{SealError, SealFault};
+use super::refuse_open;
 use super::unpack::{Kind, kind_of};
 
 /// The work of guessing one password: 2 to this power, with 32 MiB of memory, as for minisign's.
@@ -69,12 +70,18 @@ pub fn read_identities(
 }
 
 fn read_file(path: &Path, password: Option<&str>) -> Result<Vec<Identity>, SealError> {
-    let io = |error: std::io::Error| SealError::io(path, "read", &error);
+    let io = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => no_file(path),
+        std::io::ErrorKind::IsADirectory => no_identity(path),
+        _ => SealError::io(path, "read", &error).cure("name a file that you may read"),
+    };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(io)?;
     file.take(IDENTITY_BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
     if kind_of(&bytes) == Kind::Age {
         bytes = unlock(path, &bytes, password)?;
+    } else {
+        refuse_open(path)?;
     }
     let text = String::from_utf8(bytes).map_err(|_| no_identity(path))?;
     let lines = text.lines().map(str::trim);
@@ -88,6 +95,11 @@ fn unlock(path: &Path, bytes: &[u8], password: Option<&str>) -> Result<Vec<u8>, 
     let password = password.ok_or_else(|| locked(path))?;
     let identity = scrypt::Identity::new(SecretString::from(password.to_owned()));
     age::decrypt(&identity, bytes).map_err(|_| wrong_password(path))
+}
+
+fn no_file(path: &Path) -> SealError {
+    SealError::new(SealFault::Key, format!("there is no identity at {}", path.display()))
+        .cure("name a file that is there; those in the folder of keys are tried without")
 }
 
 fn no_identity(path: &Path) -> SealError {

@@ -250,6 +250,10 @@ impl Keyring {
     }
 
     fn unknown(&self, name: &str) -> SealError {
+        if name.is_empty() {
+            return SealError::new(SealFault::Key, "a key without a name was asked for")
+                .cure("name it; `windrow keys` lists them");
+        }
         SealError::new(SealFault::Key, format!("there is no key named {name}"))
             .cure("`windrow keys` lists them")
     }

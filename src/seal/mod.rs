@@ -13,6 +13,8 @@ mod public;
 mod sign;
 mod unpack;
 
+use crate::host::files::mode_for_others;
+
 pub use error::{SealError, SealFault};
 pub use identity::{Identity, read_identities};
 pub use keyring::{Keyring, KnownKey, OWN_NAME, check_name};
@@ -34,6 +36,21 @@ pub fn read_key_text(path: &std::path::Path) -> Result<String, SealError> {
         }
         _ => SealError::io(path, "read", &error),
     })
+}
+
+/// A secret without a password is one by its file's mode alone. A pipe has none that counts.
+fn refuse_open(path: &std::path::Path) -> Result<(), SealError> {
+    match mode_for_others(path) {
+        Some(mode) if path.is_file() => {
+            let name = path.display();
+            let message = format!("others can read {name} (mode {mode:03o}), and it is secret");
+            Err(SealError::new(SealFault::Key, message).cure(format!(
+                "`chmod 600 {name}`; if somebody may have read it, make a new key (`windrow keys \
+                 new --name NAME`) and tell those who trust this one"
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The text of a small file.

@@ -18,7 +18,7 @@ use super::error::{SealError, SealFault};
 use super::identity::{locked, wrong_password};
 use super::keyring::KnownKey;
 use super::public::{PublicKeys, id_text};
-use super::{CHUNK_BYTES, read_text};
+use super::{CHUNK_BYTES, read_text, refuse_open};
 
 /// Bytes of an Ed25519 signature.
 const SIGNATURE_BYTES: usize = 64;
@@ -77,6 +77,7 @@ impl SigningKey {
             let opened = text.into_secret_key(Some(password.to_owned()));
             opened.map_err(|_| wrong_password(path))?
         } else {
+            refuse_open(path)?;
             text.into_unencrypted_secret_key().map_err(|_| no_key())?
         };
         let public = minisign::PublicKey::from_secret_key(&secret).map_err(|_| no_key())?;
@@ -191,6 +192,8 @@ fn read_signature(path: &Path) -> Result<SignatureBox, SealError> {
         }
         std::io::ErrorKind::InvalidData => malformed("it is not text"),
         std::io::ErrorKind::FileTooLarge => malformed("it is too long"),
+        // A folder or a pipe.
+        std::io::ErrorKind::InvalidInput => malformed("it is no plain file"),
         _ => SealError::io(path, "read", &error),
     })?;
     let bytes =
