@@ -137,7 +137,10 @@ fn streams_go_to_a_folder_and_one_to_a_file_or_standard_output() {
         (&["usage", "-o", "a-export/usage.parquet/x.csv"], "Not a directory"),
         (&["usge"], "has no stream `usge`"),
         (&["usage", "-f", "csv", "--where", "nope = 1"], "no such column: nope"),
-        (&["usage", "-f", "csv", "--where", "1); DELETE FROM usage; --"], "near \")\": syntax error"),
+        (
+            &["usage", "-f", "csv", "--where", "1); DELETE FROM usage; --"],
+            "near \")\": syntax error",
+        ),
     ] {
         let ran = export(&workspace, arguments);
         assert!(ran.code == 2 || ran.code == 8, "{arguments:?}: {ran:?}");
