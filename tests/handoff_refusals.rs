@@ -166,10 +166,8 @@ fn only_a_plain_file_is_replaced() {
         assert!(refused.stderr.contains("is no plain file"), "{refused:?}");
         assert!(refused.stderr.contains("help: name another file"), "{refused:?}");
     }
-    for name in ["out.csv"] {
-        let refused = workspace.run(&["export", "usage", "--force", "-o", name]).expect(2);
-        assert!(refused.stderr.contains("is no plain file"), "{refused:?}");
-    }
+    let refused = workspace.run(&["export", "usage", "--force", "-o", "out.csv"]).expect(2);
+    assert!(refused.stderr.contains("is no plain file"), "{refused:?}");
     use std::os::unix::fs::FileTypeExt;
     assert!(fifo.symlink_metadata().expect("the FIFO").file_type().is_fifo());
     assert_eq!(std::fs::read(workspace.path("real.db")).expect("a file"), b"mine");
