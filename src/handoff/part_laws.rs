@@ -22,6 +22,9 @@ const STREAMS: [&str; 2] = ["one", "two"];
 const LAPTOPS: usize = 3;
 const DAYS: i64 = 4;
 
+/// A day of a stream.
+type StreamDay = (usize, i64);
+
 /// What somebody does next.
 #[derive(Clone, Debug)]
 enum Act {
@@ -98,7 +101,7 @@ impl World {
             Act::Give { since, only, some } => {
                 let part = Part {
                     since: *since,
-                    streams: only.then(|| vec![STREAMS[0].to_owned()]).unwrap_or_default(),
+                    streams: if *only { vec![STREAMS[0].to_owned()] } else { Vec::new() },
                     condition: some.then(|| "id LIKE '%first'".to_owned()),
                 };
                 give(&self.laptop(who), &self.file(self.files), &part);
@@ -181,7 +184,7 @@ impl World {
     }
 
     /// Days that are called complete, and those of them that lack a row.
-    fn complete(&self, who: usize) -> (BTreeSet<(usize, i64)>, Vec<(usize, i64)>) {
+    fn complete(&self, who: usize) -> (BTreeSet<StreamDay>, Vec<StreamDay>) {
         let reader = Reader::open(&self.laptop(who)).expect("a reader");
         let (mut complete, mut empty) = (BTreeSet::new(), Vec::new());
         for (n, stream) in STREAMS.iter().enumerate() {
