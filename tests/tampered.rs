@@ -278,7 +278,7 @@ fn a_signature_that_is_no_file_and_an_identity_that_is_not_there_have_their_cure
     refused("there is no identity at no.age", 2, &["packed.db", "--identity", "no.age"]);
     refused("holds no age identity", 2, &["packed.db", "--identity", "state"]);
     let ran = workspace.run(&["handoff", "two.db", "--sign="]).expect(2);
-    assert!(ran.stderr.contains("a key without a name was asked for"), "{ran:?}");
+    assert!(ran.stderr.contains("--sign= names no key"), "{ran:?}");
 }
 
 /// As of a password file: what others can read is no secret.

@@ -113,14 +113,16 @@ impl Reader {
     }
 
     /// How many runs, up to the one of this number where there is one, have done nothing to the
-    /// stream that is lacking; and how many beyond it have.
+    /// stream that is lacking; and how many beyond it have. Runs of which a merge has brought
+    /// something beyond it are given as a whole.
     pub fn lacks_beside(
         &self,
         stream: &str,
         up_to: Option<i64>,
     ) -> Result<(u64, u64), ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT count(*) FILTER (WHERE l.run_id IS NULL AND r.run_id <= ?2),
+            let sql = "SELECT count(*) FILTER (WHERE l.run_id IS NULL AND r.run_id <= ?2
+                        AND NOT coalesce(r.merged_by > ?2, 0)),
                     count(*) FILTER (WHERE l.run_id IS NOT NULL AND r.run_id > ?2)
                 FROM _windrow_runs AS r
                 LEFT JOIN _windrow_lacks AS l ON l.run_id = r.run_id AND l.stream = ?1";

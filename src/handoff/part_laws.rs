@@ -250,7 +250,7 @@ fn progress(place: Place, state: State, now: crate::model::Instant) -> Progress 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn a_day_that_is_called_complete_has_its_rows_whatever_was_taken_when(
