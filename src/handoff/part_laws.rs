@@ -34,22 +34,48 @@ enum Act {
     End,
     /// It is killed.
     Kill,
-    /// A file is made, whatever goes on.
+    /// A file is made, whatever goes on; since so many runs before the latest.
     Give { since: Option<i64>, only: bool, some: bool },
-    /// A file, or another's archive, is taken in, once and again.
+    /// The file that was made so many files ago, or another's archive, is taken in, once and again.
     Take(usize),
 }
 
-fn act() -> impl Strategy<Value = Act> {
-    let part = (prop::option::weighted(0.6, 0_i64..8), any::<u8>());
+/// Who does what next. The first laptop reads and gives most of the time, runs in hand or not, and
+/// the others take what was given last: else a part seldom meets what it is based on.
+fn act() -> impl Strategy<Value = (usize, Act)> {
+    let read = (0..STREAMS.len(), 0..DAYS, prop::bool::weighted(0.8))
+        .prop_map(|(stream, day, last)| Act::Read { stream, day, last });
+    let part = (prop::option::weighted(0.6, 0_i64..3), any::<u8>());
+    let give = part.prop_map(|(since, n)| Act::Give { since, only: n % 8 == 0, some: n % 6 == 0 });
+    let (giver, taker) = (prop::sample::select(vec![0, 0, 0, 1]), 1..LAPTOPS);
     prop_oneof![
-        6 => (0..STREAMS.len(), 0..DAYS, prop::bool::weighted(0.7))
-            .prop_map(|(stream, day, last)| Act::Read { stream, day, last }),
-        2 => Just(Act::End),
-        1 => Just(Act::Kill),
-        4 => part.prop_map(|(since, n)| Act::Give { since, only: n % 8 == 0, some: n % 5 == 0 }),
-        6 => any::<prop::sample::Index>().prop_map(|index| Act::Take(index.index(1_000))),
+        6 => (giver.clone(), read),
+        2 => (0..LAPTOPS).prop_map(|who| (who, Act::End)),
+        1 => giver.clone().prop_map(|who| (who, Act::Kill)),
+        4 => (giver, give),
+        6 => (taker, 0_usize..3).prop_map(|(who, back)| (who, Act::Take(back))),
+        1 => (0..LAPTOPS, 0_usize..100).prop_map(|(who, back)| (who, Act::Take(back))),
     ]
+}
+
+/// A file that was made in the middle of a run, then a part since about that run, then both again.
+fn relay() -> impl Strategy<Value = Vec<(usize, Act)>> {
+    let days = (0..STREAMS.len(), 0..DAYS, 0..DAYS);
+    (days, any::<bool>(), 0_i64..3, 1..LAPTOPS).prop_map(|(days, kill, back, taker)| {
+        let (stream, day, later) = days;
+        let read = |day| (0, Act::Read { stream, day, last: true });
+        let give = |since| (0, Act::Give { since, only: false, some: false });
+        let end = (0, if kill { Act::Kill } else { Act::End });
+        let first = vec![(0, Act::End), (taker, Act::End), read(day), give(None)];
+        let then = vec![(taker, Act::Take(0)), read(later), end, give(Some(back))];
+        let takes = [0, 1, 0].map(|back| (taker, Act::Take(back)));
+        [first, then, takes.to_vec()].concat()
+    })
+}
+
+fn acts() -> impl Strategy<Value = Vec<(usize, Act)>> {
+    let any = || prop::collection::vec(act(), 0..15);
+    (any(), relay(), any(), relay(), any()).prop_map(|(a, b, c, d, e)| [a, b, c, d, e].concat())
 }
 
 struct Laptop {
@@ -99,8 +125,14 @@ impl World {
             Act::End => self.end(who),
             Act::Kill => self.laptops[who].run = None,
             Act::Give { since, only, some } => {
+                let latest = "SELECT coalesce(max(run_id), 0) FROM _windrow_runs";
+                let reader = Reader::open(&self.laptop(who)).expect("a reader");
+                let latest = match ask(&reader, latest)[0][0] {
+                    Value::Integer(run) => run,
+                    _ => 0,
+                };
                 let part = Part {
-                    since: *since,
+                    since: since.map(|back| (latest - back).max(0)),
                     streams: if *only { vec![STREAMS[0].to_owned()] } else { Vec::new() },
                     condition: some.then(|| "id LIKE '%first'".to_owned()),
                 };
@@ -108,7 +140,7 @@ impl World {
                 self.files += 1;
             }
             Act::Take(n) => match n % (self.files + LAPTOPS) {
-                n if n < self.files => self.take(who, &self.file(n)),
+                n if n < self.files => self.take(who, &self.file(self.files - 1 - n)),
                 n => self.take(who, &self.laptop(n - self.files)),
             },
         }
@@ -254,7 +286,7 @@ proptest! {
 
     #[test]
     fn a_day_that_is_called_complete_has_its_rows_whatever_was_taken_when(
-        acts in prop::collection::vec((0..LAPTOPS, act()), 10..60),
+        acts in acts(),
     ) {
         let mut world = World::new();
         for (n, (who, act)) in acts.iter().enumerate() {
