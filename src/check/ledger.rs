@@ -63,7 +63,7 @@ pub fn examine_partition(
 ) -> (Vec<Finding>, PartitionView) {
     let mut findings = Vec::new();
     let mut found = PartitionView::default();
-    let (mut complete, mut settled, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut complete, mut settled) = (Vec::new(), Vec::new());
     for fact in facts {
         let window = window_of(fact);
         if window.is_some() != view.start.is_some() {
@@ -90,15 +90,14 @@ pub fn examine_partition(
             }
             state => {
                 findings.push(broken_finding(view, partition, fact, window, state));
-                broken.extend(window);
+                found.broken.extend(window);
             }
         }
     }
     found.known = Coverage::of(complete);
     found.settled = Coverage::of(settled);
     let is_begun = !findings.is_empty();
-    found.broken.clone_from(&broken);
-    findings.extend(pending(view, partition, &found, broken, is_begun));
+    findings.extend(pending(view, partition, &found, is_begun));
     (findings, found)
 }
 
@@ -171,7 +170,6 @@ fn pending(
     view: &LedgerView<'_>,
     partition: &str,
     found: &PartitionView,
-    broken: Vec<Window>,
     is_begun: bool,
 ) -> Vec<Finding> {
     let unread = |window: Option<Window>, expected: &str, found: &str| {
@@ -211,7 +209,8 @@ fn pending(
     // Of what was never read at all, the open window may wait for the next sync.
     let to = found.newest.unwrap_or(view.now);
     let Some(line) = Window::new(start, to) else { return Vec::new() };
-    let claimed = Coverage::of(found.known.parts().iter().copied().chain(broken));
+    let claimed =
+        Coverage::of(found.known.parts().iter().copied().chain(found.broken.iter().copied()));
     let gaps = claimed.gaps(line);
     gaps.map(|gap| {
         let expected = format!("every window from {} on is read", start.date_naive());

@@ -8,13 +8,13 @@ use crate::check::{
     refuse_questions,
 };
 use crate::definition::{Definition, Kind, Severity, Start, parse_start};
-use crate::host::{Host, StopCause};
+use crate::host::Host;
 use crate::model::{Instant, printable};
 use crate::report::count;
 
 use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
-use super::error::{Failure, USAGE};
+use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 
@@ -52,7 +52,7 @@ pub fn run(
     };
     let report = match (looked, host.stop.cause()) {
         (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(if cause == StopCause::Interrupt { 130 } else { 143 });
+            return Ok(exit_code_of_stop(cause));
         }
         (looked, _) => looked?,
     };

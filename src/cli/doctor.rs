@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::definition::{Definition, Problems};
 use crate::doctor::{DefinitionFacts, Finding, Surroundings, Way, examine, gather, worst};
-use crate::host::{Host, StopCause};
+use crate::host::Host;
 use crate::model::printable;
 use crate::pull::{HttpTransport, NetError, Transport};
 use crate::sync::transports;
 
 use super::args::{DoctorArguments, Global};
-use super::error::{Failure, USAGE};
+use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::output::Output;
 use super::workspace::load_for_sync;
 
@@ -33,10 +33,8 @@ pub fn run(
         way: if args.offline { Way::Offline } else { way(definition) },
         host,
     });
-    match host.stop.cause() {
-        Some(StopCause::Interrupt) => return Ok(130),
-        Some(StopCause::Terminate) => return Ok(143),
-        None => {}
+    if let Some(cause) = host.stop.cause() {
+        return Ok(exit_code_of_stop(cause));
     }
     let findings = examine(&facts);
     let worst = worst(&findings);

@@ -13,7 +13,7 @@ use crate::pull::SecretValues;
 use crate::report::published_page;
 
 use super::args::Global;
-use super::error::{BUG, Failure, USAGE};
+use super::error::{BUG, Failure, USAGE, exit_code_of_stop};
 use super::output::Output;
 use super::workspace::{archived_streams, load_for_reading};
 
@@ -85,7 +85,7 @@ pub fn run(
         Ended::Stopped(cause) => {
             output
                 .say("stopped: what was sent is over there, and the next run goes on behind it\n");
-            return Ok(if cause == StopCause::Terminate { 143 } else { 130 });
+            return Ok(exit_code_of_stop(cause));
         }
     };
     show(&published, trouble.as_ref(), &secrets, output)

@@ -8,16 +8,15 @@ use clap::Args;
 use crate::archive::{ArchiveError, Cause, Reader};
 use crate::check::{Limit, Mender, check, days_of};
 use crate::definition::Definition;
-use crate::host::{Host, StopCause};
+use crate::host::Host;
 use crate::model::{Instant, instant_from_text, instant_to_text};
 use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page};
-use crate::sync::{SyncOptions, plan_run};
 
 use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
-use super::error::{BUG, Failure, USAGE};
+use super::error::{BUG, Failure, USAGE, exit_code_of_stop};
 use super::output::{Output, write_file};
-use super::status::stream_status;
+use super::status::stream_statuses;
 use super::target::refuse_own;
 use super::workspace::{archived_streams, check_streams, load_for_reading};
 
@@ -68,7 +67,7 @@ pub fn run(
     let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
         (Err(Trouble::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(if cause == StopCause::Interrupt { 130 } else { 143 });
+            return Ok(exit_code_of_stop(cause));
         }
         (Err(Trouble::Archive(error)), _) => return Err(error.into()),
         (Err(Trouble::Other(failure)), _) => return Err(failure),
@@ -125,20 +124,10 @@ impl Looking<'_> {
         let wanted = Wanted { streams: &args.streams, since: None, tolerance: None, now };
         let options = check_options(reader, definition, &wanted, &mender)?;
         let found = check(reader, &options, limit)?;
-        let due = match definition {
-            Some(definition) => {
-                let options =
-                    SyncOptions { streams: args.streams.clone(), ..SyncOptions::default() };
-                plan_run(definition, Some(reader), &options, now)?
-            }
-            None => Vec::new(),
-        };
         let mut streams = Vec::new();
-        for row in reader.streams()?.iter().filter(|row| is_wanted(&row.stream)) {
-            let mut status = stream_status(reader, row, definition, now)?;
-            status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
+        for (row, status) in stream_statuses(reader, definition, &args.streams, now)? {
             let stream = definition.and_then(|definition| definition.stream(&row.stream));
-            let days = stream.map(|stream| days_of(reader, &options, stream, row)).transpose()?;
+            let days = stream.map(|stream| days_of(reader, &options, stream, &row)).transpose()?;
             let calendar = days.map(|days| calendar_of(&days, now, args.days));
             streams.push(StreamFacts { status, calendar });
         }

@@ -2,6 +2,8 @@
 
 use crate::host::{StopCause, StopSwitch};
 
+use super::error::exit_code_of_stop;
+
 /// Listens on a thread of its own. The first signal asks for an orderly end, the second one ends
 /// the process at once: every commit is whole, so nothing is lost by that either.
 pub fn listen(switch: StopSwitch) {
@@ -53,7 +55,7 @@ async fn wait_for_signals(switch: &StopSwitch) {
 #[expect(clippy::disallowed_methods, reason = "a second Ctrl-C means now")]
 fn end_or_ask(switch: &StopSwitch, cause: StopCause, first: &mut bool) {
     if !std::mem::take(first) {
-        std::process::exit(if cause == StopCause::Interrupt { 130 } else { 143 });
+        std::process::exit(exit_code_of_stop(cause).into());
     }
     switch.ask(cause);
 }

@@ -29,19 +29,8 @@ pub fn run(
     }
     let reader = Reader::open(&path)?;
     let now = host.clock.now();
-    let mut rows = reader.streams()?;
-    rows.retain(|row| args.streams.is_empty() || args.streams.contains(&row.stream));
-    let options = SyncOptions { streams: args.streams.clone(), ..SyncOptions::default() };
-    let due = match &definition {
-        Some(definition) => plan_run(definition, Some(&reader), &options, now)?,
-        None => Vec::new(),
-    };
-    let mut streams = Vec::new();
-    for row in &rows {
-        let mut status = stream_status(&reader, row, definition.as_ref(), now)?;
-        status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
-        streams.push(status);
-    }
+    let streams = stream_statuses(&reader, definition.as_ref(), &args.streams, now)?;
+    let streams: Vec<StreamStatus> = streams.into_iter().map(|(_, status)| status).collect();
     let last_run = reader.runs(1)?.into_iter().next();
     let (rejects, waits) = (reader.rejects()?, reader.waits()?);
     let outbox = if reader.has_outbox()? { reader.outbox_counts()? } else { Vec::new() };
@@ -73,8 +62,30 @@ pub fn run(
     Ok(0)
 }
 
-/// How a stream stands.
-pub fn stream_status(
+/// How each of these streams stands, or all: what is due included.
+pub fn stream_statuses(
+    reader: &Reader,
+    definition: Option<&Definition>,
+    streams: &[String],
+    now: Instant,
+) -> Result<Vec<(StreamRow, StreamStatus)>, Failure> {
+    let mut rows = reader.streams()?;
+    rows.retain(|row| streams.is_empty() || streams.contains(&row.stream));
+    let options = SyncOptions { streams: streams.to_vec(), ..SyncOptions::default() };
+    let due = match definition {
+        Some(definition) => plan_run(definition, Some(reader), &options, now)?,
+        None => Vec::new(),
+    };
+    let mut all = Vec::new();
+    for row in rows {
+        let mut status = stream_status(reader, &row, definition, now)?;
+        status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
+        all.push((row, status));
+    }
+    Ok(all)
+}
+
+fn stream_status(
     reader: &Reader,
     row: &StreamRow,
     definition: Option<&Definition>,

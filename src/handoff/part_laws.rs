@@ -7,16 +7,14 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::world::{ask, day, open};
+use super::world::{ask, day, open, progress};
 use super::*;
 use crate::archive::{
     Archive, Draft, Naming, Part, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value,
 };
 use crate::definition::{Column, ColumnType, Definition, parse_definition};
 use crate::host::Stop;
-use crate::model::{
-    Cell, Outcomes, Place, Progress, RowSet, State, TableShape, Window, instant_to_text,
-};
+use crate::model::{Cell, Place, RowSet, State, TableShape, Window, instant_to_text};
 
 const STREAMS: [&str; 2] = ["one", "two"];
 const LAPTOPS: usize = 3;
@@ -185,7 +183,7 @@ impl World {
             archive.write_rows(&TableWriter::new(shape), &rows, run, &text).expect("written");
         if last || !archive.is_complete(&place).expect("known") {
             let state = if last { State::Complete } else { State::Partial };
-            archive.write_progress(&progress(place, state, now), run).expect("written");
+            archive.write_progress(&progress(place, state, false, now), run).expect("written");
         }
         let row = RunStreamRow { stream: name, outcomes, ..RunStreamRow::default() };
         archive.add_to_run(run, &row).expect("added");
@@ -258,27 +256,6 @@ fn give(from: &Path, to: &Path, part: &Part) {
     };
     draft.strip(&part, &naming, false).expect("stripped");
     draft.finish("{}").expect("finished");
-}
-
-fn progress(place: Place, state: State, now: crate::model::Instant) -> Progress {
-    Progress {
-        read_to: place.window.map(Window::end),
-        place,
-        state,
-        requested_at: now,
-        by_source: false,
-        asked_from: None,
-        came: Some(1),
-        at: now,
-        token: None,
-        cursor: None,
-        pages: 1,
-        outcomes: Outcomes::default(),
-        strays: 0,
-        distinct_keys: None,
-        source_total: None,
-        error: None,
-    }
 }
 
 proptest! {

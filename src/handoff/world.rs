@@ -216,7 +216,9 @@ fn apply(archive: &Archive, of: &Sync) {
     // A reading that is broken off leaves what an earlier one has proven.
     let proven = of.state == State::Partial && archive.is_complete(&place).expect("known");
     if !of.adopts && !proven {
-        archive.write_progress(&progress(place.clone(), of, now), run).expect("written");
+        archive
+            .write_progress(&progress(place.clone(), of.state, of.at % 2 == 0, now), run)
+            .expect("written");
     }
     if shape.retention.watched {
         archive.note_seen(&writer, &rows).expect("noted");
@@ -227,13 +229,14 @@ fn apply(archive: &Archive, of: &Sync) {
     archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
 }
 
-fn progress(place: Place, of: &Sync, now: Instant) -> Progress {
+/// A reading of a place that came to this.
+pub fn progress(place: Place, state: State, by_source: bool, now: Instant) -> Progress {
     Progress {
         read_to: place.window.map(Window::end),
         place,
-        state: of.state,
+        state,
         requested_at: now,
-        by_source: of.at % 2 == 0,
+        by_source,
         asked_from: None,
         came: Some(1),
         at: now,
