@@ -13,10 +13,11 @@
 //!
 //! # Floors
 //!
-//! `cli` · `demo`, `report` · `prove`, `handoff` · `sync`, `outbox`, `doctor`, `check`, `adopt`,
-//! `export`, `publish` · `window`, `pull`, `record`, `archive`, `seal` · `model` · `definition`,
-//! `host`. A room imports only from floors below its own; `tests/tidy.rs` sees to it. What two
-//! rooms of one floor must both speak of is a word of [`model`].
+//! `cli` · `demo`, `report` · `prove`, `handoff` · `sync`, `trust`, `outbox`, `doctor`,
+//! `check`, `adopt`, `export`, `publish` · `window`, `pull`, `record`, `archive`, `seal` ·
+//! `model` · `definition`, `host`. A room imports only from floors below its own;
+//! `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
+//! [`model`].
 //!
 //! # Invariants
 //!
@@ -45,6 +46,8 @@ pub mod record;
 pub mod archive;
 
 pub mod seal;
+
+pub mod trust;
 
 pub mod sync;
 

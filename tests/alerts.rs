@@ -261,14 +261,14 @@ fn a_message_that_cannot_be_queued_is_not_remembered_as_told() {
     case.shelf("UPDATE shelf SET stock = 3 WHERE item = 'tea'");
     // The entry is queued and then what is remembered of it cannot be written: neither is there.
     case.shelf(
-        "CREATE TRIGGER full BEFORE INSERT ON _windrow_alerts
-         BEGIN SELECT raise(ABORT, 'the disk is full'); END",
+        "CREATE INDEX full ON _windrow_alerts
+         (CASE WHEN alert <> '' THEN abs(-9223372036854775807 - 1) END)",
     );
     let ran = case.check(&[]);
     assert_ne!(ran.code, 1, "{ran:?}");
     assert!(ran.stdout.contains("sql/low/tea"), "what was found is shown all the same: {ran:?}");
     assert_eq!(case.entries(), [""; 0]);
-    case.shelf("DROP TRIGGER full");
+    case.shelf("DROP INDEX full");
     case.check(&[]).expect(1);
     assert_eq!(case.entries(), ["found sql/low/tea"]);
 }

@@ -53,6 +53,7 @@ mod streams;
 mod tampered;
 mod tidy;
 mod tls_faults;
+mod trust_definition;
 mod trust_source;
 mod vanished;
 mod watch;

@@ -7,7 +7,7 @@ const FLOORS: [&[&str]; 7] = [
     &["cli"],
     &["demo", "report"],
     &["prove", "handoff"],
-    &["sync", "outbox", "doctor", "check", "adopt", "export", "publish"],
+    &["sync", "trust", "outbox", "doctor", "check", "adopt", "export", "publish"],
     &["window", "pull", "record", "archive", "seal"],
     &["model"],
     &["definition", "host"],

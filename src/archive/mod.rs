@@ -94,6 +94,6 @@ pub use scratch::{Member, Origin, Scratch};
 pub use snapshot::{Draft, Given, Naming, Part, note_given};
 pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use traces::{Copied, MarksOf, Traces};
-pub use untrusted::{open_compared, open_untrusted};
+pub use untrusted::{look_at_given, open_compared, open_untrusted};
 pub use vanished::{VanishedCount, VanishedRow};
 pub use write::TableWriter;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
@@ -97,6 +97,17 @@ impl Archive {
     /// The archive's file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The triggers of the archive, which windrow does not run: their names and their tables'.
+    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+        let read = || -> rusqlite::Result<Vec<(String, String)>> {
+            let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
+                ORDER BY name LIMIT 100";
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(at(&self.path))
     }
 
     /// Copies the log into the file, so that it is one file again.
@@ -298,7 +309,40 @@ pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<i32
         );
         return Err(ArchiveError::new(Cause::Unusable, message).cure("use the newer windrow"));
     }
+    if let Some((kind, impostor)) = impostor(connection).map_err(at(path))? {
+        let message = format!("{name}: `{impostor}` is a {kind} where windrow's own table must be");
+        let help = "somebody has altered the archive: go back to a copy, or ask for a hand-off";
+        return Err(ArchiveError::new(Cause::Unsafe, message).cure(help));
+    }
     Ok(version)
+}
+
+/// The first view or virtual table that has the name of a table of windrow's: reading it would run
+/// what somebody else wrote. Its kind and its name.
+fn impostor(connection: &Connection) -> rusqlite::Result<Option<(String, String)>> {
+    const KIND: &str = "CASE WHEN type = 'view' THEN 'view'
+        WHEN type = 'table' AND sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' END";
+    let first = |sql: String| {
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        connection.query_row(&sql, [], row).optional()
+    };
+    let own = first(format!(
+        "SELECT {KIND} AS kind, name FROM sqlite_schema
+         WHERE lower(name) GLOB '_windrow_*' AND kind IS NOT NULL ORDER BY name"
+    ))?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    let listed = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_windrow_streams'";
+    if !connection.prepare(listed)?.exists([])? {
+        return Ok(None);
+    }
+    first(format!(
+        "SELECT {KIND} AS kind, name FROM sqlite_schema
+         WHERE kind IS NOT NULL AND EXISTS (SELECT 1 FROM _windrow_streams
+           WHERE lower(name) IN (lower(stream), lower(stream || '_history')))
+         ORDER BY name"
+    ))
 }
 
 /// The settings of every connection to an archive.
@@ -306,6 +350,11 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Nothing in the file runs: what windrow writes is what the source said, and a trigger or a
+    // view of somebody else's could make it something else. windrow's own triggers are temporary
+    // ones, which this does not concern.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;

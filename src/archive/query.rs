@@ -1,6 +1,9 @@
 //! A person's own SQL, read-only.
 
+use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, Statement};
 
@@ -43,7 +46,39 @@ pub trait Answer {
     fn row(&mut self, values: Vec<Value>) -> std::io::Result<()>;
 }
 
+/// The longest value that SQL of somebody else's may make, bytes.
+const GIVEN_VALUE_BYTES_MAX: i32 = 1 << 20;
+/// The memory that SQLite may take while SQL of somebody else's runs, bytes: what sorts more than
+/// that is no check.
+const GIVEN_MEMORY_BYTES_MAX: u32 = 256 << 20;
+
 impl Reader {
+    /// Lets a person's SQL read the views of the archive, which are the person's own.
+    pub fn allow_views(&self) -> Result<(), ArchiveError> {
+        let allowed = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true);
+        allowed.map(drop).map_err(at(&self.path))
+    }
+
+    /// Confines this connection, for good, to SQL that nobody vouches for: it reads tables, and
+    /// its values and its memory are bounded. SQLite counts memory for the whole process.
+    pub fn confine(&mut self) -> Result<(), ArchiveError> {
+        let only_read = |context: AuthContext<'_>| match context.action {
+            AuthAction::Select
+            | AuthAction::Read { .. }
+            | AuthAction::Function { .. }
+            | AuthAction::Recursive => Authorization::Allow,
+            _ => Authorization::Deny,
+        };
+        let mut confined = || -> rusqlite::Result<()> {
+            self.connection.execute_batch(&format!(
+                "PRAGMA temp_store = MEMORY; PRAGMA hard_heap_limit = {GIVEN_MEMORY_BYTES_MAX};"
+            ))?;
+            self.connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, GIVEN_VALUE_BYTES_MAX)?;
+            self.connection.authorizer(Some(only_read))
+        };
+        confined().map_err(at(&self.path))
+    }
+
     /// Runs one statement that reads, and hands its rows on as they come.
     pub fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
         let wrong = |error| self.wrong(error);
@@ -81,6 +116,14 @@ impl Reader {
     }
 
     pub(super) fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
+        let text = error.to_string();
+        if text.contains("access to view") {
+            // By `allow_views`, which an archive that somebody else defined does not get.
+            let message = format!("the query is wrong: {text}");
+            let help = "only the archive says what its views are: write its definition out \
+                 (`windrow definition --out windrow.toml`) and read it first, or ask the tables";
+            return ArchiveError::new(Cause::Query, message).cure(help);
+        }
         match is_of_the_query(&error) {
             true => ArchiveError::new(Cause::Query, format!("the query is wrong: {error}"))
                 .cure("`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables"),

@@ -178,6 +178,11 @@ impl Reader {
         Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
     }
 
+    /// The archive's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn run<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -73,6 +73,25 @@ pub(super) fn check_own_tables(
     })
 }
 
+/// Refuses, beside what [`check_own_tables`] does, whatever acts on a table of windrow's when it is
+/// written: triggers, and indexes that are more than a list of columns.
+pub(super) fn check_nothing_acts(
+    connection: &Connection,
+    path: &Path,
+    version: i32,
+) -> Result<(), ArchiveError> {
+    check(connection, path, version, &|object, streams| {
+        let own = |name: &str| {
+            let listed = |stream: &String| {
+                name.eq_ignore_ascii_case(stream)
+                    || name.eq_ignore_ascii_case(&history_name(stream))
+            };
+            name.to_ascii_lowercase().starts_with("_windrow_") || streams.iter().any(listed)
+        };
+        own(&object.name) || own(&object.table) && !is_plain_index(object)
+    })
+}
+
 /// Whether an object that windrow did not make is in the way of the streams of these names.
 type Odd<'o> = dyn Fn(&SchemaObject, &[String]) -> bool + 'o;
 
@@ -215,27 +234,24 @@ fn own_columns(key: &[String], columns: &[TableColumn]) -> BTreeSet<(String, Str
 
 /// An index on columns of a history, and no more than that.
 fn is_historys_index(object: &SchemaObject, streams: &Streams) -> bool {
-    if stream_of_history(&object.table, streams).is_none() {
-        return false;
-    }
+    // windrow writes names in quotes; a bare one is an analyst's.
+    let ours = object.sql.starts_with("CREATE INDEX \"");
+    ours && stream_of_history(&object.table, streams).is_some() && is_plain_index(object)
+}
+
+/// Whether an object is an index on a list of columns, with nothing that SQLite would evaluate.
+fn is_plain_index(object: &SchemaObject) -> bool {
     let Some(words) = words(&object.sql) else { return false };
     let head = ["CREATE", "INDEX"].map(|word| Word::Plain(word.to_owned()));
     let Some(rest) = words.strip_prefix(head.as_slice()) else { return false };
-    match rest {
-        [Word::Name(name), Word::Plain(on), Word::Name(table), Word::Mark('('), list @ ..] => {
-            let list: Option<Vec<&Word>> =
-                list.strip_suffix(&[Word::Mark(')')]).map(|list| list.iter().collect());
-            let plain = list.is_some_and(|list| {
-                list.iter().enumerate().all(|(at, word)| match word {
-                    Word::Name(_) => at % 2 == 0,
-                    Word::Mark(',') => at % 2 == 1,
-                    _ => false,
-                })
-            });
-            *name == object.name && on == "ON" && *table == object.table && plain
-        }
-        _ => false,
-    }
+    let [name, Word::Plain(on), table, Word::Mark('('), list @ ..] = rest else { return false };
+    let Some(list) = list.strip_suffix(&[Word::Mark(')')]) else { return false };
+    let plain = list.iter().enumerate().all(|(at, word)| match word {
+        Word::Mark(',') => at % 2 == 1,
+        Word::Mark(_) => false,
+        _ => at % 2 == 0,
+    });
+    name.is(&object.name) && on == "ON" && table.is(&object.table) && plain
 }
 
 /// A word of a statement.
@@ -247,6 +263,17 @@ enum Word {
     Plain(String),
     /// One of `(`, `)` and `,`.
     Mark(char),
+}
+
+impl Word {
+    /// Whether it is this name, in quotes or bare.
+    fn is(&self, name: &str) -> bool {
+        match self {
+            Word::Name(own) => own == name,
+            Word::Plain(own) => own.eq_ignore_ascii_case(name),
+            Word::Mark(_) => false,
+        }
+    }
 }
 
 /// The words of a statement; none where it has anything besides names, words, brackets, commas.
@@ -275,7 +302,7 @@ fn words(sql: &str) -> Option<Vec<Word>> {
                 }
                 words.push(Word::Name(name));
             }
-            letter if letter.is_ascii_alphabetic() => {
+            letter if letter.is_ascii_alphabetic() || letter == '_' => {
                 let mut word = String::new();
                 while let Some(letter) = rest.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
                     word.push(letter.to_ascii_uppercase());
@@ -450,6 +477,33 @@ mod tests {
                 let left = compare(&archive.connection, version).expect("read");
                 assert_eq!(left, (vec![], vec![]), "{sql}");
             }
+        }
+    }
+
+    #[test]
+    fn what_acts_on_a_table_when_it_is_written_is_found() {
+        let cases = [
+            ("CREATE TABLE mine (a)", true),
+            ("CREATE VIEW v AS SELECT * FROM usage", true),
+            ("CREATE INDEX i ON usage (gb)", true),
+            ("CREATE INDEX \"i\" ON \"usage\" (\"gb\", _run)", true),
+            ("CREATE INDEX m ON mine_too (hex(a))", true),
+            ("CREATE INDEX i ON usage (hex(zeroblob(gb)))", false),
+            ("CREATE INDEX i ON usage (gb) WHERE gb > 1", false),
+            ("CREATE UNIQUE INDEX i ON usage (gb)", false),
+            ("CREATE INDEX i ON _windrow_meta (lower(value))", false),
+            ("CREATE TRIGGER t AFTER INSERT ON usage BEGIN SELECT 1; END", false),
+            ("CREATE TRIGGER t AFTER UPDATE ON _windrow_runs BEGIN SELECT 1; END", false),
+            ("CREATE TRIGGER t AFTER INSERT ON mine_too BEGIN DELETE FROM usage; END", true),
+            ("ALTER TABLE usage ADD COLUMN x TEXT DEFAULT (hex(1))", false),
+        ];
+        for (sql, taken) in cases {
+            let (folder, archive) = archive_with(&usage_shape());
+            let batch = format!("CREATE TABLE mine_too (a); {sql}");
+            archive.connection.execute_batch(&batch).expect(sql);
+            let version = super::super::open::SCHEMA_VERSION;
+            let found = check_nothing_acts(&archive.connection, folder.path(), version);
+            assert_eq!(found.is_ok(), taken, "{sql}: {found:?}");
         }
     }
 

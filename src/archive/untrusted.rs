@@ -70,6 +70,18 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
     Ok(Reader { connection, path: path.to_owned() })
 }
 
+/// Looks at an archive whose definition is not its user's own, and refuses one in which anything
+/// would act besides windrow: what has the place of a table of windrow's and, where the archive is
+/// to be written, triggers and indexes with expressions on such a table.
+pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, ArchiveError> {
+    let reader = open_compared(path, stop)?;
+    if writes {
+        let version = check_identity(&reader.connection, path)?;
+        super::schema::check_nothing_acts(&reader.connection, path, version)?;
+    }
+    Ok(reader)
+}
+
 /// A connection that runs nothing of the file and takes no more than windrow makes.
 fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, ArchiveError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY

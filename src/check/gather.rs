@@ -13,7 +13,7 @@ use crate::model::{Instant, RejectKind};
 
 use super::finding::{Collector, Finding, Report, identity};
 use super::mend::Mender;
-use super::questions::ask;
+use super::questions::ask_all;
 use super::stream::check_stream;
 use super::tables::check_duplicates;
 
@@ -42,6 +42,7 @@ pub struct CheckOptions<'a> {
 #[derive(Clone)]
 pub struct Limit {
     clock: Arc<dyn Clock>,
+    stop: Stop,
     /// Milliseconds of the monotonic clock; the greatest number for none.
     deadline: Arc<AtomicU64>,
 }
@@ -53,13 +54,18 @@ impl Limit {
         clock: Arc<dyn Clock>,
         stop: Stop,
     ) -> Result<Self, ArchiveError> {
-        let limit = Self { clock, deadline: Arc::new(AtomicU64::new(u64::MAX)) };
-        let own = limit.clone();
-        reader.end_when(move || stop.cause().is_some() || own.is_over())?;
+        let limit = Self { clock, stop, deadline: Arc::new(AtomicU64::new(u64::MAX)) };
+        limit.also_on(reader)?;
         Ok(limit)
     }
 
-    fn millis(&self) -> u64 {
+    /// Has the statements of another reader of the archive end by the same deadline.
+    pub(super) fn also_on(&self, reader: &mut Reader) -> Result<(), ArchiveError> {
+        let own = self.clone();
+        reader.end_when(move || own.stop.cause().is_some() || own.is_over())
+    }
+
+    pub(super) fn millis(&self) -> u64 {
         u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -107,8 +113,8 @@ pub fn check(
     rejects(reader, options, &wanted, &mut collector)?;
     if options.streams.is_empty() {
         clocks(reader, options, &mut collector)?;
-        for check in options.definition.map(|it| it.checks.as_slice()).unwrap_or_default() {
-            ask(reader, check, options.mender, limit, &mut collector)?;
+        if let Some(definition) = options.definition {
+            ask_all(reader, definition, options.mender, limit, &mut collector)?;
         }
     }
     Ok(collector.report())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::archive::{Answer, ArchiveError, Cause, Reader, Value};
-use crate::definition::{Check, Question, Severity};
+use crate::definition::{Check, Definition, DefinitionOrigin, Question, Severity};
 
 use super::finding::{Collector, Finding, identity};
 use super::gather::Limit;
@@ -13,11 +13,25 @@ use super::tables::{check_duplicates, show};
 
 /// Rows of an answer that are looked at: a question that has more answers has been answered.
 const ROWS_MAX: usize = 1000;
+/// Bytes of an answer that are looked at, for the same reason.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a question of a definition that only an archive holds may take, whatever it says of
+/// itself, milliseconds. Whoever made the archive decides what is asked, and not how long it takes.
+const GIVEN_TIME_MS_MAX: i64 = 5_000;
+/// How long all of them may take together, milliseconds: as long as a person waits for an answer.
+const GIVEN_TIME_MS_TOTAL: u64 = 30_000;
 
 /// Refuses questions that would write, that are no SQL, or that are about columns which are not
 /// there, before anything is looked at.
-pub fn refuse_questions(reader: &Reader, checks: &[Check]) -> Result<(), ArchiveError> {
-    for check in checks {
+///
+/// Those of a definition that only the archive holds are not refused: what is wrong with one is a
+/// finding, so that it does not keep its receiver from the rest.
+pub fn refuse_questions(reader: &Reader, definition: &Definition) -> Result<(), ArchiveError> {
+    if is_given(definition) {
+        return Ok(());
+    }
+    for check in &definition.checks {
         let refused = |error| named(check, error);
         match &check.question {
             Question::Sql(sql) => reader.refuse_writing(sql).map_err(refused)?,
@@ -50,8 +64,76 @@ pub fn refuse_columns(reader: &Reader, table: &str, key: &[String]) -> Result<()
     Err(ArchiveError::new(Cause::Query, message).cure(cure.unwrap_or(known)))
 }
 
+fn is_given(definition: &Definition) -> bool {
+    definition.origin != DefinitionOrigin::File
+}
+
+/// Asks the questions of a definition. Those of one that only the archive holds are asked on a
+/// connection of their own, with limits on what they may do, take and return.
+pub fn ask_all(
+    reader: &Reader,
+    definition: &Definition,
+    mender: &Mender,
+    limit: &Limit,
+    collector: &mut Collector,
+) -> Result<(), ArchiveError> {
+    if definition.checks.is_empty() {
+        return Ok(());
+    }
+    if !is_given(definition) {
+        reader.allow_views()?;
+        let mut each = definition.checks.iter();
+        return each.try_for_each(|check| ask(reader, check, mender, limit, collector));
+    }
+    let mut apart = Reader::open(reader.path())?;
+    limit.also_on(&mut apart)?;
+    apart.confine()?;
+    let end = limit.millis().saturating_add(GIVEN_TIME_MS_TOTAL);
+    for check in &definition.checks {
+        let left = i64::try_from(end.saturating_sub(limit.millis())).unwrap_or(i64::MAX);
+        let time_ms_max = check.time_ms_max.min(GIVEN_TIME_MS_MAX).min(left);
+        let limited = Check { time_ms_max, ..check.clone() };
+        // A statement watches its own time; a key of a table has none besides this one.
+        let unique = matches!(check.question, Question::Unique { .. });
+        let time = if unique { time_ms_max } else { i64::MAX };
+        let time = Duration::from_millis(u64::try_from(time).unwrap_or(0));
+        let asked = limit.within(time, || ask(&apart, &limited, mender, limit, collector));
+        match asked {
+            (Err(error), _) if error.cause == Cause::Query => {
+                let found = format!("it could not be asked: {}", error.message);
+                collector.add(unanswered(check, mender, found));
+            }
+            (Err(error), true) if error.cause == Cause::Interrupted => {
+                let found = format!("it did not end within {} seconds", time.as_secs_f64());
+                collector.add(unanswered(check, mender, found));
+            }
+            (asked, _) => asked?,
+        }
+    }
+    Ok(())
+}
+
+/// The finding that a question of the archive's own got no answer.
+fn unanswered(check: &Check, mender: &Mender, found: String) -> Finding {
+    Finding {
+        id: identity(&["sql", &check.name]),
+        check: "sql",
+        severity: Severity::Warning,
+        stream: check.name.clone(),
+        expected: "a question that can be asked within limits".to_owned(),
+        found,
+        sql: match &check.question {
+            Question::Sql(sql) => one_line(sql),
+            Question::Unique { table, .. } => format!("the table {table}"),
+        },
+        mend: mender.command("trust", &[]),
+        first: Some("only the archive holds this check; read it before you run it".to_owned()),
+        until: None,
+    }
+}
+
 /// Asks one question.
-pub fn ask(
+fn ask(
     reader: &Reader,
     check: &Check,
     mender: &Mender,
@@ -139,11 +221,12 @@ fn one_line(sql: &str) -> String {
 struct FirstRows {
     names: Vec<String>,
     rows: Vec<Vec<Value>>,
+    bytes: usize,
 }
 
 impl FirstRows {
     fn is_full(&self) -> bool {
-        self.rows.len() >= ROWS_MAX
+        self.rows.len() >= ROWS_MAX || self.bytes >= ANSWER_BYTES_MAX
     }
 }
 
@@ -154,6 +237,12 @@ impl Answer for FirstRows {
     }
 
     fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+        let sizes = values.iter().map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+            _ => size_of::<Value>(),
+        });
+        self.bytes += sizes.sum::<usize>();
         self.rows.push(values);
         if self.is_full() { Err(std::io::Error::other("enough")) } else { Ok(()) }
     }

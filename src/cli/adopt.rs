@@ -73,7 +73,7 @@ fn adopt(
     output: &Output,
 ) -> Result<(), Ended> {
     let path = file_of(args)?;
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let stream = stream_of(&definition, args.stream.as_deref())?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let stored = match definition.archive.exists() {
@@ -174,7 +174,7 @@ fn take_back(
     host: &Host,
     output: &Output,
 ) -> Result<(), Ended> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     if !definition.archive.exists() {
         // Opening it for writing would make it.
         Reader::open(&definition.archive)?;
@@ -243,7 +243,7 @@ fn heal_in_place(
         Keep::Newest(column) => HealingRule::Newest(column),
         Keep::Highest(column) => HealingRule::Highest(column),
     };
-    let key = in_place_key(args, global)?;
+    let key = in_place_key(args, global, host)?;
     let table = args.table.as_deref().or(args.stream.as_deref());
     let table = table.ok_or_else(|| Failure::new(USAGE, "name the table with --table"))?;
     let now = instant_to_text(host.clock.now());
@@ -272,7 +272,11 @@ fn heal_in_place(
 }
 
 /// The key that was named, or the stream's.
-fn in_place_key(args: &AdoptArguments, global: &Global) -> Result<Vec<String>, Failure> {
+fn in_place_key(
+    args: &AdoptArguments,
+    global: &Global,
+    host: &Host,
+) -> Result<Vec<String>, Failure> {
     if !args.key.is_empty() {
         return Ok(args.key.clone());
     }
@@ -280,7 +284,7 @@ fn in_place_key(args: &AdoptArguments, global: &Global) -> Result<Vec<String>, F
         let message = "which columns tell one record from all others?";
         return Err(Failure::new(USAGE, message).cure("name them: --key COLUMN,COLUMN"));
     };
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     match &stream_of(&definition, Some(stream))?.key {
         crate::definition::Key::Columns(names) => Ok(names.clone()),
         crate::definition::Key::Hash(_) => {

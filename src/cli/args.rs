@@ -16,6 +16,7 @@ use super::merge::MergeArguments;
 use super::publish::PublishArguments;
 use super::rebuild::RebuildArguments;
 use super::report::ReportArguments;
+use super::trust::TrustArguments;
 
 /// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
 #[derive(Debug, Parser)]
@@ -115,6 +116,8 @@ pub enum Command {
     Eject(EjectArguments),
     /// Write the definition back out of the archive
     Definition(DefinitionArguments),
+    /// What a definition that only an archive holds asks for, and granting it
+    Trust(TrustArguments),
     /// Keys that sign and open what is handed over, and whose are trusted
     Keys(KeysArguments),
     /// Give the archive to somebody as one file that proves itself

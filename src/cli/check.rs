@@ -27,7 +27,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (definition, path) = load_for_reading(global)?;
+    let (definition, path) = load_for_reading(global, host)?;
     if let Some(definition) = &definition {
         check_streams(definition, &args.streams)?;
     }
@@ -121,7 +121,7 @@ pub fn check_options<'a>(
         }
     }
     if wanted.streams.is_empty() {
-        refuse_questions(reader, definition.map(|it| it.checks.as_slice()).unwrap_or_default())?;
+        definition.map_or(Ok(()), |definition| refuse_questions(reader, definition))?;
     }
     Ok(CheckOptions {
         definition,

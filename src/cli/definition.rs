@@ -9,13 +9,13 @@ use crate::archive::{Reader, StoredDefinition};
 use crate::definition::{Definition, SecretReference, definition_text, parse_definition};
 use crate::host::Host;
 use crate::model::printable;
-use crate::pull::secrets_of;
+use crate::pull::secret_uses;
 
 use super::args::Global;
 use super::error::{Failure, USAGE};
 use super::output::{Output, write_file};
 use super::target::refuse_own;
-use super::workspace::load_for_reading;
+use super::workspace::load_definition;
 
 #[derive(Debug, Args)]
 pub struct DefinitionArguments {
@@ -39,7 +39,7 @@ pub fn run(
     let archive = match &global.archive {
         // A definition beside it is none of its business, and need not even be one.
         Some(archive) => archive.clone(),
-        None => load_for_reading(global)?.1,
+        None => load_definition(global)?.archive,
     };
     let reader = Reader::open(&archive)?;
     let stored = stored(&reader, args.run)?;
@@ -119,17 +119,10 @@ impl Credential {
 }
 
 fn credentials(definition: &Definition) -> Vec<Credential> {
-    let address = |place: &str| {
-        let source = match place.split_once(' ')? {
-            ("source", name) => name,
-            (_, name) => &definition.stream(name)?.source,
-        };
-        Some(definition.sources.get(source)?.base_url.to_string())
-    };
-    let wanted = secrets_of(definition).into_iter();
-    let each = wanted.map(|(place, reference)| {
-        let address = address(&place);
-        Credential { reference, place, address }
+    let each = secret_uses(definition).into_iter().map(|used| Credential {
+        address: definition.sources.get(&used.source).map(|source| source.base_url.to_string()),
+        reference: used.reference,
+        place: used.place,
     });
     each.collect()
 }

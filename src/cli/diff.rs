@@ -49,7 +49,7 @@ pub fn run(
         };
         return diff_files::run([Path::new(a), Path::new(b)], &args.streams, host, output);
     };
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let moment = since(moment, &reader, host.clock.now())?;
     let names: Vec<String> = args.names.iter().chain(&args.streams).cloned().collect();

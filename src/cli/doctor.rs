@@ -21,7 +21,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let loaded = load_for_sync(global);
+    let loaded = load_for_sync(global, host);
     let told = tell(&loaded, global);
     let definition = loaded.as_ref().ok();
     let archive = definition.map(|definition| definition.archive.as_path());
@@ -30,7 +30,12 @@ pub fn run(
         definition,
         archive: archive.or(global.archive.as_deref()),
         folder: global.definition.parent().unwrap_or(Path::new(".")),
-        way: if args.offline { Way::Offline } else { way(definition) },
+        way: match definition {
+            _ if args.offline => Way::Offline,
+            // It names the hosts, and nobody vouches for it.
+            Some(definition) if !definition.is_trusted() => Way::Offline,
+            _ => way(definition),
+        },
         host,
     });
     if let Some(cause) = host.stop.cause() {
@@ -56,7 +61,8 @@ fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFact
         Ok(definition) => DefinitionFacts::Sound {
             file: match global.definition.exists() {
                 true => global.definition.display().to_string(),
-                false => "the archive's own".to_owned(),
+                false if definition.is_trusted() => "the archive's own".to_owned(),
+                false => "the archive's own, which is not trusted (see `windrow trust`)".to_owned(),
             },
             sources: definition.sources.len(),
             streams: definition.streams.len(),

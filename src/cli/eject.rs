@@ -10,7 +10,7 @@ use crate::report::{bytes, many};
 use super::args::Global;
 use super::error::Failure;
 use super::output::Output;
-use super::workspace::{holder_note, load_for_reading, parse_duration, waiting_for};
+use super::workspace::{holder_note, load_for_writing, parse_duration, waiting_for};
 
 #[derive(Debug, Args)]
 pub struct EjectArguments {
@@ -26,7 +26,7 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_writing(global, host)?;
     let note = holder_note("eject", host);
     let ejected = waiting_for(wait, host, || eject(&path, &note, &*host.files))?;
     let archive = path.display().to_string();

@@ -84,7 +84,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_reading(global, host)?;
     let (format, place) = place(args, &path, output)?;
     if let Place::File(out) | Place::Folder(out) = &place {
         refuse_own(out, &path, Some(&global.definition))?;

@@ -19,7 +19,7 @@ use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::keys::{key_password, keyring};
 use super::output::Output;
 use super::target::refuse_own;
-use super::workspace::{holder_note, known_secrets, load_for_reading};
+use super::workspace::{holder_note, known_secrets, load_for_writing};
 
 #[derive(Debug, Args)]
 pub struct HandoffArguments {
@@ -61,7 +61,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (definition, archive) = load_for_reading(global)?;
+    let (definition, archive) = load_for_writing(global, host)?;
     refuse_own(&args.out, &archive, Some(&global.definition))?;
     let mut recipients = Vec::new();
     for named in &args.encrypt {
@@ -143,12 +143,11 @@ fn secrets(
     let why = |reference: &SecretReference| match (values.value(reference), reference) {
         (Ok(value), _) if value.len() >= SEARCHED_BYTES_MIN => None,
         (Ok(_), _) => Some(format!("{reference} has fewer than {SEARCHED_BYTES_MIN} characters")),
+        (Err(_), _) if !definition.is_trusted() => {
+            Some(format!("{reference} is named by the archive alone, which is not trusted"))
+        }
         (Err(_), SecretReference::Environment(name)) => {
             Some(format!("the variable {name} is not set"))
-        }
-        // An archive's own definition may not have files read.
-        (Err(_), SecretReference::File(path)) if definition.from_archive => {
-            Some(format!("the secret file {path} is named by the archive alone"))
         }
         (Err(_), SecretReference::File(path)) => {
             Some(format!("the secret file {path} cannot be read"))

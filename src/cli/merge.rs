@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION};
+use crate::archive::{
+    Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION, look_at_given,
+};
 use crate::handoff::{MergeError, MergeOrder, Opened, Room, merge, verify};
 use crate::host::Host;
 use crate::model::instant_to_text;
@@ -43,7 +45,7 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let (path, allow_network_fs) = archive_of(global)?;
+    let (path, allow_network_fs) = archive_of(global, host)?;
     let note = holder_note("merge", host);
     let now = host.clock.now();
     let opening =
@@ -78,9 +80,14 @@ pub fn run(
 
 /// The archive that is merged into, and whether a network file system is taken. Whoever was given
 /// a file and has nothing else need not have a definition.
-fn archive_of(global: &Global) -> Result<(PathBuf, bool), Failure> {
+fn archive_of(global: &Global, host: &Host) -> Result<(PathBuf, bool), Failure> {
     match &global.archive {
-        Some(archive) if !global.definition.exists() => Ok((archive.clone(), false)),
+        Some(archive) if !global.definition.exists() => {
+            if archive.exists() {
+                look_at_given(archive, true, &host.stop)?;
+            }
+            Ok((archive.clone(), false))
+        }
         _ => {
             let definition = load_definition(global)?;
             Ok((definition.archive, definition.allow_network_fs))

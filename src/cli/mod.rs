@@ -38,6 +38,7 @@ mod signals;
 mod status;
 mod sync;
 mod target;
+mod trust;
 mod unit;
 mod vanished;
 mod verify;
@@ -102,6 +103,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         args::Command::Merge(args) => merge::run(args, &arguments.global, &host, &output),
         args::Command::Eject(args) => eject::run(args, &arguments.global, &host, &output),
         args::Command::Definition(args) => definition::run(args, &arguments.global, &host, &output),
+        args::Command::Trust(args) => trust::run(args, &arguments.global, &host, &output),
         args::Command::Keys(args) => keys::run(args, &arguments.global, &host, &output),
         args::Command::Handoff(args) => handoff::run(args, &arguments.global, &host, &output),
         args::Command::Verify(args) => verify::run(args, &arguments.global, &host, &output),

@@ -25,7 +25,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let streams = std::slice::from_ref(&args.stream);
     check_streams(&definition, streams)?;
     let bounds = (args.from.as_deref(), args.to.as_deref());

@@ -65,7 +65,7 @@ pub fn run(
             "note: others on this machine can see a password on a command line: set PGPASSWORD\n",
         );
     }
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let streams = archived_streams(&reader, &args.streams)?;
     let bar = Bar::new(output.terminal() && !output.json());

@@ -39,8 +39,11 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+    let (definition, path) = load_for_reading(global, host)?;
     let mut reader = Reader::open(&path)?;
+    if global.definition.exists() && definition.is_some() {
+        reader.allow_views()?;
+    }
     let stop = host.stop.clone();
     reader.end_when(move || stop.cause().is_some())?;
     let reader = match &args.as_of {

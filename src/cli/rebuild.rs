@@ -38,7 +38,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     // Nothing is made where there is no archive.
     drop(Reader::open(&definition.archive)?);
     if args.confirm || args.undo {

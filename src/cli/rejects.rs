@@ -26,9 +26,9 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     match &args.command {
-        None => list(&args.list, global, output),
-        Some(RejectsCommand::List(args)) => list(args, global, output),
-        Some(RejectsCommand::Show(args)) => show(args, global, output),
+        None => list(&args.list, global, host, output),
+        Some(RejectsCommand::List(args)) => list(args, global, host, output),
+        Some(RejectsCommand::Show(args)) => show(args, global, host, output),
         Some(RejectsCommand::Retry(args)) => try_again(args, global, host, output),
         Some(RejectsCommand::Discard(args)) => discard(args, global, host, output),
     }
@@ -54,9 +54,9 @@ fn selection(
     })
 }
 
-fn list(args: &RejectsList, global: &Global, output: &Output) -> Result<u8, Failure> {
+fn list(args: &RejectsList, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
     let selection = selection(&args.choice, &[], Some(args.discarded))?;
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     if output.json() {
         let mut told = Ok(());
@@ -83,8 +83,8 @@ fn list(args: &RejectsList, global: &Global, output: &Output) -> Result<u8, Fail
     Ok(0)
 }
 
-fn show(args: &RejectsShow, global: &Global, output: &Output) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+fn show(args: &RejectsShow, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global, host)?;
     let reject = Reader::open(&path)?.reject(args.reject)?;
     let reject = reject.ok_or_else(|| no_reject(args.reject))?;
     if output.json() {
@@ -118,7 +118,7 @@ fn try_again(
     // What a person names is meant, also where it was set aside.
     let discarded = args.rejects.is_empty().then_some(false);
     let selection = selection(&args.choice, &args.rejects, discarded)?;
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     Reader::open(&definition.archive)?;
     let archive = open_archive(&definition, "rejects retry", wait, host)?;
@@ -170,7 +170,7 @@ fn discard(
         return Err(Failure::new(USAGE, "the note is empty").cure(cure));
     }
     let selection = selection(choice, &args.rejects, None)?;
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     Reader::open(&definition.archive)?;
     let archive = open_archive(&definition, "rejects discard", wait, host)?;

@@ -54,7 +54,7 @@ pub fn run(
         let cure = "name a file with `--out report.html`, or send it on with `>`";
         return Err(Failure::new(USAGE, "the report is a page of HTML").cure(cure));
     }
-    let (definition, path) = load_for_reading(global)?;
+    let (definition, path) = load_for_reading(global, host)?;
     let now = host.clock.now();
     let mut reader = Reader::open(&path)?;
     match &definition {

@@ -12,10 +12,10 @@ use super::workspace::load_for_reading;
 pub fn run(
     args: &RunsArguments,
     global: &Global,
-    _host: &Host,
+    host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let shown = match args.command {
         Some(RunsCommand::Show { run }) => Some(run),

@@ -31,7 +31,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     check_streams(&definition, &args.streams)?;
     let options = options(args, &definition, host.clock.now())?;
     if args.dry_run {
@@ -41,6 +41,10 @@ pub fn run(
     let secrets = load_secrets(&definition, folder, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let archive = open_archive(&definition, "sync", wait, host)?;
+    for (trigger, table) in archive.idle_triggers()? {
+        let idle = format!("the trigger `{trigger}` on `{table}` is not run by windrow");
+        output.say(&format!("{}: see docs/ledger.md\n", printable(&idle)));
+    }
     let sent = match args.offline {
         true => Ok(None),
         false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),

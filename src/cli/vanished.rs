@@ -11,7 +11,7 @@ use crate::sync::exit_code_of_archive;
 use super::args::{Global, VanishedArguments};
 use super::error::{Failure, USAGE};
 use super::output::Output;
-use super::workspace::{archived_streams, load_for_reading};
+use super::workspace::{archived_streams, load_for_writing};
 
 pub fn run(
     args: &VanishedArguments,
@@ -19,7 +19,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let (definition, path) = load_for_reading(global)?;
+    let (definition, path) = load_for_writing(global, host)?;
     let reader = Reader::open(&path)?;
     let Some(undone) = args.undo else { return list(args, &reader, output) };
     if reader.run_row(undone)?.is_none() {

@@ -54,7 +54,7 @@ pub fn run(
         return Err(Failure::new(USAGE, "--every must be at least a second"));
     }
     let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
-    let mut definition = load_for_sync(global)?;
+    let mut definition = load_for_sync(global, host)?;
     check_streams(&definition, &args.streams)?;
     let (mut last, mut row) = (None, 0);
     let (mut said, mut woken_by) = (String::new(), "start");
@@ -99,7 +99,7 @@ pub fn run(
             Woken::Network => "network",
             Woken::Stop => return Ok(stopped(host).unwrap_or(0)),
         };
-        match load_for_sync(global) {
+        match load_for_sync(global, host) {
             Ok(anew) => definition = anew,
             // Somebody is just editing it: the last good one is used until it is whole again.
             Err(failure) => output.fail(&failure),

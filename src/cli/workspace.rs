@@ -4,11 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow};
-use crate::definition::{Definition, SecretReference, Span, parse_definition, suggest};
+use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow, look_at_given};
+use crate::definition::{
+    Definition, DefinitionOrigin, Problems, SecretReference, Span, parse_definition, suggest,
+};
 use crate::host::Host;
 use crate::model::instant_to_text;
 use crate::pull::{HttpTransport, NoTransport, SecretValues, Transport, secrets_of};
+
+use crate::trust::{Grant, TrustStore, digest_of};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};
@@ -95,36 +99,81 @@ pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
 
 /// The definition where there is one, and the archive's path either way: a colleague who was
 /// given only the archive can still look into it.
-pub fn load_for_reading(global: &Global) -> Result<(Option<Definition>, PathBuf), Failure> {
-    match &global.archive {
-        Some(archive) if !global.definition.exists() => {
-            let stored = Reader::open(archive)?.definition()?;
-            let mut definition = stored.and_then(|text| parse_definition("archive", &text).ok());
-            if let Some(definition) = &mut definition {
-                definition.from_archive = true;
-            }
-            Ok((definition, archive.clone()))
-        }
-        _ => {
-            let definition = load_definition(global)?;
-            let archive = definition.archive.clone();
-            Ok((Some(definition), archive))
-        }
+pub fn load_for_reading(
+    global: &Global,
+    host: &Host,
+) -> Result<(Option<Definition>, PathBuf), Failure> {
+    if let Some(archive) = given_archive(global) {
+        let definition = match look_at_given(archive, false, &host.stop)?.definition()? {
+            // One that this program cannot read is no reason not to look at the rows.
+            Some(text) => definition_of(&text, archive, host).ok(),
+            None => None,
+        };
+        return Ok((definition, archive.to_owned()));
     }
+    let definition = load_definition(global)?;
+    let archive = definition.archive.clone();
+    Ok((Some(definition), archive))
+}
+
+/// As [`load_for_reading`], for a command that then writes to the archive.
+pub fn load_for_writing(
+    global: &Global,
+    host: &Host,
+) -> Result<(Option<Definition>, PathBuf), Failure> {
+    if let Some(archive) = given_archive(global) {
+        look_at_given(archive, true, &host.stop)?;
+    }
+    load_for_reading(global, host)
 }
 
 /// The definition for a sync: the file, or what the archive was made by.
-pub fn load_for_sync(global: &Global) -> Result<Definition, Failure> {
-    if let (Some(archive), false) = (&global.archive, global.definition.exists())
-        && archive.is_file()
-        && let Some(text) = Reader::open(archive)?.definition()?
+pub fn load_for_sync(global: &Global, host: &Host) -> Result<Definition, Failure> {
+    if let Some(archive) = given_archive(global).filter(|archive| archive.exists())
+        && let Some(text) = look_at_given(archive, true, &host.stop)?.definition()?
     {
-        let mut definition = parse_definition("the archive's definition", &text)?;
-        definition.archive.clone_from(archive);
-        definition.from_archive = true;
-        return Ok(definition);
+        return Ok(definition_of(&text, archive, host)?);
     }
     load_definition(global)
+}
+
+/// The archive that was named, where no definition of the user's own says what it holds.
+fn given_archive(global: &Global) -> Option<&Path> {
+    let archive = global.archive.as_deref()?;
+    (!global.definition.exists()).then_some(archive)
+}
+
+/// The definition that only the archive holds, and whether its user has trusted it.
+fn definition_of(text: &str, archive: &Path, host: &Host) -> Result<Definition, Problems> {
+    let mut definition = parse_definition("the archive's definition", text)?;
+    archive.clone_into(&mut definition.archive);
+    let store = host.environment.state_folder().map(|state| TrustStore::in_folder(&state));
+    let trusted = store.is_some_and(|store| store.holds(&digest_of(&definition)));
+    definition.origin = match trusted {
+        true => DefinitionOrigin::TrustedArchive,
+        false => DefinitionOrigin::Archive,
+    };
+    Ok(definition)
+}
+
+/// Refuses to read secrets for a definition that nobody vouches for, or to reach its hosts.
+fn refuse_untrusted(definition: &Definition) -> Result<(), Failure> {
+    if definition.is_trusted() {
+        return Ok(());
+    }
+    let archive = definition.archive.display();
+    let asked = Grant::asked_by(definition);
+    let hosts = asked.sources.iter().map(|source| match source.secrets.as_slice() {
+        [] => source.base_url.clone(),
+        secrets => format!("{} and send {} there", source.base_url, secrets.join(", ")),
+    });
+    let hosts = hosts.collect::<Vec<_>>().join("; ");
+    let message =
+        format!("the definition is not trusted: only {archive} holds it, and it would ask {hosts}");
+    Err(Failure::new(super::error::UNSAFE, message).cure(format!(
+        "read it with `windrow -a {archive} trust`, which says how to trust it; or write it out \
+         with `windrow definition --out windrow.toml -a {archive}`, read it, and sync by it"
+    )))
 }
 
 /// Refuses names that are no streams.
@@ -161,15 +210,7 @@ pub fn load_secrets(
     folder: &Path,
     host: &Host,
 ) -> Result<SecretValues, Failure> {
-    let mut named = secrets_of(definition).into_iter().map(|(_, reference)| reference);
-    let file = named.find(|reference| matches!(reference, SecretReference::File(_)));
-    if let (Some(file), true) = (file, definition.from_archive) {
-        // Whoever made the archive may have meant any file of whoever reads it.
-        let message = format!("the archive's own definition wants {file} read and sent");
-        return Err(Failure::new(super::error::UNSAFE, message).cure(
-            "write it out with `windrow definition --out windrow.toml`, read it, and sync by it",
-        ));
-    }
+    refuse_untrusted(definition)?;
     let (values, missing) = find_secrets(definition, folder, host);
     if missing.is_empty() {
         return Ok(values);
@@ -191,6 +232,10 @@ fn find_secrets(
 ) -> (SecretValues, Vec<String>) {
     let mut values = SecretValues::default();
     let mut missing = Vec::new();
+    if !definition.is_trusted() {
+        // Whoever made the archive may have named any variable and any file of whoever reads it.
+        return (values, missing);
+    }
     for (place, reference) in secrets_of(definition) {
         let found = match &reference {
             SecretReference::Environment(name) => host
@@ -198,9 +243,6 @@ fn find_secrets(
                 .variable(name)
                 .filter(|value| !value.is_empty())
                 .ok_or_else(|| format!("the variable {name} is not set, which {place} needs")),
-            SecretReference::File(path) if definition.from_archive => {
-                Err(format!("the secret file {path} is named by the archive alone"))
-            }
             SecretReference::File(path) => host
                 .environment
                 .secret_file(&folder.join(path))
@@ -221,6 +263,9 @@ pub fn network(
     definition: &Definition,
     offline: bool,
 ) -> Result<std::collections::BTreeMap<String, Arc<dyn Transport>>, Failure> {
+    if !offline {
+        refuse_untrusted(definition)?;
+    }
     crate::sync::transports(definition, |source| {
         if offline {
             return Ok(Arc::new(NoTransport) as Arc<dyn Transport>);

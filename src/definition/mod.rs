@@ -81,11 +81,27 @@ pub struct Definition {
     pub alerts: Vec<Alert>,
     /// The definition as TOML without comments; holds references to secrets, never secrets.
     pub text: String,
-    /// Whether an archive brought it, and not its user: it may name no file to be read and sent.
-    pub from_archive: bool,
+    /// Who vouches for it.
+    pub origin: DefinitionOrigin,
+}
+
+/// Who vouches for a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefinitionOrigin {
+    /// The user's own file.
+    File,
+    /// An archive holds it and no file does; the user has trusted it with `windrow trust`.
+    TrustedArchive,
+    /// An archive holds it and no file does. It reads no variable and no file, and reaches no host.
+    Archive,
 }
 
 impl Definition {
+    /// Whether it may read secrets and reach the hosts that it names.
+    pub fn is_trusted(&self) -> bool {
+        self.origin != DefinitionOrigin::Archive
+    }
+
     /// The stream of that name.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.name == name)

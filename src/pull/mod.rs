@@ -13,6 +13,7 @@ mod puller;
 mod rate;
 mod request;
 mod retry;
+mod secrets;
 mod transport;
 
 pub use client::HttpTransport;
@@ -22,12 +23,13 @@ pub use judge::{
     looks_like_portal,
 };
 pub use paginate::{Next, PageFacts, PageToken, Pager};
-pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, secrets_of, waiting};
+pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, waiting};
 pub use rate::quota_wait_ms;
 pub use request::{
     RequestPlan, SEARCHED_BYTES_MIN, SecretValues, fill_body, plan_request, show_request,
 };
 pub use retry::{backoff_ms, is_retried, retry_after_ms};
+pub use secrets::{SecretUse, secret_uses, secrets_of};
 pub use transport::{
     Method, NetError, NetKind, NoTransport, Request, Response, Sending, Transport,
 };

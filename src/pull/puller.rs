@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::definition::{Auth, Definition, SecretReference, Source, Template, Total};
+use crate::definition::{Auth, SecretReference, Source, Template};
 use crate::host::Host;
 use crate::model::{Instant, Spent};
 
@@ -419,62 +419,4 @@ pub fn waiting(source: &Source, until: Instant) -> Trouble {
     let message = format!("the source {} asks not to be asked before {when}", source.name);
     Trouble::new(TroubleKind::Waiting, message)
         .cure("run it again then: it carries on where it was")
-}
-
-/// The templates in the texts of a JSON body.
-fn body_templates(body: Option<&serde_json::Value>) -> Vec<Template> {
-    let mut found = Vec::new();
-    let mut stack: Vec<&serde_json::Value> = body.into_iter().collect();
-    while let Some(value) = stack.pop() {
-        match value {
-            serde_json::Value::String(text) => found.extend(Template::parse(text)),
-            serde_json::Value::Array(items) => stack.extend(items),
-            serde_json::Value::Object(members) => stack.extend(members.values()),
-            _ => {}
-        }
-    }
-    found
-}
-
-/// All secrets that a definition refers to, each once.
-pub fn secrets_of(definition: &Definition) -> Vec<(String, SecretReference)> {
-    let mut found: Vec<(String, SecretReference)> = Vec::new();
-    let mut add = |place: &str, template: &Template| {
-        for reference in template.secrets() {
-            if !found.iter().any(|(_, have)| have == reference) {
-                found.push((place.to_owned(), reference.clone()));
-            }
-        }
-    };
-    for source in definition.sources.values() {
-        let place = format!("source {}", source.name);
-        match &source.auth {
-            Auth::None => {}
-            Auth::Bearer(template) | Auth::Header(_, template) | Auth::Query(_, template) => {
-                add(&place, template);
-            }
-            Auth::Basic { username, password } => {
-                add(&place, username);
-                add(&place, password);
-            }
-        }
-        source.headers.iter().for_each(|(_, template)| add(&place, template));
-        if let Some(lookup) = &source.idempotency.lookup {
-            add(&place, &lookup.request.path);
-            lookup.request.query.iter().for_each(|(_, template)| add(&place, template));
-        }
-    }
-    for stream in &definition.streams {
-        let place = format!("stream {}", stream.name);
-        let endpoint = match &stream.total {
-            Some(Total::Endpoint { request, .. }) => Some(request),
-            _ => None,
-        };
-        for request in [Some(&stream.request), endpoint].into_iter().flatten() {
-            let named = request.query.iter().chain(&request.headers);
-            named.for_each(|(_, template)| add(&place, template));
-            body_templates(request.body.as_ref()).iter().for_each(|t| add(&place, t));
-        }
-    }
-    found
 }

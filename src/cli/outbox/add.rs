@@ -24,7 +24,7 @@ use super::{folder_of, no_entry, one_of, open_outbox};
 const UNSAFE: u8 = 9;
 
 pub fn run(args: &OutboxAdd, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let source = source_of(&definition, args.source.as_deref())?;
     let now = host.clock.now();
     let new = NewRequest {

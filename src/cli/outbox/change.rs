@@ -20,7 +20,7 @@ pub fn cancel(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
     let brief = &entry.brief;
     let refuse = |message: String, cure: &str| Err(Failure::new(USAGE, message).cure(cure));
@@ -59,7 +59,7 @@ pub fn resolve(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, &args.choice, host)?;
     let (number, key) = (entry.brief.entry, &entry.brief.key);
     let stations = Stations::of(outbox.path(), host)?;
@@ -109,7 +109,7 @@ pub fn retry(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
     let station = station_for(&outbox, host)?;
     let key = fresh_key(host.random.bits());
@@ -130,7 +130,7 @@ pub fn prune(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     Reader::open(&definition.archive)?;
     let now = host.clock.now();
     let before = match parse_start(&args.before, chrono_tz::UTC, false) {

@@ -30,9 +30,9 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     match &args.command {
-        None => list(&args.list, global, output),
-        Some(OutboxCommand::List(args)) => list(args, global, output),
-        Some(OutboxCommand::Show(args)) => show(args, global, output),
+        None => list(&args.list, global, host, output),
+        Some(OutboxCommand::List(args)) => list(args, global, host, output),
+        Some(OutboxCommand::Show(args)) => show(args, global, host, output),
         Some(OutboxCommand::Add(args)) => add::run(args, global, host, output),
         Some(OutboxCommand::Send(args)) => send::run(args, global, host, output),
         Some(OutboxCommand::Serve(args)) => serve::run(args, global, host, output),
@@ -43,8 +43,8 @@ pub fn run(
     }
 }
 
-fn list(args: &OutboxList, global: &Global, output: &Output) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+fn list(args: &OutboxList, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let state = args.state.as_deref().and_then(EntryState::parse);
     let rows = reader.outbox_list(state, args.limit)?;
@@ -66,8 +66,8 @@ fn list(args: &OutboxList, global: &Global, output: &Output) -> Result<u8, Failu
     Ok(0)
 }
 
-fn show(args: &OutboxChoice, global: &Global, output: &Output) -> Result<u8, Failure> {
-    let (_, path) = load_for_reading(global)?;
+fn show(args: &OutboxChoice, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+    let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let number = one_of(&reader.outbox_find(&args.key, args.source.as_deref())?, &args.key)?;
     let entry = reader.outbox_entry(number)?.ok_or_else(|| no_entry(&args.key))?;

@@ -29,7 +29,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     Reader::open(&definition.archive)?;
     let outbox = open_outbox(&definition, None, host)?;
     if args.dry_run {

@@ -27,7 +27,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let definition = load_for_sync(global)?;
+    let definition = load_for_sync(global, host)?;
     let secrets = load_secrets(&definition, folder_of(global), host)?;
     let wait = parse_duration(&args.wait)?;
     let (listener, address) = listen(args)?;

@@ -23,7 +23,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Problem, Problems, suggest};
 use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
-use super::{Definition, Stream};
+use super::{Definition, DefinitionOrigin, Stream};
 pub use check::is_number;
 pub use parts::{is_header_name, sounds_secret};
 pub use stream::is_column_name;
@@ -118,7 +118,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         checks,
         alerts,
         text,
-        from_archive: false,
+        origin: DefinitionOrigin::File,
     })
 }
 
