@@ -30,6 +30,7 @@ mod handoff_refusals;
 mod history;
 mod hostile_bodies;
 mod idempotency;
+mod imposed_waits;
 mod interruption;
 mod keys;
 mod logs;

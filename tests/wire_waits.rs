@@ -50,6 +50,8 @@ fn a_wait_is_obeyed_in_each_of_its_spellings_whatever_the_laptops_clock_says() {
         ("Sat, 10 Jan 2026 12:00:01 GMT", true, "2026-01-11T12:00:00Z"),
         ("Saturday, 10-Jan-26 12:00:01 GMT", true, "2026-01-09T12:00:00Z"),
         ("Sat Jan 10 12:00:01 2026", true, "2026-01-11T12:00:00Z"),
+        ("1.0", false, "2026-01-10T12:00:00Z"),
+        ("1.5", false, "2026-01-10T12:00:00Z"),
     ];
     std::thread::scope(|scope| {
         for (value, date, now) in cases {
@@ -69,7 +71,7 @@ fn a_wait_is_obeyed_in_each_of_its_spellings_whatever_the_laptops_clock_says() {
 
 #[test]
 fn a_wait_that_is_over_or_no_wait_at_all_is_not_waited_for() {
-    let values = ["Sat, 10 Jan 2026 11:00:00 GMT", "soon", "-5", "1.5", "0"];
+    let values = ["Sat, 10 Jan 2026 11:00:00 GMT", "soon", "-5", "1e5", "0"];
     for value in values {
         let (api, instants) = later_once(value, true);
         let workspace = Workspace::new(&items_definition(&api.address, FAST, ""));
@@ -82,8 +84,8 @@ fn a_wait_that_is_over_or_no_wait_at_all_is_not_waited_for() {
 #[test]
 fn a_wait_beyond_reason_ends_the_run_with_its_end_and_is_kept() {
     let cases = [
-        ("1000000000", "not to be asked before 2036-01-08 12:00:00 UTC", "2036-01-08T12:00:01Z"),
-        ("99999999999999999999", "not to be asked before 2036", "2036-01-08T12:00:01Z"),
+        ("1000000000", "asks again after 2026-01-11 12:00:00 UTC", "2026-01-11T12:00:01Z"),
+        ("99999999999999999999", "asks again after 2026-01-11 12:00:00", "2026-01-11T12:00:01Z"),
         ("Sat, 10 Jan 2026 13:00:00 GMT", "before 2026-01-10 13:00:00", "2026-01-10T13:00:01Z"),
     ];
     for (value, says, after) in cases {

@@ -47,6 +47,7 @@ mod table;
 mod traces;
 mod untrusted;
 mod vanished;
+mod waits;
 mod write;
 
 pub use adopted::{AdoptedSpan, AdoptionRow, ReadingSince, Removed, Standing, StandingQuery};
@@ -82,7 +83,7 @@ pub use proof::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 pub use publish::{OutRow, OutTable, PUBLISH_BYTES_MAX, Phase};
 pub use query::{Answer, Value};
 pub use raw::{Kept, KeptPage, RawPage};
-pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow, WaitRow};
+pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow};
 pub use rebuild::{Recount, TableObject, UnkeptRuns};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{
@@ -96,4 +97,5 @@ pub use survey::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
 pub use traces::{Copied, MarksOf, Traces};
 pub use untrusted::{look_at_given, open_compared, open_untrusted};
 pub use vanished::{VanishedCount, VanishedRow};
+pub use waits::WaitRow;
 pub use write::TableWriter;

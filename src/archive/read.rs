@@ -116,20 +116,6 @@ pub struct RejectRow {
     pub example: String,
 }
 
-/// A source that said "not before".
-#[derive(Clone, Debug, Serialize)]
-pub struct WaitRow {
-    /// The source.
-    pub source: String,
-    /// When it may be asked again.
-    pub not_before: String,
-    /// What it said.
-    pub reason: String,
-    /// When that was.
-    #[serde(skip)]
-    pub set_at: Option<String>,
-}
-
 impl LedgerRow {
     /// The rows of a stream, oldest first.
     pub(super) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
@@ -152,23 +138,6 @@ impl LedgerRow {
             strays: row.get(10)?,
             error: row.get(11)?,
         })
-    }
-}
-
-impl WaitRow {
-    /// Until when the wait holds. Where the clock has been set back since it was noted, as much of
-    /// it is left as there was.
-    pub fn until(&self, now: Instant) -> Option<Instant> {
-        let until = instant_from_text(&self.not_before)?;
-        match self.set_after(now) {
-            Some(set_at) => Some(now + until.signed_duration_since(set_at)),
-            None => Some(until),
-        }
-    }
-
-    /// When it was noted, if the clock has been set back since.
-    pub fn set_after(&self, now: Instant) -> Option<Instant> {
-        self.set_at.as_deref().and_then(instant_from_text).filter(|set_at| *set_at > now)
     }
 }
 
@@ -304,11 +273,6 @@ impl Reader {
         })
     }
 
-    /// Sources that must not be asked before some time.
-    pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
-        self.run(waits)
-    }
-
     /// The archive's name among all archives: 32 hexadecimal digits. A hand-off has one of its own.
     pub fn archive_id(&self) -> Result<String, ArchiveError> {
         self.run(|connection| {
@@ -339,16 +303,6 @@ impl Reader {
             stored.optional()
         })
     }
-}
-
-pub(super) fn waits(connection: &Connection) -> rusqlite::Result<Vec<WaitRow>> {
-    let sql = "SELECT source, not_before, reason, set_at FROM _windrow_waits ORDER BY source";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([], |row| {
-        let (source, not_before) = (row.get(0)?, row.get(1)?);
-        Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
-    })?;
-    rows.collect()
 }
 
 /// What this program looks for came with a later format.

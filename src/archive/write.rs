@@ -326,33 +326,6 @@ impl Archive {
         }
         Ok(outcomes)
     }
-
-    /// Keeps the instant before which a source must not be asked.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        until: &str,
-        why: &str,
-        now: &str,
-    ) -> Result<(), ArchiveError> {
-        put_wait(&self.connection, source, until, why, now).map_err(at(&self.path))
-    }
-}
-
-/// Keeps the later of two waits, and the newer of two clocks' words.
-pub(super) fn put_wait(
-    connection: &rusqlite::Connection,
-    source: &str,
-    until: &str,
-    why: &str,
-    now: &str,
-) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO _windrow_waits (source, not_before, reason, set_at)
-        VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT (source) DO UPDATE SET not_before = excluded.not_before,
-            reason = excluded.reason, set_at = excluded.set_at
-        WHERE excluded.not_before > not_before OR coalesce(set_at, '') > excluded.set_at";
-    connection.execute(sql, [source, until, why, now]).map(|_| ())
 }
 
 pub(super) fn bind(

@@ -168,6 +168,9 @@ pub struct SyncArguments {
     /// Read again up to here; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
+    /// Ask this source at once, also if it asked for a wait; may be given again
+    #[arg(long, value_name = "SOURCE", conflicts_with_all = ["dry_run", "offline"])]
+    pub now: Vec<String>,
     /// Wait so long for another process that has the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,

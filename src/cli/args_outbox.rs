@@ -94,6 +94,9 @@ pub struct OutboxSend {
     /// Print what would be sent and why the rest waits, and send nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Ask this source at once, also if it asked for a wait; may be given again
+    #[arg(long, value_name = "SOURCE", conflicts_with = "dry_run")]
+    pub now: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::archive::{ArchiveError, Cause, Reader};
 use crate::check::{Limit, Mender, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Instant, instant_from_text, instant_to_text};
+use crate::model::{Instant, instant_to_text};
 use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page};
 
 use super::args::Global;
@@ -131,8 +131,7 @@ impl Looking<'_> {
             let calendar = days.map(|days| calendar_of(&days, now, args.days));
             streams.push(StreamFacts { status, calendar });
         }
-        let mut waits = reader.waits()?;
-        waits.retain(|wait| instant_from_text(&wait.not_before).is_some_and(|until| until > now));
+        let waits = reader.waits_held(now)?;
         let mut rejects = reader.rejects()?;
         rejects.retain(|reject| is_wanted(&reject.stream));
         let mut drift = reader.field_changes(None, None, DRIFT_MAX)?;

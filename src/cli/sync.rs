@@ -17,7 +17,8 @@ use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
 use super::progress::Progress;
 use super::workspace::{
-    check_streams, load_for_sync, load_secrets, network, open_archive, parse_duration,
+    check_sources, check_streams, load_for_sync, load_secrets, network, open_archive,
+    parse_duration, tell_lifted,
 };
 
 /// Changes of fields that are told after a run.
@@ -33,6 +34,7 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let definition = load_for_sync(global, host)?;
     check_streams(&definition, &args.streams)?;
+    check_sources(&definition, &args.now)?;
     let options = options(args, &definition, host.clock.now())?;
     if args.dry_run {
         return dry_run(&definition, &options, host, output);
@@ -45,6 +47,8 @@ pub fn run(
         let idle = format!("the trigger `{trigger}` on `{table}` is not run by windrow");
         output.say(&format!("{}: see docs/ledger.md\n", printable(&idle)));
     }
+    let lifted = archive.lift_waits(&args.now, host.clock.now())?;
+    tell_lifted(&args.now, &lifted, output);
     let sent = match args.offline {
         true => Ok(None),
         false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::archive::{ArchiveError, Cause, Reader};
 use crate::definition::Definition;
 use crate::host::{Host, StopCause};
-use crate::model::{Instant, instant_from_text, instant_to_text, printable};
+use crate::model::{Instant, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::report::count;
 use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
@@ -85,7 +85,7 @@ pub fn run(
         let round = if round == Round::Complete { after_sending(sent.as_ref()) } else { round };
         row = if last == Some(round) { row + 1 } else { 0 };
         last = Some(round);
-        let not_before = next_permission(&definition);
+        let not_before = next_permission(&definition, every_ms, now);
         let rest = rest_after(round, row, every_ms, not_before, now, host.random.unit());
         let rest = match sent.as_ref().and_then(|sent| sent.next_at()) {
             Some(at) => rest.no_later_than(at, now),
@@ -191,10 +191,14 @@ fn after_sending(sent: Option<&SendReport>) -> Round {
     Round::after(trouble.map(|trouble| trouble.kind))
 }
 
-/// The earliest time at which a source that asked for a pause may be asked again.
-fn next_permission(definition: &Definition) -> Option<Instant> {
+/// The earliest time at which a source that asked for a pause may be asked again; no later than
+/// the next round would be, since other sources have asked for none, and somebody may lift it.
+fn next_permission(definition: &Definition, every_ms: i64, now: Instant) -> Option<Instant> {
     let waits = Reader::open(&definition.archive).and_then(|reader| reader.waits()).ok()?;
-    waits.iter().filter_map(|wait| instant_from_text(&wait.not_before)).max()
+    let waits = waits.iter().filter(|wait| definition.sources.contains_key(&wait.source));
+    let earliest = waits.filter_map(|wait| wait.held(now)).map(|wait| wait.until).min()?;
+    let round = now.checked_add_signed(chrono::TimeDelta::milliseconds(every_ms));
+    Some(round.map_or(earliest, |round| round.min(earliest)))
 }
 
 fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {

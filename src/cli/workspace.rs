@@ -16,6 +16,7 @@ use crate::trust::{Grant, TrustStore, digest_of};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};
+use super::output::Output;
 
 /// How often a process that waits for the archive tries it, milliseconds.
 const LOCK_POLL_MS: u64 = 100;
@@ -187,6 +188,30 @@ pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Fa
         }
     }
     Ok(())
+}
+
+/// Refuses names that are no sources.
+pub fn check_sources(definition: &Definition, names: &[String]) -> Result<(), Failure> {
+    for name in names {
+        if !definition.sources.contains_key(name) {
+            let known = definition.sources.keys().map(String::as_str);
+            let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
+            failure.cure = suggest(name, known);
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+/// Says which of the sources that are to be asked at once had asked for a wait.
+pub fn tell_lifted(wanted: &[String], lifted: &[String], output: &Output) {
+    for source in wanted {
+        let what = match lifted.contains(source) {
+            true => "its wait is lifted",
+            false => "it has not asked for a wait",
+        };
+        output.say(&format!("source {source}: {what}\n"));
+    }
 }
 
 /// The archive's streams of these names, or all; refuses names that it has no stream of.

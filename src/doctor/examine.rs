@@ -11,6 +11,10 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     findings.extend(secrets(facts));
     findings.extend(storage::examine(facts));
     findings.extend(network::examine(facts));
+    findings.extend(facts.waits.iter().map(|(source, why)| {
+        let help = format!("`windrow sync --now {source}` asks at once");
+        Finding::warn(format!("wait of {source}"), why, help)
+    }));
     findings
 }
 
@@ -115,6 +119,7 @@ pub(super) mod tests {
             offline: false,
             links_up: Some(true),
             proxies: Vec::new(),
+            waits: Vec::new(),
             sources: vec![SourceFacts {
                 name: "s".to_owned(),
                 base_url: "https://api.example.com/v1".to_owned(),

@@ -24,6 +24,8 @@ pub struct Facts {
     pub proxies: Vec<(String, String)>,
     /// The sources of the definition.
     pub sources: Vec<SourceFacts>,
+    /// Those of them that asked for a wait that is not over, and what they said.
+    pub waits: Vec<(String, String)>,
 }
 
 /// The definition.

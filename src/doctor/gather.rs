@@ -79,7 +79,16 @@ pub fn gather(surroundings: Surroundings<'_>) -> Facts {
         links_up: host.network.link_is_up(),
         proxies: proxies(environment),
         sources: definition.map(|it| source_facts(it, &way, host)).unwrap_or_default(),
+        waits: definition.zip(archive).map(|(it, path)| waits(it, path, now)).unwrap_or_default(),
     }
+}
+
+/// The waits that the archive notes; one that cannot be read is told of elsewhere.
+fn waits(definition: &Definition, archive: &Path, now: Instant) -> Vec<(String, String)> {
+    let held = archive.is_file().then(|| Reader::open(archive)?.waits_held(now));
+    let held = held.and_then(Result::ok).unwrap_or_default().into_iter();
+    let known = held.filter(|wait| definition.sources.contains_key(&wait.source));
+    known.map(|wait| (wait.source, wait.reason)).collect()
 }
 
 fn secret_facts(

@@ -12,6 +12,7 @@ mod spent;
 mod table;
 mod text;
 mod time;
+mod wait;
 
 pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
 pub use ledger::{Entry, Outcomes, Place, Progress, State};
@@ -22,3 +23,4 @@ pub use spent::Spent;
 pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
 pub use text::{excerpt, hexadecimal, printable, printable_json};
 pub use time::{Instant, Window, instant_from_text, instant_to_text};
+pub use wait::{WAIT_IMPOSED_MAX, Wait, bounded};

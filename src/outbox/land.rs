@@ -2,8 +2,8 @@
 
 use crate::archive::{ArchiveError, Settlement};
 use crate::definition::Source;
-use crate::model::Instant;
-use crate::pull::{NetError, Response, backoff_ms, judge_error, quota_wait_ms, retry_after_ms};
+use crate::model::{Instant, WAIT_IMPOSED_MAX, Wait};
+use crate::pull::{NetError, Response, asked_wait_ms, backoff_ms, judge_error};
 
 use super::decide::{Reply, Verdict, judge, settle};
 use super::report::{kept, refused_credentials, said};
@@ -60,12 +60,12 @@ impl Sender<'_> {
         now: Instant,
     ) -> Result<(), ArchiveError> {
         let Some(asked_ms) = asked_ms else { return Ok(()) };
-        let until = now + chrono::TimeDelta::milliseconds(asked_ms);
-        self.waits.insert(source.name.clone(), until);
-        self.outbox.write_wait(&source.name, until, "the outbox was told to wait", now)
+        let wait = Wait::imposed(&source.name, asked_ms, now);
+        self.waits.insert(source.name.clone(), wait.until);
+        self.outbox.write_wait(&source.name, &wait, now)
     }
 
-    /// How long an entry rests, and what the source asked for.
+    /// How long an entry rests, and what the source asked for, which may be longer.
     pub(super) fn wait_of(
         &self,
         outcome: &Result<Response, NetError>,
@@ -73,13 +73,11 @@ impl Sender<'_> {
         entry: i64,
     ) -> (i64, Option<i64>) {
         let now = self.host.clock.now();
-        let asked = outcome
-            .as_ref()
-            .ok()
-            .and_then(|response| retry_after_ms(response, now).max(quota_wait_ms(response, now)));
+        let asked = outcome.as_ref().ok().and_then(|response| asked_wait_ms(response, now));
         let attempt = self.attempts.get(&entry).copied().unwrap_or(1);
         let backoff = backoff_ms(attempt, &source.retry, self.host.random.unit());
-        (asked.unwrap_or(backoff), asked.filter(|asked| *asked > 0))
+        let rest = asked.map_or(backoff, |asked| asked.min(WAIT_IMPOSED_MAX.num_milliseconds()));
+        (rest, asked.filter(|asked| *asked > 0))
     }
 
     /// Keeps what may be kept of an answer.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::archive::OutboxBrief;
 use crate::definition::{OnRejected, Source};
 use crate::host::planted::{self, Bug};
-use crate::model::{EntryState, Instant};
+use crate::model::{EntryState, Instant, bounded};
 
 use super::decide::{Again, may_send};
 
@@ -150,16 +150,24 @@ fn one(entry: &OutboxBrief, ours: bool, in_front: Option<Why>, scene: &Scene<'_>
 fn unknown(entry: &OutboxBrief, source: &Source, scene: &Scene<'_>) -> Doing {
     let Some(lookup) = &source.idempotency.lookup else { return Doing::Person(Why::Unknown) };
     let wait = chrono::TimeDelta::milliseconds(lookup.wait_ms);
-    let seen = entry.last_seen_at.or(entry.first_sent_at);
+    let seen = entry.last_seen_at.or(entry.first_sent_at).filter(|seen| *seen <= scene.now);
     let believed = seen.and_then(|seen| seen.checked_add_signed(wait)).unwrap_or(scene.now);
     let held = scene.waits.get(&entry.source).filter(|until| **until > scene.now);
-    let next = entry.next_at.filter(|at| *at > scene.now);
-    match (held, next) {
+    match (held, next_attempt(entry, scene.now)) {
         (Some(until), _) => Doing::Wait(Why::Source(*until)),
         (None, Some(at)) => Doing::Wait(Why::NextAttempt(at)),
         (None, None) if believed > scene.now => Doing::Wait(Why::LookAt(believed)),
         (None, None) => Doing::Look,
     }
+}
+
+/// When the rest of an entry is over, if that is still to come. It is no longer than the longest
+/// wait that a source may impose, whatever the archive says.
+fn next_attempt(entry: &OutboxBrief, now: Instant) -> Option<Instant> {
+    // What a clock said that was set back since is no time to wait for.
+    let by_this_clock = entry.last_seen_at.is_none_or(|seen| seen <= now);
+    let next = entry.next_at.filter(|_| by_this_clock);
+    next.and_then(|next| bounded(next, entry.last_seen_at, now)).filter(|at| *at > now)
 }
 
 fn queued(entry: &OutboxBrief, in_front: Option<Why>, scene: &Scene<'_>) -> Doing {
@@ -180,9 +188,7 @@ fn queued(entry: &OutboxBrief, in_front: Option<Why>, scene: &Scene<'_>) -> Doin
     if let Some(at) = ahead(entry.not_before) {
         return Doing::Wait(Why::NotBefore(at));
     }
-    // What a clock said that was set back since is no time to wait for.
-    let by_this_clock = entry.last_seen_at.is_none_or(|seen| seen <= scene.now);
-    if let Some(at) = ahead(entry.next_at).filter(|_| by_this_clock) {
+    if let Some(at) = next_attempt(entry, scene.now) {
         return Doing::Wait(Why::NextAttempt(at));
     }
     match ahead(scene.waits.get(&entry.source).copied()) {
@@ -294,6 +300,39 @@ mod tests {
             (e.doubt, e.first_sent_at, e.expires_at) = (true, Some(now()), Some(now()));
         };
         assert_eq!(one(&doubt), Doing::Send);
+    }
+
+    #[test]
+    fn no_entry_rests_longer_than_a_source_may_impose_whatever_the_archive_says() {
+        let at = |days: i64| now() + chrono::TimeDelta::days(days);
+        let text = "[archive]\npath = 'a.db'\n[sources.s]\nbase_url = 'https://a.example/'\n\
+            [sources.s.idempotency]\nlookup = { path = '/x/{{ key }}' }";
+        let sources = parse_definition("w.toml", text).expect("a definition").sources;
+        let (home, waits) = (BTreeSet::from(["home".to_owned()]), BTreeMap::new());
+        let scene = Scene { sources: &sources, home: &home, waits: &waits, now: now() };
+        for state in [EntryState::Queued, EntryState::Unknown] {
+            // When it goes again, when it was last seen, until when it rests.
+            let cases = [
+                (at(3650), Some(at(0)), Some(at(1))),
+                (at(3650), Some(at(-1)), None),
+                (at(3650), None, None),
+                (at(1), None, Some(at(1))),
+                (at(3651), Some(at(3650)), None),
+            ];
+            for (next, seen, rests) in cases {
+                let mut entry = brief(1, None, state);
+                (entry.next_at, entry.last_seen_at) = (Some(next), seen);
+                let doing = plan(&[entry], &scene).remove(0).doing;
+                let expected = rests.map(|at| Doing::Wait(Why::NextAttempt(at)));
+                match expected {
+                    Some(expected) => assert_eq!(doing, expected, "{next} {seen:?}"),
+                    None => assert!(
+                        matches!(doing, Doing::Send | Doing::Look | Doing::Wait(Why::LookAt(_))),
+                        "{next} {seen:?} {doing:?}"
+                    ),
+                }
+            }
+        }
     }
 
     #[test]

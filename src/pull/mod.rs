@@ -24,11 +24,10 @@ pub use judge::{
 };
 pub use paginate::{Next, PageFacts, PageToken, Pager};
 pub use puller::{Budget, Fetched, Noting, Puller, WaitKeeper, waiting};
-pub use rate::quota_wait_ms;
 pub use request::{
     RequestPlan, SEARCHED_BYTES_MIN, SecretValues, fill_body, plan_request, show_request,
 };
-pub use retry::{backoff_ms, is_retried, retry_after_ms};
+pub use retry::{asked_wait_ms, backoff_ms, is_retried};
 pub use secrets::{SecretUse, secret_uses, secrets_of};
 pub use transport::{
     Method, NetError, NetKind, NoTransport, Request, Response, Sending, Transport,

@@ -10,13 +10,13 @@ use url::Url;
 
 use crate::definition::{Auth, SecretReference, Source, Template};
 use crate::host::Host;
-use crate::model::{Instant, Spent};
+use crate::model::{Instant, Spent, Wait};
 
 use super::judge::{Trouble, TroubleKind, judge_error, leads_to_login, login_page};
 use super::link::next_link;
 use super::rate::{Pace, quota_wait_ms};
 use super::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
-use super::retry::{Decision, decide, is_retried, is_retried_error, retry_after_ms};
+use super::retry::{Decision, asked_wait_ms, decide, is_retried, is_retried_error};
 use super::transport::{Method, NetError, NetKind, Request, Response, Transport};
 
 /// The most redirects that one request follows.
@@ -54,8 +54,8 @@ pub type Noting<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Whoever keeps the waits that sources impose, so that a run that is killed while it waits leaves
 /// them to the next one.
 pub trait WaitKeeper: Send + Sync {
-    /// The source must not be asked before `until`.
-    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a>;
+    /// The source must not be asked before the wait is over.
+    fn keep<'a>(&'a self, source: &'a Source, wait: Wait) -> Noting<'a>;
 }
 
 /// A wait shorter than this is over before a killed run is started again, milliseconds.
@@ -64,7 +64,7 @@ const KEPT_WAIT_MS_MIN: i64 = 1_000;
 #[derive(Default)]
 struct SourceState {
     pace: Pace,
-    not_before: Option<Instant>,
+    wait: Option<Wait>,
     /// As of when its last answer speaks.
     as_of: Option<Instant>,
     /// How far its clock is ahead of this machine's.
@@ -110,15 +110,17 @@ impl Puller {
     }
 
     /// Obeys a wait that an earlier run was told.
-    pub fn hold(&mut self, source: &str, until: Instant) {
+    pub fn hold(&mut self, source: &str, wait: Wait) {
         let state = self.states.entry(source.to_owned()).or_default();
-        state.not_before = state.not_before.max(Some(until));
+        if state.wait.as_ref().is_none_or(|have| have.until < wait.until) {
+            state.wait = Some(wait);
+        }
     }
 
-    /// Until when a source must not be asked, if that is still to come.
-    pub fn held_until(&self, source: &str) -> Option<Instant> {
-        let until = self.states.get(source)?.not_before?;
-        (until > self.host.clock.now()).then_some(until)
+    /// The wait of a source, if its end is still to come.
+    pub fn held(&self, source: &str) -> Option<&Wait> {
+        let wait = self.states.get(source)?.wait.as_ref()?;
+        (wait.until > self.host.clock.now()).then_some(wait)
     }
 
     /// A text without any secret in it.
@@ -140,8 +142,7 @@ impl Puller {
             let now = self.host.clock.now();
             let (asked_ms, trouble) = match &outcome {
                 Ok(response) if is_retried(response, &source.retry) => {
-                    let asked = retry_after_ms(response, now).max(quota_wait_ms(response, now));
-                    (asked, None)
+                    (asked_wait_ms(response, now), None)
                 }
                 Ok(response) if is_redirect(response) => {
                     redirects += 1;
@@ -163,19 +164,20 @@ impl Puller {
                     self.stats.retries += 1;
                     tracing::debug!(source = source.name, attempt, wait_ms, "trying again");
                     if let Some(asked) = asked_ms.filter(|asked| *asked > 0) {
-                        let until = now + chrono::TimeDelta::milliseconds(asked);
-                        self.hold(&source.name, until);
+                        let wait = Wait::imposed(&source.name, asked, now);
+                        self.hold(&source.name, wait.clone());
                         if let Some(keeper) = self.keeper.clone()
                             && asked >= KEPT_WAIT_MS_MIN
                         {
-                            keeper.keep(source, until).await;
+                            keeper.keep(source, wait).await;
                         }
                     }
                     self.pause(wait_ms).await?;
                 }
-                Decision::NotBefore(until) => {
-                    self.hold(&source.name, until);
-                    return Err(waiting(source, until));
+                Decision::NotBefore(_) => {
+                    let wait = Wait::imposed(&source.name, asked_ms.unwrap_or(0), now);
+                    self.hold(&source.name, wait.clone());
+                    return Err(waiting(source, &wait));
                 }
                 Decision::GiveUp => {
                     return self.give_up(source, request.url, outcome, trouble, now);
@@ -238,8 +240,8 @@ impl Puller {
             let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
             response.body = clean.into_bytes();
         }
-        if let Some(wait) = quota_wait_ms(&response, now) {
-            self.hold(&source.name, now + chrono::TimeDelta::milliseconds(wait));
+        if let Some(asked_ms) = quota_wait_ms(&response, now) {
+            self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
         Ok(Fetched { response, url, as_of })
@@ -248,10 +250,10 @@ impl Puller {
     /// Waits until a request may be sent, within the limits of the run.
     async fn clear_to_send(&mut self, source: &Source) -> Result<(), Trouble> {
         self.check_budget()?;
-        if let Some(until) = self.held_until(&source.name) {
-            let wait_ms = (until - self.host.clock.now()).num_milliseconds();
+        if let Some(wait) = self.held(&source.name) {
+            let wait_ms = (wait.until - self.host.clock.now()).num_milliseconds();
             if wait_ms > source.retry.wait_ms_max {
-                return Err(waiting(source, until));
+                return Err(waiting(source, wait));
             }
             self.pause(wait_ms).await?;
         }
@@ -414,9 +416,9 @@ fn stopped() -> Trouble {
 }
 
 /// The source asked not to be asked before some time.
-pub fn waiting(source: &Source, until: Instant) -> Trouble {
-    let when = until.format("%Y-%m-%d %H:%M:%S UTC");
-    let message = format!("the source {} asks not to be asked before {when}", source.name);
-    Trouble::new(TroubleKind::Waiting, message)
-        .cure("run it again then: it carries on where it was")
+pub fn waiting(source: &Source, wait: &Wait) -> Trouble {
+    Trouble::new(TroubleKind::Waiting, &wait.why).cure(format!(
+        "run it again then: it carries on where it was; `windrow sync --now {}` asks at once",
+        source.name
+    ))
 }

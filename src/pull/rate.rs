@@ -24,8 +24,8 @@ impl Pace {
     }
 }
 
-/// How long an answer asks not to be bothered: `RateLimit` with nothing left, or the older
-/// `X-RateLimit-Remaining: 0` with a reset. Milliseconds.
+/// How long an answer asks not to be bothered, however long that is: `RateLimit` with nothing left,
+/// or the older `X-RateLimit-Remaining: 0` with a reset. Milliseconds.
 pub fn quota_wait_ms(response: &Response, now: Instant) -> Option<i64> {
     if let Some(wait) = structured_wait(response) {
         return Some(wait);
@@ -47,8 +47,8 @@ pub fn quota_wait_ms(response: &Response, now: Instant) -> Option<i64> {
     } else {
         reset * 1000.0
     };
-    #[expect(clippy::cast_possible_truncation, reason = "bounded by a week")]
-    let wait_ms = wait_ms.clamp(0.0, 604_800_000.0) as i64;
+    #[expect(clippy::cast_possible_truncation, reason = "the largest number is as good")]
+    let wait_ms = wait_ms.ceil() as i64;
     (wait_ms > 0).then_some(wait_ms)
 }
 
@@ -58,13 +58,27 @@ fn structured_wait(response: &Response) -> Option<i64> {
         response.headers_of("ratelimit").flat_map(|value| value.split(',')).filter_map(|item| {
             let parameter = |name: &str| {
                 let mut parts = item.split(';').map(str::trim);
-                parts.find_map(|part| {
-                    part.strip_prefix(name)?.strip_prefix('=')?.parse::<i64>().ok()
-                })
+                parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
             };
-            (parameter("r")? <= 0).then_some(parameter("t")?.clamp(0, 604_800) * 1000)
+            let left: f64 = parameter("r")?.parse().ok()?;
+            (left <= 0.0).then_some(seconds_ms(parameter("t")?)?)
         });
     waits.max().filter(|wait| *wait > 0)
+}
+
+/// Seconds in decimal digits as milliseconds, rounded up; a number beyond all bounds is the
+/// largest one.
+pub(super) fn seconds_ms(text: &str) -> Option<i64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let seconds = whole.parse::<i64>().unwrap_or(i64::MAX);
+    let (shown, rest) = part.split_at(part.len().min(3));
+    let millis = format!("{shown:0<3}").parse::<i64>().unwrap_or(0);
+    let more = i64::from(rest.bytes().any(|digit| digit != b'0'));
+    Some(seconds.saturating_mul(1000).saturating_add(millis + more))
 }
 
 #[cfg(test)]
@@ -89,7 +103,7 @@ mod tests {
     #[test]
     fn a_spent_quota_is_waited_for_in_each_of_its_spellings() {
         let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
-        let cases: [(Headers, Option<i64>); 8] = [
+        let cases: [(Headers, Option<i64>); 14] = [
             (&[("ratelimit", "\"default\";r=0;t=10")], Some(10_000)),
             (&[("ratelimit", "\"default\";r=5;t=10")], None),
             (&[("ratelimit", "\"a\";r=5;t=1, \"b\";r=0;t=3")], Some(3_000)),
@@ -99,6 +113,12 @@ mod tests {
                 &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1800000060000")],
                 Some(60_000),
             ),
+            (&[("ratelimit", "\"a\";r=0;t=99999999999999999999")], Some(i64::MAX)),
+            (&[("ratelimit", "\"a\";r=0;t=4.0")], Some(4_000)),
+            (&[("ratelimit", "\"a\";r=0;t=-4")], None),
+            (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "inf")], Some(i64::MAX)),
+            (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "nan")], None),
+            (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "2.0005")], Some(2_001)),
             (&[("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "30")], None),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "soon")], None),
         ];

@@ -2,15 +2,13 @@
 
 use crate::definition::RetryPolicy;
 use crate::host::planted::{self, Bug};
-use crate::model::Instant;
+use crate::model::{Instant, WAIT_IMPOSED_MAX};
 
+use super::rate::{quota_wait_ms, seconds_ms};
 use super::transport::{NetKind, Response};
 
 /// Statuses that a later attempt may better (SPEC.md, section 7).
 const RETRIED: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
-
-/// The longest wait that a source is believed to mean: ten years. The year 9999 is a slip.
-const WAIT_SECONDS_MAX: i64 = 10 * 365 * 86_400;
 
 /// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further.
 const BACKOFF_MS_MAX: f64 = 300_000.0;
@@ -45,7 +43,7 @@ pub fn is_retried_error(kind: NetKind) -> bool {
 }
 
 /// What to do after attempt number `attempt` (from 1). `asked_ms` is the wait that the source
-/// asked for; `jitter` is in `[0, 1)`.
+/// asked for, which counts up to [`WAIT_IMPOSED_MAX`]; `jitter` is in `[0, 1)`.
 pub fn decide(
     attempt: u32,
     policy: &RetryPolicy,
@@ -54,6 +52,7 @@ pub fn decide(
     jitter: f64,
 ) -> Decision {
     let backoff = backoff_ms(attempt, policy, jitter);
+    let asked_ms = asked_ms.map(|asked| asked.min(WAIT_IMPOSED_MAX.num_milliseconds()));
     let wait = asked_ms.unwrap_or(0).max(if asked_ms.is_some() { 0 } else { backoff });
     if asked_ms.is_some_and(|asked| asked > policy.wait_ms_max) {
         let until = now.checked_add_signed(chrono::TimeDelta::milliseconds(wait));
@@ -82,8 +81,8 @@ pub fn backoff_ms(attempt: u32, policy: &RetryPolicy, jitter: f64) -> i64 {
     wait
 }
 
-/// The wait of a `Retry-After`, milliseconds: seconds, or a date in any of HTTP's three forms
-/// (RFC 9110, section 10.2.3).
+/// The wait of a `Retry-After`, milliseconds, however long: seconds, also with decimals, or a date
+/// in any of HTTP's three forms (RFC 9110, section 10.2.3).
 ///
 /// A date counts from the answer's own `Date`, so that a laptop whose clock is wrong waits as
 /// long as one whose clock is right. A date in the past is no wait; an unreadable value is none.
@@ -92,9 +91,8 @@ pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
         return None;
     }
     let value = response.header("retry-after")?.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        let seconds = value.parse::<i64>().unwrap_or(i64::MAX);
-        return Some(seconds.min(WAIT_SECONDS_MAX) * 1000);
+    if let Some(millis) = seconds_ms(value) {
+        return Some(millis);
     }
     let at = httpdate::parse_http_date(value).ok()?;
     let millis = |time: std::time::SystemTime| {
@@ -102,7 +100,12 @@ pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
     };
     let sent = response.header("date").and_then(|date| httpdate::parse_http_date(date).ok());
     let from = sent.map_or(now.timestamp_millis(), millis);
-    Some((millis(at) - from).clamp(0, WAIT_SECONDS_MAX * 1000))
+    Some((millis(at) - from).max(0))
+}
+
+/// What a source has asked for, milliseconds: the longest of all that an answer says.
+pub fn asked_wait_ms(response: &Response, now: Instant) -> Option<i64> {
+    retry_after_ms(response, now).max(quota_wait_ms(response, now))
 }
 
 #[cfg(test)]
@@ -157,8 +160,15 @@ mod tests {
         // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT.
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let skewed = ("date", "Mon, 07 Nov 1994 08:49:37 GMT");
-        let cases: [(Headers, Option<i64>); 9] = [
+        let cases: [(Headers, Option<i64>); 16] = [
             (&[("retry-after", "120")], Some(120_000)),
+            (&[("retry-after", "4.0")], Some(4_000)),
+            (&[("retry-after", "1.5")], Some(1_500)),
+            (&[("retry-after", "0.00001")], Some(1)),
+            (&[("retry-after", ".5")], None),
+            (&[("retry-after", "1.5.0")], None),
+            (&[("retry-after", "1e9")], None),
+            (&[("retry-after", "99999999999999999999.9")], Some(i64::MAX)),
             (&[("retry-after", "0")], Some(0)),
             (&[("retry-after", "Sun, 06 Nov 1994 08:49:41 GMT"), date], Some(4_000)),
             (&[("retry-after", "Sunday, 06-Nov-94 08:49:41 GMT"), date], Some(4_000)),
@@ -174,9 +184,26 @@ mod tests {
     }
 
     #[test]
-    fn a_date_without_sense_does_not_lock_a_source_for_ever() {
-        let far = answer(429, &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")], "");
-        assert_eq!(retry_after_ms(&far, now()), Some(WAIT_SECONDS_MAX * 1000));
+    fn a_wait_without_sense_does_not_lock_a_source_for_ever() {
+        let bound = now() + WAIT_IMPOSED_MAX;
+        for value in [
+            "Fri, 31 Dec 9999 23:59:59 GMT",
+            "315360000",
+            "315360000.0",
+            "99999999999999999999",
+            "9223372036854775807",
+        ] {
+            let far = answer(429, &[("retry-after", value)], "");
+            let asked = asked_wait_ms(&far, now());
+            assert!(asked.is_some_and(|asked| asked >= 315_360_000_000), "{value}: {asked:?}");
+            for attempt in [1, 3] {
+                let decision = decide(attempt, &policy(), asked, now(), 0.5);
+                assert_eq!(decision, Decision::NotBefore(bound), "{value}");
+            }
+            let patient = RetryPolicy { wait_ms_max: i64::MAX, ..policy() };
+            let decision = decide(1, &patient, asked, now(), 0.5);
+            assert_eq!(decision, Decision::RetryAfter(WAIT_IMPOSED_MAX.num_milliseconds()));
+        }
     }
 
     #[test]

@@ -124,11 +124,10 @@ pub fn status_page(
     if !rejects.is_empty() {
         wrong.push_str("  `windrow rejects` lists them\n");
     }
-    for wait in waits
-        .iter()
-        .filter(|wait| instant_from_text(&wait.not_before).is_some_and(|until| until > now))
-    {
+    for wait in waits {
         wrong.push_str(&format!("  {}\n", printable(&wait.reason)));
+        let help = format!("`windrow sync --now {}` asks at once", wait.source);
+        wrong.push_str(&format!("    {}\n", printable(&help)));
     }
     if !wrong.is_empty() {
         out.push_str("\nto look at:\n");

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::archive::{PlanPart, RawPage};
-use crate::model::{Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape};
+use crate::model::{
+    Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape, Wait,
+};
 use crate::record::{KeptRecord, RecordReader};
 use crate::window::Reason;
 
@@ -66,10 +68,8 @@ pub enum Event {
     Wait {
         /// The source.
         source: String,
-        /// Until when.
-        until: Instant,
-        /// What it said.
-        why: String,
+        /// Until when, and what it said.
+        wait: Wait,
     },
     /// Everything of a stream was sent; answer when it is on the disk.
     StreamEnd {

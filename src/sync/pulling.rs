@@ -8,7 +8,7 @@ use crate::archive::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, Place, Spent, TableShape, Window};
-use crate::pull::{Puller, Trouble, TroubleKind, waiting};
+use crate::pull::{Puller, Trouble, TroubleKind};
 use crate::record::RecordReader;
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
@@ -89,8 +89,8 @@ impl<'a> Pulling<'a> {
     pub async fn run(mut self) -> SyncReport {
         if let Ok(waits) = self.reader.waits() {
             for wait in waits {
-                if let Some(until) = wait.until(self.host.clock.now()) {
-                    self.puller.hold(&wait.source, until);
+                if let Some(held) = wait.held(self.host.clock.now()) {
+                    self.puller.hold(&wait.source, held);
                 }
             }
         }
@@ -120,10 +120,10 @@ impl<'a> Pulling<'a> {
             }
         }
         for source in definition.sources.values() {
-            if let Some(until) = self.puller.held_until(&source.name) {
-                let (why, source) = (waiting(source, until).message, source.name.clone());
+            if let Some(wait) = self.puller.held(&source.name).cloned() {
+                let source = source.name.clone();
                 // If the writing lane has ended, its error is the one that is reported.
-                let _ = self.send(Event::Wait { source, until, why }).await;
+                let _ = self.send(Event::Wait { source, wait }).await;
             }
         }
         for name in definition.sources.keys() {

@@ -3,8 +3,8 @@
 use tokio::sync::mpsc;
 
 use crate::definition::Source;
-use crate::model::Instant;
-use crate::pull::{Noting, WaitKeeper, waiting};
+use crate::model::Wait;
+use crate::pull::{Noting, WaitKeeper};
 
 use super::event::Event;
 
@@ -15,11 +15,11 @@ pub struct Waits {
 }
 
 impl WaitKeeper for Waits {
-    fn keep<'a>(&'a self, source: &'a Source, until: Instant) -> Noting<'a> {
-        let (why, source) = (waiting(source, until).message, source.name.clone());
+    fn keep<'a>(&'a self, source: &'a Source, wait: Wait) -> Noting<'a> {
+        let source = source.name.clone();
         Box::pin(async move {
             // If the writing lane has ended, its error is the one that is reported.
-            let _ = self.sender.send(Event::Wait { source, until, why }).await;
+            let _ = self.sender.send(Event::Wait { source, wait }).await;
         })
     }
 }

@@ -17,7 +17,8 @@ use crate::definition::Definition;
 use crate::host::Host;
 use crate::host::planted::{self, Bug};
 use crate::model::{
-    FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Window, instant_to_text,
+    FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Wait, Window,
+    instant_to_text,
 };
 
 use crate::record::{Filler, RecordReader};
@@ -146,7 +147,7 @@ impl<'a> Writing<'a> {
                 self.notes.event(trouble_event(*trouble, self.host.clock.now()));
                 Ok(())
             }
-            Event::Wait { source, until, why } => self.keep_wait(source, until, why),
+            Event::Wait { source, wait } => self.keep_wait(source, wait),
             Event::StreamEnd { stream, ack } => {
                 self.finish_batch()?;
                 if !self.notes.is_empty() {
@@ -161,23 +162,18 @@ impl<'a> Writing<'a> {
         }
     }
 
-    fn keep_wait(
-        &mut self,
-        source: String,
-        until: Instant,
-        why: String,
-    ) -> Result<(), ArchiveError> {
+    fn keep_wait(&mut self, source: String, wait: Wait) -> Result<(), ArchiveError> {
         self.finish_batch()?;
-        let until = instant_to_text(until);
+        let until = instant_to_text(wait.until);
         tracing::info!(source, until, "the source asked to wait");
-        let now = instant_to_text(self.host.clock.now());
+        let now = self.host.clock.now();
         self.archive.begin()?;
-        self.archive.write_wait(&source, &until, &why, &now)?;
+        self.archive.write_wait(&source, &wait, now)?;
         self.notes.event(RunEvent {
-            at: now,
+            at: instant_to_text(now),
             kind: "wait".to_owned(),
             source: Some(source),
-            message: why,
+            message: wait.why,
             until: Some(until),
             ..RunEvent::default()
         });

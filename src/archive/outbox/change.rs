@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::archive::error::ArchiveError;
-use crate::archive::write::put_wait;
+use crate::archive::waits::{lift_waits, put_wait};
 use crate::definition::{KeyRule, WriteMethod};
-use crate::model::{EntryState, Instant, instant_to_text};
+use crate::model::{EntryState, Instant, Wait, instant_to_text};
 
 use super::OPEN_ENTRIES_MAX;
 use super::entry::OutboxEntry;
@@ -234,16 +234,18 @@ impl Outbox {
         })
     }
 
-    /// Keeps the instant before which a source must not be asked.
-    pub fn write_wait(
+    /// Keeps a wait of a source.
+    pub fn write_wait(&self, source: &str, wait: &Wait, now: Instant) -> Result<(), ArchiveError> {
+        self.write(|connection| put_wait(connection, source, wait, now))
+    }
+
+    /// The same as [`Archive::lift_waits`](crate::archive::Archive::lift_waits).
+    pub fn lift_waits(
         &self,
-        source: &str,
-        until: Instant,
-        why: &str,
+        sources: &[String],
         now: Instant,
-    ) -> Result<(), ArchiveError> {
-        let (until, now) = (instant_to_text(until), instant_to_text(now));
-        self.write(|connection| put_wait(connection, source, &until, why, &now))
+    ) -> Result<Vec<String>, ArchiveError> {
+        self.write(|connection| lift_waits(connection, sources, now))
     }
 }
 

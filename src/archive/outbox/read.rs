@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::archive::error::{ArchiveError, at};
-use crate::archive::read::{Reader, WaitRow, waits};
+use crate::archive::read::Reader;
+use crate::archive::waits::{WaitRow, renew_waits, waits};
 use crate::model::{EntryState, Instant};
 
 use super::entry::{
@@ -102,10 +103,8 @@ impl Outbox {
     /// caught up.
     pub fn take_waits(&self, now: Instant) -> Result<BTreeMap<String, Instant>, ArchiveError> {
         let noted = self.read(waits)?;
-        for wait in &noted {
-            if let (Some(_), Some(until)) = (wait.set_after(now), wait.until(now)) {
-                self.write_wait(&wait.source, until, &wait.reason, now)?;
-            }
+        if noted.iter().any(|wait| wait.is_of_later(now)) {
+            self.write(|connection| renew_waits(connection, &noted, now))?;
         }
         Ok(to_come(noted, now))
     }
@@ -117,8 +116,8 @@ impl Outbox {
 }
 
 fn to_come(noted: Vec<WaitRow>, now: Instant) -> BTreeMap<String, Instant> {
-    let until = |wait: WaitRow| wait.until(now).map(|until| (wait.source, until));
-    noted.into_iter().filter_map(until).filter(|(_, until)| *until > now).collect()
+    let held = |wait: WaitRow| wait.held(now).map(|held| (wait.source, held.until));
+    noted.into_iter().filter_map(held).collect()
 }
 
 fn open_entries(connection: &Connection) -> rusqlite::Result<Vec<OutboxBrief>> {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::archive::{ArchiveError, Outbox, Reader};
+use crate::archive::{ArchiveError, Outbox, Reader, WaitRow};
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
 use crate::cli::error::Failure;
 use crate::cli::output::Output;
-use crate::cli::workspace::{holder_note, load_for_sync, load_secrets, network};
+use crate::cli::workspace::{
+    check_sources, holder_note, load_for_sync, load_secrets, network, tell_lifted,
+};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::EntryState;
+use crate::model::{EntryState, printable};
 use crate::outbox::{Doing, Scene, SendOptions, SendParts, SendReport, Stations, plan, send};
 use crate::pull::{SecretValues, Transport};
 use crate::report::{count, outbox_plan_table, planned_json};
@@ -30,6 +32,7 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     let definition = load_for_sync(global, host)?;
+    check_sources(&definition, &args.now)?;
     Reader::open(&definition.archive)?;
     let outbox = open_outbox(&definition, None, host)?;
     if args.dry_run {
@@ -38,6 +41,10 @@ pub fn run(
     let entries = args.keys.iter().map(|key| one_of(&outbox.outbox_find(key, None)?, key));
     let entries = entries.collect::<Result<Vec<i64>, Failure>>()?;
     let options = SendOptions { entries, note: holder_note("outbox send", host) };
+    if !args.now.is_empty() {
+        let lifted = outbox.lift_waits(&args.now, host.clock.now())?;
+        tell_lifted(&args.now, &lifted, output);
+    }
     let parts = SendParts {
         definition: &definition,
         host,
@@ -49,6 +56,7 @@ pub fn run(
         output.json_line(&report_json(&report))?;
     } else {
         tell(&report, output)?;
+        tell_waits(&definition, host, output)?;
     }
     Ok(match &report.held_by {
         Some(_) if report.sent.is_empty() => 7,
@@ -72,6 +80,7 @@ fn dry_run(
         return Ok(0);
     }
     output.result(&outbox_plan_table(&planned))?;
+    tell_waits(definition, host, output)?;
     let going = planned.iter().filter(|planned| planned.doing == Doing::Send).count();
     output.say(&format!("{} would be sent; nothing was\n", count(going as u64)));
     Ok(0)
@@ -114,6 +123,18 @@ fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
     }
     if report.sent.is_empty() && report.waiting.is_empty() && report.held_by.is_none() {
         output.say("nothing waits to be sent\n");
+    }
+    Ok(())
+}
+
+/// What sources have asked for, and how not to heed it.
+fn tell_waits(definition: &Definition, host: &Host, output: &Output) -> Result<(), Failure> {
+    for wait in Reader::open(&definition.archive)?.waits_held(host.clock.now())? {
+        let WaitRow { source, reason, .. } = wait;
+        if definition.sources.contains_key(&source) {
+            let help = format!("`windrow outbox send --now {source}` asks at once");
+            output.say(&format!("{}; {help}\n", printable(&reason)));
+        }
     }
     Ok(())
 }
