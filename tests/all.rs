@@ -24,6 +24,7 @@ mod export_files;
 mod full_disk;
 mod fuzzing;
 mod gateway;
+mod gateway_framing;
 mod given_files;
 mod handoff;
 mod handoff_refusals;

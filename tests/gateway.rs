@@ -12,13 +12,13 @@ use crate::harness::{Workspace, execute};
 use crate::outbox::{Counter, Step, definition};
 
 /// Longer than anything here takes, so that a fault ends a test and does not hang it.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway that runs; it is killed at the end of its test.
-struct Gateway {
+pub struct Gateway {
     child: Child,
-    address: String,
-    token: String,
+    pub address: String,
+    pub token: String,
 }
 
 impl Drop for Gateway {
@@ -30,24 +30,24 @@ impl Drop for Gateway {
 
 /// An answer as it came.
 #[derive(Clone, Debug)]
-struct Told {
-    status: u16,
+pub struct Told {
+    pub status: u16,
     headers: Vec<(String, String)>,
     body: String,
 }
 
 impl Told {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.headers.iter();
         headers.find(|(have, _)| have == name).map(|(_, value)| value.as_str())
     }
 
-    fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Checks that this is a whole problem document of that name, and nothing else.
-    fn is_problem(&self, status: u16, name: &str) -> &Self {
+    pub fn is_problem(&self, status: u16, name: &str) -> &Self {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let document = self.json();
@@ -61,16 +61,16 @@ impl Told {
 }
 
 /// One connection to the gateway.
-struct Line(BufReader<TcpStream>);
+pub struct Line(BufReader<TcpStream>);
 
 impl Line {
-    fn send(&mut self, bytes: &[u8]) -> &mut Self {
+    pub fn send(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.get_mut().write_all(bytes).expect("the gateway listens");
         self
     }
 
     /// The next answer; none when the connection ended.
-    fn hear(&mut self) -> Option<Told> {
+    pub fn hear(&mut self) -> Option<Told> {
         let mut line = String::new();
         self.0.read_line(&mut line).ok().filter(|read| *read > 0)?;
         let status = line.split(' ').nth(1)?.parse().ok()?;
@@ -90,7 +90,7 @@ impl Line {
 }
 
 impl Gateway {
-    fn start(workspace: &Workspace) -> Self {
+    pub fn start(workspace: &Workspace) -> Self {
         Self::start_with(workspace, &[])
     }
 
@@ -112,14 +112,14 @@ impl Gateway {
         Self { child, address, token: token.trim().to_owned() }
     }
 
-    fn line(&self) -> Line {
+    pub fn line(&self) -> Line {
         let stream = TcpStream::connect(&self.address).expect("the gateway listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         Line(BufReader::new(stream))
     }
 
     /// A request in bytes; `more` are headers that end with a line end each.
-    fn bytes(&self, method: &str, target: &str, more: &str, body: &str) -> Vec<u8> {
+    pub fn bytes(&self, method: &str, target: &str, more: &str, body: &str) -> Vec<u8> {
         let (host, token, length) = (&self.address, &self.token, body.len());
         format!(
             "{method} {target} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\
@@ -128,12 +128,12 @@ impl Gateway {
         .into_bytes()
     }
 
-    fn ask(&self, method: &str, target: &str, more: &str, body: &str) -> Told {
+    pub fn ask(&self, method: &str, target: &str, more: &str, body: &str) -> Told {
         let bytes = self.bytes(method, target, more, body);
         self.line().send(&bytes).hear().expect("an answer")
     }
 
-    fn post(&self, key: &str, more: &str, body: &str) -> Told {
+    pub fn post(&self, key: &str, more: &str, body: &str) -> Told {
         self.ask("POST", "/shop/orders", &format!("idempotency-key: \"{key}\"\r\n{more}"), body)
     }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::archive::OutboxEntry;
 
 use super::request::{check_header_value, is_json};
+use super::target::leads_out;
 
 /// RFC 3986, section 2.3: unreserved characters need no escape.
 const PATH_ESCAPED: &AsciiSet =
@@ -102,6 +103,9 @@ pub fn filled(entry: &OutboxEntry, before: &OutboxEntry) -> Result<OutboxEntry, 
     };
     let mut whole = entry.clone();
     whole.path = text(&entry.path, Stands::Path)?;
+    if leads_out(whole.path.split('?').next().unwrap_or_default()) {
+        return Err("the path would lead out of the source's address".to_owned());
+    }
     for (name, value) in &mut whole.headers {
         *value = text(value, Stands::Plain)?;
         check_header_value(name, value).map_err(|refusal| refusal.message)?;

@@ -17,6 +17,7 @@ mod report;
 mod request;
 mod send;
 mod station;
+mod target;
 mod wire;
 
 pub use alert::{ALERTS_PER_CHECK_MAX, Tiding, alert_entry, tidings};

@@ -15,6 +15,7 @@ use crate::model::{Instant, hexadecimal};
 use crate::pull::SecretValues;
 
 use super::fill::holes_of;
+use super::target::leads_out;
 
 /// The longest key, characters: what Stripe takes, and the largest round number that others do.
 pub const KEY_CHARS_MAX: usize = 255;
@@ -223,11 +224,7 @@ fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(),
             .cure("escape them as bytes of UTF-8: a space is `%20`"));
     }
     let (only_path, _) = bare.split_once('?').unwrap_or((&bare, ""));
-    let dots = |part: &str| {
-        let part = part.to_ascii_lowercase().replace("%2e", ".");
-        part == "." || part == ".."
-    };
-    if only_path.split('/').any(dots) || only_path.starts_with("//") {
+    if leads_out(only_path) || only_path.starts_with("//") {
         return Err(Refusal::new(format!("the path {path:?} leads out of the source's address")));
     }
     let base = source.base_url.as_str().trim_end_matches('/');

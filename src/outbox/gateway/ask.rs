@@ -1,6 +1,6 @@
 //! What a request to the gateway means: from its head to a write, a question, or a problem.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use hyper::header::{self, HeaderMap, HeaderName};
@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::definition::WriteMethod;
 
+use super::super::target::ambiguity;
 use super::key::key_of;
 use super::prefer::preferences;
 use super::problem::{Kind, Problem};
@@ -93,20 +94,25 @@ impl Gate {
 
     /// A name that an attacker's DNS could point here is none of ours; an address is nobody's.
     fn is_own_name(&self, host: &str) -> bool {
+        let own = self.address;
+        // A port is compared as text: a sign, a zero or a space makes another name for somebody.
         let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
-            _ => (host, Some(80)),
+            Some((name, port)) if !port.ends_with(']') => (name, port.to_owned()),
+            _ => (host, "80".to_owned()),
         };
-        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        let own = self.address.ip();
-        let fits = match bare.parse::<IpAddr>() {
-            Ok(address) => address == own || own.is_unspecified(),
-            Err(_) => {
-                let local = own.is_loopback() || own.is_unspecified();
-                local && bare.eq_ignore_ascii_case("localhost")
+        let in_brackets = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+        let address = match in_brackets {
+            Some(name) => name.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+            None => name.parse::<Ipv4Addr>().ok().map(IpAddr::from),
+        };
+        let fits = match address {
+            Some(address) => address == own.ip() || own.ip().is_unspecified(),
+            None => {
+                let local = own.ip().is_loopback() || own.ip().is_unspecified();
+                local && name.eq_ignore_ascii_case("localhost")
             }
         };
-        fits && port == Some(self.address.port())
+        fits && port == own.port().to_string()
     }
 
     fn knows_token(&self, headers: &HeaderMap) -> bool {
@@ -156,6 +162,10 @@ pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Me
         let detail = format!("{method} is no write: ask the API itself, or the archive");
         return Err(Problem::new(Kind::MethodNotAllowed, detail));
     };
+    if let Some(what) = ambiguity(uri.path()) {
+        let detail = format!("the path has {what}; nothing was kept or sent");
+        return Err(Problem::new(Kind::RequestInvalid, detail));
+    }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let rest = &target[1..];
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -248,7 +258,23 @@ mod tests {
         assert_eq!(admit("/s/a", &[host, ("authorization", "bearer  secret")]), Ok(()));
         let names =
             ["evil.example:8347", "127.0.0.1", "127.0.0.1:80", "127.0.0.2:8347", "", ":8347"];
-        for name in names {
+        let odd = [
+            "127.0.0.1:+8347",
+            "127.0.0.1:-8347",
+            "127.0.0.1: 8347",
+            "127.0.0.1:8347 ",
+            "127.0.0.1:08347",
+            "127.0.0.1:",
+            "127.0.0.1::8347",
+            "127.0.0.1:8347:8347",
+            "127.0.0.1:8347,evil.example",
+            "me@127.0.0.1:8347",
+            "me:me@127.0.0.1:8347",
+            "evil.example/@127.0.0.1:8347",
+            "[127.0.0.1]:8347",
+            "localhost.:8347",
+        ];
+        for name in names.into_iter().chain(odd) {
             assert_eq!(admit("/", &[("host", name), token]), Err(Kind::HostRefused), "{name}");
         }
         assert_eq!(admit("/", &[host, host, token]), Err(Kind::HostRefused));
@@ -286,7 +312,9 @@ mod tests {
         assert_eq!(means("POST", "/shop/a/b?c=d%20e", &[key]), write("/a/b?c=d%20e", &[], None));
         assert_eq!(means("POST", "/shop", &[key]), write("", &[], None));
         assert_eq!(means("POST", "/shop?a", &[key]), write("?a", &[], None));
-        assert_eq!(means("POST", "/shop/../x", &[key]), write("/../x", &[], None));
+        for out in ["/shop/../x", "/shop/..%2fx", "/shop/..;/x", "/shop/%252e%252e/x", "/shop//x"] {
+            assert_eq!(means("POST", out, &[key]), Err(Kind::RequestInvalid), "{out}");
+        }
         let headers = [
             key,
             ("authorization", "Bearer secret"),

@@ -3,10 +3,12 @@
 //!
 //! `ask` says what a request means, `answer` what its program is told, `key`, `prefer`, `problem`
 //! and `framing` know one rule of HTTP each: functions from values to values. `server` is the
-//! shell towards programs, `lane` the one towards the archive and the API.
+//! shell towards programs, `connections` knows which of them have shown the token, and `lane` is
+//! the shell towards the archive and the API.
 
 mod answer;
 mod ask;
+mod connections;
 mod copying;
 mod framing;
 mod key;

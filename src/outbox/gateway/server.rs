@@ -4,7 +4,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -29,15 +28,18 @@ use super::answer::{
     ASK_AGAIN_S, Answer, How, Patience, Step, accepted, address_of, document, step, tell,
 };
 use super::ask::{Gate, Meaning, Write, read};
-use super::framing::{Followed, HEAD_BYTES_MAX, HEADERS_MAX};
+use super::connections::{Connections, Ticket, told_to_go};
+use super::framing::{Guarded, HEAD_BYTES_MAX, HEADERS_MAX, Refusal as HeadRefusal};
 use super::lane::{Order, Progress, Work};
 use super::lookup::Question;
 use super::problem::{Kind, Problem};
 
-/// Connections at once: four for each request that may be on the wire.
-const CONNECTIONS_MAX: usize = 256;
-/// How long a head may take, and a connection may be without one, milliseconds.
-const HEAD_MS_MAX: u64 = 10_000;
+/// Connections at once: eight for each request that may be on the wire. At most half of them are
+/// of programs that have not shown the token ([`super::connections`]).
+const CONNECTIONS_MAX: usize = 512;
+/// How long a whole head may take, and a connection may be without one, milliseconds: a program on
+/// this machine or its network sends it at once.
+const HEAD_MS_MAX: u64 = 5_000;
 /// How long a body may take, milliseconds.
 const BODY_MS_MAX: u64 = 30_000;
 /// Bytes of all bodies that are in the gateway at once.
@@ -49,6 +51,8 @@ const BODY_UNIT: usize = 1024;
 const ANSWER_MS_MAX: u64 = 60_000;
 /// How long a connection lasts, milliseconds: one whose other end reads nothing ends some time.
 const CONNECTION_MS_MAX: u64 = 600_000;
+/// How long no connection is taken after one could not be, milliseconds.
+const ACCEPT_AGAIN_MS: u64 = 50;
 /// How long connections are given to end once the lane has ended, milliseconds.
 const LAST_WORDS_MS: u64 = 1_000;
 
@@ -83,11 +87,16 @@ impl Gateway {
     }
 
     /// What is said to a request.
-    async fn answer(&self, request: Request<Incoming>, ambiguous: bool) -> Answer {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        refused: Option<Problem>,
+        ticket: &Ticket,
+    ) -> Answer {
         let path = request.uri().path().to_owned();
         // A body without a length ends the connection: what follows it is not followed.
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let mut answer = match self.serve(request, ambiguous).await {
+        let mut answer = match self.serve(request, refused, ticket).await {
             Ok(answer) => answer,
             Err(problem) => problem.answer(&path),
         };
@@ -97,12 +106,17 @@ impl Gateway {
         answer
     }
 
-    async fn serve(&self, request: Request<Incoming>, ambiguous: bool) -> Result<Answer, Problem> {
-        if ambiguous {
-            let detail = "it has more than one length; nothing was kept or sent";
-            return Err(Problem::new(Kind::FramingAmbiguous, detail).closing());
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        refused: Option<Problem>,
+        ticket: &Ticket,
+    ) -> Result<Answer, Problem> {
+        if let Some(problem) = refused {
+            return Err(problem);
         }
         self.gate.admit(request.uri(), request.headers()).map_err(Problem::closing)?;
+        ticket.is_known();
         match read(request.method(), request.uri(), request.headers()) {
             Ok(Meaning::Entry { source, key, wait }) => self.entry(&source, &key, wait).await,
             Ok(Meaning::Write(write)) => self.write(write, request.into_body()).await,
@@ -319,10 +333,14 @@ pub(super) async fn serve(
     ended: impl Future<Output = ()>,
 ) {
     let open = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = Connections::default();
     let graceful = GracefulShutdown::new();
     let stop = gateway.host.stop.clone();
     let mut ended = pin!(ended);
     let mut has_ended = loop {
+        if open.available_permits() == 0 {
+            connections.drop_oldest();
+        }
         let permit = Arc::clone(&open).acquire_owned();
         let accepted = tokio::select! {
             biased;
@@ -332,12 +350,16 @@ pub(super) async fn serve(
         };
         match accepted {
             (Ok(permit), Ok((stream, from))) => {
-                connect(Arc::clone(&gateway), stream, from, permit, &graceful);
+                let ticket = connections.admit(from.ip());
+                connect(Arc::clone(&gateway), (stream, from), ticket, permit, &graceful);
+                // Those that have come show who they are before more are let in.
+                tokio::task::yield_now().await;
             }
-            // Out of file handles, say: what is open ends some time.
+            // Out of file handles, say: one that has shown no token makes room.
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection was not taken");
-                gateway.millis(LAST_WORDS_MS).await;
+                connections.drop_oldest();
+                gateway.millis(ACCEPT_AGAIN_MS).await;
             }
             (Err(_), _) => break false,
         }
@@ -362,19 +384,20 @@ pub(super) async fn serve(
 
 fn connect(
     gateway: Arc<Gateway>,
-    stream: TcpStream,
-    from: SocketAddr,
+    (stream, from): (TcpStream, SocketAddr),
+    (ticket, left): (Ticket, oneshot::Receiver<()>),
     permit: OwnedSemaphorePermit,
     graceful: &GracefulShutdown,
 ) {
     // Answers are small and whole: waiting to fill a packet would only delay them.
     let _ = stream.set_nodelay(true);
-    let (stream, ambiguous) = Followed::new(stream);
-    let own = Arc::clone(&gateway);
+    let (stream, refusal): (_, HeadRefusal) = Guarded::new(stream);
+    let (own, ticket) = (Arc::clone(&gateway), Arc::new(ticket));
     let service = service_fn(move |request| {
-        let (gateway, ambiguous) = (Arc::clone(&own), read_switch(&ambiguous));
+        let (gateway, ticket) = (Arc::clone(&own), Arc::clone(&ticket));
+        let refused = refusal.problem();
         async move {
-            let answer = gateway.answer(request, ambiguous).await;
+            let answer = gateway.answer(request, refused, &ticket).await;
             Ok::<_, std::convert::Infallible>(response(answer))
         }
     });
@@ -390,14 +413,13 @@ fn connect(
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%from, %error, "a connection ended");
             },
+            () = told_to_go(left) => {
+                tracing::debug!(%from, "a connection without a token had to go");
+            }
             () = gateway.millis(CONNECTION_MS_MAX) => {}
         }
         drop(permit);
     });
-}
-
-fn read_switch(switch: &AtomicBool) -> bool {
-    switch.load(Ordering::Relaxed)
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {
