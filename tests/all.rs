@@ -11,6 +11,7 @@ mod bad_input;
 mod canaries;
 mod carry_on;
 mod check;
+mod cleartext;
 mod definition;
 mod demo;
 mod diff_files;

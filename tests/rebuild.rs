@@ -93,9 +93,9 @@ fn a_kept_page_holds_no_secret_even_where_the_source_repeats_it() {
     assert!(!shown.contains("secret"), "it stood in no record: {shown}");
 
     // A value that is part of the records too.
-    let api = Api::start(|_, _| json(r#"{"data":[{"id":"fleet"}]}"#));
+    let api = Api::start(|_, _| json(r#"{"data":[{"id":"fleet-one"}]}"#));
     let mut workspace = Workspace::new(&items_definition(&api.address, auth, "raw = true"));
-    workspace.variable("TOKEN", "fleet");
+    workspace.variable("TOKEN", "fleet-one");
     workspace.sync();
     let shown = workspace.run(&["rebuild"]).expect(0).stdout;
     assert!(shown.contains("! a secret stood in the records of 1 kept pages"), "{shown}");

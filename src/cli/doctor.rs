@@ -90,7 +90,7 @@ fn in_one_line(problems: &Problems) -> String {
 fn way(definition: Option<&Definition>) -> Way {
     let Some(definition) = definition else { return Way::Open(Default::default()) };
     let made: Result<_, NetError> = transports(definition, |source| {
-        let transport = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms)?;
+        let transport = HttpTransport::to(source)?;
         Ok(Arc::new(transport) as Arc<dyn Transport>)
     });
     made.map_or_else(Way::Closed, Way::Open)

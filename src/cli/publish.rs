@@ -9,7 +9,7 @@ use crate::archive::Reader;
 use crate::definition::SecretReference;
 use crate::host::{Host, StopCause};
 use crate::publish::{Address, Event, PublishError, Published, Publishing, publish};
-use crate::pull::SecretValues;
+use crate::pull::{SECRET_CHARS_MIN, SecretValues};
 use crate::report::published_page;
 
 use super::args::Global;
@@ -56,6 +56,12 @@ pub fn run(
     let address = Address::resolve(&url, &*host.environment)?;
     let mut secrets = SecretValues::default();
     if let Some(password) = address.password() {
+        if password.chars().count() < SECRET_CHARS_MIN {
+            output.say(&format!(
+                "note: the password has fewer than {SECRET_CHARS_MIN} characters, and may stay in \
+                 messages and in the log\n"
+            ));
+        }
         let shown = SecretReference::Environment("PGPASSWORD".to_owned());
         secrets.insert(shown, password.to_owned());
     }

@@ -10,7 +10,9 @@ use crate::definition::{
 };
 use crate::host::Host;
 use crate::model::instant_to_text;
-use crate::pull::{HttpTransport, NoTransport, SecretValues, Transport, secrets_of};
+use crate::pull::{
+    HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
+};
 
 use crate::trust::{Grant, TrustStore, digest_of};
 
@@ -238,10 +240,29 @@ pub fn load_secrets(
     refuse_untrusted(definition)?;
     let (values, missing) = find_secrets(definition, folder, host);
     if missing.is_empty() {
-        return Ok(values);
+        return check_lengths(definition, &values).map(|()| values);
     }
     let cure = "set it in the shell that runs windrow, for example `export NAME=…`";
     Err(Failure::new(USAGE, missing.join("; ")).cure(cure))
+}
+
+/// Refuses secrets that are so short that they cannot be taken out of logs and answers.
+fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), Failure> {
+    let short = secrets_of(definition).into_iter().filter(|(_, reference)| {
+        values.value(reference).is_ok_and(|value| is_too_short(definition, reference, &value))
+    });
+    let short: Vec<String> = short
+        .map(|(place, reference)| {
+            format!("{reference} for {place} has fewer than {SECRET_CHARS_MIN} characters")
+        })
+        .collect();
+    if short.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{}: it cannot be kept out of logs and the archive", short.join("; "));
+    let help = "have the API give a longer one; where it cannot, `short_secrets = true` in the \
+                source takes it as it is";
+    Err(Failure::new(USAGE, message).cure(help))
 }
 
 /// The values of those of the definition's secrets that are there: enough to keep them out.
@@ -295,7 +316,7 @@ pub fn network(
         if offline {
             return Ok(Arc::new(NoTransport) as Arc<dyn Transport>);
         }
-        let transport = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
+        let transport = HttpTransport::to(source);
         let transport = transport.map_err(|error| {
             Failure::new(super::error::BUG, format!("cannot start an HTTP client: {error}"))
         })?;

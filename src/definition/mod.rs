@@ -37,8 +37,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    definition_text, is_column_name, is_header_name, is_number, json_schema, parse_definition,
-    parse_start, sounds_secret,
+    definition_text, is_column_name, is_header_name, is_loopback, is_number, json_schema,
+    parse_definition, parse_start, sounds_secret,
 };
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
@@ -121,6 +121,8 @@ pub struct Source {
     pub headers: Vec<(String, Template)>,
     /// The client-side limit.
     pub rate: Option<Rate>,
+    /// Whether its secrets may be so short that they cannot be taken out of texts.
+    pub short_secrets: bool,
     /// Other hosts that may be followed to, without credentials.
     pub allow_hosts: Vec<String>,
     /// The longest wait for a connection, milliseconds.

@@ -60,6 +60,12 @@ pub struct RawSource {
     /// At most so many requests: `5/second`, `100/minute`, `1000/hour`. Holds across streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
+    /// Send credentials over a network by `http://`, for everybody on the way to read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// Take secrets of fewer than 8 characters, which are not taken out of logs and answers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub short_secrets: bool,
     /// Other hosts (`host` or `host:port`) that a next link or a redirect may lead to. They are
     /// never sent credentials.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -3,6 +3,7 @@
 use super::facts::{DefinitionFacts, Facts, SecretFact, SecretFound};
 use super::finding::{Fault, Finding};
 use super::{network, storage};
+use crate::pull::SECRET_CHARS_MIN;
 
 /// Judges all facts. The order is that in which a person would look: what windrow is told, what it
 /// keeps, and what lies outside.
@@ -56,6 +57,12 @@ fn secret(secret: &SecretFact) -> Finding {
                         a file is found from the definition's folder";
             Finding::bad(name, Fault::Definition, format!("{why}, and {place} needs it"), cure)
         }
+        SecretFound::Short => Finding::bad(
+            name,
+            Fault::Definition,
+            format!("has fewer than {SECRET_CHARS_MIN} characters, for {place}"),
+            "have the API give a longer one, or say `short_secrets = true` in the source",
+        ),
         SecretFound::Odd => Finding::warn(
             name,
             "holds a blank or a control character, which hardly belongs there",

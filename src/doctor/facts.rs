@@ -69,6 +69,8 @@ pub enum SecretFound {
     Good,
     /// It is not, and why.
     Missing(String),
+    /// It has too few characters to be taken out of texts.
+    Short,
     /// It holds blanks or control characters at an end or within, which no server hands out.
     Odd,
     /// Its file can be read by others.

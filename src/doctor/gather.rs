@@ -9,12 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
 use crate::archive::Reader;
-use crate::definition::{Definition, SecretReference, Source};
+use crate::definition::{Definition, SecretReference, Source, is_loopback};
 use crate::host::files::{self, lock_path};
 use crate::host::{Environment, Host};
 use crate::model::Instant;
 use crate::pull::{
-    Method, NetError, NetKind, Request, Response, Transport, looks_like_html, secrets_of,
+    Method, NetError, NetKind, Request, Response, Transport, is_too_short, looks_like_html,
+    secrets_of,
 };
 
 use super::facts::{
@@ -97,13 +98,14 @@ fn secret_facts(
     environment: &dyn Environment,
 ) -> Vec<SecretFact> {
     let fact = |(place, reference): (String, SecretReference)| {
-        let found = find_secret(&reference, folder, environment);
+        let found = find_secret(definition, &reference, folder, environment);
         SecretFact { reference: reference.to_string(), place, found }
     };
     secrets_of(definition).into_iter().map(fact).collect()
 }
 
 fn find_secret(
+    definition: &Definition,
     reference: &SecretReference,
     folder: &Path,
     environment: &dyn Environment,
@@ -123,6 +125,7 @@ fn find_secret(
     match (value, open) {
         (Err(why), _) => SecretFound::Missing(why),
         (Ok(value), _) if value.is_empty() => SecretFound::Missing("it is empty".to_owned()),
+        (Ok(value), _) if is_too_short(definition, reference, &value) => SecretFound::Short,
         (Ok(_), Some((file, mode))) => {
             SecretFound::Exposed { file: file.display().to_string(), mode }
         }
@@ -185,15 +188,6 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
         });
     }
     facts
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 /// Asks for the base address itself, without credentials and once.

@@ -12,6 +12,8 @@ use reqwest::header::{
 };
 use reqwest::redirect::Policy;
 
+use crate::definition::{Source, is_loopback};
+
 use super::decode::{CODINGS, Growth, decode, too_large};
 use super::transport::{Method, NetError, NetKind, Request, Response, Sending, Transport};
 
@@ -23,8 +25,25 @@ pub struct HttpTransport {
 impl HttpTransport {
     /// A client with these timeouts, milliseconds.
     pub fn new(connect_timeout_ms: i64, read_timeout_ms: i64) -> Result<Self, NetError> {
+        Self::build(connect_timeout_ms, read_timeout_ms, false)
+    }
+
+    /// The way to a source. What is on this machine is asked without a proxy: the credentials
+    /// would go to that over the network, and unencrypted.
+    pub fn to(source: &Source) -> Result<Self, NetError> {
+        let direct = is_loopback(&source.base_url);
+        Self::build(source.connect_timeout_ms, source.read_timeout_ms, direct)
+    }
+
+    fn build(
+        connect_timeout_ms: i64,
+        read_timeout_ms: i64,
+        direct: bool,
+    ) -> Result<Self, NetError> {
         let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
-        let client = reqwest::Client::builder()
+        let builder = reqwest::Client::builder();
+        let builder = if direct { builder.no_proxy() } else { builder };
+        let client = builder
             .user_agent(concat!("windrow/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(millis(connect_timeout_ms))
             .read_timeout(millis(read_timeout_ms))

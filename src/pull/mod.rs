@@ -28,7 +28,7 @@ pub use request::{
     RequestPlan, SEARCHED_BYTES_MIN, SecretValues, fill_body, plan_request, show_request,
 };
 pub use retry::{asked_wait_ms, backoff_ms, is_retried};
-pub use secrets::{SecretUse, secret_uses, secrets_of};
+pub use secrets::{SECRET_CHARS_MIN, SecretUse, is_too_short, secret_uses, secrets_of};
 pub use transport::{
     Method, NetError, NetKind, NoTransport, Request, Response, Sending, Transport,
 };

@@ -4,6 +4,10 @@ use crate::definition::{
     Auth, Definition, RequestTemplate, SecretReference, Source, Stream, Template, Total,
 };
 
+/// The fewest characters of a secret. A shorter one is found by chance in what is no secret, so
+/// that it cannot be taken out of logs, answers and records.
+pub const SECRET_CHARS_MIN: usize = 8;
+
 /// A secret, and one source whose requests hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUse {
@@ -61,13 +65,37 @@ pub fn secrets_of(definition: &Definition) -> Vec<(String, SecretReference)> {
     found
 }
 
+/// Whether a value is too short for what its reference is used for: a user name is no secret, and
+/// a source may say that its secrets are short.
+pub fn is_too_short(definition: &Definition, reference: &SecretReference, value: &str) -> bool {
+    let holds = |templates: Vec<Template>| {
+        templates.iter().flat_map(Template::secrets).any(|have| have == reference)
+    };
+    let needs = |source: &Source| {
+        let mut streams = definition.streams.iter().filter(|stream| stream.source == source.name);
+        holds(secrets_of_source(source)) || streams.any(|stream| holds(templates_of_stream(stream)))
+    };
+    let mut sources = definition.sources.values().filter(|source| !source.short_secrets);
+    value.chars().count() < SECRET_CHARS_MIN && sources.any(needs)
+}
+
 fn templates_of_source(source: &Source) -> Vec<Template> {
+    let mut templates = match &source.auth {
+        Auth::Basic { username, .. } => vec![username.clone()],
+        _ => Vec::new(),
+    };
+    templates.extend(secrets_of_source(source));
+    templates
+}
+
+/// What of a source holds nothing but secrets: not its user name.
+fn secrets_of_source(source: &Source) -> Vec<Template> {
     let mut templates = match &source.auth {
         Auth::None => Vec::new(),
         Auth::Bearer(template) | Auth::Header(_, template) | Auth::Query(_, template) => {
             vec![template.clone()]
         }
-        Auth::Basic { username, password } => vec![username.clone(), password.clone()],
+        Auth::Basic { password, .. } => vec![password.clone()],
     };
     templates.extend(source.headers.iter().map(|(_, template)| template.clone()));
     if let Some(lookup) = &source.idempotency.lookup {

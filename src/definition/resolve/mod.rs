@@ -4,6 +4,7 @@
 
 mod alerts;
 mod check;
+mod cleartext;
 mod columns;
 mod outbox;
 mod paging;
@@ -25,6 +26,7 @@ use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, DefinitionOrigin, Stream};
 pub use check::is_number;
+pub use cleartext::is_loopback;
 pub use parts::{is_header_name, sounds_secret};
 pub use stream::is_column_name;
 pub use window::parse_start;
@@ -102,6 +104,7 @@ fn resolve(raw: &RawDefinition, context: &mut Context<'_>) -> Option<Definition>
         checks.extend(check::resolve_check(name, check, context));
     }
     let alerts = alerts::resolve_alerts(raw, &sources, context);
+    cleartext::check_cleartext(raw, &sources, context);
     let text = match toml::to_string(raw) {
         Ok(text) => text,
         // Only `nan` and `inf` in a body can be read and not be sent as JSON.

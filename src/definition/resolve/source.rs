@@ -51,6 +51,7 @@ pub(super) fn resolve_source(
         auth,
         headers,
         rate,
+        short_secrets: raw.short_secrets,
         allow_hosts: raw.allow_hosts.iter().map(|host| host.to_lowercase()).collect(),
         connect_timeout_ms: timeouts.0,
         read_timeout_ms: timeouts.1,
