@@ -442,6 +442,8 @@ fn a_colleague_goes_on_from_the_file_alone() {
     with(&["status"]).expect(0);
     with(&["query", "SELECT count(*) FROM usage"]).expect(0);
     with(&["check"]).expect(0);
+    with(&["sync"]).expect(9);
+    colleague.trust("got.db");
     let before = api.api.log().len();
     with(&["sync"]).expect(0);
     let asked = api.api.log().len() - before;

@@ -98,6 +98,13 @@ impl Workspace {
         self.run(&["sync", "--json"]).expect(0)
     }
 
+    /// Trusts the definition that only this archive holds, as its receiver would.
+    pub fn trust(&self, archive: &str) {
+        let shown = self.run(&["--archive", archive, "trust", "--json"]).expect(0).json();
+        let digest = shown["grant"]["digest"].as_str().expect("a digest");
+        self.run(&["--archive", archive, "trust", "--accept", digest]).expect(0);
+    }
+
     /// The rows of a query on the archive, joined by `|`, by SQLite itself and not by windrow.
     pub fn rows(&self, sql: &str) -> Vec<String> {
         rows(&self.path("a.db"), sql)

@@ -135,9 +135,7 @@ fn the_stored_definition_is_enough_to_carry_on() {
     std::fs::rename(workspace.path("a.db"), workspace.path("given.db")).expect("a hand-off");
     std::fs::remove_file(workspace.path("windrow.toml")).expect("no definition");
     workspace.run(&["sync", "--archive", "given.db", "--json"]).expect(9);
-    let shown = workspace.run(&["trust", "--archive", "given.db", "--json"]).expect(0).json();
-    let digest = shown["grant"]["digest"].as_str().expect("a digest");
-    workspace.run(&["trust", "--archive", "given.db", "--accept", digest]).expect(0);
+    workspace.trust("given.db");
     let report = workspace.run(&["sync", "--archive", "given.db", "--json"]).expect(0).json();
     assert_eq!(counts(&report, "usage"), "9 0 0 9 0 0");
     workspace.run(&["status", "--archive", "given.db"]).expect(0);

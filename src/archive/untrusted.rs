@@ -15,7 +15,7 @@ use crate::host::files::{lock_holder, lock_path};
 
 use super::error::{ArchiveError, Cause};
 use super::foreign::{at_file, guard};
-use super::open::{Archive, SCHEMA_VERSION, check_identity, sqlite_address};
+use super::open::{Archive, SCHEMA_VERSION, check_identity, refuse_missing, sqlite_address};
 use super::read::Reader;
 
 /// What an SQLite file begins with.
@@ -74,6 +74,7 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
 /// would act besides windrow: what has the place of a table of windrow's and, where the archive is
 /// to be written, triggers and indexes with expressions on such a table.
 pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, ArchiveError> {
+    refuse_missing(path)?;
     let reader = open_compared(path, stop)?;
     if writes {
         let version = check_identity(&reader.connection, path)?;
