@@ -32,7 +32,9 @@ impl Rules {
     }
 
     /// Which of two contents stands: the greater. Greater version, then later reading, then the
-    /// greater digest; a total order, whoever asks.
+    /// name of the run that read it, then the greater digest; a total order, whoever asks. The
+    /// digest comes last since it depends on which columns an archive has: what one of them keeps
+    /// in `_rest` is a column's value in another.
     pub fn order(self, one: &Claim, other: &Claim) -> Ordering {
         let versions = if self.keep_first {
             Ordering::Equal
@@ -43,8 +45,8 @@ impl Rules {
         let readings = if self.keep_first { other_at.cmp(at) } else { at.cmp(other_at) };
         versions
             .then(readings)
-            .then_with(|| one.digest.cmp(&other.digest))
             .then_with(|| self.order_readings(&one.read, &other.read))
+            .then_with(|| one.digest.cmp(&other.digest))
     }
 
     /// The instant of a date, or of a timestamp as the archive writes it.
