@@ -2,6 +2,7 @@
 
 mod api;
 mod harness;
+mod hostile;
 
 mod adopt;
 mod adopt_bad_input;

@@ -1,0 +1,3 @@
+//! Makers of what a stranger could hand over or put in the way: one file for each kind.
+
+pub mod places;
