@@ -1,7 +1,10 @@
 //! Why a file was not adopted.
 
+use std::path::Path;
+
 use crate::archive::ArchiveError;
 use crate::host::StopCause;
+use crate::host::files::refusal;
 
 /// Trouble with an adoption. Whatever it is, nothing was changed.
 #[derive(Debug)]
@@ -25,6 +28,14 @@ impl AdoptError {
     /// Trouble with the file or with what was asked.
     pub fn input(message: impl Into<String>) -> Self {
         AdoptError::Input { message: message.into(), cure: None }
+    }
+
+    /// The file cannot be read, or is refused.
+    pub fn reading(path: &Path, error: &std::io::Error) -> Self {
+        match refusal(error) {
+            Some(_) => AdoptError::Archive(ArchiveError::io(path, "read", error)),
+            None => AdoptError::Reading(format!("cannot read {}: {error}", path.display())),
+        }
     }
 
     /// Says what to do about it.

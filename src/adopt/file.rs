@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::archive::{Foreign, ForeignTable, Value};
 use crate::definition;
 use crate::host::Stop;
+use crate::host::files::open_named;
 use crate::record::{MEMBER_NAMES_MAX, member_names};
 
 use super::error::AdoptError;
@@ -64,13 +65,13 @@ impl AdoptedFile {
         stop: &Stop,
     ) -> Result<Self, AdoptError> {
         let name = path.display();
-        let unreadable = |error| AdoptError::Reading(format!("cannot read {name}: {error}"));
         if path.is_dir() {
             return Err(AdoptError::input(format!("{name} is a folder")).cure("name a file in it"));
         }
         let mut head = Vec::new();
-        let file = File::open(path).map_err(unreadable)?;
-        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(unreadable)?;
+        let file = open_named(path).map_err(|error| AdoptError::reading(path, &error))?;
+        let read = file.take(HEAD_BYTES).read_to_end(&mut head);
+        read.map_err(|error| AdoptError::reading(path, &error))?;
         if head.is_empty() {
             return Err(AdoptError::input(format!("{name} is empty")));
         }
@@ -206,11 +207,11 @@ fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, AdoptError> {
 
 /// Opens a file behind its byte order mark.
 fn open(path: &Path) -> Result<File, AdoptError> {
-    let trouble = |error| AdoptError::Reading(format!("cannot read {}: {error}", path.display()));
-    let mut file = File::open(path).map_err(trouble)?;
+    let trouble = |error| AdoptError::reading(path, &error);
+    let mut file = open_named(path).map_err(trouble)?;
     let mut mark = [0; 3];
     let whole = file.read(&mut mark).map_err(trouble)? == 3 && mark == *b"\xef\xbb\xbf";
-    if whole { Ok(file) } else { File::open(path).map_err(trouble) }
+    if whole { Ok(file) } else { open_named(path).map_err(trouble) }
 }
 
 fn csv_trouble(path: &Path, error: &csv::Error) -> AdoptError {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::host::files::refusal;
+
 /// Which kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
@@ -50,8 +52,11 @@ impl ArchiveError {
         self
     }
 
-    /// An operating system's error on a file.
+    /// An operating system's error on a file, or a refusal to open it.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        if let Some(refusal) = refusal(error) {
+            return Self::new(Cause::Unsafe, refusal.message()).cure(refusal.help());
+        }
         let message = format!("cannot {doing} {}: {error}", path.display());
         Self::new(Cause::Storage, message)
     }

@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::host::Stop;
 
 use super::error::{ArchiveError, Cause};
+use super::place::look_at_foreign;
 use super::query::Value;
 use super::table::quote;
 
@@ -114,8 +115,9 @@ pub(super) fn open_guarded(
     way: OpenFlags,
     stop: &Stop,
 ) -> Result<Connection, ArchiveError> {
+    look_at_foreign(path)?;
     let full = path.canonicalize().map_err(|error| ArchiveError::io(path, "open", &error))?;
-    let flags = way | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = way | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let guarded = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open_with_flags(full, flags)?;
         guard(&mut connection, stop)?;

@@ -27,6 +27,7 @@ mod open;
 mod outbox;
 mod parents;
 mod past;
+mod place;
 mod proof;
 mod publish;
 mod query;

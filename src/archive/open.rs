@@ -15,6 +15,7 @@ use crate::host::files::{self, FileLock, LockError, lock_path};
 use crate::host::planted::{self, Bug};
 
 use super::error::{ArchiveError, Cause, at, classify};
+use super::place::{look_at, refuse_left_log};
 use super::schema::{SchemaObject, objects};
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
@@ -69,7 +70,7 @@ impl Archive {
             let message = format!("SQLite {} can damage archives", rusqlite::version());
             return Err(ArchiveError::new(Cause::Bug, message).cure("build windrow with its own"));
         }
-        refuse_directory(path)?;
+        look_at(path)?;
         if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
             let message = format!("{} is on a network file system ({kind})", path.display());
             let cure = "keep the archive on a local disk, or set `allow_network_fs = true`";
@@ -78,6 +79,7 @@ impl Archive {
         let lock = take_lock(path, note)?;
         remove_drafts(path, names);
         if !path.exists() {
+            refuse_left_log(path)?;
             create(path, now, names)?;
         } else if let Err(error) = names.keep_name(path) {
             return Err(ArchiveError::io(path, "keep the name of", &error));
@@ -119,6 +121,7 @@ impl Archive {
 /// Opens an archive that is there for writing, and says which format it has. The caller holds the
 /// lock.
 pub(super) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError> {
+    look_at(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
@@ -143,7 +146,7 @@ pub(super) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
 
 /// Opens the archive at `path` for reading; never changes anything.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
-    refuse_directory(path)?;
+    look_at(path)?;
     refuse_missing(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -203,6 +206,7 @@ pub(super) fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
 }
 
 pub(super) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
+    look_at(path)?;
     if planted::is(Bug::LockSkipped) {
         let mut own = lock_path(path).into_os_string();
         own.push(note);
@@ -216,8 +220,13 @@ pub(super) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveErro
             ArchiveError::new(Cause::Held, message)
                 .cure("wait until it is done (`--wait 5m` does), or stop it")
         }
-        LockError::Io(error) => ArchiveError::io(&lock_path(path), "lock", &error)
-            .cure("the archive's folder must exist and be writable"),
+        LockError::Io(error) => {
+            let error = ArchiveError::io(&lock_path(path), "lock", &error);
+            match error.cause {
+                Cause::Unsafe => error,
+                _ => error.cure("the archive's folder must exist and be writable"),
+            }
+        }
     })
 }
 
@@ -233,7 +242,7 @@ fn remove_drafts(path: &Path, names: &dyn Files) {
         let mut name = draft_path(path).into_os_string();
         name.push(rest);
         let left = PathBuf::from(name);
-        if left.exists() {
+        if left.symlink_metadata().is_ok() {
             // One that cannot be removed is in the way of a new archive alone, which says so.
             let _ = names.remove(&left);
         }
@@ -253,6 +262,19 @@ fn remove_dead_journal(path: &Path, names: &dyn Files) {
     }
 }
 
+/// Makes the file itself, for its owner alone: SQLite takes an empty one, and would follow a link.
+fn make_draft(draft: &Path) -> Result<(), ArchiveError> {
+    let made = files::create_private(draft).map(drop);
+    made.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let message = format!("{} is in the way and cannot be removed", draft.display());
+            let help = "find out who made it, and remove it, or use a folder of your own";
+            ArchiveError::new(Cause::Unsafe, message).cure(help)
+        }
+        _ => ArchiveError::io(draft, "make", &error),
+    })
+}
+
 /// Makes a new archive under another name and moves it into place whole, so that a crash leaves
 /// an archive or none, and never half of one.
 fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError> {
@@ -260,8 +282,8 @@ fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError>
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    make_draft(&draft)?;
     let mut connection = Connection::open_with_flags(&draft, flags).map_err(at(path))?;
-    files::make_private(&draft).map_err(|e| ArchiveError::io(&draft, "protect", &e))?;
     configure(&connection).map_err(at(path))?;
     set_wal(&connection, path)?;
     migrate(&mut connection, path)?;
@@ -442,6 +464,7 @@ fn set_copy_aside(
         draft.push("-new");
         let draft = PathBuf::from(draft);
         let _ = names.remove(&draft);
+        make_draft(&draft)?;
         // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1).map_err(at(path))?;
         let copied = connection.execute("VACUUM INTO ?1", [format!("{text}-new")]);

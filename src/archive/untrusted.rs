@@ -3,7 +3,6 @@
 //! The file itself is never written, no log beside it is taken in, its schema must be what windrow
 //! makes and nothing else. The settings are those of `SQLite`'s advice for untrusted files.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +10,12 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::host::Stop;
-use crate::host::files::{lock_holder, lock_path};
+use crate::host::files::{lock_holder, lock_path, open_named};
 
 use super::error::{ArchiveError, Cause};
 use super::foreign::{at_file, guard};
 use super::open::{Archive, SCHEMA_VERSION, check_identity, refuse_missing, sqlite_address};
+use super::place::look_at;
 use super::read::Reader;
 
 /// What an SQLite file begins with.
@@ -44,6 +44,7 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
         let message = format!("{} is no file", path.display());
         return Err(ArchiveError::new(Cause::Unsafe, message).cure("name an archive"));
     }
+    look_at(path)?;
     if log_beside(path).is_none() {
         check_header(path)?;
     }
@@ -87,6 +88,7 @@ pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, A
 fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, ArchiveError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_URI;
     let open = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open_with_flags(address, flags)?;
@@ -139,6 +141,7 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     if !found.is_file() {
         return refuse(format!("{name} is no file"), "name the file that you were given");
     }
+    look_at(path)?;
     if let Some(beside) = log_beside(path) {
         let message = format!("{} lies beside it", beside.display());
         let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
@@ -161,7 +164,7 @@ impl Archive {
     pub fn opens_untouched(path: &Path) -> bool {
         let header = || -> std::io::Result<[u8; 100]> {
             let mut header = [0; 100];
-            File::open(path)?.read_exact(&mut header)?;
+            open_named(path)?.read_exact(&mut header)?;
             Ok(header)
         };
         let version = SCHEMA_VERSION.to_be_bytes();
@@ -192,7 +195,7 @@ fn check_header(path: &Path) -> Result<(), ArchiveError> {
     let (name, again) = (path.display(), "ask for it again");
     let trouble = |error: std::io::Error| ArchiveError::io(path, "read", &error);
     let mut header = Vec::with_capacity(100);
-    let file = File::open(path).map_err(trouble)?;
+    let file = open_named(path).map_err(trouble)?;
     let length = file.metadata().map_err(trouble)?.len();
     file.take(100).read_to_end(&mut header).map_err(trouble)?;
     if header.is_empty() {

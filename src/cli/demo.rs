@@ -53,9 +53,11 @@ fn folder(args: &DemoArguments) -> Result<PathBuf, Failure> {
     };
     if let Some(folder) = &args.keep {
         make(folder)?;
-        if folder.join("fleet.db").exists() {
-            let message = format!("{} already holds a fleet.db", folder.display());
-            return Err(Failure::new(STORAGE, message).cure("name an empty folder with --keep"));
+        for name in ["fleet.db", "windrow.toml"] {
+            if folder.join(name).symlink_metadata().is_ok() {
+                let message = format!("{} already holds a {name}", folder.display());
+                return Err(Failure::new(STORAGE, message).cure("name an empty folder with --keep"));
+            }
         }
         return Ok(folder.clone());
     }

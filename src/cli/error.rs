@@ -4,6 +4,7 @@ use crate::archive::ArchiveError;
 use crate::definition::Problems;
 use crate::handoff::HandoffError;
 use crate::host::StopCause;
+use crate::host::files::refusal;
 use crate::seal::{SealError, SealFault};
 use crate::sync::exit_code_of_archive;
 
@@ -45,6 +46,14 @@ impl Failure {
         Self { code, message: message.into(), cure: None, problems: None }
     }
 
+    /// An operating system's error on a file, with this exit code, or a refusal to open it.
+    pub fn file(code: u8, doing: &str, error: &std::io::Error) -> Self {
+        match refusal(error) {
+            Some(refusal) => Self::new(UNSAFE, refusal.message()).cure(refusal.help()),
+            None => Self::new(code, format!("cannot {doing}: {error}")),
+        }
+    }
+
     /// Says what to do about it.
     #[must_use]
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
@@ -79,7 +88,8 @@ impl From<SealError> for Failure {
             | SealFault::Changed
             | SealFault::TooBig
             | SealFault::NotForUs
-            | SealFault::Nested => UNSAFE,
+            | SealFault::Nested
+            | SealFault::Refused => UNSAFE,
             SealFault::Damaged | SealFault::NotAnArchive => UNUSABLE,
             SealFault::Key => USAGE,
             SealFault::Storage => STORAGE,

@@ -20,6 +20,7 @@ use crate::model::{instant_to_text, printable, printable_json};
 use crate::pull::SecretValues;
 
 use super::args::{Global, LogFormat};
+use super::error::{Failure, STORAGE};
 use super::output::complain;
 
 /// What no line may hold. Of the process, as the log is.
@@ -32,7 +33,12 @@ pub fn keep_out(secrets: &SecretValues) {
 
 /// Starts the log: on stderr what `-v` or `WINDROW_LOG` ask for, and in a file, where the command
 /// changes something, what happens.
-pub fn start(global: &Global, keeps_file: bool, host: &Host) {
+///
+/// # Errors
+///
+/// Where the file is a link or another thing that windrow does not write to. One that cannot be
+/// written is none.
+pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Failure> {
     let level = match global.verbose {
         0 => "off",
         1 => "windrow=debug",
@@ -59,7 +65,9 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) {
         });
     }
     if let Some(folder) = host.environment.state_folder().filter(|_| keeps_file) {
-        let kept = Arc::new(Mutex::new(Kept { log: LogFile::in_folder(&folder), lost: false }));
+        let log = LogFile::in_folder(&folder);
+        log.look().map_err(|error| Failure::file(STORAGE, "keep a log", &error))?;
+        let kept = Arc::new(Mutex::new(Kept { log, lost: false }));
         let writer = move || Line { out: Out::File(Arc::clone(&kept)), safe: printable_json };
         let file = tracing_subscriber::fmt::layer()
             .json()
@@ -71,6 +79,7 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) {
     }
     // A second call in one process keeps the first log.
     let _ = tracing_subscriber::registry().with(layers).try_init();
+    Ok(())
 }
 
 /// The host's time, so that a frozen clock is one in the log too.

@@ -80,7 +80,11 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
     let host = Host::system(stop);
     signals::listen(switch);
     let output = output::Output::new(&arguments.global, &*host.environment);
-    log::start(&arguments.global, arguments.command.changes_something(), &host);
+    let keeps_file = arguments.command.changes_something();
+    if let Err(failure) = log::start(&arguments.global, keeps_file, &host) {
+        output.fail(&failure);
+        return failure.code;
+    }
     let result = match &arguments.command {
         args::Command::Demo(args) => demo::run(args, &host, &output),
         args::Command::Sync(args) => sync::run(args, &arguments.global, &host, &output),

@@ -1,9 +1,9 @@
 //! Where text goes: results to stdout, everything else to stderr.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::host::files::make_private_file;
+use crate::host::files::{make_private_file, replace};
 use crate::host::{Environment, Host};
 use crate::model::printable;
 
@@ -117,7 +117,7 @@ pub fn show_clap(error: &clap::Error) -> u8 {
 pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let cure = "name a file in a folder that is there and may be written";
-        Failure::new(STORAGE, format!("cannot write {}: {error}", out.display())).cure(cure)
+        Failure::file(STORAGE, &format!("write {}", out.display()), &error).cure(cure)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {
@@ -128,13 +128,5 @@ pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<()
             _ => failed(error),
         });
     }
-    let mut new = out.as_os_str().to_owned();
-    new.push(format!("-new-{}", std::process::id()));
-    let new = PathBuf::from(new);
-    let written = make_private_file(&new, text).and_then(|()| host.files.publish(&new, out));
-    written.map_err(|error| {
-        // Gone already where it was renamed.
-        let _ = std::fs::remove_file(&new);
-        failed(error)
-    })
+    replace(out, text.as_bytes(), &*host.files).map_err(failed)
 }

@@ -9,6 +9,7 @@ use crate::definition::{
     Definition, DefinitionOrigin, Problems, SecretReference, Span, parse_definition, suggest,
 };
 use crate::host::Host;
+use crate::host::files::read_named_text;
 use crate::model::instant_to_text;
 use crate::pull::{
     HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
@@ -17,11 +18,13 @@ use crate::pull::{
 use crate::trust::{Grant, TrustStore, digest_of};
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::{Failure, UNSAFE, USAGE};
 use super::output::Output;
 
 /// How often a process that waits for the archive tries it, milliseconds.
 const LOCK_POLL_MS: u64 = 100;
+/// The most bytes of a definition: ten thousand streams have fewer.
+const DEFINITION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A length of time on the command line.
 pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
@@ -83,10 +86,13 @@ fn pause(host: &Host, duration: Duration) {
 /// Reads the definition that the arguments name.
 pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
     let file = &global.definition;
-    let text = std::fs::read_to_string(file).map_err(|error| {
-        let message = format!("cannot read the definition {}: {error}", file.display());
-        let cure = "name it with --definition, or start from the example in README.md";
-        Failure::new(USAGE, message).cure(cure)
+    let text = read_named_text(file, DEFINITION_BYTES_MAX).map_err(|error| {
+        let doing = format!("read the definition {}", file.display());
+        let failure = Failure::file(USAGE, &doing, &error);
+        if failure.code == UNSAFE {
+            return failure;
+        }
+        failure.cure("name it with --definition, or start from the example in README.md")
     })?;
     let mut definition = parse_definition(&file.display().to_string(), &text)?;
     if definition.archive.is_relative()

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::archive::{Archive, ArchiveError, Opening, Reader, RunRow, Value};
 use crate::definition::{Definition, parse_definition};
+use crate::host::files::make_private_file;
 use crate::host::{Clock, Host, SteadyClock};
 use crate::model::instant_to_text;
 use crate::pull::{HttpTransport, SecretValues, Transport};
@@ -176,7 +177,7 @@ pub fn tell(
     let system = |error: std::io::Error| StoryError::System(error.to_string());
     let api = Api::start(at("2025-10-12T09:00:00Z")).map_err(system)?;
     let text = definition_text(&api.address());
-    std::fs::write(folder.join("windrow.toml"), &text).map_err(system)?;
+    make_private_file(&folder.join("windrow.toml"), &text).map_err(system)?;
     let mut definition = parse_definition("windrow.toml", &text)
         .map_err(|problems| StoryError::System(problems.render(false)))?;
     definition.archive = folder.join("fleet.db");

@@ -139,7 +139,7 @@ fn find_secret(
 fn archive_facts(path: &Path, allow_network_fs: bool, now: Instant) -> ArchiveFacts {
     let is_file = path.is_file();
     // Before SQLite has the file open: closing a handle of our own would drop its locks.
-    let appending = if is_file { files::try_appending(path) } else { Ok(()) };
+    let appending = if is_file { files::try_writing(path) } else { Ok(()) };
     let health = path.exists().then(|| Reader::open(path)?.health(now));
     let text = |error: std::io::Error| error.to_string();
     ArchiveFacts {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::archive::ArchiveError;
+use crate::host::files::refusal;
 
 /// Why an export ended early. Nothing of it has its final name then.
 #[derive(Debug)]
@@ -34,6 +35,9 @@ pub enum ExportError {
 
 impl ExportError {
     pub(super) fn io(doing: &str, path: &Path, error: std::io::Error) -> ExportError {
+        if refusal(&error).is_some() {
+            return ArchiveError::io(path, doing, &error).into();
+        }
         ExportError::Io { doing: format!("{doing} {}", path.display()), error }
     }
 

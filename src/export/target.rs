@@ -1,12 +1,14 @@
 //! Where files come to lie: under a name of their own while they are written, under the final one
 //! once they are whole and on the disk.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::host::Files;
-use crate::host::files::{make_private_file, make_private_folder};
+use crate::host::files::{
+    create_private, make_new_private_folder, make_private_folder, open_own_left,
+};
 
 use super::error::ExportError;
 
@@ -43,7 +45,7 @@ impl Claim {
         let parts = beside(target, "parts")?;
         // What a killed export has left.
         remove_folder(&parts)?;
-        make_private_folder(&parts).map_err(|error| ExportError::io("make", &parts, error))?;
+        make_new_private_folder(&parts).map_err(|error| ExportError::io("make", &parts, error))?;
         claim.parts = Some(parts);
         Ok(claim)
     }
@@ -69,8 +71,7 @@ impl Claim {
     pub fn part(&self, name: &str, ending: &str) -> Result<(File, PathBuf), ExportError> {
         let folder = self.parts.as_ref().unwrap_or(&self.target).join(name);
         let path = folder.join(format!("{PART}.{ending}"));
-        let made = make_private_folder(&folder).and_then(|()| make_private_file(&path, ""));
-        let file = made.and_then(|()| OpenOptions::new().write(true).open(&path));
+        let file = make_private_folder(&folder).and_then(|()| create_private(&path));
         Ok((file.map_err(|error| ExportError::io("make", &path, error))?, path))
     }
 
@@ -129,20 +130,20 @@ fn beside(target: &Path, what: &str) -> Result<PathBuf, ExportError> {
 /// Makes the file and locks it. One that is there and not locked was left by a killed process.
 fn claim(partial: &Path, target: &Path) -> Result<File, ExportError> {
     let io = |error| ExportError::io("make", partial, error);
-    if let Ok(left) = File::open(partial) {
-        match left.try_lock() {
+    match open_own_left(partial) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        left => match left.map_err(io)?.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(busy(target)),
             _ => match std::fs::remove_file(partial) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
                 _ => {}
             },
-        }
+        },
     }
-    match make_private_file(partial, "") {
+    let file = match create_private(partial) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(busy(target)),
         made => made.map_err(io)?,
-    }
-    let file = OpenOptions::new().read(true).write(true).open(partial).map_err(io)?;
+    };
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(busy(target)),
         // A file system without locks is no reason not to write a file.

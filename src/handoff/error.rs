@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::archive::{ArchiveError, Cause};
+use crate::host::files::refusal;
 use crate::seal::SealError;
 
 /// Why a hand-off failed.
@@ -34,6 +35,9 @@ impl HandoffError {
 
     /// A file cannot be made where it is wanted.
     pub fn cannot_make(path: &Path, error: &std::io::Error) -> Self {
+        if refusal(error).is_some() {
+            return Self::io(path, "make", error);
+        }
         let cure = "look at the space and the permissions there, or name another place";
         Self::storage(format!("cannot make {}: {error}", path.display()), cure)
     }

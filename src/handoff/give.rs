@@ -66,12 +66,17 @@ pub struct Gave {
 /// they are no longer than a name may be.
 const DRAFT_LETTERS_MAX: usize = 40;
 
+/// How often the claim is made anew because whoever had it before took its name away: each of
+/// them does so once, when it ends.
+const CLAIM_TRIES_MAX: u32 = 100;
+
 /// Files that are made on the way, by one process at a time; what is left of them goes when this
-/// does.
+/// does. Nobody can know their names before: SQLite would take in a log that lies ready beside
+/// such a name. The claim has a name that others know, to find each other by.
 struct Drafts {
     plain: PathBuf,
     packed: PathBuf,
-    lock_path: PathBuf,
+    claim: PathBuf,
     /// None where the file system has no locks.
     _lock: Option<FileLock>,
 }
@@ -84,29 +89,18 @@ impl Drafts {
         let begin: String = name.chars().take(DRAFT_LETTERS_MAX).collect();
         let mark = sha256_of(&name);
         let mark = mark.get(..8).unwrap_or_default();
-        let named = |ending: &str| out.with_file_name(format!("{begin}-part-{mark}{ending}"));
-        let lock_path = named("-claim");
-        let lock = loop {
-            match try_lock(&lock_path, note) {
-                // Whoever had it may have taken its name away in the meantime.
-                Ok(lock) if !lock.is_at(&lock_path) => {}
-                Ok(lock) => break Some(lock),
-                Err(LockError::Held { note }) => {
-                    let who = if note.is_empty() { "another process" } else { note.as_str() };
-                    let message = format!("another hand-off is making {}: {who}", out.display());
-                    let error = ArchiveError::new(Cause::Held, message);
-                    return Err(error.cure("wait until it is done, or name another file").into());
-                }
-                // A file system without locks is no reason not to make a file.
-                Err(LockError::Io(error)) if error.kind() == ErrorKind::Unsupported => break None,
-                Err(LockError::Io(error)) => {
-                    return Err(HandoffError::cannot_make(out, &error));
-                }
-            }
-        };
-        let drafts = Self { plain: named(""), packed: named("-packed"), lock_path, _lock: lock };
-        drafts.clear();
-        Ok(drafts)
+        let begin = format!("{begin}-part-{mark}");
+        let claim = out.with_file_name(format!("{begin}-claim"));
+        let lock = take_claim(&claim, out, note)?;
+        let begin = format!("{begin}-draft-");
+        if lock.is_some() {
+            // One that stays only takes up room.
+            let left = files::names_beside(out, &begin);
+            left.into_iter().for_each(|path| drop(std::fs::remove_file(path)));
+        }
+        let plain = out.with_file_name(format!("{begin}{}", files::fresh_word()));
+        let packed = out.with_file_name(format!("{begin}{}", files::fresh_word()));
+        Ok(Self { plain, packed, claim, _lock: lock })
     }
 
     fn clear(&self) {
@@ -125,8 +119,31 @@ impl Drop for Drafts {
     fn drop(&mut self) {
         self.clear();
         // Its name goes before the lock does.
-        let _ = std::fs::remove_file(&self.lock_path);
+        let _ = std::fs::remove_file(&self.claim);
     }
+}
+
+/// Keeps others from making the same file; none where the file system has no locks, which is no
+/// reason not to make a file.
+fn take_claim(claim: &Path, out: &Path, note: &str) -> Result<Option<FileLock>, HandoffError> {
+    let held = |message: String| {
+        let error = ArchiveError::new(Cause::Held, message);
+        Err(error.cure("wait until it is done, or name another file").into())
+    };
+    for _ in 0..CLAIM_TRIES_MAX {
+        match try_lock(claim, note) {
+            // Whoever had it may have taken its name away in the meantime.
+            Ok(lock) if !lock.is_at(claim) => {}
+            Ok(lock) => return Ok(Some(lock)),
+            Err(LockError::Held { note }) => {
+                let who = if note.is_empty() { "another process" } else { note.as_str() };
+                return held(format!("another hand-off is making {}: {who}", out.display()));
+            }
+            Err(LockError::Io(error)) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            Err(LockError::Io(error)) => return Err(HandoffError::cannot_make(out, &error)),
+        }
+    }
+    held(format!("{} is taken away again and again", claim.display()))
 }
 
 /// Makes the file, and notes it in the archive.
@@ -288,7 +305,7 @@ fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, HandoffError>
     let Some(outbox) = outbox else { return Ok(Taken::default()) };
     let stations = Stations::of(giving.archive, host)?;
     let known = outbox.outbox_stations()?;
-    let taken = stations.take(stations.homes(&known), giving.note)?;
+    let taken = stations.take(stations.homes(&known)?, giving.note)?;
     match &taken.held_by {
         None => Ok(taken),
         Some(holder) => {
@@ -320,7 +337,7 @@ fn refuse_secrets(
     let search = AhoCorasick::new(forms).map_err(|error| {
         ArchiveError::new(Cause::Bug, format!("secrets cannot be searched for: {error}"))
     })?;
-    let file = std::fs::File::open(path).map_err(trouble)?;
+    let file = files::open_given(path).map_err(trouble)?;
     let Some(found) = search.stream_find_iter(Stoppable { file, stop }).next() else {
         return Ok(());
     };

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
 use crate::host::planted::{self, Bug};
-use crate::host::{HeldFolder, Host};
+use crate::host::{HeldFolder, Host, files};
 use crate::seal::{
     Keyring, Kind, KnownKey, Limits, SealFault, Signer, Unpacked, kind, read_identities,
     signature_path, unpack, verify_signature,
@@ -136,7 +136,7 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
         // It says what is wrong with it.
         open_untrusted(file, &host.stop)?;
     }
-    let handle = File::open(file).map_err(|error| HandoffError::io(file, "open", &error))?;
+    let handle = files::open_given(file).map_err(|error| HandoffError::io(file, "open", &error))?;
     let signer = check_signature(opening, &handle)?;
     let kind = kind(file)?;
     if kind == Kind::Sqlite || found.len() == 0 {

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::files::read_named_text;
+
+/// The most bytes of a secret file, which may be a chain of certificates.
+const SECRET_BYTES_MAX: u64 = 1024 * 1024;
+
 /// The process's surroundings.
 pub trait Environment: Send + Sync {
     /// The variable's value, if it is set and is text.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A secret kept in a file, without its trailing line ends.
+    /// A secret kept in a file, without its trailing line ends. What is no regular file is an error.
     fn secret_file(&self, path: &Path) -> std::io::Result<String>;
     /// Where this program is.
     fn program(&self) -> Option<PathBuf> {
@@ -58,7 +63,7 @@ impl Environment for ProcessEnvironment {
     }
 
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {
-        let text = std::fs::read_to_string(path)?;
+        let text = read_named_text(path, SECRET_BYTES_MAX)?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     }
 }

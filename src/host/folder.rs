@@ -1,13 +1,15 @@
 //! Folders for the length of one piece of work, for nobody else's eyes.
 
-use std::fs::DirBuilder;
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::files::{FileLock, LockError, lock_path, make_private_folder, try_lock};
+use super::files::{
+    FileLock, LockError, fresh_word, lock_path, make_new_private_folder, make_private_folder,
+    try_lock,
+};
 
-/// How many names are tried: leftovers of killed processes have some of them.
-const NAMES_MAX: u32 = 1000;
+/// How many unpredictable names are tried: two are never alike by chance.
+const NAMES_MAX: u32 = 10;
 
 /// The folder and everything in it go when this is dropped.
 #[derive(Debug)]
@@ -19,11 +21,9 @@ impl PrivateFolder {
     /// Makes a new folder inside another. That it is new is what keeps others out: nobody else can
     /// have made it before, or lead it elsewhere.
     pub fn make(inside: &Path, name: &str) -> std::io::Result<Self> {
-        for number in 0..NAMES_MAX {
-            let path = inside.join(format!("{name}-{}-{number}", std::process::id()));
-            let mut builder = DirBuilder::new();
-            private(&mut builder);
-            match builder.create(&path) {
+        for _ in 0..NAMES_MAX {
+            let path = inside.join(format!("{name}-{}", fresh_word()));
+            match make_new_private_folder(&path) {
                 Ok(()) => return Ok(Self { path }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -67,9 +67,7 @@ impl HeldFolder {
             LockError::Held { .. } => Error::from(ErrorKind::AlreadyExists),
             LockError::Io(error) => error,
         })?;
-        let mut builder = DirBuilder::new();
-        private(&mut builder);
-        builder.create(path)?;
+        make_new_private_folder(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
@@ -109,15 +107,6 @@ fn remove(path: &Path) {
         _ => drop(std::fs::remove_file(lock_path(path))),
     }
 }
-
-#[cfg(unix)]
-fn private(builder: &mut DirBuilder) {
-    use std::os::unix::fs::DirBuilderExt;
-    builder.mode(0o700);
-}
-
-#[cfg(not(unix))]
-fn private(_builder: &mut DirBuilder) {}
 
 #[cfg(test)]
 mod tests {

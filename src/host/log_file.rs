@@ -5,11 +5,11 @@
 //! processes rotate at once, or bound the number of files and not their size; here every failure is
 //! an error that the caller may shrug at.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::files::{make_private, private};
+use super::files::{append_own, look_own, make_private, make_private_folder};
 
 /// The most bytes of one file: about ten thousand requests.
 pub const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
@@ -49,7 +49,7 @@ impl LogFile {
             None => false,
         };
         if !fits {
-            if fs::metadata(&self.path).is_ok_and(|known| full(known.len())) {
+            if fs::symlink_metadata(&self.path).is_ok_and(|known| full(known.len())) {
                 self.rotate()?;
             }
             self.file = Some(self.open()?);
@@ -58,17 +58,22 @@ impl LogFile {
         self.file.as_mut().map_or(Ok(()), |file| file.write_all(line))
     }
 
+    /// Whether the file may be written to: it may be missing, and it is no link, no FIFO or
+    /// device, no other file's second name, and no other user's.
+    ///
+    /// # Errors
+    ///
+    /// A [`super::files::Refusal`].
+    pub fn look(&self) -> io::Result<()> {
+        look_own(&self.path)
+    }
+
     fn open(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
-            make_folder(folder)?;
+            make_private_folder(folder)?;
         }
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        private(&mut options);
-        let file = options.open(&self.path)?;
-        if file.metadata()?.is_file() {
-            make_private(&self.path)?;
-        }
+        let file = append_own(&self.path)?;
+        make_private(&file)?;
         Ok(file)
     }
 
@@ -86,17 +91,6 @@ impl LogFile {
         name.push(format!(".{number}"));
         PathBuf::from(name)
     }
-}
-
-#[cfg(unix)]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_folder(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)
 }
 
 #[cfg(test)]

@@ -57,11 +57,11 @@ pub fn send(
     options: &SendOptions,
 ) -> Result<SendReport, ArchiveError> {
     let stations = Stations::of(outbox.path(), parts.host)?;
-    let candidates = stations.homes(&outbox.outbox_stations()?);
+    let candidates = stations.homes(&outbox.outbox_stations()?)?;
     let Taken { locks, stations: taken, held_by } = stations.take(candidates, &options.note)?;
     let report = SendReport { held_by, ..SendReport::default() };
     // Before the locks were had, another process may have sent from a copy.
-    let home = stations.homes(&outbox.outbox_stations()?);
+    let home = stations.homes(&outbox.outbox_stations()?)?;
     let home: BTreeSet<String> = home.intersection(&taken).cloned().collect();
     if report.held_by.is_some() && home.is_empty() {
         return Ok(report);

@@ -15,7 +15,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{ArchiveError, Cause, Outbox, Station};
-use crate::host::files::{FileLock, LockError, Whereabouts, try_lock, whereabouts};
+use crate::host::files::{
+    FileLock, LockError, Whereabouts, make_private_folder, open_own, read_own, refusal, replace,
+    try_lock, whereabouts,
+};
 use crate::host::planted::{self, Bug};
 use crate::host::{Files, Host};
 use crate::model::Instant;
@@ -69,6 +72,8 @@ pub struct Stations<'a> {
 
 /// The digits of a count, so that a greater one never leaves a part of the one before.
 const COUNT_DIGITS: usize = 20;
+/// The most bytes of a record: the longest path has 4096.
+const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
 impl<'a> Stations<'a> {
     /// Looks where the archive at `path` lies.
@@ -87,14 +92,16 @@ impl<'a> Stations<'a> {
         self.folder.join(format!("{station}.json"))
     }
 
-    fn record(&self, station: &str) -> Option<Record> {
+    fn record(&self, station: &str) -> Result<Option<Record>, ArchiveError> {
+        let text = read_state(&self.record_path(station))?;
+        let counted = read_state(&self.counter_path(station))?;
         // A record that cannot be read proves nothing.
-        let text = std::fs::read(self.record_path(station)).ok()?;
-        let mut record: Record = serde_json::from_slice(&text).ok()?;
-        let counted = std::fs::read_to_string(self.counter_path(station)).ok();
+        let record: Option<Record> = text.and_then(|text| serde_json::from_slice(&text).ok());
+        let Some(mut record) = record else { return Ok(None) };
         let counted = counted.filter(|text| text.len() == COUNT_DIGITS);
-        record.sends = record.sends.max(counted.and_then(|text| text.parse().ok()).unwrap_or(0));
-        Some(record)
+        let counted = counted.and_then(|text| String::from_utf8(text).ok()?.parse().ok());
+        record.sends = record.sends.max(counted.unwrap_or(0));
+        Ok(Some(record))
     }
 
     fn counter_path(&self, station: &str) -> PathBuf {
@@ -112,7 +119,7 @@ impl<'a> Stations<'a> {
             Entry::Occupied(counter) => counter.into_mut(),
             Entry::Vacant(place) => {
                 self.note(station, sends)?;
-                let counter = crate::host::files::open_private(&path).map_err(trouble)?;
+                let counter = open_own(&path).map_err(trouble)?;
                 self.files.keep_name(&path).map_err(trouble)?;
                 place.insert(counter)
             }
@@ -126,26 +133,30 @@ impl<'a> Stations<'a> {
     }
 
     /// How the archive stands to a station of its own.
-    pub fn home(&self, station: &Station) -> Home {
-        home_of(self.record(&station.station).as_ref(), &self.here, station.sends)
+    pub fn home(&self, station: &Station) -> Result<Home, ArchiveError> {
+        let record = self.record(&station.station)?;
+        Ok(home_of(record.as_ref(), &self.here, station.sends))
     }
 
     /// The stations that the archive is the home of.
-    pub fn homes(&self, stations: &[Station]) -> BTreeSet<String> {
-        let here = stations.iter().filter(|station| self.home(station) == Home::Here);
-        here.map(|station| station.station.clone()).collect()
+    pub fn homes(&self, stations: &[Station]) -> Result<BTreeSet<String>, ArchiveError> {
+        let mut here = BTreeSet::new();
+        for station in stations {
+            if self.home(station)? == Home::Here {
+                here.insert(station.station.clone());
+            }
+        }
+        Ok(here)
     }
 
     /// Notes where the station's archive is and how many attempts it has begun; durable.
     pub fn note(&self, station: &str, sends: u64) -> Result<(), ArchiveError> {
         let path = self.record_path(station);
         let trouble = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
-        crate::host::files::make_private_folder(&self.folder).map_err(trouble)?;
+        make_private_folder(&self.folder).map_err(trouble)?;
         let record = Record { at: self.here.clone(), sends };
         let text = serde_json::to_vec(&record).unwrap_or_default();
-        let draft = self.folder.join(format!("{station}.{}-new", std::process::id()));
-        std::fs::write(&draft, text).map_err(trouble)?;
-        self.files.publish(&draft, &path).map_err(trouble)
+        replace(&path, &text, self.files).map_err(trouble)
     }
 
     /// Takes the right to send a station's entries, until the lock is dropped; none when another
@@ -179,6 +190,14 @@ impl<'a> Stations<'a> {
     }
 }
 
+/// A file of the state folder; none where it is missing, too long or cannot be read.
+fn read_state(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
+    match read_own(path, RECORD_BYTES_MAX) {
+        Err(error) if refusal(&error).is_some() => Err(ArchiveError::io(path, "read", &error)),
+        read => Ok(read.ok()),
+    }
+}
+
 /// The stations that one process may send for.
 #[derive(Debug, Default)]
 pub struct Taken {
@@ -193,7 +212,7 @@ pub struct Taken {
 /// The station that queues entries of this archive; a new one where the archive has none here.
 pub fn station_for(outbox: &Outbox, host: &Host) -> Result<String, ArchiveError> {
     let stations = Stations::of(outbox.path(), host)?;
-    if let Some(station) = stations.homes(&outbox.outbox_stations()?).into_iter().next() {
+    if let Some(station) = stations.homes(&outbox.outbox_stations()?)?.into_iter().next() {
         return Ok(station);
     }
     let station = format!("{:032x}", host.random.bits());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::host::files::refusal;
+
 /// Which kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealFault {
@@ -26,6 +28,8 @@ pub enum SealFault {
     NotAnArchive,
     /// A key is missing, wrong, locked, or there already.
     Key,
+    /// What is there is not opened: it might do harm, or be waited for.
+    Refused,
     /// Full disk, no rights, I/O error.
     Storage,
 }
@@ -54,8 +58,11 @@ impl SealError {
         self
     }
 
-    /// An operating system's error on a file.
+    /// An operating system's error on a file, or a refusal to open it.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
+        if let Some(refusal) = refusal(error) {
+            return Self::new(SealFault::Refused, refusal.message()).cure(refusal.help());
+        }
         let message = format!("cannot {doing} {}: {error}", path.display());
         Self::new(SealFault::Storage, message)
     }

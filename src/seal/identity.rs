@@ -1,11 +1,12 @@
 //! Secret parts of age keys: what opens a file that was encrypted to us.
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{scrypt, x25519};
+
+use crate::host::files::read_named;
 
 use super::error::{SealError, SealFault};
 use super::refuse_open;
@@ -72,12 +73,10 @@ pub fn read_identities(
 fn read_file(path: &Path, password: Option<&str>) -> Result<Vec<Identity>, SealError> {
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => no_file(path),
-        std::io::ErrorKind::IsADirectory => no_identity(path),
+        std::io::ErrorKind::IsADirectory | std::io::ErrorKind::FileTooLarge => no_identity(path),
         _ => SealError::io(path, "read", &error).cure("name a file that you may read"),
     };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(io)?;
-    file.take(IDENTITY_BYTES_MAX).read_to_end(&mut bytes).map_err(io)?;
+    let mut bytes = read_named(path, IDENTITY_BYTES_MAX).map_err(io)?;
     if kind_of(&bytes) == Kind::Age {
         bytes = unlock(path, &bytes, password)?;
     } else {

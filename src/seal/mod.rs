@@ -13,7 +13,7 @@ mod public;
 mod sign;
 mod unpack;
 
-use crate::host::files::mode_for_others;
+use crate::host::files::{mode_for_others, read_named_text};
 
 pub use error::{SealError, SealFault};
 pub use identity::{Identity, read_identities};
@@ -55,17 +55,7 @@ fn refuse_open(path: &std::path::Path) -> Result<(), SealError> {
 
 /// The text of a small file.
 fn read_text(path: &std::path::Path) -> std::io::Result<String> {
-    use std::io::{Error, ErrorKind, Read};
-    let mut text = String::new();
-    // Before it is opened: a pipe that nobody writes to would be waited for.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "it is no plain file"));
-    }
-    let file = std::fs::File::open(path)?;
-    if file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text)? as u64 > TEXT_BYTES_MAX {
-        return Err(Error::new(ErrorKind::FileTooLarge, "it is too long to be a key"));
-    }
-    Ok(text)
+    read_named_text(path, TEXT_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use age::x25519;
 
-use crate::host::files::create_private;
+use crate::host::files::{create_private, open_given};
 
 use super::CHUNK_BYTES;
 use super::error::{SealError, SealFault};
@@ -30,7 +30,7 @@ pub struct Packing {
 /// not its name: it is meant to be renamed. What could not be finished is taken away again.
 pub fn pack(plain: &Path, out: &Path, packing: &Packing) -> Result<(), SealError> {
     let recipients = parse_recipients(&packing.recipients)?;
-    let mut input = File::open(plain).map_err(|e| SealError::io(plain, "read", &e))?;
+    let mut input = open_given(plain).map_err(|e| SealError::io(plain, "read", &e))?;
     let length = input.metadata().map_err(|e| SealError::io(plain, "read", &e))?.len();
     let file = create_private(out).map_err(|e| SealError::io(out, "make", &e))?;
     let written = if recipients.is_empty() {

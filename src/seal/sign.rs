@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minisign::{SecretKey, SecretKeyBox, SignatureBox};
 
-use crate::host::files::make_private_file;
+use crate::host::files::{make_private_file, open_given};
 
 use super::error::{SealError, SealFault};
 use super::identity::{locked, wrong_password};
@@ -105,7 +105,7 @@ pub fn sign(
     key: &SigningKey,
     comment: &str,
 ) -> Result<(), SealError> {
-    let file = File::open(path).map_err(|error| SealError::io(path, "read", &error))?;
+    let file = open_given(path).map_err(|error| SealError::io(path, "read", &error))?;
     let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let untrusted = format!("signature from minisign secret key {}", key.key_id());
     let made = minisign::sign(
@@ -193,7 +193,9 @@ fn read_signature(path: &Path) -> Result<SignatureBox, SealError> {
         std::io::ErrorKind::InvalidData => malformed("it is not text"),
         std::io::ErrorKind::FileTooLarge => malformed("it is too long"),
         // A folder or a pipe.
-        std::io::ErrorKind::InvalidInput => malformed("it is no plain file"),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::IsADirectory => {
+            malformed("it is no plain file")
+        }
         _ => SealError::io(path, "read", &error),
     })?;
     let bytes =

@@ -6,7 +6,7 @@ use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::host::files::{create_private, free_bytes};
+use crate::host::files::{create_private, free_bytes, open_named};
 
 use super::CHUNK_BYTES;
 use super::error::{SealError, SealFault};
@@ -74,7 +74,7 @@ pub struct Unpacked {
 
 /// What the file at `path` is.
 pub fn kind(path: &Path) -> Result<Kind, SealError> {
-    let mut file = File::open(path).map_err(|error| SealError::io(path, "read", &error))?;
+    let mut file = open_named(path).map_err(|error| SealError::io(path, "read", &error))?;
     let (first, _) =
         first_bytes(&mut file, AGE.len()).map_err(|error| SealError::io(path, "read", &error))?;
     Ok(kind_of(&first))

@@ -1,6 +1,5 @@
 //! `windrow outbox add`: queue a request.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use crate::cli::output::Output;
 use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};
 use crate::definition::{Definition, Source, Span, Start, WriteMethod, parse_start, suggest};
 use crate::host::Host;
+use crate::host::files::open_named;
 use crate::model::Instant;
 use crate::outbox::{BODY_BYTES_MAX, Given, Refusal, fresh_key, prepare, station_for};
 use crate::report::{outbox_json, outbox_page};
@@ -134,8 +134,12 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
     }
     let Some(path) = &args.body_file else { return Ok(None) };
     let trouble = |error: std::io::Error| {
-        let message = format!("cannot read the body from {}: {error}", path.display());
-        Failure::new(USAGE, message)
+        let failure =
+            Failure::file(USAGE, &format!("read the body from {}", path.display()), &error);
+        match failure.code {
+            UNSAFE => failure.cure("write it into a file, or give it on stdin: `--body-file -`"),
+            _ => failure,
+        }
     };
     let read = |from: &mut dyn Read| {
         let mut body = Vec::new();
@@ -145,7 +149,7 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
     let body = if path == Path::new("-") {
         read(&mut std::io::stdin().lock())
     } else {
-        File::open(path).and_then(|mut file| read(&mut file))
+        open_named(path).and_then(|mut file| read(&mut file))
     };
     body.map(Some).map_err(trouble)
 }

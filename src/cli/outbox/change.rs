@@ -63,7 +63,7 @@ pub fn resolve(
     let (outbox, entry) = find(&definition, &args.choice, host)?;
     let (number, key) = (entry.brief.entry, &entry.brief.key);
     let stations = Stations::of(outbox.path(), host)?;
-    let ours = stations.homes(&outbox.outbox_stations()?).contains(&entry.brief.owner);
+    let ours = stations.homes(&outbox.outbox_stations()?)?.contains(&entry.brief.owner);
     let doubtful = entry.brief.state == EntryState::Unknown || entry.brief.doubt;
     let moved = is_moved(&entry, &definition);
     // Only this archive's own sender can be at it; a copy's was left as it is.

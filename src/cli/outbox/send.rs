@@ -70,7 +70,7 @@ fn dry_run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?);
+    let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?)?;
     let now = host.clock.now();
     let waits = outbox.waits(now)?;
     let scene = Scene { sources: &definition.sources, home: &home, waits: &waits, now };

@@ -12,7 +12,7 @@ use crate::cli::output::Output;
 use crate::cli::workspace::{
     holder_note, load_for_sync, load_secrets, network, parse_duration, waiting_for,
 };
-use crate::host::files::{make_private_file, make_private_folder, mode_for_others};
+use crate::host::files::{look_own, make_private_file, make_private_folder, mode_for_others};
 use crate::host::{Host, StopCause};
 use crate::outbox::{GatewayParts, SendParts, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
 
@@ -100,7 +100,7 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
             folder.join("gateway.token")
         }
     };
-    if !path.exists() {
+    if path.symlink_metadata().is_err() {
         let token = format!("{:032x}{:032x}", host.random.bits(), host.random.bits());
         make_private_file(&path, &format!("{token}\n"))
             .map_err(|error| trouble("make", &path, &error))?;
@@ -110,6 +110,9 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
         let message = format!("others can read the token file {} ({mode:o})", path.display());
         let cure = "make it its owner's alone (`chmod 600`), or remove it to have a new one made";
         return Err(Failure::new(UNSAFE, message).cure(cure));
+    }
+    if args.token_file.is_none() {
+        look_own(&path).map_err(|error| trouble("read", &path, &error))?;
     }
     let token =
         host.environment.secret_file(&path).map_err(|error| trouble("read", &path, &error))?;
@@ -125,6 +128,9 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
 }
 
 fn trouble(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(STORAGE, format!("cannot {doing} {}: {error}", path.display()))
-        .cure("name another file with --token-file")
+    let failure = Failure::file(STORAGE, &format!("{doing} {}", path.display()), error);
+    match failure.code {
+        UNSAFE => failure,
+        _ => failure.cure("name another file with --token-file"),
+    }
 }

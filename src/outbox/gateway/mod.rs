@@ -67,7 +67,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sendi
     // What others queue from now on is for this station, and is sent from here.
     outbox.keep_station(&own, host.clock.now())?;
     let stations = Stations::of(outbox.path(), host)?;
-    let candidates = stations.homes(&outbox.outbox_stations()?);
+    let candidates = stations.homes(&outbox.outbox_stations()?)?;
     let mut taken = stations.take(candidates, note)?;
     if let (Some(holder), false) = (&taken.held_by, taken.stations.contains(&own)) {
         let holder = if holder.is_empty() { "another process" } else { holder };
@@ -76,7 +76,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sendi
         return Err(ArchiveError::new(Cause::Held, message).cure(cure));
     }
     // Before the locks were had, another process may have sent from a copy.
-    let home = stations.homes(&outbox.outbox_stations()?);
+    let home = stations.homes(&outbox.outbox_stations()?)?;
     taken.stations.retain(|station| home.contains(station));
     Ok(Sending { station: own, taken })
 }
