@@ -32,6 +32,7 @@ mod handoff;
 mod handoff_refusals;
 mod history;
 mod hostile_bodies;
+mod hostile_places;
 mod idempotency;
 mod imposed_waits;
 mod interruption;

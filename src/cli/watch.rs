@@ -72,7 +72,7 @@ pub fn run(
             return Ok(code);
         }
         if let Err(error) = &result
-            && matches!(error.cause, Cause::Unusable | Cause::Bug)
+            && matches!(error.cause, Cause::Unusable | Cause::Unsafe | Cause::Bug)
         {
             // No later round can be better, and a file that is not sound is not tried again.
             return result.map(|_| 0).map_err(Failure::from);
