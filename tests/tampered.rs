@@ -214,14 +214,14 @@ fn a_manifest_without_a_digest_over_itself_is_taken() {
 #[test]
 #[cfg(unix)]
 fn what_a_killed_process_has_unpacked_goes_at_the_next_start() {
-    let (_api, workspace) = given(&[]);
+    let (_api, mut workspace) = given(&[]);
     workspace.run(&["handoff", "packed.db", "--compress"]).expect(0);
-    let pipe = workspace.path("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
-    assert!(made.success());
-    // It waits for whoever writes an identity into the pipe.
-    let mut waiting = workspace.command(&["verify", "packed.db", "--identity", "pipe"]);
-    let mut child = waiting.spawn().expect("windrow starts");
+    workspace.variable("WINDROW_KEY_PASSWORD", "a long one");
+    workspace.run(&["keys", "new"]).expect(0);
+    // Each time the password is tried takes a tenth of a second: more than a minute in all.
+    let identities = ["--identity", "keys/own.age"].repeat(1000);
+    let mut busy = workspace.command(&[&["verify", "packed.db"][..], &identities].concat());
+    let mut child = busy.spawn().expect("windrow starts");
     let unpacked = workspace.path("state").join("unpacked");
     let folders = || -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(&unpacked).into_iter().flatten().flatten();

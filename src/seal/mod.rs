@@ -38,10 +38,10 @@ pub fn read_key_text(path: &std::path::Path) -> Result<String, SealError> {
     })
 }
 
-/// A secret without a password is one by its file's mode alone. A pipe has none that counts.
+/// A secret without a password is one by its file's mode alone.
 fn refuse_open(path: &std::path::Path) -> Result<(), SealError> {
     match mode_for_others(path) {
-        Some(mode) if path.is_file() => {
+        Some(mode) => {
             let name = path.display();
             let message = format!("others can read {name} (mode {mode:03o}), and it is secret");
             Err(SealError::new(SealFault::Key, message).cure(format!(
@@ -49,7 +49,7 @@ fn refuse_open(path: &std::path::Path) -> Result<(), SealError> {
                  new --name NAME`) and tell those who trust this one"
             )))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
