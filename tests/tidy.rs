@@ -118,6 +118,45 @@ fn each_outside_thing_has_one_place() {
     assert_eq!(faults, [""; 0]);
 }
 
+/// Opening a file by its name: `host/files` looks first, follows no link and waits for nothing.
+const OPENERS: [&str; 7] = [
+    "File::open(",
+    "File::create",
+    "OpenOptions",
+    "fs::write(",
+    "fs::read(",
+    "fs::read_to_string(",
+    "fs::copy(",
+];
+/// Modules of tests alone.
+const OF_TESTS: [&str; 4] =
+    ["src/adopt/laws.rs", "src/handoff/part_laws.rs", "src/handoff/world.rs", "src/seal/tests.rs"];
+
+/// Whether a line opens a file by itself; `AdoptedFile::open(` does not.
+fn opens_by_name(line: &str) -> bool {
+    let begins_a_word = |at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric());
+    let mut found = OPENERS.iter().flat_map(|word| line.match_indices(word));
+    found.any(|(at, _)| begins_a_word(at)) && !line.trim_start().starts_with("//")
+}
+
+#[test]
+fn files_are_opened_in_one_place() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        if name.starts_with("src/host/") || OF_TESTS.contains(&name.as_str()) {
+            continue;
+        }
+        let lines = code(&text).lines().enumerate().filter(|(_, line)| opens_by_name(line));
+        faults.extend(lines.map(|(number, _)| {
+            format!("{name}:{}: open it by one of the functions of host::files", number + 1)
+        }));
+    }
+    assert_eq!(faults, [""; 0]);
+    assert!(opens_by_name("let file = std::fs::File::open(path)?;"));
+    assert!(opens_by_name("File::open(path)") && opens_by_name("fs::write(&path, text)"));
+    assert!(!opens_by_name("let file = AdoptedFile::open(path)?;"));
+}
+
 #[test]
 fn files_functions_and_lines_have_their_sizes() {
     let mut faults = Vec::new();

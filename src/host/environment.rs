@@ -12,7 +12,8 @@ const SECRET_BYTES_MAX: u64 = 1024 * 1024;
 pub trait Environment: Send + Sync {
     /// The variable's value, if it is set and is text.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A secret kept in a file, without its trailing line ends. What is no regular file is an error.
+    /// A secret kept in a file, without its trailing line ends; what is no regular file is an
+    /// error.
     fn secret_file(&self, path: &Path) -> std::io::Result<String>;
     /// Where this program is.
     fn program(&self) -> Option<PathBuf> {

@@ -1,3 +1,4 @@
 //! Makers of what a stranger could hand over or put in the way: one file for each kind.
 
+#[cfg(unix)]
 pub mod places;

@@ -30,6 +30,7 @@ pub struct Refusal {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "only Unix tells owners and second names"))]
 enum Fault {
     Link,
     /// What it is instead of a regular file.
@@ -442,4 +443,80 @@ pub fn names_beside(path: &Path, begin: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
     let found = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(begin));
     found.map(|entry| path.with_file_name(entry.file_name())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::SystemFiles;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_of_ours_is_refused_and_one_that_a_person_names_may_be_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("plain"), "plain").expect("a file");
+        std::fs::write(path("two"), "two").expect("a file");
+        std::fs::hard_link(path("two"), path("second")).expect("a link");
+        std::os::unix::fs::symlink("plain", path("link")).expect("a link");
+        std::fs::create_dir(path("folder")).expect("a folder");
+        let socket = std::os::unix::net::UnixListener::bind(path("socket")).expect("a socket");
+        type Open = fn(&Path) -> Result<File>;
+        let openers: [(&str, Open); 6] = [
+            ("own", open_own),
+            ("append", append_own),
+            ("left", open_own_left),
+            ("beside", open_beside),
+            ("given", open_given),
+            ("named", open_named),
+        ];
+        // Which of them open it.
+        let cases = [
+            ("plain", "own append left beside given named"),
+            ("second", "given named"),
+            ("link", "named"),
+            ("folder", ""),
+            ("socket", ""),
+        ];
+        for (name, expected) in cases {
+            let opened = openers.iter().filter(|(_, open)| open(&path(name)).is_ok());
+            let opened: Vec<&str> = opened.map(|(opener, _)| *opener).collect();
+            assert_eq!(opened.join(" "), expected, "{name}");
+        }
+        drop(socket);
+        let error = open_own(&path("link")).expect_err("a link");
+        let refusal = refusal(&error).expect("a refusal");
+        assert!(refusal.message().contains("link is a symbolic link"), "{refusal}");
+        assert!(refusal.help().contains("remove that name"), "{}", refusal.help());
+        let device = open_named(Path::new("/dev/null")).expect_err("a device");
+        assert_eq!(device.to_string(), "/dev/null is a device, not a regular file");
+        assert_eq!(std::fs::read(path("plain")).expect("the file"), b"plain");
+    }
+
+    #[test]
+    fn a_file_is_read_to_a_bound() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a");
+        std::fs::write(&path, "12345").expect("a file");
+        assert_eq!(read_named(&path, 5).expect("it fits"), b"12345");
+        let long = read_own(&path, 4).expect_err("one byte more");
+        assert_eq!(long.kind(), ErrorKind::FileTooLarge);
+        std::fs::write(&path, [0xff]).expect("a file");
+        let binary = read_named_text(&path, 5).expect_err("no text");
+        assert_eq!(binary.kind(), ErrorKind::InvalidData);
+        assert!(try_making(&path).is_ok() && try_making(&path.join("no")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_a_draft_never_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a".repeat(255));
+        replace(&path, b"one", &SystemFiles).expect("a long name");
+        replace(&path, b"two", &SystemFiles).expect("again");
+        assert_eq!(std::fs::read(&path).expect("the file"), b"two");
+        std::fs::create_dir(folder.path().join("folder")).expect("a folder");
+        replace(&folder.path().join("folder"), b"x", &SystemFiles).expect_err("in the way");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 2);
+        assert_ne!(fresh_word(), fresh_word());
+    }
 }
