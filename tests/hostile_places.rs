@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::api::{Api, FAST, answer, items_definition, json};
-use crate::harness::{Ran, Workspace, ran};
+use crate::harness::{Ran, Workspace};
 use crate::hostile::places::{NOBODY, Trap, Victim, clear, ends, ends_as, is_root, make_fifo};
 
 /// A workspace with an archive that is one file, and a file of ours that a link could lead to.
@@ -440,8 +440,6 @@ fn a_lock_of_another_user_does_not_hinder_reading() {
     clear(&path);
     if Trap::OtherOwner.set(&path, &place.victim) {
         place.workspace.run(&["status"]).expect(0);
-        place.workspace.run(&["diff", "a.db", "given.db"]);
-        let output = place.workspace.command(&["doctor", "--offline"]).output().expect("it runs");
-        assert!(ran(&output).code >= 0);
+        place.workspace.run(&["diff", "a.db", "given.db"]).expect(0);
     }
 }
