@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::host::files::{make_private_file, make_private_folder};
+use crate::host::files::{look_own, make_private_file, make_private_folder};
 
 /// Characters of a digest that name a definition: 48 bits, which nobody makes by trying while the
 /// receiver looks at what was shown.
@@ -23,7 +23,8 @@ impl TrustStore {
 
     /// Whether the definition of this digest is trusted.
     pub fn holds(&self, digest: &str) -> bool {
-        self.file(digest).symlink_metadata().is_ok_and(|found| found.is_file())
+        let file = self.file(digest);
+        look_own(&file).is_ok() && file.symlink_metadata().is_ok_and(|found| found.is_file())
     }
 
     /// Trusts the definition of this digest; `note` says what for, for people. One that is trusted
@@ -105,5 +106,8 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
         assert!(!store.holds(&digest));
         assert!(store.accept(&digest, "").is_err());
+        let second = link.with_file_name("e".repeat(64));
+        std::fs::hard_link(link.with_file_name("d".repeat(64)), second).expect("a link");
+        assert!(!store.holds(&"e".repeat(64)));
     }
 }
