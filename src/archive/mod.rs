@@ -23,6 +23,7 @@ mod invariants;
 mod ledger;
 mod merge;
 mod moment;
+mod names;
 mod open;
 mod outbox;
 mod parents;

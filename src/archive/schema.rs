@@ -132,7 +132,7 @@ fn check(
         let message = format!("{name} is damaged: it has no table `{lacking}` as windrow makes it");
         return Err(ArchiveError::new(Cause::Unusable, message).cure("ask for it again"));
     }
-    Ok(())
+    super::names::check_names(connection, path)
 }
 
 /// Objects that windrow does not make, and tables that must be there and are not.

@@ -5,6 +5,7 @@
 
 mod alert;
 mod check;
+mod letters;
 mod outbox;
 mod path;
 mod problem;
@@ -28,6 +29,7 @@ use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
+pub use letters::is_unsafe_letter;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, nearest, suggest};
@@ -37,8 +39,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    definition_text, is_column_name, is_header_name, is_loopback, is_number, json_schema,
-    parse_definition, parse_start, sounds_secret,
+    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, is_number,
+    json_schema, parse_definition, parse_start, sounds_secret,
 };
 pub use span::{Span, resolve_local};
 pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};

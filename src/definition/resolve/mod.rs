@@ -28,7 +28,7 @@ use super::{Definition, DefinitionOrigin, Stream};
 pub use check::is_number;
 pub use cleartext::is_loopback;
 pub use parts::{is_header_name, sounds_secret};
-pub use stream::is_column_name;
+pub use stream::{is_column_name, is_given_name};
 pub use window::parse_start;
 
 /// The JSON Schema of `windrow.toml`, for editors.
@@ -184,12 +184,7 @@ impl Context<'_> {
 
     /// Reports a name that cannot be an SQL identifier without surprises.
     fn check_name(&mut self, place: &[&str], name: &str, what: &str) {
-        let mut letters = name.chars();
-        let good = letters.next().is_some_and(|c| c.is_ascii_lowercase())
-            && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-            && name.len() <= 63
-            && !name.starts_with("sqlite_");
-        if !good {
+        if !is_given_name(name) {
             let message = format!(
                 "`{name}` cannot name {what}: use a lower-case letter, then letters, digits and \
                  underscores"

@@ -309,6 +309,15 @@ fn check_column_name(place: &[&str], name: &str, context: &mut Context<'_>) {
     }
 }
 
+/// Whether a definition may give this name to a source, a stream, a check or an alert.
+pub fn is_given_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters.next().is_some_and(|c| c.is_ascii_lowercase())
+        && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && name.len() <= 63
+        && !name.starts_with("sqlite_")
+}
+
 /// Whether SQL takes the name as it is.
 pub fn is_column_name(name: &str) -> bool {
     let mut letters = name.chars();
