@@ -60,6 +60,7 @@ mod tidy;
 mod tls_faults;
 mod trust_definition;
 mod trust_source;
+mod units;
 mod vanished;
 mod watch;
 mod wire_faults;
