@@ -56,6 +56,7 @@ mod report;
 mod runs;
 mod streams;
 mod tampered;
+mod terminal;
 mod tidy;
 mod tls_faults;
 mod trust_definition;

@@ -1,7 +1,7 @@
 //! `windrow report`: one page that needs nothing but itself.
 
 use crate::api::{Api, UsageApi, answer, items_definition, json, nine_days, usage_definition};
-use crate::harness::Workspace;
+use crate::harness::{Workspace, execute};
 
 /// What `windrow report --json` says of the days of the first stream.
 fn days(workspace: &Workspace, more: &[&str]) -> Vec<(String, String, Option<u64>)> {
@@ -113,6 +113,49 @@ fn what_an_api_says_is_text_on_the_page() {
     assert!(page.contains("&lt;script&gt;"), "it is there as text: {page}");
     assert!(!page.contains("<script") && !page.contains('\u{1b}'), "{page}");
     assert!(!page.contains('\u{202e}'), "{page}");
+}
+
+/// Text that would end an attribute, an element or the style, begin a tag, or be a template.
+const MARKUP: &str = "</title></style></script><img src=x onerror=alert(1)>\" onmouseover=\"x\" \
+                      ' onclick='x' `<svg/onload=x>` <!-- {{ 7 * 7 }} &lt;b&gt; javascript:x";
+
+#[test]
+fn no_text_of_an_archive_is_markup_wherever_it_stands_on_the_page() {
+    let api = UsageApi::start(nine_days(), 50);
+    let workspace = Workspace::new(&api.definition(""));
+    workspace.sync();
+    let tags = |page: &str| -> Vec<String> {
+        let tags = page.split('<').skip(1);
+        tags.map(|tag| tag.split('>').next().unwrap_or_default().to_owned()).collect()
+    };
+    let sql = "PRAGMA foreign_keys = OFF;
+        UPDATE _windrow_runs SET message = 'M', command = 'M';
+        UPDATE _windrow_ledger SET error = 'M', state = 'hole' WHERE start_at < '2026-01-03';
+        INSERT INTO _windrow_waits VALUES ('M', '2027-01-01T00:00:00+00:00', 'M', NULL);
+        INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
+            VALUES ('M', 'M', 'M', 'M', 'M', 1);
+        INSERT INTO _windrow_rejects (stream, partition, start_at, end_at, kind, reason, record,
+                record_sha256, first_seen_at, run_id, last_run_id)
+            VALUES ('usage', '', '', '', 'M', 'M', 'M', 'x', 'M', 1, 1);
+        UPDATE _windrow_meta SET value = 'M' WHERE name = 'archive_id';";
+    let harmless = sql.replace("'M'", "'m'");
+    let hostile = sql.replace("'M'", &format!("'{}'", MARKUP.replace('\'', "''")));
+    std::fs::copy(workspace.path("a.db"), workspace.path("m.db")).expect("a copy");
+    std::fs::copy(workspace.path("a.db"), workspace.path("n.db")).expect("a copy");
+    execute(&workspace.path("m.db"), &harmless);
+    execute(&workspace.path("n.db"), &hostile);
+    let page = |file: &str| workspace.run(&["-a", file, "report"]).expect(0).stdout;
+    let (harmless, hostile) = (page("m.db"), page("n.db"));
+    let blank = |tags: Vec<String>| -> Vec<String> {
+        let title = |tag: String| tag.split(" title=").next().unwrap_or_default().to_owned();
+        tags.into_iter().map(title).collect()
+    };
+    assert!(hostile.contains("&lt;img src"), "{hostile}");
+    for raw in ["<img", "<svg/", "onerror=alert(1)>", "\" onmouseover=\"", "' onclick='", "<!-- "] {
+        assert!(!hostile.contains(raw), "{raw} in {hostile}");
+    }
+    assert!(hostile.contains("{{ 7 * 7 }}"), "no template: {hostile}");
+    assert_eq!(blank(tags(&hostile)), blank(tags(&harmless)), "the same elements and attributes");
 }
 
 /// The same stream; a question of the analyst's finds what an attacker has put in.

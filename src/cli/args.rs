@@ -263,6 +263,9 @@ pub struct QueryArguments {
     /// How to print the answer
     #[arg(short, long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub format: Format,
+    /// In CSV, put ' before text that a spreadsheet would run as a formula
+    #[arg(long)]
+    pub excel_safe: bool,
     /// Answer as the archive would have at the end of this day, at this time, or after this run
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<String>,

@@ -16,6 +16,6 @@ pub struct CompletionsArguments {
 pub fn run(args: &CompletionsArguments, output: &Output) -> Result<u8, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "windrow", &mut script);
-    output.result(&String::from_utf8_lossy(&script))?;
+    output.exact(&String::from_utf8_lossy(&script))?;
     Ok(0)
 }

@@ -62,7 +62,7 @@ pub fn run(
             "out": args.out.as_ref().map(|out| out.display().to_string()),
         }))?;
     } else if args.out.is_none() {
-        output.result(&file)?;
+        output.exact(&file)?;
     }
     output.say(&left_out.iter().map(|left| format!("{}\n", left.line())).collect::<String>());
     output.say(&told(&wanted));

@@ -14,7 +14,7 @@ use crate::sync::SyncReport;
 
 use super::args::DemoArguments;
 use super::error::{BUG, Failure, STORAGE};
-use super::output::Output;
+use super::output::{Output, Styled};
 
 /// How long a person may read a chapter before the next one, milliseconds.
 const CHAPTER_PAUSE_MS: u64 = 1_200;
@@ -89,6 +89,10 @@ impl Theatre<'_> {
         let _ = self.output.result(text);
     }
 
+    fn say_styled(&self, text: &Styled) {
+        let _ = self.output.styled_result(text);
+    }
+
     fn opening(&self) {
         self.say(
             "windrow demo: an API on loopback that behaves as APIs do, and a laptop that is used\n\
@@ -105,27 +109,27 @@ impl Theatre<'_> {
                 runtime.block_on(self.host.clock.pause(wait));
             }
         }
-        let date = self.output.paint(Self::style(AnsiColor::Cyan), date);
-        self.say(&format!("\n{date}: {about}\n"));
+        let head = Styled::default().plain("\n").piece(Self::style(AnsiColor::Cyan), date);
+        self.say_styled(&head.plain(&format!(": {about}\n")));
     }
 
     fn synced(&self, report: &SyncReport) {
         let outcomes = report.outcomes();
         let windows = format!("{}/{}", report.windows_completed(), report.windows_planned());
-        let state = match report.state() {
-            "complete" => self.output.paint(Self::style(AnsiColor::Green), "complete"),
-            other => self.output.paint(Self::style(AnsiColor::Yellow), other),
-        };
-        self.say(&format!(
-            "  run {}: {state}, {windows} readings; {} inserted, {} updated, {} unchanged, {} \
-             skipped, {} rejected\n",
-            report.run,
+        let state = report.state();
+        let colour = if state == "complete" { AnsiColor::Green } else { AnsiColor::Yellow };
+        let line = Styled::default()
+            .plain(&format!("  run {}: ", report.run))
+            .piece(Self::style(colour), state);
+        self.say_styled(&line.plain(&format!(
+            ", {windows} readings; {} inserted, {} updated, {} unchanged, {} skipped, {} \
+             rejected\n",
             count(outcomes.inserted),
             count(outcomes.updated),
             count(outcomes.unchanged),
             count(outcomes.skipped),
             count(outcomes.rejected),
-        ));
+        )));
         for trouble in &report.troubles {
             self.say(&format!("  {}\n", printable(&trouble.message)));
         }
@@ -133,8 +137,8 @@ impl Theatre<'_> {
 
     fn conclusion(&self, conclusion: &Conclusion) {
         let heading = |text: &str| {
-            let text = self.output.paint(Self::style(AnsiColor::Cyan), text);
-            self.say(&format!("\n{text}\n"));
+            let text = Styled::default().plain("\n").piece(Self::style(AnsiColor::Cyan), text);
+            self.say_styled(&text.plain("\n"));
         };
         heading("What each run did");
         let rows: Vec<(Vec<String>, Outcomes)> = conclusion

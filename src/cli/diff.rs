@@ -1,6 +1,6 @@
 //! `windrow diff`: what changed in the archive since a run or a time, or between two archives.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use clap::Args;
@@ -54,7 +54,7 @@ pub fn run(
     let moment = since(moment, &reader, host.clock.now())?;
     let names: Vec<String> = args.names.iter().chain(&args.streams).cloned().collect();
     let streams = archived_streams(&reader, &names)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = output.rows(output.written());
     let mut counts = DiffCounts::default();
     for stream in &streams {
         let name = &stream.stream;

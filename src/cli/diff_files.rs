@@ -1,7 +1,7 @@
 //! `windrow diff A B`: what two archives hold differently.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, StdoutLock, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
@@ -19,7 +19,7 @@ use crate::window::Coverage;
 
 use super::diff::DIFFERS;
 use super::error::{Failure, UNUSABLE, USAGE};
-use super::output::Output;
+use super::output::{Output, Rows};
 use super::query::json_value;
 
 /// A stream as each of the two has it.
@@ -45,7 +45,7 @@ pub fn run(
     let read = [readers[0].read_streams()?, readers[1].read_streams()?];
     let streams = pairs(&rows, &read, only)?;
     let mut telling = Telling {
-        out: BufWriter::new(std::io::stdout().lock()),
+        out: output.rows(output.written()),
         json: output.json(),
         names: files.map(|file| printable(&file.display().to_string())),
         counts: BetweenCounts::default(),
@@ -107,7 +107,7 @@ fn compare(
     readers: &[Reader; 2],
     stream: &str,
     pair: Pair<'_>,
-    telling: &mut Telling<'_>,
+    telling: &mut Telling,
 ) -> Result<(), ArchiveError> {
     let [first, second] = readers;
     match pair {
@@ -194,14 +194,14 @@ fn coverage(a: Option<&Covered>, b: Option<&Covered>) -> Vec<Unlike> {
 }
 
 /// What has been told so far, and where it goes.
-struct Telling<'o> {
-    out: BufWriter<StdoutLock<'o>>,
+struct Telling {
+    out: Rows,
     json: bool,
     names: [String; 2],
     counts: BetweenCounts,
 }
 
-impl Telling<'_> {
+impl Telling {
     fn tell(&mut self, stream: &str, unlike: &Unlike) -> std::io::Result<()> {
         self.counts.add(unlike);
         if self.json {

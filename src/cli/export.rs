@@ -1,14 +1,13 @@
 //! `windrow export`: rows as CSV, NDJSON or Parquet.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use crate::archive::{Cause, Past, Reader, Rows, StreamRow};
 use crate::export::{
-    ENDINGS, Export, ExportError, Exported, FileFormat, Origin, PartitionBy, Place, Share,
-    TextRules, covered, export_columns,
+    ENDINGS, Export, ExportError, Exported, FileFormat, Origin, Out, Outside, PartitionBy, Place,
+    Share, TextRules, covered, export_columns,
 };
 use crate::host::Host;
 use crate::model::{instant_to_text, printable};
@@ -17,7 +16,7 @@ use crate::report::{bytes, many};
 use super::args::Global;
 use super::error::{Failure, STORAGE, USAGE, exit_code_of_stop};
 use super::moment::as_of;
-use super::output::Output;
+use super::output::{Output, Written};
 use super::target::refuse_own;
 use super::workspace::{archived_streams, load_for_reading};
 
@@ -107,7 +106,10 @@ pub fn run(
     let export = Export {
         format,
         partition: args.partition_by.clone(),
-        text: TextRules { guard: args.excel_safe, terminal: for_eyes(&place) },
+        text: TextRules {
+            guard: args.excel_safe,
+            terminal: place == Place::Output && output.shown(),
+        },
         force: args.force,
         origin: Origin {
             archive_id: Some(reader.archive_id()?),
@@ -132,7 +134,9 @@ pub fn run(
             rows.check_condition(&share.stream.stream, condition)?;
         }
     }
-    match (export.write(&rows, &shares, &*host.files), host.stop.cause()) {
+    let standard = || Box::new(output.rows(written(format))) as Out;
+    let outside = Outside { files: &*host.files, standard: &standard };
+    match (export.write(&rows, &shares, outside), host.stop.cause()) {
         (Ok(done), _) => show(&done, &path, output),
         // A reader that has gone away, as `| head` does, has seen what it wanted.
         (Err(ExportError::Gone), _) => Ok(0),
@@ -141,6 +145,13 @@ pub fn run(
             Ok(exit_code_of_stop(cause))
         }
         (Err(error), _) => Err(failure(error)),
+    }
+}
+
+fn written(format: FileFormat) -> Written {
+    match format {
+        FileFormat::Ndjson => Written::Json,
+        FileFormat::Csv | FileFormat::Parquet => Written::Text,
     }
 }
 
@@ -154,11 +165,6 @@ fn share(reader: &Reader, stream: StreamRow, args: &ExportArguments) -> Result<S
         covered: args.as_of.is_none().then(|| covered(reader, &stream)).transpose()?,
         stream,
     })
-}
-
-/// Whether a person sees the rows go by.
-fn for_eyes(place: &Place) -> bool {
-    *place == Place::Output && std::io::stdout().is_terminal()
 }
 
 /// The kind of file, and where to.

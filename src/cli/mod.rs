@@ -17,6 +17,7 @@ mod diff_files;
 mod doctor;
 mod eject;
 mod error;
+mod escape;
 mod export;
 mod handoff;
 mod keys;
@@ -56,6 +57,7 @@ pub use error::Failure;
 
 /// Runs windrow with these arguments, the program's name first. Gives the exit code.
 pub fn run(arguments: Vec<OsString>) -> u8 {
+    output::tell_panics();
     guarded(|| run_command(arguments))
 }
 
@@ -72,9 +74,12 @@ fn guarded(work: impl FnOnce() -> u8 + std::panic::UnwindSafe) -> u8 {
 }
 
 fn run_command(arguments: Vec<OsString>) -> u8 {
-    let arguments = match args::Arguments::try_parse_from(arguments) {
+    let arguments = match args::Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return output::show_clap(&error),
+        Err(error) => {
+            let again = |shown| args::Arguments::try_parse_from::<_, String>(shown).err();
+            return output::show_clap(error, &arguments, again);
+        }
     };
     let (switch, stop) = Stop::new();
     let host = Host::system(stop);

@@ -2,34 +2,76 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::model::printable;
 use crate::report::count;
 use crate::sync::{Happening, Observer};
 
-/// A bar on stderr.
-pub struct Progress {
-    bar: ProgressBar,
-    received: AtomicU64,
-}
+use super::output::Output;
 
-impl Progress {
-    /// A bar, drawn only where a person watches.
-    pub fn new(terminal: bool) -> Self {
-        let target =
-            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = "{spinner} {prefix} {wide_bar:.cyan/blue} {pos}/{len}  {msg}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
+/// A bar on stderr, drawn only where a person watches. All text in it is escaped here.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// A bar by a template of windrow's own.
+    pub fn new(output: &Output, template: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), output.bar_target());
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, received: AtomicU64::new(0) }
+        Self(bar)
+    }
+
+    /// Begins anew, for something of this name.
+    pub fn begin(&self, name: &str, length: u64) {
+        self.0.set_prefix(printable(name));
+        self.0.set_position(0);
+        self.0.set_length(length);
+    }
+
+    /// So much more is done.
+    pub fn advance(&self, by: u64) {
+        self.0.inc(by);
+    }
+
+    /// So much more is to be done.
+    pub fn lengthen(&self, by: u64) {
+        self.0.inc_length(by);
+    }
+
+    /// What is told beside the bar.
+    pub fn tell(&self, text: &str) {
+        self.0.set_message(printable(text));
+    }
+
+    /// Says something in a line above the bar.
+    pub fn say(&self, line: &str) {
+        self.0.println(printable(line));
     }
 
     /// Takes the bar away.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.0.finish_and_clear();
+    }
+}
+
+/// The bar of a sync.
+pub struct Progress {
+    bar: Bar,
+    received: AtomicU64,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub fn new(output: &Output) -> Self {
+        let template = "{spinner} {prefix} {wide_bar:.cyan/blue} {pos}/{len}  {msg}";
+        Self { bar: Bar::new(output, template), received: AtomicU64::new(0) }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish();
     }
 }
 
@@ -37,20 +79,17 @@ impl Observer for Progress {
     fn notice(&self, happening: &Happening) {
         match happening {
             Happening::StreamBegins { stream, due } => {
-                self.bar.set_prefix(stream.clone());
-                self.bar.set_position(0);
-                self.bar.set_length(*due);
+                self.bar.begin(stream, *due);
             }
-            Happening::MoreDue { due } => self.bar.inc_length(*due),
+            Happening::MoreDue { due } => self.bar.lengthen(*due),
             Happening::PageWritten { outcomes, .. } => {
                 let before = self.received.fetch_add(outcomes.received, Ordering::Relaxed);
-                self.bar.set_message(format!("{} records", count(before + outcomes.received)));
+                self.bar.tell(&format!("{} records", count(before + outcomes.received)));
             }
-            Happening::ReadingDone { .. } => self.bar.inc(1),
+            Happening::ReadingDone { .. } => self.bar.advance(1),
             Happening::ReadingBroken { place, message } => {
                 let window = place.window.map(|window| format!(" {window}")).unwrap_or_default();
-                let message = printable(message);
-                self.bar.println(format!("  {}{window}: {message}", place.stream));
+                self.bar.say(&format!("  {}{window}: {message}", place.stream));
             }
         }
     }

@@ -48,7 +48,7 @@ pub fn run(
         temporary: std::env::temp_dir(),
     };
     let folder = global.definition.parent().unwrap_or(Path::new("."));
-    let progress = Progress::new(output.terminal() && !output.json());
+    let progress = Progress::new(output);
     let parts = SyncParts {
         definition: &definition,
         host,

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::archive::Reader;
 use crate::definition::SecretReference;
@@ -15,6 +14,7 @@ use crate::report::published_page;
 use super::args::Global;
 use super::error::{BUG, Failure, USAGE, exit_code_of_stop};
 use super::output::Output;
+use super::progress::Bar;
 use super::workspace::{archived_streams, load_for_reading};
 
 /// Where the address comes from when no argument says it.
@@ -74,7 +74,7 @@ pub fn run(
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let streams = archived_streams(&reader, &args.streams)?;
-    let bar = Bar::new(output.terminal() && !output.json());
+    let meanwhile = Meanwhile::new(output);
     let publishing = Publishing {
         reader: &reader,
         streams,
@@ -82,10 +82,10 @@ pub fn run(
         schema: &args.schema,
         dry_run: args.dry_run,
         host,
-        notice: &|event| bar.notice(event, output, &address),
+        notice: &|event| meanwhile.notice(event, output, &address),
     };
     let ended = work(&publishing, host);
-    bar.bar.finish_and_clear();
+    meanwhile.bar.finish();
     let (published, trouble) = match ended? {
         Ended::Done(published, trouble) => (published, trouble),
         Ended::Stopped(cause) => {
@@ -148,21 +148,16 @@ impl From<PublishError> for Failure {
 }
 
 /// What a person sees meanwhile; nothing in a pipe.
-struct Bar {
-    bar: ProgressBar,
+struct Meanwhile {
+    bar: Bar,
     open: Cell<bool>,
 }
 
-impl Bar {
-    fn new(terminal: bool) -> Self {
-        let target =
-            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(0), target);
-        let style = "{spinner} {prefix} {wide_bar:.cyan/blue} {human_pos}/{human_len} rows  {eta}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
-            bar.set_style(style);
-        }
-        Self { bar, open: Cell::new(false) }
+impl Meanwhile {
+    fn new(output: &Output) -> Self {
+        let template =
+            "{spinner} {prefix} {wide_bar:.cyan/blue} {human_pos}/{human_len} rows  {eta}";
+        Self { bar: Bar::new(output, template), open: Cell::new(false) }
     }
 
     fn notice(&self, event: &Event<'_>, output: &Output, address: &Address) {
@@ -173,11 +168,9 @@ impl Bar {
             )),
             Event::Open => {}
             Event::Begins { stream, rows } => {
-                self.bar.set_prefix((*stream).to_owned());
-                self.bar.set_position(0);
-                self.bar.set_length(*rows);
+                self.bar.begin(stream, *rows);
             }
-            Event::Sent { rows } => self.bar.inc(*rows),
+            Event::Sent { rows } => self.bar.advance(*rows),
         }
     }
 }

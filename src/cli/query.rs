@@ -1,6 +1,6 @@
 //! `windrow query`: SQL that reads.
 
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::archive::{Answer, ArchiveError, Cause, Past, Reader, Value};
+use crate::export::TextRules;
 use crate::host::{Host, Stop};
 use crate::model::printable;
 use crate::report::{markdown, plain_table};
@@ -15,7 +16,7 @@ use crate::report::{markdown, plain_table};
 use super::args::{Format, Global, QueryArguments};
 use super::error::{Failure, USAGE, exit_code_of_stop};
 use super::moment::as_of;
-use super::output::Output;
+use super::output::{Output, Written};
 use super::workspace::load_for_reading;
 
 /// Where SQL is run.
@@ -61,9 +62,16 @@ pub fn run(
         sql => sql.to_owned(),
     };
     let format = if output.json() { Format::Json } else { args.format };
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    if args.excel_safe && format != Format::Csv {
+        let failure = Failure::new(USAGE, "--excel-safe is for CSV");
+        return Err(failure.cure("add `--format csv`, or leave it out"));
+    }
+    let mut out = output.rows(written(format));
     let result = match format {
-        Format::Csv => reader.query(&sql, &mut Csv(csv::Writer::from_writer(&mut out))),
+        Format::Csv => {
+            let rules = TextRules { guard: args.excel_safe, terminal: output.shown() };
+            reader.query(&sql, &mut Csv { out: csv::Writer::from_writer(&mut out), rules })
+        }
         Format::Ndjson => reader.query(&sql, &mut Json::new(&mut out, false)),
         Format::Json => {
             let mut json = Json::new(&mut out, true);
@@ -94,6 +102,14 @@ pub fn run(
             other?;
             Ok(0)
         }
+    }
+}
+
+fn written(format: Format) -> Written {
+    match format {
+        Format::Csv => Written::Text,
+        Format::Json | Format::Ndjson => Written::Json,
+        Format::Table | Format::Markdown => Written::Page,
     }
 }
 
@@ -164,15 +180,23 @@ fn real(number: f64) -> String {
     }
 }
 
-struct Csv<W: Write>(csv::Writer<W>);
+struct Csv<W: Write> {
+    out: csv::Writer<W>,
+    rules: TextRules,
+}
 
 impl<W: Write> Answer for Csv<W> {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
-        self.0.write_record(names).map_err(std::io::Error::other)
+        let names = names.iter().map(|name| self.rules.text(name, false).into_owned());
+        self.out.write_record(names).map_err(std::io::Error::other)
     }
 
     fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-        self.0.write_record(values.iter().map(text)).map_err(std::io::Error::other)
+        let cells = values.iter().map(|value| {
+            let number = matches!(value, Value::Integer(_) | Value::Real(_));
+            self.rules.text(&text(value), number).into_owned()
+        });
+        self.out.write_record(cells).map_err(std::io::Error::other)
     }
 }
 

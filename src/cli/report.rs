@@ -1,6 +1,5 @@
 //! `windrow report`: one page for people who have no windrow.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,7 +8,7 @@ use crate::archive::{ArchiveError, Cause, Reader};
 use crate::check::{Limit, Mender, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Instant, instant_to_text};
+use crate::model::{Instant, instant_to_text, printable};
 use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page};
 
 use super::args::Global;
@@ -50,7 +49,7 @@ pub fn run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    if args.out.is_none() && !output.json() && std::io::stdout().is_terminal() {
+    if args.out.is_none() && !output.json() && output.shown() {
         let cure = "name a file with `--out report.html`, or send it on with `>`";
         return Err(Failure::new(USAGE, "the report is a page of HTML").cure(cure));
     }
@@ -81,9 +80,10 @@ pub fn run(
     }
     match (&args.out, output.json()) {
         (_, true) => output.json_line(&facts)?,
-        (None, false) => output.result(&page)?,
+        (None, false) => output.exact(&page)?,
         (Some(out), false) => {
-            output.say(&format!("{}: {}\n", out.display(), facts.verdict.text));
+            let out = printable(&out.display().to_string());
+            output.say(&format!("{out}: {}\n", facts.verdict.text));
         }
     }
     Ok(0)

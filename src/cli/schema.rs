@@ -7,6 +7,6 @@ use super::output::Output;
 
 pub fn run(output: &Output) -> Result<u8, Failure> {
     let schema = serde_json::to_string_pretty(&json_schema()).expect("a schema is JSON");
-    output.result(&format!("{schema}\n"))?;
+    output.exact(&format!("{schema}\n"))?;
     Ok(0)
 }

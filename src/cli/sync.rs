@@ -54,7 +54,7 @@ pub fn run(
         false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),
     };
     let sent = sent.map_err(Failure::from);
-    let progress = Progress::new(output.terminal() && !output.json());
+    let progress = Progress::new(output);
     let parts = SyncParts {
         definition: &definition,
         host,

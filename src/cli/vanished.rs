@@ -1,6 +1,6 @@
 //! `windrow vanished`: rows that their source no longer returns, and bringing them back.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 
 use crate::archive::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 use crate::host::Host;
@@ -76,7 +76,7 @@ pub fn run(
 
 fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<u8, Failure> {
     archived_streams(reader, &args.streams)?;
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = output.rows(output.written());
     let listed = reader.vanished(&mut |row| {
         if !args.streams.is_empty() && !args.streams.contains(&row.stream) {
             return Ok(());

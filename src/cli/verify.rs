@@ -105,7 +105,7 @@ fn print_sql(streams: &[StreamRow], file: &str, output: &Output) -> Result<(), F
         return output.json_line(&json!({ "file": file, "sql": all }));
     }
     for stream in streams {
-        output.result(&format!("-- {}\n{}\n", stream.stream, digest_statement(stream)))?;
+        output.exact(&format!("-- {}\n{}\n", stream.stream, digest_statement(stream)))?;
     }
     Ok(())
 }

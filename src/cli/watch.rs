@@ -314,7 +314,7 @@ fn print_unit(
         Failure::new(USAGE, format!("cannot find the definition {name}: {error}"))
             .cure("name it with --definition")
     })?;
-    output.result(&unit_text(kind, &program, &definition)?)?;
+    output.exact(&unit_text(kind, &program, &definition)?)?;
     Ok(0)
 }
 

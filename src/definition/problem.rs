@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::letters::is_unsafe_letter;
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -54,11 +56,12 @@ impl Problems {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         // As many bytes as before, so that the carets stay where they are.
         let source = tame(&self.text);
+        let file = printable_lines(&self.file).replace('\n', "\\n");
         let mut out = String::new();
         for problem in &self.problems {
             let (start, end) = self.whole_letters(&problem.span);
             let snippet = Snippet::source(&source)
-                .path(&self.file)
+                .path(&file)
                 .annotation(AnnotationKind::Primary.span(start..end));
             let message = printable_lines(&problem.message);
             let help = problem.help.as_deref().map(printable_lines);
@@ -104,16 +107,18 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Whether a terminal would do something with it other than show it.
+/// Whether a terminal would do something with it other than show it. Lines stay lines.
 fn is_wild(letter: char) -> bool {
-    letter.is_control() && !matches!(letter, '\n' | '\t' | '\r')
+    is_unsafe_letter(letter) && !matches!(letter, '\n' | '\t')
 }
 
 /// Puts question marks, as many as it has bytes, for each letter that a terminal would obey.
 fn tame(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match is_wild(letter) {
+    let mut rest = text.chars().peekable();
+    while let Some(letter) = rest.next() {
+        let ends_line = letter == '\r' && rest.peek() == Some(&'\n');
+        match is_wild(letter) && !ends_line {
             true => out.extend(std::iter::repeat_n('?', letter.len_utf8())),
             false => out.push(letter),
         }

@@ -8,6 +8,7 @@ mod column;
 mod decimal;
 mod error;
 mod facts;
+mod formula;
 mod parquet_file;
 mod partition;
 mod target;
@@ -136,7 +137,17 @@ pub struct Exported {
     pub columns: Vec<WrittenColumn>,
 }
 
-type Out = Box<dyn Write + Send>;
+/// What takes the bytes of a file.
+pub type Out = Box<dyn Write + Send>;
+
+/// Where files go, and rows that go into none.
+#[derive(Clone, Copy)]
+pub struct Outside<'a> {
+    /// The disk.
+    pub files: &'a dyn Files,
+    /// Standard output.
+    pub standard: &'a dyn Fn() -> Out,
+}
 
 impl Export {
     /// Writes the streams. Files get their final names when all of them are whole.
@@ -144,8 +155,9 @@ impl Export {
         &self,
         rows: &Rows,
         shares: &[Share],
-        files: &dyn Files,
+        outside: Outside<'_>,
     ) -> Result<Vec<Exported>, ExportError> {
+        let files = outside.files;
         let mut claims = Vec::new();
         for share in shares {
             if let Some(by) = &self.partition {
@@ -155,7 +167,7 @@ impl Export {
         }
         let mut done = Vec::new();
         for (share, claim) in shares.iter().zip(&claims) {
-            done.push(Writing::begin(self, rows, share, claim.as_ref(), files)?.run()?);
+            done.push(Writing::begin(self, rows, share, claim.as_ref(), outside)?.run()?);
         }
         for (claim, done) in claims.into_iter().zip(&mut done) {
             done.path = claim.map(|claim| claim.publish(files)).transpose()?;
@@ -202,7 +214,7 @@ struct Writing<'a> {
     rows: &'a Rows,
     share: &'a Share,
     claim: Option<&'a Claim>,
-    files: &'a dyn Files,
+    outside: Outside<'a>,
     names: Vec<String>,
     key: Vec<String>,
     types: Vec<ExactType>,
@@ -224,7 +236,7 @@ impl<'a> Writing<'a> {
         rows: &'a Rows,
         share: &'a Share,
         claim: Option<&'a Claim>,
-        files: &'a dyn Files,
+        outside: Outside<'a>,
     ) -> Result<Self, ExportError> {
         let stream = share.stream.stream.clone();
         let done =
@@ -232,7 +244,7 @@ impl<'a> Writing<'a> {
         let names = share.columns.iter().map(|column| column.name.clone()).collect();
         let key = share.stream.key.columns();
         let types = Vec::new();
-        let mut new = Self { export, rows, share, claim, files, names, key, types, done };
+        let mut new = Self { export, rows, share, claim, outside, names, key, types, done };
         new.survey()?;
         Ok(new)
     }
@@ -311,7 +323,7 @@ impl<'a> Writing<'a> {
 
     fn open(&mut self, part: Option<String>) -> Result<Open, ExportError> {
         let (out, path): (Out, _) = match (self.claim, &part) {
-            (None, _) => (Box::new(BufWriter::new(std::io::stdout())), None),
+            (None, _) => ((self.outside.standard)(), None),
             (Some(claim), None) => {
                 (Box::new(BufWriter::new(claim.writer()?)), Some(claim.target().to_owned()))
             }
@@ -367,8 +379,8 @@ impl<'a> Writing<'a> {
 
     /// Makes the file of a partition durable, and the names of both.
     fn keep(&self, path: &Path) -> std::io::Result<()> {
-        self.files.make_durable(path)?;
-        path.parent().map_or(Ok(()), |folder| self.files.keep_name(folder))
+        self.outside.files.make_durable(path)?;
+        path.parent().map_or(Ok(()), |folder| self.outside.files.keep_name(folder))
     }
 
     fn io(&self, path: Option<&Path>, error: std::io::Error) -> ExportError {

@@ -1,5 +1,6 @@
 //! Rows as CSV (RFC 4180) and as NDJSON.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use base64::Engine;
@@ -11,6 +12,7 @@ use crate::model::{printable, printable_json};
 
 use super::column::{ExportColumn, boolean, is_json, number, real_text, shown};
 use super::error::RowFault;
+use super::formula::without_formulas;
 
 /// What takes rows.
 pub trait RowWriter {
@@ -20,9 +22,6 @@ pub trait RowWriter {
     fn finish(&mut self) -> std::io::Result<()>;
 }
 
-/// First letters that a spreadsheet takes for the beginning of a formula.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
-
 /// How text is written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TextRules {
@@ -30,6 +29,17 @@ pub struct TextRules {
     pub guard: bool,
     /// A person looks: escape what steers a terminal.
     pub terminal: bool,
+}
+
+impl TextRules {
+    /// Text as it stands in a field of CSV; `number` says that it is one by its type.
+    pub fn text<'t>(&self, text: &'t str, number: bool) -> Cow<'t, str> {
+        let text = match self.guard && !number {
+            true => without_formulas(text),
+            false => Cow::Borrowed(text),
+        };
+        if self.terminal { Cow::Owned(printable(&text)) } else { text }
+    }
 }
 
 /// Comma-separated values.
@@ -46,7 +56,7 @@ impl<W: Write> Csv<W> {
         let mut line = String::new();
         for (at, column) in columns.iter().enumerate() {
             line.push_str(if at > 0 { "," } else { "" });
-            push_field(&column.name, &mut line);
+            push_field(&rules.text(&column.name, false), &mut line);
         }
         line.push_str("\r\n");
         out.write_all(line.as_bytes())?;
@@ -56,14 +66,7 @@ impl<W: Write> Csv<W> {
     fn push_text(&mut self, text: &str, kind: ColumnType) {
         let numeric = matches!(kind, ColumnType::Decimal | ColumnType::Number)
             && number(Stored::Text(text)).is_some();
-        let guarded = self.rules.guard && !numeric && text.starts_with(FORMULA);
-        let guarded = guarded.then(|| format!("'{text}"));
-        let text = guarded.as_deref().unwrap_or(text);
-        if self.rules.terminal {
-            push_field(&printable(text), &mut self.line);
-        } else {
-            push_field(text, &mut self.line);
-        }
+        push_field(&self.rules.text(text, numeric), &mut self.line);
     }
 }
 

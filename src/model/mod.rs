@@ -21,6 +21,8 @@ pub use outbox::EntryState;
 pub use rows::{Cell, Filled, Reject, RejectKind, RowSet};
 pub use spent::Spent;
 pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
-pub use text::{excerpt, hexadecimal, printable, printable_json};
+pub use text::{
+    excerpt, hexadecimal, printable, printable_json, printable_json_page, printable_page,
+};
 pub use time::{Instant, Window, instant_from_text, instant_to_text};
 pub use wait::{WAIT_IMPOSED_MAX, Wait, bounded};

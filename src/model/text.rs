@@ -1,5 +1,7 @@
 //! Text that a terminal, a log or a table can be given, whatever an API put into it.
 
+use crate::definition::is_unsafe_letter;
+
 /// Escapes everything that could move a cursor, ring a bell or turn the direction of reading:
 /// C0 and C1 controls, DEL, bidirectional and zero-width characters.
 pub fn printable(text: &str) -> String {
@@ -9,7 +11,7 @@ pub fn printable(text: &str) -> String {
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
-            letter if is_unsafe(letter) => {
+            letter if is_unsafe_letter(letter) => {
                 out.push_str(&format!("\\u{{{:x}}}", u32::from(letter)));
             }
             letter => out.push(letter),
@@ -18,12 +20,38 @@ pub fn printable(text: &str) -> String {
     out
 }
 
+/// Text of several lines for a terminal: ends of lines and tabs stay, all else is escaped as by
+/// [`printable`].
+pub fn printable_page(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(letter) = rest.next() {
+        match letter {
+            '\n' | '\t' => out.push(letter),
+            // The end of a line of CSV.
+            '\r' if rest.peek() == Some(&'\n') => out.push(letter),
+            letter => out.push_str(&printable(letter.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    out
+}
+
 /// The same for a JSON text, which stays one: the characters are escaped as JSON does.
 pub fn printable_json(text: &str) -> String {
+    escaped_json(text, false)
+}
+
+/// JSON of several lines for a terminal: ends of lines and tabs, which stand between its values
+/// and never in one, stay.
+pub fn printable_json_page(text: &str) -> String {
+    escaped_json(text, true)
+}
+
+fn escaped_json(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut units = [0_u16; 2];
     for letter in text.chars() {
-        if is_unsafe(letter) {
+        if is_unsafe_letter(letter) && !(lines && matches!(letter, '\n' | '\t')) {
             let units = letter.encode_utf16(&mut units).iter();
             out.extend(units.map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -31,17 +59,6 @@ pub fn printable_json(text: &str) -> String {
         }
     }
     out
-}
-
-fn is_unsafe(letter: char) -> bool {
-    let invisible = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2069}');
-    let turning = matches!(letter, '\u{2028}'..='\u{202e}' | '\u{feff}');
-    let more = matches!(
-        letter,
-        '\u{61c}' | '\u{180e}' | '\u{206a}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0001}' | '\u{e0020}'..='\u{e007f}'
-    );
-    letter.is_control() || invisible || turning || more
 }
 
 /// The beginning of a text, printable, at most `most` characters.

@@ -14,12 +14,12 @@ pub fn adopted_page(report: &Report) -> String {
         Some(table) => format!("{table} of {}", report.file),
         None => report.file.clone(),
     };
-    let mut out = format!("{source} -> stream {}\n", report.stream);
-    let mut line = |text: String| out.push_str(&format!("  {text}\n"));
+    let mut out = printable(&format!("{source} -> stream {}", report.stream)) + "\n";
+    let mut line = |text: String| out.push_str(&format!("  {}\n", printable(&text)));
     if report.already {
         let run = report.run.unwrap_or_default();
         line(format!("run {run} has adopted these records already; nothing to do"));
-        return printable_lines(&out);
+        return out;
     }
     let (records, keys) = (count(report.records), count(found.keys));
     line(format!("{records} records, {keys} different keys ({})", report.key.join(", ")));
@@ -60,7 +60,7 @@ pub fn adopted_page(report: &Report) -> String {
     }
     let worst = found.worst.iter();
     let worst = worst.map(|group| (group.key.clone(), group.records, group.kept));
-    let mut page = printable_lines(&out);
+    let mut page = out;
     page.push_str(&tables(&found.inflation, found.duplicates, worst.collect()));
     if let Some((sql, remaining)) = &report.proof {
         page.push_str(&proof(sql, *remaining));
@@ -70,8 +70,8 @@ pub fn adopted_page(report: &Report) -> String {
 
 /// The page of a table that is or would be healed where it is.
 pub fn healed_page(file: &str, healed: &Healed) -> String {
-    let mut out = format!("{} of {file}, in place\n", healed.table);
-    let mut line = |text: String| out.push_str(&format!("  {text}\n"));
+    let mut out = printable(&format!("{} of {file}, in place", healed.table)) + "\n";
+    let mut line = |text: String| out.push_str(&format!("  {}\n", printable(&text)));
     let rows = count(healed.rows);
     let (groups, more) = (count(healed.groups), count(healed.duplicates));
     line(format!("{rows} rows, the key is ({})", healed.key.join(", ")));
@@ -89,7 +89,7 @@ pub fn healed_page(file: &str, healed: &Healed) -> String {
         let each = each.collect::<Vec<_>>().join(", ");
         line(format!("they differ from the ones that stay in {each}"));
     }
-    let mut page = printable_lines(&out);
+    let mut page = out;
     page.push_str(&tables(&healed.inflation, healed.duplicates, healed.worst.clone()));
     page.push_str(&proof(&healed.proof, healed.remaining));
     page
@@ -129,9 +129,4 @@ fn change_cells(change: &Inflation) -> Vec<String> {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     vec![printable(&change.column), sum(change.with), sum(change.without), factor]
-}
-
-/// Escapes each line, and keeps the line ends.
-fn printable_lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", printable(line))).collect()
 }

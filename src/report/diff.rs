@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::archive::{Change, Difference, Named, Value};
-use crate::model::excerpt;
+use crate::model::{excerpt, printable};
 
 use super::numbers::count;
 
@@ -56,7 +56,7 @@ pub fn difference_line(stream: &str, difference: &Difference) -> String {
     };
     let key: Vec<String> = difference.key.iter().map(|(_, value)| shown(value)).collect();
     let line = format!("{mark} {stream} {}  {}", key.join(" "), columns.join(", "));
-    format!("{}\n", line.trim_end())
+    format!("{}\n", printable(line.trim_end()))
 }
 
 /// The columns that hold something.

@@ -101,7 +101,7 @@ pub fn status_page(
 ) -> String {
     let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
     let all = many(streams.len() as u64, "stream");
-    let mut out = format!("{archive}: {all}, {}", many(rows, "row"));
+    let mut out = format!("{}: {all}, {}", printable(archive), many(rows, "row"));
     match last_run {
         Some(run) => {
             let began = instant_from_text(&run.started_at).map(|at| ago(now - at));
@@ -118,8 +118,8 @@ pub fn status_page(
     for reject in rejects {
         let number = many(reject.count, "reject");
         let (stream, kind) = (&reject.stream, &reject.kind);
-        let example = printable(&reject.example);
-        wrong.push_str(&format!("  {number} in {stream} ({kind}), such as: {example}\n"));
+        let line = format!("{number} in {stream} ({kind}), such as: {}", reject.example);
+        wrong.push_str(&format!("  {}\n", printable(&line)));
     }
     if !rejects.is_empty() {
         wrong.push_str("  `windrow rejects` lists them\n");
@@ -144,7 +144,7 @@ pub fn status_page(
     }
     for digest in digests {
         let rows = many(digest.rows, "row");
-        out.push_str(&format!("  {} {} ({rows})\n", digest.sha256, digest.stream));
+        out.push_str(&format!("  {} {} ({rows})\n", digest.sha256, printable(&digest.stream)));
     }
     out
 }
@@ -164,7 +164,7 @@ fn stream_lines(stream: &StreamStatus, now: Instant) -> String {
     if stream.partitions > 0 {
         head.push_str(&format!(", {}", many(stream.partitions, "partition")));
     }
-    let mut out = format!("{head}\n");
+    let mut out = format!("{}\n", printable(&head));
     let start = stream.start.as_deref().and_then(instant_from_text);
     if let Some(line) = start.and_then(|start| Window::new(start, now)) {
         let bar = coverage_bar(&stream.windows, line, 50);

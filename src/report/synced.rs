@@ -1,6 +1,6 @@
 //! What a sync did, for people.
 
-use crate::model::{Outcomes, printable};
+use crate::model::{Outcomes, printable_page};
 use crate::sync::SyncReport;
 
 use super::numbers::{bytes, count, many};
@@ -85,7 +85,7 @@ pub fn sync_page(report: &SyncReport) -> String {
         count(stats.retries),
         bytes(stats.bytes)
     ));
-    printable_lines(&out)
+    printable_page(&out)
 }
 
 /// Records that a stream rejected before and that became rows.
@@ -93,9 +93,4 @@ pub(super) fn taken_up_line(number: u64, stream: &str) -> String {
     let were = if number == 1 { "was" } else { "were" };
     let rejects = many(number, "reject");
     format!("{rejects} of earlier readings {were} taken up in {stream}\n")
-}
-
-/// Escapes each line, and keeps the line ends.
-fn printable_lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", printable(line))).collect()
 }
