@@ -260,7 +260,12 @@ pub fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture();
         let place = panic.location().map(|at| format!(" at {at}")).unwrap_or_default();
-        let payload = panic.payload_as_str().unwrap_or("something that is no text");
+        let payload = panic.payload();
+        let payload = payload.downcast_ref::<String>().map(String::as_str).or_else(|| {
+            let fixed = payload.downcast_ref::<&'static str>();
+            fixed.copied()
+        });
+        let payload = payload.unwrap_or("something that is no text");
         let mut text = format!("windrow panicked{place}:\n{payload}\n");
         if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
             text.push_str(&format!("{backtrace}\n"));
@@ -285,4 +290,24 @@ pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<()
         });
     }
     replace(out, text.as_bytes(), &*host.files).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colour_is_of_windrow_s_own_or_is_shown_as_text() {
+        let red = Style::new().fg_color(Some(anstyle::AnsiColor::Red.into()));
+        let evil = "a\u{1b}[32mb\u{9b}2J\r\n";
+        let text = Styled::default().piece(red, evil).plain(evil);
+        let written = |colour: bool| {
+            let mut out = Vec::new();
+            text.write(&mut out, colour).expect("memory");
+            String::from_utf8(out).expect("text")
+        };
+        let shown = "a\\u{1b}[32mb\\u{9b}2J\r\n";
+        assert_eq!(written(true), format!("\u{1b}[31m{shown}\u{1b}[0m{shown}"));
+        assert_eq!(written(false), format!("{shown}{shown}"));
+    }
 }
