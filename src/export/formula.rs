@@ -11,8 +11,9 @@ const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 const ENDS: [char; 4] = [';', '\t', '\n', '\r'];
 
 /// The text with `'` before each place at which a spreadsheet could see a formula: at its
-/// beginning, and behind a semicolon, a tab or the end of a line. Spaces, quotes and letters that cannot be
-/// seen, which a spreadsheet leaves out, do not hide a formula. A number with a sign is none.
+/// beginning, and behind a semicolon, a tab or the end of a line. Spaces, quotes and letters that
+/// cannot be seen, which a spreadsheet leaves out, do not hide a formula. A number with a sign is
+/// none.
 ///
 /// A text that begins with a tab or the end of a line gets a `'` as well: both are left out before
 /// what follows is looked at.
