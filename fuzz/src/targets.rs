@@ -4,21 +4,21 @@
 //! Included by `fuzz/src/lib.rs` for cargo-fuzz and by `tests/fuzzing.rs` for `cargo test`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use windrow::archive::{Reader, digest_tables};
+use windrow::archive::{Archive, ArchiveError, Cause, Opening, Reader, RunStart, digest_tables};
 use windrow::definition::{
     Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, TemplateValues,
     TimeFormat, parse_definition,
 };
-use windrow::host::{Host, SteadyClock, Stop};
+use windrow::host::{Host, SteadyClock, Stop, SystemFiles};
 use windrow::model::{
-    Cell, Instant, RowSet, excerpt, instant_from_text, instant_to_text, printable,
+    Cell, Instant, RowSet, TableShape, excerpt, instant_from_text, instant_to_text, printable,
 };
 use windrow::pull::{
     Budget, Fetched, Next, PageFacts, PageToken, Pager, Puller, Request, RequestPlan, Response,
@@ -605,30 +605,133 @@ pub fn span(data: &[u8]) {
 
 // ---- archives, terminals, secrets -----------------------------------------------------------
 
-/// Bytes are opened as an archive and read: an error or an answer, and the file stays as it was.
+/// What an input begins with that is no file but changes of a real archive, one a line.
+const CHANGES: &[u8] = b"changes\n";
+/// Lines of such an input that are followed.
+const CHANGES_MAX: usize = 8;
+/// Looks of SQLite at whether a statement should end, thousands of instructions apart: a view of a
+/// stranger's may never end.
+const LOOKS_MAX: u32 = 5;
+
+/// Bytes are opened as an archive and read, or a real archive is once its schema and its values
+/// were changed as the input says: an error or an answer, and the file stays as it was.
 pub fn archive_opener(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.db");
-    std::fs::write(&path, data).expect("the bytes are written");
+    match data.strip_prefix(CHANGES) {
+        None => std::fs::write(&path, data).expect("the bytes are written"),
+        Some(changes) => {
+            std::fs::write(&path, real_archive()).expect("the archive is written");
+            change(&path, &String::from_utf8_lossy(changes));
+        }
+    }
+    let before = std::fs::read(&path).expect("the file is there");
     match Reader::open(&path) {
         Err(error) => assert!(!error.message.is_empty()),
-        Ok(reader) => look_through(&reader),
+        Ok(reader) => look_through(reader),
     }
     let after = std::fs::read(&path).expect("the file is still there");
-    assert_eq!(after, data, "reading changed the archive");
+    assert_eq!(after, before, "reading changed the archive");
 }
 
-fn look_through(reader: &Reader) {
-    let _ = (reader.runs(10), reader.run_row(1), reader.rejects(), reader.waits());
-    if let Ok(Some(text)) = reader.definition() {
+/// The bytes of an archive with one stream, a run and a definition.
+fn real_archive() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let text = "2026-01-01T00:00:00+00:00";
+        let opening =
+            Opening { note: "fuzz", now: text, allow_network_fs: true, files: &SystemFiles };
+        let archive = Archive::open(&path, &opening).expect("an archive");
+        let stream = &definition().streams[0];
+        let shape = TableShape::of(stream, &columns(), false);
+        archive.ensure_table(&shape, None, text).expect("a table");
+        let start = RunStart { command: "sync", version: "0", definition: DEFINITION, now: now() };
+        archive.start_run(&start).expect("a run");
+        archive.close().expect("one file");
+        let journal = "PRAGMA journal_mode = DELETE";
+        plain(&path).query_row(journal, [], |_| Ok(())).expect("one file");
+        std::fs::read(&path).expect("the archive")
+    })
+}
+
+/// The file as a stranger opens it, who may write what SQLite protects.
+#[allow(clippy::disallowed_methods, reason = "a stranger uses plain SQLite")]
+fn plain(path: &std::path::Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(path).expect("an SQLite file");
+    let off = "PRAGMA writable_schema = ON; PRAGMA ignore_check_constraints = ON;
+        PRAGMA foreign_keys = OFF; PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF";
+    connection.execute_batch(off).expect("settings");
+    connection
+}
+
+/// Makes the changes that SQLite takes; those that it does not take are no file. A line is a word
+/// that says what is made, the name of a table, and the rest of the statement.
+fn change(path: &std::path::Path, changes: &str) {
+    for line in changes.lines().take(CHANGES_MAX) {
+        let mut connection = plain(path);
+        let mut looks = 0;
+        let enough = move || {
+            looks += 1;
+            looks > LOOKS_MAX
+        };
+        let _ = connection.progress_handler(10_000, Some(enough));
+        let mut words = line.splitn(3, ' ');
+        let mut word = || words.next().unwrap_or_default();
+        let (what, name, rest) = (word(), word(), word());
+        let table = format!("\"{}\"", name.replace('"', "\"\""));
+        let _ = match what {
+            "drop" => connection.execute_batch(&format!("DROP TABLE {table}")),
+            "view" => connection.execute_batch(&format!(
+                "DROP TABLE IF EXISTS {table}; CREATE VIEW {table} AS {rest}"
+            )),
+            "virtual" => connection.execute_batch(&format!(
+                "DROP TABLE IF EXISTS {table}; CREATE VIRTUAL TABLE {table} USING {rest}"
+            )),
+            "table" => connection.execute_batch(&format!(
+                "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} {rest}"
+            )),
+            "trigger" => connection
+                .execute_batch(&format!("CREATE TRIGGER zz BEFORE INSERT ON {table} {rest}")),
+            "index" => connection.execute_batch(&format!("CREATE INDEX zi ON {table} {rest}")),
+            "set" => connection.execute_batch(&format!("UPDATE OR IGNORE {table} SET {rest}")),
+            "row" => connection.execute_batch(&format!("INSERT INTO {table} {rest}")),
+            // Any text at all in the schema, also one that SQLite would not take as a statement.
+            _ => connection
+                .execute("UPDATE sqlite_schema SET sql = ?1 WHERE name = ?2", [rest, name])
+                .map(drop),
+        };
+    }
+}
+
+fn look_through(mut reader: Reader) {
+    let mut looks = 0;
+    let enough = move || {
+        looks += 1;
+        looks > LOOKS_MAX
+    };
+    reader.end_when(enough).expect("a handler");
+    // What is wrong with an archive is never called a bug of windrow's.
+    fn fair<T>(read: Result<T, ArchiveError>) -> Option<T> {
+        read.map_err(|error| assert_ne!(error.cause, Cause::Bug, "{error}")).ok()
+    }
+    fair(reader.runs(10));
+    fair(reader.run_row(1));
+    fair(reader.rejects());
+    fair(reader.waits());
+    if let Some(Some(text)) = fair(reader.definition()) {
         definition_file(text.as_bytes());
     }
-    for stream in reader.streams().unwrap_or_default() {
+    for stream in fair(reader.streams()).unwrap_or_default() {
         let name = &stream.stream;
-        let _ = (reader.ledger(name, ""), reader.ledger_rows(name), reader.count(name));
-        let _ = (reader.stream(name), reader.parents(&stream, 0, 10));
+        fair(reader.ledger(name, ""));
+        fair(reader.ledger_rows(name));
+        fair(reader.count(name));
+        fair(reader.stream(name));
+        fair(reader.parents(&stream, 0, 10));
     }
-    let _ = digest_tables(reader);
+    fair(digest_tables(&reader));
 }
 
 /// Characters that steer a terminal, turn the direction of reading or take up no room.

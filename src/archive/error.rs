@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::ErrorCode;
 
 use crate::host::files::refusal;
+use crate::host::{Stop, StopCause};
+
+use super::diagnosis::oddity;
+use super::stops::was_ended;
 
 /// Which kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +32,26 @@ pub enum Cause {
     Bug,
 }
 
+impl Cause {
+    /// The exit code of a command that this has ended (SPEC.md, section 9).
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Cause::Definition | Cause::Query => 2,
+            Cause::Unusable => 6,
+            Cause::Held => 7,
+            Cause::Storage => 8,
+            Cause::Unsafe => 9,
+            Cause::Interrupted => {
+                let cause = Stop::of_process().and_then(Stop::cause);
+                cause.unwrap_or(StopCause::Interrupt).exit_code()
+            }
+            Cause::Bug => 70,
+        }
+    }
+}
+
 /// Trouble with an archive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ArchiveError {
     /// Which kind.
     pub cause: Cause,
@@ -50,6 +72,12 @@ impl ArchiveError {
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
         self.cure = Some(cure.into());
         self
+    }
+
+    /// A statement was ended before it was done, by somebody who wanted that.
+    pub(super) fn ended() -> Self {
+        Self::new(Cause::Interrupted, "stopped before the end")
+            .cure("run the command again: what was complete is kept")
     }
 
     /// An operating system's error on a file, or a refusal to open it.
@@ -78,6 +106,9 @@ pub(super) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
 
 /// See [`at`].
 pub(super) fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
+    if was_ended(error) {
+        return ArchiveError::ended();
+    }
     let name = path.display();
     let code = error.sqlite_error_code();
     let trouble = |cause, what: &str| ArchiveError::new(cause, format!("{what}: {name} ({error})"));
@@ -96,13 +127,53 @@ pub(super) fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
         }
         Some(ErrorCode::DatabaseCorrupt) => trouble(Cause::Unusable, "the archive is damaged")
             .cure("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
-        Some(ErrorCode::OperationInterrupted) => {
-            ArchiveError::new(Cause::Interrupted, "a statement was ended before it was done")
-        }
         Some(ErrorCode::NotADatabase) => {
             trouble(Cause::Unusable, "this is not an SQLite file").cure("name another archive path")
         }
-        _ => trouble(Cause::Bug, "an SQL statement failed on the archive"),
+        Some(ErrorCode::OutOfMemory) => trouble(Cause::Storage, "there is not enough memory")
+            .cure("close other programs, and run it again"),
+        Some(ErrorCode::TooBig) => {
+            trouble(Cause::Unusable, "a value in the archive is too large").cure(DAMAGED_HELP)
+        }
+        Some(ErrorCode::FileLockingProtocolFailed) => {
+            trouble(Cause::Held, "other programs have the archive").cure("run it again")
+        }
+        _ => of_contents(path, error),
+    }
+}
+
+const DAMAGED_HELP: &str =
+    "keep the file as it is and go back to a copy; `windrow verify` tells more of a copy of it";
+
+/// An archive with something in it that windrow does not make.
+pub(super) fn not_as_made(path: &Path, what: &str) -> ArchiveError {
+    let message = format!("{} is not as windrow makes it: {what}", path.display());
+    ArchiveError::new(Cause::Unusable, message).cure(DAMAGED_HELP)
+}
+
+/// A statement of windrow's works on every archive that windrow made. Where one fails, the archive
+/// is not as windrow makes it, or windrow is wrong.
+fn of_contents(path: &Path, error: &rusqlite::Error) -> ArchiveError {
+    let name = path.display();
+    let unusable = |what: &str| not_as_made(path, &format!("{what} ({error})"));
+    if let Some(found) = oddity(path) {
+        return unusable(&found);
+    }
+    match error {
+        rusqlite::Error::InvalidColumnType(_, column, kind) => {
+            unusable(&format!("a value of `{column}` is {kind}"))
+        }
+        rusqlite::Error::FromSqlConversionFailure(_, _, what) => {
+            not_as_made(path, &what.to_string())
+        }
+        rusqlite::Error::IntegralValueOutOfRange(..) | rusqlite::Error::Utf8Error(..) => {
+            unusable("a value is none of its column's")
+        }
+        rusqlite::Error::QueryReturnedNoRows => unusable("a row is missing"),
+        _ => {
+            let message = format!("an SQL statement failed on the archive: {name} ({error})");
+            ArchiveError::new(Cause::Bug, message)
+        }
     }
 }
 

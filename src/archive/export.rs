@@ -106,9 +106,14 @@ impl Rows {
                 past.reader()
             }
         };
-        reader.each_row(&sql, take, |error| match selection.condition {
+        let statement = match selection.condition {
+            Some(_) => reader.statement_that_reads(&sql)?,
+            None => reader.connection.prepare(&sql).map_err(at(&reader.path))?,
+        };
+        each_row(statement, take, |error| match selection.condition {
             Some(condition) => reader.condition_failed(selection.stream, condition, error),
-            None => reader.wrong(error),
+            // The statement is windrow's own.
+            None => at(&reader.path)(error),
         })
     }
 }
@@ -170,24 +175,22 @@ impl Reader {
             Ok(())
         })
     }
+}
 
-    fn each_row<E: From<ArchiveError>>(
-        &self,
-        sql: &str,
-        mut take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
-        wrong: impl Fn(rusqlite::Error) -> ArchiveError,
-    ) -> Result<(), E> {
-        let wrong = |error| E::from(wrong(error));
-        let mut statement = self.statement_that_reads(sql)?;
-        let width = statement.column_count();
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(wrong)? {
-            let values = (0..width).map(|at| row.get_ref(at).map(Stored::from));
-            let values: Vec<Stored<'_>> = values.collect::<rusqlite::Result<_>>().map_err(wrong)?;
-            take(&values)?;
-        }
-        Ok(())
+fn each_row<E: From<ArchiveError>>(
+    mut statement: rusqlite::Statement<'_>,
+    mut take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
+    wrong: impl Fn(rusqlite::Error) -> ArchiveError,
+) -> Result<(), E> {
+    let wrong = |error| E::from(wrong(error));
+    let width = statement.column_count();
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next().map_err(wrong)? {
+        let values = (0..width).map(|at| row.get_ref(at).map(Stored::from));
+        let values: Vec<Stored<'_>> = values.collect::<rusqlite::Result<_>>().map_err(wrong)?;
+        take(&values)?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

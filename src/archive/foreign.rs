@@ -4,7 +4,6 @@
 //! from its schema, nothing attached. Only ordinary tables are read.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -16,12 +15,11 @@ use crate::host::Stop;
 use super::error::{ArchiveError, Cause};
 use super::place::look_at_foreign;
 use super::query::Value;
+use super::stops::{end_when, wait_for_locks, was_ended};
 use super::table::quote;
 
 /// The largest value that is read of somebody's file, bytes: as large as the largest answer.
 const VALUE_BYTES_MAX: i32 = 64 * 1024 * 1024;
-/// How long a program that writes to the file is waited for, seconds.
-const BUSY_SECONDS: u64 = 10;
 
 /// Somebody's SQLite file, open for reading.
 pub struct Foreign {
@@ -39,9 +37,6 @@ pub struct ForeignTable {
     /// A name under which each row's number can be had; none for a table without.
     pub(super) rowid: Option<&'static str>,
 }
-
-/// Instructions of SQLite between two looks whether somebody wants it to end: thousands a second.
-pub(super) const STEPS_BETWEEN_LOOKS: i32 = 10_000;
 
 /// What is handed on of a row: its number, and the values of the columns in their order.
 pub type OnRow<'f, E> = &'f mut dyn FnMut(i64, &[Value]) -> Result<(), E>;
@@ -129,8 +124,8 @@ pub(super) fn open_guarded(
 /// Sees to it that nothing in the file of a connection is run, and takes the first look at it.
 pub(super) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Result<()> {
     let stop = stop.clone();
-    connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
-    connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
+    end_when(connection, move || stop.cause().is_some())?;
+    wait_for_locks(connection)?;
     let (yes, no) = (true, false);
     for (setting, value) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, yes),
@@ -160,6 +155,9 @@ pub(super) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Resul
 pub(super) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
     let path = path.to_owned();
     move |error| {
+        if was_ended(&error) {
+            return ArchiveError::ended();
+        }
         let name = path.display();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

@@ -11,6 +11,7 @@ use crate::model::{
 
 use super::error::{ArchiveError, at};
 use super::open::Archive;
+use super::table::{known, unknown};
 
 /// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
 pub(super) fn bounds_text(window: Option<Window>) -> (String, String) {
@@ -21,6 +22,11 @@ pub(super) fn bounds_text(window: Option<Window>) -> (String, String) {
 
 pub(super) fn window_of(start: &str, end: &str) -> Option<Window> {
     Window::new(instant_from_text(start)?, instant_from_text(end)?)
+}
+
+/// The text of a state, if it is one's.
+pub(super) fn known_state(text: String) -> rusqlite::Result<String> {
+    known(text, ("_windrow_ledger", "state"), |text| State::parse(text).is_some())
 }
 
 /// A reading as a row of the ledger.
@@ -242,17 +248,23 @@ pub(super) fn entries(
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([stream, partition], |row| {
         let text = |at: usize| row.get::<_, Option<String>>(at);
-        let instant = |at: usize| -> rusqlite::Result<Option<Instant>> {
-            Ok(text(at)?.as_deref().and_then(instant_from_text))
+        let wrong = |text: &str, column: &str| unknown(text, ("_windrow_ledger", column));
+        let instant = |at: usize, name: &str| -> rusqlite::Result<Option<Instant>> {
+            let read = |text: String| instant_from_text(&text).ok_or_else(|| wrong(&text, name));
+            text(at)?.map(read).transpose()
         };
         let (start, end) = (text(0)?.unwrap_or_default(), text(1)?.unwrap_or_default());
-        let state = text(2)?.as_deref().and_then(State::parse);
+        let window = window_of(&start, &end);
+        if window.is_none() && !(start.is_empty() && end.is_empty()) {
+            return Err(wrong(&format!("{start}..{end}"), "start_at"));
+        }
+        let state = text(2)?.unwrap_or_default();
         Ok(Entry {
-            window: window_of(&start, &end),
-            state: state.unwrap_or(State::Partial),
-            read_to: instant(3)?,
-            requested_at: instant(4)?.unwrap_or_default(),
-            completed_at: instant(5)?,
+            window,
+            state: State::parse(&state).ok_or_else(|| wrong(&state, "state"))?,
+            read_to: instant(3, "read_to")?,
+            requested_at: instant(4, "requested_at")?.unwrap_or_default(),
+            completed_at: instant(5, "completed_at")?,
             token: text(6)?,
             cursor: text(7)?,
             source_total: row.get(8)?,

@@ -3,8 +3,9 @@
 //! The settings are those of SPEC.md, section 10: `synchronous=EXTRA` before WAL, so that what
 //! was called complete survives a power cut even on a stick that reorders its writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -17,14 +18,12 @@ use crate::host::planted::{self, Bug};
 use super::error::{ArchiveError, Cause, at, classify};
 use super::place::{look_at, refuse_left_log};
 use super::schema::{SchemaObject, objects};
+use super::stops::end_with_process;
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
 /// The version of the newest migration.
 pub const SCHEMA_VERSION: i32 = 11;
-/// How long a statement waits for another program's lock, seconds: a person at an `sqlite3`
-/// shell commits within that.
-const BUSY_SECONDS: u64 = 10;
 /// SQLite's page cache, KiB. Bounds windrow's memory whatever the archive's size.
 const CACHE_KIB: i64 = 24 * 1024;
 /// Pages in the log before it is copied into the file: 32 MiB, so that a page that many rows
@@ -124,8 +123,8 @@ pub(super) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError
     look_at(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
-    configure(&connection).map_err(at(path))?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    configure(&mut connection).map_err(at(path))?;
     if connection.is_readonly("main").map_err(at(path))? {
         let message = format!("the archive is read-only: {}", path.display());
         let cure = "make the file writable, or copy it elsewhere";
@@ -150,17 +149,17 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
     refuse_missing(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
-    let connection = match look_in(&connection) {
+    let mut connection = Connection::open_with_flags(path, flags).map_err(at(path))?;
+    let connection = match look_in(&mut connection) {
         Ok(()) => connection,
         // A crash in the middle of a change of journal mode: what was begun is first taken back,
         // as any program does that opens the file for writing.
         Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let healing = Connection::open_with_flags(path, flags).map_err(at(path))?;
-            look_in(&healing).map_err(at(path))?;
+            let mut healing = Connection::open_with_flags(path, flags).map_err(at(path))?;
+            look_in(&mut healing).map_err(at(path))?;
             drop(healing);
-            look_in(&connection).map_err(at(path))?;
+            look_in(&mut connection).map_err(at(path))?;
             connection
         }
         // On read-only media there is no place for the log's index; the file itself is whole.
@@ -173,7 +172,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
     Ok(connection)
 }
 
-fn look_in(connection: &Connection) -> rusqlite::Result<()> {
+fn look_in(connection: &mut Connection) -> rusqlite::Result<()> {
     configure(connection)?;
     let sql = "SELECT count(*) FROM sqlite_schema";
     connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|_| ())
@@ -192,8 +191,8 @@ fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
     let uri = format!("{address}?immutable=1");
-    let connection = Connection::open_with_flags(uri, flags).map_err(at(path))?;
-    configure(&connection).map_err(at(path))?;
+    let mut connection = Connection::open_with_flags(uri, flags).map_err(at(path))?;
+    configure(&mut connection).map_err(at(path))?;
     Ok(connection)
 }
 
@@ -284,7 +283,7 @@ fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError>
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     make_draft(&draft)?;
     let mut connection = Connection::open_with_flags(&draft, flags).map_err(at(path))?;
-    configure(&connection).map_err(at(path))?;
+    configure(&mut connection).map_err(at(path))?;
     set_wal(&connection, path)?;
     migrate(&mut connection, path)?;
     connection
@@ -368,8 +367,8 @@ fn impostor(connection: &Connection) -> rusqlite::Result<Option<(String, String)
 }
 
 /// The settings of every connection to an archive.
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(BUSY_SECONDS))?;
+fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
+    end_with_process(connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // Nothing in the file runs: what windrow writes is what the source said, and a trigger or a
@@ -419,6 +418,11 @@ pub(super) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The schema of windrow's own tables in a format, as its migrations make it.
 pub(super) fn schema_of_format(version: i32) -> rusqlite::Result<Vec<SchemaObject>> {
+    static KNOWN: Mutex<BTreeMap<i32, Vec<SchemaObject>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(objects) = known.get(&version) {
+        return Ok(objects.clone());
+    }
     let mut connection = Connection::open_in_memory()?;
     let mut runner = embedded::migrations::runner()
         .set_grouped(true)
@@ -428,7 +432,9 @@ pub(super) fn schema_of_format(version: i32) -> rusqlite::Result<Vec<SchemaObjec
         // They run in memory, and ran when this was built.
         rusqlite::Error::ToSqlConversionFailure(Box::new(error))
     })?;
-    objects(&connection)
+    let objects = objects(&connection)?;
+    known.insert(version, objects.clone());
+    Ok(objects)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError> {
@@ -533,7 +539,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "stands for an older windrow")]
     fn older_format(path: &Path, version: i32) {
         let mut connection = Connection::open(path).expect("a file");
-        configure(&connection).expect("settings");
+        configure(&mut connection).expect("settings");
         set_wal(&connection, path).expect("a log");
         let mut runner =
             embedded::migrations::runner().set_target(refinery::Target::Version(version));

@@ -10,6 +10,7 @@ use crate::definition::{Column, OnDrift, Scalar, Stream};
 use crate::model::{Entry, Instant, KeyShape, TableColumn, instant_from_text};
 
 use super::error::{ArchiveError, Cause, at};
+use super::ledger::known_state;
 use super::open::{SCHEMA_VERSION, open_reader};
 use super::runs::{RunRow, runs};
 use super::table::{from_json, quote};
@@ -128,7 +129,7 @@ impl LedgerRow {
             partition: row.get(0)?,
             start_at: row.get(1)?,
             end_at: row.get(2)?,
-            state: row.get(3)?,
+            state: known_state(row.get(3)?)?,
             read_to: row.get(4)?,
             completed_at: row.get(5)?,
             cursor: row.get(6)?,

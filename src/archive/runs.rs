@@ -11,7 +11,7 @@ use super::digest::sha256_of;
 use super::error::{ArchiveError, at};
 use super::open::Archive;
 use super::run_detail::{PlanPart, forget_details};
-use super::table::from_json;
+use super::table::{from_json, known};
 
 /// The beginning of a run.
 #[derive(Clone, Debug)]
@@ -303,6 +303,13 @@ pub(super) fn definition_id(
     Ok(connection.last_insert_rowid())
 }
 
+/// The states of a run, as its table has them.
+const STATES: [&str; 5] = ["running", "complete", "incomplete", "failed", "interrupted"];
+
+fn known_state(text: String) -> rusqlite::Result<String> {
+    known(text, ("_windrow_runs", "state"), |text| STATES.contains(&text))
+}
+
 /// The last `limit` runs, newest first; or one of them.
 pub(super) fn runs(
     connection: &Connection,
@@ -319,7 +326,7 @@ pub(super) fn runs(
             Ok(RunRow {
                 run: row.get(0)?,
                 command: row.get(1)?,
-                state: row.get(2)?,
+                state: known_state(row.get(2)?)?,
                 started_at: row.get(3)?,
                 finished_at: row.get(4)?,
                 exit_code: row.get(5)?,

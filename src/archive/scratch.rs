@@ -11,8 +11,8 @@ use crate::host::Stop;
 use crate::model::{Cell, Reject, RejectKind, RowSet};
 
 use super::error::{ArchiveError, Cause, at};
-use super::foreign::STEPS_BETWEEN_LOOKS;
 use super::query::Value;
+use super::stops::end_when;
 use super::write::Bound;
 
 /// The page cache, KiB: what the scratch takes of memory, however large it grows.
@@ -57,8 +57,7 @@ impl Scratch {
         let open = || -> rusqlite::Result<Connection> {
             let mut connection = Connection::open_with_flags("", flags)?;
             let stop = stop.clone();
-            connection
-                .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
+            end_when(&mut connection, move || stop.cause().is_some())?;
             let cells: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
             // Nothing in it outlives the process, so nothing of it is ever rolled back.
             connection.execute_batch(&format!(

@@ -11,12 +11,12 @@ use crate::host::planted::{self, Bug};
 
 use super::condition::Staying;
 use super::error::{ArchiveError, Cause, at};
-use super::foreign::STEPS_BETWEEN_LOOKS;
 use super::given_outbox::{cut_outbox, going_with};
 use super::history::{history_name, keeps_versions};
 use super::open::{SCHEMA_VERSION, open_writer, take_lock};
 use super::read::Reader;
 use super::schema::{drop_foreign, objects};
+use super::stops::{end_when, end_with_process};
 use super::table::quote;
 
 /// A copy that is being made ready.
@@ -86,13 +86,12 @@ impl Reader {
         let connection = &mut self.connection;
         let mut copy = || -> rusqlite::Result<()> {
             let stop = stop.clone();
-            connection
-                .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))?;
+            end_when(connection, move || stop.cause().is_some())?;
             // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
             connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
             let copied = connection.execute("VACUUM INTO ?1", [text]);
             connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-            connection.progress_handler(0, None::<fn() -> bool>)?;
+            end_with_process(connection)?;
             copied.map(|_| ())
         };
         copy().map_err(at(draft))
@@ -104,9 +103,7 @@ impl Draft {
     pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
         let (mut connection, version) = open_writer(path)?;
         let stop = stop.clone();
-        connection
-            .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || stop.cause().is_some()))
-            .map_err(at(path))?;
+        end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
         if version != SCHEMA_VERSION {
             let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
             let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";

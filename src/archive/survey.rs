@@ -7,12 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{ArchiveError, Cause, at};
 use super::evidence::list;
+use super::ledger::known_state;
 use super::query::{Value, owned};
 use super::read::Reader;
+use super::stops::end_when;
 use super::table::quote;
-
-/// Virtual machine steps between two looks at whether a statement should end: some milliseconds.
-const STEPS_BETWEEN_LOOKS: i32 = 20_000;
 
 /// A row of the ledger, for whoever judges it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,8 +90,7 @@ impl Reader {
         &mut self,
         enough: impl FnMut() -> bool + Send + 'static,
     ) -> Result<(), ArchiveError> {
-        let handler = self.connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(enough));
-        handler.map_err(at(&self.path))
+        end_when(&mut self.connection, enough).map_err(at(&self.path))
     }
 
     /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
@@ -154,7 +152,7 @@ impl Reader {
                 partition: row.get(0)?,
                 start_at: row.get(1)?,
                 end_at: row.get(2)?,
-                state: row.get(3)?,
+                state: known_state(row.get(3)?)?,
                 read_to: row.get(4)?,
                 completed_at: row.get(5)?,
                 rejected: row.get(6)?,

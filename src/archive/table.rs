@@ -220,6 +220,26 @@ pub(super) fn stored_table(
     Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))
 }
 
+/// A text that must be one of an enum's names; any other one is an error and never a default.
+pub(super) fn known(
+    text: String,
+    column: (&str, &str),
+    is_known: impl Fn(&str) -> bool,
+) -> rusqlite::Result<String> {
+    if is_known(&text) { Ok(text) } else { Err(unknown(&text, column)) }
+}
+
+/// The error of a text that is none of those that a column of a table may hold.
+pub(super) fn unknown(text: &str, (table, column): (&str, &str)) -> rusqlite::Error {
+    let text = crate::model::excerpt(text, TEXT_SHOWN_MAX);
+    let message = format!("`{text}` is no value of `{column}` in `{table}`");
+    let kind = rusqlite::types::Type::Text;
+    rusqlite::Error::FromSqlConversionFailure(0, kind, message.into())
+}
+
+/// Letters of a wrong text that are shown.
+const TEXT_SHOWN_MAX: usize = 60;
+
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(
     text: &str,
     column: usize,

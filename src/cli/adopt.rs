@@ -10,7 +10,7 @@ use crate::model::{instant_to_text, printable};
 use crate::report::{adopted_page, count, healed_page};
 
 use super::args::{AdoptArguments, Global};
-use super::error::{Failure, STORAGE, USAGE, exit_code_of_stop};
+use super::error::{Failure, STORAGE, USAGE};
 use super::output::Output;
 use super::workspace::{
     check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,
@@ -34,7 +34,7 @@ pub fn run(
         (result, _) => result,
     };
     match result {
-        Err(Ended::Stopped(cause)) => Ok(exit_code_of_stop(cause)),
+        Err(Ended::Stopped(cause)) => Ok(cause.exit_code()),
         Err(Ended::Failed(failure)) => Err(failure),
         Ok(()) => Ok(0),
     }

@@ -14,7 +14,7 @@ use crate::report::count;
 
 use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
-use super::error::{Failure, USAGE, exit_code_of_stop};
+use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 
@@ -52,7 +52,7 @@ pub fn run(
     };
     let report = match (looked, host.stop.cause()) {
         (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(exit_code_of_stop(cause));
+            return Ok(cause.exit_code());
         }
         (looked, _) => looked?,
     };

@@ -11,7 +11,7 @@ use crate::pull::{HttpTransport, NetError, Transport};
 use crate::sync::transports;
 
 use super::args::{DoctorArguments, Global};
-use super::error::{Failure, USAGE, exit_code_of_stop};
+use super::error::{Failure, USAGE};
 use super::output::Output;
 use super::workspace::load_for_sync;
 
@@ -39,7 +39,7 @@ pub fn run(
         host,
     });
     if let Some(cause) = host.stop.cause() {
-        return Ok(exit_code_of_stop(cause));
+        return Ok(cause.exit_code());
     }
     let findings = examine(&facts);
     let worst = worst(&findings);

@@ -3,10 +3,8 @@
 use crate::archive::ArchiveError;
 use crate::definition::Problems;
 use crate::handoff::HandoffError;
-use crate::host::StopCause;
 use crate::host::files::refusal;
 use crate::seal::{SealError, SealFault};
-use crate::sync::exit_code_of_archive;
 
 /// The command line or the definition is wrong.
 pub const USAGE: u8 = 2;
@@ -18,14 +16,6 @@ pub const UNSAFE: u8 = 9;
 pub const STORAGE: u8 = 8;
 /// windrow itself failed.
 pub const BUG: u8 = 70;
-
-/// The exit code of a command that was stopped before its end.
-pub fn exit_code_of_stop(cause: StopCause) -> u8 {
-    match cause {
-        StopCause::Interrupt => 130,
-        StopCause::Terminate => 143,
-    }
-}
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -64,8 +54,12 @@ impl Failure {
 
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
-        let code = exit_code_of_archive(error.cause);
-        Self { code, message: error.message, cure: error.cure, problems: None }
+        Self {
+            code: error.cause.exit_code(),
+            message: error.message,
+            cure: error.cure,
+            problems: None,
+        }
     }
 }
 

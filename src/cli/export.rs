@@ -14,7 +14,7 @@ use crate::model::{instant_to_text, printable};
 use crate::report::{bytes, many};
 
 use super::args::Global;
-use super::error::{Failure, STORAGE, USAGE, exit_code_of_stop};
+use super::error::{Failure, STORAGE, USAGE};
 use super::moment::as_of;
 use super::output::{Output, Written};
 use super::target::refuse_own;
@@ -142,7 +142,7 @@ pub fn run(
         (Err(ExportError::Gone), _) => Ok(0),
         (Err(ExportError::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
             output.say("stopped: no file was made\n");
-            Ok(exit_code_of_stop(cause))
+            Ok(cause.exit_code())
         }
         (Err(error), _) => Err(failure(error)),
     }

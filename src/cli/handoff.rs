@@ -15,7 +15,7 @@ use crate::report::{gave_page, many, wrapped};
 use crate::seal::{Packing, SigningKey};
 
 use super::args::Global;
-use super::error::{Failure, USAGE, exit_code_of_stop};
+use super::error::{Failure, USAGE};
 use super::keys::{key_password, keyring};
 use super::output::Output;
 use super::target::refuse_own;
@@ -88,7 +88,7 @@ pub fn run(
     let gave = match (give(&giving, host), host.stop.cause()) {
         (Err(HandoffError::Archive(error)), Some(stop)) if error.cause == Cause::Interrupted => {
             output.say("stopped: no file was made\n");
-            return Ok(exit_code_of_stop(stop));
+            return Ok(stop.exit_code());
         }
         (gave, _) => gave?,
     };

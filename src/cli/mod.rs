@@ -50,7 +50,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::host::{Host, Stop};
+use crate::host::{Host, Stop, StopCause};
 
 pub use args::command;
 pub use error::Failure;
@@ -82,6 +82,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         }
     };
     let (switch, stop) = Stop::new();
+    stop.hear_signals();
     let host = Host::system(stop);
     signals::listen(switch);
     let output = output::Output::new(&arguments.global, &*host.environment);
@@ -123,7 +124,8 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         Ok(code) => code,
         Err(failure) => {
             output.fail(&failure);
-            failure.code
+            // What was broken off fails in one way or another; why is known here.
+            host.stop.cause().map_or(failure.code, StopCause::exit_code)
         }
     }
 }

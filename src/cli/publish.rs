@@ -12,7 +12,7 @@ use crate::pull::{SECRET_CHARS_MIN, SecretValues};
 use crate::report::published_page;
 
 use super::args::Global;
-use super::error::{BUG, Failure, USAGE, exit_code_of_stop};
+use super::error::{BUG, Failure, USAGE};
 use super::output::Output;
 use super::progress::Bar;
 use super::workspace::{archived_streams, load_for_reading};
@@ -91,7 +91,7 @@ pub fn run(
         Ended::Stopped(cause) => {
             output
                 .say("stopped: what was sent is over there, and the next run goes on behind it\n");
-            return Ok(exit_code_of_stop(cause));
+            return Ok(cause.exit_code());
         }
     };
     show(&published, trouble.as_ref(), &secrets, output)

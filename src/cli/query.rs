@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::archive::{Answer, ArchiveError, Cause, Past, Reader, Value};
 use crate::export::TextRules;
-use crate::host::{Host, Stop};
+use crate::host::{Host, Stop, StopCause};
 use crate::model::printable;
 use crate::report::{markdown, plain_table};
 
 use super::args::{Format, Global, QueryArguments};
-use super::error::{Failure, USAGE, exit_code_of_stop};
+use super::error::{Failure, USAGE};
 use super::moment::as_of;
 use super::output::{Output, Written};
 use super::workspace::load_for_reading;
@@ -57,7 +57,7 @@ pub fn run(
     let sql = match args.sql.as_str() {
         "-" => match from_stdin(&host.stop)? {
             Some(sql) => sql,
-            None => return Ok(host.stop.cause().map_or(0, exit_code_of_stop)),
+            None => return Ok(host.stop.cause().map_or(0, StopCause::exit_code)),
         },
         sql => sql.to_owned(),
     };
@@ -93,7 +93,7 @@ pub fn run(
     out.flush().or_else(gone)?;
     match result {
         Err(error) if error.cause == Cause::Interrupted => match host.stop.cause() {
-            Some(stop) => Ok(exit_code_of_stop(stop)),
+            Some(stop) => Ok(stop.exit_code()),
             None => Err(error.into()),
         },
         // A reader that has gone away, as `| head` does, has seen what it wanted.

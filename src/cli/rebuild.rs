@@ -53,7 +53,7 @@ pub fn run(
     archive.close()?;
     let Some(rebuilt) = rebuilt else {
         output.say("stopped: nothing was changed\n");
-        return Ok(if host.stop.cause() == Some(StopCause::Terminate) { 143 } else { 130 });
+        return Ok(host.stop.cause().unwrap_or(StopCause::Interrupt).exit_code());
     };
     if rebuilt.is_empty() {
         let cure = "set `raw = true` in a stream: from then on its pages are kept";

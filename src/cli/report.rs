@@ -13,7 +13,7 @@ use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page}
 
 use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
-use super::error::{BUG, Failure, USAGE, exit_code_of_stop};
+use super::error::{BUG, Failure, USAGE};
 use super::output::{Output, write_file};
 use super::status::stream_statuses;
 use super::target::refuse_own;
@@ -66,7 +66,7 @@ pub fn run(
     let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
         (Err(Trouble::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(exit_code_of_stop(cause));
+            return Ok(cause.exit_code());
         }
         (Err(Trouble::Archive(error)), _) => return Err(error.into()),
         (Err(Trouble::Other(failure)), _) => return Err(failure),

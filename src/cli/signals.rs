@@ -1,11 +1,18 @@
 //! Ctrl-C and the system's wish that windrow ends.
 
-use crate::host::{StopCause, StopSwitch};
+use std::time::Duration;
 
-use super::error::exit_code_of_stop;
+use crate::host::{StopCause, StopSwitch, remove_leftovers};
 
-/// Listens on a thread of its own. The first signal asks for an orderly end, the second one ends
-/// the process at once: every commit is whole, so nothing is lost by that either.
+/// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
+/// under the two seconds that SPEC.md, section 14, promises.
+const COMMAND_MAX: Duration = Duration::from_millis(1_500);
+/// How long what lies on the disk is tidied up for before that.
+const TIDY_MAX: Duration = Duration::from_millis(300);
+
+/// Listens on a thread of its own. The first signal asks for an orderly end, which the process is
+/// given [`COMMAND_MAX`] for; the second one ends it at once: every commit is whole, so nothing is
+/// lost by that either.
 pub fn listen(switch: StopSwitch) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
     // Without a listener Ctrl-C ends the process at once, as it does everywhere.
@@ -55,7 +62,28 @@ async fn wait_for_signals(switch: &StopSwitch) {
 #[expect(clippy::disallowed_methods, reason = "a second Ctrl-C means now")]
 fn end_or_ask(switch: &StopSwitch, cause: StopCause, first: &mut bool) {
     if !std::mem::take(first) {
-        std::process::exit(exit_code_of_stop(cause).into());
+        std::process::exit(cause.exit_code().into());
     }
     switch.ask(cause);
+    // Where no thread can be had, a second signal still ends the process.
+    let _ = std::thread::Builder::new()
+        .name("last resort".to_owned())
+        .spawn(move || end_by_force(cause));
+}
+
+/// Ends the process when the command has not ended by then: it waits for what nothing interrupts,
+/// such as a pipe that nobody reads, a disk, a look-up of a name, or it computes. What is not
+/// committed is taken back as after a `kill -9`.
+#[expect(clippy::disallowed_methods, reason = "the time that a person waits is real")]
+fn end_by_force(cause: StopCause) {
+    std::thread::sleep(COMMAND_MAX);
+    // Tidying may wait for the same disk as the command.
+    let (done, tidied) = std::sync::mpsc::channel();
+    let _ = std::thread::Builder::new().name("tidying".to_owned()).spawn(move || {
+        tracing::warn!(exit_code = cause.exit_code(), "ended by force: the command did not end");
+        remove_leftovers();
+        let _ = done.send(());
+    });
+    let _ = tidied.recv_timeout(TIDY_MAX);
+    std::process::exit(cause.exit_code().into());
 }

@@ -6,7 +6,6 @@ use crate::archive::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 use crate::host::Host;
 use crate::model::{instant_to_text, printable};
 use crate::report::count;
-use crate::sync::exit_code_of_archive;
 
 use super::args::{Global, VanishedArguments};
 use super::error::{Failure, USAGE};
@@ -51,7 +50,7 @@ pub fn run(
         Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
         Err(error) => RunEnd {
             state: "failed",
-            exit_code: exit_code_of_archive(error.cause),
+            exit_code: error.cause.exit_code(),
             message: Some(error.message.clone()),
             ..RunEnd::nothing_asked(host.clock.now())
         },

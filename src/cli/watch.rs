@@ -118,10 +118,7 @@ fn gone(seen: Option<&Path>, archive: &Path) -> Option<ArchiveError> {
 }
 
 fn stopped(host: &Host) -> Option<u8> {
-    match host.stop.cause()? {
-        StopCause::Interrupt => Some(130),
-        StopCause::Terminate => Some(143),
-    }
+    host.stop.cause().map(StopCause::exit_code)
 }
 
 fn round(

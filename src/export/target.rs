@@ -5,10 +5,10 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::host::Files;
 use crate::host::files::{
     create_private, make_new_private_folder, make_private_folder, open_own_left,
 };
+use crate::host::{Files, Leftover};
 
 use super::error::ExportError;
 
@@ -30,6 +30,7 @@ pub struct Claim {
     file: File,
     /// The folder until it is whole.
     parts: Option<PathBuf>,
+    leftovers: Vec<Leftover>,
     force: bool,
 }
 
@@ -46,6 +47,7 @@ impl Claim {
         // What a killed export has left.
         remove_folder(&parts)?;
         make_new_private_folder(&parts).map_err(|error| ExportError::io("make", &parts, error))?;
+        claim.leftovers.push(Leftover::note(&parts));
         claim.parts = Some(parts);
         Ok(claim)
     }
@@ -54,7 +56,8 @@ impl Claim {
         let partial = beside(target, "partial")?;
         refuse_taken(target, force, folder)?;
         let file = claim(&partial, target)?;
-        Ok(Claim { target: target.to_owned(), partial, file, parts: None, force })
+        let leftovers = vec![Leftover::note(&partial)];
+        Ok(Claim { target: target.to_owned(), partial, file, parts: None, leftovers, force })
     }
 
     /// The final name.
@@ -80,6 +83,8 @@ impl Claim {
         let target = self.target.clone();
         let io = |error| ExportError::io("write", &target, error);
         refuse_taken(&target, self.force, self.parts.is_some())?;
+        // What is whole stays, also where the process is ended in the midst of the renaming.
+        self.leftovers.clear();
         let Some(parts) = self.parts.clone() else {
             files.publish(&self.partial, &target).map_err(io)?;
             self.partial = PathBuf::new();

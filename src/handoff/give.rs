@@ -11,7 +11,7 @@ use crate::archive::{
     note_given, open_untrusted, sha256_of,
 };
 use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
-use crate::host::{Host, Stop};
+use crate::host::{Host, Leftover, Stop};
 use crate::model::instant_to_text;
 use crate::outbox::{Stations, Taken};
 use crate::seal::{Packing, SigningKey, pack, sign, signature_path};
@@ -79,6 +79,7 @@ struct Drafts {
     claim: PathBuf,
     /// None where the file system has no locks.
     _lock: Option<FileLock>,
+    _leftovers: Vec<Leftover>,
 }
 
 impl Drafts {
@@ -100,17 +101,28 @@ impl Drafts {
         }
         let plain = out.with_file_name(format!("{begin}{}", files::fresh_word()));
         let packed = out.with_file_name(format!("{begin}{}", files::fresh_word()));
-        Ok(Self { plain, packed, claim, _lock: lock })
+        let made = Self::made_of(&plain, &packed);
+        let leftovers = made.iter().map(|path| Leftover::note(path)).collect();
+        Ok(Self { plain, packed, claim, _lock: lock, _leftovers: leftovers })
+    }
+
+    /// Every file that may be made on the way.
+    fn made_of(plain: &Path, packed: &Path) -> Vec<PathBuf> {
+        let drafts = [plain.to_owned(), packed.to_owned(), signature_path(packed)];
+        let beside = drafts.iter().flat_map(|path| {
+            ["", "-journal", "-wal", "-shm"].map(|ending| {
+                let mut name = path.as_os_str().to_owned();
+                name.push(ending);
+                PathBuf::from(name)
+            })
+        });
+        beside.collect()
     }
 
     fn clear(&self) {
-        for path in [&self.plain, &self.packed, &signature_path(&self.packed)] {
-            for ending in ["", "-journal", "-wal", "-shm"] {
-                let mut name = path.as_os_str().to_owned();
-                name.push(ending);
-                // One that stays only takes up room.
-                let _ = std::fs::remove_file(PathBuf::from(name));
-            }
+        for path in Self::made_of(&self.plain, &self.packed) {
+            // One that stays only takes up room.
+            let _ = std::fs::remove_file(path);
         }
     }
 }

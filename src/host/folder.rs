@@ -3,6 +3,7 @@
 use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::Leftover;
 use super::files::{
     FileLock, LockError, fresh_word, lock_path, make_new_private_folder, make_private_folder,
     try_lock,
@@ -15,6 +16,7 @@ const NAMES_MAX: u32 = 10;
 #[derive(Debug)]
 pub struct PrivateFolder {
     path: PathBuf,
+    _leftover: Leftover,
 }
 
 impl PrivateFolder {
@@ -24,7 +26,7 @@ impl PrivateFolder {
         for _ in 0..NAMES_MAX {
             let path = inside.join(format!("{name}-{}", fresh_word()));
             match make_new_private_folder(&path) {
-                Ok(()) => return Ok(Self { path }),
+                Ok(()) => return Ok(Self { _leftover: Leftover::note(&path), path }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -53,6 +55,7 @@ pub struct HeldFolder {
     path: PathBuf,
     // Goes after the folder.
     _lock: FileLock,
+    _leftovers: [Leftover; 2],
 }
 
 impl HeldFolder {
@@ -68,7 +71,8 @@ impl HeldFolder {
             LockError::Io(error) => error,
         })?;
         make_new_private_folder(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        let leftovers = [path, &lock_path(path)].map(Leftover::note);
+        Ok(Self { path: path.to_owned(), _lock: lock, _leftovers: leftovers })
     }
 
     /// Where it is.

@@ -1,6 +1,12 @@
 //! How a run learns that it should end: Ctrl-C, a termination signal, or a test.
 
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
 use tokio::sync::watch;
+
+/// The listener of this process's signals.
+static OF_PROCESS: OnceLock<Stop> = OnceLock::new();
 
 /// Who asked for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,16 +17,34 @@ pub enum StopCause {
     Terminate,
 }
 
+impl StopCause {
+    /// The exit code of a command that was stopped before its end, as a shell has it: 128 and the
+    /// signal's number. The only place that knows it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            StopCause::Interrupt => 130,
+            StopCause::Terminate => 143,
+        }
+    }
+}
+
 /// The listener's end; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    receiver: watch::Receiver<Option<StopCause>>,
+    receiver: watch::Receiver<Option<Asked>>,
 }
 
 /// The sender's end.
 #[derive(Clone, Debug)]
 pub struct StopSwitch {
-    sender: std::sync::Arc<watch::Sender<Option<StopCause>>>,
+    sender: std::sync::Arc<watch::Sender<Option<Asked>>>,
+}
+
+/// That somebody asked for the end, and when.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    cause: StopCause,
+    at: Instant,
 }
 
 impl Stop {
@@ -37,15 +61,32 @@ impl Stop {
 
     /// The cause, once somebody asked for the end.
     pub fn cause(&self) -> Option<StopCause> {
-        *self.receiver.borrow()
+        self.receiver.borrow().map(|asked| asked.cause)
+    }
+
+    /// How long ago somebody asked for the end.
+    pub fn since(&self) -> Option<Duration> {
+        self.receiver.borrow().map(|asked| asked.at.elapsed())
+    }
+
+    /// Makes this the listener of the process's signals, which [`Stop::of_process`] gives. A signal
+    /// is for the whole process, so what cannot be handed a listener looks there. The first one
+    /// stays.
+    pub fn hear_signals(&self) {
+        let _ = OF_PROCESS.set(self.clone());
+    }
+
+    /// The listener of the process's signals, where the process has one.
+    pub fn of_process() -> Option<&'static Stop> {
+        OF_PROCESS.get()
     }
 
     /// Waits until somebody asks for the end; for ever when nobody can.
     pub async fn requested(&self) -> StopCause {
         let mut receiver = self.receiver.clone();
         loop {
-            if let Some(cause) = *receiver.borrow_and_update() {
-                return cause;
+            if let Some(asked) = *receiver.borrow_and_update() {
+                return asked.cause;
             }
             if receiver.changed().await.is_err() {
                 std::future::pending::<()>().await;
@@ -56,11 +97,13 @@ impl Stop {
 
 impl StopSwitch {
     /// Asks for the end. The first cause stands.
+    #[expect(clippy::disallowed_methods, reason = "a signal comes in the machine's own time")]
     pub fn ask(&self, cause: StopCause) {
+        let at = Instant::now();
         self.sender.send_if_modified(|current| {
             let first = current.is_none();
             if first {
-                *current = Some(cause);
+                *current = Some(Asked { cause, at });
             }
             first
         });

@@ -118,10 +118,8 @@ impl SendReport {
 
     /// The exit code of `windrow outbox send` (SPEC.md, section 9).
     pub fn exit_code(&self) -> u8 {
-        match self.stopped {
-            Some(StopCause::Interrupt) => return 130,
-            Some(StopCause::Terminate) => return 143,
-            None => {}
+        if let Some(cause) = self.stopped {
+            return cause.exit_code();
         }
         let has = |kind| self.troubles.values().any(|trouble| trouble.kind == kind);
         if has(TroubleKind::Unsafe) {

@@ -25,8 +25,8 @@ use super::wire::wire_of;
 /// Requests on the wire at once, so that a lane whose API is slow does not hold up the others.
 const SENDS_AT_ONCE: usize = 4;
 /// How long a sender that is told to end waits for the answers that are on their way, milliseconds:
-/// an entry that is cut off here is in doubt, and who ends programs allows them that long.
-const STOP_GRACE_MS: u64 = 5_000;
+/// an entry that is cut off here is in doubt, and the whole command has two seconds to end.
+const STOP_GRACE_MS: u64 = 900;
 
 /// What a sender works with.
 pub struct SendParts<'a> {

@@ -190,8 +190,7 @@ impl Proof {
     /// The exit code: 1 where something differs, also where something else could not be read.
     pub fn exit_code(&self) -> u8 {
         match self.stop {
-            Some(StopCause::Interrupt) => 130,
-            Some(StopCause::Terminate) => 143,
+            Some(cause) => cause.exit_code(),
             None if self.counts.differing() > 0 => 1,
             None if self.is_whole() => 0,
             None if self.reading_code == 0 => 3,

@@ -306,15 +306,7 @@ impl PublishError {
             Trouble::Storage => 8,
             Trouble::Unsafe => 9,
             Trouble::Bug => 70,
-            Trouble::Archive(cause) => match cause {
-                crate::archive::Cause::Definition | crate::archive::Cause::Query => 2,
-                crate::archive::Cause::Unusable => 6,
-                crate::archive::Cause::Unsafe => 9,
-                crate::archive::Cause::Held => 7,
-                crate::archive::Cause::Storage => 8,
-                crate::archive::Cause::Interrupted => 130,
-                crate::archive::Cause::Bug => 70,
-            },
+            Trouble::Archive(cause) => cause.exit_code(),
         }
     }
 }

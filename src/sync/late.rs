@@ -17,7 +17,6 @@ use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
 use crate::record::{FileFields, Filler, NotRead, RecordReader, Refusal, read_kept};
 
 use super::job::resolve_start;
-use super::report::exit_code_of_archive;
 
 /// Rejects that are named one by one in a report.
 const NAMED_MAX: usize = 10;
@@ -251,7 +250,7 @@ pub fn retry(
         let state = if result.is_ok() { "complete" } else { "failed" };
         let message = result.as_ref().err().map(|error| error.message.clone());
         let now = host.clock.now();
-        let exit_code = result.as_ref().err().map_or(0, |e| exit_code_of_archive(e.cause));
+        let exit_code = result.as_ref().err().map_or(0, |e| e.cause.exit_code());
         let end = RunEnd { state, exit_code, message, ..RunEnd::nothing_asked(now) };
         archive.end_run(run, &end)?;
     }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchiveError, Reader, RunEnd, RunStart};
+use crate::archive::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunStreamRow};
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::model::Window;
@@ -40,7 +40,7 @@ pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use late::{LateReport, RetryReport, StillRejected, retry};
 pub use patience::{Rest, Round, rest_after};
 pub use rebuild::{Rebuilding, Rebuilt, Settled, rebuild, settle_rebuilds};
-pub use report::{StreamReport, SyncReport, TroubleReport, exit_code_of_archive};
+pub use report::{StreamReport, SyncReport, TroubleReport};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;
@@ -128,17 +128,11 @@ pub fn sync(
         }),
     };
     report.run = run;
-    let result = match written {
-        Ok(totals) => {
-            report.add_written(totals);
-            archive.vanished_of_run(run).map(|counts| report.add_vanished(&counts))
-        }
-        Err(error) => Err(error),
-    };
+    let result = result_of(archive, run, written, host, &mut report);
     let end = RunEnd {
         state: if result.is_err() { "failed" } else { report.state() },
         exit_code: match &result {
-            Err(error) => exit_code_of_archive(error.cause),
+            Err(error) => error.cause.exit_code(),
             Ok(()) => report.exit_code(),
         },
         now: host.clock.now(),
@@ -157,6 +151,33 @@ pub fn sync(
     result?;
     ended?;
     Ok(report)
+}
+
+/// Adds to the report what was written, or gives the trouble with the archive that ends the run.
+fn result_of(
+    archive: &Archive,
+    run: i64,
+    written: Result<Vec<RunStreamRow>, ArchiveError>,
+    host: &Host,
+    report: &mut SyncReport,
+) -> Result<(), ArchiveError> {
+    let result = match written {
+        Ok(totals) => {
+            report.add_written(totals);
+            archive.vanished_of_run(run).map(|counts| report.add_vanished(&counts))
+        }
+        // The page in hand was rolled back in the midst of a statement.
+        Err(error) if error.cause == Cause::Interrupted && host.stop.cause().is_some() => {
+            report.stop = host.stop.cause();
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    // Once somebody asked for the end, a reading that was broken off is no fault.
+    match report.fault.take().filter(|_| report.stop.is_none()) {
+        Some(fault) => result.and(Err(fault)),
+        None => result,
+    }
 }
 
 fn log_end(run: i64, end: &RunEnd) {

@@ -1,10 +1,11 @@
 //! The pulling lane: streams in order, partitions, readings; what to do when one fails.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ParentRow, PlanPart, Reader, StreamRow};
+use crate::archive::{ArchiveError, ParentRow, PlanPart, Reader, StreamRow};
 use crate::definition::{Column, Definition, Kind, Source, Stream};
 use crate::host::Host;
 use crate::model::{Instant, Place, Spent, TableShape, Window};
@@ -53,6 +54,8 @@ pub struct Pulling<'a> {
     /// When the reading in hand began, and what the run had spent by then.
     begun: (Instant, Spent),
     report: SyncReport,
+    /// The first trouble with the archive itself.
+    fault: RefCell<Option<ArchiveError>>,
 }
 
 impl<'a> Pulling<'a> {
@@ -82,6 +85,7 @@ impl<'a> Pulling<'a> {
             failures: 0,
             begun: (host.clock.now(), Spent::default()),
             report: SyncReport::default(),
+            fault: RefCell::default(),
         }
     }
 
@@ -131,6 +135,7 @@ impl<'a> Pulling<'a> {
             self.report.clocks.extend(skew.map(|skew| (name.clone(), skew)));
         }
         self.report.stop = self.stop_cause();
+        self.report.fault = self.fault.take();
         self.report.stats = self.puller.stats;
         self.report
     }
@@ -215,10 +220,12 @@ impl<'a> Pulling<'a> {
     /// Reads the archive beside the writing lane.
     fn archive<T>(
         &self,
-        read: impl FnOnce(&Reader) -> Result<T, crate::archive::ArchiveError>,
+        read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
     ) -> Result<T, Trouble> {
         read(&self.reader).map_err(|error| {
-            Trouble::new(TroubleKind::Stopped, format!("cannot read the archive: {error}"))
+            let message = format!("cannot read the archive: {error}");
+            self.fault.borrow_mut().get_or_insert(error);
+            Trouble::new(TroubleKind::Stopped, message)
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::{Cause, RunStreamRow, VanishedCount};
+use crate::archive::{ArchiveError, RunStreamRow, VanishedCount};
 use crate::host::StopCause;
 use crate::model::{Outcomes, Place, Spent};
 use crate::pull::{Trouble, TroubleKind};
@@ -100,19 +100,6 @@ fn exit_code_of(kind: TroubleKind) -> u8 {
     }
 }
 
-/// The exit code of trouble with the archive itself (SPEC.md, section 9).
-pub fn exit_code_of_archive(cause: Cause) -> u8 {
-    match cause {
-        Cause::Definition | Cause::Query => 2,
-        Cause::Unusable => 6,
-        Cause::Held => 7,
-        Cause::Storage => 8,
-        Cause::Unsafe => 9,
-        Cause::Interrupted => 130,
-        Cause::Bug => 70,
-    }
-}
-
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SyncReport {
@@ -131,6 +118,9 @@ pub struct SyncReport {
     /// Who ended it early.
     #[serde(skip)]
     pub stop: Option<StopCause>,
+    /// The first trouble with reading the archive itself, which the run ends with.
+    #[serde(skip)]
+    pub fault: Option<ArchiveError>,
 }
 
 impl SyncReport {
@@ -195,8 +185,7 @@ impl SyncReport {
     /// The exit code of the command (SPEC.md, section 9).
     pub fn exit_code(&self) -> u8 {
         match self.stop {
-            Some(StopCause::Interrupt) => 130,
-            Some(StopCause::Terminate) => 143,
+            Some(cause) => cause.exit_code(),
             None => self.gravest().map_or(0, |trouble| trouble.exit_code),
         }
     }

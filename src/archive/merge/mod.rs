@@ -29,6 +29,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::{Claim, Ended, ReadBy, RowVersion, TableColumn, instant_to_text};
 
+use super::diagnosis::refuse_other_tables;
 use super::error::{ArchiveError, at};
 use super::open::Archive;
 use super::read::Reader;
@@ -103,6 +104,8 @@ impl Archive {
         start: &RunStart<'_>,
         others: &[&Reader],
     ) -> Result<Merge<'m>, ArchiveError> {
+        // What is copied into a table is placed by the columns that the format gives it.
+        refuse_other_tables(&self.connection, &self.path)?;
         self.begin()?;
         let merge = self.note_merge(start, others).map_err(at(&self.path));
         if merge.is_err() {

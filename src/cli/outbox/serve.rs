@@ -44,11 +44,7 @@ pub fn run(
         told.is_ok()
     })?;
     told?;
-    match host.stop.cause() {
-        Some(StopCause::Interrupt) => Ok(130),
-        Some(StopCause::Terminate) => Ok(143),
-        None => Ok(0),
-    }
+    Ok(host.stop.cause().map_or(0, StopCause::exit_code))
 }
 
 fn tell(address: SocketAddr, token_file: &Path, output: &Output) -> Result<(), Failure> {

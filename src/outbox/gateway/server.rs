@@ -53,8 +53,9 @@ const ANSWER_MS_MAX: u64 = 60_000;
 const CONNECTION_MS_MAX: u64 = 600_000;
 /// How long no connection is taken after one could not be, milliseconds.
 const ACCEPT_AGAIN_MS: u64 = 50;
-/// How long connections are given to end once the lane has ended, milliseconds.
-const LAST_WORDS_MS: u64 = 1_000;
+/// How long connections are given to end once the lane has ended, milliseconds; with the lane's own
+/// grace it is less than the two seconds that a command has.
+const LAST_WORDS_MS: u64 = 400;
 
 /// What all connections share.
 pub(super) struct Gateway {
