@@ -1,6 +1,8 @@
 //! One integration binary: a file for each command or promise, a harness, and the tidy checks.
 
 mod api;
+#[path = "sim/src/dump.rs"]
+mod dump;
 mod harness;
 mod hostile;
 
@@ -40,8 +42,12 @@ mod interruption;
 mod keys;
 mod logs;
 mod merge;
+mod merge_laws;
+mod merge_part_laws;
 mod merge_parts;
 mod merge_takes;
+mod merge_world;
+mod mutants;
 mod one_writer;
 mod outbox;
 mod outbox_bad_input;

@@ -73,7 +73,7 @@ pub use health::{Ejected, Health, eject};
 pub use invariants::Broken;
 pub use merge::{
     EndedTaken, FillBox, Filling, Gained, Judge, LedgerOf, Merge, Named as MergeColumns, Pair,
-    RowCounts, RunCounts, TableDifference, Taking, Unite, canonical_dump,
+    RowCounts, RunCounts, TableDifference, Taking, Unite,
 };
 pub use moment::Moment;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};

@@ -13,7 +13,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
-use crate::host::planted::{self, Bug};
 
 use super::error::{ArchiveError, Cause, at, classify};
 use super::place::{look_at, refuse_left_log};
@@ -206,12 +205,6 @@ pub(super) fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
 
 pub(super) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
     look_at(path)?;
-    if planted::is(Bug::LockSkipped) {
-        let mut own = lock_path(path).into_os_string();
-        own.push(note);
-        return files::try_lock(Path::new(&own), note)
-            .map_err(|_| ArchiveError::new(Cause::Bug, "planted"));
-    }
     files::try_lock(&lock_path(path), note).map_err(|error| match error {
         LockError::Held { note } => {
             let holder = if note.is_empty() { "another process".to_owned() } else { note };
@@ -380,9 +373,8 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
-    let synchronous = if planted::is(Bug::NormalSync) { "NORMAL" } else { "EXTRA" };
     connection.execute_batch(&format!(
-        "PRAGMA synchronous = {synchronous};
+        "PRAGMA synchronous = EXTRA;
          PRAGMA cell_size_check = ON;
          PRAGMA mmap_size = 0;
          PRAGMA cache_size = -{CACHE_KIB};

@@ -153,17 +153,6 @@ impl Reader {
         self.run(|connection| read_rows(connection, &sql, &values, table))
     }
 
-    /// Whether the stream's table holds a row of this key.
-    pub fn has_key(&self, table: &OutTable, key: &[Value]) -> Result<bool, ArchiveError> {
-        let same = table.key_columns().iter().map(|name| format!("{} = ?", quote(name)));
-        let same = same.collect::<Vec<_>>().join(" AND ");
-        let sql = format!("SELECT 1 FROM main.{} WHERE {same}", quote(&table.stream.stream));
-        self.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            statement.exists(params_from_iter(key.iter().map(stored)))
-        })
-    }
-
     /// Up to `limit` rows of a stream's ledger behind the first `skip`.
     pub fn ledger_page(
         &self,

@@ -7,7 +7,6 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::host::Stop;
-use crate::host::planted::{self, Bug};
 
 use super::condition::Staying;
 use super::error::{ArchiveError, Cause, at};
@@ -261,7 +260,7 @@ fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::R
             forget_others(connection, stream)?;
         }
     }
-    if part.cuts_streams() && !planted::is(Bug::PartProvesItself) {
+    if part.cuts_streams() {
         connection.execute_batch(
             "INSERT INTO _windrow_part_ledger SELECT * FROM _windrow_ledger;
              DELETE FROM _windrow_ledger",

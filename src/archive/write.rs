@@ -4,7 +4,6 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
-use crate::host::planted::{self, Bug};
 use crate::model::{Cell, Outcomes, RowSet, TableColumn, TableShape};
 
 use super::error::{ArchiveError, at};
@@ -133,9 +132,8 @@ fn mark_of(shape: &TableShape) -> Option<(&'static str, &'static str)> {
 
 /// Between equal versions, and without any, the later reading wins.
 fn late_condition(shape: &TableShape, as_of: usize) -> String {
-    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
     let later = format!("\"_run\" < ?{as_of}");
-    match version.map(|version| quote(version)) {
+    match shape.version.as_ref().map(|version| quote(version)) {
         None => format!(" AND {later}"),
         Some(v) => format!(
             " AND ({later} OR excluded.{v} > {v} OR ({v} IS NULL AND excluded.{v} IS NOT NULL))"
@@ -145,8 +143,9 @@ fn late_condition(shape: &TableShape, as_of: usize) -> String {
 
 /// The older never beats the newer; a tombstone need not say its version.
 fn version_condition(shape: &TableShape) -> String {
-    let version = shape.version.as_ref().filter(|_| !planted::is(Bug::VersionIgnored));
-    let Some(version) = version.map(|version| quote(version)) else { return String::new() };
+    let Some(version) = shape.version.as_ref().map(|version| quote(version)) else {
+        return String::new();
+    };
     let unsaid = if shape.retention.tombstones {
         format!(" OR excluded.\"_deleted_at\" IS NOT NULL AND excluded.{version} IS NULL")
     } else {
@@ -242,8 +241,7 @@ impl Archive {
     /// Begins the transaction of a batch. Never a deferred one: the upgrade from reading to
     /// writing fails at once when another program has written.
     pub fn begin(&self) -> Result<(), ArchiveError> {
-        let begin = if planted::is(Bug::DeferredTransaction) { "BEGIN" } else { "BEGIN IMMEDIATE" };
-        self.connection.execute_batch(begin).map_err(at(&self.path))
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(at(&self.path))
     }
 
     /// Makes the batch durable.

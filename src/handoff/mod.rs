@@ -8,17 +8,13 @@ pub mod decide;
 mod differences;
 mod error;
 mod give;
-mod laws;
 mod manifest;
 mod marks;
 mod merge;
-mod part_laws;
 mod verify;
-mod world;
 
 use std::path::{Path, PathBuf};
 
-pub use crate::archive::canonical_dump;
 pub use error::HandoffError;
 pub use give::{Gave, Giving, give, summary};
 pub use manifest::{Covers, Manifest, PartMade, RunName, StreamFacts, covers};

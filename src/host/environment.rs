@@ -1,6 +1,5 @@
 //! Where variables and secret files come from. Nothing else in windrow reads them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::files::read_named_text;
@@ -66,22 +65,5 @@ impl Environment for ProcessEnvironment {
     fn secret_file(&self, path: &Path) -> std::io::Result<String> {
         let text = read_named_text(path, SECRET_BYTES_MAX)?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-    }
-}
-
-/// An environment that holds what it is given.
-#[derive(Default)]
-pub struct FixedEnvironment {
-    /// Name and value of each variable.
-    pub variables: BTreeMap<String, String>,
-}
-
-impl Environment for FixedEnvironment {
-    fn variable(&self, name: &str) -> Option<String> {
-        self.variables.get(name).cloned()
-    }
-
-    fn secret_file(&self, path: &Path) -> std::io::Result<String> {
-        ProcessEnvironment.secret_file(path)
     }
 }

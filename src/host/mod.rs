@@ -10,14 +10,13 @@ mod folder;
 mod leftover;
 pub mod log_file;
 mod network;
-pub mod planted;
 mod random;
 mod stop;
 
 use std::sync::Arc;
 
 pub use clock::{Clock, Pause, SteadyClock, SystemClock};
-pub use environment::{Environment, FixedEnvironment, ProcessEnvironment};
+pub use environment::{Environment, ProcessEnvironment};
 pub use files::{Files, SystemFiles};
 pub use folder::{HeldFolder, PrivateFolder};
 pub use leftover::{Leftover, remove_leftovers};

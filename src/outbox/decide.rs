@@ -6,7 +6,6 @@
 
 use crate::archive::{OutboxBrief, Settlement};
 use crate::definition::{Idempotency, Source};
-use crate::host::planted::{self, Bug};
 use crate::model::{EntryState, Instant};
 use crate::pull::{
     NetKind, Response, is_retried, leads_to_login, looks_like_html, looks_like_portal,
@@ -110,8 +109,7 @@ pub fn lifetime_ends(first: Instant, rules: &Idempotency) -> Instant {
 
 /// Whether the entry may be sent at `now`.
 pub fn may_send(entry: &OutboxBrief, rules: &Idempotency, now: Instant) -> Again {
-    let repeats = rules.repeatable.contains(&entry.method) || planted::is(Bug::SentInDoubt);
-    if !entry.doubt || repeats {
+    if !entry.doubt || rules.repeatable.contains(&entry.method) {
         return Again::May;
     }
     let (true, true, Some(first)) = (entry.keyed, rules.key.is_some(), entry.first_sent_at) else {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::archive::OutboxBrief;
 use crate::definition::{OnRejected, Source};
-use crate::host::planted::{self, Bug};
 use crate::model::{EntryState, Instant, bounded};
 
 use super::decide::{Again, may_send};
@@ -102,9 +101,7 @@ pub fn plan(entries: &[OutboxBrief], scene: &Scene<'_>) -> Vec<Planned> {
                 EntryState::Rejected => Why::LaneStopped(entry.key.clone()),
                 _ => Why::Lane(entry.key.clone()),
             };
-            if !planted::is(Bug::LaneOvertaken) {
-                lanes.entry(lane).or_insert(why);
-            }
+            lanes.entry(lane).or_insert(why);
         }
         planned.push(Planned {
             entry: entry.entry,

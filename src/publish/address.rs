@@ -283,12 +283,28 @@ fn fields_of(line: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::host::FixedEnvironment;
+    use std::collections::BTreeMap;
+    use std::path::Path;
 
-    fn environment(of: &[(&str, &str)]) -> FixedEnvironment {
+    use super::*;
+    use crate::host::ProcessEnvironment;
+
+    /// Variables that a test sets.
+    struct Variables(BTreeMap<String, String>);
+
+    impl Environment for Variables {
+        fn variable(&self, name: &str) -> Option<String> {
+            self.0.get(name).cloned()
+        }
+
+        fn secret_file(&self, path: &Path) -> std::io::Result<String> {
+            ProcessEnvironment.secret_file(path)
+        }
+    }
+
+    fn environment(of: &[(&str, &str)]) -> Variables {
         let variables = of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        FixedEnvironment { variables: variables.collect() }
+        Variables(variables.collect())
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Paginate;
-use crate::host::planted::{self, Bug};
 
 /// The most pages that one window is believed to have. A hundred thousand pages of one record
 /// each is already a mistake in the definition.
@@ -147,9 +146,6 @@ impl<'d> Pager<'d> {
     }
 
     fn after(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
-        if facts.received == 0 && planted::is(Bug::EmptyPageIsTheEnd) {
-            return Next::End;
-        }
         match (self.paginate, token) {
             (Paginate::None, _) => Next::End,
             (Paginate::Page { size, first, .. }, token) => {
@@ -210,9 +206,6 @@ impl<'d> Pager<'d> {
         }
         // With a total, only the total or an empty page is the end.
         let short = size.is_some_and(|size| facts.received < size);
-        if short && planted::is(Bug::ShortPageIsTheEnd) {
-            return Next::End;
-        }
         if short && self.full_page_seen && facts.total.is_none() {
             return Next::End;
         }

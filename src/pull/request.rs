@@ -8,7 +8,6 @@ use crate::definition::{
     Auth, Paginate, Place, RequestTemplate, SecretReference, Source, Template, TemplateValues,
     TokenInto, show_reference,
 };
-use crate::host::planted::{self, Bug};
 
 use super::judge::{Trouble, TroubleKind};
 use super::paginate::PageToken;
@@ -365,7 +364,6 @@ pub(super) fn resolve_address(address: &str, from: &Url, source: &Source) -> Res
     let with_port = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
     let allowed =
         source.allow_hosts.iter().any(|allowed| *allowed == host || *allowed == with_port);
-    let allowed = allowed || planted::is(Bug::OtherHostFollowed);
     let downgraded = source.base_url.scheme() == "https" && url.scheme() == "http";
     if allowed && !downgraded {
         return Ok(url);

@@ -1,7 +1,6 @@
 //! What to do after a failed attempt: try again and when, or give up.
 
 use crate::definition::RetryPolicy;
-use crate::host::planted::{self, Bug};
 use crate::model::{Instant, WAIT_IMPOSED_MAX};
 
 use super::rate::{quota_wait_ms, seconds_ms};
@@ -87,9 +86,6 @@ pub fn backoff_ms(attempt: u32, policy: &RetryPolicy, jitter: f64) -> i64 {
 /// A date counts from the answer's own `Date`, so that a laptop whose clock is wrong waits as
 /// long as one whose clock is right. A date in the past is no wait; an unreadable value is none.
 pub fn retry_after_ms(response: &Response, now: Instant) -> Option<i64> {
-    if planted::is(Bug::RetryAfterIgnored) {
-        return None;
-    }
     let value = response.header("retry-after")?.trim();
     if let Some(millis) = seconds_ms(value) {
         return Some(millis);

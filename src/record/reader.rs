@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::definition::{Column, Key, Origin, Scalar, Segment};
-use crate::host::planted::{self, Bug};
 use crate::model::{Cell, RejectKind, RowSet};
 
 use super::canonical::{hash_key, utf16_order, write_canonical, write_string};
@@ -305,10 +304,6 @@ impl RecordReader {
                 let reason = format!("none of the key's fields is there: {}", names.join(", "));
                 return Err(Refusal::new(RejectKind::NoKey, reason, ""));
             }
-            let values = match steps.last() {
-                Some(step) if planted::is(Bug::KeyOfWholeRecord) => vec![("", Some(step.raw))],
-                _ => values,
-            };
             let text = hash_key(&values).map_err(|fault| refusal_of(fault, ""))?;
             out.cells[row] = out.push_text(&text);
         }

@@ -3,7 +3,6 @@
 use crate::definition::{
     Column, ColumnType, CursorMark, Key, Kind, Paginate, Path, Stream, TokenAt, Total, nearest,
 };
-use crate::host::planted::{self, Bug};
 use crate::model::{RejectKind, excerpt};
 use crate::pull::{
     Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content, login_page, looks_like_portal,
@@ -38,14 +37,8 @@ pub fn read_answer(
     puller: &Puller,
     source: &crate::definition::Source,
 ) -> Result<ReadPage, Trouble> {
-    let body = content(fetched)?;
+    let body = judge_content(&fetched.response)?;
     if body.is_empty() && fetched.response.status == 204 {
-        let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
-        return Ok(ReadPage { rows: rows.expect("an empty page"), facts: PageFacts::default() });
-    }
-    if planted::is(Bug::ErrorPageIsEmpty)
-        && serde_json::from_str::<serde::de::IgnoredAny>(body).is_err()
-    {
         let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
         return Ok(ReadPage { rows: rows.expect("an empty page"), facts: PageFacts::default() });
     }
@@ -83,14 +76,6 @@ fn no_records(stream: &Stream, error: &ExtractError) -> Trouble {
     let path = stream.records.text();
     broken(error.to_string())
         .cure(format!("look at the answer, and at the stream's `records = {path:?}`"))
-}
-
-/// The body of an answer that holds data.
-fn content(fetched: &Fetched) -> Result<&str, Trouble> {
-    if planted::is(Bug::ErrorPageIsEmpty) {
-        return Ok(std::str::from_utf8(&fetched.response.body).unwrap_or_default());
-    }
-    judge_content(&fetched.response)
 }
 
 /// An answer that carries an error is no data, whatever its status.

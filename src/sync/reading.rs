@@ -9,7 +9,6 @@ use std::sync::Arc;
 use crate::archive::RawPage;
 use crate::definition::{Kind, Paginate, Scalar, Source, Stream, Total};
 use crate::host::StopCause;
-use crate::host::planted::{self, Bug};
 use crate::model::{Instant, State, Window};
 use crate::pull::{
     Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
@@ -276,14 +275,12 @@ impl Pulling<'_> {
         if let (Some(first), Some(last)) = (sofar.total, sofar.last_total)
             && counted
             && first != last
-            && !planted::is(Bug::TotalIgnored)
         {
             let message = format!("the total moved from {first} to {last} while pages were read");
             return Ending::Disagree(broken(message), (last, distinct.unwrap_or(0)));
         }
         if let (Some(total), Some(distinct)) = (sofar.last_total.or(sofar.total), distinct)
             && total != distinct
-            && !planted::is(Bug::TotalIgnored)
         {
             let message =
                 format!("the source counts {total} records, {distinct} different ones came");
@@ -393,7 +390,7 @@ impl Sofar {
     /// Dates the reading by the source's own clock: what the source has not lived through yet it
     /// cannot have told, whatever this machine's clock says.
     fn date_by(&mut self, fetched: &Fetched) {
-        if let Some(at) = fetched.as_of.filter(|_| !planted::is(Bug::SourceTimeIgnored)) {
+        if let Some(at) = fetched.as_of {
             self.requested_at = at;
             self.by_source = true;
         }
@@ -406,7 +403,7 @@ impl Sofar {
 /// the same records.
 fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) -> Option<Ending> {
     let once = stream.reconcile_attempts <= 1;
-    if !is_counted(stream) || once || planted::is(Bug::ShiftIgnored) {
+    if !is_counted(stream) || once {
         return None;
     }
     let seen = sofar.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
@@ -457,10 +454,7 @@ fn state_of(
     // since the reading began that this one carries on.
     let asked_to = sofar.asked_to.unwrap_or(window.end());
     let requested_at = sofar.requested_at;
-    let mut read_to = window.end().min(requested_at).min(asked_to).max(window.start());
-    if planted::is(Bug::OpenWindowIsWhole) {
-        read_to = window.end();
-    }
+    let read_to = window.end().min(requested_at).min(asked_to).max(window.start());
     let entry = crate::model::Entry {
         window: Some(window),
         state: State::Complete,

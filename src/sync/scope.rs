@@ -6,7 +6,6 @@ use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
 use crate::definition::{Column, ColumnType, Kind, Scalar, Stream, resolve_local};
-use crate::host::planted::{self, Bug};
 use crate::model::{Instant, Place, Scope, Window, instant_to_text};
 
 /// The rows that a reading of `place` must have returned if they were there, as far as it counts:
@@ -34,10 +33,7 @@ pub fn scope_of(
     let of_parent = |(column, part): &(String, String)| {
         parent.get(part).map(|value| (column.clone(), value.clone()))
     };
-    let mut parent = rules.parent.iter().map(of_parent).collect::<Option<Vec<_>>>()?;
-    if planted::is(Bug::ParentsConfused) {
-        parent.clear();
-    }
+    let parent = rules.parent.iter().map(of_parent).collect::<Option<Vec<_>>>()?;
     Some(Scope { field, parent, delete: rules.delete, ratio_max: rules.ratio_max })
 }
 

@@ -15,7 +15,6 @@ use crate::archive::{
 };
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::host::planted::{self, Bug};
 use crate::model::{
     FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Wait, Window,
     instant_to_text,
@@ -278,9 +277,6 @@ impl<'a> Writing<'a> {
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
-        if !page.more && planted::is(Bug::CheckpointBeforeRows) {
-            self.complete_too_early(&page)?;
-        }
         self.open_batch(&page.place.stream)?;
         self.date_run(&page)?;
         self.watch_rows(&page)?;
@@ -343,15 +339,6 @@ impl<'a> Writing<'a> {
         let stream = page.place.stream;
         self.observer.notice(&Happening::PageWritten { stream, outcomes });
         if full && mid_reading { self.finish_batch() } else { Ok(()) }
-    }
-
-    /// What must never be done.
-    fn complete_too_early(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
-        self.finish_batch()?;
-        let mut progress = self.progress(&page.place, page.requested_at);
-        progress.state = State::Complete;
-        progress.read_to = page.place.window.map(|window| window.end().min(page.requested_at));
-        self.in_transaction(|archive| archive.write_progress(&progress, self.run))
     }
 
     fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), ArchiveError> {

@@ -4,7 +4,6 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use crate::definition::{Bounds, Span, Start, WindowRules, resolve_local};
-use crate::host::planted::{self, Bug};
 use crate::model::{Instant, Window};
 
 /// The range of a request as texts.
@@ -26,12 +25,7 @@ pub fn render_bounds(asked: Window, rules: &WindowRules) -> Option<AskedRange> {
         Bounds::OpenClosed => (false, true),
         Bounds::OpenOpen => (false, false),
     };
-    let lower = if planted::is(Bug::OpenLowerBound) {
-        rules.precision.after(asked.start(), rules.zone)?
-    } else {
-        asked.start()
-    };
-    let start = if lower_included { lower } else { step_back(lower)? };
+    let start = if lower_included { asked.start() } else { step_back(asked.start())? };
     let end = if upper_included { step_back(asked.end())? } else { asked.end() };
     let text = |at| rules.format.render(at, rules.zone);
     Some(AskedRange { start: text(start), end: text(end) })

@@ -19,11 +19,6 @@ impl Grid {
         Self { start, step, zone }
     }
 
-    /// The first boundary.
-    pub fn start(&self) -> Instant {
-        self.start
-    }
-
     /// Boundary number `n`: `n` steps after the start, counted from the start and not from the
     /// boundary before, so that 31 January plus two months is 31 March.
     pub fn boundary(&self, n: i64) -> Option<Instant> {

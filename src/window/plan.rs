@@ -1,7 +1,6 @@
 //! Which windows are due, in which order, and what is asked for each.
 
 use crate::definition::{Bounds, Order, Span, WindowRules};
-use crate::host::planted::{self, Bug};
 use crate::model::{Entry, Instant, State, Window};
 
 use super::bounds::{ceil_to, floor_to};
@@ -79,14 +78,13 @@ pub struct WindowPlan<'a> {
 /// so.
 pub fn is_settled(entry: &Entry, rules: &WindowRules, start: Instant) -> bool {
     let (Some(window), Some(read_to)) = (entry.window, entry.read_to) else { return false };
-    let lateness = if planted::is(Bug::LatenessIgnored) { Span::ZERO } else { rules.lateness };
     let grid = Grid::new(start, rules.step, rules.zone);
     let cell = grid.cell_at(window.end() - chrono::TimeDelta::milliseconds(1));
     let of_step = cell.map_or(window.end(), |cell| cell.end());
     let end = if entry.state == State::Settled { window.end() } else { of_step };
     matches!(entry.state, State::Complete | State::Settled)
         && read_to >= window.end()
-        && lateness.after(end, rules.zone).is_some_and(|at| entry.requested_at >= at)
+        && rules.lateness.after(end, rules.zone).is_some_and(|at| entry.requested_at >= at)
 }
 
 /// The windows that are due, in the order in which they are read.
@@ -235,7 +233,6 @@ fn task(
 /// (or of the window, in a backfill), and no further than now unless the API knows the future.
 pub fn asked_range(plan: &WindowPlan<'_>, window: Window, overlap: Span) -> Option<Window> {
     let rules = plan.rules;
-    let overlap = if planted::is(Bug::OverlapIgnored) { Span::ZERO } else { overlap };
     let lower = overlap.before(window.start(), rules.zone)?;
     let lower = lower.max(plan.start.min(window.start()));
     let upper = if rules.ahead {

@@ -9,7 +9,6 @@ use crate::archive::error::ArchiveError;
 use crate::archive::history::history_name;
 use crate::archive::table::quote;
 use crate::definition::Scalar;
-use crate::host::planted::{self, Bug};
 use crate::model::{Claim, ReadBy};
 
 use super::content::Content;
@@ -76,9 +75,6 @@ impl Taking<'_> {
         judge: &dyn Judge,
         counts: &mut RowCounts,
     ) -> rusqlite::Result<()> {
-        if planted::is(Bug::DeletionForgotten) {
-            return Ok(());
-        }
         let condition = "stream = ?1 AND state IN ('deleted', 'marked', 'kept')";
         let copy = Copy::of(self.ours(), "_windrow_vanished", condition)?;
         let (key, state) = (copy.place("key"), copy.place("state"));

@@ -6,7 +6,6 @@
 
 mod content;
 mod copy;
-mod dump;
 mod ended;
 mod fill;
 mod gone;
@@ -36,7 +35,6 @@ use super::read::Reader;
 use super::runs::{RunStart, definition_id, name_run};
 
 pub(super) use content::filled_content;
-pub use dump::canonical_dump;
 pub use ended::EndedTaken;
 pub use fill::{FillBox, Filling};
 pub use ledger::{Gained, LedgerOf, Unite};

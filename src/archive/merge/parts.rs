@@ -30,7 +30,6 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use crate::archive::error::ArchiveError;
 use crate::archive::table::quote;
-use crate::host::planted::{self, Bug};
 
 use super::copy::Copy;
 use super::{KnownRun, Taking};
@@ -64,9 +63,6 @@ impl Taking<'_> {
                 "CREATE TEMP VIEW IF NOT EXISTS _windrow_ledger AS
                  SELECT * FROM main._windrow_part_ledger",
             )?;
-            if planted::is(Bug::PartIsWhole) {
-                return Ok(false);
-            }
             let here = lacks(self.ours(), stream)?;
             for run in lacks(self.theirs, stream)? {
                 if !self.holds(stream, run, &here)? {

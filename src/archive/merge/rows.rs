@@ -11,7 +11,6 @@ use crate::archive::error::ArchiveError;
 use crate::archive::read::scalar;
 use crate::archive::table::quote;
 use crate::definition::Scalar;
-use crate::host::planted::{self, Bug};
 use crate::model::{Claim, ReadBy};
 
 use super::content::Content;
@@ -108,9 +107,6 @@ impl Taking<'_> {
 
     fn each_row(&self, pair: &Pair, judge: &dyn Judge) -> rusqlite::Result<RowCounts> {
         let scan = self.scan(pair, judge)?;
-        if planted::is(Bug::LedgerWithoutRows) {
-            return Ok(RowCounts::default());
-        }
         let (table, width) = (quote(&pair.stream), pair.columns.len());
         let all = format!("SELECT {} FROM main.{table} ORDER BY _rowid_", scan.their_list);
         let one = format!("SELECT {} FROM main.{table} WHERE {}", pair.our_list(), pair.by_key(1));
@@ -351,9 +347,6 @@ impl Taking<'_> {
             self.ours().prepare_cached(sql)?.execute(values)?;
         }
         scan.counts.borrow_mut().replaced += 1;
-        if planted::is(Bug::LoserDropped) {
-            return Ok(());
-        }
         self.keep_our_loser(pair, judge, ours, &our_content, &key)
     }
 

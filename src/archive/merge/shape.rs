@@ -7,7 +7,6 @@ use crate::archive::error::{ArchiveError, at};
 use crate::archive::history::{history_from, history_name, keeps_versions, live_columns};
 use crate::archive::read::{Reader, StreamRow};
 use crate::archive::table::{key_text, quote, stored_table, type_text};
-use crate::host::planted::{self, Bug};
 use crate::model::{KeyShape, Retention, TableColumn, TableShape};
 
 use super::content::MARK;
@@ -105,15 +104,9 @@ impl Merge<'_> {
         let kept = kept.map_err(&wrong)?;
         let our_from = history_from(self.ours(), name).map_err(&wrong)?;
         let history = if new { their_from.is_some() } else { our_from.is_some() };
-        let mut columns = stream.columns.clone();
-        if planted::is(Bug::ColumnForgotten)
-            && let Some(ours) = self.archive.stream_row(name)?
-        {
-            columns.retain(|column| ours.columns.iter().any(|own| own.name == column.name));
-        }
         let shape = TableShape {
             name: name.clone(),
-            columns,
+            columns: stream.columns.clone(),
             key: stream.key.clone(),
             version: None,
             on_conflict: crate::definition::OnConflict::Update,

@@ -16,12 +16,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use windrow::archive::{Archive, Opening, Part, Reader};
-use windrow::handoff::{MergeOrder, MergeReport, Opened, Verified, canonical_dump, merge, verify};
+use windrow::handoff::{MergeOrder, MergeReport, Opened, Verified, merge, verify};
 use windrow::host::{Host, SeededRandom, Stop, SystemFiles};
 use windrow::seal::{Keyring, signature_path};
 
 use crate::check::open;
 use crate::disk::Failing;
+use crate::dump::canonical_dump;
 use crate::life::{Life, Outcome, STAGES, await_stage, begin, calm_down, laptop};
 use crate::net::Shared;
 use crate::scenario::{HOUR, SECOND, Scenario, once_in};

@@ -2,7 +2,8 @@
 //!
 //! `--outboxes 10000` lives as many outboxes, `--laptops 1000` as many times three laptops that
 //! swap files (`--rounds N` of it each); `--seed N`, `--outbox-seed N` and `--laptop-seed N` live
-//! one and print what happened. Exit 1 when an invariant was broken.
+//! one and print what happened. `--from N` begins at that seed, `--until S1,S10` ends at the first
+//! seed that breaks one of these invariants. Exit 1 when an invariant was broken.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,7 +11,9 @@ use std::time::Instant;
 use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
-use windrow_sim::swarm::{Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink};
+use windrow_sim::swarm::{
+    Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink,
+};
 
 /// Images of one life; then another one is recorded.
 const STATES_PER_LIFE: u64 = 10_000;
@@ -94,9 +97,20 @@ fn fail_io(lives: u64) -> ExitCode {
     ExitCode::from(u8::from(!violations.is_empty()))
 }
 
-fn number(arguments: &[String], name: &str) -> Option<u64> {
+fn text<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
     let at = arguments.iter().position(|argument| argument == name)?;
-    arguments.get(at + 1)?.parse().ok()
+    arguments.get(at + 1).map(String::as_str)
+}
+
+fn number(arguments: &[String], name: &str) -> Option<u64> {
+    text(arguments, name)?.parse().ok()
+}
+
+/// So many seeds, from the one and up to the violation that the arguments ask for.
+fn seeds(arguments: &[String], count: u64) -> Seeds {
+    let from = number(arguments, "--from").unwrap_or(1);
+    let until = text(arguments, "--until").map(|names| names.split(',').map(str::to_owned));
+    Seeds { range: from..from + count, until: until.into_iter().flatten().collect() }
 }
 
 #[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
@@ -132,21 +146,21 @@ fn main() -> ExitCode {
         let outcome = one_outbox(seed, true);
         return ExitCode::from(u8::from(!outcome.violations.is_empty()));
     }
-    let from = number(&arguments, "--from").unwrap_or(1);
     let threads = number(&arguments, "--threads").and_then(|n| usize::try_from(n).ok());
     let threads = threads
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let began = Instant::now();
-    if let Some(seeds) = number(&arguments, "--outboxes") {
-        return told(&many_outboxes(from..from + seeds, threads), "rounds of sending", began);
+    if let Some(count) = number(&arguments, "--outboxes") {
+        let sum = many_outboxes(seeds(&arguments, count), threads);
+        return told(&sum, "rounds of sending", began);
     }
-    if let Some(seeds) = number(&arguments, "--laptops") {
-        let sum = many_trios(from..from + seeds, rounds, threads);
+    if let Some(count) = number(&arguments, "--laptops") {
+        let sum = many_trios(seeds(&arguments, count), rounds, threads);
         println!("{} merges", sum.merges);
         return told(&sum, "syncs on three laptops", began);
     }
-    let seeds = number(&arguments, "--seeds").unwrap_or(1_000);
-    told(&many(from..from + seeds, threads), "syncs", began)
+    let count = number(&arguments, "--seeds").unwrap_or(1_000);
+    told(&many(seeds(&arguments, count), threads), "syncs", began)
 }
 
 #[allow(clippy::disallowed_macros, clippy::disallowed_methods)]
@@ -164,6 +178,9 @@ fn told(sum: &Sum, runs: &str, began: Instant) -> ExitCode {
     );
     for (seed, violations) in sum.failures.iter().take(20) {
         println!("seed {seed}: {}", violations[0]);
+    }
+    if let Some((seed, violation)) = &sum.found {
+        println!("the search ended at seed {seed}: {violation}");
     }
     ExitCode::from(u8::from(!sum.failures.is_empty()))
 }

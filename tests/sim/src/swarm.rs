@@ -44,6 +44,35 @@ pub struct Sum {
     pub merges: u64,
     /// Seeds that failed, and what was wrong.
     pub failures: Vec<(u64, Vec<String>)>,
+    /// The seed and the violation that ended the search, if one was asked for and found.
+    pub found: Option<(u64, String)>,
+}
+
+/// The seeds of a search.
+pub struct Seeds {
+    /// From the first on, as far as this goes.
+    pub range: std::ops::Range<u64>,
+    /// Invariants; the search ends when one of them is broken. Without any it goes through the
+    /// whole range.
+    pub until: Vec<String>,
+}
+
+impl From<std::ops::Range<u64>> for Seeds {
+    fn from(range: std::ops::Range<u64>) -> Seeds {
+        Seeds { range, until: Vec::new() }
+    }
+}
+
+impl Seeds {
+    /// The first violation of one of the invariants that end the search. An invariant's name
+    /// stands before the first colon, or before a later one where a place goes before it.
+    fn sought<'v>(&self, violations: &'v [String]) -> Option<&'v String> {
+        let is_of = |violation: &str, name: &str| {
+            let named = format!("{name}:");
+            violation.starts_with(&named) || violation.contains(&format!(" {named}"))
+        };
+        violations.iter().find(|violation| self.until.iter().any(|name| is_of(violation, name)))
+    }
 }
 
 /// A folder in memory where there is one, since nothing in it outlives the run.
@@ -88,33 +117,29 @@ fn guarded(life: impl FnOnce(&std::path::Path) -> Outcome) -> Outcome {
 }
 
 /// Lives these seeds on so many threads.
-pub fn many(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
-    each(seeds, threads, &|seed| one(seed, &Limits::default(), false))
+pub fn many(seeds: impl Into<Seeds>, threads: usize) -> Sum {
+    each(&seeds.into(), threads, &|seed| one(seed, &Limits::default(), false))
 }
 
 /// Lives the outboxes of these seeds on so many threads.
-pub fn many_outboxes(seeds: std::ops::Range<u64>, threads: usize) -> Sum {
-    each(seeds, threads, &|seed| one_outbox(seed, false))
+pub fn many_outboxes(seeds: impl Into<Seeds>, threads: usize) -> Sum {
+    each(&seeds.into(), threads, &|seed| one_outbox(seed, false))
 }
 
 /// Lives the three laptops of each of these seeds on so many threads.
-pub fn many_trios(seeds: std::ops::Range<u64>, rounds: Option<usize>, threads: usize) -> Sum {
-    each(seeds, threads, &|seed| one_trio(seed, rounds, false))
+pub fn many_trios(seeds: impl Into<Seeds>, rounds: Option<usize>, threads: usize) -> Sum {
+    each(&seeds.into(), threads, &|seed| one_trio(seed, rounds, false))
 }
 
-fn each(
-    seeds: std::ops::Range<u64>,
-    threads: usize,
-    life: &(dyn Fn(u64) -> Outcome + Sync),
-) -> Sum {
-    let next = AtomicU64::new(seeds.start);
+fn each(seeds: &Seeds, threads: usize, life: &(dyn Fn(u64) -> Outcome + Sync)) -> Sum {
+    let next = AtomicU64::new(seeds.range.start);
     let sum = Mutex::new(Sum::default());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
+                    if seed >= seeds.range.end {
                         return;
                     }
                     let outcome = life(seed);
@@ -124,6 +149,10 @@ fn each(
                     sum.crashes += outcome.crashes as u64;
                     sum.requests += outcome.requests;
                     sum.merges += outcome.merges as u64;
+                    if let Some(violation) = seeds.sought(&outcome.violations) {
+                        next.fetch_max(seeds.range.end, Ordering::Relaxed);
+                        sum.found.get_or_insert_with(|| (seed, violation.clone()));
+                    }
                     if !outcome.violations.is_empty() {
                         sum.failures.push((seed, outcome.violations));
                     }
@@ -149,4 +178,26 @@ pub fn shrink(seed: u64) -> (Vec<&'static str>, usize) {
     }
     let runs = (0..).find(|runs| fails(&without, Some(*runs)) || *runs > 10).unwrap_or(10);
     (without, runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_ends_at_a_violation_of_an_invariant_that_it_names() {
+        let until = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let violations = ["S12: a".to_owned(), "cut 5: S1: b".to_owned()];
+        let cases: [(&[&str], Option<&str>); 5] = [
+            (&[], None),
+            (&["S2"], None),
+            (&["S12"], Some("S12: a")),
+            (&["S1"], Some("cut 5: S1: b")),
+            (&["one writer", "S1"], Some("cut 5: S1: b")),
+        ];
+        for (names, found) in cases {
+            let seeds = Seeds { range: 0..1, until: until(names) };
+            assert_eq!(seeds.sought(&violations).map(String::as_str), found, "{names:?}");
+        }
+    }
 }

@@ -1,22 +1,33 @@
 //! Archives for the laws of merges: generated, of streams of all kinds, by runs that overlap,
 //! conflict and break off, under definitions that have a column more or less.
-#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value as Json;
 
-use super::{MergeOrder, MergeReport, canonical_dump, merge};
-use crate::archive::{Answer, Archive, Opening, Reader, RunEnd, RunStart, TableWriter, Value};
-use crate::definition::{Column, Definition, Key, parse_definition};
-use crate::host::SystemFiles;
-use crate::model::{
+use windrow::archive::{Answer, Archive, Opening, Reader, RunEnd, RunStart, TableWriter, Value};
+use windrow::definition::{Column, Definition, Key, parse_definition};
+use windrow::handoff::{MergeOrder, MergeReport, merge};
+use windrow::host::SystemFiles;
+use windrow::model::{
     Cell, Filled, Instant, Outcomes, Place, Progress, Reject, RejectKind, RowSet, Scope, State,
     TableShape, Window, instant_to_text,
 };
-use crate::record::{Filler, RecordReader};
+use windrow::record::{Filler, RecordReader};
+
+use crate::dump::canonical_dump;
+
+/// So many cases, after those of a file that once failed.
+pub fn cases(count: u32, failed: &'static str) -> ProptestConfig {
+    let kept = FileFailurePersistence::Direct(failed);
+    ProptestConfig {
+        failure_persistence: Some(Box::new(kept)),
+        ..ProptestConfig::with_cases(count)
+    }
+}
 
 /// Streams of all kinds, which differ in what decides between rows and in what is kept of them.
 const STREAMS: [(&str, &str); 6] = [

@@ -1,20 +1,21 @@
 //! What holds of parts, whenever they were made and in whatever order they are taken: a day that is
 //! called complete has all of its rows.
-#![cfg(test)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::world::{ask, day, open, progress};
-use super::*;
-use crate::archive::{
+use windrow::archive::{
     Archive, Draft, Naming, Part, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value,
 };
-use crate::definition::{Column, ColumnType, Definition, parse_definition};
-use crate::host::Stop;
-use crate::model::{Cell, Place, RowSet, State, TableShape, Window, instant_to_text};
+use windrow::definition::{Column, ColumnType, Definition, parse_definition};
+use windrow::handoff::{MergeOrder, merge};
+use windrow::host::Stop;
+use windrow::model::{Cell, Place, RowSet, State, TableShape, Window, instant_to_text};
+
+use crate::dump::canonical_dump;
+use crate::merge_world::{ask, cases, day, open, progress};
 
 const STREAMS: [&str; 2] = ["one", "two"];
 const LAPTOPS: usize = 3;
@@ -259,7 +260,7 @@ fn give(from: &Path, to: &Path, part: &Part) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(cases(12, "proptest-regressions/merge_part_laws.txt"))]
 
     #[test]
     fn a_day_that_is_called_complete_has_its_rows_whatever_was_taken_when(
