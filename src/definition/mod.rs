@@ -5,7 +5,6 @@
 
 mod alert;
 mod check;
-mod letters;
 mod outbox;
 mod path;
 mod problem;
@@ -29,10 +28,9 @@ use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
-pub use letters::is_unsafe_letter;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
-pub use problem::{Problem, Problems, nearest, suggest};
+pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
 pub use raw::{
     ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift,
     RawOrder as Order,
