@@ -201,6 +201,8 @@ fn an_archive_is_made_where_there_is_none() {
         status.expect(0).json()["digests"].clone()
     };
     assert_eq!(digest(&empty, "new.db"), digest(&b, "a.db"));
+    empty.run(&["--archive", "new.db", "sync"]).expect(9);
+    empty.trust("new.db");
     empty.run(&["--archive", "new.db", "sync"]).expect(0);
     let count = rows(&empty.path("new.db"), "SELECT count(*) FROM usage");
     assert_eq!(count, ["27"], "the receiver goes on from the ledger");

@@ -738,9 +738,12 @@ fn look_through(mut reader: Reader) {
 fn is_hostile(letter: char) -> bool {
     let turning = matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}')
         || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let unseen = matches!(letter, '\u{180e}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}')
-        || matches!(letter, '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(letter, '\u{e0001}' | '\u{e0020}'..='\u{e007f}');
+    let unseen = matches!(letter, '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{3164}')
+        || matches!(letter, '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{ffa0}')
+        || matches!(letter, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}')
+        || matches!(letter, '\u{206a}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
+        || matches!(letter, '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+        || matches!(letter, '\u{e0000}'..='\u{e0fff}');
     (letter.is_control() && letter != '\n' && letter != '\t') || turning || unseen
 }
 

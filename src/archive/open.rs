@@ -130,6 +130,7 @@ pub(super) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError
         return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
     }
     let version = check_identity(&connection, path)?;
+    refuse_impostors(&connection, path)?;
     Ok((connection, version))
 }
 
@@ -168,6 +169,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
         Err(error) => return Err(at(path)(error)),
     };
     check_identity(&connection, path)?;
+    refuse_impostors(&connection, path)?;
     Ok(connection)
 }
 
@@ -323,12 +325,18 @@ pub(super) fn check_identity(connection: &Connection, path: &Path) -> Result<i32
         );
         return Err(ArchiveError::new(Cause::Unusable, message).cure("use the newer windrow"));
     }
+    Ok(version)
+}
+
+/// Refuses an archive in which something else has the place of a table of windrow's.
+fn refuse_impostors(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+    let name = path.display();
     if let Some((kind, impostor)) = impostor(connection).map_err(at(path))? {
         let message = format!("{name}: `{impostor}` is a {kind} where windrow's own table must be");
         let help = "somebody has altered the archive: go back to a copy, or ask for a hand-off";
         return Err(ArchiveError::new(Cause::Unsafe, message).cure(help));
     }
-    Ok(version)
+    Ok(())
 }
 
 /// The first view or virtual table that has the name of a table of windrow's: reading it would run

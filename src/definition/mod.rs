@@ -5,6 +5,7 @@
 
 mod alert;
 mod check;
+mod origin;
 mod outbox;
 mod path;
 mod problem;
@@ -28,6 +29,7 @@ use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
+pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
@@ -85,23 +87,7 @@ pub struct Definition {
     pub origin: DefinitionOrigin,
 }
 
-/// Who vouches for a definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DefinitionOrigin {
-    /// The user's own file.
-    File,
-    /// An archive holds it and no file does; the user has trusted it with `windrow trust`.
-    TrustedArchive,
-    /// An archive holds it and no file does. It reads no variable and no file, and reaches no host.
-    Archive,
-}
-
 impl Definition {
-    /// Whether it may read secrets and reach the hosts that it names.
-    pub fn is_trusted(&self) -> bool {
-        self.origin != DefinitionOrigin::Archive
-    }
-
     /// The stream of that name.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
         self.streams.iter().find(|stream| stream.name == name)
