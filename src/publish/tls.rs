@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
@@ -17,7 +17,7 @@ use super::error::{PublishError, Trouble};
 
 /// What an encrypted connection to the address is made by.
 pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    let provider = Arc::new(ring::default_provider());
     let trusted = match (&address.root, address.tls) {
         (None, TlsMode::Prefer | TlsMode::Require | TlsMode::Disable) => None,
         (None, _) => {

@@ -40,6 +40,8 @@ impl HttpTransport {
         read_timeout_ms: i64,
         direct: bool,
     ) -> Result<Self, NetError> {
+        // Which cryptography TLS uses is set once for the process. A second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(1).max(1));
         let builder = reqwest::Client::builder();
         let builder = if direct { builder.no_proxy() } else { builder };
