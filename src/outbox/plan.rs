@@ -147,7 +147,9 @@ fn one(entry: &OutboxBrief, ours: bool, in_front: Option<Why>, scene: &Scene<'_>
 fn unknown(entry: &OutboxBrief, source: &Source, scene: &Scene<'_>) -> Doing {
     let Some(lookup) = &source.idempotency.lookup else { return Doing::Person(Why::Unknown) };
     let wait = chrono::TimeDelta::milliseconds(lookup.wait_ms);
-    let seen = entry.last_seen_at.or(entry.first_sent_at).filter(|seen| *seen <= scene.now);
+    // By a clock that was set back since, nobody knows how long ago that was: until it is past that
+    // time again, what is not found there may still take effect.
+    let seen = entry.last_seen_at.or(entry.first_sent_at);
     let believed = seen.and_then(|seen| seen.checked_add_signed(wait)).unwrap_or(scene.now);
     let held = scene.waits.get(&entry.source).filter(|until| **until > scene.now);
     match (held, next_attempt(entry, scene.now)) {
