@@ -7,10 +7,10 @@
 
 use std::path::Path;
 
-use windrow::archive::{Archive, Opening, RunEnd, RunStart};
 use windrow::definition::{Column, ColumnType, Definition, parse_definition};
 use windrow::host::SystemFiles;
-use windrow::model::{Instant, TableShape, instant_to_text};
+use windrow::model::{TableShape, Timestamp, instant_to_text};
+use windrow::store::{Archive, Opening, RunEnd, RunStart};
 
 const DEFINITION: &str = r#"
 [archive]
@@ -40,7 +40,7 @@ fn main() {
 
 /// An archive of `count` rows from number `first` on, which were read at that second.
 fn make(path: &Path, definition: &Definition, (first, count): (u64, u64), second: i64) {
-    let now = Instant::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
+    let now = Timestamp::UNIX_EPOCH + chrono::TimeDelta::seconds(second);
     let text = instant_to_text(now);
     let files = &SystemFiles;
     let opening = Opening { note: "load", now: &text, allow_network_fs: true, files };

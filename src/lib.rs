@@ -7,17 +7,20 @@
 //!                                                       -> write rows + checkpoint
 //! ```
 //!
-//! [`sync`] is the spine. It asks [`window`] what is due, [`pull`] for pages, [`record`] for the
-//! rows in them, and hands those to [`archive`] together with the progress that they are. Two
+//! [`sync`] is the spine. It asks [`window`] what is due, [`http`] for pages, [`record`] for the
+//! rows in them, and hands those to [`store`] together with the progress that they are. Two
 //! lanes run side by side, so that fetching, parsing and writing overlap.
 //!
-//! # Floors
+//! # Rooms
 //!
-//! `cli` · `demo`, `report` · `prove`, `handoff` · `sync`, `trust`, `outbox`, `doctor`,
-//! `check`, `adopt`, `export`, `publish` · `window`, `pull`, `record`, `archive`, `seal` ·
-//! `model` · `definition`, `host`. A room imports only from floors below its own;
-//! `tests/tidy.rs` sees to it. What two rooms of one floor must both speak of is a word of
-//! [`model`].
+//! A core and one room for each feature. The core: `window` and `record` decide, `http` asks,
+//! `store` keeps (it opens archives, and owns the tables of streams, ledger, runs and rejects). A
+//! feature has its decisions, its types and the SQL of its own tables in one room: `sync`,
+//! `rebuild`, `prove`, `history`, `outbox`, `handoff`, `merge`, `doctor`, `check`, `adopt`,
+//! `export`, `publish`, `trust`. `report` and `cli` show what those find; `model` has the values
+//! that rooms pass to each other, `host` what is outside, `definition` the rules.
+//!
+//! A room imports only from layers below its own; `tests/tidy.rs` has the layers and their reasons.
 //!
 //! # Invariants
 //!
@@ -39,27 +42,31 @@ pub mod model;
 
 pub mod window;
 
-pub mod pull;
+pub mod http;
 
 pub mod record;
 
-pub mod archive;
-
-pub mod seal;
+pub mod store;
 
 pub mod trust;
 
 pub mod sync;
 
+pub mod rebuild;
+
+pub mod prove;
+
+pub mod history;
+
 pub mod outbox;
 
 pub mod handoff;
 
+pub mod merge;
+
 pub mod doctor;
 
 pub mod check;
-
-pub mod prove;
 
 pub mod adopt;
 

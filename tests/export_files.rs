@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use windrow::archive::{ArchiveError, Reader, Rows, Selection, Stored};
+use windrow::history::{RowSource, Selection, Stored};
+use windrow::store::{ArchiveError, Reader};
 
 use crate::api::{Api, FAST, UsageApi, items_definition, json, nine_days};
 use crate::harness::{Ran, Workspace, execute, ran};
@@ -229,7 +230,7 @@ fn a_reader_that_holds_a_moment_sees_nothing_later() {
         order: &[],
     };
     let mut rows = 0;
-    let scanned = Rows::Now(reader).scan::<ArchiveError>(&selection, |row| {
+    let scanned = RowSource::Now(reader).scan::<ArchiveError>(&selection, |row| {
         assert!(matches!(row, [Stored::Real(_)]));
         rows += 1;
         Ok(())

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use windrow::archive::{Moment, Past, Reader, Value};
+use windrow::history::{Moment, Past};
 use windrow::model::State;
+use windrow::store::{Reader, Value};
 
 use crate::merge_world::{
     Rows, Sync, World, ask, cases, contents, contents_in, covered, day, syncs,

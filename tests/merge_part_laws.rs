@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use windrow::archive::{
-    Archive, Draft, Naming, Part, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value,
-};
 use windrow::definition::{Column, ColumnType, Definition, parse_definition};
-use windrow::handoff::{MergeOrder, merge};
+use windrow::handoff::{Draft, Naming, Part};
 use windrow::host::Stop;
-use windrow::model::{Cell, Place, RowSet, State, TableShape, Window, instant_to_text};
+use windrow::merge::MergeOrder;
+use windrow::merge::merge;
+use windrow::model::{Cell, RowSet, State, TableShape, Window, WindowKey, instant_to_text};
+use windrow::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value};
 
 use crate::dump::canonical_dump;
 use crate::merge_world::{ask, cases, day, open, progress};
@@ -158,7 +158,7 @@ impl World {
         let shape = TableShape::of(&self.definition.streams[stream], &columns, false);
         let window = Window::new(day(on), day(on + 1));
         let name = STREAMS[stream].to_owned();
-        let place = Place { stream: name.clone(), partition: String::new(), window };
+        let place = WindowKey { stream: name.clone(), partition: String::new(), window };
         archive.begin().expect("begun");
         archive.ensure_table(&shape, None, &text).expect("a table");
         // A reading that was broken off goes on from its last page.

@@ -8,15 +8,16 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use serde_json::Value as Json;
 
-use windrow::archive::{Answer, Archive, Opening, Reader, RunEnd, RunStart, TableWriter, Value};
 use windrow::definition::{Column, Definition, Key, parse_definition};
-use windrow::handoff::{MergeOrder, MergeReport, merge};
 use windrow::host::SystemFiles;
+use windrow::merge::merge;
+use windrow::merge::{MergeOrder, MergeReport};
 use windrow::model::{
-    Cell, Filled, Instant, Outcomes, Place, Progress, Reject, RejectKind, RowSet, Scope, State,
-    TableShape, Window, instant_to_text,
+    Cell, Checkpoint, Filled, GoneScope, Outcomes, Reject, RejectKind, RowSet, State, TableShape,
+    Timestamp, Window, WindowKey, instant_to_text,
 };
 use windrow::record::{Filler, RecordReader};
+use windrow::store::{Archive, Opening, QuerySink, Reader, RunEnd, RunStart, TableWriter, Value};
 
 use crate::dump::canonical_dump;
 
@@ -122,7 +123,7 @@ pub fn syncs(most: usize) -> impl Strategy<Value = Vec<Sync>> {
     prop::collection::vec(sync(), 0..most)
 }
 
-pub fn day(n: i64) -> Instant {
+pub fn day(n: i64) -> Timestamp {
     chrono::DateTime::from_timestamp(1_767_225_600 + n * 86_400, 0).expect("in range")
 }
 
@@ -208,7 +209,7 @@ fn apply(archive: &Archive, of: &Sync) {
     let rows = row_set(definition, &shape, of);
     let partition = if of.partition { "\"p\"".to_owned() } else { String::new() };
     let window = Window::new(day(of.day), day(of.day + of.days));
-    let place = Place { stream: shape.name.clone(), partition, window };
+    let place = WindowKey { stream: shape.name.clone(), partition, window };
     if shape.retention.watched {
         archive.begin_seen(&writer).expect("begun");
     }
@@ -233,7 +234,7 @@ fn apply(archive: &Archive, of: &Sync) {
     }
     if shape.retention.watched {
         archive.note_seen(&writer, &rows).expect("noted");
-        let scope = Scope { field: None, parent: Vec::new(), delete: true, ratio_max: 1.0 };
+        let scope = GoneScope { field: None, parent: Vec::new(), delete: true, ratio_max: 1.0 };
         archive.settle_missing(&writer, &place, Some(&scope), run, &text).expect("settled");
     }
     archive.commit().expect("committed");
@@ -241,8 +242,8 @@ fn apply(archive: &Archive, of: &Sync) {
 }
 
 /// A reading of a place that came to this.
-pub fn progress(place: Place, state: State, by_source: bool, now: Instant) -> Progress {
-    Progress {
+pub fn progress(place: WindowKey, state: State, by_source: bool, now: Timestamp) -> Checkpoint {
+    Checkpoint {
         read_to: place.window.map(Window::end),
         place,
         state,
@@ -405,7 +406,7 @@ pub fn contents_in(dump: &str, merged: &str) -> BTreeSet<(String, String)> {
 
 pub struct Rows(pub Vec<Vec<Value>>);
 
-impl Answer for Rows {
+impl QuerySink for Rows {
     fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
         Ok(())
     }

@@ -2,23 +2,47 @@
 
 use std::path::{Path, PathBuf};
 
-/// Floors from top to bottom. A room imports only from floors below its own.
-const FLOORS: [&[&str]; 7] = [
+/// Layers from top to bottom. A room imports only from layers below its own, so that a layer is the
+/// list of what may not know each other.
+const FLOORS: [&[&str]; 10] = [
     &["cli"],
     &["demo", "report"],
-    &["prove", "handoff"],
-    &["sync", "trust", "outbox", "doctor", "check", "adopt", "export", "publish"],
-    &["window", "pull", "record", "archive", "seal"],
+    // Takes in what `handoff` has opened and proven.
+    &["merge"],
+    // `rebuild` and `prove` read by the path of `sync`; `handoff` moves an outbox and cuts rows by
+    // the conditions of `history`.
+    &["rebuild", "prove", "handoff"],
+    // `check` queues alerts in the outbox; `export` writes rows as they are or as they were.
+    &["sync", "trust", "doctor", "check", "adopt", "export", "publish"],
+    &["outbox", "history"],
+    &["window", "record", "http", "store"],
     &["model"],
-    &["definition", "host"],
+    &["definition"],
+    &["host"],
+];
+
+/// Rooms with SQL: the core's, and each feature that owns tables or reads them in ways of its own.
+/// `store` alone opens connections.
+const SQL_ROOMS: [&str; 11] = [
+    "src/store/",
+    "src/adopt/",
+    "src/check/",
+    "src/doctor/",
+    "src/handoff/",
+    "src/history/",
+    "src/merge/",
+    "src/outbox/store/",
+    "src/prove/",
+    "src/publish/",
+    "src/rebuild/",
 ];
 
 /// Who may speak of these.
 const ONLY_IN: [(&str, &[&str]); 15] = [
-    ("reqwest", &["src/pull/client.rs"]),
-    ("rusqlite", &["src/archive/"]),
-    (" age::", &["src/seal/"]),
-    ("minisign::", &["src/seal/"]),
+    ("reqwest", &["src/http/client.rs"]),
+    ("rusqlite", &SQL_ROOMS),
+    (" age::", &["src/handoff/envelope/"]),
+    ("minisign::", &["src/handoff/envelope/"]),
     ("use parquet::", &["src/export/parquet_file.rs"]),
     ("tokio_postgres", &["src/publish/"]),
     ("Utc::now", &["src/host/clock.rs"]),
@@ -34,8 +58,8 @@ const ONLY_IN: [(&str, &[&str]); 15] = [
 ];
 
 const LINE_CHARS_MAX: usize = 100;
-const FILE_LINES_MAX: usize = 500;
-const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 700;
+const FUNCTION_LINES_MAX: usize = 100;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -135,8 +159,12 @@ const OPENERS: [&str; 7] = [
     "fs::copy(",
 ];
 /// Modules of tests alone.
-const OF_TESTS: [&str; 4] =
-    ["src/adopt/laws.rs", "src/handoff/part_laws.rs", "src/handoff/world.rs", "src/seal/tests.rs"];
+const OF_TESTS: [&str; 4] = [
+    "src/adopt/laws.rs",
+    "src/handoff/part_laws.rs",
+    "src/handoff/world.rs",
+    "src/handoff/envelope/tests.rs",
+];
 
 /// Whether a line opens a file by itself; `AdoptedFile::open(` does not.
 fn opens_by_name(line: &str) -> bool {
@@ -241,4 +269,33 @@ fn the_readme_is_short_and_shows_the_two_commands() {
     let readme = include_str!("../README.md");
     assert!(readme.lines().count() < 200);
     assert!(readme.contains("cargo run --release -- demo") && readme.contains("cargo test"));
+}
+
+/// A type name that two rooms define means two things to whoever searches for it. The names that
+/// each module may have for itself are fine.
+#[test]
+fn no_public_type_name_is_defined_twice() {
+    const OF_EACH_MODULE: [&str; 4] = ["Error", "Result", "Args", "Options"];
+    let mut places: std::collections::BTreeMap<String, Vec<String>> = Default::default();
+    for (name, text) in files("src", ".rs") {
+        for line in code(&text).lines() {
+            let Some(rest) = line.strip_prefix("pub ").or_else(|| {
+                let rest = line.strip_prefix("pub(")?;
+                rest.split_once(") ").map(|(_, rest)| rest)
+            }) else {
+                continue;
+            };
+            let kinds = ["struct ", "enum ", "trait ", "type "];
+            let Some(rest) = kinds.iter().find_map(|kind| rest.strip_prefix(kind)) else {
+                continue;
+            };
+            let word: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
+            if !OF_EACH_MODULE.contains(&word.as_str()) {
+                places.entry(word).or_default().push(name.clone());
+            }
+        }
+    }
+    assert!(places.len() > 300, "{} types were found", places.len());
+    places.retain(|_, places| places.len() > 1);
+    assert_eq!(places, Default::default());
 }

@@ -11,23 +11,23 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use windrow::archive::{Archive, ArchiveError, Cause, Opening, Reader, RunStart, digest_tables};
 use windrow::definition::{
     Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, TemplateValues,
     TimeFormat, parse_definition,
 };
 use windrow::host::{Host, SteadyClock, Stop, SystemFiles};
-use windrow::model::{
-    Cell, Instant, RowSet, TableShape, excerpt, instant_from_text, instant_to_text, printable,
+use windrow::http::{
+    Budget, Fetched, HttpFetcher, HttpRequest, HttpResponse, Next, PageFacts, PageToken, Pager,
+    RequestPlan, ResponseFuture, SecretValues, Transport,
 };
-use windrow::pull::{
-    Budget, Fetched, Next, PageFacts, PageToken, Pager, Puller, Request, RequestPlan, Response,
-    SecretValues, Sending, Transport,
+use windrow::model::{
+    Cell, RowSet, TableShape, Timestamp, excerpt, instant_from_text, instant_to_text, printable,
 };
 use windrow::record::{
-    PageContext, PageRows, RecordReader, Step, canonical_json as canonical, extract, hash_key,
-    infer_columns, member_names, read_page,
+    PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
+    hash_key, infer_columns, member_names, read_page,
 };
+use windrow::store::{Archive, ArchiveError, Cause, Opening, Reader, RunStart, digest_tables};
 
 /// A definition of one source that is never tried twice and waits for nothing.
 const DEFINITION: &str = r#"
@@ -56,7 +56,7 @@ fn definition() -> Definition {
     PARSED.with(Clone::clone)
 }
 
-fn now() -> Instant {
+fn now() -> Timestamp {
     instant_from_text("2026-01-01T00:00:00Z").expect("an instant")
 }
 
@@ -234,7 +234,7 @@ pub fn jsonpath_on_hostile_bodies(data: &[u8]) {
     let own = line.starts_with('$') && line.len() <= 40 && line.matches('?').count() <= 3;
     let Ok(path) = Path::parse(if own { line } else { chosen }) else { return };
     let mut found: Vec<String> = Vec::new();
-    let result = extract(body, &path, &mut |steps: &[Step<'_>]| {
+    let result = extract(body, &path, &mut |steps: &[RecordStep<'_>]| {
         let raw = steps.last().expect("a record has at least its root").raw;
         assert_eq!(raw, raw.trim(), "a record comes without surrounding space");
         let first = (raw.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
@@ -324,21 +324,21 @@ fn respell(canonical: &str) -> String {
 // ---- answers --------------------------------------------------------------------------------
 
 /// Gives the same answer to every request.
-struct Canned(Response);
+struct Canned(HttpResponse);
 
 impl Transport for Canned {
-    fn send<'a>(&'a self, _request: &'a Request) -> Sending<'a> {
+    fn send<'a>(&'a self, _request: &'a HttpRequest) -> ResponseFuture<'a> {
         let response = self.0.clone();
         Box::pin(async move { Ok(response) })
     }
 }
 
-fn puller(response: Option<Response>) -> Puller {
+fn puller(response: Option<HttpResponse>) -> HttpFetcher {
     let mut host = Host::system(Stop::never());
     host.clock = Arc::new(SteadyClock::new(now()));
     let canned = response.map(|response| Arc::new(Canned(response)) as Arc<dyn Transport>);
     let transports = canned.map(|canned| ("api".to_owned(), canned)).into_iter().collect();
-    Puller::new(host, transports, SecretValues::default(), Budget::default())
+    HttpFetcher::new(host, transports, SecretValues::default(), Budget::default())
 }
 
 /// How long a source that answers 429 with these headers is left alone, milliseconds.
@@ -352,7 +352,7 @@ fn wait_after(headers: Vec<(String, String)>) -> Option<i64> {
         values: &TemplateValues::default(),
         token: &PageToken::Start,
     };
-    let mut puller = puller(Some(Response { status: 429, headers, body: Vec::new() }));
+    let mut puller = puller(Some(HttpResponse { status: 429, headers, body: Vec::new() }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let fetched = runtime.expect("a runtime").block_on(puller.fetch(&plan));
     let wait = puller.held("api").map(|wait| (wait.until - now()).num_milliseconds());
@@ -413,11 +413,14 @@ pub fn rate_limit(data: &[u8]) {
     }
 }
 
-fn next_page(puller: &Puller, source: &windrow::definition::Source, links: &[String]) -> Fate {
+fn next_page(puller: &HttpFetcher, source: &windrow::definition::Source, links: &[String]) -> Fate {
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
-    let fetched =
-        Fetched { response: Response { status: 200, headers, body: Vec::new() }, url, as_of: None };
+    let fetched = Fetched {
+        response: HttpResponse { status: 200, headers, body: Vec::new() },
+        url,
+        as_of: None,
+    };
     match puller.link_of(source, &fetched) {
         Ok(Some(next)) => Fate::Next(next),
         Ok(None) => Fate::End,

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::archive::ArchiveError;
 use crate::host::StopCause;
 use crate::host::files::refusal;
+use crate::store::ArchiveError;
 
 /// Trouble with an adoption. Whatever it is, nothing was changed.
 #[derive(Debug)]

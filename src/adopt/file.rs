@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::archive::{Foreign, ForeignTable, Value};
 use crate::definition;
 use crate::host::Stop;
 use crate::host::files::open_named;
 use crate::record::{MEMBER_NAMES_MAX, member_names};
+use crate::store::{Foreign, ForeignTable, Value};
 
 use super::error::AdoptError;
 use super::guard::{CsvFault, Guard};

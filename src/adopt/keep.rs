@@ -5,14 +5,14 @@ use std::str::FromStr;
 
 use chrono_tz::Tz;
 
-use crate::archive::Value;
 use crate::definition::{ColumnType, OnConflict, Segment, Stream, TimeFormat};
 use crate::model::{Cell, RowSet, excerpt, instant_to_text};
 use crate::record::{RecordReader, text_at};
+use crate::store::Value;
 
 use super::error::AdoptError;
 use super::file::FileRecord;
-use super::matching::Matching;
+use super::matching::ColumnMatching;
 
 /// Which record of a key is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Ranking {
     /// Makes a ranking by a rule. The column may be one of the stream's, or a field of the file.
     pub fn new(
         keep: &Keep,
-        matching: &Matching,
+        matching: &ColumnMatching,
         reader: &RecordReader,
         tabular: bool,
         zone: Option<Tz>,

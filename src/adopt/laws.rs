@@ -6,9 +6,9 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::archive::{Answer, Opening, Value, digest_tables};
 use crate::definition::{Definition, parse_definition};
 use crate::host::SystemFiles;
+use crate::store::{Opening, QuerySink, Value, digest_tables};
 
 const DEFINITION: &str = r#"
 [archive]
@@ -63,11 +63,11 @@ fn rules() -> impl Strategy<Value = Keep> {
 }
 
 /// Adopts these lines; none where no record can be a row.
-fn adopt(folder: &Path, archive: &Archive, lines: &[String], keep: &Keep) -> Option<Report> {
+fn adopt(folder: &Path, archive: &Archive, lines: &[String], keep: &Keep) -> Option<AdoptReport> {
     let definition = definition();
     let path = folder.join("f.ndjson");
     std::fs::write(&path, lines.join("\n")).expect("a file");
-    let request = Request {
+    let request = AdoptRequest {
         path: &path,
         table: None,
         stream: &definition.streams[0],
@@ -88,7 +88,7 @@ fn adopt(folder: &Path, archive: &Archive, lines: &[String], keep: &Keep) -> Opt
 #[derive(Default)]
 struct Lines(Vec<String>);
 
-impl Answer for Lines {
+impl QuerySink for Lines {
     fn columns(&mut self, _: &[String]) -> std::io::Result<()> {
         Ok(())
     }

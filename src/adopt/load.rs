@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::archive::{Origin, Scratch};
+use crate::adopt::{RecordOrigin, Scratch};
 use crate::definition;
 use crate::host::Stop;
 use crate::model::{Reject, RowSet, hexadecimal};
-use crate::record::{RecordReader, Refusal, extract};
+use crate::record::{RecordReader, RecordRefusal, extract};
 
 use super::error::AdoptError;
 use super::file::{AdoptedFile, FileRecord};
 use super::keep::Ranking;
-use super::matching::Matching;
+use super::matching::ColumnMatching;
 
 /// Rejects of one kind.
 #[derive(Clone, Debug, Serialize)]
@@ -53,7 +53,7 @@ impl Loaded {
 /// Reads the whole file into the scratch.
 pub fn load(
     file: &AdoptedFile,
-    matching: &Matching,
+    matching: &ColumnMatching,
     reader: &RecordReader,
     ranking: &mut Ranking,
     scratch: &Scratch,
@@ -90,9 +90,9 @@ pub fn load(
             Ok(()) => {
                 loaded.rows += 1;
                 let rank = ranking.rank(place, &record, &rows, 0)?;
-                scratch.add(Origin { place, rank: &rank, record: &text }, &rows, 0)?;
+                scratch.add(RecordOrigin { place, rank: &rank, record: &text }, &rows, 0)?;
             }
-            Err(Refusal { kind, reason, pointer }) => {
+            Err(RecordRefusal { kind, reason, pointer }) => {
                 let reason = format!("{} {place}: {reason}", file.unit());
                 Loaded::count_reject(&mut loaded.rejects, kind.as_str(), &reason);
                 let (record, above) = (text, Some(matching.beside.clone()));

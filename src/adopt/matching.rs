@@ -2,11 +2,11 @@
 
 use chrono_tz::Tz;
 
-use crate::archive::Value;
 use crate::definition::{
-    Column, ColumnType, Key, Kind, Origin, Segment, Stream, TimeFormat, nearest,
+    Column, ColumnOrigin, ColumnType, Key, Segment, Stream, StreamKind, TimeFormat, nearest,
 };
 use crate::record::FileFields;
+use crate::store::Value;
 
 use super::error::AdoptError;
 use super::file::AdoptedFile;
@@ -25,7 +25,7 @@ pub struct FieldRules {
 
 /// The stream's columns as the file has them.
 #[derive(Clone, Debug)]
-pub struct Matching {
+pub struct ColumnMatching {
     /// The stream's columns; each takes its value from a field of the file.
     pub columns: Vec<Column>,
     /// Columns that the file does not have.
@@ -33,7 +33,7 @@ pub struct Matching {
     /// Fields that the stream does not have; they stay in the file.
     pub left_out: Vec<String>,
     /// The fields, and of those that are taken the type that they become.
-    fields: Vec<(String, Option<Claim>)>,
+    fields: Vec<(String, Option<FieldClaim>)>,
     typed: bool,
     /// What is kept beside a record that does not become a row.
     pub beside: String,
@@ -41,9 +41,9 @@ pub struct Matching {
 
 /// A field that is taken; a field of a hash key need not be a column.
 #[derive(Clone, Copy, Debug)]
-struct Claim(Option<ColumnType>);
+struct FieldClaim(Option<ColumnType>);
 
-impl Matching {
+impl ColumnMatching {
     /// Matches the stream's columns with the file's fields; what the stream cannot do without must
     /// be there.
     pub fn new(
@@ -68,7 +68,7 @@ impl Matching {
                     taken.push((field, Some(column.kind)));
                 }
                 // A record of the API may hold it deeper than its first members show.
-                None if !tabular && matches!(column.origin, Origin::Record(_)) => {}
+                None if !tabular && matches!(column.origin, ColumnOrigin::Record(_)) => {}
                 None => absent.push(column.name.clone()),
             }
         }
@@ -83,9 +83,9 @@ impl Matching {
             }
         }
         let claim = |field: &String| {
-            taken.iter().find(|(name, _)| name == field).map(|(_, kind)| Claim(*kind))
+            taken.iter().find(|(name, _)| name == field).map(|(_, kind)| FieldClaim(*kind))
         };
-        let fields: Vec<(String, Option<Claim>)> =
+        let fields: Vec<(String, Option<FieldClaim>)> =
             file.fields().iter().map(|field| (field.clone(), claim(field))).collect();
         let left_out = fields.iter().filter(|(_, claim)| tabular && claim.is_none());
         let left_out = left_out.map(|(field, _)| field.clone()).collect();
@@ -107,7 +107,7 @@ impl Matching {
     pub fn records_of(&self, values: &[Value]) -> (String, String) {
         let (mut whole, mut taken) = (String::from("{"), String::from("{"));
         for ((field, claim), value) in self.fields.iter().zip(values) {
-            let kind = claim.and_then(|Claim(kind)| kind);
+            let kind = claim.and_then(|FieldClaim(kind)| kind);
             let name = serde_json::to_string(field).expect("a name can be written as JSON");
             let member = format!("{name}:{}", json_of(value, kind, self.typed));
             add(&mut whole, &member);
@@ -159,7 +159,7 @@ fn field_of(
     let by_name = exactly(&column.name)
         .or_else(|| fields.iter().find(|field| field.eq_ignore_ascii_case(&column.name)));
     let member = match &column.origin {
-        Origin::Record(path) => match path.as_slice() {
+        ColumnOrigin::Record(path) => match path.as_slice() {
             [Segment::Name(name)] => exactly(name),
             _ => None,
         },
@@ -173,7 +173,7 @@ fn needed(stream: &Stream) -> Vec<(&str, &'static str)> {
     let (Key::Columns(names) | Key::Hash(names)) = &stream.key;
     let mut needed: Vec<(&str, &str)> =
         names.iter().map(|name| (name.as_str(), "part of the key")).collect();
-    if let Kind::Window(rules) = &stream.kind {
+    if let StreamKind::Window(rules) = &stream.kind {
         needed.push((&rules.field, "the window's field"));
     }
     needed

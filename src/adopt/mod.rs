@@ -6,49 +6,57 @@
 //! set aside where it can be looked at. What the archive has already is never overwritten, and
 //! what is adopted is never coverage: it is *adopted, unverified* until a sync has read its time.
 
-mod error;
-mod file;
-mod guard;
-mod keep;
+pub(crate) mod adopted;
+pub(crate) mod dedupe_in_place;
+pub(crate) mod error;
+pub(crate) mod file;
+pub(crate) mod guard;
+pub(crate) mod keep;
 #[cfg(test)]
-mod laws;
-mod load;
-mod matching;
-mod undo;
-mod unverified;
-mod value;
-mod walk;
+pub(crate) mod laws;
+pub(crate) mod load;
+pub(crate) mod matching;
+pub(crate) mod scratch;
+pub(crate) mod undo;
+pub(crate) mod unverified;
+pub(crate) mod value;
+pub(crate) mod walk;
 
 use std::path::Path;
 
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use crate::archive::{
-    AdoptedSpan, AdoptionRow, Archive, ArchiveError, Cause, Reader, RunStart, Scratch, StreamRow,
-};
-use crate::definition::{Column, Kind, Stream};
+use crate::definition::{Column, Stream, StreamKind};
 use crate::host::Stop;
-use crate::model::{Instant, Outcomes, TableShape, instant_to_text};
+use crate::model::{Outcomes, TableShape, Timestamp, instant_to_text};
 use crate::record::{Filler, RecordReader};
+use crate::store::{Archive, ArchiveError, Cause, Reader, RunStart, StreamRow};
 use crate::window::grid_start;
 
 use file::AdoptedFile;
 use keep::Ranking;
 use load::{Loaded, load};
-use matching::Matching;
+use matching::ColumnMatching;
 use unverified::spans_of;
 use walk::{Target, Walk, Walked};
 
+pub use adopted::{
+    AdoptedSpan, AdoptedStanding, AdoptionRow, ReadingSince, Removed, StandingQuery,
+};
+pub use dedupe_in_place::{
+    Deduplicated, Deduplication, Inflation, KeepRule, Restored, heal, restore, survey_in_place,
+};
 pub use error::AdoptError;
 pub use keep::Keep;
 pub use load::RejectCount;
 pub use matching::FieldRules;
+pub use scratch::{Member, RecordOrigin, Scratch};
 pub use undo::{Undone, undo};
 pub use unverified::unverified;
 
 /// What is asked for.
-pub struct Request<'a> {
+pub struct AdoptRequest<'a> {
     /// The file.
     pub path: &'a Path,
     /// The table of an SQLite file.
@@ -65,7 +73,7 @@ pub struct Request<'a> {
 
 /// What was found, and what was done about it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct AdoptReport {
     /// The file's name.
     pub file: String,
     /// `sqlite`, `csv` or `ndjson`.
@@ -99,9 +107,9 @@ pub struct Report {
 
 /// A file, read into a scratch.
 pub struct Prepared<'a> {
-    request: Request<'a>,
+    request: AdoptRequest<'a>,
     columns: Vec<Column>,
-    matching: Matching,
+    matching: ColumnMatching,
     reader: RecordReader,
     keep: Keep,
     scratch: Scratch,
@@ -111,14 +119,14 @@ pub struct Prepared<'a> {
 }
 
 /// Reads the file; nothing is changed.
-pub fn prepare<'a>(request: Request<'a>, stop: &Stop) -> Result<Prepared<'a>, AdoptError> {
+pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a>, AdoptError> {
     let stream = request.stream;
     let columns = StreamRow::columns_of(stream, request.stored).ok_or_else(|| {
         let message = format!("the columns of stream `{}` are not known yet", stream.name);
         AdoptError::input(message).cure("declare the stream's `columns`, or sync it once first")
     })?;
     let file = AdoptedFile::open(request.path, request.table, &stream.name, stop)?;
-    let matching = Matching::new(&file, stream, &columns, &request.fields)?;
+    let matching = ColumnMatching::new(&file, stream, &columns, &request.fields)?;
     let reader = RecordReader::new(matching.columns.clone(), stream.key.clone());
     let keep = request.keep.clone().unwrap_or_else(|| default_rule(stream, &matching));
     let tabular = file.kind() != "ndjson";
@@ -136,14 +144,14 @@ pub fn prepare<'a>(request: Request<'a>, stop: &Stop) -> Result<Prepared<'a>, Ad
         return Err(AdoptError::input(message).cure(cure));
     }
     let zone = match &stream.kind {
-        Kind::Window(rules) => rules.zone,
+        StreamKind::Window(rules) => rules.zone,
         _ => Tz::UTC,
     };
     Ok(Prepared { request, columns, matching, reader, keep, scratch, loaded, file, zone })
 }
 
 /// The stream's own rule, as far as the file has what it goes by.
-fn default_rule(stream: &Stream, matching: &Matching) -> Keep {
+fn default_rule(stream: &Stream, matching: &ColumnMatching) -> Keep {
     match Keep::of(stream) {
         Keep::Highest(version) if matching.absent.contains(&version) => Keep::Last,
         rule => rule,
@@ -152,7 +160,7 @@ fn default_rule(stream: &Stream, matching: &Matching) -> Keep {
 
 impl Prepared<'_> {
     /// Shows what adopting it would do to an archive, or to a new one.
-    pub fn survey(&self, archive: Option<&Reader>) -> Result<Report, AdoptError> {
+    pub fn survey(&self, archive: Option<&Reader>) -> Result<AdoptReport, AdoptError> {
         let target = archive.map_or(Target::Nobody, Target::Reader);
         if let Some(archive) = archive
             && let Some(before) = self.adopted_before(&archive.adoptions()?)?
@@ -164,7 +172,11 @@ impl Prepared<'_> {
     }
 
     /// Adopts it, all of it or nothing.
-    pub fn apply(&self, archive: &Archive, start: &RunStart<'_>) -> Result<Report, AdoptError> {
+    pub fn apply(
+        &self,
+        archive: &Archive,
+        start: &RunStart<'_>,
+    ) -> Result<AdoptReport, AdoptError> {
         if let Some(before) = self.adopted_before(&archive.adoptions()?)? {
             return Ok(self.report(Walked::default(), Some(before), true));
         }
@@ -179,7 +191,7 @@ impl Prepared<'_> {
         result
     }
 
-    fn write(&self, archive: &Archive, start: &RunStart<'_>) -> Result<Report, AdoptError> {
+    fn write(&self, archive: &Archive, start: &RunStart<'_>) -> Result<AdoptReport, AdoptError> {
         let stream = self.request.stream;
         let now = instant_to_text(start.now);
         let shape = self.shape();
@@ -242,8 +254,8 @@ impl Prepared<'_> {
         TableShape::of(self.request.stream, &self.columns, inferred)
     }
 
-    fn start_at(&self, now: Instant) -> Option<String> {
-        let Kind::Window(rules) = &self.request.stream.kind else { return None };
+    fn start_at(&self, now: Timestamp) -> Option<String> {
+        let StreamKind::Window(rules) = &self.request.stream.kind else { return None };
         let stored = self.request.stored.and_then(|row| row.start_at);
         Some(instant_to_text(grid_start(rules, stored, now)))
     }
@@ -291,13 +303,13 @@ impl Prepared<'_> {
         }
     }
 
-    fn report(&self, found: Walked, run: Option<i64>, already: bool) -> Report {
+    fn report(&self, found: Walked, run: Option<i64>, already: bool) -> AdoptReport {
         let spans = spans_of(&found.days, self.zone).into_iter().filter(|(_, rows)| *rows > 0);
         let spans = spans.map(|(window, rows)| match window {
             Some(window) => format!("{window} ({rows} rows)"),
             None => format!("{rows} rows without a window"),
         });
-        Report {
+        AdoptReport {
             file: self.file_name(),
             kind: self.file.kind(),
             table: self.file.table().map(str::to_owned),

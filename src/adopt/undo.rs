@@ -3,9 +3,10 @@
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use crate::archive::{AdoptionRow, Archive, RunStart};
-use crate::definition::{ColumnType, Kind, Stream};
+use crate::adopt::AdoptionRow;
+use crate::definition::{ColumnType, Stream, StreamKind};
 use crate::model::{Window, instant_to_text};
+use crate::store::{Archive, RunStart};
 
 use super::error::AdoptError;
 use super::unverified::unverified;
@@ -52,7 +53,7 @@ fn take_back(
 ) -> Result<Undone, AdoptError> {
     let readings = archive.readings_since(&adoption.stream, adoption.run)?;
     let rules = match stream.map(|stream| &stream.kind) {
-        Some(Kind::Window(rules)) => Some(rules),
+        Some(StreamKind::Window(rules)) => Some(rules),
         _ => None,
     };
     if stream.is_none() && readings.iter().any(|reading| reading.complete) {

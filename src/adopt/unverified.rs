@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::archive::{AdoptedSpan, ReadingSince};
+use crate::adopt::{AdoptedSpan, ReadingSince};
 use crate::definition::resolve_local;
 use crate::model::Window;
 use crate::window::Coverage;

@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 
-use crate::archive::Value;
 use crate::definition::ColumnType;
 use crate::record::is_json_number;
+use crate::store::Value;
 
 /// The JSON of a value on its way to a column of this type. `typed` says that the file tells texts
 /// from numbers.

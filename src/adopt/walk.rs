@@ -6,20 +6,18 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::archive::{
-    Archive, ArchiveError, Inflation, Member, Orphan, Reader, Removed, Scratch, Standing,
-    StandingQuery, TableWriter,
-};
-use crate::definition::{ColumnType, Kind, OnConflict, Stream};
+use crate::adopt::{AdoptedStanding, Inflation, Member, Removed, Scratch, StandingQuery};
+use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
 use crate::model::{
-    Cell, Place, Reject, RejectKind, RowSet, TableShape, instant_from_text, printable,
+    Cell, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
+use crate::store::{Archive, ArchiveError, Orphan, Reader, TableWriter};
 
 use super::error::AdoptError;
 use super::keep::Keep;
 use super::load::{Loaded, RejectCount};
-use super::matching::Matching;
+use super::matching::ColumnMatching;
 
 /// Groups that are told one by one.
 const WORST_MAX: usize = 10;
@@ -130,7 +128,7 @@ impl<'a> Walk<'a> {
     pub fn new(
         stream: &Stream,
         shape: TableShape,
-        matching: &'a Matching,
+        matching: &'a ColumnMatching,
         keep: &'a Keep,
         reader: &'a RecordReader,
         target: Target<'a>,
@@ -156,7 +154,9 @@ impl<'a> Walk<'a> {
         };
         let inflation = summed.iter().map(zero).collect();
         let field = match &stream.kind {
-            Kind::Window(rules) => reader.cell_of(&rules.field).map(|cell| (cell, rules.zone)),
+            StreamKind::Window(rules) => {
+                reader.cell_of(&rules.field).map(|cell| (cell, rules.zone))
+            }
             _ => None,
         };
         let mut keeping = shape.clone();
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
         let mut rows = std::mem::replace(&mut self.batch, RowSet::new(self.reader.width()));
         let mut orphans = self.orphans(&rows)?;
         let standings = match &self.target {
-            Target::Nobody => vec![Standing::Absent; rows.len()],
+            Target::Nobody => vec![AdoptedStanding::Absent; rows.len()],
             Target::Reader(reader) => reader.standings(&self.query, &rows)?,
             Target::Archive { archive, .. } => archive.standings(&self.query, &rows)?,
         };
@@ -274,19 +274,19 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let reason = match standing {
-                Standing::Equal => {
+                AdoptedStanding::Equal => {
                     self.found.agreed += 1;
                     continue;
                 }
-                Standing::Different => {
+                AdoptedStanding::Different => {
                     self.found.archived += 1;
                     "archived"
                 }
-                Standing::Absent if undecided => {
+                AdoptedStanding::Absent if undecided => {
                     self.found.undecided += 1;
                     "undecided"
                 }
-                Standing::Absent => {
+                AdoptedStanding::Absent => {
                     self.found.new += 1;
                     *self.found.days.entry(self.day_of(&rows, at)).or_default() += 1;
                     fresh[at] = true;
@@ -349,7 +349,7 @@ impl<'a> Walk<'a> {
     fn write_reject(&self, reject: Reject) -> Result<(), AdoptError> {
         if let Target::Archive { archive, run, now } = &self.target {
             let stream = self.shape.name.clone();
-            let place = Place { stream, partition: String::new(), window: None };
+            let place = WindowKey { stream, partition: String::new(), window: None };
             archive.adopt_reject(&place, reject, *run, now)?;
         }
         Ok(())

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::archive::AlertRow;
 use crate::definition::Alert;
+use crate::outbox::AlertRow;
 
-use super::finding::{Finding, Report, identity};
+use super::finding::{CheckReport, Finding, identity};
 
 /// What a look can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope {
+pub struct AlertScope {
     /// Whether it looked at everything: only then is what it did not find not there.
     pub whole: bool,
     /// The count of changes when it began: what has changed since, it knows nothing of.
@@ -20,9 +20,9 @@ pub struct Scope {
 /// knows of the report's findings, and all that is not solved.
 pub fn plan_alerts(
     alert: &Alert,
-    report: &Report,
+    report: &CheckReport,
     rows: &[AlertRow],
-    scope: Scope,
+    scope: AlertScope,
 ) -> Vec<AlertRow> {
     let known: BTreeMap<&str, &AlertRow> =
         rows.iter().map(|row| (row.finding.as_str(), row)).collect();
@@ -112,8 +112,8 @@ mod tests {
 
     fn planned(alert: &Alert, ids: &[&str], rows: &[AlertRow], whole: bool) -> Vec<String> {
         let findings = ids.iter().map(|id| finding(id, Severity::Warning)).collect();
-        let report = Report { findings, more: BTreeMap::new() };
-        let changed = plan_alerts(alert, &report, rows, Scope { whole, as_of: 5 });
+        let report = CheckReport { findings, more: BTreeMap::new() };
+        let changed = plan_alerts(alert, &report, rows, AlertScope { whole, as_of: 5 });
         let state = |row: &AlertRow| if row.solved { "solved" } else { "found" };
         changed
             .iter()
@@ -157,9 +157,10 @@ mod tests {
     #[test]
     fn what_is_only_counted_is_one_finding_and_nothing_of_it_is_solved() {
         let findings = vec![finding("a", Severity::Warning)];
-        let report = Report { findings, more: BTreeMap::from([("spike/usage".to_owned(), 7)]) };
+        let report =
+            CheckReport { findings, more: BTreeMap::from([("spike/usage".to_owned(), 7)]) };
         let rows = [row("b", 1, false, 1)];
-        let changed = plan_alerts(&alert(), &report, &rows, Scope { whole: true, as_of: 5 });
+        let changed = plan_alerts(&alert(), &report, &rows, AlertScope { whole: true, as_of: 5 });
         let ids: Vec<&str> = changed.iter().map(|row| row.finding.as_str()).collect();
         assert_eq!(ids, ["a", "more/spike/usage"]);
         assert!(changed[1].found.starts_with("7 more"), "{changed:?}");

@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use crate::archive::evidence::{sql_of_arrivals, sql_of_count};
-use crate::archive::{ArchiveError, LedgerFact, Reader, StreamRow};
+use crate::check::LedgerFact;
+use crate::check::evidence::{sql_of_arrivals, sql_of_count};
 use crate::definition::{Severity, WindowRules};
+use crate::store::{ArchiveError, Reader, StreamRow};
 
 use super::finding::{Collector, Finding, identity, many};
-use super::mend::Mender;
 use super::sweep::{Counted, Dates, Lateness, Sweep, as_span};
+use crate::check::help_commands::HelpCommands;
 
 /// What the counts of a stream are judged by.
 pub struct CountRules<'a> {
@@ -23,7 +24,7 @@ pub struct CountRules<'a> {
     /// reading a row is from.
     pub strays: bool,
     /// The commands.
-    pub mender: &'a Mender,
+    pub mender: &'a HelpCommands,
 }
 
 /// Compares the rows of each window with what came.

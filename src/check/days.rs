@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
-use crate::archive::{ArchiveError, Reader, StreamRow};
 use crate::definition::Stream;
-use crate::model::Instant;
+use crate::model::Timestamp;
+use crate::store::{ArchiveError, Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::finding::Collector;
@@ -25,7 +25,7 @@ pub struct StreamDays {
     /// Whose days they are.
     pub zone: Tz,
     /// Where its grid starts; none for a stream without windows.
-    pub start: Option<Instant>,
+    pub start: Option<Timestamp>,
     /// What not every partition has read.
     pub unknown: Coverage,
     /// What in some partition may still change.

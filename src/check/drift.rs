@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 
 use super::finding::{Collector, Finding, identity};
 use super::gather::CheckOptions;
-use crate::archive::evidence::sql_of_drift;
-use crate::archive::{ArchiveError, Reader, StreamRow};
+use crate::check::evidence::sql_of_drift;
 use crate::definition::{Column, ColumnType, Severity, Stream};
 use crate::model::{FieldChange, instant_from_text};
+use crate::store::{ArchiveError, Reader, StreamRow};
 
 /// Changes that are looked through, the newest first: no source has more fields that matter.
 const CHANGES_MAX: u32 = 1_000;

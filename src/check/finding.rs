@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::definition::Severity;
-use crate::model::{Instant, instant_to_text, printable};
+use crate::model::{Timestamp, instant_to_text, printable};
 
 /// Findings of one check and stream that are kept: a person reads none of the later ones, and
 /// memory must not grow with what is wrong. The rest is counted.
@@ -35,7 +35,7 @@ pub struct Finding {
     pub first: Option<String>,
     /// The end of the time that it is about; none where it is not about a time.
     #[serde(skip)]
-    pub until: Option<Instant>,
+    pub until: Option<Timestamp>,
 }
 
 /// The identity of a finding: readable, on one line, with `/` between the parts alone.
@@ -64,14 +64,14 @@ fn escaped(part: &str) -> String {
 
 /// All that was found.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub struct CheckReport {
     /// In the order in which they were found.
     pub findings: Vec<Finding>,
     /// More of the same check and stream than are kept, by their names.
     pub more: BTreeMap<String, u64>,
 }
 
-impl Report {
+impl CheckReport {
     /// The gravest of all.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
@@ -113,14 +113,14 @@ fn name_of(finding: &Finding) -> String {
 /// Takes findings as they come.
 #[derive(Debug, Default)]
 pub struct Collector {
-    report: Report,
+    report: CheckReport,
     kept: BTreeMap<String, usize>,
-    since: Option<Instant>,
+    since: Option<Timestamp>,
 }
 
 impl Collector {
     /// Leaves out what lies wholly before `since`.
-    pub fn new(since: Option<Instant>) -> Self {
+    pub fn new(since: Option<Timestamp>) -> Self {
         Self { since, ..Self::default() }
     }
 
@@ -145,7 +145,7 @@ impl Collector {
     }
 
     /// All that was found, the gravest first.
-    pub fn report(mut self) -> Report {
+    pub fn report(mut self) -> CheckReport {
         self.report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         self.report
     }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::archive::evidence::{sql_of_clock, sql_of_rejects};
-use crate::archive::{ArchiveError, Reader, StreamRow};
+use crate::check::evidence::{sql_of_clock, sql_of_rejects};
 use crate::definition::{Definition, Severity};
 use crate::host::{Clock, Stop};
-use crate::model::{Instant, RejectKind};
+use crate::model::{RejectKind, Timestamp};
+use crate::store::{ArchiveError, Reader, StreamRow};
 
-use super::finding::{Collector, Finding, Report, identity};
-use super::mend::Mender;
+use super::finding::{CheckReport, Collector, Finding, identity};
 use super::questions::ask_all;
 use super::stream::check_stream;
 use super::tables::check_duplicates;
+use crate::check::help_commands::HelpCommands;
 
 /// Between two clocks, seconds: less than this moves no window of any sane step.
 const SKEW_SECONDS_MAX: i64 = 300;
@@ -27,15 +27,15 @@ pub struct CheckOptions<'a> {
     /// These streams; all when empty. Then the definition's own questions are not asked.
     pub streams: &'a [String],
     /// Where the grid of each window stream starts.
-    pub starts: BTreeMap<String, Instant>,
+    pub starts: BTreeMap<String, Timestamp>,
     /// Leave out what lies before.
-    pub since: Option<Instant>,
+    pub since: Option<Timestamp>,
     /// Robust deviations that make a spike, whatever the definition says.
     pub tolerance: Option<f64>,
     /// The time.
-    pub now: Instant,
+    pub now: Timestamp,
     /// The commands that mend.
-    pub mender: &'a Mender,
+    pub mender: &'a HelpCommands,
 }
 
 /// Ends statements: when somebody asks for the end, and when a question takes too long.
@@ -60,12 +60,12 @@ impl Limit {
     }
 
     /// Has the statements of another reader of the archive end by the same deadline.
-    pub(super) fn also_on(&self, reader: &mut Reader) -> Result<(), ArchiveError> {
+    pub(crate) fn also_on(&self, reader: &mut Reader) -> Result<(), ArchiveError> {
         let own = self.clone();
         reader.end_when(move || own.stop.cause().is_some() || own.is_over())
     }
 
-    pub(super) fn millis(&self) -> u64 {
+    pub(crate) fn millis(&self) -> u64 {
         u64::try_from(self.clock.monotonic().as_millis()).unwrap_or(u64::MAX)
     }
 
@@ -74,7 +74,7 @@ impl Limit {
     }
 
     /// Gives what `work` does so much time. Tells whether it was over before the work was done.
-    pub(super) fn within<T>(&self, time: Duration, work: impl FnOnce() -> T) -> (T, bool) {
+    pub(crate) fn within<T>(&self, time: Duration, work: impl FnOnce() -> T) -> (T, bool) {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.deadline.store(self.millis().saturating_add(millis), Ordering::Relaxed);
         let done = work();
@@ -89,7 +89,7 @@ pub fn check(
     reader: &Reader,
     options: &CheckOptions<'_>,
     limit: &Limit,
-) -> Result<Report, ArchiveError> {
+) -> Result<CheckReport, ArchiveError> {
     let mut collector = Collector::new(options.since);
     let wanted =
         |name: &str| options.streams.is_empty() || options.streams.iter().any(|s| s == name);
@@ -125,8 +125,8 @@ pub fn check_table(
     reader: &Reader,
     table: &str,
     key: &[String],
-    mender: &Mender,
-) -> Result<Report, ArchiveError> {
+    mender: &HelpCommands,
+) -> Result<CheckReport, ArchiveError> {
     let mut collector = Collector::default();
     check_duplicates(reader, table, key, Severity::Error, mender, &mut collector)?;
     Ok(collector.report())

@@ -4,27 +4,27 @@
 use chrono::DateTime;
 use chrono_tz::Tz;
 
-use crate::archive::LedgerFact;
-use crate::archive::evidence::{sql_of_ledger, sql_of_reading};
+use crate::check::LedgerFact;
+use crate::check::evidence::{sql_of_ledger, sql_of_reading};
 use crate::definition::Severity;
-use crate::model::{Instant, State, Window, instant_from_text};
+use crate::model::{State, Timestamp, Window, instant_from_text};
 use crate::window::Coverage;
 
 use super::finding::{Finding, identity};
-use super::mend::Mender;
+use crate::check::help_commands::HelpCommands;
 
 /// What is judged.
 pub struct LedgerView<'a> {
     /// The stream.
     pub stream: &'a str,
     /// Where its grid starts; none for a snapshot or a mark.
-    pub start: Option<Instant>,
+    pub start: Option<Timestamp>,
     /// The zone of its days.
     pub zone: Tz,
     /// The time.
-    pub now: Instant,
+    pub now: Timestamp,
     /// The commands.
-    pub mender: &'a Mender,
+    pub mender: &'a HelpCommands,
 }
 
 /// What the ledger says of one partition.
@@ -37,7 +37,7 @@ pub struct PartitionView {
     /// What was begun and not finished, or cannot be read.
     pub broken: Vec<Window>,
     /// Up to where it was read: the end of the last complete stretch, or of a snapshot's reading.
-    pub newest: Option<Instant>,
+    pub newest: Option<Timestamp>,
     /// Records outside the range that was asked for.
     pub strays: u64,
     /// The stretch of the windows that held them.

@@ -4,26 +4,29 @@
 //! SQL, no clock and no archive: the ledger's, the calendar's, the series', the counts'. Nothing is
 //! changed and nothing is printed.
 
-mod alerts;
-mod calendar;
-mod counts;
-mod days;
-mod drift;
-mod finding;
-mod gather;
-mod ledger;
-mod mend;
-mod odd;
-mod questions;
-mod series;
-mod stream;
-mod sweep;
-mod tables;
-mod twins;
+pub(crate) mod alerts;
+pub(crate) mod calendar;
+pub(crate) mod counts;
+pub(crate) mod days;
+pub(crate) mod drift;
+pub mod evidence;
+pub(crate) mod facts;
+pub(crate) mod finding;
+pub(crate) mod gather;
+pub(crate) mod help_commands;
+pub(crate) mod ledger;
+pub(crate) mod outliers;
+pub(crate) mod questions;
+pub(crate) mod series;
+pub(crate) mod stream;
+pub(crate) mod sweep;
+pub(crate) mod tables;
+pub(crate) mod twins;
 
-pub use alerts::{Scope, plan_alerts};
+pub use alerts::{AlertScope, plan_alerts};
 pub use days::{StreamDays, days_of};
-pub use finding::{Finding, Report};
+pub use facts::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
+pub use finding::{CheckReport, Finding};
 pub use gather::{CheckOptions, Limit, check, check_table};
-pub use mend::Mender;
+pub use help_commands::HelpCommands;
 pub use questions::{refuse_columns, refuse_questions};

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::archive::{Answer, ArchiveError, Cause, Reader, Value};
-use crate::definition::{Check, Definition, DefinitionOrigin, Question, Severity};
+use crate::definition::{Check, CheckQuestion, Definition, DefinitionOrigin, Severity};
+use crate::store::{ArchiveError, Cause, QuerySink, Reader, Value};
 
 use super::finding::{Collector, Finding, identity};
 use super::gather::Limit;
-use super::mend::Mender;
 use super::tables::{check_duplicates, show};
+use crate::check::help_commands::HelpCommands;
 
 /// Rows of an answer that are looked at: a question that has more answers has been answered.
 const ROWS_MAX: usize = 1000;
@@ -34,8 +34,8 @@ pub fn refuse_questions(reader: &Reader, definition: &Definition) -> Result<(), 
     for check in &definition.checks {
         let refused = |error| named(check, error);
         match &check.question {
-            Question::Sql(sql) => reader.refuse_writing(sql).map_err(refused)?,
-            Question::Unique { table, key } => {
+            CheckQuestion::Sql(sql) => reader.refuse_writing(sql).map_err(refused)?,
+            CheckQuestion::Unique { table, key } => {
                 refuse_columns(reader, table, key).map_err(refused)?;
             }
         }
@@ -73,7 +73,7 @@ fn is_given(definition: &Definition) -> bool {
 pub fn ask_all(
     reader: &Reader,
     definition: &Definition,
-    mender: &Mender,
+    mender: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
@@ -94,7 +94,7 @@ pub fn ask_all(
         let time_ms_max = check.time_ms_max.min(GIVEN_TIME_MS_MAX).min(left);
         let limited = Check { time_ms_max, ..check.clone() };
         // A statement watches its own time; a key of a table has none besides this one.
-        let unique = matches!(check.question, Question::Unique { .. });
+        let unique = matches!(check.question, CheckQuestion::Unique { .. });
         let time = if unique { time_ms_max } else { i64::MAX };
         let time = Duration::from_millis(u64::try_from(time).unwrap_or(0));
         let asked = limit.within(time, || ask(&apart, &limited, mender, limit, collector));
@@ -114,7 +114,7 @@ pub fn ask_all(
 }
 
 /// The finding that a question of the archive's own got no answer.
-fn unanswered(check: &Check, mender: &Mender, found: String) -> Finding {
+fn unanswered(check: &Check, mender: &HelpCommands, found: String) -> Finding {
     Finding {
         id: identity(&["sql", &check.name]),
         check: "sql",
@@ -123,8 +123,8 @@ fn unanswered(check: &Check, mender: &Mender, found: String) -> Finding {
         expected: "a question that can be asked within limits".to_owned(),
         found,
         sql: match &check.question {
-            Question::Sql(sql) => one_line(sql),
-            Question::Unique { table, .. } => format!("the table {table}"),
+            CheckQuestion::Sql(sql) => one_line(sql),
+            CheckQuestion::Unique { table, .. } => format!("the table {table}"),
         },
         mend: mender.command("trust", &[]),
         first: Some("only the archive holds this check; read it before you run it".to_owned()),
@@ -136,18 +136,18 @@ fn unanswered(check: &Check, mender: &Mender, found: String) -> Finding {
 fn ask(
     reader: &Reader,
     check: &Check,
-    mender: &Mender,
+    mender: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
     let time = Duration::from_millis(u64::try_from(check.time_ms_max).unwrap_or(0));
     let sql = match &check.question {
-        Question::Unique { table, key } => {
+        CheckQuestion::Unique { table, key } => {
             let severity = check.severity;
             check_duplicates(reader, table, key, severity, mender, collector)?;
             return Ok(());
         }
-        Question::Sql(sql) => sql,
+        CheckQuestion::Sql(sql) => sql,
     };
     let mut rows = FirstRows::default();
     let (asked, over) = limit.within(time, || reader.query(sql, &mut rows));
@@ -230,7 +230,7 @@ impl FirstRows {
     }
 }
 
-impl Answer for FirstRows {
+impl QuerySink for FirstRows {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         names.clone_into(&mut self.names);
         Ok(())

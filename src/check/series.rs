@@ -6,18 +6,19 @@ use std::ops::ControlFlow;
 use chrono::{Days, NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
-use crate::archive::evidence::sql_of_stretch;
-use crate::archive::{ArchiveError, Reader, SeriesRow, Value};
-use crate::definition::{Calendar, Severity, resolve_local};
-use crate::model::{Instant, Window, instant_from_text};
+use crate::check::SeriesRow;
+use crate::check::evidence::sql_of_stretch;
+use crate::definition::{ExpectedDates, Severity, resolve_local};
+use crate::model::{Timestamp, Window, instant_from_text};
+use crate::store::{ArchiveError, Reader, Value};
 use crate::window::Coverage;
 
 use super::calendar::{Missing, infer_calendar, missing_dates};
 use super::finding::{Collector, Finding, identity};
-use super::mend::Mender;
-use super::odd::{Odd, odd_values};
 use super::sweep::Dates;
 use super::tables::show;
+use crate::check::help_commands::HelpCommands;
+use crate::check::outliers::{Odd, odd_values};
 
 /// What the series of a stream are judged by.
 pub struct SeriesRules<'a> {
@@ -32,7 +33,7 @@ pub struct SeriesRules<'a> {
     /// The columns that are looked through for spikes.
     pub values: Vec<String>,
     /// When each group has a record, if that is declared.
-    pub calendar: Option<Calendar>,
+    pub calendar: Option<ExpectedDates>,
     /// What the archive does not know.
     pub unknown: &'a Coverage,
     /// What may still change.
@@ -42,7 +43,7 @@ pub struct SeriesRules<'a> {
     /// Whether a stretch of the stream can be read again.
     pub is_window: bool,
     /// The commands.
-    pub mender: &'a Mender,
+    pub mender: &'a HelpCommands,
 }
 
 /// One group, a day at a time: what a day's rows have is added up.
@@ -101,7 +102,7 @@ pub fn day_of(dates: Dates, text: &str) -> Option<NaiveDate> {
     instant_from_text(text).map(|at| at.with_timezone(&dates.zone).date_naive())
 }
 
-fn midnight(day: NaiveDate, zone: Tz) -> Option<Instant> {
+fn midnight(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
     resolve_local(day.and_time(NaiveTime::MIN), zone)
 }
 
@@ -176,7 +177,7 @@ fn missing_finding(
     rules: &SeriesRules<'_>,
     series: &Series,
     missing: &Missing,
-    calendar: Calendar,
+    calendar: ExpectedDates,
     why: &str,
 ) -> Finding {
     let first = missing.first.to_string();

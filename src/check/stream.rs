@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 
 use chrono_tz::Tz;
 
-use crate::archive::evidence::{sql_of_newest, sql_of_strays};
-use crate::archive::{ArchiveError, LedgerFact, Reader, StreamRow};
+use crate::check::LedgerFact;
+use crate::check::evidence::{sql_of_newest, sql_of_strays};
 use crate::definition::{
-    ColumnType, Kind, Severity, Stream, StreamCheck, TOLERANCE, WindowRules, is_number,
+    ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };
-use crate::model::{Instant, KeyShape, Window, instant_to_text};
+use crate::model::{KeyShape, Timestamp, Window, instant_to_text};
+use crate::store::{ArchiveError, Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::counts::{CountRules, check_counts};
@@ -17,10 +18,10 @@ use super::drift::check_drift;
 use super::finding::{Collector, Finding, identity, many};
 use super::gather::CheckOptions;
 use super::ledger::{LedgerView, PartitionView, always, examine_partition};
-use super::mend::Mender;
 use super::series::{SeriesRules, check_series};
 use super::sweep::{Dates, as_span};
 use super::tables::{check_duplicates, check_twins};
+use crate::check::help_commands::HelpCommands;
 
 /// Parents that are read at a time.
 const PARENTS_AT_A_TIME: u32 = 500;
@@ -38,7 +39,7 @@ pub struct LedgerSum {
     /// What in some partition was begun and not finished, or cannot be read.
     pub broken: Vec<Window>,
     /// The oldest of what each partition was read up to.
-    newest: Option<Instant>,
+    newest: Option<Timestamp>,
     strays: u64,
     stray_span: Option<Window>,
     /// The rows of a stream without parents.
@@ -96,7 +97,7 @@ pub fn check_stream(
     }
     let Some(stream) = stream else { return Ok(()) };
     let Some((date, dates)) = date_column(stream, row) else { return Ok(()) };
-    let windowed = matches!(stream.kind, Kind::Window(_));
+    let windowed = matches!(stream.kind, StreamKind::Window(_));
     // A snapshot or a mark knows no windows: what it has is all that there is.
     let of = |parts: &[Window]| match windowed {
         true => Coverage::of(parts.iter().copied()),
@@ -118,7 +119,7 @@ pub fn check_stream(
         mender: options.mender,
     };
     check_series(reader, &rules, collector)?;
-    if let (Kind::Window(window), true) = (&stream.kind, stream.for_each.is_none()) {
+    if let (StreamKind::Window(window), true) = (&stream.kind, stream.for_each.is_none()) {
         let is_field = window.field == date;
         if is_field && is_countable(window, dates) {
             let mender = options.mender;
@@ -137,9 +138,9 @@ fn is_countable(window: &WindowRules, dates: Dates) -> bool {
 /// Whose days a stream's are.
 pub fn zone_of(stream: &Stream) -> Tz {
     match &stream.kind {
-        Kind::Window(rules) => rules.zone,
-        Kind::Cursor(rules) => rules.zone,
-        Kind::Snapshot { .. } => Tz::UTC,
+        StreamKind::Window(rules) => rules.zone,
+        StreamKind::Cursor(rules) => rules.zone,
+        StreamKind::Snapshot { .. } => Tz::UTC,
     }
 }
 
@@ -210,9 +211,9 @@ fn check_age(
 ) {
     let Some(newest) = sum.newest else { return };
     let (step, what) = match &stream.kind {
-        Kind::Window(rules) => (Some(rules.step), "read up to"),
-        Kind::Snapshot { refresh } => (*refresh, "last read at"),
-        Kind::Cursor(rules) => (rules.refresh, "last read at"),
+        StreamKind::Window(rules) => (Some(rules.step), "read up to"),
+        StreamKind::Snapshot { refresh } => (*refresh, "last read at"),
+        StreamKind::Cursor(rules) => (rules.refresh, "last read at"),
     };
     let most = stream.check.age_max(step);
     let zone = zone_of(stream);
@@ -234,7 +235,12 @@ fn check_age(
     });
 }
 
-fn check_strays(mender: &Mender, stream: &Stream, sum: &LedgerSum, collector: &mut Collector) {
+fn check_strays(
+    mender: &HelpCommands,
+    stream: &Stream,
+    sum: &LedgerSum,
+    collector: &mut Collector,
+) {
     let Some(span) = sum.stray_span else { return };
     collector.add(Finding {
         id: identity(&["strays", &stream.name]),
@@ -255,7 +261,7 @@ fn check_strays(mender: &Mender, stream: &Stream, sum: &LedgerSum, collector: &m
 /// Rows that stand twice, by their key or under another one. Tells whether any do by their key.
 fn check_rows(
     reader: &Reader,
-    mender: &Mender,
+    mender: &HelpCommands,
     row: &StreamRow,
     collector: &mut Collector,
 ) -> Result<bool, ArchiveError> {
@@ -284,7 +290,7 @@ fn check_rows(
 pub fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
     let is_date = |kind| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
     let of_window = match &stream.kind {
-        Kind::Window(rules) => Some(rules.field.clone()),
+        StreamKind::Window(rules) => Some(rules.field.clone()),
         _ => None,
     };
     let key = row.key.columns();

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
-use crate::archive::LedgerFact;
+use crate::check::LedgerFact;
 use crate::definition::{Span, resolve_local};
-use crate::model::{Instant, Window, instant_from_text, instant_to_text};
+use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
 
 /// How the dates of a table stand in it.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct Dates {
 impl Dates {
     /// The first text that is not before an instant: texts of a column sort as what they mean, and
     /// a date stands for its midnight.
-    pub fn edge(self, at: Instant) -> String {
+    pub fn edge(self, at: Timestamp) -> String {
         if !self.whole_days {
             return instant_to_text(at);
         }
@@ -33,7 +33,7 @@ impl Dates {
     }
 
     /// Where the clocks skip midnight, a day begins later.
-    fn is_first_of_day(self, at: Instant) -> bool {
+    fn is_first_of_day(self, at: Timestamp) -> bool {
         let date = at.with_timezone(&self.zone).date_naive();
         resolve_local(date.and_time(NaiveTime::MIN), self.zone) == Some(at)
     }
@@ -97,7 +97,7 @@ impl Lateness {
 impl Lateness {
     /// Takes rows of a window that were first seen at some time. `until` is when the window is
     /// settled by the lateness that is declared.
-    fn note(&mut self, window: &Counted, seen: &str, rows: u64, until: Option<Instant>) {
+    fn note(&mut self, window: &Counted, seen: &str, rows: u64, until: Option<Timestamp>) {
         let whole_at = window.fact.whole_at.as_deref();
         if whole_at.is_none_or(|whole_at| seen <= whole_at) {
             return;
@@ -206,7 +206,7 @@ impl Sweep {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         instant_from_text(text).expect("an instant")
     }
 

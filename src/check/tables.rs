@@ -2,14 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use crate::archive::evidence::{sql_of_duplicates, sql_of_rows};
-use crate::archive::{ArchiveError, Reader, TwinFact, Value};
+use crate::check::TwinFact;
+use crate::check::evidence::{sql_of_duplicates, sql_of_rows};
 use crate::definition::Severity;
 use crate::model::{excerpt, printable};
+use crate::store::{ArchiveError, Reader, Value};
 
 use super::finding::{Collector, Finding, identity, many};
-use super::mend::Mender;
 use super::twins::are_one_record;
+use crate::check::help_commands::HelpCommands;
 
 /// Keys that are named.
 const EXAMPLES: usize = 3;
@@ -41,7 +42,7 @@ pub fn check_duplicates(
     table: &str,
     key: &[String],
     severity: Severity,
-    mender: &Mender,
+    mender: &HelpCommands,
     collector: &mut Collector,
 ) -> Result<bool, ArchiveError> {
     let fact = reader.duplicates(table, key, EXAMPLES)?;
@@ -82,7 +83,7 @@ pub fn check_twins(
     table: &str,
     key: &[String],
     content: &[String],
-    mender: &Mender,
+    mender: &HelpCommands,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
     let mut twins: Vec<TwinFact> = Vec::new();

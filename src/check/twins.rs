@@ -5,7 +5,7 @@
 //! is not. What the columns tell is counted in bits, as far as the column varies at all, and held
 //! against the number of pairs in which chance could make two rows alike.
 
-use crate::archive::Value;
+use crate::store::Value;
 
 /// Bits by which what rows share must go beyond the number of pairs: of thirty tables full of
 /// chance, one makes an alarm.

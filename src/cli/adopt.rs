@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::adopt::{AdoptError, FieldRules, Keep, Request, Undone, prepare, undo};
-use crate::archive::{Healing, HealingRule, Reader, RunStart, heal, restore, survey_in_place};
+use crate::adopt::{AdoptError, AdoptRequest, FieldRules, Keep, Undone, prepare, undo};
+use crate::adopt::{Deduplication, KeepRule, heal, restore, survey_in_place};
+use crate::cli::text::{adopted_page, healed_page};
 use crate::definition::{Definition, Stream, TimeFormat};
 use crate::host::{Host, StopCause};
+use crate::model::count;
 use crate::model::{instant_to_text, printable};
-use crate::report::{adopted_page, count, healed_page};
+use crate::store::{Reader, RunStart};
 
 use super::args::{AdoptArguments, Global};
 use super::error::{Failure, STORAGE, USAGE};
@@ -80,7 +82,7 @@ fn adopt(
         true => Reader::open(&definition.archive)?.stream(&stream.name)?,
         false => None,
     };
-    let request = Request {
+    let request = AdoptRequest {
         path: &path,
         table: args.table.as_deref(),
         stream,
@@ -238,10 +240,10 @@ fn heal_in_place(
     let rule_text = keep.to_string();
     let rule = match keep {
         Keep::Api => return Err(unfit("--keep api").into()),
-        Keep::First => HealingRule::First,
-        Keep::Last => HealingRule::Last,
-        Keep::Newest(column) => HealingRule::Newest(column),
-        Keep::Highest(column) => HealingRule::Highest(column),
+        Keep::First => KeepRule::First,
+        Keep::Last => KeepRule::Last,
+        Keep::Newest(column) => KeepRule::Newest(column),
+        Keep::Highest(column) => KeepRule::Highest(column),
     };
     let key = in_place_key(args, global, host)?;
     let table = args.table.as_deref().or(args.stream.as_deref());
@@ -249,7 +251,7 @@ fn heal_in_place(
     let now = instant_to_text(host.clock.now());
     let (path, key) = (path.as_path(), key.as_slice());
     let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
-    let healing = Healing { path, table, key, rule, rule_text, now, stop };
+    let healing = Deduplication { path, table, key, rule, rule_text, now, stop };
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let note = holder_note("adopt", host);
     let healed = match args.apply {

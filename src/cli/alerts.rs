@@ -2,14 +2,15 @@
 
 use serde::Serialize;
 
-use crate::archive::{Added, AlertRow, ArchiveError, Cause, OPEN_ENTRIES_MAX, Outbox, Reader};
-use crate::check::{Report, Scope, plan_alerts};
+use crate::check::{AlertScope, CheckReport, plan_alerts};
 use crate::definition::{Alert, Definition};
 use crate::host::Host;
-use crate::model::Instant;
-use crate::outbox::{Refusal, alert_entry, station_for, tidings};
-use crate::pull::SecretValues;
-use crate::report::count;
+use crate::http::SecretValues;
+use crate::model::Timestamp;
+use crate::model::count;
+use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX, Outbox};
+use crate::outbox::{QueueRefusal, alert_entry, station_for, tidings};
+use crate::store::{ArchiveError, Cause, Reader};
 
 use super::args::Global;
 use super::error::Failure;
@@ -48,8 +49,8 @@ pub fn alerts_of<'a>(definition: Option<&'a Definition>, global: &Global) -> &'a
 /// Queues a message for whatever has come or gone, in the transaction that remembers it. Nothing
 /// is opened for writing when there is nothing to tell.
 pub fn tell_of(
-    report: &Report,
-    scope: Scope,
+    report: &CheckReport,
+    scope: AlertScope,
     definition: &Definition,
     global: &Global,
     host: &Host,
@@ -95,7 +96,7 @@ struct Post<'a> {
     archive: String,
     station: String,
     secrets: SecretValues,
-    now: Instant,
+    now: Timestamp,
 }
 
 impl Post<'_> {
@@ -124,7 +125,7 @@ impl Post<'_> {
     }
 }
 
-fn ids_of(report: &Report) -> Vec<String> {
+fn ids_of(report: &CheckReport) -> Vec<String> {
     let overflow = report.overflow();
     report.findings.iter().chain(&overflow).map(|finding| finding.id.clone()).collect()
 }
@@ -133,7 +134,7 @@ fn borrowed(ids: &[String]) -> Vec<&str> {
     ids.iter().map(String::as_str).collect()
 }
 
-fn refused(alert: &Alert, refusal: Refusal) -> ArchiveError {
+fn refused(alert: &Alert, refusal: QueueRefusal) -> ArchiveError {
     let message = format!("the alert `{}` cannot be queued: {}", alert.name, refusal.message);
     let cure = refusal.cure.unwrap_or_else(|| "mend it in `[[alerts]]`".to_owned());
     ArchiveError::new(Cause::Definition, message).cure(cure)

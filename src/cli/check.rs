@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::archive::{ArchiveError, Cause, Reader};
 use crate::check::{
-    CheckOptions, Finding, Limit, Mender, Report, Scope, check, check_table, refuse_columns,
-    refuse_questions,
+    AlertScope, CheckOptions, CheckReport, Finding, HelpCommands, Limit, check, check_table,
+    refuse_columns, refuse_questions,
 };
-use crate::definition::{Definition, Kind, Severity, Start, parse_start};
+use crate::definition::{Definition, Severity, Start, StreamKind, parse_start};
 use crate::host::Host;
-use crate::model::{Instant, printable};
-use crate::report::count;
+use crate::model::count;
+use crate::model::{Timestamp, printable};
+use crate::store::{ArchiveError, Cause, Reader};
 
 use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
@@ -37,10 +37,12 @@ pub fn run(
         return Err(Failure::new(USAGE, "--tolerance must be more than 0"));
     }
     let mut reader = Reader::open(&path)?;
-    let scope =
-        Scope { whole: args.streams.is_empty() && since.is_none(), as_of: reader.alert_changes()? };
+    let scope = AlertScope {
+        whole: args.streams.is_empty() && since.is_none(),
+        as_of: reader.alert_changes()?,
+    };
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
-    let mender = Mender::new(options_of(global), path.display().to_string());
+    let mender = HelpCommands::new(options_of(global), path.display().to_string());
     let looked = match &args.table {
         Some(table) => refuse_columns(&reader, table, &args.key)
             .and_then(|()| check_table(&reader, table, &args.key, &mender)),
@@ -78,9 +80,9 @@ pub fn tell_after_round(
         return Ok(Queued::default());
     }
     let mut reader = Reader::open(&definition.archive)?;
-    let scope = Scope { whole: true, as_of: reader.alert_changes()? };
+    let scope = AlertScope { whole: true, as_of: reader.alert_changes()? };
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
-    let mender = Mender::new(options_of(global), definition.archive.display().to_string());
+    let mender = HelpCommands::new(options_of(global), definition.archive.display().to_string());
     let all = Wanted { streams: &[], since: None, tolerance: None, now: host.clock.now() };
     let report = look(&reader, Some(definition), &all, &mender, &limit)?;
     drop(reader);
@@ -90,18 +92,18 @@ pub fn tell_after_round(
 /// What is looked for.
 pub struct Wanted<'a> {
     pub streams: &'a [String],
-    pub since: Option<Instant>,
+    pub since: Option<Timestamp>,
     pub tolerance: Option<f64>,
-    pub now: Instant,
+    pub now: Timestamp,
 }
 
 fn look(
     reader: &Reader,
     definition: Option<&Definition>,
     wanted: &Wanted<'_>,
-    mender: &Mender,
+    mender: &HelpCommands,
     limit: &Limit,
-) -> Result<Report, ArchiveError> {
+) -> Result<CheckReport, ArchiveError> {
     check(reader, &check_options(reader, definition, wanted, mender)?, limit)
 }
 
@@ -110,11 +112,11 @@ pub fn check_options<'a>(
     reader: &Reader,
     definition: Option<&'a Definition>,
     wanted: &Wanted<'a>,
-    mender: &'a Mender,
+    mender: &'a HelpCommands,
 ) -> Result<CheckOptions<'a>, ArchiveError> {
     let mut starts = BTreeMap::new();
     for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
-        if let Kind::Window(rules) = &stream.kind {
+        if let StreamKind::Window(rules) = &stream.kind {
             let row = reader.stream(&stream.name)?;
             let start = crate::sync::resolve_start(rules, row.as_ref(), wanted.now);
             starts.insert(stream.name.clone(), start);
@@ -134,7 +136,7 @@ pub fn check_options<'a>(
     })
 }
 
-fn instant(text: &str, now: Instant) -> Result<Instant, Failure> {
+fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     match parse_start(text, chrono_tz::UTC, true) {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(span)) => Ok(span.before(now, chrono_tz::UTC).unwrap_or(now)),
@@ -163,7 +165,7 @@ pub fn options_of(global: &Global) -> Vec<String> {
 }
 
 fn show(
-    report: &Report,
+    report: &CheckReport,
     least: Severity,
     queued: Option<Queued>,
     output: &Output,

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::archive::{Reader, StoredDefinition};
 use crate::definition::{Definition, SecretReference, definition_text, parse_definition};
 use crate::host::Host;
+use crate::http::secret_uses;
 use crate::model::printable;
-use crate::pull::secret_uses;
+use crate::store::{Reader, StoredDefinition};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};

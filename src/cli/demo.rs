@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::archive::Reader;
-use crate::demo::{Conclusion, Scene, Stage, StoryError, tell};
+use crate::cli::text::{coverage_bar, outcome_table, plain_table};
+use crate::demo::{Conclusion, DemoScene, Stage, StoryError, tell};
 use crate::host::Host;
+use crate::model::count;
 use crate::model::{Outcomes, State, Window, instant_from_text, printable};
-use crate::report::{count, coverage_bar, outcome_table, plain_table};
+use crate::store::Reader;
 use crate::sync::SyncReport;
 
 use super::args::DemoArguments;
@@ -214,15 +215,15 @@ fn totals(conclusion: &Conclusion) -> String {
 }
 
 impl Stage for Theatre<'_> {
-    fn show(&self, scene: &Scene<'_>) {
+    fn show(&self, scene: &DemoScene<'_>) {
         if self.output.json() {
             return;
         }
         match scene {
-            Scene::Chapter(date, about) => self.chapter(date, about),
-            Scene::Remark(text) => self.say(&format!("  {text}\n")),
-            Scene::Synced(report) => self.synced(report),
-            Scene::Conclusion(conclusion) => self.conclusion(conclusion),
+            DemoScene::Chapter(date, about) => self.chapter(date, about),
+            DemoScene::Remark(text) => self.say(&format!("  {text}\n")),
+            DemoScene::Synced(report) => self.synced(report),
+            DemoScene::Conclusion(conclusion) => self.conclusion(conclusion),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, json};
 
-use crate::archive::{Change, Difference, Known, Named, Reader};
+use crate::cli::text::{DiffCounts, difference_line};
+use crate::history::{Change, Known, NamedValues, RowDifference};
 use crate::host::Host;
-use crate::report::{DiffCounts, difference_line};
+use crate::store::Reader;
 
 use super::args::Global;
 use super::diff_files;
@@ -89,8 +90,8 @@ pub fn run(
     Ok(if counts.any() { DIFFERS } else { 0 })
 }
 
-fn as_json(stream: &str, difference: &Difference) -> serde_json::Value {
-    let object = |named: &Named| -> Map<String, serde_json::Value> {
+fn as_json(stream: &str, difference: &RowDifference) -> serde_json::Value {
+    let object = |named: &NamedValues| -> Map<String, serde_json::Value> {
         named.iter().map(|(name, value)| (name.clone(), json_value(value))).collect()
     };
     let key = object(&difference.key);

@@ -6,15 +6,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::archive::{
-    ArchiveError, Change, Covered, Difference, Named, Reader, StreamRow, open_compared,
-};
+use crate::cli::text::{BetweenCounts, Owner, Unlike};
 use crate::definition::{ColumnType, suggest};
+use crate::handoff::envelope::{EnvelopeKind, kind};
+use crate::history::{Change, NamedValues, PartitionCoverage, RowDifference};
 use crate::host::Host;
 use crate::host::files::whereabouts;
 use crate::model::{KeyShape, Window, instant_to_text, printable};
-use crate::report::{BetweenCounts, Owner, Unlike};
-use crate::seal::{Kind, kind};
+use crate::store::{ArchiveError, Reader, StreamRow, open_compared};
 use crate::window::Coverage;
 
 use super::diff::DIFFERS;
@@ -66,7 +65,7 @@ fn check_file(file: &Path) -> Result<(), Failure> {
         let message = format!("there is no file {}", file.display());
         return Err(Failure::new(UNUSABLE, message).cure("name two archives"));
     }
-    if file.is_file() && matches!(kind(file)?, Kind::Zstd | Kind::Age) {
+    if file.is_file() && matches!(kind(file)?, EnvelopeKind::Zstd | EnvelopeKind::Age) {
         let message = format!("{} is packed", file.display());
         return Err(Failure::new(UNUSABLE, message)
             .cure("unpack it first: `age -d -i KEY` for one that is encrypted, then `zstd -d`"));
@@ -174,8 +173,8 @@ fn key_text(key: &KeyShape) -> String {
 }
 
 /// What of a partition only one side covers.
-fn coverage(a: Option<&Covered>, b: Option<&Covered>) -> Vec<Unlike> {
-    let nothing = Covered::default();
+fn coverage(a: Option<&PartitionCoverage>, b: Option<&PartitionCoverage>) -> Vec<Unlike> {
+    let nothing = PartitionCoverage::default();
     let partition = a.or(b).map(|side| side.partition.clone()).unwrap_or_default();
     let (a, b) = (a.unwrap_or(&nothing), b.unwrap_or(&nothing));
     let mut found = Vec::new();
@@ -214,7 +213,7 @@ impl Telling {
     fn tell_or_fail(&mut self, stream: &str, unlike: Unlike) -> Result<(), ArchiveError> {
         self.tell(stream, &unlike).map_err(|error| {
             let message = format!("cannot write the answer: {error}");
-            ArchiveError::new(crate::archive::Cause::Storage, message)
+            ArchiveError::new(crate::store::Cause::Storage, message)
         })
     }
 
@@ -263,8 +262,8 @@ fn as_json(stream: &str, unlike: &Unlike) -> Json {
     }
 }
 
-fn row_json(stream: &str, difference: &Difference) -> Json {
-    let object = |named: &Named| -> Map<String, Json> {
+fn row_json(stream: &str, difference: &RowDifference) -> Json {
+    let object = |named: &NamedValues| -> Map<String, Json> {
         named.iter().map(|(name, value)| (name.clone(), json_value(value))).collect()
     };
     let key = object(&difference.key);
@@ -289,10 +288,10 @@ fn row_json(stream: &str, difference: &Difference) -> Json {
 mod tests {
     use super::*;
 
-    fn covered(windows: &[(i64, i64)], mark: Option<&str>) -> Covered {
+    fn covered(windows: &[(i64, i64)], mark: Option<&str>) -> PartitionCoverage {
         let at = |hour: &i64| chrono::DateTime::from_timestamp(hour * 3600, 0).expect("in range");
         let windows = windows.iter().filter_map(|(start, end)| Window::new(at(start), at(end)));
-        Covered {
+        PartitionCoverage {
             partition: "\"SL-1\"".to_owned(),
             windows: windows.collect(),
             whole: mark.is_some(),
@@ -302,7 +301,7 @@ mod tests {
 
     #[test]
     fn what_only_one_side_has_read_is_told_and_what_both_have_is_not() {
-        let told = |a: Option<&Covered>, b: Option<&Covered>| {
+        let told = |a: Option<&PartitionCoverage>, b: Option<&PartitionCoverage>| {
             let names = ["a".to_owned(), "b".to_owned()];
             let lines = coverage(a, b);
             lines.iter().map(|unlike| unlike.line("s", &names)).collect::<String>()

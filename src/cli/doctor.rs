@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::definition::{Definition, Problems};
-use crate::doctor::{DefinitionFacts, Finding, Surroundings, Way, examine, gather, worst};
+use crate::doctor::{DefinitionFacts, DoctorFinding, Surroundings, Way, examine, gather, worst};
 use crate::host::Host;
+use crate::http::{HttpTransport, NetError, Transport};
 use crate::model::printable;
-use crate::pull::{HttpTransport, NetError, Transport};
 use crate::sync::transports;
 
 use super::args::{DoctorArguments, Global};
@@ -96,7 +96,7 @@ fn way(definition: Option<&Definition>) -> Way {
     made.map_or_else(Way::Closed, Way::Open)
 }
 
-fn page(findings: &[Finding]) -> String {
+fn page(findings: &[DoctorFinding]) -> String {
     let mut page = String::new();
     for finding in findings {
         let (state, found) = (finding.state.word(), printable(&finding.found));

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::archive::eject;
+use crate::doctor::eject;
 use crate::host::Host;
 use crate::model::printable;
-use crate::report::{bytes, many};
+use crate::model::{bytes, many};
 
 use super::args::Global;
 use super::error::Failure;

@@ -1,10 +1,10 @@
 //! Every error and its exit code.
 
-use crate::archive::ArchiveError;
 use crate::definition::Problems;
 use crate::handoff::HandoffError;
+use crate::handoff::envelope::{EnvelopeError, EnvelopeFault};
 use crate::host::files::refusal;
-use crate::seal::{SealError, SealFault};
+use crate::store::ArchiveError;
 
 /// The command line or the definition is wrong.
 pub const USAGE: u8 = 2;
@@ -73,20 +73,20 @@ impl From<HandoffError> for Failure {
     }
 }
 
-impl From<SealError> for Failure {
-    fn from(error: SealError) -> Self {
+impl From<EnvelopeError> for Failure {
+    fn from(error: EnvelopeError) -> Self {
         let code = match error.fault {
-            SealFault::NoSignature
-            | SealFault::Malformed
-            | SealFault::UnknownSigner
-            | SealFault::Changed
-            | SealFault::TooBig
-            | SealFault::NotForUs
-            | SealFault::Nested
-            | SealFault::Refused => UNSAFE,
-            SealFault::Damaged | SealFault::NotAnArchive => UNUSABLE,
-            SealFault::Key => USAGE,
-            SealFault::Storage => STORAGE,
+            EnvelopeFault::NoSignature
+            | EnvelopeFault::Malformed
+            | EnvelopeFault::UnknownSigner
+            | EnvelopeFault::Changed
+            | EnvelopeFault::TooBig
+            | EnvelopeFault::NotForUs
+            | EnvelopeFault::Nested
+            | EnvelopeFault::Refused => UNSAFE,
+            EnvelopeFault::Damaged | EnvelopeFault::NotAnArchive => UNUSABLE,
+            EnvelopeFault::Key => USAGE,
+            EnvelopeFault::Storage => STORAGE,
         };
         Self { code, message: error.message, cure: error.cure, problems: None }
     }

@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::archive::{Cause, Past, Reader, Rows, StreamRow};
 use crate::export::{
-    ENDINGS, Export, ExportError, Exported, FileFormat, Origin, Out, Outside, PartitionBy, Place,
-    Share, TextRules, covered, export_columns,
+    Destination, ENDINGS, Export, ExportError, ExportOrigin, Exported, FileFormat, Out, Outside,
+    PartitionBy, Share, TextRules, covered, export_columns,
 };
+use crate::history::{Past, RowSource};
 use crate::host::Host;
+use crate::model::{bytes, many};
 use crate::model::{instant_to_text, printable};
-use crate::report::{bytes, many};
+use crate::store::{Cause, Reader, StreamRow};
 
 use super::args::Global;
 use super::error::{Failure, STORAGE, USAGE};
 use super::moment::as_of;
-use super::output::{Output, Written};
+use super::output::{Output, OutputWriter};
 use super::target::refuse_own;
 use super::workspace::{archived_streams, load_for_reading};
 
@@ -85,7 +86,7 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let (format, place) = place(args, &path, output)?;
-    if let Place::File(out) | Place::Folder(out) = &place {
+    if let Destination::File(out) | Destination::Folder(out) = &place {
         refuse_own(out, &path, Some(&global.definition))?;
     }
     let mut reader = Reader::open(&path)?;
@@ -97,7 +98,7 @@ pub fn run(
         let failure = Failure::new(USAGE, format!("{} has no streams yet", path.display()));
         return Err(failure.cure("`windrow sync` brings them"));
     }
-    if let Place::Folder(folder) = &place {
+    if let Destination::Folder(folder) = &place {
         for (stream, ending) in streams.iter().flat_map(|s| ENDINGS.map(|ending| (s, ending))) {
             let file = folder.join(format!("{}.{ending}", stream.stream));
             refuse_own(&file, &path, Some(&global.definition))?;
@@ -108,10 +109,10 @@ pub fn run(
         partition: args.partition_by.clone(),
         text: TextRules {
             guard: args.excel_safe,
-            terminal: place == Place::Output && output.shown(),
+            terminal: place == Destination::Output && output.shown(),
         },
         force: args.force,
-        origin: Origin {
+        origin: ExportOrigin {
             archive_id: Some(reader.archive_id()?),
             exported_at: instant_to_text(host.clock.now()),
             last_run: reader.runs(1)?.first().map(|run| run.run),
@@ -123,10 +124,10 @@ pub fn run(
     let shares = streams.into_iter().map(|stream| share(&reader, stream, args));
     let shares = shares.collect::<Result<Vec<_>, Failure>>()?;
     let rows = match &args.as_of {
-        None => Rows::Now(reader),
+        None => RowSource::Now(reader),
         Some(when) => {
             let moment = as_of(when, &reader, host.clock.now())?;
-            Rows::Then(Past::of(reader, &moment)?)
+            RowSource::Then(Past::of(reader, &moment)?)
         }
     };
     if let Some(condition) = &args.condition {
@@ -148,10 +149,10 @@ pub fn run(
     }
 }
 
-fn written(format: FileFormat) -> Written {
+fn written(format: FileFormat) -> OutputWriter {
     match format {
-        FileFormat::Ndjson => Written::Json,
-        FileFormat::Csv | FileFormat::Parquet => Written::Text,
+        FileFormat::Ndjson => OutputWriter::Json,
+        FileFormat::Csv | FileFormat::Parquet => OutputWriter::Text,
     }
 }
 
@@ -172,7 +173,7 @@ fn place(
     args: &ExportArguments,
     archive: &Path,
     output: &Output,
-) -> Result<(FileFormat, Place), Failure> {
+) -> Result<(FileFormat, Destination), Failure> {
     let usage = |message: &str, cure: &str| Err(Failure::new(USAGE, message).cure(cure));
     let wanted = args.format.map(FileFormat::from);
     let by_name = args.out.as_deref().and_then(FileFormat::of);
@@ -182,24 +183,24 @@ fn place(
         return usage("--excel-safe is for CSV", "add `--format csv`, or leave it out");
     }
     let place = match &args.out {
-        Some(out) if out.as_os_str() == "-" => Place::Output,
+        Some(out) if out.as_os_str() == "-" => Destination::Output,
         Some(_) if by_name.is_some_and(|by_name| by_name != format) => {
             return usage("--format and the ending of --out disagree", "leave one of them out");
         }
-        Some(out) if by_name.is_some() && one => Place::File(out.clone()),
+        Some(out) if by_name.is_some() && one => Destination::File(out.clone()),
         Some(_) if by_name.is_some() => {
             let endings = ENDINGS.join(", .");
             let cure = format!("name a folder: anything that does not end in .{endings}");
             return usage("one file takes one stream, named and without partitions", &cure);
         }
-        Some(out) => Place::Folder(out.clone()),
-        None if one && format != FileFormat::Parquet => Place::Output,
+        Some(out) => Destination::Folder(out.clone()),
+        None if one && format != FileFormat::Parquet => Destination::Output,
         None => {
             let stem = archive.file_stem().unwrap_or_default().to_string_lossy();
-            Place::Folder(PathBuf::from(format!("{stem}-export")))
+            Destination::Folder(PathBuf::from(format!("{stem}-export")))
         }
     };
-    if place == Place::Output {
+    if place == Destination::Output {
         if !one || format == FileFormat::Parquet {
             let message = "standard output takes one stream, named, as csv or ndjson";
             return usage(message, "name a folder with --out");

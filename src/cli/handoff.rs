@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::archive::{Cause, Part};
+use crate::cli::text::{gave_page, wrapped};
 use crate::definition::{Definition, SecretReference};
+use crate::handoff::Part;
+use crate::handoff::envelope::{Packing, SigningKey};
 use crate::handoff::{Gave, Giving, HandoffError, give};
 use crate::host::Host;
+use crate::http::{SEARCHED_BYTES_MIN, secrets_of};
+use crate::model::many;
 use crate::model::printable;
-use crate::pull::{SEARCHED_BYTES_MIN, secrets_of};
-use crate::report::{gave_page, many, wrapped};
-use crate::seal::{Packing, SigningKey};
+use crate::store::Cause;
 
 use super::args::Global;
 use super::error::{Failure, USAGE};

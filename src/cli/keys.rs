@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::handoff::envelope::{Keyring, KnownKey, OWN_NAME, PublicKeys, read_key_text};
 use crate::host::Host;
-use crate::seal::{Keyring, KnownKey, OWN_NAME, PublicKeys, read_key_text};
 
 use super::args::Global;
 use super::error::{Failure, USAGE};

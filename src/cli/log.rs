@@ -16,8 +16,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::host::log_file::LogFile;
 use crate::host::{Clock, Host};
+use crate::http::SecretValues;
 use crate::model::{instant_to_text, printable, printable_json};
-use crate::pull::SecretValues;
 
 use super::args::{Global, LogFormat};
 use super::error::{Failure, STORAGE};

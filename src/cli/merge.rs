@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::{
-    Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION, look_at_given,
-};
-use crate::handoff::{MergeError, MergeOrder, Opened, Room, merge, verify};
+use crate::cli::text::merged_page;
+use crate::handoff::{Opened, Room, verify};
 use crate::host::Host;
+use crate::merge::merge;
+use crate::merge::{MergeError, MergeOrder};
+use crate::model::bytes;
 use crate::model::instant_to_text;
-use crate::report::{bytes, merged_page};
+use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION, look_at_given};
 
 use super::args::Global;
 use super::error::{Failure, UNSAFE, USAGE};

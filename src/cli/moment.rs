@@ -2,9 +2,10 @@
 
 use chrono::{Days, NaiveDate, NaiveTime};
 
-use crate::archive::{Moment, Reader};
 use crate::definition::{Start, parse_start};
-use crate::model::{Instant, instant_from_text};
+use crate::history::Moment;
+use crate::model::{Timestamp, instant_from_text};
+use crate::store::Reader;
 
 use super::error::{Failure, USAGE};
 
@@ -13,7 +14,7 @@ const END_OF_TIME: &str = "9999-12-31T23:59:59+00:00";
 
 /// What the archive said on a day (at its end, UTC), at an instant, or once a run had ended. What
 /// is not past yet is now, whatever clocks an archive has seen.
-pub fn as_of(text: &str, reader: &Reader, now: Instant) -> Result<Moment, Failure> {
+pub fn as_of(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Failure> {
     if let Some(run) = run_of(text, reader)? {
         return Ok(run);
     }
@@ -31,7 +32,7 @@ pub fn as_of(text: &str, reader: &Reader, now: Instant) -> Result<Moment, Failur
 }
 
 /// Where changes begin to count: after a run, or from the beginning of a day or an instant on.
-pub fn since(text: &str, reader: &Reader, now: Instant) -> Result<Moment, Failure> {
+pub fn since(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Failure> {
     match run_of(text, reader)? {
         Some(run) => Ok(run),
         None => Ok(Moment::Before(instant(text, now)?)),
@@ -53,7 +54,7 @@ fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
     Ok(Some(Moment::Run(run)))
 }
 
-fn instant(text: &str, now: Instant) -> Result<Instant, Failure> {
+fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let start = parse_start(text, chrono_tz::UTC, false).map_err(|message| {
         let cure = "write a date (`2026-03-03`), a time (`2026-03-03T12:00:00Z`), a time back \
             (`-7 days`), or the number of a run";

@@ -23,7 +23,7 @@ pub type Rows = BufWriter<Escaping<Box<dyn Write + Send>>>;
 
 /// What rows are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum OutputWriter {
     /// Lines for people, escaped wherever they go.
     Page,
     /// Text for programs, as it is.
@@ -95,8 +95,8 @@ impl Output {
     }
 
     /// What rows are written as where there are two ways.
-    pub fn written(&self) -> Written {
-        if self.json { Written::Json } else { Written::Page }
+    pub fn written(&self) -> OutputWriter {
+        if self.json { OutputWriter::Json } else { OutputWriter::Page }
     }
 
     /// Whether a person watches stderr.
@@ -131,7 +131,7 @@ impl Output {
 
     /// Writes a result for programs: as it is, and escaped only on a terminal.
     pub fn exact(&self, text: &str) -> Result<(), Failure> {
-        let mut out = self.rows(Written::Text);
+        let mut out = self.rows(OutputWriter::Text);
         taken(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
@@ -139,16 +139,16 @@ impl Output {
     pub fn json_line(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
         let mut text = serde_json::to_string(value).expect("a result can be written as JSON");
         text.push('\n');
-        let mut out = self.rows(Written::Json);
+        let mut out = self.rows(OutputWriter::Json);
         taken(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// Takes many rows. What is for programs is escaped on a terminal alone.
-    pub fn rows(&self, written: Written) -> Rows {
+    pub fn rows(&self, written: OutputWriter) -> Rows {
         let escape = match (self.shown, written) {
-            (_, Written::Page) | (true, Written::Text) => Escape::Text,
+            (_, OutputWriter::Page) | (true, OutputWriter::Text) => Escape::Text,
             (false, _) => Escape::Nothing,
-            (true, Written::Json) => Escape::Json,
+            (true, OutputWriter::Json) => Escape::Json,
         };
         BufWriter::new(Escaping::new(Box::new(std::io::stdout()), escape))
     }

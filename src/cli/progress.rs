@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::model::count;
 use crate::model::printable;
-use crate::report::count;
-use crate::sync::{Happening, Observer};
+use crate::sync::{ProgressEvent, ProgressSink};
 
 use super::output::Output;
 
@@ -57,12 +57,12 @@ impl Bar {
 }
 
 /// The bar of a sync.
-pub struct Progress {
+pub struct SyncProgressBar {
     bar: Bar,
     received: AtomicU64,
 }
 
-impl Progress {
+impl SyncProgressBar {
     /// Nothing done yet.
     pub fn new(output: &Output) -> Self {
         let template = "{spinner} {prefix} {wide_bar:.cyan/blue} {pos}/{len}  {msg}";
@@ -75,19 +75,19 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
-    fn notice(&self, happening: &Happening) {
+impl ProgressSink for SyncProgressBar {
+    fn notice(&self, happening: &ProgressEvent) {
         match happening {
-            Happening::StreamBegins { stream, due } => {
+            ProgressEvent::StreamBegins { stream, due } => {
                 self.bar.begin(stream, *due);
             }
-            Happening::MoreDue { due } => self.bar.lengthen(*due),
-            Happening::PageWritten { outcomes, .. } => {
+            ProgressEvent::MoreDue { due } => self.bar.lengthen(*due),
+            ProgressEvent::PageWritten { outcomes, .. } => {
                 let before = self.received.fetch_add(outcomes.received, Ordering::Relaxed);
                 self.bar.tell(&format!("{} records", count(before + outcomes.received)));
             }
-            Happening::ReadingDone { .. } => self.bar.advance(1),
-            Happening::ReadingBroken { place, message } => {
+            ProgressEvent::ReadingDone { .. } => self.bar.advance(1),
+            ProgressEvent::ReadingBroken { place, message } => {
                 let window = place.window.map(|window| format!(" {window}")).unwrap_or_default();
                 self.bar.say(&format!("  {}{window}: {message}", place.stream));
             }

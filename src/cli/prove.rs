@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use crate::definition::Kind;
+use crate::cli::text::proof_page;
+use crate::definition::StreamKind;
 use crate::host::Host;
+use crate::http::Budget;
 use crate::prove::{Pick, Proof, ProveOptions, prove};
-use crate::pull::Budget;
-use crate::report::proof_page;
 use crate::sync::SyncParts;
 
 use super::args::{Global, ProveArguments};
 use super::error::{Failure, USAGE};
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::SyncProgressBar;
 use super::sync::range;
 use super::workspace::{check_streams, load_for_sync, load_secrets, network, parse_duration};
 
@@ -48,7 +48,7 @@ pub fn run(
         temporary: std::env::temp_dir(),
     };
     let folder = global.definition.parent().unwrap_or(Path::new("."));
-    let progress = Progress::new(output);
+    let progress = SyncProgressBar::new(output);
     let parts = SyncParts {
         definition: &definition,
         host,
@@ -61,7 +61,7 @@ pub fn run(
     let proof = result?;
     let windows = definition
         .stream(&args.stream)
-        .is_some_and(|stream| matches!(stream.kind, Kind::Window(_)));
+        .is_some_and(|stream| matches!(stream.kind, StreamKind::Window(_)));
     show(&proof, windows, output)?;
     Ok(proof.exit_code())
 }

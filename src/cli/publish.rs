@@ -4,12 +4,12 @@ use std::cell::Cell;
 
 use clap::Args;
 
-use crate::archive::Reader;
+use crate::cli::text::published_page;
 use crate::definition::SecretReference;
 use crate::host::{Host, StopCause};
-use crate::publish::{Address, Event, PublishError, Published, Publishing, publish};
-use crate::pull::{SECRET_CHARS_MIN, SecretValues};
-use crate::report::published_page;
+use crate::http::{SECRET_CHARS_MIN, SecretValues};
+use crate::publish::{Address, PublishError, PublishEvent, Published, Publishing, publish};
+use crate::store::Reader;
 
 use super::args::Global;
 use super::error::{BUG, Failure, USAGE};
@@ -160,17 +160,17 @@ impl Meanwhile {
         Self { bar: Bar::new(output, template), open: Cell::new(false) }
     }
 
-    fn notice(&self, event: &Event<'_>, output: &Output, address: &Address) {
+    fn notice(&self, event: &PublishEvent<'_>, output: &Output, address: &Address) {
         match event {
-            Event::Open if !self.open.replace(true) => output.say(&format!(
+            PublishEvent::Open if !self.open.replace(true) => output.say(&format!(
                 "note: the connection to {} is not encrypted: others on the way can read it\n",
                 crate::model::printable(&address.shown())
             )),
-            Event::Open => {}
-            Event::Begins { stream, rows } => {
+            PublishEvent::Open => {}
+            PublishEvent::Begins { stream, rows } => {
                 self.bar.begin(stream, *rows);
             }
-            Event::Sent { rows } => self.bar.advance(*rows),
+            PublishEvent::Sent { rows } => self.bar.advance(*rows),
         }
     }
 }

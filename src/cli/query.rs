@@ -7,16 +7,17 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::archive::{Answer, ArchiveError, Cause, Past, Reader, Value};
+use crate::cli::text::{markdown, plain_table};
 use crate::export::TextRules;
+use crate::history::Past;
 use crate::host::{Host, Stop, StopCause};
 use crate::model::printable;
-use crate::report::{markdown, plain_table};
+use crate::store::{ArchiveError, Cause, QuerySink, Reader, Value};
 
 use super::args::{Format, Global, QueryArguments};
 use super::error::{Failure, USAGE};
 use super::moment::as_of;
-use super::output::{Output, Written};
+use super::output::{Output, OutputWriter};
 use super::workspace::load_for_reading;
 
 /// Where SQL is run.
@@ -26,7 +27,7 @@ enum Asked {
 }
 
 impl Asked {
-    fn query(&self, sql: &str, answer: &mut dyn Answer) -> Result<(), ArchiveError> {
+    fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), ArchiveError> {
         match self {
             Asked::Now(reader) => reader.query(sql, answer),
             Asked::Then(past) => past.query(sql, answer),
@@ -105,11 +106,11 @@ pub fn run(
     }
 }
 
-fn written(format: Format) -> Written {
+fn written(format: Format) -> OutputWriter {
     match format {
-        Format::Csv => Written::Text,
-        Format::Json | Format::Ndjson => Written::Json,
-        Format::Table | Format::Markdown => Written::Page,
+        Format::Csv => OutputWriter::Text,
+        Format::Json | Format::Ndjson => OutputWriter::Json,
+        Format::Table | Format::Markdown => OutputWriter::Page,
     }
 }
 
@@ -185,7 +186,7 @@ struct Csv<W: Write> {
     rules: TextRules,
 }
 
-impl<W: Write> Answer for Csv<W> {
+impl<W: Write> QuerySink for Csv<W> {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         let names = names.iter().map(|name| self.rules.text(name, false).into_owned());
         self.out.write_record(names).map_err(std::io::Error::other)
@@ -219,7 +220,7 @@ impl<'w, W: Write> Json<'w, W> {
     }
 }
 
-impl<W: Write> Answer for Json<'_, W> {
+impl<W: Write> QuerySink for Json<'_, W> {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         // An object has each name once: the second `a` becomes `a_2`.
         for name in names {
@@ -264,7 +265,7 @@ impl TableAnswer {
     }
 }
 
-impl Answer for TableAnswer {
+impl QuerySink for TableAnswer {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         self.names = names.iter().map(|name| printable(name)).collect();
         self.numeric = vec![true; names.len()];

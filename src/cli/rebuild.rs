@@ -2,11 +2,13 @@
 
 use clap::Args;
 
-use crate::archive::Reader;
+use crate::cli::text::rebuilt_page;
 use crate::definition::Definition;
 use crate::host::{Host, StopCause};
-use crate::report::{count, rebuilt_page};
-use crate::sync::{Rebuilding, rebuild, settle_rebuilds};
+use crate::model::count;
+use crate::rebuild::rebuild;
+use crate::rebuild::{Rebuilding, settle_rebuilds};
+use crate::store::Reader;
 
 use super::args::Global;
 use super::error::{Failure, USAGE};

@@ -1,10 +1,11 @@
 //! `windrow rejects`: records that could not become rows.
 
-use crate::archive::{Archive, Reader, RejectSelection};
+use crate::cli::text::{reject_page, rejects_table, retry_page};
 use crate::definition::{Start, parse_start};
 use crate::host::Host;
+use crate::model::count;
 use crate::record::pretty;
-use crate::report::{count, reject_page, rejects_table, retry_page};
+use crate::store::{Archive, Reader, RejectSelection};
 use crate::sync::{RetryReport, retry};
 
 use super::args::Global;

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::archive::{ArchiveError, Cause, Reader};
-use crate::check::{Limit, Mender, check, days_of};
+use crate::check::{HelpCommands, Limit, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Instant, instant_to_text, printable};
-use crate::report::{ReportFacts, StreamFacts, Verdict, calendar_of, report_page};
+use crate::model::{Timestamp, instant_to_text, printable};
+use crate::report::{PageVerdict, ReportFacts, ReportStream, calendar_of, report_page};
+use crate::store::{ArchiveError, Cause, Reader};
 
 use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
@@ -65,11 +65,11 @@ pub fn run(
     // One moment for all of it: what a sync writes meanwhile comes into the next report.
     let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
-        (Err(Trouble::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
+        (Err(ReportFailure::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
             return Ok(cause.exit_code());
         }
-        (Err(Trouble::Archive(error)), _) => return Err(error.into()),
-        (Err(Trouble::Other(failure)), _) => return Err(failure),
+        (Err(ReportFailure::Archive(error)), _) => return Err(error.into()),
+        (Err(ReportFailure::Other(failure)), _) => return Err(failure),
         (Ok(facts), _) => facts,
     };
     let page = report_page(&facts, now)
@@ -90,20 +90,20 @@ pub fn run(
 }
 
 /// What stood in the way.
-enum Trouble {
+enum ReportFailure {
     Archive(ArchiveError),
     Other(Failure),
 }
 
-impl From<ArchiveError> for Trouble {
+impl From<ArchiveError> for ReportFailure {
     fn from(error: ArchiveError) -> Self {
-        Trouble::Archive(error)
+        ReportFailure::Archive(error)
     }
 }
 
-impl From<Failure> for Trouble {
+impl From<Failure> for ReportFailure {
     fn from(failure: Failure) -> Self {
-        Trouble::Other(failure)
+        ReportFailure::Other(failure)
     }
 }
 
@@ -112,15 +112,15 @@ struct Looking<'a> {
     definition: Option<&'a Definition>,
     path: &'a Path,
     global: &'a Global,
-    now: Instant,
+    now: Timestamp,
 }
 
 impl Looking<'_> {
-    fn gather(&self, reader: &Reader, limit: &Limit) -> Result<ReportFacts, Trouble> {
+    fn gather(&self, reader: &Reader, limit: &Limit) -> Result<ReportFacts, ReportFailure> {
         let Looking { args, definition, now, .. } = *self;
         let is_wanted =
             |name: &str| args.streams.is_empty() || args.streams.iter().any(|n| n == name);
-        let mender = Mender::new(options_of(self.global), self.path.display().to_string());
+        let mender = HelpCommands::new(options_of(self.global), self.path.display().to_string());
         let wanted = Wanted { streams: &args.streams, since: None, tolerance: None, now };
         let options = check_options(reader, definition, &wanted, &mender)?;
         let found = check(reader, &options, limit)?;
@@ -129,7 +129,7 @@ impl Looking<'_> {
             let stream = definition.and_then(|definition| definition.stream(&row.stream));
             let days = stream.map(|stream| days_of(reader, &options, stream, &row)).transpose()?;
             let calendar = days.map(|days| calendar_of(&days, now, args.days));
-            streams.push(StreamFacts { status, calendar });
+            streams.push(ReportStream { status, calendar });
         }
         let waits = reader.waits_held(now)?;
         let mut rejects = reader.rejects()?;
@@ -142,7 +142,7 @@ impl Looking<'_> {
             archive_id: reader.archive_id()?,
             windrow: env!("CARGO_PKG_VERSION"),
             at: instant_to_text(now),
-            verdict: Verdict::of(&found, definition.is_some()),
+            verdict: PageVerdict::of(&found, definition.is_some()),
             streams,
             check: found,
             runs: reader.runs(RUNS_MAX)?,

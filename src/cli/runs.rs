@@ -1,8 +1,8 @@
 //! `windrow runs`: what each run did.
 
-use crate::archive::Reader;
+use crate::cli::text::{run_page, runs_table};
 use crate::host::Host;
-use crate::report::{run_page, runs_table};
+use crate::store::Reader;
 
 use super::args::{Global, RunsArguments, RunsCommand};
 use super::error::{Failure, USAGE};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::host::{StopCause, StopSwitch, remove_leftovers};
 
 /// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
-/// under the two seconds that SPEC.md, section 14, promises.
+/// under the two seconds that docs/contract.md, section 11, promises.
 const COMMAND_MAX: Duration = Duration::from_millis(1_500);
 /// How long what lies on the disk is tidied up for before that.
 const TIDY_MAX: Duration = Duration::from_millis(300);

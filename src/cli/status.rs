@@ -1,11 +1,12 @@
 //! `windrow status`: what the archive knows and what it does not.
 
 use crate::adopt::unverified;
-use crate::archive::{Reader, StreamRow, digest_tables};
-use crate::definition::{Definition, Kind};
+use crate::cli::text::{outbox_line, status_page};
+use crate::definition::{Definition, StreamKind};
 use crate::host::Host;
-use crate::model::{Instant, State, Window, instant_from_text, instant_to_text};
-use crate::report::{StreamStatus, many, many_are, outbox_line, status_page};
+use crate::model::{State, Timestamp, Window, instant_from_text, instant_to_text};
+use crate::model::{many, many_are};
+use crate::store::{Reader, StreamRow, digest_tables};
 use crate::sync::{SyncOptions, plan_run};
 use crate::window::Coverage;
 
@@ -13,6 +14,7 @@ use super::args::{Global, StatusArguments};
 use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
+use crate::report::StreamStatus;
 
 /// The newest changes of fields that are shown; `_windrow_schema_log` has all.
 const DRIFT_MAX: u32 = 10;
@@ -67,7 +69,7 @@ pub fn stream_statuses(
     reader: &Reader,
     definition: Option<&Definition>,
     streams: &[String],
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Vec<(StreamRow, StreamStatus)>, Failure> {
     let mut rows = reader.streams()?;
     rows.retain(|row| streams.is_empty() || streams.contains(&row.stream));
@@ -89,7 +91,7 @@ fn stream_status(
     reader: &Reader,
     row: &StreamRow,
     definition: Option<&Definition>,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<StreamStatus, Failure> {
     let stream = definition.and_then(|definition| definition.stream(&row.stream));
     let ledger = reader.ledger_rows(&row.stream)?;
@@ -103,15 +105,15 @@ fn stream_status(
         ..StreamStatus::default()
     };
     let start = match stream.map(|stream| &stream.kind) {
-        Some(Kind::Window(rules)) => {
+        Some(StreamKind::Window(rules)) => {
             status.kind = format!("windows of {}", rules.step);
             Some(crate::sync::resolve_start(rules, Some(row), now))
         }
-        Some(Kind::Snapshot { .. }) => {
+        Some(StreamKind::Snapshot { .. }) => {
             status.kind = "snapshot".to_owned();
             None
         }
-        Some(Kind::Cursor(_)) => {
+        Some(StreamKind::Cursor(_)) => {
             status.kind = "cursor".to_owned();
             None
         }
@@ -183,12 +185,12 @@ fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Failure> {
 
 /// The earliest watermark of all partitions: what holds for every parent.
 fn watermark(
-    ledger: &[crate::archive::LedgerRow],
+    ledger: &[crate::store::LedgerRow],
     partitions: &[&str],
-    start: Option<Instant>,
+    start: Option<Timestamp>,
 ) -> Option<String> {
     let start = start?;
-    let mut earliest: Option<Instant> = None;
+    let mut earliest: Option<Timestamp> = None;
     for partition in partitions {
         let windows = ledger.iter().filter(|entry| {
             entry.partition == *partition && matches!(entry.state.as_str(), "complete" | "settled")

@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use crate::archive::{ArchiveError, Reader};
-use crate::definition::{Definition, Kind, Start, parse_start};
+use crate::cli::text::{drift_line, plain_table, sync_page};
+use crate::definition::{Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
-use crate::model::{FieldChange, Instant, Window, printable};
+use crate::http::{Budget, SourceErrorKind};
+use crate::model::{FieldChange, Timestamp, Window, printable};
+use crate::model::{many, many_are};
 use crate::outbox::SendReport;
-use crate::pull::{Budget, TroubleKind};
-use crate::report::{drift_line, many, many_are, plain_table, sync_page};
+use crate::store::{ArchiveError, Reader};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
 use super::error::{Failure, USAGE};
 use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::SyncProgressBar;
 use super::workspace::{
     check_sources, check_streams, load_for_sync, load_secrets, network, open_archive,
     parse_duration, tell_lifted,
@@ -54,7 +55,7 @@ pub fn run(
         false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),
     };
     let sent = sent.map_err(Failure::from);
-    let progress = Progress::new(output);
+    let progress = SyncProgressBar::new(output);
     let parts = SyncParts {
         definition: &definition,
         host,
@@ -115,7 +116,7 @@ pub fn sync_once(
 fn options(
     args: &SyncArguments,
     definition: &Definition,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<SyncOptions, Failure> {
     let time_max = args.max_time.as_deref().map(parse_duration).transpose()?;
     Ok(SyncOptions {
@@ -132,7 +133,7 @@ pub fn range(
     (from, to): (Option<&str>, Option<&str>),
     streams: &[String],
     definition: &Definition,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Option<Window>, Failure> {
     let Some(from) = from else { return Ok(None) };
     let wanted = definition
@@ -140,7 +141,7 @@ pub fn range(
         .iter()
         .filter(|stream| streams.is_empty() || streams.contains(&stream.name));
     let zone = wanted.clone().find_map(|stream| match &stream.kind {
-        Kind::Window(rules) => Some(rules.zone),
+        StreamKind::Window(rules) => Some(rules.zone),
         _ => None,
     });
     let zone = zone
@@ -226,7 +227,7 @@ fn show(
     let told = report
         .troubles
         .iter()
-        .filter(|trouble| trouble.kind != TroubleKind::Stopped || report.stop.is_none());
+        .filter(|trouble| trouble.kind != SourceErrorKind::Stopped || report.stop.is_none());
     let more = told.clone().count().saturating_sub(TROUBLES_SHOWN_MAX);
     for trouble in told.take(TROUBLES_SHOWN_MAX) {
         let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();

@@ -5,11 +5,11 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use crate::archive::{Reader, look_at_given};
 use crate::definition::parse_definition;
 use crate::host::Host;
+use crate::model::many;
 use crate::model::{instant_to_text, printable};
-use crate::report::many;
+use crate::store::{Reader, look_at_given};
 use crate::trust::{DIGEST_CHARS_MIN, Grant, TrustStore};
 
 use super::args::Global;

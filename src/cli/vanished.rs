@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use crate::archive::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 use crate::host::Host;
+use crate::model::count;
 use crate::model::{instant_to_text, printable};
-use crate::report::count;
+use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 
 use super::args::{Global, VanishedArguments};
 use super::error::{Failure, USAGE};

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::archive::{StreamRow, digest_statement};
-use crate::handoff::{Opened, Opening, open_given, verify};
+use crate::cli::text::verified_page;
+use crate::handoff::envelope::{KnownKey, Limits, PublicKeys, read_key_text};
+use crate::handoff::{GivenOpening, Opened, open_given, verify};
 use crate::host::Host;
-use crate::report::verified_page;
-use crate::seal::{KnownKey, Limits, PublicKeys, read_key_text};
+use crate::store::{StreamRow, digest_statement};
 
 use super::args::Global;
 use super::error::Failure;
@@ -50,7 +50,7 @@ impl GivenArguments {
         if let Some(bytes) = self.max_size {
             limits.bytes_max = bytes;
         }
-        let opening = Opening {
+        let opening = GivenOpening {
             file,
             keyring: &keyring,
             signer: self.signer.as_deref().map(|name| self.named(name, host)).transpose()?,

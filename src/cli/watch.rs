@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::archive::{ArchiveError, Cause, Reader};
 use crate::definition::Definition;
 use crate::host::{Host, StopCause};
-use crate::model::{Instant, instant_to_text, printable};
+use crate::model::count;
+use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
-use crate::report::count;
+use crate::store::{ArchiveError, Cause, Reader};
 use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
 
 use super::args::{Global, UnitKind, WatchArguments};
@@ -34,7 +34,7 @@ const LOOK_MS: u64 = 2_000;
 const SETTLE_MS: u64 = 1_000;
 
 /// What is told of a round.
-struct Told {
+struct RoundSummary {
     state: &'static str,
     message: String,
     run: Option<i64>,
@@ -190,7 +190,7 @@ fn after_sending(sent: Option<&SendReport>) -> Round {
 
 /// The earliest time at which a source that asked for a pause may be asked again; no later than
 /// the next round would be, since other sources have asked for none, and somebody may lift it.
-fn next_permission(definition: &Definition, every_ms: i64, now: Instant) -> Option<Instant> {
+fn next_permission(definition: &Definition, every_ms: i64, now: Timestamp) -> Option<Timestamp> {
     let waits = Reader::open(&definition.archive).and_then(|reader| reader.waits()).ok()?;
     let waits = waits.iter().filter(|wait| definition.sources.contains_key(&wait.source));
     let earliest = waits.filter_map(|wait| wait.held(now)).map(|wait| wait.until).min()?;
@@ -198,7 +198,7 @@ fn next_permission(definition: &Definition, every_ms: i64, now: Instant) -> Opti
     Some(round.map_or(earliest, |round| round.min(earliest)))
 }
 
-fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {
+fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> RoundSummary {
     let state = match round {
         Round::Complete => "synced",
         Round::Offline => "offline",
@@ -210,7 +210,7 @@ fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {
         Round::Storage => "storage",
     };
     match result {
-        Err(error) => Told { state, message: error.message.clone(), run: None },
+        Err(error) => RoundSummary { state, message: error.message.clone(), run: None },
         Ok(report) => {
             let message = match report.gravest() {
                 Some(trouble) => {
@@ -224,16 +224,16 @@ fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> Told {
                     format!("{new} new, {changed} changed")
                 }
             };
-            Told { state, message, run: Some(report.run) }
+            RoundSummary { state, message, run: Some(report.run) }
         }
     }
 }
 
 /// Says how a round ended: always what was synced, other states when they change.
 fn tell(
-    told: &Told,
+    told: &RoundSummary,
     rest: Rest,
-    (now, woken_by): (Instant, &str),
+    (now, woken_by): (Timestamp, &str),
     said: &mut String,
     output: &Output,
 ) -> Result<(), Failure> {
@@ -324,14 +324,14 @@ mod tests {
 
     /// A clock in which a pause passes at once, and in which the wall clock may leap meanwhile.
     struct Leaping {
-        times: Mutex<(Instant, Duration)>,
+        times: Mutex<(Timestamp, Duration)>,
         /// What the wall clock gains over the time that passes, at each pause, milliseconds.
         leap_ms: i64,
         pauses: Mutex<Vec<Duration>>,
     }
 
     impl Clock for Leaping {
-        fn now(&self) -> Instant {
+        fn now(&self) -> Timestamp {
             self.times.lock().expect("no test panics in here").0
         }
 

@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::archive::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow, look_at_given};
 use crate::definition::{
     Definition, DefinitionOrigin, Problems, SecretReference, Span, parse_definition, suggest,
 };
 use crate::host::Host;
 use crate::host::files::read_named_text;
-use crate::model::instant_to_text;
-use crate::pull::{
+use crate::http::{
     HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
 };
+use crate::model::instant_to_text;
+use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow, look_at_given};
 
 use crate::trust::{Grant, TrustStore, digest_of};
 

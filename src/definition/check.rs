@@ -12,7 +12,7 @@ pub const CHECK_TIME_MS: i64 = 30_000;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamCheck {
     /// When each group has a record; inferred when it is not declared.
-    pub calendar: Option<Calendar>,
+    pub calendar: Option<ExpectedDates>,
     /// The column with the record's date.
     pub date: Option<String>,
     /// The columns that tell one series from another.
@@ -41,7 +41,7 @@ impl StreamCheck {
 
 /// When each group of a stream has a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calendar {
+pub enum ExpectedDates {
     /// Every day.
     Daily,
     /// Every day from Monday to Friday.
@@ -51,16 +51,16 @@ pub enum Calendar {
     Monthly(u32),
 }
 
-impl Calendar {
+impl ExpectedDates {
     /// Reads `daily`, `weekdays`, `monthly` or `monthly from day 15`.
-    pub fn parse(text: &str) -> Result<Calendar, String> {
+    pub fn parse(text: &str) -> Result<ExpectedDates, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words.as_slice() {
-            ["daily"] => Ok(Calendar::Daily),
-            ["weekdays"] => Ok(Calendar::Weekdays),
-            ["monthly"] => Ok(Calendar::Monthly(1)),
+            ["daily"] => Ok(ExpectedDates::Daily),
+            ["weekdays"] => Ok(ExpectedDates::Weekdays),
+            ["monthly"] => Ok(ExpectedDates::Monthly(1)),
             ["monthly", "from", "day", day] => match day.parse() {
-                Ok(day @ 1..=31) => Ok(Calendar::Monthly(day)),
+                Ok(day @ 1..=31) => Ok(ExpectedDates::Monthly(day)),
                 _ => Err(format!("`{day}` is not a day of a month: write 1 to 31")),
             },
             _ => Err(format!(
@@ -71,13 +71,13 @@ impl Calendar {
     }
 }
 
-impl std::fmt::Display for Calendar {
+impl std::fmt::Display for ExpectedDates {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Calendar::Daily => out.write_str("daily"),
-            Calendar::Weekdays => out.write_str("weekdays"),
-            Calendar::Monthly(1) => out.write_str("monthly"),
-            Calendar::Monthly(day) => write!(out, "monthly from day {day}"),
+            ExpectedDates::Daily => out.write_str("daily"),
+            ExpectedDates::Weekdays => out.write_str("weekdays"),
+            ExpectedDates::Monthly(1) => out.write_str("monthly"),
+            ExpectedDates::Monthly(day) => write!(out, "monthly from day {day}"),
         }
     }
 }
@@ -88,7 +88,7 @@ pub struct Check {
     /// Its name.
     pub name: String,
     /// What is asked.
-    pub question: Question,
+    pub question: CheckQuestion,
     /// How grave a finding is.
     pub severity: Severity,
     /// The command that mends what is found.
@@ -99,7 +99,7 @@ pub struct Check {
 
 /// What a check asks.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Question {
+pub enum CheckQuestion {
     /// This statement returns no row.
     Sql(String),
     /// No two rows of a table share these columns.
@@ -118,10 +118,13 @@ mod tests {
     #[test]
     fn calendars_are_read_and_printed_the_same() {
         for text in ["daily", "weekdays", "monthly", "monthly from day 15"] {
-            assert_eq!(Calendar::parse(text).map(|read| read.to_string()), Ok(text.to_owned()));
+            assert_eq!(
+                ExpectedDates::parse(text).map(|read| read.to_string()),
+                Ok(text.to_owned())
+            );
         }
         for text in ["", "weekly", "monthly from day 0", "monthly from day 32", "monthly from 3"] {
-            assert!(Calendar::parse(text).is_err(), "{text}");
+            assert!(ExpectedDates::parse(text).is_err(), "{text}");
         }
     }
 }

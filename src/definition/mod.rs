@@ -28,7 +28,7 @@ use chrono_tz::Tz;
 use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
-pub use check::{Calendar, Check, Question, StreamCheck, TOLERANCE};
+pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
 pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
 pub use path::{Path, PathError, Segment};
@@ -43,7 +43,9 @@ pub use resolve::{
     json_schema, parse_definition, parse_start, sounds_secret,
 };
 pub use span::{Span, resolve_local};
-pub use template::{Place, Scalar, SecretReference, Template, TemplateValues, show_reference};
+pub use template::{
+    EscapeContext, Scalar, SecretReference, Template, TemplateValues, show_reference,
+};
 pub use time_format::TimeFormat;
 
 /// The name of a stream and of its table: `[a-z_][a-z0-9_]{0,62}`.
@@ -189,7 +191,7 @@ pub struct Stream {
     /// The columns, or none to infer them.
     pub columns: Option<Vec<Column>>,
     /// Grid, whole collection, or mark.
-    pub kind: Kind,
+    pub kind: StreamKind,
     /// The stream that this one runs once for each row of.
     pub for_each: Option<StreamName>,
     /// How the API pages.
@@ -265,7 +267,7 @@ pub struct Column {
     /// Its type.
     pub kind: ColumnType,
     /// Where its value comes from.
-    pub origin: Origin,
+    pub origin: ColumnOrigin,
     /// Values this close are equal.
     pub tolerance: Option<f64>,
     /// How the API writes a date or timestamp.
@@ -280,7 +282,7 @@ impl Column {
         Column {
             name: name.to_owned(),
             kind,
-            origin: Origin::Record(vec![Segment::Name(name.to_owned())]),
+            origin: ColumnOrigin::Record(vec![Segment::Name(name.to_owned())]),
             tolerance: None,
             format: None,
             zone: None,
@@ -289,14 +291,14 @@ impl Column {
 
     /// Whether its value comes from this member of the record, or from within it.
     pub fn takes(&self, member: &str) -> bool {
-        matches!(&self.origin, Origin::Record(path)
+        matches!(&self.origin, ColumnOrigin::Record(path)
             if matches!(path.first(), Some(Segment::Name(first)) if first == member))
     }
 }
 
 /// Where a column's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ColumnOrigin {
     /// A place in the record.
     Record(Vec<Segment>),
     /// A place in what the first `depth` steps of `records` lead to.
@@ -317,7 +319,7 @@ pub enum Origin {
 
 /// Grid, whole collection, or mark.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum StreamKind {
     /// A grid in time.
     Window(Box<WindowRules>),
     /// The whole collection, when it was last read longer than `refresh` ago.

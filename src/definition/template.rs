@@ -73,7 +73,7 @@ pub enum Scalar {
 
 /// Where the rendered text goes, which decides how values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum EscapeContext {
     /// One part of a URL's path: everything but unreserved characters is escaped.
     Path,
     /// Anything that is escaped as a whole afterwards.
@@ -92,7 +92,7 @@ impl Template {
             return Err(format!("a template may have {TEMPLATE_BYTES_MAX} bytes"));
         }
         let pieces = split_secrets(text)?;
-        let environment = environment(Place::Plain);
+        let environment = environment(EscapeContext::Plain);
         let mut names = Vec::new();
         for piece in &pieces {
             let Piece::Text(text) = piece else { continue };
@@ -124,7 +124,7 @@ impl Template {
     pub fn render(
         &self,
         values: &TemplateValues,
-        place: Place,
+        place: EscapeContext,
         secret: &dyn Fn(&SecretReference) -> Result<String, String>,
     ) -> Result<String, String> {
         let mut out = String::new();
@@ -139,17 +139,21 @@ impl Template {
     }
 }
 
-fn render_text(text: &str, values: &TemplateValues, place: Place) -> Result<String, String> {
+fn render_text(
+    text: &str,
+    values: &TemplateValues,
+    place: EscapeContext,
+) -> Result<String, String> {
     let environment = environment(place);
     let rendered = environment.render_str(text, values.to_value());
     rendered.map_err(|error| error.detail().unwrap_or("the template cannot be filled").to_owned())
 }
 
-fn environment<'a>(place: Place) -> Environment<'a> {
+fn environment<'a>(place: EscapeContext) -> Environment<'a> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    if place == Place::Path {
+    if place == EscapeContext::Path {
         environment.set_formatter(|out, _state, value| {
             let text = value.to_string();
             // A dot segment would climb to another endpoint, an empty one would name the list.
@@ -253,7 +257,7 @@ mod tests {
         }
     }
 
-    fn render(text: &str, place: Place) -> Result<String, String> {
+    fn render(text: &str, place: EscapeContext) -> Result<String, String> {
         let secret = |reference: &SecretReference| Ok(format!("<{reference}>"));
         Template::parse(text)?.render(&values(), place, &secret)
     }
@@ -261,11 +265,14 @@ mod tests {
     #[test]
     fn holes_are_filled_and_a_path_is_escaped() {
         assert_eq!(
-            render("{{ window.start }}..{{ window.end }}", Place::Plain).as_deref(),
+            render("{{ window.start }}..{{ window.end }}", EscapeContext::Plain).as_deref(),
             Ok("2026-01-01..2026-01-02")
         );
-        assert_eq!(render("/x/{{ parent.id }}/y", Place::Path).as_deref(), Ok("/x/a%2Fb%20%3F/y"));
-        assert_eq!(render("k ${env:KEY}!", Place::Plain).as_deref(), Ok("k <${env:KEY}>!"));
+        assert_eq!(
+            render("/x/{{ parent.id }}/y", EscapeContext::Path).as_deref(),
+            Ok("/x/a%2Fb%20%3F/y")
+        );
+        assert_eq!(render("k ${env:KEY}!", EscapeContext::Plain).as_deref(), Ok("k <${env:KEY}>!"));
     }
 
     #[test]
@@ -274,7 +281,10 @@ mod tests {
         for id in ["..", ".", ""] {
             let parent = BTreeMap::from([("id".to_owned(), Scalar::Text(id.into()))]);
             let values = TemplateValues { parent, ..TemplateValues::default() };
-            assert!(template.render(&values, Place::Path, &show_reference).is_err(), "{id:?}");
+            assert!(
+                template.render(&values, EscapeContext::Path, &show_reference).is_err(),
+                "{id:?}"
+            );
         }
     }
 
@@ -285,6 +295,6 @@ mod tests {
         assert!(Template::parse("{{ window.start").is_err());
         assert!(Template::parse("${env:A B}").is_err());
         assert!(Template::parse("${home}").is_err());
-        assert!(render("{{ nothing }}", Place::Plain).is_err());
+        assert!(render("{{ nothing }}", EscapeContext::Plain).is_err());
     }
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use url::Url;
 
-use super::world::{CLIENTS, Usage, cycle_start, gb, lines, usage};
+use super::world::{CLIENTS, DemoUsage, cycle_start, gb, lines, usage};
 
 /// What goes wrong with a request for a page of usage.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub enum DemoFault {
     /// 429 with `Retry-After` seconds.
     TooMany(u32),
     /// 500.
@@ -43,7 +43,7 @@ const REBINDS_MAX: u32 = 250;
 struct State {
     now: DateTime<Utc>,
     /// What goes wrong next; `None` is a request that goes well.
-    faults: VecDeque<Option<Fault>>,
+    faults: VecDeque<Option<DemoFault>>,
     /// A hotel's login page instead of every answer.
     login_page: bool,
     /// Rows at the front that are hidden until a page is shifted.
@@ -89,9 +89,10 @@ impl Api {
     }
 
     /// What goes wrong with the next requests for usage, in order.
-    pub fn plan_faults(&self, faults: Vec<Option<Fault>>) {
+    pub fn plan_faults(&self, faults: Vec<Option<DemoFault>>) {
         let mut state = self.lock();
-        state.hidden = usize::from(faults.iter().any(|fault| matches!(fault, Some(Fault::Shift))));
+        state.hidden =
+            usize::from(faults.iter().any(|fault| matches!(fault, Some(DemoFault::Shift))));
         state.faults = faults.into();
     }
 
@@ -259,7 +260,7 @@ fn answer(path: &str, state: &Mutex<State>) -> Answer {
                 let rows = usage(start, today, state.now).into_iter();
                 rows.filter(|row| row.client == client.id).collect::<Vec<_>>()
             });
-            let rows: Vec<Usage> = rows.collect();
+            let rows: Vec<DemoUsage> = rows.collect();
             json(&usage_body(&rows, rows.len()))
         }
         _ => not_found(),
@@ -277,7 +278,7 @@ fn faulty_page(
     per_page: usize,
 ) -> Answer {
     let fault = state.faults.pop_front().flatten();
-    if matches!(fault, Some(Fault::Shift)) {
+    if matches!(fault, Some(DemoFault::Shift)) {
         state.hidden = 0;
     }
     let until = to.succ_opt().unwrap_or(to);
@@ -288,18 +289,18 @@ fn faulty_page(
     let end = (start + per_page).min(rows.len());
     let body = usage_body(&rows[start..end], rows.len());
     match fault {
-        None | Some(Fault::Shift) => json(&body),
-        Some(Fault::TooMany(seconds)) => {
+        None | Some(DemoFault::Shift) => json(&body),
+        Some(DemoFault::TooMany(seconds)) => {
             let more = format!("retry-after: {seconds}\r\n");
             let body = r#"{"error":"slow down"}"#;
             Answer::Whole(http("429 Too Many Requests", "application/json", &more, body))
         }
-        Some(Fault::ServerError) => {
+        Some(DemoFault::ServerError) => {
             let body = r#"{"error":"backend timeout"}"#;
             Answer::Whole(http("500 Internal Server Error", "application/json", "", body))
         }
-        Some(Fault::Cut) => Answer::Cut(http("200 OK", "application/json", "", &body)),
-        Some(Fault::Stall(tell)) => {
+        Some(DemoFault::Cut) => Answer::Cut(http("200 OK", "application/json", "", &body)),
+        Some(DemoFault::Stall(tell)) => {
             let _ = tell.send(());
             Answer::Never
         }
@@ -322,8 +323,8 @@ fn service_lines() -> String {
 }
 
 /// Usage by service line, as such an API likes to answer.
-fn usage_body(rows: &[Usage], total: usize) -> String {
-    let mut by_line: Vec<(&str, Vec<&Usage>)> = Vec::new();
+fn usage_body(rows: &[DemoUsage], total: usize) -> String {
+    let mut by_line: Vec<(&str, Vec<&DemoUsage>)> = Vec::new();
     for row in rows {
         match by_line.iter_mut().find(|(line, _)| *line == row.line) {
             Some((_, days)) => days.push(row),

@@ -10,15 +10,15 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use crate::archive::{Archive, ArchiveError, Opening, Reader, RunRow, Value};
 use crate::definition::{Definition, parse_definition};
 use crate::host::files::make_private_file;
 use crate::host::{Clock, Host, SteadyClock};
+use crate::http::{HttpTransport, SecretValues, Transport};
 use crate::model::instant_to_text;
-use crate::pull::{HttpTransport, SecretValues, Transport};
+use crate::store::{Archive, ArchiveError, Opening, Reader, RunRow, Value};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, sync, transports};
 
-use super::api::{Api, Fault};
+use super::api::{Api, DemoFault};
 use super::world::{CLIENTS, gb, lines, usage};
 
 /// How long the demo waits for the process that it is about to kill, seconds.
@@ -29,7 +29,7 @@ const SCRIPT_CYCLES: u32 = 3;
 const MONTH: (&str, &str) = ("2025-10-01", "2025-11-01");
 
 /// What the audience sees next.
-pub enum Scene<'a> {
+pub enum DemoScene<'a> {
     /// A new chapter: its date and what it is about.
     Chapter(&'a str, &'a str),
     /// A remark.
@@ -43,7 +43,7 @@ pub enum Scene<'a> {
 /// Whoever shows the story.
 pub trait Stage {
     /// Shows a scene.
-    fn show(&self, scene: &Scene<'_>);
+    fn show(&self, scene: &DemoScene<'_>);
 }
 
 /// Why the story broke off.
@@ -194,7 +194,7 @@ pub fn tell(
     story.carrying_on()?;
     story.settled()?;
     let conclusion = story.conclude()?;
-    stage.show(&Scene::Conclusion(&conclusion));
+    stage.show(&DemoScene::Conclusion(&conclusion));
     Ok(conclusion)
 }
 
@@ -208,11 +208,11 @@ impl Story<'_> {
         let now = at(now);
         self.clock.set(now);
         self.api.set_now(now);
-        self.stage.show(&Scene::Chapter(&now.format("%-d %B %Y").to_string(), about));
+        self.stage.show(&DemoScene::Chapter(&now.format("%-d %B %Y").to_string(), about));
     }
 
     fn remark(&self, text: &str) {
-        self.stage.show(&Scene::Remark(text));
+        self.stage.show(&DemoScene::Remark(text));
     }
 
     fn sync(&self) -> Result<SyncReport, StoryError> {
@@ -241,7 +241,7 @@ impl Story<'_> {
         let options = SyncOptions { command: "demo".to_owned(), ..SyncOptions::default() };
         let report = sync(&archive, parts, &options, Lanes::Overlapped)?;
         archive.close()?;
-        self.stage.show(&Scene::Synced(&report));
+        self.stage.show(&DemoScene::Synced(&report));
         Ok(report)
     }
 
@@ -260,7 +260,7 @@ impl Story<'_> {
     fn first_connection(&mut self) -> Result<(), StoryError> {
         self.chapter("2025-10-12T09:00:00Z", "the first connection: 429, 500, and it goes on");
         self.remark("the API answers 429 with Retry-After, then 500, then the data");
-        self.api.plan_faults(vec![Some(Fault::TooMany(1)), Some(Fault::ServerError)]);
+        self.api.plan_faults(vec![Some(DemoFault::TooMany(1)), Some(DemoFault::ServerError)]);
         self.sync()?;
         Ok(())
     }
@@ -290,7 +290,7 @@ impl Story<'_> {
     fn catching_up(&mut self) -> Result<(), StoryError> {
         self.chapter("2025-10-21T08:00:00Z", "logged in: cut connections, and pages that shift");
         self.remark("one answer is cut in the middle; a row appears while pages are read");
-        self.api.plan_faults(vec![None, None, Some(Fault::Cut), None, Some(Fault::Shift)]);
+        self.api.plan_faults(vec![None, None, Some(DemoFault::Cut), None, Some(DemoFault::Shift)]);
         self.sync()?;
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Story<'_> {
         self.run_script();
         let (tell, asked) = channel();
         // The second window's second page never comes.
-        let faults = [None, None, None, None, None, None, Some(Fault::Stall(tell))];
+        let faults = [None, None, None, None, None, None, Some(DemoFault::Stall(tell))];
         self.api.plan_faults(faults.to_vec());
         let child = Command::new(program)
             .args(["sync", "--definition"])
@@ -386,7 +386,7 @@ impl Story<'_> {
 /// The month's rows of the archive: service line and thousandths of a GB.
 fn kept_usage(reader: &Reader) -> Result<Vec<(String, u64)>, StoryError> {
     struct Rows(Vec<(String, u64)>);
-    impl crate::archive::Answer for Rows {
+    impl crate::store::QuerySink for Rows {
         fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
             Ok(())
         }

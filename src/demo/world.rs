@@ -27,7 +27,7 @@ const LINES_PER_CLIENT: usize = 3;
 
 /// One line's usage on one day, as the API knows it at some time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Usage {
+pub struct DemoUsage {
     /// The service line.
     pub line: String,
     /// Its client.
@@ -57,7 +57,7 @@ fn mix(line: &str, date: NaiveDate, salt: u64) -> u64 {
 
 /// What the API knows at `now` of the days from `from` up to, without, `until`; newest first.
 /// Days after `held_back` of a line that reports late are not there yet.
-pub fn usage(from: NaiveDate, until: NaiveDate, now: DateTime<Utc>) -> Vec<Usage> {
+pub fn usage(from: NaiveDate, until: NaiveDate, now: DateTime<Utc>) -> Vec<DemoUsage> {
     let mut found = Vec::new();
     let days = std::iter::successors(Some(from), |day| day.checked_add_days(Days::new(1)));
     for date in days.take_while(|day| *day < until) {
@@ -73,7 +73,7 @@ pub fn usage(from: NaiveDate, until: NaiveDate, now: DateTime<Utc>) -> Vec<Usage
             let corrected = first + hours(48 + mix(&line, date, 3) % 150);
             let is_corrected = mix(&line, date, 4).is_multiple_of(7) && corrected <= now;
             let milli_gb = 8_000 + mix(&line, date, 5) % 4_500;
-            found.push(Usage {
+            found.push(DemoUsage {
                 line,
                 client: client.id,
                 date,

@@ -1,36 +1,36 @@
 //! From facts to findings: the definition and its secrets here, the rest in its neighbours.
 
 use super::facts::{DefinitionFacts, Facts, SecretFact, SecretFound};
-use super::finding::{Fault, Finding};
+use super::finding::{DoctorFinding, FaultArea};
 use super::{network, storage};
-use crate::pull::SECRET_CHARS_MIN;
+use crate::http::SECRET_CHARS_MIN;
 
 /// Judges all facts. The order is that in which a person would look: what windrow is told, what it
 /// keeps, and what lies outside.
-pub fn examine(facts: &Facts) -> Vec<Finding> {
+pub fn examine(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = vec![definition(&facts.definition)];
     findings.extend(secrets(facts));
     findings.extend(storage::examine(facts));
     findings.extend(network::examine(facts));
     findings.extend(facts.waits.iter().map(|(source, why)| {
         let help = format!("`windrow sync --now {source}` asks at once");
-        Finding::warn(format!("wait of {source}"), why, help)
+        DoctorFinding::warn(format!("wait of {source}"), why, help)
     }));
     findings
 }
 
-fn definition(definition: &DefinitionFacts) -> Finding {
+fn definition(definition: &DefinitionFacts) -> DoctorFinding {
     let name = "definition";
     match definition {
         DefinitionFacts::Sound { file, sources, streams } => {
             let (sources, streams) = (many(*sources, "source"), many(*streams, "stream"));
-            Finding::ok(name, format!("{file}: {sources}, {streams}"))
+            DoctorFinding::ok(name, format!("{file}: {sources}, {streams}"))
         }
         DefinitionFacts::Broken { message, cure } => {
             let cure = cure.as_deref().unwrap_or("docs/definition.md says what may be written");
-            Finding::bad(name, Fault::Definition, message, cure)
+            DoctorFinding::bad(name, FaultArea::Definition, message, cure)
         }
-        DefinitionFacts::Absent => Finding::skip(name, "there is none beside the archive"),
+        DefinitionFacts::Absent => DoctorFinding::skip(name, "there is none beside the archive"),
     }
 }
 
@@ -38,53 +38,58 @@ fn many(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn secrets(facts: &Facts) -> Vec<Finding> {
+fn secrets(facts: &Facts) -> Vec<DoctorFinding> {
     let known = matches!(facts.definition, DefinitionFacts::Sound { .. });
     match facts.secrets.as_slice() {
-        [] if known => vec![Finding::ok("secrets", "the definition needs none")],
-        [] => vec![Finding::skip("secrets", "the definition names them")],
+        [] if known => vec![DoctorFinding::ok("secrets", "the definition needs none")],
+        [] => vec![DoctorFinding::skip("secrets", "the definition names them")],
         secrets => secrets.iter().map(secret).collect(),
     }
 }
 
-fn secret(secret: &SecretFact) -> Finding {
+fn secret(secret: &SecretFact) -> DoctorFinding {
     let name = format!("secret {}", secret.reference);
     let place = &secret.place;
     match &secret.found {
-        SecretFound::Good => Finding::ok(name, format!("is there, for {place}")),
+        SecretFound::Good => DoctorFinding::ok(name, format!("is there, for {place}")),
         SecretFound::Missing(why) => {
             let cure = "set it in the shell that runs windrow, for example `export NAME=…`; \
                         a file is found from the definition's folder";
-            Finding::bad(name, Fault::Definition, format!("{why}, and {place} needs it"), cure)
+            DoctorFinding::bad(
+                name,
+                FaultArea::Definition,
+                format!("{why}, and {place} needs it"),
+                cure,
+            )
         }
-        SecretFound::Short => Finding::bad(
+        SecretFound::Short => DoctorFinding::bad(
             name,
-            Fault::Definition,
+            FaultArea::Definition,
             format!("has fewer than {SECRET_CHARS_MIN} characters, for {place}"),
             "have the API give a longer one, or say `short_secrets = true` in the source",
         ),
-        SecretFound::Odd => Finding::warn(
+        SecretFound::Odd => DoctorFinding::warn(
             name,
             "holds a blank or a control character, which hardly belongs there",
             "copy it anew, without the line end and the blanks around it",
         ),
         SecretFound::Exposed { file, mode } => {
             let found = format!("{file} can be read by others (mode {mode:03o})");
-            Finding::warn(name, found, format!("chmod 600 {file}"))
+            DoctorFinding::warn(name, found, format!("chmod 600 {file}"))
         }
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::archive::Health;
-    use crate::doctor::facts::{Answer, ArchiveFacts, Reach, SourceFacts};
-    use crate::doctor::finding::Verdict;
+    use crate::doctor::Health;
+    use crate::doctor::facts::{AnswerFacts, ArchiveFacts, SourceFacts, SourceReach};
+    use crate::doctor::finding::DoctorVerdict;
     use crate::host::files::{FileSystem, FileSystemSort};
-    use crate::model::{Instant, instant_from_text};
+    use crate::model::{Timestamp, instant_from_text};
 
-    pub fn at(text: &str) -> Instant {
+    pub fn at(text: &str) -> Timestamp {
         instant_from_text(text).expect("an instant")
     }
 
@@ -132,17 +137,17 @@ pub(super) mod tests {
                 base_url: "https://api.example.com/v1".to_owned(),
                 secure: true,
                 loopback: false,
-                reach: Reach::Answered(Answer {
+                reach: SourceReach::Answered(AnswerFacts {
                     status: 404,
                     clocks: Some((now, now)),
-                    ..Answer::default()
+                    ..AnswerFacts::default()
                 }),
             }],
         }
     }
 
     /// The finding of that name.
-    pub fn finding(facts: &Facts, name: &str) -> Finding {
+    pub fn finding(facts: &Facts, name: &str) -> DoctorFinding {
         let findings = examine(facts);
         let found = findings.iter().find(|finding| finding.name == name);
         found.unwrap_or_else(|| panic!("no check {name} in {findings:?}")).clone()
@@ -150,7 +155,7 @@ pub(super) mod tests {
 
     /// A check, what is changed on the fine machine, how the check comes out, a part of what it
     /// says.
-    pub type Case = (&'static str, fn(&mut Facts), Verdict, &'static str);
+    pub type Case = (&'static str, fn(&mut Facts), DoctorVerdict, &'static str);
 
     /// Makes each thing wrong on purpose, once.
     pub fn each_is_found(cases: &[Case]) {
@@ -160,7 +165,7 @@ pub(super) mod tests {
             let found = finding(&facts, name);
             assert_eq!(found.state, *expected, "{found:?}");
             assert!(found.found.contains(part), "{part:?} in {found:?}");
-            let needs_cure = matches!(expected, Verdict::Warn | Verdict::Bad(_));
+            let needs_cure = matches!(expected, DoctorVerdict::Warn | DoctorVerdict::Bad(_));
             assert_eq!(found.cure.is_some(), needs_cure, "{found:?}");
         }
     }
@@ -168,7 +173,7 @@ pub(super) mod tests {
     #[test]
     fn a_machine_on_which_all_is_well_has_nothing_but_ok() {
         for finding in examine(&fine()) {
-            assert_eq!(finding.state, Verdict::Ok, "{finding:?}");
+            assert_eq!(finding.state, DoctorVerdict::Ok, "{finding:?}");
         }
     }
 
@@ -182,26 +187,26 @@ pub(super) mod tests {
                     let (message, cure) = ("line 3: unknown key".to_owned(), None);
                     facts.definition = DefinitionFacts::Broken { message, cure };
                 },
-                Verdict::Bad(Fault::Definition),
+                DoctorVerdict::Bad(FaultArea::Definition),
                 "line 3",
             ),
             (
                 "definition",
                 |facts| facts.definition = DefinitionFacts::Absent,
-                Verdict::Skip,
+                DoctorVerdict::Skip,
                 "none",
             ),
-            ("secrets", |facts| facts.secrets.clear(), Verdict::Ok, "needs none"),
+            ("secrets", |facts| facts.secrets.clear(), DoctorVerdict::Ok, "needs none"),
             (
                 missing,
                 |facts| facts.secrets[0].found = SecretFound::Missing("is not set".to_owned()),
-                Verdict::Bad(Fault::Definition),
+                DoctorVerdict::Bad(FaultArea::Definition),
                 "is not set, and source s needs it",
             ),
             (
                 missing,
                 |facts| facts.secrets[0].found = SecretFound::Odd,
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "control character",
             ),
             (
@@ -210,7 +215,7 @@ pub(super) mod tests {
                     let (file, mode) = ("token.txt".to_owned(), 0o644);
                     facts.secrets[0].found = SecretFound::Exposed { file, mode };
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "mode 644",
             ),
         ]);

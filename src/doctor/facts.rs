@@ -1,15 +1,16 @@
 //! What was seen, before anybody judges it.
 
-use crate::archive::{ArchiveError, Health};
+use crate::doctor::Health;
 use crate::host::files::FileSystem;
-use crate::model::Instant;
-use crate::pull::NetError;
+use crate::http::NetError;
+use crate::model::Timestamp;
+use crate::store::ArchiveError;
 
 /// All that was seen.
 #[derive(Debug)]
 pub struct Facts {
     /// The machine's wall clock.
-    pub now: Instant,
+    pub now: Timestamp,
     /// The definition.
     pub definition: DefinitionFacts,
     /// The secrets that it refers to.
@@ -119,25 +120,25 @@ pub struct SourceFacts {
     /// Whether that is this machine.
     pub loopback: bool,
     /// What came.
-    pub reach: Reach,
+    pub reach: SourceReach,
 }
 
 /// What came of a request.
 #[derive(Clone, Debug)]
-pub enum Reach {
+pub enum SourceReach {
     /// It was not sent.
     NotAsked,
     /// No request could be sent at all: the HTTP client does not start, and why.
     NoClient(String),
     /// An answer.
-    Answered(Answer),
+    Answered(AnswerFacts),
     /// None, and why.
     Failed(NetError),
 }
 
 /// What an answer says of the way to the source.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
+pub struct AnswerFacts {
     /// The status.
     pub status: u16,
     /// Whether it is a web page.
@@ -145,5 +146,5 @@ pub struct Answer {
     /// The other host that it sends on to.
     pub elsewhere: Option<String>,
     /// The source's clock and this machine's at the same moment.
-    pub clocks: Option<(Instant, Instant)>,
+    pub clocks: Option<(Timestamp, Timestamp)>,
 }

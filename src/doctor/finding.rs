@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 /// What is at fault when a check is bad, the gravest last: the archive is the only copy there is,
 /// while a network comes back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum FaultArea {
     /// There is no network, or not the one that leads to the source.
     Offline,
     /// The definition is wrong, or a secret is missing.
@@ -18,8 +18,8 @@ pub enum Fault {
     Archive,
 }
 
-impl Fault {
-    /// The exit code of the command (SPEC.md, section 9).
+impl FaultArea {
+    /// The exit code of the command (docs/contract.md, section 9).
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Definition => 2,
@@ -33,7 +33,7 @@ impl Fault {
 
 /// How a check came out, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
+pub enum DoctorVerdict {
     /// Nothing could be looked at, or nobody wanted it.
     Skip,
     /// As it should be.
@@ -41,10 +41,10 @@ pub enum Verdict {
     /// A sync works all the same, but a person should know.
     Warn,
     /// A sync cannot work, or not as it should.
-    Bad(Fault),
+    Bad(FaultArea),
 }
 
-impl Verdict {
+impl DoctorVerdict {
     /// `skip`, `ok`, `warn` or `bad`.
     pub fn word(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Verdict {
     }
 }
 
-impl Serialize for Verdict {
+impl Serialize for DoctorVerdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.word())
     }
@@ -72,30 +72,30 @@ impl Serialize for Verdict {
 
 /// One check and its outcome.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Finding {
+pub struct DoctorFinding {
     /// What was looked at.
     pub name: String,
     /// How it came out.
-    pub state: Verdict,
+    pub state: DoctorVerdict,
     /// What was found.
     pub found: String,
     /// What to do about it; always there when it is a warning or bad.
     pub cure: Option<String>,
 }
 
-impl Finding {
-    fn new(name: impl Into<String>, state: Verdict, found: impl Into<String>) -> Self {
+impl DoctorFinding {
+    fn new(name: impl Into<String>, state: DoctorVerdict, found: impl Into<String>) -> Self {
         Self { name: name.into(), state, found: found.into(), cure: None }
     }
 
     /// It is as it should be.
     pub fn ok(name: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Ok, found)
+        Self::new(name, DoctorVerdict::Ok, found)
     }
 
     /// It was not looked at, and why.
     pub fn skip(name: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::new(name, Verdict::Skip, found)
+        Self::new(name, DoctorVerdict::Skip, found)
     }
 
     /// It works, but a person should know.
@@ -104,23 +104,23 @@ impl Finding {
         found: impl Into<String>,
         cure: impl Into<String>,
     ) -> Self {
-        Self { cure: Some(cure.into()), ..Self::new(name, Verdict::Warn, found) }
+        Self { cure: Some(cure.into()), ..Self::new(name, DoctorVerdict::Warn, found) }
     }
 
     /// It does not work.
     pub fn bad(
         name: impl Into<String>,
-        fault: Fault,
+        fault: FaultArea,
         found: impl Into<String>,
         cure: impl Into<String>,
     ) -> Self {
-        Self { cure: Some(cure.into()), ..Self::new(name, Verdict::Bad(fault), found) }
+        Self { cure: Some(cure.into()), ..Self::new(name, DoctorVerdict::Bad(fault), found) }
     }
 }
 
 /// The worst of all; `Ok` when nothing was looked at.
-pub fn worst(findings: &[Finding]) -> Verdict {
-    findings.iter().map(|finding| finding.state).fold(Verdict::Ok, Verdict::max)
+pub fn worst(findings: &[DoctorFinding]) -> DoctorVerdict {
+    findings.iter().map(|finding| finding.state).fold(DoctorVerdict::Ok, DoctorVerdict::max)
 }
 
 #[cfg(test)]
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn the_gravest_bad_check_decides_and_a_warning_is_no_failure() {
-        let bad = |fault| Finding::bad("x", fault, "found", "cure");
-        let warn = Finding::warn("x", "found", "cure");
+        let bad = |fault| DoctorFinding::bad("x", fault, "found", "cure");
+        let warn = DoctorFinding::warn("x", "found", "cure");
         assert_eq!(worst(&[]).exit_code(), 0);
-        assert_eq!(worst(&[Finding::skip("x", "found")]).word(), "ok");
+        assert_eq!(worst(&[DoctorFinding::skip("x", "found")]).word(), "ok");
         assert_eq!(
             (
                 worst(std::slice::from_ref(&warn)).word(),
@@ -140,8 +140,8 @@ mod tests {
             ),
             ("warn", 0)
         );
-        assert_eq!(worst(&[bad(Fault::Offline), warn]).exit_code(), 3);
-        assert_eq!(worst(&[bad(Fault::Trust), bad(Fault::Definition)]).exit_code(), 9);
-        assert_eq!(worst(&[bad(Fault::Archive), bad(Fault::Storage)]).exit_code(), 6);
+        assert_eq!(worst(&[bad(FaultArea::Offline), warn]).exit_code(), 3);
+        assert_eq!(worst(&[bad(FaultArea::Trust), bad(FaultArea::Definition)]).exit_code(), 9);
+        assert_eq!(worst(&[bad(FaultArea::Archive), bad(FaultArea::Storage)]).exit_code(), 6);
     }
 }

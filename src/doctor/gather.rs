@@ -8,18 +8,19 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
-use crate::archive::Reader;
 use crate::definition::{Definition, SecretReference, Source, is_loopback};
 use crate::host::files::{self, lock_path};
 use crate::host::{Environment, Host};
-use crate::model::Instant;
-use crate::pull::{
-    Method, NetError, NetKind, Request, Response, Transport, is_too_short, looks_like_html,
+use crate::http::{
+    HttpRequest, HttpResponse, Method, NetError, NetKind, Transport, is_too_short, looks_like_html,
     secrets_of,
 };
+use crate::model::Timestamp;
+use crate::store::Reader;
 
 use super::facts::{
-    Answer, ArchiveFacts, DefinitionFacts, Facts, Reach, SecretFact, SecretFound, SourceFacts,
+    AnswerFacts, ArchiveFacts, DefinitionFacts, Facts, SecretFact, SecretFound, SourceFacts,
+    SourceReach,
 };
 
 /// The longest that one source is waited for: what has not answered by then does not work for a
@@ -85,7 +86,7 @@ pub fn gather(surroundings: Surroundings<'_>) -> Facts {
 }
 
 /// The waits that the archive notes; one that cannot be read is told of elsewhere.
-fn waits(definition: &Definition, archive: &Path, now: Instant) -> Vec<(String, String)> {
+fn waits(definition: &Definition, archive: &Path, now: Timestamp) -> Vec<(String, String)> {
     let held = archive.is_file().then(|| Reader::open(archive)?.waits_held(now));
     let held = held.and_then(Result::ok).unwrap_or_default().into_iter();
     let known = held.filter(|wait| definition.sources.contains_key(&wait.source));
@@ -136,7 +137,7 @@ fn find_secret(
     }
 }
 
-fn archive_facts(path: &Path, allow_network_fs: bool, now: Instant) -> ArchiveFacts {
+fn archive_facts(path: &Path, allow_network_fs: bool, now: Timestamp) -> ArchiveFacts {
     let is_file = path.is_file();
     // Before SQLite has the file open: closing a handle of our own would drop its locks.
     let appending = if is_file { files::try_writing(path) } else { Ok(()) };
@@ -171,12 +172,12 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
     let mut facts = Vec::new();
     for source in definition.sources.values() {
         let reach = match (way, &runtime) {
-            (Way::Offline, _) => Reach::NotAsked,
-            (Way::Closed(error), _) => Reach::NoClient(error.detail.clone()),
-            (Way::Open(_), Err(error)) => Reach::NoClient(error.to_string()),
+            (Way::Offline, _) => SourceReach::NotAsked,
+            (Way::Closed(error), _) => SourceReach::NoClient(error.detail.clone()),
+            (Way::Open(_), Err(error)) => SourceReach::NoClient(error.to_string()),
             (Way::Open(transports), Ok(runtime)) => match transports.get(&source.name) {
                 Some(transport) => runtime.block_on(ask(source, &**transport, host)),
-                None => Reach::NotAsked,
+                None => SourceReach::NotAsked,
             },
         };
         facts.push(SourceFacts {
@@ -191,8 +192,8 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
 }
 
 /// Asks for the base address itself, without credentials and once.
-async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> Reach {
-    let request = Request {
+async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> SourceReach {
+    let request = HttpRequest {
         method: Method::Get,
         url: source.base_url.clone(),
         headers: vec![("accept".to_owned(), "application/json".to_owned())],
@@ -209,18 +210,18 @@ async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> Reach {
         _ = host.stop.requested() => Err(late("somebody asked for the end")),
     };
     match answer {
-        Ok(response) => Reach::Answered(Answer {
+        Ok(response) => SourceReach::Answered(AnswerFacts {
             status: response.status,
             html: looks_like_html(&response),
             elsewhere: elsewhere(&source.base_url, &response),
             clocks: source_time(&response).map(|theirs| (theirs, host.clock.now())),
         }),
-        Err(error) => Reach::Failed(error),
+        Err(error) => SourceReach::Failed(error),
     }
 }
 
 /// The other host that an answer sends on to.
-fn elsewhere(base: &Url, response: &Response) -> Option<String> {
+fn elsewhere(base: &Url, response: &HttpResponse) -> Option<String> {
     if !(300..400).contains(&response.status) {
         return None;
     }
@@ -231,7 +232,7 @@ fn elsewhere(base: &Url, response: &Response) -> Option<String> {
 
 /// What time it is at the source: its `Date`, and how long the answer lay in a cache since
 /// (RFC 9110, section 6.6.1; RFC 9111, section 5.1).
-fn source_time(response: &Response) -> Option<Instant> {
+fn source_time(response: &HttpResponse) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(response.header("date")?).ok()?;
     let age = response.header("age").and_then(|text| text.trim().parse::<i64>().ok());
     let age = TimeDelta::seconds(age.unwrap_or(0).clamp(0, AGE_SECONDS_MAX));
@@ -242,15 +243,15 @@ fn source_time(response: &Response) -> Option<Instant> {
 mod tests {
     use super::*;
 
-    fn response(status: u16, headers: &[(&str, &str)]) -> Response {
+    fn response(status: u16, headers: &[(&str, &str)]) -> HttpResponse {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        Response { status, headers: headers.collect(), body: Vec::new() }
+        HttpResponse { status, headers: headers.collect(), body: Vec::new() }
     }
 
     #[test]
     fn an_answer_tells_the_time_and_a_cached_one_how_old_it_is() {
         let date = ("date", "Sat, 10 Jan 2026 12:00:00 GMT");
-        let text = |response: &Response| source_time(response).map(|at| at.to_rfc3339());
+        let text = |response: &HttpResponse| source_time(response).map(|at| at.to_rfc3339());
         assert_eq!(text(&response(200, &[date])).as_deref(), Some("2026-01-10T12:00:00+00:00"));
         let cached = response(200, &[date, ("age", "600")]);
         assert_eq!(text(&cached).as_deref(), Some("2026-01-10T12:10:00+00:00"));

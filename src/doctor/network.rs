@@ -3,11 +3,11 @@
 use chrono::TimeDelta;
 use url::Url;
 
+use crate::http::{NetError, NetKind};
 use crate::model::instant_to_text;
-use crate::pull::{NetError, NetKind};
 
-use super::facts::{Answer, Facts, Reach, SourceFacts};
-use super::finding::{Fault, Finding};
+use super::facts::{AnswerFacts, Facts, SourceFacts, SourceReach};
+use super::finding::{DoctorFinding, FaultArea};
 
 /// 2025-01-01: before windrow was made, so that a clock which says so is wrong. A laptop whose
 /// battery went flat wakes up in 1970 or in the year of its board.
@@ -20,11 +20,11 @@ const PORTAL_CURE: &str = "open the address in a browser: if that is the network
 const OFFLINE: &str = "--offline";
 
 /// Judges all that lies outside.
-pub fn examine(facts: &Facts) -> Vec<Finding> {
+pub fn examine(facts: &Facts) -> Vec<DoctorFinding> {
     let mut findings = vec![clock(facts), links(facts)];
     findings.extend(proxies(&facts.proxies));
     if facts.sources.is_empty() {
-        findings.push(Finding::skip("sources", "the definition names them"));
+        findings.push(DoctorFinding::skip("sources", "the definition names them"));
     }
     for source in &facts.sources {
         findings.extend([reached(source, facts.links_up), tls(source), clocks(source)]);
@@ -32,59 +32,59 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn clock(facts: &Facts) -> Finding {
+fn clock(facts: &Facts) -> DoctorFinding {
     let now = instant_to_text(facts.now);
     if facts.now.timestamp() < CLOCK_SECONDS_MIN {
         let found = format!("the clock says {now}");
         let cure =
             "set the clock: with this one no certificate can be trusted and no window is due";
-        return Finding::bad("clock", Fault::Trust, found, cure);
+        return DoctorFinding::bad("clock", FaultArea::Trust, found, cure);
     }
-    Finding::ok("clock", now)
+    DoctorFinding::ok("clock", now)
 }
 
 /// A link that is down is only bad when nothing was reached: a source may be on this machine.
-fn links(facts: &Facts) -> Finding {
+fn links(facts: &Facts) -> DoctorFinding {
     let name = "links";
-    let answers = |source: &SourceFacts| matches!(source.reach, Reach::Answered(_));
+    let answers = |source: &SourceFacts| matches!(source.reach, SourceReach::Answered(_));
     match facts.links_up {
-        _ if facts.offline => Finding::skip(name, OFFLINE),
-        None => Finding::skip(name, "this system does not tell"),
-        Some(true) => Finding::ok(name, "a network interface is up"),
+        _ if facts.offline => DoctorFinding::skip(name, OFFLINE),
+        None => DoctorFinding::skip(name, "this system does not tell"),
+        Some(true) => DoctorFinding::ok(name, "a network interface is up"),
         Some(false) if facts.sources.iter().any(answers) => {
-            Finding::ok(name, "no network interface is up, and a source answers all the same")
+            DoctorFinding::ok(name, "no network interface is up, and a source answers all the same")
         }
         Some(false) => {
             let cure = "connect to a network; windrow carries on where it was";
-            Finding::bad(name, Fault::Offline, "no network interface is up", cure)
+            DoctorFinding::bad(name, FaultArea::Offline, "no network interface is up", cure)
         }
     }
 }
 
-fn proxies(proxies: &[(String, String)]) -> Vec<Finding> {
+fn proxies(proxies: &[(String, String)]) -> Vec<DoctorFinding> {
     if proxies.is_empty() {
-        return vec![Finding::ok("proxy", "no variable names one")];
+        return vec![DoctorFinding::ok("proxy", "no variable names one")];
     }
     proxies.iter().map(|(name, value)| proxy(name, value)).collect()
 }
 
-fn proxy(variable: &str, value: &str) -> Finding {
+fn proxy(variable: &str, value: &str) -> DoctorFinding {
     let name = format!("proxy {variable}");
     let shown = without_userinfo(value);
     if variable.eq_ignore_ascii_case("NO_PROXY") {
-        return Finding::ok(name, shown);
+        return DoctorFinding::ok(name, shown);
     }
     let (scheme, rest) = shown.split_once("://").unwrap_or(("http", shown.as_str()));
     let is_address = Url::parse(&format!("http://{rest}")).is_ok_and(|url| url.has_host());
     match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" if is_address => Finding::ok(name, shown),
+        "http" | "https" if is_address => DoctorFinding::ok(name, shown),
         "http" | "https" => {
             let found = format!("{shown} is no address, and is not used");
-            Finding::warn(name, found, "write it as http://HOST:PORT, or unset it")
+            DoctorFinding::warn(name, found, "write it as http://HOST:PORT, or unset it")
         }
         scheme => {
             let found = format!("{shown}: windrow cannot use a `{scheme}` proxy");
-            Finding::warn(name, found, "name an http:// proxy, or unset it")
+            DoctorFinding::warn(name, found, "name an http:// proxy, or unset it")
         }
     }
 }
@@ -101,48 +101,49 @@ fn without_userinfo(value: &str) -> String {
     }
 }
 
-fn reached(source: &SourceFacts, links_up: Option<bool>) -> Finding {
+fn reached(source: &SourceFacts, links_up: Option<bool>) -> DoctorFinding {
     let name = format!("source {}", source.name);
     let base = &source.base_url;
     match &source.reach {
-        Reach::NotAsked => Finding::skip(name, OFFLINE),
-        Reach::NoClient(why) => {
+        SourceReach::NotAsked => DoctorFinding::skip(name, OFFLINE),
+        SourceReach::NoClient(why) => {
             let cure = "the system's certificates must be installed (package `ca-certificates`)";
             let found = format!("no request can be sent: {why}");
-            Finding::bad(name, Fault::Trust, found, cure)
+            DoctorFinding::bad(name, FaultArea::Trust, found, cure)
         }
-        Reach::Answered(answer) => answered(name, base, answer),
+        SourceReach::Answered(answer) => answered(name, base, answer),
         // The answer was there, and was longer than anybody needs who only knocks.
-        Reach::Failed(error) if answers_at_length(error.kind) => {
-            Finding::ok(name, format!("{base} answers, at length"))
+        SourceReach::Failed(error) if answers_at_length(error.kind) => {
+            DoctorFinding::ok(name, format!("{base} answers, at length"))
         }
-        Reach::Failed(error) if error.kind == NetKind::Tls => {
-            Finding::skip(name, "something answers, but not by a connection that can be trusted")
-        }
-        Reach::Failed(error) => {
+        SourceReach::Failed(error) if error.kind == NetKind::Tls => DoctorFinding::skip(
+            name,
+            "something answers, but not by a connection that can be trusted",
+        ),
+        SourceReach::Failed(error) => {
             let (fault, what, cure) = reason_of(error);
             let down = if links_up == Some(false) { "; no network interface is up" } else { "" };
             let found = format!("{base}: {what} ({}){down}", error.detail);
-            Finding::bad(name, fault, found, cure)
+            DoctorFinding::bad(name, fault, found, cure)
         }
     }
 }
 
-fn answered(name: String, base: &str, answer: &Answer) -> Finding {
+fn answered(name: String, base: &str, answer: &AnswerFacts) -> DoctorFinding {
     let status = answer.status;
     if matches!(status, 407 | 511) {
         let found = format!("{base}: the network wants a login first: HTTP {status}");
-        return Finding::bad(name, Fault::Offline, found, PORTAL_CURE);
+        return DoctorFinding::bad(name, FaultArea::Offline, found, PORTAL_CURE);
     }
     if let Some(host) = &answer.elsewhere {
         let found = format!("{base} sends on to {host} (HTTP {status}): maybe a login page");
-        return Finding::warn(name, found, PORTAL_CURE);
+        return DoctorFinding::warn(name, found, PORTAL_CURE);
     }
     if answer.html {
         let found = format!("{base} answers HTTP {status} with a web page: maybe a login page");
-        return Finding::warn(name, found, PORTAL_CURE);
+        return DoctorFinding::warn(name, found, PORTAL_CURE);
     }
-    Finding::ok(name, format!("{base} answers HTTP {status}"))
+    DoctorFinding::ok(name, format!("{base} answers HTTP {status}"))
 }
 
 /// Whether somebody answered, with more or in another form than who only knocks wants.
@@ -151,20 +152,20 @@ fn answers_at_length(kind: NetKind) -> bool {
 }
 
 /// What it was, by the words of the operating system and of rustls, and what to do about it.
-fn reason_of(error: &NetError) -> (Fault, &'static str, &'static str) {
+fn reason_of(error: &NetError) -> (FaultArea, &'static str, &'static str) {
     let detail = error.detail.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| detail.contains(word));
     match error.kind {
         NetKind::Malformed => {
-            (Fault::Definition, "it cannot be asked", "check the source's `base_url`")
+            (FaultArea::Definition, "it cannot be asked", "check the source's `base_url`")
         }
         NetKind::Timeout => (
-            Fault::Offline,
+            FaultArea::Offline,
             "there is a connection, and no answer",
             "try again later, or raise the source's `read_timeout`",
         ),
         NetKind::Cut => (
-            Fault::Offline,
+            FaultArea::Offline,
             "the connection breaks",
             "try again; a firewall or a proxy on the way may cut it",
         ),
@@ -177,71 +178,75 @@ fn reason_of(error: &NetError) -> (Fault, &'static str, &'static str) {
         ]) =>
         {
             (
-                Fault::Offline,
+                FaultArea::Offline,
                 "its name is not known",
                 "check the spelling of `base_url`; if no name is known, connect to a network",
             )
         }
         _ if says(&["refused"]) => (
-            Fault::Offline,
+            FaultArea::Offline,
             "nobody listens there",
             "check host and port of `base_url`, the proxy variables and the VPN",
         ),
         _ if says(&["no route", "unreachable"]) => (
-            Fault::Offline,
+            FaultArea::Offline,
             "no way leads there",
             "connect to a network, or to the VPN that leads there",
         ),
         _ if says(&["corrupt message"]) => (
-            Fault::Offline,
+            FaultArea::Offline,
             "what answers there does not speak TLS",
             "check the port of `base_url`, or whether it should be http://",
         ),
         _ => (
-            Fault::Offline,
+            FaultArea::Offline,
             "no connection comes about",
             "connect to a network; a firewall may be in the way, or the proxy variables are wrong",
         ),
     }
 }
 
-fn tls(source: &SourceFacts) -> Finding {
+fn tls(source: &SourceFacts) -> DoctorFinding {
     let name = format!("tls {}", source.name);
     match &source.reach {
-        Reach::NotAsked => Finding::skip(name, OFFLINE),
+        SourceReach::NotAsked => DoctorFinding::skip(name, OFFLINE),
         _ if !source.secure && source.loopback => {
-            Finding::skip(name, "plain http, within this machine")
+            DoctorFinding::skip(name, "plain http, within this machine")
         }
         _ if !source.secure => {
             let found = "plain http: whoever is on the way reads and changes what comes";
-            Finding::warn(name, found, "use https in `base_url`, if the source has it")
+            DoctorFinding::warn(name, found, "use https in `base_url`, if the source has it")
         }
-        Reach::Answered(_) => Finding::ok(name, "the certificate is trusted"),
-        Reach::Failed(error) if answers_at_length(error.kind) => {
-            Finding::ok(name, "the certificate is trusted")
+        SourceReach::Answered(_) => DoctorFinding::ok(name, "the certificate is trusted"),
+        SourceReach::Failed(error) if answers_at_length(error.kind) => {
+            DoctorFinding::ok(name, "the certificate is trusted")
         }
-        Reach::Failed(error) if error.kind == NetKind::Tls => {
+        SourceReach::Failed(error) if error.kind == NetKind::Tls => {
             let cure = "set the clock; log in to the network in a browser; if the company's proxy \
                         opens TLS, its certificate must be among the system's";
-            Finding::bad(name, Fault::Trust, &error.detail, cure)
+            DoctorFinding::bad(name, FaultArea::Trust, &error.detail, cure)
         }
-        Reach::Failed(_) | Reach::NoClient(_) => Finding::skip(name, "it was not reached"),
+        SourceReach::Failed(_) | SourceReach::NoClient(_) => {
+            DoctorFinding::skip(name, "it was not reached")
+        }
     }
 }
 
-fn clocks(source: &SourceFacts) -> Finding {
+fn clocks(source: &SourceFacts) -> DoctorFinding {
     let name = format!("clock and {}", source.name);
     let (theirs, ours) = match &source.reach {
-        Reach::NotAsked => return Finding::skip(name, OFFLINE),
-        Reach::Answered(Answer { clocks: Some(clocks), .. }) => *clocks,
-        Reach::Answered(_) => return Finding::skip(name, "the answer does not tell the time"),
-        Reach::Failed(_) | Reach::NoClient(_) => {
-            return Finding::skip(name, "it was not reached");
+        SourceReach::NotAsked => return DoctorFinding::skip(name, OFFLINE),
+        SourceReach::Answered(AnswerFacts { clocks: Some(clocks), .. }) => *clocks,
+        SourceReach::Answered(_) => {
+            return DoctorFinding::skip(name, "the answer does not tell the time");
+        }
+        SourceReach::Failed(_) | SourceReach::NoClient(_) => {
+            return DoctorFinding::skip(name, "it was not reached");
         }
     };
     let ahead = ours.signed_duration_since(theirs);
     if ahead.abs() <= TimeDelta::minutes(CLOCK_SKEW_MINUTES_MAX) {
-        return Finding::ok(name, "this machine's clock agrees with the source's");
+        return DoctorFinding::ok(name, "this machine's clock agrees with the source's");
     }
     let direction = if ahead > TimeDelta::zero() { "ahead of" } else { "behind" };
     let found = format!(
@@ -249,7 +254,7 @@ fn clocks(source: &SourceFacts) -> Finding {
         length(ahead.abs()),
         instant_to_text(theirs)
     );
-    Finding::warn(name, found, "set the clock, best by the network's time (NTP)")
+    DoctorFinding::warn(name, found, "set the clock, best by the network's time (NTP)")
 }
 
 /// `7 minutes`, `3 hours`, `2 days`.
@@ -266,17 +271,17 @@ fn length(time: TimeDelta) -> String {
 mod tests {
     use super::*;
     use crate::doctor::examine::tests::{at, each_is_found, finding, fine};
-    use crate::doctor::finding::Verdict;
+    use crate::doctor::finding::DoctorVerdict;
 
-    const OFFLINE_FAULT: Verdict = Verdict::Bad(Fault::Offline);
-    const TRUST: Verdict = Verdict::Bad(Fault::Trust);
+    const OFFLINE_FAULT: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Offline);
+    const TRUST: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Trust);
 
     fn fails(facts: &mut Facts, kind: NetKind, detail: &str) {
-        facts.sources[0].reach = Reach::Failed(NetError { kind, detail: detail.to_owned() });
+        facts.sources[0].reach = SourceReach::Failed(NetError { kind, detail: detail.to_owned() });
     }
 
-    fn answers(facts: &mut Facts, answer: Answer) {
-        facts.sources[0].reach = Reach::Answered(answer);
+    fn answers(facts: &mut Facts, answer: AnswerFacts) {
+        facts.sources[0].reach = SourceReach::Answered(answer);
     }
 
     #[test]
@@ -331,16 +336,21 @@ mod tests {
             (
                 "source s",
                 |f| fails(f, NetKind::Malformed, "?"),
-                Verdict::Bad(Fault::Definition),
+                DoctorVerdict::Bad(FaultArea::Definition),
                 "cannot be asked",
             ),
-            ("source s", |f| fails(f, NetKind::TooLarge, "?"), Verdict::Ok, "at length"),
-            ("source s", |f| fails(f, NetKind::Tls, "?"), Verdict::Skip, "not by a connection"),
-            ("tls s", |f| fails(f, NetKind::Tls, "UnknownIssuer"), TRUST, "UnknownIssuer"),
-            ("tls s", |f| fails(f, NetKind::Cut, "reset"), Verdict::Skip, "not reached"),
+            ("source s", |f| fails(f, NetKind::TooLarge, "?"), DoctorVerdict::Ok, "at length"),
             (
                 "source s",
-                |f| f.sources[0].reach = Reach::NoClient("no certificates".to_owned()),
+                |f| fails(f, NetKind::Tls, "?"),
+                DoctorVerdict::Skip,
+                "not by a connection",
+            ),
+            ("tls s", |f| fails(f, NetKind::Tls, "UnknownIssuer"), TRUST, "UnknownIssuer"),
+            ("tls s", |f| fails(f, NetKind::Cut, "reset"), DoctorVerdict::Skip, "not reached"),
+            (
+                "source s",
+                |f| f.sources[0].reach = SourceReach::NoClient("no certificates".to_owned()),
                 TRUST,
                 "no certificates",
             ),
@@ -352,26 +362,26 @@ mod tests {
         each_is_found(&[
             (
                 "source s",
-                |f| answers(f, Answer { status: 511, ..Answer::default() }),
+                |f| answers(f, AnswerFacts { status: 511, ..AnswerFacts::default() }),
                 OFFLINE_FAULT,
                 "wants a login",
             ),
             (
                 "source s",
-                |f| answers(f, Answer { status: 200, html: true, ..Answer::default() }),
-                Verdict::Warn,
+                |f| answers(f, AnswerFacts { status: 200, html: true, ..AnswerFacts::default() }),
+                DoctorVerdict::Warn,
                 "a web page",
             ),
             (
                 "source s",
                 |f| {
                     let elsewhere = Some("login.hotel.example".to_owned());
-                    answers(f, Answer { status: 302, elsewhere, ..Answer::default() });
+                    answers(f, AnswerFacts { status: 302, elsewhere, ..AnswerFacts::default() });
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "login.hotel.example",
             ),
-            ("tls s", |f| f.sources[0].secure = false, Verdict::Warn, "plain http"),
+            ("tls s", |f| f.sources[0].secure = false, DoctorVerdict::Warn, "plain http"),
         ]);
     }
 
@@ -383,18 +393,18 @@ mod tests {
                 "clock and s",
                 |f| {
                     let clocks = Some((at("2026-01-10T12:00:00Z"), at("2026-01-10T12:07:00Z")));
-                    answers(f, Answer { status: 200, clocks, ..Answer::default() });
+                    answers(f, AnswerFacts { status: 200, clocks, ..AnswerFacts::default() });
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "7 minutes ahead of",
             ),
             (
                 "clock and s",
                 |f| {
                     let clocks = Some((at("2026-01-10T12:00:00Z"), at("2026-01-07T12:00:00Z")));
-                    answers(f, Answer { status: 200, clocks, ..Answer::default() });
+                    answers(f, AnswerFacts { status: 200, clocks, ..AnswerFacts::default() });
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "3 days behind",
             ),
             (
@@ -406,24 +416,24 @@ mod tests {
                 OFFLINE_FAULT,
                 "no network interface",
             ),
-            ("links", |f| f.links_up = Some(false), Verdict::Ok, "answers all the same"),
-            ("links", |f| f.links_up = None, Verdict::Skip, "does not tell"),
+            ("links", |f| f.links_up = Some(false), DoctorVerdict::Ok, "answers all the same"),
+            ("links", |f| f.links_up = None, DoctorVerdict::Skip, "does not tell"),
             (
                 "proxy ALL_PROXY",
                 |f| f.proxies = vec![("ALL_PROXY".to_owned(), "socks5://h:1080".to_owned())],
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "`socks5` proxy",
             ),
             (
                 "proxy HTTP_PROXY",
                 |f| f.proxies = vec![("HTTP_PROXY".to_owned(), "http://".to_owned())],
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "is no address",
             ),
             (
                 "proxy HTTP_PROXY",
                 |f| f.proxies = vec![("HTTP_PROXY".to_owned(), "proxy:3128".to_owned())],
-                Verdict::Ok,
+                DoctorVerdict::Ok,
                 "proxy:3128",
             ),
         ]);
@@ -434,9 +444,9 @@ mod tests {
         let mut facts = fine();
         facts.offline = true;
         facts.links_up = Some(false);
-        facts.sources[0].reach = Reach::NotAsked;
+        facts.sources[0].reach = SourceReach::NotAsked;
         for name in ["links", "source s", "tls s", "clock and s"] {
-            assert_eq!(finding(&facts, name).state, Verdict::Skip, "{name}");
+            assert_eq!(finding(&facts, name).state, DoctorVerdict::Skip, "{name}");
         }
     }
 

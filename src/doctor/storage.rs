@@ -1,10 +1,11 @@
 //! The archive, who has it, and the disk it lies on.
 
-use crate::archive::{ArchiveError, Cause, Health};
+use crate::doctor::Health;
 use crate::host::files::FileSystemSort;
+use crate::store::{ArchiveError, Cause};
 
 use super::facts::{ArchiveFacts, Facts};
-use super::finding::{Fault, Finding};
+use super::finding::{DoctorFinding, FaultArea};
 
 /// Below this nothing can be written safely: the log grows to 32 MiB before it is copied into the
 /// file, which may need as much again.
@@ -13,14 +14,14 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 const FREE_BYTES_LOW: u64 = 512 << 20;
 
 /// Judges the archive and its place.
-pub fn examine(facts: &Facts) -> Vec<Finding> {
+pub fn examine(facts: &Facts) -> Vec<DoctorFinding> {
     let Some(archive) = &facts.archive else {
-        return vec![Finding::skip("archive", "the definition names it; --archive does too")];
+        return vec![DoctorFinding::skip("archive", "the definition names it; --archive does too")];
     };
     let mut findings = match &archive.health {
         None => {
             let found = format!("there is none at {} yet: the first sync makes it", archive.path);
-            vec![Finding::skip("archive", found)]
+            vec![DoctorFinding::skip("archive", found)]
         }
         Some(Err(error)) => vec![unusable(error)],
         Some(Ok(health)) => {
@@ -37,75 +38,77 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn unusable(error: &ArchiveError) -> Finding {
+fn unusable(error: &ArchiveError) -> DoctorFinding {
     let cure = error.cure.as_deref().unwrap_or("keep the file as it is and go back to a copy");
     let fault = match error.cause {
-        Cause::Held => return Finding::warn("archive", &error.message, cure),
-        Cause::Storage => Fault::Storage,
+        Cause::Held => return DoctorFinding::warn("archive", &error.message, cure),
+        Cause::Storage => FaultArea::Storage,
         Cause::Unusable
         | Cause::Unsafe
         | Cause::Definition
         | Cause::Query
         | Cause::Interrupted
-        | Cause::Bug => Fault::Archive,
+        | Cause::Bug => FaultArea::Archive,
     };
-    Finding::bad("archive", fault, &error.message, cure)
+    DoctorFinding::bad("archive", fault, &error.message, cure)
 }
 
-fn usable(archive: &ArchiveFacts, health: &Health) -> Finding {
+fn usable(archive: &ArchiveFacts, health: &Health) -> DoctorFinding {
     let path = &archive.path;
     if let Some(why) = &archive.unwritable {
         let found = format!("{path} can be read, not written: {why}");
         let cure = "make the file writable, or copy it elsewhere";
-        return Finding::bad("archive", Fault::Storage, found, cure);
+        return DoctorFinding::bad("archive", FaultArea::Storage, found, cure);
     }
     let plural = if health.streams == 1 { "" } else { "s" };
     let found = format!("{path}: format {}, {} stream{plural}", health.format, health.streams);
-    Finding::ok("archive", found)
+    DoctorFinding::ok("archive", found)
 }
 
-fn content(archive: &ArchiveFacts, health: &Health) -> Finding {
+fn content(archive: &ArchiveFacts, health: &Health) -> DoctorFinding {
     let name = "archive content";
     if let Some(first) = health.damage.first() {
         let found = format!("{} is damaged: {first}", archive.path);
         let cure = "keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help";
-        return Finding::bad(name, Fault::Archive, found, cure);
+        return DoctorFinding::bad(name, FaultArea::Archive, found, cure);
     }
     if health.broken_references > 0 {
         let number = health.broken_references;
         let found = format!("{number} of windrow's own rows refer to rows that are gone");
         let cure = "another program has changed windrow's tables: go back to a copy";
-        return Finding::bad(name, Fault::Archive, found, cure);
+        return DoctorFinding::bad(name, FaultArea::Archive, found, cure);
     }
-    Finding::ok(name, "every page and every reference is sound")
+    DoctorFinding::ok(name, "every page and every reference is sound")
 }
 
-fn journal(health: &Health) -> Finding {
+fn journal(health: &Health) -> DoctorFinding {
     let name = "archive journal";
     match health.journal_mode.as_str() {
-        "wal" => Finding::ok(name, "a write-ahead log"),
-        "delete" => Finding::ok(name, "none: it was ejected, and the next sync begins a new log"),
+        "wal" => DoctorFinding::ok(name, "a write-ahead log"),
+        "delete" => {
+            DoctorFinding::ok(name, "none: it was ejected, and the next sync begins a new log")
+        }
         other => {
             let found = format!("the mode is `{other}`, which windrow never sets");
-            Finding::warn(name, found, "the next `windrow sync` sets it back")
+            DoctorFinding::warn(name, found, "the next `windrow sync` sets it back")
         }
     }
 }
 
-fn future(health: &Health) -> Finding {
+fn future(health: &Health) -> DoctorFinding {
     let name = "clock and archive";
     match (&health.latest_reading, health.future_readings) {
         (Some(latest), number @ 1..) => {
             let found = format!("{number} readings were made later than now, the last at {latest}");
             let cure = "the clock is behind, or was ahead then: set it right; if it was ahead, \
                         read those days again with `windrow sync --from`";
-            Finding::warn(name, found, cure)
+            DoctorFinding::warn(name, found, cure)
         }
-        _ => Finding::ok(name, "no reading lies in the future"),
+        _ => DoctorFinding::ok(name, "no reading lies in the future"),
     }
 }
 
-fn leftovers(archive: &ArchiveFacts) -> Finding {
+fn leftovers(archive: &ArchiveFacts) -> DoctorFinding {
     let name = "leftovers";
     let is_draft = |rest: &&String| rest.ends_with("-new") || rest.contains("-new-");
     let drafts: Vec<String> = archive
@@ -115,92 +118,92 @@ fn leftovers(archive: &ArchiveFacts) -> Finding {
         .map(|rest| format!("{}{rest}", archive.path))
         .collect();
     if drafts.is_empty() {
-        return Finding::ok(name, "no draft was left behind");
+        return DoctorFinding::ok(name, "no draft was left behind");
     }
     if matches!(archive.holder, Ok(Some(_))) {
-        return Finding::skip(name, "somebody is writing: a draft may be in the making");
+        return DoctorFinding::skip(name, "somebody is writing: a draft may be in the making");
     }
     let found = format!("a run that was killed left {}", drafts.join(", "));
-    Finding::warn(name, found, "remove it: nothing of it was called complete")
+    DoctorFinding::warn(name, found, "remove it: nothing of it was called complete")
 }
 
-fn lock(archive: &ArchiveFacts) -> Finding {
+fn lock(archive: &ArchiveFacts) -> DoctorFinding {
     let name = "lock";
     match &archive.holder {
-        Ok(None) => Finding::ok(name, "nobody holds the archive"),
+        Ok(None) => DoctorFinding::ok(name, "nobody holds the archive"),
         Ok(Some(note)) => {
             let holder = if note.is_empty() { "another process" } else { note };
             let found = format!("the archive is held by {holder}");
-            Finding::warn(name, found, "somebody works: wait (`windrow sync --wait 5m` does)")
+            DoctorFinding::warn(name, found, "somebody works: wait (`windrow sync --wait 5m` does)")
         }
         Err(why) => {
             let found = format!("cannot tell who holds the archive: {why}");
-            Finding::warn(name, found, "the lock file beside the archive must be readable")
+            DoctorFinding::warn(name, found, "the lock file beside the archive must be readable")
         }
     }
 }
 
-fn folder(archive: &ArchiveFacts) -> Finding {
+fn folder(archive: &ArchiveFacts) -> DoctorFinding {
     let name = "folder";
     match &archive.closed_folder {
-        None => Finding::ok(name, "files can be made beside the archive"),
+        None => DoctorFinding::ok(name, "files can be made beside the archive"),
         Some(why) => {
             let found = format!("no file can be made beside {}: {why}", archive.path);
             let cure = "the archive's folder must exist and be writable";
-            Finding::bad(name, Fault::Storage, found, cure)
+            DoctorFinding::bad(name, FaultArea::Storage, found, cure)
         }
     }
 }
 
-fn free_space(archive: &ArchiveFacts) -> Finding {
+fn free_space(archive: &ArchiveFacts) -> DoctorFinding {
     let name = "free space";
     let free = match &archive.free_bytes {
         Ok(free) => *free,
-        Err(why) => return Finding::skip(name, format!("cannot tell: {why}")),
+        Err(why) => return DoctorFinding::skip(name, format!("cannot tell: {why}")),
     };
     let mebibytes = free >> 20;
     if free < FREE_BYTES_MIN {
         let found = format!("{mebibytes} MiB are left on the disk");
         let cure = format!("free some space: a sync needs {} MiB", FREE_BYTES_MIN >> 20);
-        return Finding::bad(name, Fault::Storage, found, cure);
+        return DoctorFinding::bad(name, FaultArea::Storage, found, cure);
     }
     if free < FREE_BYTES_LOW {
         let found = format!("only {mebibytes} MiB are left on the disk");
-        return Finding::warn(name, found, "free some space before the archive grows");
+        return DoctorFinding::warn(name, found, "free some space before the archive grows");
     }
     if free < archive.bytes {
         let size = archive.bytes >> 20;
         let found = format!("{mebibytes} MiB are left on the disk, the archive has {size} MiB");
         let cure = "there is no room for a copy of it, which an upgrade makes: free some space";
-        return Finding::warn(name, found, cure);
+        return DoctorFinding::warn(name, found, cure);
     }
-    Finding::ok(name, format!("{mebibytes} MiB are left on the disk"))
+    DoctorFinding::ok(name, format!("{mebibytes} MiB are left on the disk"))
 }
 
-fn file_system(archive: &ArchiveFacts) -> Finding {
+fn file_system(archive: &ArchiveFacts) -> DoctorFinding {
     let name = "file system";
     let Some(system) = &archive.file_system else {
-        return Finding::skip(name, "this system does not tell its kind");
+        return DoctorFinding::skip(name, "this system does not tell its kind");
     };
     let kind = &system.name;
     match system.sort {
-        FileSystemSort::Local => Finding::ok(name, kind),
+        FileSystemSort::Local => DoctorFinding::ok(name, kind),
         FileSystemSort::Network => {
             let found = format!("{kind} is a network file system, where a log is not safe");
             let cure = "keep the archive on a local disk";
             if archive.allow_network_fs {
-                return Finding::warn(name, format!("{found}; it was asked for"), cure);
+                return DoctorFinding::warn(name, format!("{found}; it was asked for"), cure);
             }
             let cure = format!("{cure}, or set `allow_network_fs = true`");
-            Finding::bad(name, Fault::Storage, found, cure)
+            DoctorFinding::bad(name, FaultArea::Storage, found, cure)
         }
         FileSystemSort::Fat => {
             let found = format!("{kind} keeps no journal of its own, and sticks lie about syncs");
-            Finding::warn(name, found, "run `windrow eject` before the stick is pulled")
+            DoctorFinding::warn(name, found, "run `windrow eject` before the stick is pulled")
         }
         FileSystemSort::Memory => {
             let found = format!("{kind} is memory: the archive is gone when the machine stops");
-            Finding::warn(name, found, "keep the archive on a disk")
+            DoctorFinding::warn(name, found, "keep the archive on a disk")
         }
     }
 }
@@ -209,7 +212,7 @@ fn file_system(archive: &ArchiveFacts) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::examine::tests::each_is_found;
-    use crate::doctor::finding::Verdict;
+    use crate::doctor::finding::DoctorVerdict;
     use crate::host::files::FileSystem;
 
     fn archive(facts: &mut Facts) -> &mut ArchiveFacts {
@@ -225,8 +228,8 @@ mod tests {
         archive(facts).file_system = Some(FileSystem { name: name.to_owned(), sort });
     }
 
-    const BROKEN: Verdict = Verdict::Bad(Fault::Archive);
-    const STORAGE: Verdict = Verdict::Bad(Fault::Storage);
+    const BROKEN: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Archive);
+    const STORAGE: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Storage);
 
     fn error(cause: Cause) -> ArchiveError {
         ArchiveError::new(cause, "trouble")
@@ -235,8 +238,13 @@ mod tests {
     #[test]
     fn what_is_wrong_with_the_archive_is_found() {
         each_is_found(&[
-            ("archive", |f| f.archive = None, Verdict::Skip, "--archive"),
-            ("archive", |f| archive(f).health = None, Verdict::Skip, "the first sync makes it"),
+            ("archive", |f| f.archive = None, DoctorVerdict::Skip, "--archive"),
+            (
+                "archive",
+                |f| archive(f).health = None,
+                DoctorVerdict::Skip,
+                "the first sync makes it",
+            ),
             (
                 "archive",
                 |f| archive(f).health = Some(Err(error(Cause::Unusable))),
@@ -252,7 +260,7 @@ mod tests {
             (
                 "archive",
                 |f| archive(f).health = Some(Err(error(Cause::Held))),
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "trouble",
             ),
             (
@@ -271,13 +279,13 @@ mod tests {
             (
                 "archive journal",
                 |f| health(f).journal_mode = "delete".to_owned(),
-                Verdict::Ok,
+                DoctorVerdict::Ok,
                 "ejected",
             ),
             (
                 "archive journal",
                 |f| health(f).journal_mode = "memory".to_owned(),
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "`memory`",
             ),
             (
@@ -286,7 +294,7 @@ mod tests {
                     health(f).future_readings = 3;
                     health(f).latest_reading = Some("2027-01-01T00:00:00+00:00".to_owned());
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "3 readings",
             ),
         ]);
@@ -298,7 +306,7 @@ mod tests {
             (
                 "leftovers",
                 |f| archive(f).beside.push("-new".to_owned()),
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "left a.db-new",
             ),
             (
@@ -307,16 +315,21 @@ mod tests {
                     archive(f).beside.push("-before-format-2-new".to_owned());
                     archive(f).holder = Ok(Some("process 7".to_owned()));
                 },
-                Verdict::Skip,
+                DoctorVerdict::Skip,
                 "in the making",
             ),
             (
                 "lock",
                 |f| archive(f).holder = Ok(Some("process 7".to_owned())),
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "held by process 7",
             ),
-            ("lock", |f| archive(f).holder = Err("denied".to_owned()), Verdict::Warn, "denied"),
+            (
+                "lock",
+                |f| archive(f).holder = Err("denied".to_owned()),
+                DoctorVerdict::Warn,
+                "denied",
+            ),
             (
                 "folder",
                 |f| archive(f).closed_folder = Some("no such folder".to_owned()),
@@ -324,17 +337,27 @@ mod tests {
                 "no such folder",
             ),
             ("free space", |f| archive(f).free_bytes = Ok(10 << 20), STORAGE, "10 MiB"),
-            ("free space", |f| archive(f).free_bytes = Ok(100 << 20), Verdict::Warn, "only 100"),
+            (
+                "free space",
+                |f| archive(f).free_bytes = Ok(100 << 20),
+                DoctorVerdict::Warn,
+                "only 100",
+            ),
             (
                 "free space",
                 |f| {
                     archive(f).free_bytes = Ok(1 << 30);
                     archive(f).bytes = 2 << 30;
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "the archive has 2048 MiB",
             ),
-            ("free space", |f| archive(f).free_bytes = Err("?".to_owned()), Verdict::Skip, "?"),
+            (
+                "free space",
+                |f| archive(f).free_bytes = Err("?".to_owned()),
+                DoctorVerdict::Skip,
+                "?",
+            ),
             ("file system", |f| on(f, "nfs4", FileSystemSort::Network), STORAGE, "nfs4"),
             (
                 "file system",
@@ -342,12 +365,22 @@ mod tests {
                     on(f, "cifs", FileSystemSort::Network);
                     archive(f).allow_network_fs = true;
                 },
-                Verdict::Warn,
+                DoctorVerdict::Warn,
                 "asked for",
             ),
-            ("file system", |f| on(f, "exfat", FileSystemSort::Fat), Verdict::Warn, "exfat"),
-            ("file system", |f| on(f, "tmpfs", FileSystemSort::Memory), Verdict::Warn, "memory"),
-            ("file system", |f| archive(f).file_system = None, Verdict::Skip, "does not tell"),
+            ("file system", |f| on(f, "exfat", FileSystemSort::Fat), DoctorVerdict::Warn, "exfat"),
+            (
+                "file system",
+                |f| on(f, "tmpfs", FileSystemSort::Memory),
+                DoctorVerdict::Warn,
+                "memory",
+            ),
+            (
+                "file system",
+                |f| archive(f).file_system = None,
+                DoctorVerdict::Skip,
+                "does not tell",
+            ),
         ]);
     }
 }

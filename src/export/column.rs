@@ -3,9 +3,10 @@
 use chrono::NaiveDate;
 use serde::de::IgnoredAny;
 
-use crate::archive::{Stored, StreamRow};
 use crate::definition::ColumnType;
+use crate::history::Stored;
 use crate::model::{KeyShape, excerpt, instant_from_text, instant_to_text};
+use crate::store::StreamRow;
 
 use super::decimal::{DIGITS_MAX, DIGITS_OF_LONG, Number};
 

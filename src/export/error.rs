@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::archive::ArchiveError;
 use crate::host::files::refusal;
+use crate::store::ArchiveError;
 
 /// Why an export ended early. Nothing of it has its final name then.
 #[derive(Debug)]

@@ -2,31 +2,32 @@
 
 use serde::Serialize;
 
-use crate::archive::{ArchiveError, ReadStretch, Reader, StreamRow};
-use crate::model::{Instant, Window, instant_from_text, instant_to_text};
+use crate::history::ReadStretch;
+use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
+use crate::store::{ArchiveError, Reader, StreamRow};
 use crate::window::Coverage;
 
 /// A stretch of time: its first instant and the first one after it.
-pub type Stretch = [String; 2];
+pub type TimeSpan = [String; 2];
 
 /// What the ledger says of a stream. With parents: what holds for every one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Covered {
+pub struct StreamCoverage {
     /// The parents that it has been read for; 0 for a stream without.
     pub parents: u64,
     /// The end of the unbroken stretch that begins where the stream does.
     pub watermark: Option<String>,
     /// Complete windows, merged.
-    pub complete: Vec<Stretch>,
+    pub complete: Vec<TimeSpan>,
     /// What is not complete between the beginning and the end of what has been read.
-    pub gaps: Vec<Stretch>,
+    pub gaps: Vec<TimeSpan>,
     /// Of a stream without windows: when it was last read as a whole; none where some of it was
     /// not.
     pub whole_at: Option<String>,
 }
 
 /// Reads the ledger of a stream, one row after the other.
-pub fn covered(reader: &Reader, stream: &StreamRow) -> Result<Covered, ArchiveError> {
+pub fn covered(reader: &Reader, stream: &StreamRow) -> Result<StreamCoverage, ArchiveError> {
     let mut gathered = Gathered::default();
     reader.stretches(&stream.stream, |stretch| gathered.add(stretch))?;
     Ok(gathered.end(stream.start_at))
@@ -40,8 +41,8 @@ struct Gathered {
     windows: Vec<Window>,
     /// What all partitions before it have in common.
     common: Option<Coverage>,
-    first: Option<Instant>,
-    last: Option<Instant>,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
     whole_at: Option<String>,
     broken: bool,
 }
@@ -86,13 +87,13 @@ impl Gathered {
         });
     }
 
-    fn end(mut self, start: Option<Instant>) -> Covered {
+    fn end(mut self, start: Option<Timestamp>) -> StreamCoverage {
         self.end_partition();
         let common = self.common.unwrap_or_default();
         let start = start.or(self.first);
         let line = start.zip(self.last).and_then(|(start, end)| Window::new(start, end));
         let text = |window: Window| [window.start(), window.end()].map(instant_to_text);
-        Covered {
+        StreamCoverage {
             parents: self.parents,
             watermark: start.and_then(|start| common.watermark(start)).map(instant_to_text),
             complete: common.parts().iter().copied().map(text).collect(),
@@ -104,7 +105,7 @@ impl Gathered {
 
 /// What is the same for all files of an export.
 #[derive(Clone, Debug, Default)]
-pub struct Origin {
+pub struct ExportOrigin {
     /// The archive's own name, where it has one.
     pub archive_id: Option<String>,
     /// When the rows were read.
@@ -119,9 +120,9 @@ pub struct Origin {
 
 /// Names and texts for a file's metadata.
 pub fn metadata(
-    origin: &Origin,
+    origin: &ExportOrigin,
     stream: &StreamRow,
-    covered: Option<&Covered>,
+    covered: Option<&StreamCoverage>,
     partition: Option<&str>,
 ) -> Vec<(String, String)> {
     let types: serde_json::Map<String, serde_json::Value> = stream
@@ -171,7 +172,7 @@ mod tests {
         ReadStretch { window, completed_at, ..stretch(partition, (1, 2), complete) }
     }
 
-    fn covered_by(stretches: Vec<ReadStretch>) -> Covered {
+    fn covered_by(stretches: Vec<ReadStretch>) -> StreamCoverage {
         let mut gathered = Gathered::default();
         stretches.into_iter().for_each(|stretch| gathered.add(stretch));
         gathered.end(instant_from_text(&day(1)))
@@ -200,6 +201,6 @@ mod tests {
         assert_eq!(told.whole_at.as_deref(), Some("a"));
         let broken = covered_by(vec![whole("1", true, Some("b")), whole("2", false, Some("a"))]);
         assert_eq!(broken.whole_at, None);
-        assert_eq!(covered_by(Vec::new()), Covered::default());
+        assert_eq!(covered_by(Vec::new()), StreamCoverage::default());
     }
 }

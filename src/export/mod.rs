@@ -19,19 +19,20 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::{Rows, Selection, Stored, StreamRow};
+use crate::history::{RowSource, Selection, Stored};
 use crate::host::Files;
+use crate::store::StreamRow;
 
 pub use column::{ExactType, ExportColumn, export_columns};
 pub use error::{ExportError, RowFault};
-pub use facts::{Covered, Origin, Stretch, covered};
+pub use facts::{ExportOrigin, StreamCoverage, TimeSpan, covered};
 pub use partition::{PartitionBy, Unit};
 pub use target::ENDINGS;
 pub use text::TextRules;
 
 use column::{Survey, shown, type_name};
 use parquet_file::{About, ParquetRows};
-use target::{Claim, make_folder};
+use target::{TargetClaim, make_folder};
 use text::{Csv, Ndjson, RowWriter};
 
 /// The kind of file.
@@ -68,7 +69,7 @@ impl FileFormat {
 
 /// Where rows are written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Destination {
     /// Standard output, for one stream.
     Output,
     /// This file, for one stream.
@@ -83,7 +84,7 @@ pub struct Export {
     /// The kind of file.
     pub format: FileFormat,
     /// Where to.
-    pub place: Place,
+    pub place: Destination,
     /// Whether, and by what, a stream is cut into several files.
     pub partition: Option<PartitionBy>,
     /// How text is written.
@@ -91,7 +92,7 @@ pub struct Export {
     /// Whether what is there may be replaced.
     pub force: bool,
     /// What all files say of themselves.
-    pub origin: Origin,
+    pub origin: ExportOrigin,
 }
 
 /// A stream that is to be written.
@@ -104,7 +105,7 @@ pub struct Share {
     /// Whether rows that are marked as gone are left out.
     pub alive: bool,
     /// What the ledger says; none for an export of the past.
-    pub covered: Option<Covered>,
+    pub covered: Option<StreamCoverage>,
 }
 
 /// A column as it was written.
@@ -153,7 +154,7 @@ impl Export {
     /// Writes the streams. Files get their final names when all of them are whole.
     pub fn write(
         &self,
-        rows: &Rows,
+        rows: &RowSource,
         shares: &[Share],
         outside: Outside<'_>,
     ) -> Result<Vec<Exported>, ExportError> {
@@ -175,21 +176,21 @@ impl Export {
         Ok(done)
     }
 
-    fn claim(&self, share: &Share, files: &dyn Files) -> Result<Option<Claim>, ExportError> {
+    fn claim(&self, share: &Share, files: &dyn Files) -> Result<Option<TargetClaim>, ExportError> {
         let name = &share.stream.stream;
         match (&self.place, &self.partition) {
-            (Place::Output, _) => Ok(None),
-            (Place::File(path), _) => Claim::file(path, self.force).map(Some),
-            (Place::Folder(folder), partition) => {
+            (Destination::Output, _) => Ok(None),
+            (Destination::File(path), _) => TargetClaim::file(path, self.force).map(Some),
+            (Destination::Folder(folder), partition) => {
                 refuse_name(name)?;
                 make_folder(folder)?;
                 // A folder that is new is as lasting as what it will hold.
                 files.keep_name(folder).map_err(|error| ExportError::io("make", folder, error))?;
                 match partition {
-                    Some(_) => Claim::folder(&folder.join(name), self.force),
+                    Some(_) => TargetClaim::folder(&folder.join(name), self.force),
                     None => {
                         let file = format!("{name}.{}", self.format.ending());
-                        Claim::file(&folder.join(file), self.force)
+                        TargetClaim::file(&folder.join(file), self.force)
                     }
                 }
                 .map(Some)
@@ -211,9 +212,9 @@ fn refuse_name(name: &str) -> Result<(), ExportError> {
 /// One stream on its way.
 struct Writing<'a> {
     export: &'a Export,
-    rows: &'a Rows,
+    rows: &'a RowSource,
     share: &'a Share,
-    claim: Option<&'a Claim>,
+    claim: Option<&'a TargetClaim>,
     outside: Outside<'a>,
     names: Vec<String>,
     key: Vec<String>,
@@ -233,9 +234,9 @@ struct Open {
 impl<'a> Writing<'a> {
     fn begin(
         export: &'a Export,
-        rows: &'a Rows,
+        rows: &'a RowSource,
         share: &'a Share,
-        claim: Option<&'a Claim>,
+        claim: Option<&'a TargetClaim>,
         outside: Outside<'a>,
     ) -> Result<Self, ExportError> {
         let stream = share.stream.stream.clone();

@@ -14,8 +14,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::archive::Stored;
 use crate::definition::ColumnType;
+use crate::history::Stored;
 
 use super::column::{ExactType, ExportColumn, boolean, date, micros, number, real_text, shown};
 use super::decimal::DIGITS_OF_LONG;

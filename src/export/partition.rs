@@ -1,7 +1,7 @@
 //! Folders by day, month or year, named as Hive does.
 
-use crate::archive::Stored;
 use crate::definition::ColumnType;
+use crate::history::Stored;
 
 use super::column::{ExportColumn, date};
 use super::error::ExportError;

@@ -22,7 +22,7 @@ const CURE: &str = "name another place with --out, or move it away";
 
 /// A target that this process writes and nobody else does. What is not published is taken away.
 #[derive(Debug)]
-pub struct Claim {
+pub struct TargetClaim {
     target: PathBuf,
     /// The file itself until it is whole; of a folder only the sign that it is taken.
     partial: PathBuf,
@@ -34,15 +34,15 @@ pub struct Claim {
     force: bool,
 }
 
-impl Claim {
+impl TargetClaim {
     /// Claims a file.
-    pub fn file(target: &Path, force: bool) -> Result<Claim, ExportError> {
-        Claim::take(target, force, false)
+    pub fn file(target: &Path, force: bool) -> Result<TargetClaim, ExportError> {
+        TargetClaim::take(target, force, false)
     }
 
     /// Claims a folder of partitions.
-    pub fn folder(target: &Path, force: bool) -> Result<Claim, ExportError> {
-        let mut claim = Claim::take(target, force, true)?;
+    pub fn folder(target: &Path, force: bool) -> Result<TargetClaim, ExportError> {
+        let mut claim = TargetClaim::take(target, force, true)?;
         let parts = beside(target, "parts")?;
         // What a killed export has left.
         remove_folder(&parts)?;
@@ -52,12 +52,12 @@ impl Claim {
         Ok(claim)
     }
 
-    fn take(target: &Path, force: bool, folder: bool) -> Result<Claim, ExportError> {
+    fn take(target: &Path, force: bool, folder: bool) -> Result<TargetClaim, ExportError> {
         let partial = beside(target, "partial")?;
         refuse_taken(target, force, folder)?;
         let file = claim(&partial, target)?;
         let leftovers = vec![Leftover::note(&partial)];
-        Ok(Claim { target: target.to_owned(), partial, file, parts: None, leftovers, force })
+        Ok(TargetClaim { target: target.to_owned(), partial, file, parts: None, leftovers, force })
     }
 
     /// The final name.
@@ -107,7 +107,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for TargetClaim {
     fn drop(&mut self) {
         // What cannot be taken away now is taken away by the next export to the same place.
         if let Some(parts) = &self.parts {

@@ -6,8 +6,8 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::archive::Stored;
 use crate::definition::ColumnType;
+use crate::history::Stored;
 use crate::model::{printable, printable_json};
 
 use super::column::{ExportColumn, boolean, is_json, number, real_text, shown};

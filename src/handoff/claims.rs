@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::archive::{ArchiveError, Reader, Traces, sha256_of};
+use crate::handoff::Traces;
+use crate::store::{ArchiveError, Reader, sha256_of};
 
-use super::manifest::{Found, Manifest, PartMade, last_run};
+use super::manifest::{FoundContents, Manifest, PartMade, last_run};
 use super::marks::MARKS_PER_CHUNK;
-use super::verify::Difference;
+use super::verify::VerifyDifference;
 
 /// A manifest, and the file that it is in.
-pub struct Claim<'c> {
+pub struct ManifestClaim<'c> {
     /// The file.
     pub reader: &'c Reader,
     /// What its tables tell of it.
@@ -22,7 +23,7 @@ pub struct Claim<'c> {
     /// That, as it is written there.
     pub text: &'c str,
     /// What it holds.
-    pub found: &'c Found,
+    pub found: &'c FoundContents,
 }
 
 /// Streams whose marks are not those of the rows that they have now.
@@ -49,8 +50,8 @@ impl MarksSeen {
 
 const MANIFEST: &str = "_windrow_manifest";
 
-fn told(place: &str, what: impl Into<String>) -> Difference {
-    Difference { place: place.to_owned(), key: None, what: what.into() }
+fn told(place: &str, what: impl Into<String>) -> VerifyDifference {
+    VerifyDifference { place: place.to_owned(), key: None, what: what.into() }
 }
 
 /// `1 row is`, `7 rows are`.
@@ -59,15 +60,15 @@ pub fn rows_are(rows: u64) -> String {
 }
 
 /// What is wrong with a file that bears no manifest, if anything is.
-pub fn removed(traces: &Traces) -> Option<Difference> {
+pub fn removed(traces: &Traces) -> Option<VerifyDifference> {
     traces.was_just_given().then(|| {
         told("", "its manifest was removed: it is a hand-off, and no run has written to it since")
     })
 }
 
-impl Claim<'_> {
+impl ManifestClaim<'_> {
     /// Everything in which the manifest is contradicted, but for the digests of tables and streams.
-    pub fn differences(&self, seen: &MarksSeen) -> Result<Vec<Difference>, ArchiveError> {
+    pub fn differences(&self, seen: &MarksSeen) -> Result<Vec<VerifyDifference>, ArchiveError> {
         let mut all = Vec::new();
         let Traces { manifests, free_pages, .. } = *self.traces;
         if manifests != 1 {
@@ -162,7 +163,7 @@ impl Claim<'_> {
     }
 
     /// Streams and tables that are told of and not there, or told of twice.
-    fn lists(&self) -> Vec<Difference> {
+    fn lists(&self) -> Vec<VerifyDifference> {
         let (manifest, found) = (self.manifest, self.found);
         let given: Vec<&str> = manifest.streams.iter().map(|s| s.stream.as_str()).collect();
         let now: Vec<&str> = found.streams.iter().map(|s| s.stream.as_str()).collect();
@@ -183,7 +184,7 @@ impl Claim<'_> {
     }
 
     /// Marks that are not those of the rows that were given.
-    fn marks(&self, seen: &MarksSeen) -> Vec<Difference> {
+    fn marks(&self, seen: &MarksSeen) -> Vec<VerifyDifference> {
         let (manifest, found) = (self.manifest, self.found);
         let mut odd: BTreeSet<&str> = BTreeSet::new();
         for stream in &manifest.streams {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::archive::{ArchiveError, Cause};
+use crate::handoff::envelope::EnvelopeError;
 use crate::host::files::refusal;
-use crate::seal::SealError;
+use crate::store::{ArchiveError, Cause};
 
 /// Why a hand-off failed.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub enum HandoffError {
     /// Trouble with an archive.
     Archive(ArchiveError),
     /// Trouble with what was put around it, or with a key.
-    Seal(SealError),
+    Seal(EnvelopeError),
     /// What was asked for makes no sense; nothing was done.
     Asked {
         /// What is wrong.
@@ -54,8 +54,8 @@ impl From<ArchiveError> for HandoffError {
     }
 }
 
-impl From<SealError> for HandoffError {
-    fn from(error: SealError) -> Self {
+impl From<EnvelopeError> for HandoffError {
+    fn from(error: EnvelopeError) -> Self {
         Self::Seal(error)
     }
 }

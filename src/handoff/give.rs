@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
 
-use crate::archive::{
-    ArchiveError, Broken, Cause, Draft, Given, Naming, Outbox, Part, Reader, move_outbox,
-    note_given, open_untrusted, sha256_of,
-};
+use crate::handoff::envelope::{Packing, SigningKey, pack, sign, signature_path};
+use crate::handoff::{Draft, GivenNote, Naming, Part, note_given};
 use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
 use crate::host::{Host, Leftover, Stop};
 use crate::model::instant_to_text;
+use crate::outbox::Outbox;
+use crate::outbox::store::move_outbox;
 use crate::outbox::{Stations, Taken};
-use crate::seal::{Packing, SigningKey, pack, sign, signature_path};
+use crate::store::{ArchiveError, Broken, Cause, Reader, open_untrusted, sha256_of};
 
 use super::error::HandoffError;
 use super::manifest::{Manifest, find, manifest_of, part_made, stop_here};
@@ -207,7 +207,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     let bytes = bytes.map_err(|error| HandoffError::io(giving.out, "look at", &error))?;
     let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
     let summary = summary(&manifest);
-    let given = Given { naming, file: &name, sha256: &sha256, summary: &summary };
+    let given = GivenNote { naming, file: &name, sha256: &sha256, summary: &summary };
     let not_noted = note_given(giving.archive, &given, giving.note).err();
     let signed_by = giving.signing.as_ref().map(SigningKey::key_id);
     let not_noted = not_noted.map(|error| error.message);

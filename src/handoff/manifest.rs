@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{
-    ArchiveError, Cause, LedgerRow, Part, Reader, SCHEMA_VERSION, StreamRow, WholeDigest,
-    digest_stream, digest_whole, digested_columns, sha256_of,
-};
+use crate::handoff::Part;
 use crate::host::Stop;
-use crate::model::{Instant, Window, instant_from_text, instant_to_text};
+use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
+use crate::store::{
+    ArchiveError, Cause, LedgerRow, Reader, SCHEMA_VERSION, StreamRow, WholeDigest, digest_stream,
+    digest_whole, digested_columns, sha256_of,
+};
 use crate::window::Coverage;
 
 use super::marks::Chunks;
@@ -35,9 +36,9 @@ pub struct Manifest {
     /// The part that it is of its archive; none for the whole.
     pub part: Option<PartMade>,
     /// The latest run in it.
-    pub last_run: Option<RunName>,
+    pub last_run: Option<ManifestRun>,
     /// Its streams, by name.
-    pub streams: Vec<StreamFacts>,
+    pub streams: Vec<ManifestStream>,
     /// The digests of all tables, windrow's own columns among them.
     pub tables: Vec<WholeDigest>,
     /// The SHA-256 of all this without this field, which is the last one; none in older ones.
@@ -56,7 +57,7 @@ impl Manifest {
 
 /// A run by its number here and its name everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunName {
+pub struct ManifestRun {
     /// Its number in this archive.
     pub run: i64,
     /// Its name in every archive.
@@ -68,7 +69,7 @@ pub struct RunName {
 pub struct PartMade {
     /// Only what was written after this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<RunName>,
+    pub since: Option<ManifestRun>,
     /// Only these streams; all where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<String>,
@@ -79,7 +80,7 @@ pub struct PartMade {
 
 /// What a hand-off holds of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StreamFacts {
+pub struct ManifestStream {
     /// The stream.
     pub stream: String,
     /// Its key.
@@ -115,9 +116,9 @@ pub struct Covers {
 }
 
 /// What a copy holds, as found by reading all of it.
-pub struct Found {
+pub struct FoundContents {
     /// Its streams.
-    pub streams: Vec<StreamFacts>,
+    pub streams: Vec<ManifestStream>,
     /// All its tables.
     pub tables: Vec<WholeDigest>,
 }
@@ -126,9 +127,13 @@ pub struct Found {
 pub type TakeMarks<'t> = &'t mut dyn FnMut(&str, i64, &[u8]) -> Result<(), ArchiveError>;
 
 /// Reads all of a copy, and hands on the marks of its rows.
-pub fn find(reader: &Reader, stop: &Stop, take: TakeMarks<'_>) -> Result<Found, ArchiveError> {
+pub fn find(
+    reader: &Reader,
+    stop: &Stop,
+    take: TakeMarks<'_>,
+) -> Result<FoundContents, ArchiveError> {
     let rejects = reader.rejects()?;
-    let mut found = Found { streams: Vec::new(), tables: Vec::new() };
+    let mut found = FoundContents { streams: Vec::new(), tables: Vec::new() };
     for stream in reader.streams()? {
         stop_here(stop)?;
         let mut marks = Chunks::default();
@@ -141,7 +146,7 @@ pub fn find(reader: &Reader, stop: &Stop, take: TakeMarks<'_>) -> Result<Found, 
         })?;
         fault.map_or_else(|| marks.end(&mut put), Err)?;
         let open = rejects.iter().filter(|row| row.stream == stream.stream);
-        found.streams.push(StreamFacts {
+        found.streams.push(ManifestStream {
             stream: stream.stream.clone(),
             key: stream.key.columns(),
             columns: digested_columns(&stream),
@@ -160,7 +165,7 @@ pub fn find(reader: &Reader, stop: &Stop, take: TakeMarks<'_>) -> Result<Found, 
     Ok(found)
 }
 
-pub(super) fn stop_here(stop: &Stop) -> Result<(), ArchiveError> {
+pub(crate) fn stop_here(stop: &Stop) -> Result<(), ArchiveError> {
     match stop.cause() {
         None => Ok(()),
         Some(_) => Err(ArchiveError::new(Cause::Interrupted, "stopped before the end")),
@@ -170,10 +175,10 @@ pub(super) fn stop_here(stop: &Stop) -> Result<(), ArchiveError> {
 /// Puts together what a copy says of itself.
 pub fn manifest_of(
     reader: &Reader,
-    found: &Found,
+    found: &FoundContents,
     part: Option<PartMade>,
     handoff_id: &str,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Manifest, ArchiveError> {
     let last_run = last_run(reader)?;
     let mut manifest = Manifest {
@@ -195,10 +200,10 @@ pub fn manifest_of(
 }
 
 /// The latest run in a copy.
-pub fn last_run(reader: &Reader) -> Result<Option<RunName>, ArchiveError> {
+pub fn last_run(reader: &Reader) -> Result<Option<ManifestRun>, ArchiveError> {
     match reader.runs(1)?.into_iter().next() {
         None => Ok(None),
-        Some(row) => Ok(reader.run_uid(row.run)?.map(|uid| RunName { run: row.run, uid })),
+        Some(row) => Ok(reader.run_uid(row.run)?.map(|uid| ManifestRun { run: row.run, uid })),
     }
 }
 
@@ -209,7 +214,7 @@ pub fn part_made(reader: &Reader, part: &Part) -> Result<Option<PartMade>, Archi
     }
     let since = match part.since {
         None => None,
-        Some(run) => reader.run_uid(run)?.map(|uid| RunName { run, uid }),
+        Some(run) => reader.run_uid(run)?.map(|uid| ManifestRun { run, uid }),
     };
     let mut streams: Vec<String> = Vec::new();
     for stream in &part.streams {

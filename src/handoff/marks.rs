@@ -63,14 +63,14 @@ pub struct Altered {
 }
 
 /// Compares rows as they come with the marks that they had.
-pub struct Matching<'m> {
+pub struct MarkMatching<'m> {
     expected: &'m [u8],
     at: usize,
     odd: VecDeque<String>,
     found: Altered,
 }
 
-impl<'m> Matching<'m> {
+impl<'m> MarkMatching<'m> {
     /// Begins with the marks as they were given.
     pub fn new(expected: &'m [u8]) -> Self {
         Self { expected, at: 0, odd: VecDeque::new(), found: Altered::default() }
@@ -124,7 +124,7 @@ mod tests {
 
     fn altered(given: &[&str], now: &[&str]) -> Altered {
         let marks: Vec<u8> = given.iter().flat_map(|line| mark(line.as_bytes())).collect();
-        let mut matching = Matching::new(&marks);
+        let mut matching = MarkMatching::new(&marks);
         for line in now {
             matching.row(line.as_bytes(), || (*line).to_owned());
         }

@@ -3,24 +3,25 @@
 //! A hand-off is a copy of an archive, one plain file, with a manifest that says what it holds. It
 //! decides nothing about the network, and knows no SQL.
 
-mod claims;
-pub mod decide;
-mod differences;
-mod error;
-mod give;
-mod manifest;
-mod marks;
-mod merge;
-mod verify;
+pub(crate) mod claims;
+pub mod envelope;
+pub(crate) mod error;
+pub(crate) mod give;
+pub(crate) mod manifest;
+pub(crate) mod marks;
+pub(crate) mod snapshot;
+pub(crate) mod traces;
+pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
 pub use error::HandoffError;
 pub use give::{Gave, Giving, give, summary};
-pub use manifest::{Covers, Manifest, PartMade, RunName, StreamFacts, covers};
+pub use manifest::{Covers, Manifest, ManifestRun, ManifestStream, PartMade, covers};
 pub use marks::Altered;
-pub use merge::{FileReport, GainedSpan, MergeError, MergeOrder, MergeReport, StreamMerge, merge};
-pub use verify::{Difference, Opened, Opening, Room, Verified, open_given, verify};
+pub use snapshot::{Draft, GivenNote, Naming, Part, note_given};
+pub use traces::{Copied, MarksOf, Traces};
+pub use verify::{GivenOpening, Opened, Room, Verified, VerifyDifference, open_given, verify};
 
 /// Files beside an archive that belong to it while a program has it open.
 pub(crate) fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {

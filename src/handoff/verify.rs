@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::archive::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
-use crate::host::{HeldFolder, Host, files};
-use crate::seal::{
-    Keyring, Kind, KnownKey, Limits, Signer, Unpacked, kind, read_identities, signature_path,
-    unpack, verify_signature,
+use crate::handoff::envelope::{
+    EnvelopeKind, Keyring, KnownKey, Limits, Signer, Unpacked, kind, read_identities,
+    signature_path, unpack, verify_signature,
 };
+use crate::host::{HeldFolder, Host, files};
+use crate::store::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
 
-use super::claims::{Claim, MarksSeen, removed, rows_are};
+use super::claims::{ManifestClaim, MarksSeen, removed, rows_are};
 use super::error::HandoffError;
-use super::manifest::{Found, MANIFEST_FORM, Manifest, StreamFacts, find};
-use super::marks::{Altered, Matching};
+use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
+use super::marks::{Altered, MarkMatching};
 
 /// How a given file is opened.
-pub struct Opening<'a> {
+pub struct GivenOpening<'a> {
     /// The file.
     pub file: &'a Path,
     /// The keys that are believed, and our own identities.
@@ -76,7 +76,7 @@ impl Opened {
 
 /// One thing that is not as it was given, or not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct VerifyDifference {
     /// The stream or table; empty for the file as a whole.
     pub place: String,
     /// The key of the row, as SQL literals, where it is one row.
@@ -104,16 +104,16 @@ pub struct Verified {
     /// The SHA-256 of that, which whoever made it was told.
     pub sha256: Option<String>,
     /// What it holds, as found.
-    pub streams: Vec<StreamFacts>,
+    pub streams: Vec<ManifestStream>,
     /// Streams of which it lacks the work of some runs, and of how many.
     pub lacks: Vec<(String, u64)>,
     /// What is not as it was given or must be.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<VerifyDifference>,
 }
 
 /// Opens a given file: looks at its signature before anything else, takes off what is around it,
 /// and refuses what could do harm.
-pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffError> {
+pub fn open_given(opening: &GivenOpening<'_>, host: &Host) -> Result<Opened, HandoffError> {
     clear_rooms(host);
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
@@ -130,14 +130,14 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
     let handle = files::open_given(file).map_err(|error| HandoffError::io(file, "open", &error))?;
     let signer = check_signature(opening, &handle)?;
     let kind = kind(file)?;
-    if kind == Kind::Sqlite || found.len() == 0 {
+    if kind == EnvelopeKind::Sqlite || found.len() == 0 {
         let reader = open_untrusted(file, &host.stop)?;
         return Ok(Opened { reader, signer, unpacked: None, room: None });
     }
     let room = Room::make(host)?;
     let plain = room.archive();
     let mut files = opening.identities.clone();
-    if kind == Kind::Age {
+    if kind == EnvelopeKind::Age {
         files.extend(opening.keyring.identities()?);
     }
     let identities = read_identities(&files, opening.password.as_deref())?;
@@ -147,7 +147,10 @@ pub fn open_given(opening: &Opening<'_>, host: &Host) -> Result<Opened, HandoffE
 }
 
 /// A file that nobody has signed is taken where no signer was named, and said to be unsigned.
-fn check_signature(opening: &Opening<'_>, handle: &File) -> Result<Option<Signer>, HandoffError> {
+fn check_signature(
+    opening: &GivenOpening<'_>,
+    handle: &File,
+) -> Result<Option<Signer>, HandoffError> {
     let signature = signature_path(opening.file);
     let keys = match &opening.signer {
         Some(signer) => vec![signer.clone()],
@@ -173,11 +176,12 @@ fn clear_rooms(host: &Host) {
 /// Reads all of a file that is open, and compares it with what it says of itself.
 pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
     let reader = &opened.reader;
-    let mut differences: Vec<Difference> = reader.broken()?.into_iter().map(of_broken).collect();
+    let mut differences: Vec<VerifyDifference> =
+        reader.broken()?.into_iter().map(of_broken).collect();
     let text = reader.manifest()?;
     let manifest = text.as_deref().map(parse_manifest).transpose()?;
     // A file that is not whole is not read further: what it says would be chance.
-    let mut found = Found { streams: Vec::new(), tables: Vec::new() };
+    let mut found = FoundContents { streams: Vec::new(), tables: Vec::new() };
     if differences.is_empty() {
         let mut seen = MarksSeen::default();
         found = find(reader, &host.stop, &mut |stream, chunk, marks| {
@@ -186,7 +190,8 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
         let traces = reader.traces()?;
         match (&manifest, &text) {
             (Some(manifest), Some(text)) => {
-                let claim = Claim { reader, traces: &traces, manifest, text, found: &found };
+                let claim =
+                    ManifestClaim { reader, traces: &traces, manifest, text, found: &found };
                 differences.extend(claim.differences(&seen)?);
                 differences.extend(compare(&claim, &seen)?);
             }
@@ -208,8 +213,8 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
     })
 }
 
-fn of_broken(broken: Broken) -> Difference {
-    Difference { place: broken.place, key: None, what: broken.what }
+fn of_broken(broken: Broken) -> VerifyDifference {
+    VerifyDifference { place: broken.place, key: None, what: broken.what }
 }
 
 fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
@@ -227,11 +232,14 @@ fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
 }
 
 /// What is not as the manifest says of streams and tables.
-fn compare(claim: &Claim<'_>, seen: &MarksSeen) -> Result<Vec<Difference>, HandoffError> {
-    let Claim { reader, manifest, found, .. } = *claim;
+fn compare(
+    claim: &ManifestClaim<'_>,
+    seen: &MarksSeen,
+) -> Result<Vec<VerifyDifference>, HandoffError> {
+    let ManifestClaim { reader, manifest, found, .. } = *claim;
     let mut all = Vec::new();
     let mut tell = |place: &str, what: String| {
-        all.push(Difference { place: place.to_owned(), key: None, what });
+        all.push(VerifyDifference { place: place.to_owned(), key: None, what });
     };
     if manifest.archive_id != reader.archive_id()? {
         tell("", "it bears another archive's id than its manifest".to_owned());
@@ -260,12 +268,12 @@ fn compare(claim: &Claim<'_>, seen: &MarksSeen) -> Result<Vec<Difference>, Hando
             all.extend(rows_of(&given.stream, named(reader, &given.stream)?));
         }
     }
-    let told = |stream: &StreamFacts| all.iter().any(|d| d.place == stream.stream);
+    let told = |stream: &ManifestStream| all.iter().any(|d| d.place == stream.stream);
     let odd = found.streams.iter().filter(|now| !manifest.streams.contains(now) && !told(now));
     let odd: Vec<String> = odd.map(|now| now.stream.clone()).collect();
     all.extend(odd.into_iter().map(|place| {
         let what = "what it covers is not what was given".to_owned();
-        Difference { place, key: None, what }
+        VerifyDifference { place, key: None, what }
     }));
     Ok(all)
 }
@@ -273,7 +281,7 @@ fn compare(claim: &Claim<'_>, seen: &MarksSeen) -> Result<Vec<Difference>, Hando
 /// Which rows of a stream are not as they were given.
 fn named(reader: &Reader, stream: &str) -> Result<Altered, HandoffError> {
     let marks = reader.manifest_marks(stream)?;
-    let mut matching = Matching::new(&marks);
+    let mut matching = MarkMatching::new(&marks);
     if let Some(row) = reader.stream(stream)? {
         each_line(reader, &row, &mut |line, key| matching.row(line, || key))?;
     }
@@ -288,11 +296,14 @@ fn was(number: u64) -> &'static str {
     if number == 1 { "was" } else { "were" }
 }
 
-fn rows_of(stream: &str, altered: Altered) -> Vec<Difference> {
-    let tell =
-        |key: Option<String>, what: String| Difference { place: stream.to_owned(), key, what };
+fn rows_of(stream: &str, altered: Altered) -> Vec<VerifyDifference> {
+    let tell = |key: Option<String>, what: String| VerifyDifference {
+        place: stream.to_owned(),
+        key,
+        what,
+    };
     let named = altered.keys.len() as u64;
-    let mut all: Vec<Difference> = altered
+    let mut all: Vec<VerifyDifference> = altered
         .keys
         .into_iter()
         .map(|key| tell(Some(key), "this row is not as it was given".to_owned()))

@@ -63,7 +63,7 @@ impl LogFile {
     ///
     /// # Errors
     ///
-    /// A [`super::files::Refusal`].
+    /// A [`super::files::FileRefusal`].
     pub fn look(&self) -> io::Result<()> {
         look_own(&self.path)
     }

@@ -79,7 +79,7 @@ pub struct PageFields {
 
 /// How a known field is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usage {
+pub enum FieldUse {
     /// Every record has had it.
     Always,
     /// Some have not.
@@ -88,22 +88,22 @@ pub enum Usage {
     Gone,
 }
 
-impl Usage {
+impl FieldUse {
     /// As it stands in the archive.
     pub fn as_str(self) -> &'static str {
         match self {
-            Usage::Always => "always",
-            Usage::Sometimes => "sometimes",
-            Usage::Gone => "gone",
+            FieldUse::Always => "always",
+            FieldUse::Sometimes => "sometimes",
+            FieldUse::Gone => "gone",
         }
     }
 
-    /// Reads what [`Usage::as_str`] wrote.
-    pub fn parse(text: &str) -> Usage {
+    /// Reads what [`FieldUse::as_str`] wrote.
+    pub fn parse(text: &str) -> FieldUse {
         match text {
-            "always" => Usage::Always,
-            "gone" => Usage::Gone,
-            _ => Usage::Sometimes,
+            "always" => FieldUse::Always,
+            "gone" => FieldUse::Gone,
+            _ => FieldUse::Sometimes,
         }
     }
 }
@@ -116,7 +116,7 @@ pub struct KnownField {
     /// What it has held.
     pub kinds: Kinds,
     /// How it is used.
-    pub usage: Usage,
+    pub usage: FieldUse,
 }
 
 /// What is written of a change of fields.

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Instant, Window};
+use super::{Timestamp, Window};
 
 /// How far a reading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl fmt::Display for State {
 
 /// Which row of the ledger: a stream, a parent's share of it, and a window where it has any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct WindowKey {
     /// The stream's name.
     pub stream: String,
     /// The parent's key as JSON, empty for a stream without a parent.
@@ -66,13 +66,13 @@ pub struct Entry {
     pub state: State,
     /// Up to where a complete reading counts: the window's end, or the time of the request where
     /// that was earlier. Of a partial one: up to where it asked.
-    pub read_to: Option<Instant>,
+    pub read_to: Option<Timestamp>,
     /// As of when the reading that is kept speaks.
-    pub requested_at: Instant,
+    pub requested_at: Timestamp,
     /// Whether that is the source's own time, and not this machine's.
     pub by_source: bool,
     /// When it was complete.
-    pub completed_at: Option<Instant>,
+    pub completed_at: Option<Timestamp>,
     /// Where a partial reading goes on.
     pub token: Option<String>,
     /// The mark of a cursor stream.
@@ -127,23 +127,23 @@ impl AddAssign for Outcomes {
 
 /// What is written to the ledger together with the rows that it is about.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
+pub struct Checkpoint {
     /// The row of the ledger.
-    pub place: Place,
+    pub place: WindowKey,
     /// How far the reading has come.
     pub state: State,
     /// Up to where it counts when it is complete.
-    pub read_to: Option<Instant>,
+    pub read_to: Option<Timestamp>,
     /// As of when the reading speaks: the time of its first request.
-    pub requested_at: Instant,
+    pub requested_at: Timestamp,
     /// Whether that is the source's own time, and not this machine's.
     pub by_source: bool,
     /// Where the range that was asked for begins.
-    pub asked_from: Option<Instant>,
+    pub asked_from: Option<Timestamp>,
     /// Records that came, where the reading was made in one piece.
     pub came: Option<u64>,
     /// When this was written.
-    pub at: Instant,
+    pub at: Timestamp,
     /// Where to go on.
     pub token: Option<String>,
     /// The mark.

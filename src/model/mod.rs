@@ -5,7 +5,7 @@
 
 mod drift;
 mod ledger;
-mod merge;
+pub(crate) mod numbers;
 mod outbox;
 mod rows;
 mod spent;
@@ -14,15 +14,15 @@ mod text;
 mod time;
 mod wait;
 
-pub use drift::{FieldChange, Kinds, KnownField, PageField, PageFields, Usage};
-pub use ledger::{Entry, Outcomes, Place, Progress, State};
-pub use merge::{Claim, Ended, LedgerSpan, Origin, ReadBy, RowVersion, UnitedSpan};
+pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
+pub use ledger::{Checkpoint, Entry, Outcomes, State, WindowKey};
+pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::EntryState;
 pub use rows::{Cell, Filled, Reject, RejectKind, RowSet};
 pub use spent::Spent;
-pub use table::{KeyShape, Retention, Scope, TableColumn, TableShape};
+pub use table::{GoneScope, KeyShape, Retention, TableColumn, TableShape};
 pub use text::{
     excerpt, hexadecimal, printable, printable_json, printable_json_page, printable_page,
 };
-pub use time::{Instant, Window, instant_from_text, instant_to_text};
+pub use time::{Timestamp, Window, instant_from_text, instant_to_text};
 pub use wait::{WAIT_IMPOSED_MAX, Wait, bounded};

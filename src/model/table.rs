@@ -68,7 +68,7 @@ impl Retention {
 
 /// The rows of which a complete reading can tell that they are gone, and what becomes of those.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scope {
+pub struct GoneScope {
     /// A column with the first text inside and the first one after; none for all rows.
     pub field: Option<(String, String, String)>,
     /// Columns that hold the key of the parent that was read for.

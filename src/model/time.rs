@@ -5,14 +5,14 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Timelike, Utc};
 
 /// A point in time, UTC.
-pub type Instant = DateTime<Utc>;
+pub type Timestamp = DateTime<Utc>;
 
 /// The one way in which windrow writes an instant: RFC 3339, UTC, `+00:00`, as many digits of
 /// the second as there are.
 ///
 /// `+` sorts before `.` and before every digit, so these texts sort as the instants do whatever
 /// their number of digits; with `Z`, `…00.5Z` would sort before `…00Z`.
-pub fn instant_to_text(at: Instant) -> String {
+pub fn instant_to_text(at: Timestamp) -> String {
     let nanos = at.nanosecond() % 1_000_000_000;
     if nanos == 0 {
         return at.to_rfc3339_opts(SecondsFormat::Secs, false);
@@ -23,35 +23,35 @@ pub fn instant_to_text(at: Instant) -> String {
 }
 
 /// Reads what [`instant_to_text`] wrote, or any RFC 3339 text.
-pub fn instant_from_text(text: &str) -> Option<Instant> {
+pub fn instant_from_text(text: &str) -> Option<Timestamp> {
     DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
 }
 
 /// A half-open stretch of time `[start, end)` that is not empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Window {
-    start: Instant,
-    end: Instant,
+    start: Timestamp,
+    end: Timestamp,
 }
 
 impl Window {
     /// `None` unless `start` is before `end`.
-    pub fn new(start: Instant, end: Instant) -> Option<Window> {
+    pub fn new(start: Timestamp, end: Timestamp) -> Option<Window> {
         (start < end).then_some(Window { start, end })
     }
 
     /// The first instant inside.
-    pub fn start(self) -> Instant {
+    pub fn start(self) -> Timestamp {
         self.start
     }
 
     /// The first instant after it.
-    pub fn end(self) -> Instant {
+    pub fn end(self) -> Timestamp {
         self.end
     }
 
     /// Whether the instant is inside.
-    pub fn contains(self, at: Instant) -> bool {
+    pub fn contains(self, at: Timestamp) -> bool {
         self.start <= at && at < self.end
     }
 
@@ -69,11 +69,11 @@ impl Window {
 impl fmt::Display for Window {
     /// `2026-01-01..2026-01-02`, with times only where they are not midnight UTC.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let midnight = |at: Instant| at.num_seconds_from_midnight() == 0 && at.nanosecond() == 0;
+        let midnight = |at: Timestamp| at.num_seconds_from_midnight() == 0 && at.nanosecond() == 0;
         if midnight(self.start) && midnight(self.end) {
             return write!(out, "{}..{}", self.start.date_naive(), self.end.date_naive());
         }
-        let text = |at: Instant| instant_to_text(at).replace("+00:00", "Z");
+        let text = |at: Timestamp| instant_to_text(at).replace("+00:00", "Z");
         write!(out, "{}..{}", text(self.start), text(self.end))
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::time::Instant;
+use super::time::Timestamp;
 
 /// The longest wait that windrow keeps because a source asked for it. The quotas of public APIs
 /// are renewed each day at the latest; a source that means longer says so again when it is asked,
@@ -17,15 +17,15 @@ const QUOTED_SECONDS_MAX: i64 = 253_402_300_799;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// Until then the source is not asked; at most [`WAIT_IMPOSED_MAX`] after it was noted.
-    pub until: Instant,
+    pub until: Timestamp,
     /// What the source asked for and what windrow does, in words.
     pub why: String,
 }
 
 impl Wait {
     /// The wait of a source that asks at `now` to be left alone for `asked_ms`.
-    pub fn imposed(source: &str, asked_ms: i64, now: Instant) -> Wait {
-        let last = Instant::from_timestamp(QUOTED_SECONDS_MAX, 0).unwrap_or(now);
+    pub fn imposed(source: &str, asked_ms: i64, now: Timestamp) -> Wait {
+        let last = Timestamp::from_timestamp(QUOTED_SECONDS_MAX, 0).unwrap_or(now);
         let after = |wait| now.checked_add_signed(wait).unwrap_or(last).min(last);
         let asked = TimeDelta::try_milliseconds(asked_ms.max(0)).unwrap_or(TimeDelta::MAX);
         let until = after(asked.min(WAIT_IMPOSED_MAX));
@@ -38,10 +38,10 @@ impl Wait {
     /// Where the clock has been set back since, as much of it is left as there was.
     pub fn noted(
         source: &str,
-        not_before: Instant,
-        set_at: Option<Instant>,
+        not_before: Timestamp,
+        set_at: Option<Timestamp>,
         reason: &str,
-        now: Instant,
+        now: Timestamp,
     ) -> Option<Wait> {
         let until = bounded(not_before, set_at, now).filter(|until| *until > now)?;
         let why = match until == not_before {
@@ -54,8 +54,12 @@ impl Wait {
 }
 
 /// Until when a wait holds that was noted at `set_at`: see [`Wait::noted`].
-pub fn bounded(not_before: Instant, set_at: Option<Instant>, now: Instant) -> Option<Instant> {
-    let length = |from: Instant| {
+pub fn bounded(
+    not_before: Timestamp,
+    set_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let length = |from: Timestamp| {
         let length = not_before.signed_duration_since(from);
         length.clamp(TimeDelta::zero(), WAIT_IMPOSED_MAX)
     };
@@ -66,8 +70,8 @@ pub fn bounded(not_before: Instant, set_at: Option<Instant>, now: Instant) -> Op
     }
 }
 
-fn words(source: &str, asked: Instant, until: Instant) -> String {
-    let text = |at: Instant| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+fn words(source: &str, asked: Timestamp, until: Timestamp) -> String {
+    let text = |at: Timestamp| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     if asked == until {
         return format!("the source {source} asks not to be asked before {}", text(until));
     }
@@ -83,8 +87,8 @@ fn words(source: &str, asked: Instant, until: Instant) -> String {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Instant {
-        Instant::from_timestamp(1_768_046_400 + seconds, 0).expect("in range")
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_768_046_400 + seconds, 0).expect("in range")
     }
 
     const DAY: i64 = 86_400;
@@ -136,7 +140,7 @@ mod tests {
             let cut = wait.until != at(not_before);
             assert_eq!(wait.why == "noted", !cut, "{}", wait.why);
         }
-        let far = (Instant::MAX_UTC, Instant::MIN_UTC);
+        let far = (Timestamp::MAX_UTC, Timestamp::MIN_UTC);
         for (not_before, set_at) in [(far.0, Some(far.1)), (far.1, Some(far.0)), (far.0, None)] {
             assert_eq!(Wait::noted("s", not_before, set_at, "", at(0)), None);
         }

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::archive::{AlertRow, NewEntry};
 use crate::definition::{ALERT_VALUES, Alert, Severity, Source, TemplateValues, show_reference};
-use crate::model::{Instant, hexadecimal};
-use crate::pull::{SecretValues, fill_body};
+use crate::http::{SecretValues, fill_body};
+use crate::model::{Timestamp, hexadecimal};
+use crate::outbox::{AlertRow, NewEntry};
 
-use super::request::{Given, Refusal, prepare};
+use super::request::{GivenRequest, QueueRefusal, prepare};
 
 /// Findings that one look tells an alert of one by one: nobody reads more messages at once. The
 /// rest is told in one.
@@ -25,7 +25,7 @@ const LANE_DIGITS: usize = 32;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tiding {
+pub struct AlertNotice {
     /// The entry's key.
     pub key: String,
     /// Its lane: what is solved is told after what was found.
@@ -35,7 +35,7 @@ pub struct Tiding {
 }
 
 /// What is told of these changes; `archive` tells this archive from others.
-pub fn tidings(alert: &Alert, archive: &str, changed: &[AlertRow]) -> Vec<Tiding> {
+pub fn tidings(alert: &Alert, archive: &str, changed: &[AlertRow]) -> Vec<AlertNotice> {
     let mut told = Vec::new();
     for solved in [false, true] {
         let rows: Vec<&AlertRow> = changed.iter().filter(|row| row.solved == solved).collect();
@@ -83,10 +83,10 @@ fn cut(text: &str) -> String {
     short
 }
 
-fn one(alert: &Alert, archive: &str, row: &AlertRow) -> Tiding {
+fn one(alert: &Alert, archive: &str, row: &AlertRow) -> AlertNotice {
     let AlertRow { finding, check, stream, expected, found, mend, .. } = row;
     let severity = row.severity.as_str();
-    Tiding {
+    AlertNotice {
         key: key_of(alert, archive, row),
         lane: lane_of(alert, archive, finding),
         values: values(
@@ -96,7 +96,7 @@ fn one(alert: &Alert, archive: &str, row: &AlertRow) -> Tiding {
     }
 }
 
-fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Option<Tiding> {
+fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Option<AlertNotice> {
     let gravest: Severity = rest.iter().map(|row| row.severity).max()?;
     let keys: Vec<String> = rest.iter().map(|row| key_of(alert, archive, row)).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
@@ -111,7 +111,7 @@ fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Op
         &format!("{more} more are {state}"),
         "windrow check",
     ];
-    Some(Tiding {
+    Some(AlertNotice {
         key: format!("alert-{state}-{hash}"),
         lane: lane_of(alert, archive, "rest"),
         values: values(state, all),
@@ -122,17 +122,17 @@ fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Op
 pub fn alert_entry(
     alert: &Alert,
     source: &Source,
-    tiding: &Tiding,
+    tiding: &AlertNotice,
     secrets: &SecretValues,
-    (owner, now): (&str, Instant),
-) -> Result<NewEntry, Refusal> {
+    (owner, now): (&str, Timestamp),
+) -> Result<NewEntry, QueueRefusal> {
     let clean = tiding.values.iter().map(|(name, value)| (name.clone(), secrets.redact(value)));
     let values = TemplateValues { alert: clean.collect(), ..TemplateValues::default() };
     let body = match &alert.body {
-        Some(body) => fill_body(body, &values, &show_reference).map_err(Refusal::new)?,
+        Some(body) => fill_body(body, &values, &show_reference).map_err(QueueRefusal::new)?,
         None => values.alert.iter().map(|(name, value)| (name.clone(), value.as_str())).collect(),
     };
-    let given = Given {
+    let given = GivenRequest {
         source,
         method: alert.method,
         path: &alert.path,

@@ -4,12 +4,12 @@
 //! where the API is told a key and still remembers it; where it does not, or no longer, the entry
 //! is *unknown* and nobody but a lookup or a person takes it out of that.
 
-use crate::archive::{OutboxBrief, Settlement};
 use crate::definition::{Idempotency, Source};
-use crate::model::{EntryState, Instant};
-use crate::pull::{
-    NetKind, Response, is_retried, leads_to_login, looks_like_html, looks_like_portal,
+use crate::http::{
+    HttpResponse, NetKind, is_retried, leads_to_login, looks_like_html, looks_like_portal,
 };
+use crate::model::{EntryState, Timestamp};
+use crate::outbox::{OutboxBrief, Settlement};
 
 /// How far a clock may be set back before it is not believed any more, milliseconds. A time server
 /// moves it by less.
@@ -21,7 +21,7 @@ const MARGIN_MS_MAX: i64 = 60_000;
 #[derive(Clone, Debug)]
 pub enum Reply<'a> {
     /// An answer.
-    Answer(&'a Response),
+    Answer(&'a HttpResponse),
     /// None, and why.
     Fault(NetKind),
     /// The sender ended before there was one.
@@ -30,7 +30,7 @@ pub enum Reply<'a> {
 
 /// What it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AttemptVerdict {
     /// The API took it.
     Taken,
     /// The API refused it for good: it has had no effect.
@@ -50,47 +50,49 @@ pub enum Verdict {
 }
 
 /// What a reply to a write means.
-pub fn judge(reply: &Reply<'_>, source: &Source) -> Verdict {
+pub fn judge(reply: &Reply<'_>, source: &Source) -> AttemptVerdict {
     let response = match reply {
-        Reply::Interrupted => return Verdict::Doubtful,
+        Reply::Interrupted => return AttemptVerdict::Doubtful,
         Reply::Fault(kind) => return judge_fault(*kind),
         Reply::Answer(response) => response,
     };
     let is_page = looks_like_html(response) && response.status < 400;
     if is_page || looks_like_portal(response) || leads_to_login(response) {
-        return Verdict::Doubtful;
+        return AttemptVerdict::Doubtful;
     }
     let keyed = source.idempotency.key.is_some();
     match response.status {
-        401 | 403 => Verdict::Credentials,
-        407 | 511 => Verdict::Doubtful,
-        425 | 429 => Verdict::Later,
-        status if keyed && source.idempotency.in_progress.contains(&status) => Verdict::InProgress,
-        status if source.retry.never.contains(&status) && status < 500 => Verdict::Refused,
-        _ if is_retried(response, &source.retry) => Verdict::Doubtful,
-        200..=299 => Verdict::Taken,
-        300..=399 => Verdict::Elsewhere,
-        400..=499 => Verdict::Refused,
-        _ => Verdict::Doubtful,
+        401 | 403 => AttemptVerdict::Credentials,
+        407 | 511 => AttemptVerdict::Doubtful,
+        425 | 429 => AttemptVerdict::Later,
+        status if keyed && source.idempotency.in_progress.contains(&status) => {
+            AttemptVerdict::InProgress
+        }
+        status if source.retry.never.contains(&status) && status < 500 => AttemptVerdict::Refused,
+        _ if is_retried(response, &source.retry) => AttemptVerdict::Doubtful,
+        200..=299 => AttemptVerdict::Taken,
+        300..=399 => AttemptVerdict::Elsewhere,
+        400..=499 => AttemptVerdict::Refused,
+        _ => AttemptVerdict::Doubtful,
     }
 }
 
-fn judge_fault(kind: NetKind) -> Verdict {
+fn judge_fault(kind: NetKind) -> AttemptVerdict {
     match kind {
         NetKind::Unreachable | NetKind::Forbidden | NetKind::Tls | NetKind::Malformed => {
-            Verdict::Unsent
+            AttemptVerdict::Unsent
         }
         NetKind::Timeout
         | NetKind::Cut
         | NetKind::TooLarge
         | NetKind::Swollen
-        | NetKind::Undecodable => Verdict::Doubtful,
+        | NetKind::Undecodable => AttemptVerdict::Doubtful,
     }
 }
 
 /// Whether an entry in doubt may be sent again by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum ResendRule {
     /// It may: it has had no effect, or the API still knows its key.
     May,
     /// The API is told no key.
@@ -102,50 +104,50 @@ pub enum Again {
 }
 
 /// When an entry that was first sent at `first` is sent for the last time.
-pub fn lifetime_ends(first: Instant, rules: &Idempotency) -> Instant {
+pub fn lifetime_ends(first: Timestamp, rules: &Idempotency) -> Timestamp {
     let margin = (rules.lifetime_ms / 10).min(MARGIN_MS_MAX);
     later(first, rules.lifetime_ms - margin)
 }
 
 /// Whether the entry may be sent at `now`.
-pub fn may_send(entry: &OutboxBrief, rules: &Idempotency, now: Instant) -> Again {
+pub fn may_send(entry: &OutboxBrief, rules: &Idempotency, now: Timestamp) -> ResendRule {
     if !entry.doubt || rules.repeatable.contains(&entry.method) {
-        return Again::May;
+        return ResendRule::May;
     }
     let (true, true, Some(first)) = (entry.keyed, rules.key.is_some(), entry.first_sent_at) else {
-        return Again::NoKey;
+        return ResendRule::NoKey;
     };
     let seen = entry.last_seen_at.unwrap_or(first).max(first);
     if later(now, CLOCK_SLACK_MS) < seen {
-        return Again::ClockBack;
+        return ResendRule::ClockBack;
     }
-    if now.max(seen) < lifetime_ends(first, rules) { Again::May } else { Again::TooLate }
+    if now.max(seen) < lifetime_ends(first, rules) { ResendRule::May } else { ResendRule::TooLate }
 }
 
 /// What becomes of an entry whose attempt ended with `verdict`. `wait_ms` is how long it rests
 /// before another one.
 pub fn settle(
     entry: &OutboxBrief,
-    verdict: Verdict,
+    verdict: AttemptVerdict,
     rules: &Idempotency,
     wait_ms: i64,
-    now: Instant,
+    now: Timestamp,
 ) -> Settlement {
     let next = later(now, wait_ms);
     let mut end = Settlement { doubt: entry.doubt, ..Settlement::nothing(now) };
     match verdict {
-        Verdict::Taken => (end.state, end.doubt) = (EntryState::Done, false),
-        Verdict::Refused => (end.state, end.doubt) = (EntryState::Rejected, false),
-        Verdict::Later => end.next_at = Some(next),
-        Verdict::Credentials => {}
-        Verdict::Unsent => end.unsent = true,
-        Verdict::Elsewhere => (end.state, end.doubt) = (EntryState::Unknown, true),
-        Verdict::InProgress | Verdict::Doubtful => {
+        AttemptVerdict::Taken => (end.state, end.doubt) = (EntryState::Done, false),
+        AttemptVerdict::Refused => (end.state, end.doubt) = (EntryState::Rejected, false),
+        AttemptVerdict::Later => end.next_at = Some(next),
+        AttemptVerdict::Credentials => {}
+        AttemptVerdict::Unsent => end.unsent = true,
+        AttemptVerdict::Elsewhere => (end.state, end.doubt) = (EntryState::Unknown, true),
+        AttemptVerdict::InProgress | AttemptVerdict::Doubtful => {
             end.doubt = true;
             let seen = entry.last_seen_at.max(Some(now));
             let entry = OutboxBrief { doubt: true, last_seen_at: seen, ..entry.clone() };
             match may_send(&entry, rules, next) {
-                Again::May => end.next_at = Some(next),
+                ResendRule::May => end.next_at = Some(next),
                 _ => end.state = EntryState::Unknown,
             }
         }
@@ -154,7 +156,7 @@ pub fn settle(
 }
 
 /// Ten years is for ever, here.
-fn later(at: Instant, millis: i64) -> Instant {
+fn later(at: Timestamp, millis: i64) -> Timestamp {
     at.checked_add_signed(chrono::TimeDelta::milliseconds(millis)).unwrap_or(at)
 }
 
@@ -174,7 +176,7 @@ mod tests {
         parse_definition("w.toml", &text).expect("a definition").sources["s"].clone()
     }
 
-    fn at(millis: i64) -> Instant {
+    fn at(millis: i64) -> Timestamp {
         chrono::DateTime::from_timestamp_millis(1_767_225_600_000 + millis).expect("in range")
     }
 
@@ -201,17 +203,17 @@ mod tests {
         }
     }
 
-    fn answer(status: u16, body: &str, headers: &[(&str, &str)]) -> Response {
+    fn answer(status: u16, body: &str, headers: &[(&str, &str)]) -> HttpResponse {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Response { status, headers, body: body.as_bytes().to_vec() }
+        HttpResponse { status, headers, body: body.as_bytes().to_vec() }
     }
 
     /// Status, body, headers; what it means where keys are honoured, and where they are not.
-    type Case<'c> = (u16, &'c str, &'c [(&'c str, &'c str)], Verdict, Verdict);
+    type Case<'c> = (u16, &'c str, &'c [(&'c str, &'c str)], AttemptVerdict, AttemptVerdict);
 
     #[test]
     fn each_answer_means_one_thing() {
-        use Verdict::*;
+        use AttemptVerdict::*;
         let html = [("content-type", "text/html")];
         let login = [("location", "http://hotspot.example/login")];
         let cases: [Case; 22] = [
@@ -258,20 +260,20 @@ mod tests {
     fn a_method_that_the_definition_calls_repeatable_needs_no_key() {
         let rules = source("honoured = false\nrepeatable = ['PUT']").idempotency;
         let mut put = OutboxBrief { keyed: false, ..entry(true, Some(0), Some(0)) };
-        assert_eq!(may_send(&put, &rules, at(0)), Again::NoKey);
+        assert_eq!(may_send(&put, &rules, at(0)), ResendRule::NoKey);
         put.method = WriteMethod::Put;
-        assert_eq!(may_send(&put, &rules, at(1 << 40)), Again::May);
+        assert_eq!(may_send(&put, &rules, at(1 << 40)), ResendRule::May);
     }
 
-    const VERDICTS: [Verdict; 8] = [
-        Verdict::Taken,
-        Verdict::Refused,
-        Verdict::InProgress,
-        Verdict::Later,
-        Verdict::Credentials,
-        Verdict::Unsent,
-        Verdict::Doubtful,
-        Verdict::Elsewhere,
+    const VERDICTS: [AttemptVerdict; 8] = [
+        AttemptVerdict::Taken,
+        AttemptVerdict::Refused,
+        AttemptVerdict::InProgress,
+        AttemptVerdict::Later,
+        AttemptVerdict::Credentials,
+        AttemptVerdict::Unsent,
+        AttemptVerdict::Doubtful,
+        AttemptVerdict::Elsewhere,
     ];
 
     proptest! {
@@ -292,7 +294,7 @@ mod tests {
                 if brief.state != EntryState::Queued {
                     break;
                 }
-                if may_send(&brief, &rules, at(clock)) != Again::May {
+                if may_send(&brief, &rules, at(clock)) != ResendRule::May {
                     prop_assert!(brief.doubt);
                     break;
                 }
@@ -308,8 +310,9 @@ mod tests {
                 brief.last_seen_at = brief.last_seen_at.max(Some(at(clock)));
                 latest = latest.max(clock);
                 let end = settle(&brief, VERDICTS[verdict], &rules, 1_000, at(clock));
-                prop_assert!(!brief.doubt || end.doubt || VERDICTS[verdict] == Verdict::Taken
-                    || VERDICTS[verdict] == Verdict::Refused, "a doubt does not go by itself");
+                prop_assert!(!brief.doubt || end.doubt || VERDICTS[verdict] == AttemptVerdict::Taken
+                    || VERDICTS[verdict] == AttemptVerdict::Refused,
+                    "a doubt does not go by itself");
                 (brief.state, brief.doubt) = (end.state, end.doubt);
             }
         }

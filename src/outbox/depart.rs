@@ -5,18 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::archive::{ArchiveError, Claim, OutboxBrief, OutboxEntry};
 use crate::definition::Source;
-use crate::model::{EntryState, Instant};
-use crate::pull::{NetError, Response};
+use crate::http::{HttpResponse, NetError};
+use crate::model::{EntryState, Timestamp};
+use crate::outbox::{AttemptClaim, OutboxBrief, OutboxEntry};
+use crate::store::ArchiveError;
 
 use super::fill::filled;
 use super::plan::{Planned, plan};
-use super::send::{Departing, Departure, Errand, Sender};
+use super::send::{AttemptPurpose, Departing, ReadyAttempt, SendRound};
 
-impl Sender<'_> {
+impl SendRound<'_> {
     /// The entry with every hole filled, or why that cannot be.
-    pub(super) fn fill(
+    pub(crate) fn fill(
         &self,
         entry: &OutboxEntry,
     ) -> Result<Result<OutboxEntry, String>, ArchiveError> {
@@ -30,7 +31,7 @@ impl Sender<'_> {
     }
 
     /// Puts the attempt on the disk.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &mut self,
         entry: &OutboxEntry,
         filled: &OutboxEntry,
@@ -38,11 +39,11 @@ impl Sender<'_> {
     ) -> Result<bool, ArchiveError> {
         let now = self.host.clock.now();
         let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
-        let until = |first: Instant| first.checked_add_signed(lifetime).unwrap_or(first);
+        let until = |first: Timestamp| first.checked_add_signed(lifetime).unwrap_or(first);
         // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
         let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
         let first = first.unwrap_or(now);
-        let claim = Claim {
+        let claim = AttemptClaim {
             entry: entry.brief.entry,
             station: &entry.brief.owner,
             filled: entry.templated.then_some(filled),
@@ -62,23 +63,23 @@ impl Sender<'_> {
     }
 
     /// Has a request go with the next departures.
-    pub(super) fn go(
+    pub(crate) fn go(
         &mut self,
         entry: i64,
-        errand: Errand,
-        carried: impl Future<Output = Result<Response, NetError>> + Send + 'static,
+        errand: AttemptPurpose,
+        carried: impl Future<Output = Result<HttpResponse, NetError>> + Send + 'static,
     ) {
         let departure = Box::pin(async move { (entry, errand, carried.await) });
         self.departing.push((entry, errand, departure));
     }
 
     /// How many requests are claimed and not gone.
-    pub(super) fn departing(&self) -> usize {
+    pub(crate) fn departing(&self) -> usize {
         self.departing.len()
     }
 
     /// Takes back what was claimed in a transaction that failed.
-    pub(super) fn stay(&mut self) {
+    pub(crate) fn stay(&mut self) {
         for (entry, _, _) in self.departing.drain(..) {
             self.looking.remove(&entry);
         }
@@ -86,7 +87,7 @@ impl Sender<'_> {
     }
 
     /// The requests whose claims are on the disk, once their stations' records say so too.
-    pub(super) fn departures(&mut self) -> Result<Vec<Departure>, ArchiveError> {
+    pub(crate) fn departures(&mut self) -> Result<Vec<ReadyAttempt>, ArchiveError> {
         let (begun, departing) = self.claimed();
         for (station, sends) in begun {
             self.stations.count(&station, sends)?;
@@ -95,12 +96,12 @@ impl Sender<'_> {
     }
 
     /// The same before any record says so: what has to be in there first.
-    pub(super) fn claimed(&mut self) -> (BTreeMap<String, u64>, Departing) {
+    pub(crate) fn claimed(&mut self) -> (BTreeMap<String, u64>, Departing) {
         (std::mem::take(&mut self.begun), std::mem::take(&mut self.departing))
     }
 
     /// Takes an entry up that was queued since the last look.
-    pub(super) fn take_up(&mut self, brief: OutboxBrief) {
+    pub(crate) fn take_up(&mut self, brief: OutboxBrief) {
         match self.entries.binary_search_by_key(&brief.entry, |have| have.entry) {
             Ok(at) => self.entries[at] = brief,
             Err(at) => self.entries.insert(at, brief),
@@ -108,7 +109,7 @@ impl Sender<'_> {
     }
 
     /// Leaves an entry alone that holds up no other one.
-    pub(super) fn forget(&mut self, entry: i64) {
+    pub(crate) fn forget(&mut self, entry: i64) {
         if let Ok(at) = self.entries.binary_search_by_key(&entry, |have| have.entry) {
             self.entries.remove(at);
         }
@@ -118,7 +119,7 @@ impl Sender<'_> {
     }
 
     /// What is done with one entry that is in no lane and waits for no other.
-    pub(super) fn plan_one(&self, brief: &OutboxBrief) -> Option<Planned> {
+    pub(crate) fn plan_one(&self, brief: &OutboxBrief) -> Option<Planned> {
         plan(std::slice::from_ref(brief), &self.scene()).pop()
     }
 }

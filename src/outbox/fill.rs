@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::value::RawValue;
 
-use crate::archive::OutboxEntry;
+use crate::outbox::OutboxEntry;
 
 use super::request::{check_header_value, is_json};
 use super::target::leads_out;

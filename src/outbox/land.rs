@@ -1,21 +1,25 @@
 //! The way back: what came of an attempt is written down in one transaction.
 
-use crate::archive::{ArchiveError, Settlement};
 use crate::definition::Source;
-use crate::model::{Instant, WAIT_IMPOSED_MAX, Wait};
-use crate::pull::{NetError, Response, asked_wait_ms, backoff_ms, judge_error};
+use crate::http::{HttpResponse, NetError, asked_wait_ms, backoff_ms, judge_error};
+use crate::model::{Timestamp, WAIT_IMPOSED_MAX, Wait};
+use crate::outbox::Settlement;
+use crate::store::ArchiveError;
 
-use super::decide::{Reply, Verdict, judge, settle};
+use super::decide::{AttemptVerdict, Reply, judge, settle};
 use super::report::{kept, refused_credentials, said};
-use super::send::{Errand, Landed, Sender};
+use super::send::{AttemptOutcome, AttemptPurpose, SendRound};
 
-impl Sender<'_> {
+impl SendRound<'_> {
     /// What an answer, or that there is none, makes of its entry.
-    pub(super) fn land(&mut self, (entry, errand, outcome): &Landed) -> Result<(), ArchiveError> {
+    pub(crate) fn land(
+        &mut self,
+        (entry, errand, outcome): &AttemptOutcome,
+    ) -> Result<(), ArchiveError> {
         let entry = *entry;
         let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
         let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
-        if matches!(errand, Errand::Look) {
+        if matches!(errand, AttemptPurpose::Look) {
             return self.looked(&brief, &source, outcome);
         }
         let reply = match outcome {
@@ -31,19 +35,19 @@ impl Sender<'_> {
             Ok(response) => self.answered(&mut end, verdict, response),
             Err(error) => end.note = Some(self.courier.redact(&error.detail)),
         }
-        if verdict == Verdict::Unsent {
+        if verdict == AttemptVerdict::Unsent {
             end.afresh = self.outbox.outbox_entry(entry)?.is_some_and(|e| e.attempts <= 1);
         }
         self.put(entry, &end)?;
-        if matches!(verdict, Verdict::Later | Verdict::Doubtful) {
+        if matches!(verdict, AttemptVerdict::Later | AttemptVerdict::Doubtful) {
             self.keep_wait(&source, asked, now)?;
         }
         match (verdict, outcome) {
-            (Verdict::Unsent, Err(error)) => {
+            (AttemptVerdict::Unsent, Err(error)) => {
                 let trouble = judge_error(error, self.host.network.link_is_up());
                 self.troubles.insert(source.name.clone(), trouble);
             }
-            (Verdict::Credentials, Ok(response)) => {
+            (AttemptVerdict::Credentials, Ok(response)) => {
                 let trouble = refused_credentials(response.status);
                 self.troubles.insert(source.name.clone(), trouble);
             }
@@ -53,11 +57,11 @@ impl Sender<'_> {
     }
 
     /// Keeps what a source asked for, for this run and later ones.
-    pub(super) fn keep_wait(
+    pub(crate) fn keep_wait(
         &mut self,
         source: &Source,
         asked_ms: Option<i64>,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<(), ArchiveError> {
         let Some(asked_ms) = asked_ms else { return Ok(()) };
         let wait = Wait::imposed(&source.name, asked_ms, now);
@@ -66,9 +70,9 @@ impl Sender<'_> {
     }
 
     /// How long an entry rests, and what the source asked for, which may be longer.
-    pub(super) fn wait_of(
+    pub(crate) fn wait_of(
         &self,
-        outcome: &Result<Response, NetError>,
+        outcome: &Result<HttpResponse, NetError>,
         source: &Source,
         entry: i64,
     ) -> (i64, Option<i64>) {
@@ -81,12 +85,15 @@ impl Sender<'_> {
     }
 
     /// Keeps what may be kept of an answer.
-    fn answered(&self, end: &mut Settlement, verdict: Verdict, response: &Response) {
+    fn answered(&self, end: &mut Settlement, verdict: AttemptVerdict, response: &HttpResponse) {
         end.status = Some(response.status);
-        if matches!(verdict, Verdict::Taken | Verdict::Refused | Verdict::Elsewhere) {
+        if matches!(
+            verdict,
+            AttemptVerdict::Taken | AttemptVerdict::Refused | AttemptVerdict::Elsewhere
+        ) {
             end.answer = Some(kept(response, &|text| self.courier.redact(text)));
         }
-        if verdict != Verdict::Taken {
+        if verdict != AttemptVerdict::Taken {
             let said = said(response);
             end.note = Some(self.courier.redact(&said));
         }

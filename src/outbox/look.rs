@@ -1,13 +1,14 @@
 //! Asking the source whether a write of unknown outcome has taken effect.
 
-use crate::archive::{ArchiveError, OutboxBrief, OutboxEntry, Settlement};
 use crate::definition::{Lookup, Paginate, Source, TemplateValues};
-use crate::model::EntryState;
-use crate::pull::{
-    NetError, PageToken, RequestPlan, Response, judge_content, judge_error, plan_request,
+use crate::http::{
+    HttpResponse, NetError, PageToken, RequestPlan, judge_content, judge_error, plan_request,
 };
+use crate::model::EntryState;
+use crate::outbox::{OutboxBrief, OutboxEntry, Settlement};
+use crate::store::ArchiveError;
 
-use super::send::{Errand, Sender};
+use super::send::{AttemptPurpose, SendRound};
 
 /// What a lookup says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ enum Seen {
 }
 
 /// What an answer to a lookup says: only a whole answer that is data says anything.
-fn judge_look(response: &Response, lookup: &Lookup) -> Seen {
+fn judge_look(response: &HttpResponse, lookup: &Lookup) -> Seen {
     let Some(found) = &lookup.found else {
         return match response.status {
             404 => Seen::Nothing,
@@ -34,9 +35,9 @@ fn judge_look(response: &Response, lookup: &Lookup) -> Seen {
     if found.library().query(&value).is_empty() { Seen::Nothing } else { Seen::Found }
 }
 
-impl Sender<'_> {
+impl SendRound<'_> {
     /// Sends the lookup of an entry.
-    pub(super) fn look(
+    pub(crate) fn look(
         &mut self,
         entry: &OutboxEntry,
         source: &Source,
@@ -64,16 +65,16 @@ impl Sender<'_> {
             brief.state = EntryState::Sending;
         }
         self.looking.insert(number);
-        self.go(number, Errand::Look, carried);
+        self.go(number, AttemptPurpose::Look, carried);
         Ok(())
     }
 
     /// What a lookup makes of its entry.
-    pub(super) fn looked(
+    pub(crate) fn looked(
         &mut self,
         brief: &OutboxBrief,
         source: &Source,
-        outcome: &Result<Response, NetError>,
+        outcome: &Result<HttpResponse, NetError>,
     ) -> Result<(), ArchiveError> {
         let Some(lookup) = &source.idempotency.lookup else { return Ok(()) };
         self.looking.remove(&brief.entry);
@@ -150,7 +151,7 @@ mod tests {
         ];
         for (lookup, status, body, expected) in cases {
             let body = body.as_bytes().to_vec();
-            let response = Response { status, headers: Vec::new(), body };
+            let response = HttpResponse { status, headers: Vec::new(), body };
             assert_eq!(judge_look(&response, lookup), expected, "{status} {:?}", response.body);
         }
     }

@@ -5,30 +5,36 @@
 //! absence makes of an entry: functions from values to values. `send` is the shell that acts;
 //! `station` knows whose entries these are; `gateway` takes requests from other programs.
 
-mod alert;
-mod decide;
-mod depart;
-mod fill;
-mod gateway;
-mod land;
-mod look;
-mod plan;
-mod report;
-mod request;
-mod send;
-mod station;
-mod target;
-mod wire;
+pub(crate) mod alert;
+pub(crate) mod decide;
+pub(crate) mod depart;
+pub(crate) mod fill;
+pub(crate) mod gateway;
+pub(crate) mod land;
+pub(crate) mod look;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod request;
+pub(crate) mod send;
+pub(crate) mod station;
+pub(crate) mod store;
+pub(crate) mod target;
+pub(crate) mod wire;
 
-pub use alert::{ALERTS_PER_CHECK_MAX, Tiding, alert_entry, tidings};
-pub use decide::{Again, Reply, Verdict, judge, lifetime_ends, may_send, settle};
+pub use alert::{ALERTS_PER_CHECK_MAX, AlertNotice, alert_entry, tidings};
+pub use decide::{AttemptVerdict, Reply, ResendRule, judge, lifetime_ends, may_send, settle};
 pub use fill::{fill, filled, holes_of};
-pub use gateway::{GatewayParts, Sending, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
-pub use plan::{Doing, Planned, Scene, Why, plan};
+pub use gateway::{GatewayParts, SendPermit, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
+pub use plan::{Doing, Planned, SendScene, WaitReason, plan};
 pub use report::{SendReport, Sent};
 pub use request::{
-    BODY_BYTES_MAX, Given, KEY_CHARS_MAX, LANE_CHARS_MAX, Refusal, digest_of, fresh_key, prepare,
+    BODY_BYTES_MAX, GivenRequest, KEY_CHARS_MAX, LANE_CHARS_MAX, QueueRefusal, digest_of,
+    fresh_key, prepare,
 };
 pub use send::{SendOptions, SendParts, send};
 pub use station::{Home, Record, Stations, Taken, claim_entry, home_of, station_for};
+pub use store::{
+    Added, AlertRow, AttemptClaim, KeptAnswer, NewEntry, OPEN_ENTRIES_MAX, Outbox, OutboxAttempt,
+    OutboxBrief, OutboxCount, OutboxEntry, SenderIdentity, Settlement, move_outbox,
+};
 pub use wire::{Wire, wire_of};

@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::archive::OutboxBrief;
 use crate::definition::{OnRejected, Source};
-use crate::model::{EntryState, Instant, bounded};
+use crate::model::{EntryState, Timestamp, bounded};
+use crate::outbox::OutboxBrief;
 
-use super::decide::{Again, may_send};
+use super::decide::{ResendRule, may_send};
 
 /// What a plan is made by.
-pub struct Scene<'a> {
+pub struct SendScene<'a> {
     /// The APIs of the definition.
     pub sources: &'a BTreeMap<String, Source>,
     /// The stations that this archive is the home of.
     pub home: &'a BTreeSet<String>,
     /// Sources that asked not to be asked before some time.
-    pub waits: &'a BTreeMap<String, Instant>,
+    pub waits: &'a BTreeMap<String, Timestamp>,
     /// The time.
-    pub now: Instant,
+    pub now: Timestamp,
 }
 
 /// What is done with an entry.
@@ -30,22 +30,22 @@ pub enum Doing {
     /// Its time ran out before it was sent.
     Expire,
     /// Nothing by itself can tell any more whether it has taken effect.
-    GiveUp(Again),
+    GiveUp(ResendRule),
     /// It waits, and goes on by itself.
-    Wait(Why),
+    Wait(WaitReason),
     /// It waits for a person.
-    Person(Why),
+    Person(WaitReason),
 }
 
 /// Why an entry waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum WaitReason {
     /// For its time.
-    NotBefore(Instant),
+    NotBefore(Timestamp),
     /// After a failed attempt.
-    NextAttempt(Instant),
+    NextAttempt(Timestamp),
     /// Its source asked for a pause.
-    Source(Instant),
+    Source(Timestamp),
     /// For an earlier entry of its lane.
     Lane(String),
     /// An entry of its lane was rejected, and the source stops lanes for that.
@@ -65,7 +65,7 @@ pub enum Why {
     /// Nobody knows whether it has taken effect.
     Unknown,
     /// A lookup is believed from then on.
-    LookAt(Instant),
+    LookAt(Timestamp),
 }
 
 /// An entry of a plan.
@@ -84,8 +84,8 @@ pub struct Planned {
 }
 
 /// Plans over entries that are sorted by number; rejected ones that hold nothing up are left out.
-pub fn plan(entries: &[OutboxBrief], scene: &Scene<'_>) -> Vec<Planned> {
-    let mut lanes: HashMap<&str, Why> = HashMap::new();
+pub fn plan(entries: &[OutboxBrief], scene: &SendScene<'_>) -> Vec<Planned> {
+    let mut lanes: HashMap<&str, WaitReason> = HashMap::new();
     let mut planned = Vec::new();
     for entry in entries {
         let ours = scene.home.contains(&entry.owner);
@@ -98,8 +98,8 @@ pub fn plan(entries: &[OutboxBrief], scene: &Scene<'_>) -> Vec<Planned> {
             && doing != Doing::Expire
         {
             let why = match entry.state {
-                EntryState::Rejected => Why::LaneStopped(entry.key.clone()),
-                _ => Why::Lane(entry.key.clone()),
+                EntryState::Rejected => WaitReason::LaneStopped(entry.key.clone()),
+                _ => WaitReason::Lane(entry.key.clone()),
             };
             lanes.entry(lane).or_insert(why);
         }
@@ -114,22 +114,27 @@ pub fn plan(entries: &[OutboxBrief], scene: &Scene<'_>) -> Vec<Planned> {
     planned
 }
 
-fn one(entry: &OutboxBrief, ours: bool, in_front: Option<Why>, scene: &Scene<'_>) -> Option<Doing> {
+fn one(
+    entry: &OutboxBrief,
+    ours: bool,
+    in_front: Option<WaitReason>,
+    scene: &SendScene<'_>,
+) -> Option<Doing> {
     let source = scene.sources.get(&entry.source);
     match entry.state {
         EntryState::Rejected => {
             let stops = source.is_some_and(|s| s.idempotency.on_rejected == OnRejected::Stop);
             let stops = stops && ours && entry.lane.is_some();
-            return stops.then(|| Doing::Person(Why::LaneStopped(entry.key.clone())));
+            return stops.then(|| Doing::Person(WaitReason::LaneStopped(entry.key.clone())));
         }
         EntryState::Done | EntryState::Expired | EntryState::Cancelled => return None,
-        _ if !ours => return Some(Doing::Person(Why::Foreign)),
-        EntryState::Sending => return Some(Doing::Wait(Why::BeingSent)),
+        _ if !ours => return Some(Doing::Person(WaitReason::Foreign)),
+        EntryState::Sending => return Some(Doing::Wait(WaitReason::BeingSent)),
         EntryState::Queued | EntryState::Unknown => {}
     }
-    let Some(source) = source else { return Some(Doing::Person(Why::SourceGone)) };
+    let Some(source) = source else { return Some(Doing::Person(WaitReason::SourceGone)) };
     if source.base_url.as_str() != entry.base_url {
-        return Some(Doing::Person(Why::AddressChanged));
+        return Some(Doing::Person(WaitReason::AddressChanged));
     }
     if entry.state == EntryState::Unknown {
         return Some(unknown(entry, source, scene));
@@ -138,14 +143,16 @@ fn one(entry: &OutboxBrief, ours: bool, in_front: Option<Why>, scene: &Scene<'_>
         return Some(Doing::Expire);
     }
     match may_send(entry, &source.idempotency, scene.now) {
-        Again::May => {}
+        ResendRule::May => {}
         why => return Some(Doing::GiveUp(why)),
     }
     Some(queued(entry, in_front, scene))
 }
 
-fn unknown(entry: &OutboxBrief, source: &Source, scene: &Scene<'_>) -> Doing {
-    let Some(lookup) = &source.idempotency.lookup else { return Doing::Person(Why::Unknown) };
+fn unknown(entry: &OutboxBrief, source: &Source, scene: &SendScene<'_>) -> Doing {
+    let Some(lookup) = &source.idempotency.lookup else {
+        return Doing::Person(WaitReason::Unknown);
+    };
     let wait = chrono::TimeDelta::milliseconds(lookup.wait_ms);
     // By a clock that was set back since, nobody knows how long ago that was: until it is past that
     // time again, what is not found there may still take effect.
@@ -153,69 +160,75 @@ fn unknown(entry: &OutboxBrief, source: &Source, scene: &Scene<'_>) -> Doing {
     let believed = seen.and_then(|seen| seen.checked_add_signed(wait)).unwrap_or(scene.now);
     let held = scene.waits.get(&entry.source).filter(|until| **until > scene.now);
     match (held, next_attempt(entry, scene.now)) {
-        (Some(until), _) => Doing::Wait(Why::Source(*until)),
-        (None, Some(at)) => Doing::Wait(Why::NextAttempt(at)),
-        (None, None) if believed > scene.now => Doing::Wait(Why::LookAt(believed)),
+        (Some(until), _) => Doing::Wait(WaitReason::Source(*until)),
+        (None, Some(at)) => Doing::Wait(WaitReason::NextAttempt(at)),
+        (None, None) if believed > scene.now => Doing::Wait(WaitReason::LookAt(believed)),
         (None, None) => Doing::Look,
     }
 }
 
 /// When the rest of an entry is over, if that is still to come. It is no longer than the longest
 /// wait that a source may impose, whatever the archive says.
-fn next_attempt(entry: &OutboxBrief, now: Instant) -> Option<Instant> {
+fn next_attempt(entry: &OutboxBrief, now: Timestamp) -> Option<Timestamp> {
     // What a clock said that was set back since is no time to wait for.
     let by_this_clock = entry.last_seen_at.is_none_or(|seen| seen <= now);
     let next = entry.next_at.filter(|_| by_this_clock);
     next.and_then(|next| bounded(next, entry.last_seen_at, now)).filter(|at| *at > now)
 }
 
-fn queued(entry: &OutboxBrief, in_front: Option<Why>, scene: &Scene<'_>) -> Doing {
-    let ahead = |at: Option<Instant>| at.filter(|at| *at > scene.now);
+fn queued(entry: &OutboxBrief, in_front: Option<WaitReason>, scene: &SendScene<'_>) -> Doing {
+    let ahead = |at: Option<Timestamp>| at.filter(|at| *at > scene.now);
     match entry.after {
         None | Some((_, Some(EntryState::Done))) => {}
         Some((after, Some(EntryState::Queued | EntryState::Sending | EntryState::Unknown))) => {
-            return Doing::Wait(Why::After(after));
+            return Doing::Wait(WaitReason::After(after));
         }
-        Some((after, _)) => return Doing::Person(Why::AfterFailed(after)),
+        Some((after, _)) => return Doing::Person(WaitReason::AfterFailed(after)),
     }
     if let Some(why) = in_front {
         return match why {
-            Why::LaneStopped(_) => Doing::Person(why),
+            WaitReason::LaneStopped(_) => Doing::Person(why),
             why => Doing::Wait(why),
         };
     }
     if let Some(at) = ahead(entry.not_before) {
-        return Doing::Wait(Why::NotBefore(at));
+        return Doing::Wait(WaitReason::NotBefore(at));
     }
     if let Some(at) = next_attempt(entry, scene.now) {
-        return Doing::Wait(Why::NextAttempt(at));
+        return Doing::Wait(WaitReason::NextAttempt(at));
     }
     match ahead(scene.waits.get(&entry.source).copied()) {
-        Some(at) => Doing::Wait(Why::Source(at)),
+        Some(at) => Doing::Wait(WaitReason::Source(at)),
         None => Doing::Send,
     }
 }
 
-impl Why {
+impl WaitReason {
     /// In words.
     pub fn text(&self) -> String {
-        let when = |at: &Instant| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+        let when = |at: &Timestamp| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
         match self {
-            Why::NotBefore(at) => format!("not before {}", when(at)),
-            Why::NextAttempt(at) => format!("the next attempt is at {}", when(at)),
-            Why::Source(at) => format!("its source asks not to be asked before {}", when(at)),
-            Why::Lane(key) => format!("{key} of its lane comes first"),
-            Why::LaneStopped(key) => format!("{key} was rejected, which stops its lane"),
-            Why::After(entry) => format!("waits for entry {entry}"),
-            Why::AfterFailed(entry) => {
+            WaitReason::NotBefore(at) => format!("not before {}", when(at)),
+            WaitReason::NextAttempt(at) => format!("the next attempt is at {}", when(at)),
+            WaitReason::Source(at) => {
+                format!("its source asks not to be asked before {}", when(at))
+            }
+            WaitReason::Lane(key) => format!("{key} of its lane comes first"),
+            WaitReason::LaneStopped(key) => format!("{key} was rejected, which stops its lane"),
+            WaitReason::After(entry) => format!("waits for entry {entry}"),
+            WaitReason::AfterFailed(entry) => {
                 format!("entry {entry}, which it waits for, did not succeed")
             }
-            Why::BeingSent => "is being sent, or its sender died".to_owned(),
-            Why::SourceGone => "its source is not in the definition".to_owned(),
-            Why::AddressChanged => "its source has another address than when it was queued".into(),
-            Why::Foreign => "another archive queued it, of which this may be a copy".to_owned(),
-            Why::Unknown => "nobody knows whether it has taken effect".to_owned(),
-            Why::LookAt(at) => format!("its source is asked at {}", when(at)),
+            WaitReason::BeingSent => "is being sent, or its sender died".to_owned(),
+            WaitReason::SourceGone => "its source is not in the definition".to_owned(),
+            WaitReason::AddressChanged => {
+                "its source has another address than when it was queued".into()
+            }
+            WaitReason::Foreign => {
+                "another archive queued it, of which this may be a copy".to_owned()
+            }
+            WaitReason::Unknown => "nobody knows whether it has taken effect".to_owned(),
+            WaitReason::LookAt(at) => format!("its source is asked at {}", when(at)),
         }
     }
 }
@@ -235,7 +248,7 @@ mod tests {
         parse_definition("w.toml", &text).expect("a definition").sources
     }
 
-    fn now() -> Instant {
+    fn now() -> Timestamp {
         chrono::DateTime::from_timestamp(1_767_225_600, 0).expect("in range")
     }
 
@@ -265,7 +278,7 @@ mod tests {
     fn doings(entries: &[OutboxBrief], rule: &str) -> Vec<(i64, Doing)> {
         let (sources, home) = (sources(rule), BTreeSet::from(["home".to_owned()]));
         let waits = BTreeMap::new();
-        let scene = Scene { sources: &sources, home: &home, waits: &waits, now: now() };
+        let scene = SendScene { sources: &sources, home: &home, waits: &waits, now: now() };
         plan(entries, &scene).into_iter().map(|planned| (planned.entry, planned.doing)).collect()
     }
 
@@ -279,21 +292,24 @@ mod tests {
             doings(&[entry], "continue").remove(0).1
         };
         assert_eq!(one(&|_| {}), Doing::Send);
-        assert_eq!(one(&|e| e.not_before = Some(soon)), Doing::Wait(Why::NotBefore(soon)));
-        assert_eq!(one(&|e| e.next_at = Some(soon)), Doing::Wait(Why::NextAttempt(soon)));
+        assert_eq!(one(&|e| e.not_before = Some(soon)), Doing::Wait(WaitReason::NotBefore(soon)));
+        assert_eq!(one(&|e| e.next_at = Some(soon)), Doing::Wait(WaitReason::NextAttempt(soon)));
         assert_eq!(one(&|e| e.expires_at = Some(now())), Doing::Expire);
-        assert_eq!(one(&|e| e.owner = "other".into()), Doing::Person(Why::Foreign));
-        assert_eq!(one(&|e| e.source = "gone".into()), Doing::Person(Why::SourceGone));
-        assert_eq!(one(&|e| e.base_url = "https://b/".into()), Doing::Person(Why::AddressChanged));
-        assert_eq!(one(&|e| e.state = Unknown), Doing::Person(Why::Unknown));
-        assert_eq!(one(&|e| e.state = Sending), Doing::Wait(Why::BeingSent));
+        assert_eq!(one(&|e| e.owner = "other".into()), Doing::Person(WaitReason::Foreign));
+        assert_eq!(one(&|e| e.source = "gone".into()), Doing::Person(WaitReason::SourceGone));
+        assert_eq!(
+            one(&|e| e.base_url = "https://b/".into()),
+            Doing::Person(WaitReason::AddressChanged)
+        );
+        assert_eq!(one(&|e| e.state = Unknown), Doing::Person(WaitReason::Unknown));
+        assert_eq!(one(&|e| e.state = Sending), Doing::Wait(WaitReason::BeingSent));
         assert_eq!(one(&|e| e.after = Some((9, Some(Done)))), Doing::Send);
-        assert_eq!(one(&|e| e.after = Some((9, Some(Queued)))), Doing::Wait(Why::After(9)));
+        assert_eq!(one(&|e| e.after = Some((9, Some(Queued)))), Doing::Wait(WaitReason::After(9)));
         assert_eq!(
             one(&|e| e.after = Some((9, Some(Rejected)))),
-            Doing::Person(Why::AfterFailed(9))
+            Doing::Person(WaitReason::AfterFailed(9))
         );
-        assert_eq!(one(&|e| e.after = Some((9, None))), Doing::Person(Why::AfterFailed(9)));
+        assert_eq!(one(&|e| e.after = Some((9, None))), Doing::Person(WaitReason::AfterFailed(9)));
         // What may have had its effect does not expire: it has to be found out.
         let doubt = |e: &mut OutboxBrief| {
             (e.doubt, e.first_sent_at, e.expires_at) = (true, Some(now()), Some(now()));
@@ -308,7 +324,7 @@ mod tests {
             [sources.s.idempotency]\nlookup = { path = '/x/{{ key }}' }";
         let sources = parse_definition("w.toml", text).expect("a definition").sources;
         let (home, waits) = (BTreeSet::from(["home".to_owned()]), BTreeMap::new());
-        let scene = Scene { sources: &sources, home: &home, waits: &waits, now: now() };
+        let scene = SendScene { sources: &sources, home: &home, waits: &waits, now: now() };
         for state in [EntryState::Queued, EntryState::Unknown] {
             // When it goes again, when it was last seen, until when it rests.
             let cases = [
@@ -322,11 +338,14 @@ mod tests {
                 let mut entry = brief(1, None, state);
                 (entry.next_at, entry.last_seen_at) = (Some(next), seen);
                 let doing = plan(&[entry], &scene).remove(0).doing;
-                let expected = rests.map(|at| Doing::Wait(Why::NextAttempt(at)));
+                let expected = rests.map(|at| Doing::Wait(WaitReason::NextAttempt(at)));
                 match expected {
                     Some(expected) => assert_eq!(doing, expected, "{next} {seen:?}"),
                     None => assert!(
-                        matches!(doing, Doing::Send | Doing::Look | Doing::Wait(Why::LookAt(_))),
+                        matches!(
+                            doing,
+                            Doing::Send | Doing::Look | Doing::Wait(WaitReason::LookAt(_))
+                        ),
                         "{next} {seen:?} {doing:?}"
                     ),
                 }
@@ -344,7 +363,7 @@ mod tests {
             brief(4, Some("b"), Queued),
         ];
         assert_eq!(doings(&entries, "continue"), [(2, Doing::Send), (4, Doing::Send)]);
-        let stopped = Doing::Person(Why::LaneStopped("k1".to_owned()));
+        let stopped = Doing::Person(WaitReason::LaneStopped("k1".to_owned()));
         let expected = [(1, stopped.clone()), (2, stopped), (4, Doing::Send)];
         assert_eq!(doings(&entries, "stop"), expected);
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::{KeptAnswer, OutboxBrief, Settlement};
 use crate::host::StopCause;
-use crate::model::{EntryState, Instant, excerpt};
-use crate::pull::{Response, Trouble, TroubleKind, looks_like_html};
+use crate::http::{HttpResponse, SourceError, SourceErrorKind, looks_like_html};
+use crate::model::{EntryState, Timestamp, excerpt};
+use crate::outbox::{KeptAnswer, OutboxBrief, Settlement};
 
-use super::plan::{Doing, Planned, Why};
+use super::plan::{Doing, Planned, WaitReason};
 
 /// Headers of an answer that are kept: they say what it is, and hold no credentials.
 const KEPT_HEADERS: [&str; 14] = [
@@ -50,7 +50,7 @@ pub struct Sent {
 
 impl Sent {
     /// How the entry ended.
-    pub(super) fn of(brief: &OutboxBrief, end: &Settlement) -> Self {
+    pub(crate) fn of(brief: &OutboxBrief, end: &Settlement) -> Self {
         Self {
             entry: brief.entry,
             source: brief.source.clone(),
@@ -72,7 +72,7 @@ pub struct SendReport {
     /// What is still to be sent, and why not now.
     pub waiting: Vec<Planned>,
     /// Sources that were not asked any more.
-    pub troubles: BTreeMap<String, Trouble>,
+    pub troubles: BTreeMap<String, SourceError>,
     /// Who sends instead.
     pub held_by: Option<String>,
     /// Who asked for the end.
@@ -96,9 +96,11 @@ impl SendReport {
     }
 
     /// When the next entry is due that waits for a time of its own.
-    pub fn next_at(&self) -> Option<Instant> {
+    pub fn next_at(&self) -> Option<Timestamp> {
         let times = self.waiting.iter().filter_map(|planned| match &planned.doing {
-            Doing::Wait(Why::NotBefore(at) | Why::NextAttempt(at) | Why::LookAt(at)) => Some(*at),
+            Doing::Wait(
+                WaitReason::NotBefore(at) | WaitReason::NextAttempt(at) | WaitReason::LookAt(at),
+            ) => Some(*at),
             _ => None,
         });
         times.min()
@@ -116,17 +118,17 @@ impl SendReport {
             || self.waiting.iter().any(|planned| !matches!(planned.doing, Doing::Person(_)))
     }
 
-    /// The exit code of `windrow outbox send` (SPEC.md, section 9).
+    /// The exit code of `windrow outbox send` (docs/contract.md, section 9).
     pub fn exit_code(&self) -> u8 {
         if let Some(cause) = self.stopped {
             return cause.exit_code();
         }
         let has = |kind| self.troubles.values().any(|trouble| trouble.kind == kind);
-        if has(TroubleKind::Unsafe) {
+        if has(SourceErrorKind::Unsafe) {
             9
-        } else if has(TroubleKind::Credentials) {
+        } else if has(SourceErrorKind::Credentials) {
             4
-        } else if has(TroubleKind::Definition) {
+        } else if has(SourceErrorKind::Definition) {
             2
         } else if self.needs_person() {
             10
@@ -153,12 +155,12 @@ impl SendReport {
 }
 
 /// Whether nothing goes on by itself at once.
-pub(super) fn is_over(state: EntryState) -> bool {
+pub(crate) fn is_over(state: EntryState) -> bool {
     !matches!(state, EntryState::Queued | EntryState::Sending)
 }
 
 /// What may be kept of an answer: its harmless headers, and its body without secrets.
-pub(super) fn kept(response: &Response, redact: &dyn Fn(&str) -> String) -> KeptAnswer {
+pub(crate) fn kept(response: &HttpResponse, redact: &dyn Fn(&str) -> String) -> KeptAnswer {
     let headers = response.headers.iter().filter(|(name, _)| KEPT_HEADERS.contains(&name.as_str()));
     let headers = headers.map(|(name, value)| (name.clone(), redact(value))).collect();
     let text = String::from_utf8_lossy(&response.body);
@@ -168,7 +170,7 @@ pub(super) fn kept(response: &Response, redact: &dyn Fn(&str) -> String) -> Kept
 }
 
 /// What an answer that is no success says, for a person.
-pub(super) fn said(response: &Response) -> String {
+pub(crate) fn said(response: &HttpResponse) -> String {
     let body = match looks_like_html(response) {
         true => "a web page".to_owned(),
         false => excerpt(&String::from_utf8_lossy(&response.body), SAID_CHARS_MAX),
@@ -178,8 +180,8 @@ pub(super) fn said(response: &Response) -> String {
 }
 
 /// The source takes nothing from us.
-pub(super) fn refused_credentials(status: u16) -> Trouble {
+pub(crate) fn refused_credentials(status: u16) -> SourceError {
     let message = format!("the source refused the credentials: HTTP {status}");
-    Trouble::new(TroubleKind::Credentials, message)
+    SourceError::new(SourceErrorKind::Credentials, message)
         .cure("check the source's `auth` and the variables that it names; the entries wait")
 }

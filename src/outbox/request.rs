@@ -7,12 +7,12 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::archive::NewEntry;
 use crate::definition::{
     Auth, KeyPlace, KeyRule, Source, WriteMethod, is_header_name, sounds_secret,
 };
-use crate::model::{Instant, hexadecimal};
-use crate::pull::SecretValues;
+use crate::http::SecretValues;
+use crate::model::{Timestamp, hexadecimal};
+use crate::outbox::NewEntry;
 
 use super::fill::holes_of;
 use super::target::leads_out;
@@ -48,7 +48,7 @@ const NOT_GIVEN: [&str; 13] = [
 
 /// A request as it was given.
 #[derive(Clone, Debug)]
-pub struct Given<'a> {
+pub struct GivenRequest<'a> {
     /// The API.
     pub source: &'a Source,
     /// What it does.
@@ -66,14 +66,14 @@ pub struct Given<'a> {
     /// Number and key of the entry whose success it waits for.
     pub after: Option<(i64, &'a str)>,
     /// Not sent before.
-    pub not_before: Option<Instant>,
+    pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Why a request is not queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct QueueRefusal {
     /// What is wrong with it.
     pub message: String,
     /// What to do about it.
@@ -82,8 +82,8 @@ pub struct Refusal {
     pub is_secret: bool,
 }
 
-impl Refusal {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+impl QueueRefusal {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), cure: None, is_secret: false }
     }
 
@@ -133,11 +133,11 @@ pub fn digest_of(
 
 /// Checks a request and makes the entry that is queued.
 pub fn prepare(
-    given: Given<'_>,
+    given: GivenRequest<'_>,
     secrets: &SecretValues,
     owner: &str,
-    now: Instant,
-) -> Result<NewEntry, Refusal> {
+    now: Timestamp,
+) -> Result<NewEntry, QueueRefusal> {
     let rule = given.source.idempotency.key.as_ref();
     check_key(given.key)?;
     check_lane(given.lane)?;
@@ -149,10 +149,10 @@ pub fn prepare(
     let texts = texts.chain([given.path.as_bytes()]).chain(given.body.as_deref());
     let texts: Vec<&[u8]> = texts.collect();
     if texts.iter().any(|text| secrets.are_in(text)) || secrets.are_in(given.key.as_bytes()) {
-        return Err(Refusal::secret("the request"));
+        return Err(QueueRefusal::secret("the request"));
     }
     let templated = check_holes(&texts, given.after)?;
-    let Given { source, method, path, body, .. } = given;
+    let GivenRequest { source, method, path, body, .. } = given;
     let digest = digest_of(&source.name, method, path, &headers, body.as_deref());
     Ok(NewEntry {
         source: source.name.clone(),
@@ -174,67 +174,74 @@ pub fn prepare(
     })
 }
 
-fn check_key(key: &str) -> Result<(), Refusal> {
+fn check_key(key: &str) -> Result<(), QueueRefusal> {
     if key.is_empty() || key.len() > KEY_CHARS_MAX {
-        return Err(Refusal::new(format!("a key has 1 to {KEY_CHARS_MAX} characters")));
+        return Err(QueueRefusal::new(format!("a key has 1 to {KEY_CHARS_MAX} characters")));
     }
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Refusal::new("a key has visible ASCII characters only, and no spaces")
+        return Err(QueueRefusal::new("a key has visible ASCII characters only, and no spaces")
             .cure("leave `--key` out to be given a UUID"));
     }
     Ok(())
 }
 
-fn check_lane(lane: Option<&str>) -> Result<(), Refusal> {
+fn check_lane(lane: Option<&str>) -> Result<(), QueueRefusal> {
     let Some(lane) = lane else { return Ok(()) };
     if lane.is_empty() || lane.chars().count() > LANE_CHARS_MAX {
-        return Err(Refusal::new(format!("a lane's name has 1 to {LANE_CHARS_MAX} characters")));
+        return Err(QueueRefusal::new(format!(
+            "a lane's name has 1 to {LANE_CHARS_MAX} characters"
+        )));
     }
     if lane.chars().any(char::is_control) {
-        return Err(Refusal::new("a lane's name has no control characters"));
+        return Err(QueueRefusal::new("a lane's name has no control characters"));
     }
     Ok(())
 }
 
 fn check_times(
-    not_before: Option<Instant>,
-    expires_at: Option<Instant>,
-    now: Instant,
-) -> Result<(), Refusal> {
+    not_before: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), QueueRefusal> {
     let Some(expires) = expires_at else { return Ok(()) };
     if expires <= not_before.unwrap_or(now).max(now) {
         let when = if not_before.is_some_and(|at| at > now) { "--not-before" } else { "now" };
-        return Err(Refusal::new(format!("--expires must be after {when}")));
+        return Err(QueueRefusal::new(format!("--expires must be after {when}")));
     }
     Ok(())
 }
 
-fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(), Refusal> {
+fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(), QueueRefusal> {
     if !path.starts_with('/') {
-        return Err(Refusal::new(format!("the path {path:?} does not begin with `/`"))
+        return Err(QueueRefusal::new(format!("the path {path:?} does not begin with `/`"))
             .cure("name the path alone: the source's `base_url` stands before it"));
     }
     if path.len() > PATH_BYTES_MAX {
-        return Err(Refusal::new(format!("the path is longer than {PATH_BYTES_MAX} bytes")));
+        return Err(QueueRefusal::new(format!("the path is longer than {PATH_BYTES_MAX} bytes")));
     }
     let bare = without_holes(path);
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"#\\\"<>^`{|}".contains(&byte);
     if !bare.bytes().all(allowed) {
-        return Err(Refusal::new(format!("the path {path:?} has characters that no address has"))
-            .cure("escape them as bytes of UTF-8: a space is `%20`"));
+        return Err(QueueRefusal::new(format!(
+            "the path {path:?} has characters that no address has"
+        ))
+        .cure("escape them as bytes of UTF-8: a space is `%20`"));
     }
     let (only_path, _) = bare.split_once('?').unwrap_or((&bare, ""));
     if leads_out(only_path) || only_path.starts_with("//") {
-        return Err(Refusal::new(format!("the path {path:?} leads out of the source's address")));
+        return Err(QueueRefusal::new(format!(
+            "the path {path:?} leads out of the source's address"
+        )));
     }
     let base = source.base_url.as_str().trim_end_matches('/');
-    let url = Url::parse(&format!("{base}{bare}"))
-        .map_err(|error| Refusal::new(format!("the path {path:?} makes no address: {error}")))?;
+    let url = Url::parse(&format!("{base}{bare}")).map_err(|error| {
+        QueueRefusal::new(format!("the path {path:?} makes no address: {error}"))
+    })?;
     let has = |name: &str| url.query_pairs().any(|(have, _)| have == name);
     if let Auth::Query(name, _) = &source.auth
         && has(name)
     {
-        return Err(Refusal::secret("the query"));
+        return Err(QueueRefusal::secret("the query"));
     }
     match rule {
         Some(rule) if rule.place == KeyPlace::Query && has(&rule.name) => Err(two_keys(rule)),
@@ -242,9 +249,12 @@ fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(),
     }
 }
 
-fn two_keys(rule: &KeyRule) -> Refusal {
-    Refusal::new(format!("the request already holds `{}`, which is where its key goes", rule.name))
-        .cure("leave it out and name the key with `--key`: a request has one")
+fn two_keys(rule: &KeyRule) -> QueueRefusal {
+    QueueRefusal::new(format!(
+        "the request already holds `{}`, which is where its key goes",
+        rule.name
+    ))
+    .cure("leave it out and name the key with `--key`: a request has one")
 }
 
 /// A path with a letter for each hole.
@@ -262,12 +272,12 @@ fn without_holes(path: &str) -> String {
 
 /// The headers with names in lower case and a content type where there is a body.
 fn check_headers(
-    given: &Given<'_>,
+    given: &GivenRequest<'_>,
     rule: Option<&KeyRule>,
-) -> Result<Vec<(String, String)>, Refusal> {
+) -> Result<Vec<(String, String)>, QueueRefusal> {
     let mut headers: Vec<(String, String)> = Vec::new();
     if given.headers.len() > HEADERS_MAX {
-        return Err(Refusal::new(format!("a request has at most {HEADERS_MAX} headers")));
+        return Err(QueueRefusal::new(format!("a request has at most {HEADERS_MAX} headers")));
     }
     let own = match &given.source.auth {
         Auth::Header(name, _) => name.to_ascii_lowercase(),
@@ -276,13 +286,15 @@ fn check_headers(
     for (name, value) in given.headers {
         let lower = name.to_ascii_lowercase();
         if !is_header_name(name) {
-            return Err(Refusal::new(format!("{name:?} cannot be the name of a header")));
+            return Err(QueueRefusal::new(format!("{name:?} cannot be the name of a header")));
         }
         if NOT_GIVEN.contains(&lower.as_str()) {
-            return Err(Refusal::new(format!("the header {name} is not for a request to set")));
+            return Err(QueueRefusal::new(format!(
+                "the header {name} is not for a request to set"
+            )));
         }
         if sounds_secret(name) || lower == own {
-            return Err(Refusal::secret(&format!("the header {name}")));
+            return Err(QueueRefusal::secret(&format!("the header {name}")));
         }
         if rule.is_some_and(|rule| {
             rule.place == KeyPlace::Header && rule.name.eq_ignore_ascii_case(name)
@@ -291,7 +303,7 @@ fn check_headers(
             return Err(two_keys(rule.unwrap_or(&KeyRule::default())));
         }
         if headers.iter().any(|(have, _)| *have == lower) {
-            return Err(Refusal::new(format!("the header {name} is given twice")));
+            return Err(QueueRefusal::new(format!("the header {name} is given twice")));
         }
         check_header_value(name, value)?;
         headers.push((lower, value.clone()));
@@ -303,24 +315,24 @@ fn check_headers(
 }
 
 /// Checks a header's value, also once its holes are filled.
-pub fn check_header_value(name: &str, value: &str) -> Result<(), Refusal> {
+pub fn check_header_value(name: &str, value: &str) -> Result<(), QueueRefusal> {
     let allowed = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
     if value.len() > HEADER_BYTES_MAX || !value.bytes().all(allowed) || value.trim() != value {
         let most = HEADER_BYTES_MAX;
-        return Err(Refusal::new(format!(
+        return Err(QueueRefusal::new(format!(
             "the value of the header {name} is not what HTTP allows"
         ))
         .cure(format!("use visible ASCII, at most {most} bytes, no space at the ends")));
     }
     if value.contains("${") {
-        return Err(Refusal::new(format!("the header {name} refers to a variable"))
+        return Err(QueueRefusal::new(format!("the header {name} refers to a variable"))
             .cure("references are read in the definition: put it in the source's `headers`"));
     }
     Ok(())
 }
 
 /// Whether these headers say that the body is JSON.
-pub(super) fn is_json(headers: &[(String, String)]) -> bool {
+pub(crate) fn is_json(headers: &[(String, String)]) -> bool {
     let kind = headers.iter().find(|(name, _)| name == "content-type");
     let kind = kind.map(|(_, value)| value.split(';').next().unwrap_or_default().trim());
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
@@ -331,39 +343,43 @@ fn check_body(
     body: Option<&[u8]>,
     headers: &[(String, String)],
     rule: Option<&KeyRule>,
-) -> Result<(), Refusal> {
+) -> Result<(), QueueRefusal> {
     let in_body = rule.filter(|rule| rule.place == KeyPlace::Body);
     let Some(body) = body else {
         return match in_body {
-            Some(_) => Err(Refusal::new("the source's key goes into the body, and there is none")),
+            Some(_) => {
+                Err(QueueRefusal::new("the source's key goes into the body, and there is none"))
+            }
             None => Ok(()),
         };
     };
     if body.len() > BODY_BYTES_MAX {
         let most = BODY_BYTES_MAX >> 20;
-        return Err(Refusal::new(format!("the body has more than {most} MiB"))
+        return Err(QueueRefusal::new(format!("the body has more than {most} MiB"))
             .cure("the outbox is for requests: bring a file where it belongs by an upload"));
     }
     let is_json = is_json(headers);
     if is_json && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-        return Err(Refusal::new(format!("the body is not JSON: {error}"))
+        return Err(QueueRefusal::new(format!("the body is not JSON: {error}"))
             .cure("mend it, or say what it is with `--content-type`"));
     }
     let Some(rule) = in_body else { return Ok(()) };
     let members: Option<HashMap<String, &RawValue>> =
         serde_json::from_slice(body).ok().filter(|_| is_json);
     match members {
-        None => Err(Refusal::new("the source's key goes into the body, which is no JSON object")),
+        None => {
+            Err(QueueRefusal::new("the source's key goes into the body, which is no JSON object"))
+        }
         Some(members) if members.contains_key(&rule.name) => Err(two_keys(rule)),
         Some(_) => Ok(()),
     }
 }
 
-fn check_holes(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, Refusal> {
+fn check_holes(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, QueueRefusal> {
     let names: Vec<String> = texts.iter().flat_map(|text| holes_of(text)).collect();
     for name in &names {
         let Some((_, key)) = after else {
-            return Err(Refusal::new(format!(
+            return Err(QueueRefusal::new(format!(
                 "the request uses `result.{name}`, and waits for none"
             ))
             .cure("name the entry whose answer it is with `--after KEY`"));
@@ -371,7 +387,9 @@ fn check_holes(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, Refu
         let path = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.'));
         if path.is_none_or(str::is_empty) {
             let message = format!("`result.{name}` is not of the entry that --after names");
-            return Err(Refusal::new(message).cure(format!("write `{{{{ result.{key}.… }}}}`")));
+            return Err(
+                QueueRefusal::new(message).cure(format!("write `{{{{ result.{key}.… }}}}`"))
+            );
         }
     }
     Ok(!names.is_empty())

@@ -10,14 +10,17 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::archive::{ArchiveError, Outbox, OutboxBrief, OutboxEntry, Settlement};
 use crate::definition::{Definition, Source};
 use crate::host::Host;
-use crate::model::{EntryState, Instant};
-use crate::pull::{Courier, Method, NetError, Parcel, Response, SecretValues, Transport, Trouble};
+use crate::http::{
+    HttpResponse, Method, NetError, SecretValues, SourceError, Transport, WriteClient, WriteRequest,
+};
+use crate::model::{EntryState, Timestamp};
+use crate::outbox::{Outbox, OutboxBrief, OutboxEntry, Settlement};
+use crate::store::ArchiveError;
 
-use super::decide::{Again, Reply, judge, settle};
-use super::plan::{Doing, Planned, Scene, Why, plan};
+use super::decide::{Reply, ResendRule, judge, settle};
+use super::plan::{Doing, Planned, SendScene, WaitReason, plan};
 use super::report::{SendReport, Sent, is_over};
 use super::station::{Stations, Taken};
 use super::wire::wire_of;
@@ -66,7 +69,7 @@ pub fn send(
     if report.held_by.is_some() && home.is_empty() {
         return Ok(report);
     }
-    let mut sender = Sender::new(outbox, parts, stations, home);
+    let mut sender = SendRound::new(outbox, parts, stations, home);
     sender.only = options.entries.iter().copied().collect();
     sender.report = report;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -80,56 +83,56 @@ pub fn send(
 
 /// What is on the wire.
 #[derive(Clone, Copy)]
-pub(super) enum Errand {
+pub(crate) enum AttemptPurpose {
     Write,
     Look,
 }
 
 /// What came back: the entry, what it was about, the answer.
-pub(super) type Landed = (i64, Errand, Result<Response, NetError>);
+pub(crate) type AttemptOutcome = (i64, AttemptPurpose, Result<HttpResponse, NetError>);
 
 /// A request that is ready to go on the wire, once what it needs is on the disk.
-pub(super) type Departure = Pin<Box<dyn Future<Output = Landed> + Send>>;
+pub(crate) type ReadyAttempt = Pin<Box<dyn Future<Output = AttemptOutcome> + Send>>;
 
 /// Those that wait for the disk: the entry, what it is about, the request.
-pub(super) type Departing = Vec<(i64, Errand, Departure)>;
+pub(crate) type Departing = Vec<(i64, AttemptPurpose, ReadyAttempt)>;
 
 /// One round of sending.
-pub(super) struct Sender<'a> {
-    pub(super) outbox: &'a Outbox,
-    pub(super) definition: &'a Definition,
-    pub(super) host: &'a Host,
-    pub(super) courier: Courier,
-    pub(super) stations: Stations<'a>,
-    pub(super) home: BTreeSet<String>,
-    pub(super) only: HashSet<i64>,
-    pub(super) entries: Vec<OutboxBrief>,
-    pub(super) waits: BTreeMap<String, Instant>,
+pub(crate) struct SendRound<'a> {
+    pub(crate) outbox: &'a Outbox,
+    pub(crate) definition: &'a Definition,
+    pub(crate) host: &'a Host,
+    pub(crate) courier: WriteClient,
+    pub(crate) stations: Stations<'a>,
+    pub(crate) home: BTreeSet<String>,
+    pub(crate) only: HashSet<i64>,
+    pub(crate) entries: Vec<OutboxBrief>,
+    pub(crate) waits: BTreeMap<String, Timestamp>,
     /// Entries whose pause this run has sat out, whatever the wall clock says.
-    pub(super) rested: HashSet<i64>,
+    pub(crate) rested: HashSet<i64>,
     /// Entries whose source's rate keeps them for another run.
-    pub(super) left: HashSet<i64>,
+    pub(crate) left: HashSet<i64>,
     /// Attempts of this run, and of all runs.
-    pub(super) tries: HashMap<i64, u32>,
-    pub(super) attempts: HashMap<i64, u32>,
+    pub(crate) tries: HashMap<i64, u32>,
+    pub(crate) attempts: HashMap<i64, u32>,
     /// Whether there is no end to the tries of an entry, as in a run that itself has none.
-    pub(super) endless: bool,
+    pub(crate) endless: bool,
     /// Entries whose lookup is on the wire, which no archive says.
-    pub(super) looking: HashSet<i64>,
+    pub(crate) looking: HashSet<i64>,
     /// Requests whose attempts are claimed.
-    pub(super) departing: Departing,
+    pub(crate) departing: Departing,
     /// How many attempts each station has begun by those.
-    pub(super) begun: BTreeMap<String, u64>,
+    pub(crate) begun: BTreeMap<String, u64>,
     /// Entries that were told about since somebody last looked.
-    pub(super) changed: Vec<i64>,
+    pub(crate) changed: Vec<i64>,
     /// Sources that are not asked any more in this run.
-    pub(super) troubles: BTreeMap<String, Trouble>,
-    pub(super) report: SendReport,
+    pub(crate) troubles: BTreeMap<String, SourceError>,
+    pub(crate) report: SendReport,
 }
 
-impl<'a> Sender<'a> {
+impl<'a> SendRound<'a> {
     /// A sender that has looked at nothing yet, for the stations whose locks are held.
-    pub(super) fn new(
+    pub(crate) fn new(
         outbox: &'a Outbox,
         parts: SendParts<'a>,
         stations: Stations<'a>,
@@ -139,7 +142,7 @@ impl<'a> Sender<'a> {
             outbox,
             definition: parts.definition,
             host: parts.host,
-            courier: Courier::new(parts.host.clone(), parts.transports, parts.secrets),
+            courier: WriteClient::new(parts.host.clone(), parts.transports, parts.secrets),
             stations,
             home,
             only: HashSet::new(),
@@ -160,11 +163,11 @@ impl<'a> Sender<'a> {
     }
 }
 
-impl Sender<'_> {
+impl SendRound<'_> {
     async fn run(mut self) -> Result<SendReport, ArchiveError> {
         self.load()?;
         self.recover()?;
-        let mut wire: JoinSet<Landed> = JoinSet::new();
+        let mut wire: JoinSet<AttemptOutcome> = JoinSet::new();
         let mut ready: VecDeque<Planned> = VecDeque::new();
         loop {
             if self.host.stop.cause().is_some() {
@@ -208,7 +211,7 @@ impl Sender<'_> {
         Ok(self.report)
     }
 
-    pub(super) fn load(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn load(&mut self) -> Result<(), ArchiveError> {
         self.entries = self.outbox.outbox_open()?;
         let now = self.host.clock.now();
         self.waits = self.outbox.take_waits(now)?;
@@ -223,8 +226,8 @@ impl Sender<'_> {
         Ok(())
     }
 
-    pub(super) fn scene(&self) -> Scene<'_> {
-        Scene {
+    pub(crate) fn scene(&self) -> SendScene<'_> {
+        SendScene {
             sources: &self.definition.sources,
             home: &self.home,
             waits: &self.waits,
@@ -232,21 +235,21 @@ impl Sender<'_> {
         }
     }
 
-    pub(super) fn plan(&self) -> Vec<Planned> {
+    pub(crate) fn plan(&self) -> Vec<Planned> {
         plan(&self.entries, &self.scene())
     }
 
-    pub(super) fn brief(&mut self, entry: i64) -> Option<&mut OutboxBrief> {
+    pub(crate) fn brief(&mut self, entry: i64) -> Option<&mut OutboxBrief> {
         let at = self.entries.binary_search_by_key(&entry, |brief| brief.entry).ok()?;
         self.entries.get_mut(at)
     }
 
-    pub(super) fn source(&self, name: &str) -> Option<&Source> {
+    pub(crate) fn source(&self, name: &str) -> Option<&Source> {
         self.definition.sources.get(name)
     }
 
     /// What a sender that died left on the wire. Its lock is ours, so nobody waits for the answer.
-    pub(super) fn recover(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn recover(&mut self) -> Result<(), ArchiveError> {
         let left = |brief: &&OutboxBrief| {
             brief.state == EntryState::Sending && self.home.contains(&brief.owner)
         };
@@ -262,7 +265,7 @@ impl Sender<'_> {
     }
 
     /// Entries that go now. Those whose time is over are marked on the way.
-    pub(super) fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
+    pub(crate) fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
         let mut ready = VecDeque::new();
         for planned in self.plan() {
             if !self.only.is_empty() && !self.only.contains(&planned.entry) {
@@ -272,8 +275,8 @@ impl Sender<'_> {
                 Doing::Expire => self.close(&planned, EntryState::Expired, None)?,
                 Doing::GiveUp(why) => {
                     let note = match why {
-                        Again::NoKey => "its source is told no key",
-                        Again::ClockBack => "the clock was set back since its last attempt",
+                        ResendRule::NoKey => "its source is told no key",
+                        ResendRule::ClockBack => "the clock was set back since its last attempt",
                         _ => "its source may have forgotten its key",
                     };
                     self.close(&planned, EntryState::Unknown, Some(note))?;
@@ -294,12 +297,12 @@ impl Sender<'_> {
     }
 
     /// The first entry whose source may be asked now by its rate.
-    pub(super) fn take_ready(&self, ready: &mut VecDeque<Planned>) -> Option<Planned> {
+    pub(crate) fn take_ready(&self, ready: &mut VecDeque<Planned>) -> Option<Planned> {
         let at = ready.iter().position(|planned| self.turn_in(planned).is_zero())?;
         ready.remove(at)
     }
 
-    pub(super) fn turn_in(&self, planned: &Planned) -> Duration {
+    pub(crate) fn turn_in(&self, planned: &Planned) -> Duration {
         self.source(&planned.source).map_or(Duration::ZERO, |source| self.courier.turn_in(source))
     }
 
@@ -342,7 +345,7 @@ impl Sender<'_> {
     }
 
     /// Notes in memory what was written, and in the report what has come to its end.
-    pub(super) fn told(&mut self, entry: i64, end: &Settlement) {
+    pub(crate) fn told(&mut self, entry: i64, end: &Settlement) {
         let Some(brief) = self.brief(entry) else { return };
         (brief.state, brief.doubt, brief.next_at) = (end.state, end.doubt, end.next_at);
         brief.note.clone_from(&end.note);
@@ -371,15 +374,15 @@ impl Sender<'_> {
         }
     }
 
-    pub(super) fn put(&mut self, entry: i64, end: &Settlement) -> Result<(), ArchiveError> {
+    pub(crate) fn put(&mut self, entry: i64, end: &Settlement) -> Result<(), ArchiveError> {
         if self.outbox.settle(entry, end)? {
             self.told(entry, end);
         }
         Ok(())
     }
 
-    /// Claims an attempt and makes its request; [`Sender::departures`] lets it go.
-    pub(super) fn start(&mut self, planned: &Planned) -> Result<(), ArchiveError> {
+    /// Claims an attempt and makes its request; [`SendRound::departures`] lets it go.
+    pub(crate) fn start(&mut self, planned: &Planned) -> Result<(), ArchiveError> {
         // Another one of its source may have found that nobody is there.
         if self.troubles.contains_key(&planned.source) {
             return Ok(());
@@ -391,7 +394,7 @@ impl Sender<'_> {
     }
 
     /// The same for an entry that was read already.
-    pub(super) fn start_entry(
+    pub(crate) fn start_entry(
         &mut self,
         planned: &Planned,
         entry: &OutboxEntry,
@@ -418,7 +421,7 @@ impl Sender<'_> {
             }
         };
         let wired = wire_of(&filled);
-        let parcel = Parcel {
+        let parcel = WriteRequest {
             method: Method::from(wired.method),
             path: &wired.path,
             headers: &wired.headers,
@@ -436,7 +439,7 @@ impl Sender<'_> {
         }
         self.courier.take_turn(&source);
         let carried = self.courier.carry(&source, request);
-        self.go(planned.entry, Errand::Write, carried);
+        self.go(planned.entry, AttemptPurpose::Write, carried);
         Ok(())
     }
 
@@ -445,7 +448,8 @@ impl Sender<'_> {
         let now = self.host.clock.now();
         let mut shortest: Option<(Duration, i64)> = None;
         for planned in self.plan() {
-            let Doing::Wait(Why::NextAttempt(at) | Why::Source(at)) = planned.doing else {
+            let Doing::Wait(WaitReason::NextAttempt(at) | WaitReason::Source(at)) = planned.doing
+            else {
                 continue;
             };
             let Some(source) = self.source(&planned.source) else { continue };
@@ -472,7 +476,10 @@ impl Sender<'_> {
     }
 
     /// Lets what is on the wire land, for a while.
-    pub(super) async fn end(&mut self, mut wire: JoinSet<Landed>) -> Result<(), ArchiveError> {
+    pub(crate) async fn end(
+        &mut self,
+        mut wire: JoinSet<AttemptOutcome>,
+    ) -> Result<(), ArchiveError> {
         let grace = self.host.clock.pause(Duration::from_millis(STOP_GRACE_MS));
         tokio::pin!(grace);
         loop {

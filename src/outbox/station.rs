@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::archive::{ArchiveError, Cause, Outbox, Station};
 use crate::host::files::{
     FileLock, LockError, Whereabouts, make_private_folder, open_own, read_own, refusal, replace,
     try_lock, whereabouts,
 };
 use crate::host::{Files, Host};
-use crate::model::Instant;
+use crate::model::Timestamp;
+use crate::outbox::{Outbox, SenderIdentity};
+use crate::store::{ArchiveError, Cause};
 
 /// What a state folder knows of a station.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,13 +132,13 @@ impl<'a> Stations<'a> {
     }
 
     /// How the archive stands to a station of its own.
-    pub fn home(&self, station: &Station) -> Result<Home, ArchiveError> {
+    pub fn home(&self, station: &SenderIdentity) -> Result<Home, ArchiveError> {
         let record = self.record(&station.station)?;
         Ok(home_of(record.as_ref(), &self.here, station.sends))
     }
 
     /// The stations that the archive is the home of.
-    pub fn homes(&self, stations: &[Station]) -> Result<BTreeSet<String>, ArchiveError> {
+    pub fn homes(&self, stations: &[SenderIdentity]) -> Result<BTreeSet<String>, ArchiveError> {
         let mut here = BTreeSet::new();
         for station in stations {
             if self.home(station)? == Home::Here {
@@ -224,7 +225,7 @@ pub fn claim_entry(
     host: &Host,
     entry: i64,
     base_url: Option<&str>,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<bool, ArchiveError> {
     let station = station_for(outbox, host)?;
     outbox.claim_for(entry, &station, base_url, now)

@@ -1,7 +1,7 @@
 //! The bytes that go out: an entry and its key, always put together in the same way.
 
-use crate::archive::OutboxEntry;
 use crate::definition::{KeyFormat, KeyPlace, KeyRule, WriteMethod};
+use crate::outbox::OutboxEntry;
 
 /// What is sent, without the source's own headers and credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,16 +7,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
-use crate::archive::{ArchiveError, Reader, RowDigest, Stamp, TableView, Value, ViewRow};
 use crate::host::Host;
+use crate::prove::{RowDigest, Stamp, TableView, ViewRow};
+use crate::store::{ArchiveError, Reader, Value};
 
-use super::proof::{ColumnDifference, Difference, DifferenceKind, PlaceOutcome, Proof};
+use super::proof::{ColumnDifference, DifferenceKind, PlaceOutcome, Proof, ProofDifference};
 use super::scope::Scopes;
-use super::verdict::{RowRules, Verdict, judge};
+use super::verdict::{RowRules, RowVerdict, judge};
 use super::waiting::name_of_key;
 
 /// What is compared, and by what.
-pub struct Comparison<'a> {
+pub struct ProofComparison<'a> {
     /// The archive, which holds still.
     pub archive: &'a Reader,
     /// What was read again.
@@ -48,12 +49,12 @@ struct Digests {
 
 /// The work in hand.
 struct Work<'c, 'p> {
-    comparison: &'c Comparison<'c>,
+    comparison: &'c ProofComparison<'c>,
     proof: &'p mut Proof,
     digests: Vec<Digests>,
 }
 
-impl Comparison<'_> {
+impl ProofComparison<'_> {
     /// Compares, and writes what it finds into the proof.
     pub fn run(&self, proof: &mut Proof) -> Result<(), ArchiveError> {
         let digests = vec![Digests::default(); proof.places.len()];
@@ -95,7 +96,7 @@ impl Work<'_, '_> {
         if self.is_stopped() {
             return Ok(());
         }
-        let Comparison { archive, view, rules, waiting, .. } = self.comparison;
+        let ProofComparison { archive, view, rules, waiting, .. } = self.comparison;
         let key = &row.values[..rules.key];
         let Some(kept) = archive.look_up(view, key)? else {
             if waiting.contains(&name_of_key(key)) {
@@ -114,17 +115,17 @@ impl Work<'_, '_> {
         }
         let verdict = judge(rules, &kept.values, &row.values);
         // What a sync would leave as it is counts as the archive has it.
-        let changed = matches!(verdict, Verdict::Changed(_));
+        let changed = matches!(verdict, RowVerdict::Changed(_));
         self.add_source(place, if changed { &row.values } else { &kept.values });
         self.count(place, verdict, &kept, row);
         Ok(())
     }
 
-    fn count(&mut self, place: usize, verdict: Verdict, kept: &ViewRow, served: &ViewRow) {
+    fn count(&mut self, place: usize, verdict: RowVerdict, kept: &ViewRow, served: &ViewRow) {
         match verdict {
-            Verdict::Equal => self.proof.counts.equal += 1,
-            Verdict::Protected => self.proof.counts.protected += 1,
-            Verdict::Changed(values) => {
+            RowVerdict::Equal => self.proof.counts.equal += 1,
+            RowVerdict::Protected => self.proof.counts.protected += 1,
+            RowVerdict::Changed(values) => {
                 self.proof.counts.changed += 1;
                 let stamp = Some(&kept.stamp);
                 let kind = DifferenceKind::Changed;
@@ -168,12 +169,12 @@ impl Work<'_, '_> {
 
     /// A record of the copy that is no row.
     fn take_reject(&mut self, kind: &str, reason: &str, sha256: &str) -> Result<(), ArchiveError> {
-        let Comparison { archive, stream, .. } = self.comparison;
+        let ProofComparison { archive, stream, .. } = self.comparison;
         if self.is_stopped() || archive.has_reject(stream, sha256)? {
             return Ok(());
         }
         self.proof.counts.rejected += 1;
-        self.proof.add(|| Difference {
+        self.proof.add(|| ProofDifference {
             kind: DifferenceKind::Rejected,
             window: None,
             partition: String::new(),
@@ -203,7 +204,7 @@ impl Work<'_, '_> {
             }
             None => (None, String::new()),
         };
-        self.proof.add(|| Difference {
+        self.proof.add(|| ProofDifference {
             kind,
             window,
             partition,

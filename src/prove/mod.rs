@@ -5,36 +5,36 @@
 //! for reading alone and not locked. Which places are read, which rows may be judged and what two
 //! readings of a row mean are functions from values to values.
 
-mod compare;
-mod proof;
-mod sample;
-mod scope;
-mod verdict;
-mod waiting;
+pub(crate) mod compare;
+pub(crate) mod proof;
+pub(crate) mod sample;
+pub(crate) mod scope;
+pub(crate) mod stored;
+pub(crate) mod verdict;
+pub(crate) mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use crate::archive::{
-    Archive, ArchiveError, Cause, DonePlace, Opening, Reader, StreamRow, TableView,
-};
-use crate::definition::{ColumnType, Key, Kind, Origin, Stream};
+use crate::definition::{ColumnOrigin, ColumnType, Key, Stream, StreamKind};
 use crate::host::{Host, PrivateFolder};
+use crate::http::Budget;
 use crate::model::{KeyShape, State, TableColumn, Window, instant_to_text};
-use crate::pull::Budget;
-use crate::sync::{Again, Lanes, SyncOptions, SyncParts, SyncReport, sync};
+use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow};
+use crate::sync::{Lanes, Reread, SyncOptions, SyncParts, SyncReport, sync};
 use crate::window::Coverage;
 
-use compare::Comparison;
+use compare::ProofComparison;
 use scope::{Range, Scopes, mark_range, text_of_scalar, window_range};
 use verdict::RowRules;
 use waiting::waiting_keys;
 
 pub use proof::{
-    ColumnDifference, Counts, DIFFERENCES_MAX, Difference, DifferenceKind, PlaceOutcome, Proof,
-    ProvenPlace, RowsDigest,
+    ColumnDifference, DIFFERENCES_MAX, DifferenceKind, PlaceOutcome, Proof, ProofDifference,
+    ProvenPlace, RowsDigest, VerdictCounts,
 };
 pub use sample::{PLACES_MAX, Pick};
+pub use stored::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 
 /// Parents that are looked at together.
 const PARENTS_AT_A_TIME: u32 = 500;
@@ -114,7 +114,7 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Arch
     let folder = PrivateFolder::make(&options.temporary, name)
         .map_err(|error| ArchiveError::io(&options.temporary, "make a folder in", &error))?;
     let copy = folder.path().join("copy.db");
-    let again = Again { known: definition.archive.clone(), places: picked, now };
+    let again = Reread { known: definition.archive.clone(), places: picked, now };
     let report = read_again(parts, options, again, &copy)?;
     take_report(&mut proof, report);
     let copy = Reader::open(&copy)?;
@@ -146,7 +146,7 @@ fn proven_place(place: &DonePlace) -> ProvenPlace {
 fn read_again(
     parts: SyncParts<'_>,
     options: &ProveOptions,
-    again: Again,
+    again: Reread,
     copy: &std::path::Path,
 ) -> Result<SyncReport, ArchiveError> {
     let now = instant_to_text(parts.host.clock.now());
@@ -227,7 +227,7 @@ fn links_of(stream: &Stream, streams: &[Stream]) -> Vec<Link> {
     let columns = stream.columns.iter().flatten();
     let mut links: Vec<Link> = columns
         .filter_map(|column| match &column.origin {
-            Origin::Parent(parent) => {
+            ColumnOrigin::Parent(parent) => {
                 Some(Link { column: column.name.clone(), parent: parent.clone() })
             }
             _ => None,
@@ -294,7 +294,7 @@ impl<'a> Proving<'a> {
         archive: &Reader,
         copy: &Reader,
         proof: &mut Proof,
-        now: crate::model::Instant,
+        now: crate::model::Timestamp,
     ) -> Result<Scopes, ArchiveError> {
         let links = self.links.iter().filter_map(|link| self.value_of(&link.column));
         let mut scopes = Scopes::new(self.field(), links.collect());
@@ -341,20 +341,20 @@ impl<'a> Proving<'a> {
     /// The values that a place's rows have in the field: the outer none where there is nothing to
     /// judge, the inner one where all are judged.
     #[expect(clippy::option_option, reason = "nothing and everything are two answers")]
-    fn range_of(&self, place: &DonePlace, now: crate::model::Instant) -> Option<Option<Range>> {
+    fn range_of(&self, place: &DonePlace, now: crate::model::Timestamp) -> Option<Option<Range>> {
         let kind = |field: &String| {
             let column = self.columns.iter().find(|column| column.name == *field);
             column.map_or(ColumnType::Text, |column| column.kind)
         };
         match (&self.stream.kind, place.window) {
-            (Kind::Window(rules), Some(window)) => {
+            (StreamKind::Window(rules), Some(window)) => {
                 window_range(window, kind(&rules.field), rules).map(Some)
             }
-            (Kind::Cursor(rules), _) => {
+            (StreamKind::Cursor(rules), _) => {
                 let mark = place.cursor.as_deref()?;
                 mark_range(mark, kind(&rules.field), rules, now).map(Some)
             }
-            (Kind::Snapshot { .. }, None) => Some(None),
+            (StreamKind::Snapshot { .. }, None) => Some(None),
             // The stream was of another kind once.
             _ => None,
         }
@@ -362,9 +362,9 @@ impl<'a> Proving<'a> {
 
     fn field(&self) -> Option<usize> {
         match &self.stream.kind {
-            Kind::Window(rules) => self.value_of(&rules.field),
-            Kind::Cursor(rules) => self.value_of(&rules.field),
-            Kind::Snapshot { .. } => None,
+            StreamKind::Window(rules) => self.value_of(&rules.field),
+            StreamKind::Cursor(rules) => self.value_of(&rules.field),
+            StreamKind::Snapshot { .. } => None,
         }
     }
 
@@ -381,7 +381,7 @@ impl<'a> Proving<'a> {
         scopes: Scopes,
         host: &'c Host,
         proof: &mut Proof,
-    ) -> Result<Comparison<'c>, ArchiveError> {
+    ) -> Result<ProofComparison<'c>, ArchiveError> {
         let told_apart = self.stream.for_each.is_none() || !self.links.is_empty();
         if !told_apart {
             let note = "no column says which parent a row is of, so rows that are no longer served \
@@ -391,7 +391,7 @@ impl<'a> Proving<'a> {
         let tolerance =
             |name: &String| self.columns.iter().find(|column| column.name == *name)?.tolerance;
         let waiting = waiting_keys(archive, self.stream, self.row)?;
-        Ok(Comparison {
+        Ok(ProofComparison {
             archive,
             copy,
             stream: &self.stream.name,
@@ -405,7 +405,7 @@ impl<'a> Proving<'a> {
             view: self.view.clone(),
             scopes,
             told_apart,
-            marked: matches!(self.stream.kind, Kind::Cursor(_)),
+            marked: matches!(self.stream.kind, StreamKind::Cursor(_)),
             host,
         })
     }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use crate::archive::Stamp;
 use crate::host::StopCause;
 use crate::model::Spent;
+use crate::prove::Stamp;
 use crate::sync::TroubleReport;
 
 /// Differences that are told one by one; all are counted.
@@ -24,9 +24,9 @@ pub struct Proof {
     pub places: Vec<ProvenPlace>,
     /// How many rows there are of each kind.
     #[serde(flatten)]
-    pub counts: Counts,
+    pub counts: VerdictCounts,
     /// The first of the differences.
-    pub differences: Vec<Difference>,
+    pub differences: Vec<ProofDifference>,
     /// How many more there are.
     pub differences_left_out: u64,
     /// What of the comparison could not be made, a line each.
@@ -46,7 +46,7 @@ pub struct Proof {
 
 /// Rows by what the second reading says of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub struct VerdictCounts {
     /// The same.
     pub equal: u64,
     /// Something else.
@@ -66,7 +66,7 @@ pub struct Counts {
     pub newer: u64,
 }
 
-impl Counts {
+impl VerdictCounts {
     /// Rows and records that differ.
     pub fn differing(&self) -> u64 {
         self.changed + self.missing + self.no_longer_served + self.rejected
@@ -122,7 +122,7 @@ pub struct RowsDigest {
 
 /// A row that is not the same.
 #[derive(Clone, Debug, Serialize)]
-pub struct Difference {
+pub struct ProofDifference {
     /// In which way.
     pub kind: DifferenceKind,
     /// Its window.
@@ -179,7 +179,7 @@ impl Proof {
     }
 
     /// Adds a difference; the first ones are kept.
-    pub fn add(&mut self, difference: impl FnOnce() -> Difference) {
+    pub fn add(&mut self, difference: impl FnOnce() -> ProofDifference) {
         if self.differences.len() < DIFFERENCES_MAX {
             self.differences.push(difference());
         } else {

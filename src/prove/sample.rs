@@ -1,6 +1,6 @@
 //! Which of the places that are done are read again: all of them, or some by chance.
 
-use crate::archive::DonePlace;
+use crate::prove::DonePlace;
 
 /// Places that are kept in memory at once, 200 bytes each. A sample of that size proves as much as
 /// all of them would, and a stretch of time can be given for more.

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use chrono_tz::Tz;
 
-use crate::archive::Value;
 use crate::definition::{ColumnType, CursorMark, CursorRules, Scalar, Span, Start, WindowRules};
-use crate::model::{Instant, Window, instant_to_text};
+use crate::model::{Timestamp, Window, instant_to_text};
+use crate::store::Value;
 use crate::sync::time_mark;
 use crate::window::floor_to;
 
@@ -125,7 +125,7 @@ pub fn window_range(window: Window, kind: ColumnType, rules: &WindowRules) -> Op
     (range.0 < range.1).then_some((Value::Text(range.0), Value::Text(range.1)))
 }
 
-fn is_midnight(at: Instant, zone: Tz) -> bool {
+fn is_midnight(at: Timestamp, zone: Tz) -> bool {
     floor_to(at, Span { days: 1, ..Span::ZERO }, zone) == at
 }
 
@@ -135,7 +135,7 @@ pub fn mark_range(
     mark: &str,
     kind: ColumnType,
     rules: &CursorRules,
-    now: Instant,
+    now: Timestamp,
 ) -> Option<Range> {
     let range = match &rules.mark {
         CursorMark::Integer { start, overlap } => {
@@ -167,7 +167,7 @@ pub fn mark_range(
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         crate::model::instant_from_text(text).expect("an instant")
     }
 

@@ -1,7 +1,7 @@
 //! What two readings of one row mean: pure, value by value, as a sync would judge them.
 
-use crate::archive::Value;
 use crate::definition::OnConflict;
+use crate::store::Value;
 
 /// What makes two rows of one key equal.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct RowRules {
 
 /// What a second reading says of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RowVerdict {
     /// The same.
     Equal,
     /// Something else, and a sync would keep what is there: an older version, or
@@ -29,7 +29,7 @@ pub enum Verdict {
 }
 
 /// Holds the archive's row against the source's.
-pub fn judge(rules: &RowRules, archive: &[Value], source: &[Value]) -> Verdict {
+pub fn judge(rules: &RowRules, archive: &[Value], source: &[Value]) -> RowVerdict {
     let values = archive.iter().zip(source).enumerate().skip(rules.key);
     let differing = values
         .zip(&rules.tolerances)
@@ -37,9 +37,9 @@ pub fn judge(rules: &RowRules, archive: &[Value], source: &[Value]) -> Verdict {
     let differing: Vec<usize> = differing.collect();
     let older = rules.version.is_some_and(|at| is_older(&archive[at], &source[at]));
     match () {
-        () if differing.is_empty() => Verdict::Equal,
-        () if older || rules.on_conflict == OnConflict::Keep => Verdict::Protected,
-        () => Verdict::Changed(differing),
+        () if differing.is_empty() => RowVerdict::Equal,
+        () if older || rules.on_conflict == OnConflict::Keep => RowVerdict::Protected,
+        () => RowVerdict::Changed(differing),
     }
 }
 
@@ -118,8 +118,8 @@ mod tests {
         ];
         for (old, new, differing) in cases {
             let expected = match differing.is_empty() {
-                true => Verdict::Equal,
-                false => Verdict::Changed(differing),
+                true => RowVerdict::Equal,
+                false => RowVerdict::Changed(differing),
             };
             assert_eq!(judge(&rules(), &old, &new), expected, "{old:?} {new:?}");
         }
@@ -129,10 +129,10 @@ mod tests {
     fn what_a_sync_would_keep_is_protected() {
         let (old, new) = (row(Value::Integer(5), Value::Null), row(Value::Integer(4), Value::Null));
         let versioned = RowRules { version: Some(1), ..rules() };
-        assert_eq!(judge(&versioned, &old, &new), Verdict::Protected);
-        assert_eq!(judge(&versioned, &new, &old), Verdict::Changed(vec![1]));
+        assert_eq!(judge(&versioned, &old, &new), RowVerdict::Protected);
+        assert_eq!(judge(&versioned, &new, &old), RowVerdict::Changed(vec![1]));
         let keeping = RowRules { on_conflict: OnConflict::Keep, ..rules() };
-        assert_eq!(judge(&keeping, &new, &old), Verdict::Protected);
-        assert_eq!(judge(&keeping, &new, &new), Verdict::Equal);
+        assert_eq!(judge(&keeping, &new, &old), RowVerdict::Protected);
+        assert_eq!(judge(&keeping, &new, &new), RowVerdict::Equal);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::archive::{ArchiveError, Reader, StreamRow, Value};
 use crate::definition::{Column, Stream};
 use crate::model::{Cell, KeyShape, RowSet};
 use crate::record::{RecordReader, read_kept};
+use crate::store::{ArchiveError, Reader, StreamRow, Value};
 
 /// The most keys that are held; whatever lies beyond counts as missing.
 const KEYS_MAX: usize = 100_000;

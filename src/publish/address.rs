@@ -11,7 +11,7 @@ use tokio_postgres::config::{Host as Server, SslMode};
 
 use crate::host::Environment;
 
-use super::error::{PublishError, Trouble};
+use super::error::{PublishError, PublishErrorKind};
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ pub enum TlsMode {
 #[derive(Clone)]
 pub struct Address {
     /// What the client connects by. Holds the password.
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// How the way there is kept private.
     pub tls: TlsMode,
     /// The authority's certificate, as a PEM file.
@@ -127,7 +127,7 @@ impl Address {
 }
 
 fn wrong(message: impl Into<String>) -> PublishError {
-    PublishError::new(Trouble::Usage, message)
+    PublishError::new(PublishErrorKind::Usage, message)
 }
 
 fn host_text(host: &Server) -> String {
@@ -334,7 +334,7 @@ mod tests {
             "postgresql://a:secret?ive@b/c",
         ] {
             let error = Address::resolve(url, &environment(&[])).expect_err(url);
-            assert_eq!(error.trouble, Trouble::Usage, "{url}");
+            assert_eq!(error.trouble, PublishErrorKind::Usage, "{url}");
             assert!(!format!("{error:?}").contains("ive"), "{error:?}");
         }
     }

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::host::Clock;
 
 use super::address::{Address, TlsMode};
-use super::error::{PublishError, Trouble, explain, sql_state};
+use super::error::{PublishError, PublishErrorKind, explain, sql_state};
 use super::tls::connector;
 
 /// How long the server may take to notice that a publisher before us was killed.
@@ -20,7 +20,7 @@ const LOCK_POLL: Duration = Duration::from_millis(250);
 const SETTINGS: &str = "SET timezone = 'UTC'; SET lock_timeout = '60s'";
 
 /// Connects; tells whether what is said can be read on the way.
-pub(super) async fn connect(address: &Address) -> Result<(Client, bool), PublishError> {
+pub(crate) async fn connect(address: &Address) -> Result<(Client, bool), PublishError> {
     let first = attempt(address, address.config.get_ssl_mode()).await;
     let (client, open) = match first {
         Err(error)
@@ -56,7 +56,7 @@ async fn attempt(address: &Address, mode: SslMode) -> Result<Client, PublishErro
 
 /// Takes the lock of an archive and a schema for as long as the connection lasts. Engines without
 /// such locks say so: there the step in the mark alone keeps two publishers apart.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     client: &Client,
     (archive, schema): (&str, &str),
     address: &Address,
@@ -77,5 +77,6 @@ pub(super) async fn lock(
         }
     }
     let message = format!("another windrow publishes this archive to {}", address.shown());
-    Err(PublishError::new(Trouble::Held, message).cure("wait until it is done, then run it again"))
+    Err(PublishError::new(PublishErrorKind::Held, message)
+        .cure("wait until it is done, then run it again"))
 }

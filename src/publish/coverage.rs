@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
-use crate::archive::{ArchiveError, LedgerRow, Reader};
 use crate::model::hexadecimal;
+use crate::store::{ArchiveError, LedgerRow, Reader};
 
 use super::row::Cells;
 use super::send::{BATCH_ROWS, Failed, by_column};
@@ -28,7 +28,7 @@ const COLUMNS: [(&str, &str); 11] = [
 ];
 
 /// SHA-256 of what would be shown.
-pub(super) fn digest(reader: &Reader, stream: &str) -> Result<String, ArchiveError> {
+pub(crate) fn digest(reader: &Reader, stream: &str) -> Result<String, ArchiveError> {
     let mut hasher = Sha256::new();
     let mut skip = 0;
     loop {
@@ -44,7 +44,7 @@ pub(super) fn digest(reader: &Reader, stream: &str) -> Result<String, ArchiveErr
 }
 
 /// Puts the stream's ledger in the place of what was shown before.
-pub(super) async fn replace(
+pub(crate) async fn replace(
     on: &Transaction<'_>,
     reader: &Reader,
     table: &str,

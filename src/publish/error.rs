@@ -5,11 +5,11 @@ use std::fmt;
 
 use tokio_postgres::error::DbError;
 
-use crate::archive::{ArchiveError, Cause};
+use crate::store::{ArchiveError, Cause};
 
 /// Which kind of trouble it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum PublishErrorKind {
     /// The command line is wrong, or the tables over there do not fit.
     Usage,
     /// The database is not reached, or went away.
@@ -32,7 +32,7 @@ pub enum Trouble {
 #[derive(Clone, Debug)]
 pub struct PublishError {
     /// Which kind.
-    pub trouble: Trouble,
+    pub trouble: PublishErrorKind,
     /// What happened, to what.
     pub message: String,
     /// What to do about it.
@@ -41,7 +41,7 @@ pub struct PublishError {
 
 impl PublishError {
     /// Trouble of a kind.
-    pub fn new(trouble: Trouble, message: impl Into<String>) -> Self {
+    pub fn new(trouble: PublishErrorKind, message: impl Into<String>) -> Self {
         Self { trouble, message: message.into(), cure: None }
     }
 
@@ -63,13 +63,13 @@ impl std::error::Error for PublishError {}
 
 impl From<ArchiveError> for PublishError {
     fn from(error: ArchiveError) -> Self {
-        let trouble = Trouble::Archive(error.cause);
+        let trouble = PublishErrorKind::Archive(error.cause);
         Self { trouble, message: error.message, cure: error.cure }
     }
 }
 
 /// SQLSTATEs that windrow acts on.
-pub(super) mod state {
+pub(crate) mod state {
     pub const SERIALIZATION: &str = "40001";
     pub const DEADLOCK: &str = "40P01";
     pub const UNIQUE: &str = "23505";
@@ -77,12 +77,12 @@ pub(super) mod state {
 }
 
 /// The SQLSTATE of an error, if the database itself complained.
-pub(super) fn sql_state(error: &tokio_postgres::Error) -> Option<&str> {
+pub(crate) fn sql_state(error: &tokio_postgres::Error) -> Option<&str> {
     error.code().map(tokio_postgres::error::SqlState::code)
 }
 
 /// Whether the database could not take a value as it is: a row can be named.
-pub(super) fn is_of_a_row(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_of_a_row(error: &tokio_postgres::Error) -> bool {
     sql_state(error).is_some_and(is_state_of_a_row)
 }
 
@@ -92,7 +92,7 @@ fn is_state_of_a_row(code: &str) -> bool {
 
 /// Turns the client's error into one that a person can act on. `what` is what was being done,
 /// `place` the database without its password.
-pub(super) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
+pub(crate) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
     match error.as_db_error() {
         Some(said) => explain_state(said, what, place),
         None => explain_wire(error, what, place),
@@ -114,44 +114,49 @@ fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
 }
 
 /// Which kind of trouble an SQLSTATE is, and the cure.
-fn cure_of(code: &str) -> (Trouble, Option<&'static str>) {
+fn cure_of(code: &str) -> (PublishErrorKind, Option<&'static str>) {
     let lasting = "nothing that was sent is lost: run it again, and it goes on where it ended";
     match (code, code.get(..2).unwrap_or_default()) {
         ("28P01", _) => (
-            Trouble::Credentials,
+            PublishErrorKind::Credentials,
             Some("look at the user's name, and at PGPASSWORD or the password file"),
         ),
-        (_, "28") => {
-            (Trouble::Credentials, Some("look at the user's name and at the server's pg_hba.conf"))
-        }
+        (_, "28") => (
+            PublishErrorKind::Credentials,
+            Some("look at the user's name and at the server's pg_hba.conf"),
+        ),
         ("42501", _) => (
-            Trouble::Credentials,
+            PublishErrorKind::Credentials,
             Some(
                 "grant the role what it needs: CREATE on the database or on the schema, and on \
                  windrow's tables there SELECT, INSERT, UPDATE and DELETE",
             ),
         ),
         ("22P05", _) => (
-            Trouble::Usage,
+            PublishErrorKind::Usage,
             Some("make a database that takes all of Unicode: CREATE DATABASE … ENCODING 'UTF8'"),
         ),
-        ("3D000", _) => (Trouble::Usage, Some("make the database first, or name another one")),
+        ("3D000", _) => {
+            (PublishErrorKind::Usage, Some("make the database first, or name another one"))
+        }
         ("53100", _) => (
-            Trouble::Storage,
+            PublishErrorKind::Storage,
             Some("make room on the database's disk, then run it again: it goes on where it ended"),
         ),
         ("25006", _) => (
-            Trouble::Storage,
+            PublishErrorKind::Storage,
             Some("this server only reads, as a standby does: name the one that writes"),
         ),
-        (_, "58") => (Trouble::Storage, Some("look at the database's disk and log")),
+        (_, "58") => (PublishErrorKind::Storage, Some("look at the database's disk and log")),
         ("55P03", _) => {
-            (Trouble::Held, Some("wait until the other one is done, then run it again"))
+            (PublishErrorKind::Held, Some("wait until the other one is done, then run it again"))
         }
-        (_, "53" | "57" | "08" | "40") => (Trouble::Offline, Some(lasting)),
-        (_, "0A") => (Trouble::Usage, Some("this engine lacks what windrow needs; see the docs")),
-        ("42601", _) => (Trouble::Bug, None),
-        _ => (Trouble::Usage, None),
+        (_, "53" | "57" | "08" | "40") => (PublishErrorKind::Offline, Some(lasting)),
+        (_, "0A") => {
+            (PublishErrorKind::Usage, Some("this engine lacks what windrow needs; see the docs"))
+        }
+        ("42601", _) => (PublishErrorKind::Bug, None),
+        _ => (PublishErrorKind::Usage, None),
     }
 }
 
@@ -168,10 +173,10 @@ fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Publi
     }
     let message = format!("{what} at {place}: {reason}");
     if text.starts_with("error performing TLS handshake") {
-        return PublishError::new(Trouble::Unsafe, message).cure(tls_cure(&reason));
+        return PublishError::new(PublishErrorKind::Unsafe, message).cure(tls_cure(&reason));
     }
     if text.starts_with("invalid configuration") || text.starts_with("authentication error") {
-        return PublishError::new(Trouble::Credentials, message)
+        return PublishError::new(PublishErrorKind::Credentials, message)
             .cure("set PGPASSWORD or name a password file; see `windrow publish --help`");
     }
     let cure = if error.is_closed() || text.starts_with("error communicating") {
@@ -179,7 +184,7 @@ fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Publi
     } else {
         "look at the network, at host and port, and at whether the database runs; run it again"
     };
-    PublishError::new(Trouble::Offline, message).cure(cure)
+    PublishError::new(PublishErrorKind::Offline, message).cure(cure)
 }
 
 fn tls_cure(reason: &str) -> &'static str {
@@ -199,21 +204,21 @@ mod tests {
     #[test]
     fn each_trouble_of_a_database_is_told_apart_by_its_cure() {
         let cases = [
-            ("28P01", Trouble::Credentials),
-            ("28000", Trouble::Credentials),
-            ("42501", Trouble::Credentials),
-            ("3D000", Trouble::Usage),
-            ("53100", Trouble::Storage),
-            ("53300", Trouble::Offline),
-            ("57P01", Trouble::Offline),
-            ("40001", Trouble::Offline),
-            ("08006", Trouble::Offline),
-            ("58030", Trouble::Storage),
-            ("25006", Trouble::Storage),
-            ("55P03", Trouble::Held),
-            ("0A000", Trouble::Usage),
-            ("22003", Trouble::Usage),
-            ("42601", Trouble::Bug),
+            ("28P01", PublishErrorKind::Credentials),
+            ("28000", PublishErrorKind::Credentials),
+            ("42501", PublishErrorKind::Credentials),
+            ("3D000", PublishErrorKind::Usage),
+            ("53100", PublishErrorKind::Storage),
+            ("53300", PublishErrorKind::Offline),
+            ("57P01", PublishErrorKind::Offline),
+            ("40001", PublishErrorKind::Offline),
+            ("08006", PublishErrorKind::Offline),
+            ("58030", PublishErrorKind::Storage),
+            ("25006", PublishErrorKind::Storage),
+            ("55P03", PublishErrorKind::Held),
+            ("0A000", PublishErrorKind::Usage),
+            ("22003", PublishErrorKind::Usage),
+            ("42601", PublishErrorKind::Bug),
         ];
         for (code, trouble) in cases {
             assert_eq!(cure_of(code).0, trouble, "{code}");

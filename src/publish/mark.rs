@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use crate::archive::{Phase, Value};
 use crate::model::hexadecimal;
+use crate::publish::Phase;
+use crate::store::Value;
 
 /// A run, by its number here and its name everywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Pass {
 
 /// What the database over there knows of an archive's stream.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mark {
+pub struct PublishedMark {
     /// Up to where everything is over there; none before the first pass is done.
     pub sent: Option<RunName>,
     /// A pass that was cut off.
@@ -73,7 +74,7 @@ pub struct Here<'a> {
 
 /// Why a pass begins where it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum PassReason {
     /// Nothing was sent before.
     First,
     /// What was sent last is known here too.
@@ -89,11 +90,11 @@ pub enum Why {
 /// What is sent next. `uid` tells the name of a run of this archive, and `undone` whether a run
 /// since may have taken rows away without a trace.
 pub fn next_pass<E>(
-    mark: &Mark,
+    mark: &PublishedMark,
     here: &Here<'_>,
     uid: impl Fn(i64) -> Result<Option<String>, E>,
     undone: impl Fn(i64) -> Result<bool, E>,
-) -> Result<(Pass, Why), E> {
+) -> Result<(Pass, PassReason), E> {
     let known = |name: &RunName| -> Result<bool, E> {
         Ok(name.run == 0 || uid(name.run)?.is_some_and(|uid| uid == name.uid))
     };
@@ -108,20 +109,20 @@ pub fn next_pass<E>(
     };
     for name in mark.sent.iter().chain(mark.pass.iter().map(|pass| &pass.to)) {
         if !known(name)? {
-            return Ok((from(0, false), Why::Restored));
+            return Ok((from(0, false), PassReason::Restored));
         }
     }
     if (mark.sent.is_some() || mark.pass.is_some()) && mark.columns != here.columns {
-        return Ok((Pass { sweep: true, ..from(0, true) }, Why::Columns));
+        return Ok((Pass { sweep: true, ..from(0, true) }, PassReason::Columns));
     }
     if let Some(pass) = &mark.pass {
-        return Ok((pass.clone(), Why::CutOff));
+        return Ok((pass.clone(), PassReason::CutOff));
     }
     match &mark.sent {
-        None => Ok((from(0, true), Why::First)),
+        None => Ok((from(0, true), PassReason::First)),
         Some(sent) => {
             let sweep = undone(sent.run)?;
-            Ok((Pass { sweep, ..from(sent.run, true) }, Why::News))
+            Ok((Pass { sweep, ..from(sent.run, true) }, PassReason::News))
         }
     }
 }
@@ -166,14 +167,14 @@ mod tests {
         RunName { run, uid: format!("uid {run}") }
     }
 
-    fn next(mark: &Mark, newest: i64) -> (Pass, Why) {
+    fn next(mark: &PublishedMark, newest: i64) -> (Pass, PassReason) {
         let here = Here { newest: name(newest), columns: "c", empty: false };
         let uid = |run: i64| Ok::<_, ()>((run <= newest).then(|| format!("uid {run}")));
         next_pass(mark, &here, uid, |_| Ok(false)).expect("decided")
     }
 
-    fn mark(sent: Option<RunName>, pass: Option<Pass>) -> Mark {
-        Mark { sent, pass, columns: "c".into(), coverage: None, step: 1 }
+    fn mark(sent: Option<RunName>, pass: Option<Pass>) -> PublishedMark {
+        PublishedMark { sent, pass, columns: "c".into(), coverage: None, step: 1 }
     }
 
     fn cut_off() -> Pass {
@@ -183,12 +184,12 @@ mod tests {
 
     #[test]
     fn a_pass_begins_where_the_last_one_ended() {
-        let (pass, why) = next(&Mark::default(), 5);
-        assert_eq!((pass.from, pass.to, pass.own, why), (0, name(5), true, Why::First));
+        let (pass, why) = next(&PublishedMark::default(), 5);
+        assert_eq!((pass.from, pass.to, pass.own, why), (0, name(5), true, PassReason::First));
         let (pass, why) = next(&mark(Some(name(3)), None), 5);
-        assert_eq!((pass.from, pass.to, pass.own, why), (3, name(5), true, Why::News));
+        assert_eq!((pass.from, pass.to, pass.own, why), (3, name(5), true, PassReason::News));
         let (pass, why) = next(&mark(Some(name(2)), Some(cut_off())), 5);
-        assert_eq!((pass, why), (cut_off(), Why::CutOff), "behind the last key");
+        assert_eq!((pass, why), (cut_off(), PassReason::CutOff), "behind the last key");
     }
 
     #[test]
@@ -198,17 +199,20 @@ mod tests {
             mark(Some(name(2)), Some(Pass { to: name(7), ..cut_off() })),
         ] {
             let (pass, why) = next(&mark, 5);
-            assert_eq!((pass.from, pass.own, pass.after, why), (0, false, None, Why::Restored));
+            assert_eq!(
+                (pass.from, pass.own, pass.after, why),
+                (0, false, None, PassReason::Restored)
+            );
         }
         let other = RunName { run: 3, uid: "another's".into() };
-        assert_eq!(next(&mark(Some(other), None), 5).1, Why::Restored);
+        assert_eq!(next(&mark(Some(other), None), 5).1, PassReason::Restored);
     }
 
     #[test]
     fn other_columns_are_sent_for_all_rows() {
-        let before = Mark { columns: "b".into(), ..mark(Some(name(3)), Some(cut_off())) };
+        let before = PublishedMark { columns: "b".into(), ..mark(Some(name(3)), Some(cut_off())) };
         let (pass, why) = next(&before, 5);
-        assert_eq!((pass.from, pass.own, why), (0, true, Why::Columns));
+        assert_eq!((pass.from, pass.own, why), (0, true, PassReason::Columns));
     }
 
     #[test]

@@ -4,34 +4,36 @@
 //! of how far it goes: a connection that is lost neither skips nor repeats. The only room that
 //! knows the client of that protocol.
 
-mod address;
-mod connect;
-mod coverage;
-mod error;
-mod mark;
-mod row;
-mod send;
-mod statement;
-mod sweep;
-mod there;
-mod tls;
-mod value;
+pub(crate) mod address;
+pub(crate) mod changed_rows;
+pub(crate) mod connect;
+pub(crate) mod coverage;
+pub(crate) mod error;
+pub(crate) mod mark;
+pub(crate) mod row;
+pub(crate) mod send;
+pub(crate) mod statement;
+pub(crate) mod sweep;
+pub(crate) mod there;
+pub(crate) mod tls;
+pub(crate) mod value;
 
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use crate::archive::{OutTable, Phase, Reader, StreamRow};
 use crate::host::Host;
 use crate::model::instant_to_text;
+use crate::store::{Reader, StreamRow};
+
+use mark::{Here, PassReason, RunName, key_from_json, next_pass};
+use send::StreamSender;
+use statement::Table;
+use there::{Ready, Setting, TableStep};
 
 pub use address::{Address, TlsMode};
-pub use error::{PublishError, Trouble};
-pub use send::Counts;
-
-use mark::{Here, RunName, Why, key_from_json, next_pass};
-use send::Sender;
-use statement::Table;
-use there::{Ready, Setting, Step};
+pub use changed_rows::{OutRow, OutTable, PUBLISH_BYTES_MAX, Phase};
+pub use error::{PublishError, PublishErrorKind};
+pub use send::PassCounts;
 
 /// What is published, and where.
 pub struct Publishing<'a> {
@@ -48,12 +50,12 @@ pub struct Publishing<'a> {
     /// The clock.
     pub host: &'a Host,
     /// What is told while it runs.
-    pub notice: &'a dyn Fn(&Event<'_>),
+    pub notice: &'a dyn Fn(&PublishEvent<'_>),
 }
 
 /// What happens while an archive is published.
 #[derive(Debug)]
-pub enum Event<'e> {
+pub enum PublishEvent<'e> {
     /// What is said can be read on the way to another machine.
     Open,
     /// Rows of a stream begin to go.
@@ -132,7 +134,7 @@ impl Publishing<'_> {
         tracing::info!(database = self.address.shown(), schema = self.schema, "publishing begins");
         let (mut client, open) = connect::connect(self.address).await?;
         if open && self.address.remote {
-            (self.notice)(&Event::Open);
+            (self.notice)(&PublishEvent::Open);
         }
         let place = self.address.shown();
         let locks = match self.dry_run {
@@ -194,7 +196,7 @@ impl Publishing<'_> {
         table: &Table,
         ready: &Ready,
         newest: &RunName,
-    ) -> Result<(mark::Pass, Why), PublishError> {
+    ) -> Result<(mark::Pass, PassReason), PublishError> {
         let columns = table.columns_json();
         let here = Here { newest: newest.clone(), columns: &columns, empty: ready.empty };
         let uid = |run| self.reader.run_uid(run);
@@ -211,7 +213,7 @@ impl Publishing<'_> {
         stream: &mut PublishedStream,
     ) -> Result<(), PublishError> {
         let (pass, why) = self.next(table, &going.ready, newest)?;
-        stream.restored = why == Why::Restored;
+        stream.restored = why == PassReason::Restored;
         let after = pass.after.as_deref().and_then(key_from_json);
         let count = |phase, since, after: Option<&[_]>| {
             self.reader.count_out(&going.out, phase, since, after)
@@ -221,7 +223,7 @@ impl Publishing<'_> {
             false => (count(Phase::Rows, pass.from, after.as_deref())?, None),
         };
         stream.gone = count(Phase::Gone, pass.from, behind)?;
-        if why == Why::CutOff {
+        if why == PassReason::CutOff {
             // Another pass follows with what has changed since.
             rows += count(Phase::Rows, pass.to.run, None)?;
             stream.gone += count(Phase::Gone, pass.to.run, None)?;
@@ -241,7 +243,7 @@ impl Publishing<'_> {
         let Outgoing { out, mut ready } = going;
         let now = || instant_to_text(self.host.clock.now());
         let place = self.address.shown();
-        let mut sender = Sender {
+        let mut sender = StreamSender {
             client,
             reader: self.reader,
             table,
@@ -254,12 +256,12 @@ impl Publishing<'_> {
         };
         loop {
             let (pass, why) = self.next(table, &ready, newest)?;
-            if why == Why::Restored {
+            if why == PassReason::Restored {
                 stream.restored = true;
                 // What was sent last counts no longer: a pass that is cut off goes on.
                 ready.mark.sent = None;
             }
-            let mut counts = Counts::default();
+            let mut counts = PassCounts::default();
             let sent = sender.send(&mut ready.mark, &pass, &mut counts).await;
             stream.sent += counts.sent;
             stream.written += counts.written;
@@ -268,7 +270,7 @@ impl Publishing<'_> {
             sent?;
             // The coverage is of the time of this snapshot. Rows that an earlier one had sent
             // before it was cut off may have changed since: the pass after this one takes them.
-            let whole = why != Why::CutOff;
+            let whole = why != PassReason::CutOff;
             sender.finish(&mut ready.mark, &pass, whole).await?;
             ready.empty = false;
             if whole {
@@ -280,12 +282,12 @@ impl Publishing<'_> {
 
 fn begun(table: &Table, ready: &Ready) -> PublishedStream {
     let added = match &ready.step {
-        Step::Create => Vec::new(),
-        Step::Add(columns) => columns.iter().map(|(name, _)| name.clone()).collect(),
+        TableStep::Create => Vec::new(),
+        TableStep::Add(columns) => columns.iter().map(|(name, _)| name.clone()).collect(),
     };
     PublishedStream {
         stream: table.name.clone(),
-        created: ready.step == Step::Create,
+        created: ready.step == TableStep::Create,
         added,
         restored: false,
         sent: 0,
@@ -296,17 +298,17 @@ fn begun(table: &Table, ready: &Ready) -> PublishedStream {
 }
 
 impl PublishError {
-    /// The exit code (SPEC.md, section 9).
+    /// The exit code (docs/contract.md, section 9).
     pub fn exit_code(&self) -> u8 {
         match self.trouble {
-            Trouble::Usage => 2,
-            Trouble::Offline => 3,
-            Trouble::Credentials => 4,
-            Trouble::Held => 7,
-            Trouble::Storage => 8,
-            Trouble::Unsafe => 9,
-            Trouble::Bug => 70,
-            Trouble::Archive(cause) => cause.exit_code(),
+            PublishErrorKind::Usage => 2,
+            PublishErrorKind::Offline => 3,
+            PublishErrorKind::Credentials => 4,
+            PublishErrorKind::Held => 7,
+            PublishErrorKind::Storage => 8,
+            PublishErrorKind::Unsafe => 9,
+            PublishErrorKind::Bug => 70,
+            PublishErrorKind::Archive(cause) => cause.exit_code(),
         }
     }
 }

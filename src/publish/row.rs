@@ -1,7 +1,8 @@
 //! A row of the archive as the texts of a row over there. Decides, and does nothing.
 
-use crate::archive::{OutRow, Value};
 use crate::model::{excerpt, hexadecimal};
+use crate::publish::OutRow;
+use crate::store::Value;
 
 use super::statement::Table;
 use super::value::{Fit, fit, own_instant, rest_with};

@@ -5,11 +5,12 @@ use futures_util::SinkExt;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Transaction};
 
-use crate::archive::{OutRow, OutTable, PUBLISH_BYTES_MAX, Reader};
+use crate::publish::{OutRow, OutTable, PUBLISH_BYTES_MAX};
+use crate::store::Reader;
 
-use super::Event;
-use super::error::{PublishError, Trouble, explain, is_of_a_row, sql_state, state};
-use super::mark::{Mark, Pass, key_from_json, key_to_json};
+use super::PublishEvent;
+use super::error::{PublishError, PublishErrorKind, explain, is_of_a_row, sql_state, state};
+use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
 use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, copy_line, list, quote};
 
@@ -20,7 +21,7 @@ const ATTEMPTS: usize = 5;
 
 /// What a pass has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct PassCounts {
     /// Rows that went over.
     pub sent: u64,
     /// Rows of them that were inserted or replaced there.
@@ -32,7 +33,7 @@ pub struct Counts {
 }
 
 /// What one stream is sent by.
-pub(super) struct Sender<'a> {
+pub(crate) struct StreamSender<'a> {
     pub client: &'a mut Client,
     pub reader: &'a Reader,
     pub table: &'a Table,
@@ -42,7 +43,7 @@ pub(super) struct Sender<'a> {
     /// The database for people.
     pub place: &'a str,
     pub now: &'a dyn Fn() -> String,
-    pub notice: &'a dyn Fn(&Event<'_>),
+    pub notice: &'a dyn Fn(&PublishEvent<'_>),
 }
 
 /// Rows on their way, as text, row by row.
@@ -51,7 +52,7 @@ struct Batch {
     keys: Vec<String>,
 }
 
-impl Sender<'_> {
+impl StreamSender<'_> {
     fn own(&self, name: &str) -> String {
         format!("{}.{}", self.table.schema, quote(name))
     }
@@ -63,9 +64,9 @@ impl Sender<'_> {
     /// Sends what a pass takes, and moves the mark with each batch.
     pub async fn send(
         &mut self,
-        mark: &mut Mark,
+        mark: &mut PublishedMark,
         pass: &Pass,
-        counts: &mut Counts,
+        counts: &mut PassCounts,
     ) -> Result<(), PublishError> {
         let mut pass = pass.clone();
         let columns = self.table.columns_json();
@@ -74,7 +75,7 @@ impl Sender<'_> {
             let after = pass.after.as_deref().and_then(key_from_json);
             let rest = self.reader.count_out(self.out, phase, pass.from, after.as_deref())?;
             let name = &self.table.name;
-            (self.notice)(&Event::Begins { stream: name, rows: rest });
+            (self.notice)(&PublishEvent::Begins { stream: name, rows: rest });
             loop {
                 let after = pass.after.as_deref().and_then(key_from_json);
                 let limits = (BATCH_ROWS, rest);
@@ -86,14 +87,17 @@ impl Sender<'_> {
                 pass.after = Some(key_to_json(&last.values[..self.out.key]));
                 let batch = self.encode(&rows, counts)?;
                 drop(rows);
-                let next =
-                    Mark { pass: Some(pass.clone()), columns: columns.clone(), ..mark.clone() };
+                let next = PublishedMark {
+                    pass: Some(pass.clone()),
+                    columns: columns.clone(),
+                    ..mark.clone()
+                };
                 let written = self.send_batch(&batch, &mut pass, next, mark).await?;
                 let sent = batch.rows.len() as u64;
                 counts.sent += sent;
                 counts.written += written;
                 counts.gone += if pass.gone { sent } else { 0 };
-                (self.notice)(&Event::Sent { rows: sent });
+                (self.notice)(&PublishEvent::Sent { rows: sent });
                 if ended {
                     break;
                 }
@@ -106,7 +110,7 @@ impl Sender<'_> {
         }
     }
 
-    fn encode(&self, rows: &[OutRow], counts: &mut Counts) -> Result<Batch, PublishError> {
+    fn encode(&self, rows: &[OutRow], counts: &mut PassCounts) -> Result<Batch, PublishError> {
         let mut batch = Batch { rows: Vec::new(), keys: Vec::new() };
         for row in rows {
             let key = key_shown(&row.values[..self.out.key]);
@@ -114,7 +118,7 @@ impl Sender<'_> {
                 let (column, stream) = (unfit.column, &self.table.name);
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
-                PublishError::new(Trouble::Usage, message)
+                PublishError::new(PublishErrorKind::Usage, message)
                     .cure("declare the column as `text`, then `windrow rebuild`")
             })?;
             counts.beside += beside;
@@ -130,8 +134,8 @@ impl Sender<'_> {
         &mut self,
         batch: &Batch,
         pass: &mut Pass,
-        mut next: Mark,
-        mark: &mut Mark,
+        mut next: PublishedMark,
+        mark: &mut PublishedMark,
     ) -> Result<u64, PublishError> {
         let mut attempt = 1;
         loop {
@@ -165,7 +169,7 @@ impl Sender<'_> {
     /// Ends a pass: coverage and mark.
     pub async fn finish(
         &mut self,
-        mark: &mut Mark,
+        mark: &mut PublishedMark,
         pass: &Pass,
         coverage: bool,
     ) -> Result<(), PublishError> {
@@ -180,7 +184,7 @@ impl Sender<'_> {
         if same && !changed && !pass.sweep {
             return Ok(());
         }
-        let mut next = Mark {
+        let mut next = PublishedMark {
             sent: Some(pass.to.clone()),
             pass: None,
             columns: self.table.columns_json(),
@@ -211,7 +215,7 @@ impl Sender<'_> {
         &mut self,
         rows: Option<(&[Cells], How)>,
         ends: Option<&Ends>,
-        next: &Mark,
+        next: &PublishedMark,
     ) -> Result<u64, Failed> {
         let published = self.own("_windrow_published");
         let (archive, stream) = (self.archive, self.table.name.as_str());
@@ -310,7 +314,7 @@ struct Ends {
     sweep: bool,
 }
 
-pub(super) enum Failed {
+pub(crate) enum Failed {
     Database(tokio_postgres::Error),
     Refused(PublishError),
 }
@@ -321,22 +325,23 @@ impl From<tokio_postgres::Error> for Failed {
     }
 }
 
-impl From<crate::archive::ArchiveError> for Failed {
-    fn from(error: crate::archive::ArchiveError) -> Self {
+impl From<crate::store::ArchiveError> for Failed {
+    fn from(error: crate::store::ArchiveError) -> Self {
         Failed::Refused(error.into())
     }
 }
 
 fn held(stream: &str) -> PublishError {
     let message = format!("another windrow publishes stream `{stream}` of this archive");
-    PublishError::new(Trouble::Held, message).cure("wait until it is done, then run it again")
+    PublishError::new(PublishErrorKind::Held, message)
+        .cure("wait until it is done, then run it again")
 }
 
 /// The most that one message of COPY holds, bytes.
 const COPY_CHUNK: usize = 64 << 10;
 
 /// Runs a COPY with these rows. Fails where a key is there.
-pub(super) async fn copy_rows(
+pub(crate) async fn copy_rows(
     on: &Transaction<'_>,
     sql: &str,
     rows: &[Cells],
@@ -370,11 +375,11 @@ async fn upsert(
 }
 
 /// Rows as columns.
-pub(super) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
+pub(crate) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
     (0..width).map(|at| rows.iter().map(|row| row[at].as_deref()).collect()).collect()
 }
 
 /// Keys of a table in quotes.
-pub(super) fn key_list(table: &Table, before: &str) -> String {
+pub(crate) fn key_list(table: &Table, before: &str) -> String {
     list(table.key.iter().map(String::as_str), before)
 }

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::archive::StreamRow;
 use crate::model::KeyShape;
+use crate::store::StreamRow;
 
 use super::value::PgType;
 

@@ -3,7 +3,8 @@
 
 use tokio_postgres::Transaction;
 
-use crate::archive::{OutTable, Phase, Reader};
+use crate::publish::{OutTable, Phase};
+use crate::store::Reader;
 
 use super::row::cells_of;
 use super::send::{BATCH_ROWS, Failed, copy_rows, key_list};
@@ -12,7 +13,7 @@ use super::value::own_instant;
 
 /// Marks rows over there that `archive` has sent and that are not here, as gone since `now`. The
 /// keys that are here go into a table of the connection's own: the comparison is made over there.
-pub(super) async fn sweep(
+pub(crate) async fn sweep(
     on: &Transaction<'_>,
     reader: &Reader,
     table: &Table,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value as Json};
 use tokio_postgres::{Client, Transaction};
 
-use super::error::{PublishError, Trouble, explain, sql_state, state};
-use super::mark::{Mark, Pass, RunName};
+use super::error::{PublishError, PublishErrorKind, explain, sql_state, state};
+use super::mark::{Pass, PublishedMark, RunName};
 use super::statement::{LEDGERS, Table, quote};
 use super::value::PgType;
 
@@ -26,7 +26,7 @@ pub struct Noted {
 
 /// What is to be done to a stream's table.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum TableStep {
     /// It is made; what was sent into one that is gone is forgotten.
     Create,
     /// It gets these columns, which may be none.
@@ -35,9 +35,9 @@ pub enum Step {
 
 /// What a stream's table is like, once it is ready.
 #[derive(Debug)]
-pub(super) struct Ready {
-    pub mark: Mark,
-    pub step: Step,
+pub(crate) struct Ready {
+    pub mark: PublishedMark,
+    pub step: TableStep,
     pub empty: bool,
 }
 
@@ -48,20 +48,20 @@ pub fn decide(
     noted: Option<&Noted>,
     present: bool,
     alone: bool,
-) -> Result<Step, PublishError> {
+) -> Result<TableStep, PublishError> {
     let place = table.place();
     let anew = format!(
         "publish into another schema with --schema; or `DROP TABLE {place}` over there: it is then \
          made and filled anew"
     );
-    let differs = |what: String| Err(PublishError::new(Trouble::Usage, what).cure(&anew));
+    let differs = |what: String| Err(PublishError::new(PublishErrorKind::Usage, what).cure(&anew));
     let Some(noted) = noted.filter(|_| present) else {
         if !present {
-            return Ok(Step::Create);
+            return Ok(TableStep::Create);
         }
         let message = format!("the database already has {place}, which windrow did not make");
         let cure = "publish into a schema of its own with --schema, or rename that table";
-        return Err(PublishError::new(Trouble::Unsafe, message).cure(cure));
+        return Err(PublishError::new(PublishErrorKind::Unsafe, message).cure(cure));
     };
     let stream = &table.name;
     if noted.key != table.key_text {
@@ -93,11 +93,11 @@ pub fn decide(
             text(&table.version)
         ));
     }
-    Ok(Step::Add(added))
+    Ok(TableStep::Add(added))
 }
 
 /// Whose tables, and where.
-pub(super) struct Setting<'a> {
+pub(crate) struct Setting<'a> {
     pub tables: &'a [Table],
     pub schema: &'a str,
     pub archive: &'a str,
@@ -158,10 +158,10 @@ impl Setting<'_> {
         }
         let mut ready = Vec::new();
         for (table, step) in self.tables.iter().zip(steps) {
-            let made = step == Step::Create;
+            let made = step == TableStep::Create;
             let marked = present.contains("_windrow_published") || !self.dry_run;
             let mark = match made && self.dry_run || !marked {
-                true => Mark::default(),
+                true => PublishedMark::default(),
                 false => self.mark(&transaction, &table.name).await?,
             };
             let empty = made || self.is_empty(&transaction, table).await?;
@@ -221,7 +221,7 @@ impl Setting<'_> {
         on: &Transaction<'_>,
         present: &BTreeSet<String>,
         noted: &BTreeMap<String, Noted>,
-        steps: &[Step],
+        steps: &[TableStep],
     ) -> Result<(), Failed> {
         let there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname::text = $1::text";
         if on.query_opt(there, &[&self.schema]).await?.is_none() {
@@ -245,17 +245,17 @@ impl Setting<'_> {
         on: &Transaction<'_>,
         table: &Table,
         noted: Option<&Noted>,
-        step: &Step,
+        step: &TableStep,
     ) -> Result<(), Failed> {
         let mut columns: Map<String, Json> = Map::new();
         match step {
-            Step::Create => {
+            TableStep::Create => {
                 on.batch_execute(&table.create()).await?;
                 let sql =
                     format!("DELETE FROM {} WHERE stream = $1", self.own("_windrow_published"));
                 on.execute(&sql, &[&table.name]).await?;
             }
-            Step::Add(added) => {
+            TableStep::Add(added) => {
                 columns = noted.map(|noted| noted.columns.clone()).unwrap_or_default();
                 for (name, kind) in added {
                     on.batch_execute(&table.add(name, *kind)).await?;
@@ -268,7 +268,7 @@ impl Setting<'_> {
         let same =
             noted.is_some_and(|noted| noted.version == table.version && noted.columns == columns);
         let columns = Json::Object(columns).to_string();
-        if !same || *step == Step::Create {
+        if !same || *step == TableStep::Create {
             let sql = format!(
                 "INSERT INTO {} (stream, key, columns, version) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (stream) DO UPDATE SET key = excluded.key,
@@ -286,19 +286,19 @@ impl Setting<'_> {
         Ok(())
     }
 
-    async fn mark(&self, on: &Transaction<'_>, stream: &str) -> Result<Mark, Failed> {
+    async fn mark(&self, on: &Transaction<'_>, stream: &str) -> Result<PublishedMark, Failed> {
         let sql = format!(
             "SELECT sent_run, sent_uid, pass, columns, coverage_sha256, step FROM {}
              WHERE archive_id = $1 AND stream = $2",
             self.own("_windrow_published")
         );
         let Some(row) = on.query_opt(&sql, &[&self.archive, &stream]).await? else {
-            return Ok(Mark::default());
+            return Ok(PublishedMark::default());
         };
         let run: Option<i64> = row.get(0);
         let uid: Option<String> = row.get(1);
         let pass: Option<String> = row.get(2);
-        Ok(Mark {
+        Ok(PublishedMark {
             sent: run.map(|run| RunName { run, uid: uid.unwrap_or_default() }),
             // A pass that this version cannot read is begun anew.
             pass: pass.and_then(|pass| serde_json::from_str::<Pass>(&pass).ok()),
@@ -351,12 +351,15 @@ mod tests {
     #[test]
     fn tables_are_made_grown_or_taken_as_they_are() {
         let ours = noted(SAME);
-        assert_eq!(decide(&table(), None, false, true).expect("made"), Step::Create);
-        assert_eq!(decide(&table(), Some(&ours), false, true).expect("anew"), Step::Create);
-        assert_eq!(decide(&table(), Some(&ours), true, true).expect("as it is"), Step::Add(vec![]));
+        assert_eq!(decide(&table(), None, false, true).expect("made"), TableStep::Create);
+        assert_eq!(decide(&table(), Some(&ours), false, true).expect("anew"), TableStep::Create);
+        assert_eq!(
+            decide(&table(), Some(&ours), true, true).expect("as it is"),
+            TableStep::Add(vec![])
+        );
         let less = noted(r#"{"id": "text"}"#);
         let added = vec![("gb".to_owned(), PgType::Double)];
-        assert_eq!(decide(&table(), Some(&less), true, true).expect("more"), Step::Add(added));
+        assert_eq!(decide(&table(), Some(&less), true, true).expect("more"), TableStep::Add(added));
         let unversioned = Noted { version: None, ..ours };
         assert!(decide(&table(), Some(&unversioned), true, true).is_ok(), "only this archive");
     }
@@ -369,7 +372,7 @@ mod tests {
             (error.trouble, error.message)
         };
         let (trouble, message) = refused(None, true);
-        assert_eq!(trouble, Trouble::Unsafe);
+        assert_eq!(trouble, PublishErrorKind::Unsafe);
         assert_eq!(message, "the database already has \"s\".\"usage\", which windrow did not make");
         let retyped = noted(r#"{"id": "text", "gb": "text"}"#);
         assert_eq!(

@@ -13,10 +13,10 @@ use rustls::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, TlsMode};
-use super::error::{PublishError, Trouble};
+use super::error::{PublishError, PublishErrorKind};
 
 /// What an encrypted connection to the address is made by.
-pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishError> {
+pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishError> {
     let provider = Arc::new(ring::default_provider());
     let trusted = match (&address.root, address.tls) {
         (None, TlsMode::Prefer | TlsMode::Require | TlsMode::Disable) => None,
@@ -27,7 +27,7 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishE
         }
         (Some(file), _) => Some(own_authority(file, &provider)?),
     };
-    let verifier = Arc::new(Judge {
+    let verifier = Arc::new(CertificatePolicy {
         trusted,
         named: address.tls == TlsMode::VerifyFull,
         provider: Arc::clone(&provider),
@@ -43,7 +43,7 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishE
 
 fn no_trust(error: &Error) -> PublishError {
     let message = format!("this machine's trusted authorities cannot be read: {error}");
-    PublishError::new(Trouble::Unsafe, message).cure("name one with `sslrootcert=FILE`")
+    PublishError::new(PublishErrorKind::Unsafe, message).cure("name one with `sslrootcert=FILE`")
 }
 
 fn own_authority(
@@ -52,7 +52,7 @@ fn own_authority(
 ) -> Result<Arc<dyn ServerCertVerifier>, PublishError> {
     let wrong = |what: String| {
         let message = format!("cannot read the authority's certificate {}: {what}", file.display());
-        PublishError::new(Trouble::Usage, message).cure("`sslrootcert` names a PEM file")
+        PublishError::new(PublishErrorKind::Usage, message).cure("`sslrootcert` names a PEM file")
     };
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
@@ -67,7 +67,7 @@ fn own_authority(
 
 /// What is asked of the far end's certificate, by mode.
 #[derive(Debug)]
-struct Judge {
+struct CertificatePolicy {
     /// Who must know it; none where anybody is taken.
     trusted: Option<Arc<dyn ServerCertVerifier>>,
     /// Whether it must be of the name that was asked for.
@@ -75,7 +75,7 @@ struct Judge {
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Judge {
+impl ServerCertVerifier for CertificatePolicy {
     fn verify_server_cert(
         &self,
         end: &CertificateDer<'_>,

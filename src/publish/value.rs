@@ -5,9 +5,9 @@
 //! number of more digits than `numeric` has) is kept exactly, beside the row, under `_exact` in its
 //! `_rest`. Nothing is altered without that.
 
-use crate::archive::Value;
 use crate::definition::ColumnType;
 use crate::model::hexadecimal;
+use crate::store::Value;
 
 /// Digits before the point that `numeric` holds.
 const NUMERIC_WHOLE_MAX: i64 = 131_072;

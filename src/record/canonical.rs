@@ -111,7 +111,7 @@ pub fn write_string(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::Fault;
+    use super::super::json::JsonFault as Fault;
     use super::*;
     use proptest::prelude::*;
 

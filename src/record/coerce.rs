@@ -9,7 +9,7 @@ use crate::definition::{Column, ColumnType, TimeFormat};
 use crate::model::{Cell, RowSet, instant_to_text};
 
 use super::canonical::canonical_json;
-use super::json::{DeepFault, Fault, JsonKind, string_text};
+use super::json::{DeepFault, JsonFault, JsonKind, string_text};
 
 /// A value, and whether it says all that came. Where it does not (a double that cannot hold all
 /// digits), the caller keeps the text that came in `_rest`.
@@ -45,10 +45,10 @@ pub fn coerce(
         ColumnType::Timestamp => timestamp(raw, kind, column, out),
         ColumnType::Json => match canonical_json(raw) {
             Ok(text) => Ok((out.push_text(&text), true)),
-            Err(DeepFault { fault: Fault::Duplicate(name), .. }) => {
+            Err(DeepFault { fault: JsonFault::Duplicate(name), .. }) => {
                 Err(format!("the member {name:?} stands twice"))
             }
-            Err(DeepFault { fault: Fault::Unrepresentable(why), .. }) => Err(why),
+            Err(DeepFault { fault: JsonFault::Unrepresentable(why), .. }) => Err(why),
         },
         ColumnType::Blob => blob(raw, kind, out),
     }

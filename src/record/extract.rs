@@ -16,7 +16,7 @@ use super::json::{Elements, JsonKind, Members, each_element};
 
 /// One step on the way to a record.
 #[derive(Clone, Debug)]
-pub struct Step<'a> {
+pub struct RecordStep<'a> {
     /// The member's name, where the step went through an object.
     pub name: Option<Cow<'a, str>>,
     /// What the step led to, as it came.
@@ -26,7 +26,7 @@ pub struct Step<'a> {
     found: RefCell<Vec<(*const Segment, Option<&'a str>)>>,
 }
 
-impl<'a> Step<'a> {
+impl<'a> RecordStep<'a> {
     pub(super) fn new(name: Option<Cow<'a, str>>, raw: &'a str) -> Self {
         Self { name, raw, found: RefCell::new(Vec::new()) }
     }
@@ -93,14 +93,14 @@ impl fmt::Display for ExtractError {
 pub fn extract<'a>(
     body: &'a str,
     path: &Path,
-    on: &mut dyn FnMut(&[Step<'a>]),
+    on: &mut dyn FnMut(&[RecordStep<'a>]),
 ) -> Result<(), ExtractError> {
     // RFC 8259, section 8.1: a byte order mark must not be sent and may be ignored.
     let body = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
     let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on };
-    walk.steps.push(Step::new(None, root.get()));
+    walk.steps.push(RecordStep::new(None, root.get()));
     walk.descend(segments, false)?;
     match walk.skipped {
         Some(absent) if walk.present == 0 => Err(absent),
@@ -113,12 +113,12 @@ fn not_json(error: serde_json::Error) -> ExtractError {
 }
 
 struct Walk<'a, 'f> {
-    steps: Vec<Step<'a>>,
+    steps: Vec<RecordStep<'a>>,
     /// How often the end of the path, or the list at its end, was there.
     present: usize,
     /// The first thing that was not there under a wildcard: an error if it was nowhere.
     skipped: Option<ExtractError>,
-    on: &'f mut dyn FnMut(&[Step<'a>]),
+    on: &'f mut dyn FnMut(&[RecordStep<'a>]),
 }
 
 impl<'a> Walk<'a, '_> {
@@ -202,7 +202,7 @@ impl<'a> Walk<'a, '_> {
         rest: &[Segment],
         under_wildcard: bool,
     ) -> Result<(), ExtractError> {
-        self.steps.push(Step::new(name, raw));
+        self.steps.push(RecordStep::new(name, raw));
         let result = self.descend(rest, under_wildcard);
         self.steps.pop();
         result
@@ -252,13 +252,13 @@ impl<'a> Walk<'a, '_> {
 fn extract_rich<'a>(
     root: &'a str,
     path: &Path,
-    on: &mut dyn FnMut(&[Step<'a>]),
+    on: &mut dyn FnMut(&[RecordStep<'a>]),
 ) -> Result<(), ExtractError> {
     let value: serde_json::Value = serde_json::from_str(root).map_err(not_json)?;
     // What the path names before its first filter must be there, or nothing is known.
-    let mut ignore = |_: &[Step<'a>]| {};
+    let mut ignore = |_: &[RecordStep<'a>]| {};
     let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
-    walk.steps.push(Step::new(None, root));
+    walk.steps.push(RecordStep::new(None, root));
     walk.descend(path.prefix(), false)?;
     if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {
         return Err(absent);
@@ -269,7 +269,7 @@ fn extract_rich<'a>(
         let raw = places.find(&elements).ok_or_else(|| {
             ExtractError::NotJson("a member name stands twice on the way to a record".to_owned())
         })?;
-        on(&[Step::new(None, root), Step::new(None, raw)]);
+        on(&[RecordStep::new(None, root), RecordStep::new(None, raw)]);
     }
     Ok(())
 }
@@ -357,7 +357,7 @@ mod tests {
     fn records(body: &str, path: &str) -> Result<Vec<String>, String> {
         let path = Path::parse(path).expect("a path");
         let mut found = Vec::new();
-        let mut on = |steps: &[Step<'_>]| {
+        let mut on = |steps: &[RecordStep<'_>]| {
             let names: Vec<_> = steps.iter().filter_map(|step| step.name.as_deref()).collect();
             let raw = steps.last().expect("a record").raw;
             found.push(format!("{}:{raw}", names.join("/")));

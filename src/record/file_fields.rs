@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use crate::definition::{Column, Origin, Segment, TimeFormat};
+use crate::definition::{Column, ColumnOrigin, Segment, TimeFormat};
 use crate::model::RowSet;
 
 use super::canonical::write_string;
-use super::extract::Step;
+use super::extract::RecordStep;
 use super::json::Members;
-use super::reader::{RecordReader, Refusal};
+use super::reader::{RecordReader, RecordRefusal};
 
 /// The fields of a file, and which columns take them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,11 +50,11 @@ impl FileFields {
     /// A stream's columns, each of which takes its value from the file.
     pub fn columns_of(&self, columns: &[Column]) -> Vec<Column> {
         let own = |column: &Column| {
-            let member = |name: &str| Origin::Record(vec![Segment::Name(name.to_owned())]);
+            let member = |name: &str| ColumnOrigin::Record(vec![Segment::Name(name.to_owned())]);
             let origin = match (self.columns.get(&column.name), &column.origin) {
                 (Some(field), _) => member(field),
-                (None, Origin::Record(path)) if self.taken.is_none() => {
-                    Origin::Record(path.clone())
+                (None, ColumnOrigin::Record(path)) if self.taken.is_none() => {
+                    ColumnOrigin::Record(path.clone())
                 }
                 (None, _) => member(&column.name),
             };
@@ -75,9 +75,9 @@ impl FileFields {
         reader: &RecordReader,
         record: &str,
         out: &mut RowSet,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         let taken = self.taken.as_ref().and_then(|taken| only(record, taken));
-        let steps = [Step::new(None, taken.as_deref().unwrap_or(record))];
+        let steps = [RecordStep::new(None, taken.as_deref().unwrap_or(record))];
         reader.read(&steps, &BTreeMap::new(), out)
     }
 }
@@ -123,9 +123,10 @@ mod tests {
 
     fn of_stream() -> RecordReader {
         let mut day = Column::plain("day", ColumnType::Date);
-        day.origin = Origin::Member { depth: 1 };
+        day.origin = ColumnOrigin::Member { depth: 1 };
         let mut at = Column::plain("at", ColumnType::Timestamp);
-        at.origin = Origin::Record(vec![Segment::Name("cycle".into()), Segment::Name("at".into())]);
+        at.origin =
+            ColumnOrigin::Record(vec![Segment::Name("cycle".into()), Segment::Name("at".into())]);
         let columns = vec![Column::plain("id", ColumnType::Text), day, at];
         RecordReader::new(columns, Key::Columns(vec!["id".into(), "day".into()]))
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::extract::extract;
 use super::reader::RecordReader;
-use crate::definition::{Column, Key, Origin, Path};
+use crate::definition::{Column, ColumnOrigin, Key, Path};
 use crate::model::{Cell, Filled, RowSet};
 
 /// Reads what was left over of a row as if it were a record, into columns that are new.
@@ -22,7 +22,7 @@ impl Filler {
     pub fn new(reader: &RecordReader, added: &[String]) -> Option<Self> {
         let columns = reader.columns().iter();
         let columns: Vec<Column> = columns
-            .filter(|c| added.contains(&c.name) && matches!(c.origin, Origin::Record(_)))
+            .filter(|c| added.contains(&c.name) && matches!(c.origin, ColumnOrigin::Record(_)))
             .cloned()
             .collect();
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();

@@ -211,12 +211,12 @@ pub struct DeepFault {
     /// The place, as a JSON Pointer.
     pub at: String,
     /// What is wrong there.
-    pub fault: Fault,
+    pub fault: JsonFault,
 }
 
 /// What is wrong with a value.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum JsonFault {
     /// This member name stands twice.
     Duplicate(String),
     /// A lone surrogate, or nesting deeper than 127.
@@ -226,12 +226,12 @@ pub enum Fault {
 impl DeepFault {
     /// A name that stands twice.
     pub fn duplicate(name: &str) -> Self {
-        Self { at: under("", name), fault: Fault::Duplicate(name.to_owned()) }
+        Self { at: under("", name), fault: JsonFault::Duplicate(name.to_owned()) }
     }
 
     /// What no text can hold.
     pub fn unrepresentable(why: impl Into<String>) -> Self {
-        Self { at: String::new(), fault: Fault::Unrepresentable(why.into()) }
+        Self { at: String::new(), fault: JsonFault::Unrepresentable(why.into()) }
     }
 
     /// The same, seen from the value around it.

@@ -3,7 +3,7 @@
 //! Everything works on the text that came: a value is only decoded where its column's type says
 //! so, and what cannot be kept exactly is kept verbatim. No IO, no clock.
 
-mod above;
+mod ancestors;
 mod canonical;
 mod coerce;
 mod extract;
@@ -17,13 +17,13 @@ mod pretty;
 mod reader;
 mod shapes;
 
-pub use above::{KeptRecord, NotRead, read_kept};
+pub use ancestors::{KeptRecord, NotRead, read_kept};
 pub use canonical::{canonical_json, hash_key};
 pub use coerce::is_json_number;
-pub use extract::{ExtractError, Step, body_value, extract, text_at};
+pub use extract::{ExtractError, RecordStep, body_value, extract, text_at};
 pub use file_fields::FileFields;
 pub use filler::Filler;
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
-pub use page::{Mark, PageContext, PageRows, hash_text, read_page};
+pub use page::{PageContext, PageMark, PageRows, hash_text, read_page};
 pub use pretty::{Pretty, PrettyLine, pretty};
-pub use reader::{RecordReader, Refusal};
+pub use reader::{RecordReader, RecordRefusal};

@@ -9,10 +9,10 @@ use chrono_tz::Tz;
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
 use crate::model::{Cell, PageFields, Reject, RowSet, Window, instant_to_text};
 
-use super::above::{KeptRecord, above};
-use super::extract::{ExtractError, Step, extract};
-use super::reader::{RecordReader, Refusal};
+use super::extract::{ExtractError, RecordStep, extract};
+use super::reader::{RecordReader, RecordRefusal};
 use super::shapes::Shapes;
+use crate::record::ancestors::{KeptRecord, above};
 
 /// What a page is judged by.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ pub struct PageContext {
 
 /// The largest value of the cursor's column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
+pub enum PageMark {
     /// Of an integer column.
     Integer(i64),
     /// Of a time column, as it is stored.
@@ -56,7 +56,7 @@ pub struct PageRows {
     /// Records outside the range that was asked for.
     pub strays: u64,
     /// The largest value of the cursor's column.
-    pub mark: Option<Mark>,
+    pub mark: Option<PageMark>,
     /// The last record, as it came.
     pub last_record: Option<String>,
     /// A hash of all records as they came: tells a page that comes again.
@@ -139,7 +139,7 @@ impl<'c> Builder<'c> {
         }
     }
 
-    fn take(&mut self, steps: &[Step<'_>]) {
+    fn take(&mut self, steps: &[RecordStep<'_>]) {
         let record = steps.last().expect("an extracted record has at least its root").raw;
         record.hash(&mut self.hasher);
         let position = usize::try_from(self.page.received).unwrap_or(usize::MAX);
@@ -160,18 +160,18 @@ impl<'c> Builder<'c> {
         }
     }
 
-    fn keep(&self, steps: &[Step<'_>]) -> KeptRecord {
+    fn keep(&self, steps: &[RecordStep<'_>]) -> KeptRecord {
         let record = steps.last().map_or("", |step| step.raw).to_owned();
         KeptRecord { record, above: above(steps, self.path.text(), self.reader) }
     }
 
-    fn reject(&mut self, refusal: Refusal, steps: &[Step<'_>], position: usize) {
+    fn reject(&mut self, refusal: RecordRefusal, steps: &[RecordStep<'_>], position: usize) {
         if self.page.rejects.len() >= REJECTS_PER_PAGE_MAX {
             self.page.unkept += 1;
             return;
         }
         let KeptRecord { record, above } = self.keep(steps);
-        let Refusal { kind, reason, pointer } = refusal;
+        let RecordRefusal { kind, reason, pointer } = refusal;
         let above = Some(above);
         self.page.rejects.push(Reject { kind, reason, pointer, record, above, position });
     }
@@ -196,11 +196,11 @@ impl<'c> Builder<'c> {
         }
     }
 
-    fn mark_of(&self, row: usize, cell: usize) -> Option<Mark> {
+    fn mark_of(&self, row: usize, cell: usize) -> Option<PageMark> {
         match self.page.rows.row(row)[cell] {
-            Cell::Integer(number) => Some(Mark::Integer(number)),
+            Cell::Integer(number) => Some(PageMark::Integer(number)),
             cell @ Cell::Text(..) => {
-                self.page.rows.text_of(cell).map(|text| Mark::Text(text.to_owned()))
+                self.page.rows.text_of(cell).map(|text| PageMark::Text(text.to_owned()))
             }
             _ => None,
         }
@@ -297,7 +297,7 @@ fn field_bounds(kind: ColumnType, asked: Window, zone: Tz) -> Option<(String, St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::{Column, Key, Origin, Segment};
+    use crate::definition::{Column, ColumnOrigin, Key, Segment};
 
     fn column(name: &str, kind: ColumnType) -> Column {
         Column::plain(name, kind)
@@ -306,7 +306,7 @@ mod tests {
     fn usage_columns() -> Vec<Column> {
         let mut start = column("cycle_start", ColumnType::Date);
         let path = ["cycle", "start"].map(|name| Segment::Name(name.to_owned()));
-        start.origin = Origin::Record(path.to_vec());
+        start.origin = ColumnOrigin::Record(path.to_vec());
         vec![
             column("id", ColumnType::Text),
             column("gb", ColumnType::Real),
@@ -408,20 +408,25 @@ mod tests {
             {"id":"d","at":"2026-01-01T23:59:59.999Z"}]"#;
         let page = read(body, usage_columns(), id(), &context);
         assert_eq!(page.strays, 2);
-        assert_eq!(page.mark, Some(Mark::Text("2026-01-02T00:00:00+00:00".to_owned())));
+        assert_eq!(page.mark, Some(PageMark::Text("2026-01-02T00:00:00+00:00".to_owned())));
         assert_eq!(page.rows.len(), 4, "strays are kept");
     }
 
     #[test]
     fn a_value_may_come_from_a_member_name_an_ancestor_or_the_parent_row() {
-        let line =
-            Column { origin: Origin::Member { depth: 1 }, ..column("line", ColumnType::Text) };
+        let line = Column {
+            origin: ColumnOrigin::Member { depth: 1 },
+            ..column("line", ColumnType::Text)
+        };
         let plan = Column {
-            origin: Origin::Ancestor { depth: 1, path: vec![Segment::Name("plan".to_owned())] },
+            origin: ColumnOrigin::Ancestor {
+                depth: 1,
+                path: vec![Segment::Name("plan".to_owned())],
+            },
             ..column("plan", ColumnType::Integer)
         };
         let client = Column {
-            origin: Origin::Parent("client".to_owned()),
+            origin: ColumnOrigin::Parent("client".to_owned()),
             ..column("client", ColumnType::Text)
         };
         let columns = vec![line, column("day", ColumnType::Date), plan, client];
@@ -447,7 +452,10 @@ mod tests {
     fn an_ancestor_is_read_once_and_not_for_each_of_its_records() {
         // Read for each record it would be 50,000 times a megabyte.
         let plan = Column {
-            origin: Origin::Ancestor { depth: 0, path: vec![Segment::Name("plan".to_owned())] },
+            origin: ColumnOrigin::Ancestor {
+                depth: 0,
+                path: vec![Segment::Name("plan".to_owned())],
+            },
             ..column("plan", ColumnType::Integer)
         };
         let columns = vec![column("id", ColumnType::Integer), plan];
@@ -463,7 +471,10 @@ mod tests {
     #[test]
     fn a_long_text_of_an_ancestor_does_not_fill_the_memory() {
         let plan = Column {
-            origin: Origin::Ancestor { depth: 0, path: vec![Segment::Name("plan".to_owned())] },
+            origin: ColumnOrigin::Ancestor {
+                depth: 0,
+                path: vec![Segment::Name("plan".to_owned())],
+            },
             ..column("plan", ColumnType::Text)
         };
         let columns = vec![column("id", ColumnType::Integer), plan];

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::definition::{Origin, Segment};
+use crate::definition::{ColumnOrigin, Segment};
 
 /// A name as a token of a pointer.
 pub fn token(name: &str) -> Cow<'_, str> {
@@ -24,8 +24,8 @@ pub fn spoken(at: &str) -> String {
 }
 
 /// Where in the record a column's value is; none where it comes from elsewhere.
-pub fn of_origin(origin: &Origin) -> Option<String> {
-    let Origin::Record(path) = origin else { return None };
+pub fn of_origin(origin: &ColumnOrigin) -> Option<String> {
+    let ColumnOrigin::Record(path) = origin else { return None };
     Some(of_path(path))
 }
 

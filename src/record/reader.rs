@@ -4,19 +4,19 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::definition::{Column, Key, Origin, Scalar, Segment};
+use crate::definition::{Column, ColumnOrigin, Key, Scalar, Segment};
 use crate::model::{Cell, RejectKind, RowSet};
 
 use super::canonical::{hash_key, utf16_order, write_canonical, write_string};
 use super::coerce::coerce;
-use super::extract::{Step, text_at};
-use super::json::{DeepFault, Fault, JsonKind, Members};
+use super::extract::{RecordStep, text_at};
+use super::json::{DeepFault, JsonFault, JsonKind, Members};
 use super::pointer::{of_origin, spoken, under};
 use super::shapes::Shapes;
 
 /// Why a record is not a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RecordRefusal {
     /// Which kind of fault.
     pub kind: RejectKind,
     /// The fault in words.
@@ -26,7 +26,7 @@ pub struct Refusal {
     pub pointer: Option<String>,
 }
 
-impl Refusal {
+impl RecordRefusal {
     fn new(kind: RejectKind, reason: impl Into<String>, at: impl Into<String>) -> Self {
         Self { kind, reason: reason.into(), pointer: Some(at.into()) }
     }
@@ -66,7 +66,7 @@ impl RecordReader {
         let mut others = Vec::new();
         for (at, column) in columns.iter().enumerate() {
             let names = match &column.origin {
-                Origin::Record(path) => names_only(path),
+                ColumnOrigin::Record(path) => names_only(path),
                 _ => None,
             };
             match names {
@@ -132,21 +132,21 @@ impl RecordReader {
     /// Appends the record's row, or says why there is none and leaves `out` as it was.
     pub fn read(
         &self,
-        steps: &[Step<'_>],
+        steps: &[RecordStep<'_>],
         parent: &BTreeMap<String, Scalar>,
         out: &mut RowSet,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         self.read_noting(steps, parent, out, None)
     }
 
     /// The same, and notes which members the record has.
     pub fn read_noting(
         &self,
-        steps: &[Step<'_>],
+        steps: &[RecordStep<'_>],
         parent: &BTreeMap<String, Scalar>,
         out: &mut RowSet,
         shapes: Option<&mut Shapes>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         let before = (out.cells.len(), out.text.len(), out.bytes.len());
         let result = self.read_cells(steps, parent, before.0, out, shapes);
         if result.is_err() {
@@ -159,17 +159,17 @@ impl RecordReader {
 
     fn read_cells(
         &self,
-        steps: &[Step<'_>],
+        steps: &[RecordStep<'_>],
         parent: &BTreeMap<String, Scalar>,
         row: usize,
         out: &mut RowSet,
         shapes: Option<&mut Shapes>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         let record = steps.last().expect("an extracted record has at least its root").raw;
         if JsonKind::of(record) != JsonKind::Object {
             let found = JsonKind::of(record).spoken();
             let reason = format!("expected an object, found {found}");
-            return Err(Refusal::new(RejectKind::NotAnObject, reason, ""));
+            return Err(RecordRefusal::new(RejectKind::NotAnObject, reason, ""));
         }
         let members = parse_members(record, "")?;
         if let Some(shapes) = shapes {
@@ -200,10 +200,10 @@ impl RecordReader {
         at: &str,
         rest: &mut Rest<'a>,
         out: &mut RowSet,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         if let Some(name) = members.duplicate() {
             let reason = format!("the member {name:?} of {} stands twice", spoken(at));
-            return Err(Refusal::new(RejectKind::DuplicateMember, reason, under(at, name)));
+            return Err(RecordRefusal::new(RejectKind::DuplicateMember, reason, under(at, name)));
         }
         // Records name their members in one order, as the definition often does too.
         let mut hint = 0;
@@ -216,9 +216,10 @@ impl RecordReader {
             hint = position.map_or(hint, |at| at + 1);
             let mut exact = true;
             for column in &node.columns {
-                exact &= self
-                    .put(*column, raw, row, out)
-                    .map_err(|refusal| Refusal { pointer: Some(under(at, &name)), ..refusal })?;
+                exact &= self.put(*column, raw, row, out).map_err(|refusal| RecordRefusal {
+                    pointer: Some(under(at, &name)),
+                    ..refusal
+                })?;
             }
             if !exact || node.columns.is_empty() && !is_open(raw) {
                 rest.keep(name, raw).map_err(|fault| refusal_of(fault, at))?;
@@ -238,7 +239,13 @@ impl RecordReader {
     }
 
     /// Puts a value into its cell; tells whether the cell says all that came.
-    fn put(&self, at: usize, raw: &str, row: usize, out: &mut RowSet) -> Result<bool, Refusal> {
+    fn put(
+        &self,
+        at: usize,
+        raw: &str,
+        row: usize,
+        out: &mut RowSet,
+    ) -> Result<bool, RecordRefusal> {
         let column = &self.columns[at];
         match coerce(raw, column, self.is_key[at], out) {
             Ok((cell, exact)) => {
@@ -248,7 +255,11 @@ impl RecordReader {
             Err(reason) => {
                 let kind = format!("{:?}", column.kind).to_lowercase();
                 let reason = format!("column {} ({kind}): {reason}", column.name);
-                Err(Refusal { kind: RejectKind::Type, reason, pointer: of_origin(&column.origin) })
+                Err(RecordRefusal {
+                    kind: RejectKind::Type,
+                    reason,
+                    pointer: of_origin(&column.origin),
+                })
             }
         }
     }
@@ -256,12 +267,12 @@ impl RecordReader {
     fn read_other<'a>(
         &self,
         at: usize,
-        steps: &[Step<'a>],
+        steps: &[RecordStep<'a>],
         parent: &BTreeMap<String, Scalar>,
         row: usize,
         rest: &mut Rest<'a>,
         out: &mut RowSet,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         let column = &self.columns[at];
         let Some(raw) = raw_of_origin(&column.origin, steps, parent) else { return Ok(()) };
         if !self.put(at, &raw, row, out)? {
@@ -275,7 +286,7 @@ impl RecordReader {
     fn raw_of_field<'a>(
         &self,
         name: &str,
-        steps: &[Step<'a>],
+        steps: &[RecordStep<'a>],
         parent: &BTreeMap<String, Scalar>,
     ) -> Option<Cow<'a, str>> {
         match self.columns.iter().find(|column| column.name == name) {
@@ -289,11 +300,11 @@ impl RecordReader {
 
     fn finish_key(
         &self,
-        steps: &[Step<'_>],
+        steps: &[RecordStep<'_>],
         parent: &BTreeMap<String, Scalar>,
         row: usize,
         out: &mut RowSet,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), RecordRefusal> {
         if let Key::Hash(names) = &self.key {
             let values: Vec<(&str, Option<Cow<'_, str>>)> = names
                 .iter()
@@ -302,7 +313,7 @@ impl RecordReader {
             let values: Vec<_> = values.iter().map(|(name, raw)| (*name, raw.as_deref())).collect();
             if values.iter().all(|(_, raw)| raw.is_none_or(|raw| raw == "null")) {
                 let reason = format!("none of the key's fields is there: {}", names.join(", "));
-                return Err(Refusal::new(RejectKind::NoKey, reason, ""));
+                return Err(RecordRefusal::new(RejectKind::NoKey, reason, ""));
             }
             let text = hash_key(&values).map_err(|fault| refusal_of(fault, ""))?;
             out.cells[row] = out.push_text(&text);
@@ -314,7 +325,7 @@ impl RecordReader {
                     let column = &self.columns[at - self.offset()];
                     let reason = format!("the key's {} is missing or null", column.name);
                     let pointer = of_origin(&column.origin);
-                    return Err(Refusal { kind: RejectKind::NoKey, reason, pointer });
+                    return Err(RecordRefusal { kind: RejectKind::NoKey, reason, pointer });
                 }
                 Cell::Integer(number) => (0_u8, number).hash(&mut hasher),
                 Cell::Real(number) => (1_u8, number.to_bits()).hash(&mut hasher),
@@ -338,20 +349,23 @@ fn json_string(text: &str) -> Cow<'static, str> {
     raw.into()
 }
 
-fn parse_members<'a>(raw: &'a str, at: &str) -> Result<Members<'a>, Refusal> {
-    let refuse =
-        |error: serde_json::Error| Refusal::new(RejectKind::Unrepresentable, error.to_string(), at);
+fn parse_members<'a>(raw: &'a str, at: &str) -> Result<Members<'a>, RecordRefusal> {
+    let refuse = |error: serde_json::Error| {
+        RecordRefusal::new(RejectKind::Unrepresentable, error.to_string(), at)
+    };
     Members::parse(raw).map_err(refuse)
 }
 
-fn refusal_of(fault: DeepFault, at: &str) -> Refusal {
+fn refusal_of(fault: DeepFault, at: &str) -> RecordRefusal {
     let place = format!("{at}{}", fault.at);
     match fault.fault {
-        Fault::Duplicate(name) => {
+        JsonFault::Duplicate(name) => {
             let reason = format!("a member {name:?} somewhere in {} stands twice", spoken(at));
-            Refusal::new(RejectKind::DuplicateMember, reason, place)
+            RecordRefusal::new(RejectKind::DuplicateMember, reason, place)
         }
-        Fault::Unrepresentable(why) => Refusal::new(RejectKind::Unrepresentable, why, place),
+        JsonFault::Unrepresentable(why) => {
+            RecordRefusal::new(RejectKind::Unrepresentable, why, place)
+        }
     }
 }
 
@@ -386,20 +400,24 @@ fn find_node(nodes: &[Node], hint: usize, name: &str) -> Option<usize> {
 
 /// The value that a column takes, as JSON; none where it is not there.
 fn raw_of_origin<'a>(
-    origin: &Origin,
-    steps: &[Step<'a>],
+    origin: &ColumnOrigin,
+    steps: &[RecordStep<'a>],
     parent: &BTreeMap<String, Scalar>,
 ) -> Option<Cow<'a, str>> {
     match origin {
-        Origin::Parent(name) => match parent.get(name)? {
+        ColumnOrigin::Parent(name) => match parent.get(name)? {
             Scalar::Text(text) => Some(json_string(text)),
             Scalar::Integer(number) => Some(number.to_string().into()),
             Scalar::Real(number) => Some(number.to_string().into()),
             Scalar::Null => None,
         },
-        Origin::Member { depth } => steps.get(*depth)?.name.as_ref().map(|name| json_string(name)),
-        Origin::Ancestor { depth, path } => steps.get(*depth)?.value_at(path).map(Cow::Borrowed),
-        Origin::Record(path) => text_at(steps.last()?.raw, path).map(Cow::Borrowed),
+        ColumnOrigin::Member { depth } => {
+            steps.get(*depth)?.name.as_ref().map(|name| json_string(name))
+        }
+        ColumnOrigin::Ancestor { depth, path } => {
+            steps.get(*depth)?.value_at(path).map(Cow::Borrowed)
+        }
+        ColumnOrigin::Record(path) => text_at(steps.last()?.raw, path).map(Cow::Borrowed),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::definition::{Column, ColumnType, OnDrift, Stream, is_column_name};
-use crate::model::{Kinds, KnownField, PageFields, Usage};
-use crate::pull::{Fetched, Trouble};
+use crate::http::{Fetched, SourceError};
+use crate::model::{FieldUse, Kinds, KnownField, PageFields};
 use crate::record::PageContext;
 
 use super::page::{ReadPage, broken, read_answer};
-use super::pulling::Pulling;
+use super::pulling::FetchLane;
 
 /// Fields that are known of a stream: beyond that its records are maps, and their members data.
 const FIELDS_MAX: usize = 1_000;
@@ -38,7 +38,7 @@ pub struct Noticed {
 /// The fields of a stream so far.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    known: BTreeMap<String, (Kinds, Usage)>,
+    known: BTreeMap<String, (Kinds, FieldUse)>,
 }
 
 impl Fields {
@@ -63,7 +63,8 @@ impl Fields {
                 if full || field.kinds == Kinds::NONE && !first {
                     continue;
                 }
-                let usage = if first && field.in_all { Usage::Always } else { Usage::Sometimes };
+                let usage =
+                    if first && field.in_all { FieldUse::Always } else { FieldUse::Sometimes };
                 noticed.know(&field.name, field.kinds, usage);
                 if !first && !is_claimed(&field.name) {
                     noticed.log("new", &field.name, field.kinds.to_string(), field.kinds);
@@ -75,19 +76,19 @@ impl Fields {
                 let detail = format!("was {kinds}, is {}", field.kinds);
                 noticed.log("retyped", &field.name, detail, field.kinds);
             }
-            if usage == Usage::Gone {
+            if usage == FieldUse::Gone {
                 noticed.log("returned", &field.name, field.kinds.to_string(), field.kinds);
             }
-            let still = usage == Usage::Always && field.in_all;
-            let now = if still { Usage::Always } else { Usage::Sometimes };
+            let still = usage == FieldUse::Always && field.in_all;
+            let now = if still { FieldUse::Always } else { FieldUse::Sometimes };
             if now != usage || !field.kinds.within(kinds) {
                 noticed.know(&field.name, kinds.and(field.kinds), now);
             }
         }
         for (name, (kinds, usage)) in &self.known {
             let absent = page.whole && !page.fields.iter().any(|field| field.name == *name);
-            if absent && *usage == Usage::Always {
-                noticed.know(name, *kinds, Usage::Gone);
+            if absent && *usage == FieldUse::Always {
+                noticed.know(name, *kinds, FieldUse::Gone);
                 let detail = "every record had it, none of a page has".to_owned();
                 noticed.log("vanished", name, detail, *kinds);
             }
@@ -103,7 +104,7 @@ impl Fields {
 }
 
 impl Noticed {
-    fn know(&mut self, name: &str, kinds: Kinds, usage: Usage) {
+    fn know(&mut self, name: &str, kinds: Kinds, usage: FieldUse) {
         self.fields.push(KnownField { name: name.to_owned(), kinds, usage });
     }
 
@@ -112,7 +113,7 @@ impl Noticed {
     }
 }
 
-impl Pulling<'_> {
+impl FetchLane<'_> {
     /// Does what the definition says of drift: records it, gives new fields a column and reads the
     /// page again, or fails the window.
     pub(super) async fn heed_drift(
@@ -121,7 +122,7 @@ impl Pulling<'_> {
         page: ReadPage,
         fetched: &Fetched,
         context: &PageContext,
-    ) -> Result<(ReadPage, Noticed), Trouble> {
+    ) -> Result<(ReadPage, Noticed), SourceError> {
         let claimed = |name: &str| stream.columns.iter().flatten().any(|c| c.takes(name));
         let noticed = self.fields.notice(&page.rows.fields, &claimed);
         if noticed.drift.is_empty() || stream.on_drift == OnDrift::Record {

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::archive::{PlanPart, RawPage};
 use crate::model::{
-    Instant, Outcomes, Place, Reject, RowSet, Scope, Spent, State, TableShape, Wait,
+    GoneScope, Outcomes, Reject, RowSet, Spent, State, TableShape, Timestamp, Wait, WindowKey,
 };
 use crate::record::{KeptRecord, RecordReader};
+use crate::store::{PlanPart, RawPage};
 use crate::window::Reason;
 
 use super::drift::Noticed;
 use super::report::TroubleReport;
 
 /// From the pulling lane to the writing lane, in order.
-pub enum Event {
+pub enum LaneEvent {
     /// A stream's table must be there.
     Table {
         /// Its shape.
         shape: Box<TableShape>,
         /// Where its grid starts.
-        start_at: Option<Instant>,
+        start_at: Option<Timestamp>,
         /// What its records are read by.
         reader: Arc<RecordReader>,
     },
@@ -39,9 +39,9 @@ pub enum Event {
     /// The reading cannot go on.
     Broken {
         /// Which reading.
-        place: Place,
+        place: WindowKey,
         /// When it began.
-        requested_at: Instant,
+        requested_at: Timestamp,
         /// Why; none when the run was asked to stop.
         error: Option<String>,
         /// Whether it can never be read as it is.
@@ -54,7 +54,7 @@ pub enum Event {
     /// The reading is not kept in the ledger.
     Forget {
         /// Which reading.
-        place: Place,
+        place: WindowKey,
         /// Why not: `split`, `second`, `too_early` or `failed`.
         outcome: &'static str,
         /// Why it failed.
@@ -86,7 +86,7 @@ pub struct Trace {
     /// Why it was due.
     pub why: Reason,
     /// When it began, by this machine's clock.
-    pub began_at: Instant,
+    pub began_at: Timestamp,
     /// What it cost.
     pub spent: Spent,
 }
@@ -94,19 +94,19 @@ pub struct Trace {
 /// A whole page.
 pub struct PageEvent {
     /// Which reading.
-    pub place: Place,
+    pub place: WindowKey,
     /// Whether it is the reading's first page.
     pub first: bool,
     /// As of when the reading speaks.
-    pub requested_at: Instant,
+    pub requested_at: Timestamp,
     /// Whether that is the source's own time.
     pub by_source: bool,
     /// Milliseconds by which the source's clock is ahead of this machine's, where it tells.
     pub skew_ms: Option<i64>,
     /// Where the range that was asked for begins.
-    pub asked_from: Option<Instant>,
+    pub asked_from: Option<Timestamp>,
     /// Up to where the reading was asked for.
-    pub asked_to: Option<Instant>,
+    pub asked_to: Option<Timestamp>,
     /// Its rows.
     pub rows: RowSet,
     /// Records that cannot be rows.
@@ -132,13 +132,13 @@ pub struct PageEvent {
 /// The end of a reading.
 pub struct DoneEvent {
     /// Which reading.
-    pub place: Place,
+    pub place: WindowKey,
     /// `Complete` or `Settled`.
     pub state: State,
     /// Up to where it counts.
-    pub read_to: Option<Instant>,
+    pub read_to: Option<Timestamp>,
     /// When it began.
-    pub requested_at: Instant,
+    pub requested_at: Timestamp,
     /// The new mark.
     pub cursor: Option<String>,
     /// Distinct keys, where they were counted.
@@ -146,12 +146,12 @@ pub struct DoneEvent {
     /// The source's total.
     pub source_total: Option<u64>,
     /// The rows of which the reading can tell that they are gone.
-    pub scope: Option<Scope>,
+    pub scope: Option<GoneScope>,
 }
 
 /// What whoever watches is told.
 #[derive(Clone, Debug)]
-pub enum Happening {
+pub enum ProgressEvent {
     /// A stream begins; so many readings are due in its first partition.
     StreamBegins {
         /// The stream.
@@ -174,26 +174,26 @@ pub enum Happening {
     /// A reading is complete and on the disk.
     ReadingDone {
         /// Which reading.
-        place: Place,
+        place: WindowKey,
     },
     /// A reading is broken off.
     ReadingBroken {
         /// Which reading.
-        place: Place,
+        place: WindowKey,
         /// Why.
         message: String,
     },
 }
 
 /// Whoever watches. Called from both lanes.
-pub trait Observer: Sync {
+pub trait ProgressSink: Sync {
     /// Something happened.
-    fn notice(&self, happening: &Happening);
+    fn notice(&self, happening: &ProgressEvent);
 }
 
 /// Nobody watches.
 pub struct Silent;
 
-impl Observer for Silent {
-    fn notice(&self, _happening: &Happening) {}
+impl ProgressSink for Silent {
+    fn notice(&self, _happening: &ProgressEvent) {}
 }

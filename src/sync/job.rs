@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::archive::{ArchiveError, ParentRow, Reader, StreamRow};
 use crate::definition::{
-    CursorMark, CursorRules, Definition, Kind, Scalar, Span, Start, Stream, TemplateValues,
+    CursorMark, CursorRules, Definition, Scalar, Span, Start, Stream, StreamKind, TemplateValues,
     WindowRules,
 };
-use crate::model::{Entry, Instant, Place, Window, instant_from_text};
-use crate::pull::{PageToken, Pager, RequestPlan, show_request};
+use crate::http::{PageToken, Pager, RequestPlan, show_request};
+use crate::model::{Entry, Timestamp, Window, WindowKey, instant_from_text};
+use crate::store::{ArchiveError, ParentRow, Reader, StreamRow};
 use crate::window::{
     Reason, Task, WindowPlan, grid_start, plan_windows, reading_is_old, render_bounds,
 };
@@ -20,9 +20,9 @@ pub const PARENTS_AT_A_TIME: u32 = 500;
 
 /// One reading that is due.
 #[derive(Clone, Debug)]
-pub struct Job {
+pub struct FetchJob {
     /// Its row in the ledger.
-    pub place: Place,
+    pub place: WindowKey,
     /// What is asked for, for a window.
     pub asked: Option<Window>,
     /// Why it is due.
@@ -56,25 +56,25 @@ pub struct PlannedJob {
 
 /// Where a stream's grid starts: what the definition says, or what the first sync made of "90
 /// days ago". On a tick that the API can tell.
-pub fn resolve_start(rules: &WindowRules, stored: Option<&StreamRow>, now: Instant) -> Instant {
+pub fn resolve_start(rules: &WindowRules, stored: Option<&StreamRow>, now: Timestamp) -> Timestamp {
     grid_start(rules, stored.and_then(|row| row.start_at), now)
 }
 
 /// The readings of one stream and partition that are due.
 pub fn plan_jobs(
     stream: &Stream,
-    start: Option<Instant>,
+    start: Option<Timestamp>,
     parent: Option<&ParentRow>,
     ledger: &[Entry],
     options: &SyncOptions,
-    now: Instant,
-) -> Vec<Job> {
+    now: Timestamp,
+) -> Vec<FetchJob> {
     let partition = parent.map(|row| row.partition.clone()).unwrap_or_default();
     let place =
-        |window| Place { stream: stream.name.clone(), partition: partition.clone(), window };
+        |window| WindowKey { stream: stream.name.clone(), partition: partition.clone(), window };
     let parent = parent.map(|row| row.values.clone()).unwrap_or_default();
     match &stream.kind {
-        Kind::Window(rules) => {
+        StreamKind::Window(rules) => {
             let start = start.unwrap_or(now);
             let plan = WindowPlan { rules, start, now, range: options.range };
             let tasks = plan_windows(&plan, ledger).into_iter();
@@ -82,10 +82,10 @@ pub fn plan_jobs(
                 .filter_map(|task| window_job(rules, place(Some(task.window)), task, &parent))
                 .collect()
         }
-        Kind::Snapshot { refresh } => {
+        StreamKind::Snapshot { refresh } => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
             let due = due_reading(entry, *refresh, now);
-            let job = due.map(|reason| Job {
+            let job = due.map(|reason| FetchJob {
                 place: place(None),
                 asked: None,
                 reason,
@@ -96,11 +96,11 @@ pub fn plan_jobs(
             });
             job.into_iter().collect()
         }
-        Kind::Cursor(rules) => {
+        StreamKind::Cursor(rules) => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
             let due = due_reading(entry, rules.refresh, now);
             let mark = entry.and_then(|entry| entry.cursor.clone());
-            let job = due.map(|reason| Job {
+            let job = due.map(|reason| FetchJob {
                 place: place(None),
                 asked: None,
                 reason,
@@ -121,12 +121,12 @@ pub fn plan_jobs(
 /// Values for the request of a window, and of one that was cut out of it.
 pub fn window_job(
     rules: &WindowRules,
-    place: Place,
+    place: WindowKey,
     task: Task,
     parent: &BTreeMap<String, Scalar>,
-) -> Option<Job> {
+) -> Option<FetchJob> {
     let bounds = render_bounds(task.asked, rules)?;
-    Some(Job {
+    Some(FetchJob {
         place,
         asked: Some(task.asked),
         reason: task.reason,
@@ -141,7 +141,7 @@ pub fn window_job(
     })
 }
 
-fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Instant) -> Option<Reason> {
+fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Option<Reason> {
     let Some(entry) = entry else { return Some(Reason::Pending) };
     if entry.state == crate::model::State::Partial {
         return Some(Reason::Resume);
@@ -153,7 +153,7 @@ fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Instant) -> Op
 }
 
 /// The mark as the API wants it: the last one, or the first, moved back by the overlap.
-pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> String {
+pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Timestamp) -> String {
     match &rules.mark {
         CursorMark::Integer { start, overlap } => {
             let last = mark.and_then(|mark| mark.parse::<i64>().ok());
@@ -180,7 +180,7 @@ pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Instant) -> Str
 }
 
 /// The instant of a mark: a stored timestamp, or a date.
-pub fn time_mark(mark: &str) -> Option<Instant> {
+pub fn time_mark(mark: &str) -> Option<Timestamp> {
     instant_from_text(mark).or_else(|| {
         let date = chrono::NaiveDate::parse_from_str(mark, "%Y-%m-%d").ok()?;
         Some(date.and_hms_opt(0, 0, 0)?.and_utc())
@@ -192,7 +192,7 @@ pub fn next_mark(
     rules: &CursorRules,
     before: Option<&str>,
     seen: Option<String>,
-    requested_at: Instant,
+    requested_at: Timestamp,
 ) -> Option<String> {
     let Some(seen) = seen else {
         return before.map(str::to_owned).or_else(|| first_mark(rules, requested_at));
@@ -220,7 +220,7 @@ pub fn next_mark(
 
 /// The mark of a stream that has been read and is empty: where the reading began, so that a start
 /// that counts back does not move on over what comes later.
-fn first_mark(rules: &CursorRules, requested_at: Instant) -> Option<String> {
+fn first_mark(rules: &CursorRules, requested_at: Timestamp) -> Option<String> {
     match &rules.mark {
         CursorMark::Time { start: Start::Ago(span), .. } => {
             span.before(requested_at, rules.zone).map(crate::model::instant_to_text)
@@ -234,13 +234,13 @@ pub fn plan_run(
     definition: &Definition,
     reader: Option<&Reader>,
     options: &SyncOptions,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Vec<PlannedJob>, ArchiveError> {
     let mut planned = Vec::new();
     for stream in selected(definition, options) {
         let row = reader.map(|reader| reader.stream(&stream.name)).transpose()?.flatten();
         let start = match &stream.kind {
-            Kind::Window(rules) => Some(resolve_start(rules, row.as_ref(), now)),
+            StreamKind::Window(rules) => Some(resolve_start(rules, row.as_ref(), now)),
             _ => None,
         };
         let source = &definition.sources[&stream.source];
@@ -289,7 +289,7 @@ pub fn plan_run(
 }
 
 /// The page at which a reading begins or goes on.
-pub fn first_token(stream: &Stream, job: &Job) -> PageToken {
+pub fn first_token(stream: &Stream, job: &FetchJob) -> PageToken {
     let resumed = job.resume.as_ref().and_then(|entry| entry.token.as_deref());
     let resumed = resumed.and_then(PageToken::from_text);
     resumed.unwrap_or_else(|| Pager::new(&stream.paginate, false).first())

@@ -4,23 +4,20 @@
 //! bounded length lies between. Every decision is made in the rooms below; this room connects
 //! them, and says what happened.
 
-mod again;
 mod drift;
 mod event;
 mod job;
-mod late;
 mod notes;
-mod page;
-mod patience;
+pub(crate) mod page;
 mod pulling;
-mod reading;
-mod rebuild;
-mod records;
-mod replay;
+pub(crate) mod reading;
+pub(crate) mod records;
 mod report;
+mod reread;
+pub(crate) mod retry_rejects;
 mod scope;
-mod trial;
 mod waits;
+mod watch_backoff;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -28,19 +25,18 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::archive::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunStreamRow};
 use crate::definition::{Definition, Source};
 use crate::host::Host;
+use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
 use crate::model::Window;
-use crate::pull::{Budget, Puller, SecretValues, Transport};
+use crate::store::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunStreamRow};
 
-pub use again::Again;
-pub use event::{Happening, Observer, Silent};
+pub use event::{ProgressEvent, ProgressSink, Silent};
 pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
-pub use late::{LateReport, RetryReport, StillRejected, retry};
-pub use patience::{Rest, Round, rest_after};
-pub use rebuild::{Rebuilding, Rebuilt, Settled, rebuild, settle_rebuilds};
 pub use report::{StreamReport, SyncReport, TroubleReport};
+pub use reread::Reread;
+pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
+pub use watch_backoff::{Rest, Round, rest_after};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;
@@ -53,7 +49,7 @@ pub struct SyncOptions {
     /// Read this stretch of window streams whatever its state.
     pub range: Option<Window>,
     /// Read these places and no others, with what another archive knows.
-    pub again: Option<Again>,
+    pub again: Option<Reread>,
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
@@ -80,7 +76,7 @@ pub struct SyncParts<'a> {
     /// The values of the definition's secrets.
     pub secrets: SecretValues,
     /// Who is told what happens.
-    pub observer: &'a dyn Observer,
+    pub observer: &'a dyn ProgressSink,
 }
 
 /// A transport for every source of a definition.
@@ -112,11 +108,11 @@ pub fn sync(
     let run = archive.start_run(&start)?;
     let path = archive.path().display();
     tracing::info!(run, command = options.command, archive = %path, "run begins");
-    let puller = Puller::new(host.clone(), transports, secrets, options.budget);
+    let puller = HttpFetcher::new(host.clone(), transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
-        pulling::Pulling::new(definition, options, host, reader, puller, sender, observer);
-    let writing = writing::Writing::new(archive, run, host, observer, definition);
+        pulling::FetchLane::new(definition, options, host, reader, puller, sender, observer);
+    let writing = writing::WriteLane::new(archive, run, host, observer, definition);
     let (mut report, written) = match lanes {
         Lanes::Interleaved => {
             runtime().block_on(async { tokio::join!(pulling.run(), writing.run(receiver)) })

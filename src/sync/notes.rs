@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 
-use crate::archive::{
+use crate::model::{Timestamp, instant_to_text};
+use crate::store::{
     Archive, ArchiveError, EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow,
     RunEvent, RunStreamRow,
 };
-use crate::model::{Instant, instant_to_text};
 
-use super::job::Job;
+use super::job::FetchJob;
 use super::report::TroubleReport;
 
 /// The longest message that is kept, characters: an answer may be quoted in it.
@@ -17,7 +17,7 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 
 /// Notes that are not on the disk yet.
 #[derive(Default)]
-pub struct Notes {
+pub struct RunNotes {
     /// The plan of the stream in hand, whole.
     plan: Vec<PlanPart>,
     /// What is to be added to the stream.
@@ -31,7 +31,7 @@ pub struct Notes {
     waits: HashMap<String, Option<String>>,
 }
 
-impl Notes {
+impl RunNotes {
     /// Whether there is nothing to be written.
     pub fn is_empty(&self) -> bool {
         self.counts.windows_planned == 0
@@ -137,7 +137,7 @@ impl Notes {
 }
 
 /// What is due, by reason.
-pub fn plan_parts(jobs: &[Job]) -> Vec<PlanPart> {
+pub fn plan_parts(jobs: &[FetchJob]) -> Vec<PlanPart> {
     let mut parts: Vec<PlanPart> = Vec::new();
     for job in jobs {
         let why = job.reason.as_str();
@@ -162,7 +162,7 @@ fn clip(text: &str) -> String {
 }
 
 /// A trouble as the run is remembered by it.
-pub fn trouble_event(trouble: TroubleReport, now: Instant) -> RunEvent {
+pub fn trouble_event(trouble: TroubleReport, now: Timestamp) -> RunEvent {
     RunEvent {
         at: instant_to_text(now),
         kind: "trouble".to_owned(),
@@ -189,7 +189,7 @@ mod tests {
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),
         };
-        let mut notes = Notes::default();
+        let mut notes = RunNotes::default();
         notes.plan(vec![part("pending", 2, "b", "d"), part("open", 1, "d", "e")]);
         notes.plan(vec![part("pending", 3, "a", "c")]);
         assert_eq!(notes.plan, [part("pending", 5, "a", "d"), part("open", 1, "d", "e")]);
@@ -205,7 +205,7 @@ mod tests {
             message: "\u{e9}".repeat(5_000),
             ..RunEvent::default()
         };
-        let mut notes = Notes::default();
+        let mut notes = RunNotes::default();
         ["a", "a", "b"].into_iter().for_each(|until| notes.event(wait(until)));
         assert_eq!(notes.events.len(), 2);
         assert_eq!(notes.events[0].message.chars().count(), MESSAGE_CHARS_MAX + 1);

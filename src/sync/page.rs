@@ -1,12 +1,14 @@
 //! One answer, judged and read: what it says about paging, totals and errors, and its rows.
 
 use crate::definition::{
-    Column, ColumnType, CursorMark, Key, Kind, Paginate, Path, Stream, TokenAt, Total, nearest,
+    Column, ColumnType, CursorMark, Key, Paginate, Path, Stream, StreamKind, TokenAt, Total,
+    nearest,
+};
+use crate::http::{
+    Fetched, HttpFetcher, PageFacts, SourceError, SourceErrorKind, judge_content, login_page,
+    looks_like_portal,
 };
 use crate::model::{RejectKind, excerpt};
-use crate::pull::{
-    Fetched, PageFacts, Puller, Trouble, TroubleKind, judge_content, login_page, looks_like_portal,
-};
 use crate::record::{
     ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, body_value, infer_columns,
     member_names, read_page,
@@ -24,8 +26,8 @@ pub struct ReadPage {
 }
 
 /// Trouble with what the source said.
-pub fn broken(message: impl Into<String>) -> Trouble {
-    Trouble::new(TroubleKind::BrokenWord, message)
+pub fn broken(message: impl Into<String>) -> SourceError {
+    SourceError::new(SourceErrorKind::BrokenWord, message)
 }
 
 /// Judges and reads an answer.
@@ -34,9 +36,9 @@ pub fn read_answer(
     reader: &RecordReader,
     context: &PageContext,
     fetched: &Fetched,
-    puller: &Puller,
+    puller: &HttpFetcher,
     source: &crate::definition::Source,
-) -> Result<ReadPage, Trouble> {
+) -> Result<ReadPage, SourceError> {
     let body = judge_content(&fetched.response)?;
     if body.is_empty() && fetched.response.status == 204 {
         let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
@@ -65,21 +67,25 @@ pub fn read_kept(
     reader: &RecordReader,
     context: &PageContext,
     body: &str,
-) -> Result<PageRows, Trouble> {
+) -> Result<PageRows, SourceError> {
     let rows = read_page(body, &stream.records, reader, context);
     let rows = rows.map_err(|error| no_records(stream, &error))?;
     check_keys(stream, &rows, body)?;
     Ok(rows)
 }
 
-fn no_records(stream: &Stream, error: &ExtractError) -> Trouble {
+fn no_records(stream: &Stream, error: &ExtractError) -> SourceError {
     let path = stream.records.text();
     broken(error.to_string())
         .cure(format!("look at the answer, and at the stream's `records = {path:?}`"))
 }
 
 /// An answer that carries an error is no data, whatever its status.
-fn check_error_member(path: Option<&Path>, body: &str, puller: &Puller) -> Result<(), Trouble> {
+fn check_error_member(
+    path: Option<&Path>,
+    body: &str,
+    puller: &HttpFetcher,
+) -> Result<(), SourceError> {
     let Some(path) = path else { return Ok(()) };
     match body_value(body, path) {
         Some(raw) if !matches!(raw.as_str(), "null" | "false" | "\"\"" | "[]" | "{}" | "0") => {
@@ -92,7 +98,7 @@ fn check_error_member(path: Option<&Path>, body: &str, puller: &Puller) -> Resul
 }
 
 /// A key that no record has is a mistake in the definition, not a page of bad records.
-fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
+fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), SourceError> {
     let all = |kind| rows.rejects.iter().all(|reject| reject.kind == kind);
     let none_is_a_row = rows.received > 0 && rows.rows.is_empty();
     if none_is_a_row && !rows.rejects.is_empty() && all(RejectKind::NotAnObject) {
@@ -135,7 +141,7 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Troubl
 
 /// A field of a hash key that no record of the first page has is a mistake: without it, different
 /// records would become one.
-pub fn check_hash_fields(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Trouble> {
+pub fn check_hash_fields(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), SourceError> {
     let Key::Hash(fields) = &stream.key else { return Ok(()) };
     if rows.received == 0 {
         return Ok(());
@@ -167,15 +173,15 @@ fn cure_for(name: &str, known: &[String]) -> String {
 }
 
 /// The columns of a stream whose definition does not say, from its first page with records.
-pub fn infer_from(stream: &Stream, body: &str) -> Result<Option<Vec<Column>>, Trouble> {
+pub fn infer_from(stream: &Stream, body: &str) -> Result<Option<Vec<Column>>, SourceError> {
     if body.is_empty() {
         return Ok(None);
     }
     let mut times = Vec::new();
     match &stream.kind {
-        Kind::Window(rules) => times.push(rules.field.as_str()),
-        Kind::Cursor(rules) => times.push(rules.field.as_str()),
-        Kind::Snapshot { .. } => {}
+        StreamKind::Window(rules) => times.push(rules.field.as_str()),
+        StreamKind::Cursor(rules) => times.push(rules.field.as_str()),
+        StreamKind::Snapshot { .. } => {}
     }
     times.extend(stream.version.as_deref());
     let members = member_names(body, &stream.records);
@@ -212,9 +218,9 @@ fn needed_columns(stream: &Stream) -> Vec<(&str, &'static str)> {
         needed.extend(fields.iter().map(|field| (field.as_str(), "the key")));
     }
     match &stream.kind {
-        Kind::Window(rules) => needed.push((rules.field.as_str(), "the window's field")),
-        Kind::Cursor(rules) => needed.push((rules.field.as_str(), "the cursor's field")),
-        Kind::Snapshot { .. } => {}
+        StreamKind::Window(rules) => needed.push((rules.field.as_str(), "the window's field")),
+        StreamKind::Cursor(rules) => needed.push((rules.field.as_str(), "the cursor's field")),
+        StreamKind::Snapshot { .. } => {}
     }
     needed.extend(stream.version.iter().map(|version| (version.as_str(), "the version")));
     needed.extend(stream.references.keys().map(|column| (column.as_str(), "a reference")));
@@ -223,11 +229,13 @@ fn needed_columns(stream: &Stream) -> Vec<(&str, &'static str)> {
 
 /// A field that is compared with bounds or moves a mark must be a time, or a number for a mark
 /// that is one.
-fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), Trouble> {
+fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), SourceError> {
     let (field, number) = match &stream.kind {
-        Kind::Window(rules) => (&rules.field, false),
-        Kind::Cursor(rules) => (&rules.field, matches!(rules.mark, CursorMark::Integer { .. })),
-        Kind::Snapshot { .. } => return Ok(()),
+        StreamKind::Window(rules) => (&rules.field, false),
+        StreamKind::Cursor(rules) => {
+            (&rules.field, matches!(rules.mark, CursorMark::Integer { .. }))
+        }
+        StreamKind::Snapshot { .. } => return Ok(()),
     };
     let Some(column) = columns.iter_mut().find(|column| column.name == *field) else {
         return Ok(());
@@ -248,9 +256,9 @@ fn facts_of(
     body: &str,
     fetched: &Fetched,
     rows: &PageRows,
-    puller: &Puller,
+    puller: &HttpFetcher,
     source: &crate::definition::Source,
-) -> Result<PageFacts, Trouble> {
+) -> Result<PageFacts, SourceError> {
     let mut facts = PageFacts {
         received: rows.received,
         content_hash: rows.content_hash,
@@ -314,7 +322,7 @@ fn token_text(raw: &str) -> Option<String> {
     }
 }
 
-fn page_total(stream: &Stream, body: &str, fetched: &Fetched) -> Result<Option<u64>, Trouble> {
+fn page_total(stream: &Stream, body: &str, fetched: &Fetched) -> Result<Option<u64>, SourceError> {
     match &stream.total {
         None | Some(Total::Endpoint { .. }) => Ok(None),
         Some(Total::Body(path)) => number_at(body, path).map(Some),
@@ -330,7 +338,7 @@ fn page_total(stream: &Stream, body: &str, fetched: &Fetched) -> Result<Option<u
 }
 
 /// The count at a path, which must be there.
-pub fn number_at(body: &str, path: &Path) -> Result<u64, Trouble> {
+pub fn number_at(body: &str, path: &Path) -> Result<u64, SourceError> {
     let raw = body_value(body, path);
     let number = raw.as_deref().and_then(|raw| raw.trim_matches('"').parse().ok());
     number.ok_or_else(|| {

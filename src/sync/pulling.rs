@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ArchiveError, ParentRow, PlanPart, Reader, StreamRow};
-use crate::definition::{Column, Definition, Kind, Source, Stream};
+use crate::definition::{Column, Definition, Source, Stream, StreamKind};
 use crate::host::Host;
-use crate::model::{Instant, Place, Spent, TableShape, Window};
-use crate::pull::{Puller, Trouble, TroubleKind};
+use crate::http::{HttpFetcher, SourceError, SourceErrorKind};
+use crate::model::{Spent, TableShape, Timestamp, Window, WindowKey};
 use crate::record::RecordReader;
+use crate::store::{ArchiveError, ParentRow, PlanPart, Reader, StreamRow};
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
 use super::drift::Fields;
-use super::event::{Event, Happening, Observer, Trace};
-use super::job::{Job, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
+use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
+use super::job::{FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
 use super::notes::plan_parts;
 use super::reading::Ending;
 use super::report::{StreamReport, SyncReport, TroubleReport};
@@ -35,39 +35,39 @@ const SLOW_READINGS_MAX: u32 = 1;
 const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
 /// The pulling lane.
-pub struct Pulling<'a> {
+pub struct FetchLane<'a> {
     pub(super) definition: &'a Definition,
     pub(super) options: &'a SyncOptions,
     pub(super) host: &'a Host,
     reader: Reader,
-    pub(super) puller: Puller,
-    pub(super) sender: mpsc::Sender<Event>,
-    observer: &'a dyn Observer,
+    pub(super) puller: HttpFetcher,
+    pub(super) sender: mpsc::Sender<LaneEvent>,
+    observer: &'a dyn ProgressSink,
     pub(super) record_reader: Option<Arc<RecordReader>>,
     pub(super) full_page_seen: bool,
     /// Records on the stream's largest page so far.
     pub(super) largest_page: u64,
-    pub(super) start: Option<Instant>,
+    pub(super) start: Option<Timestamp>,
     pub(super) fields: Fields,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
     /// When the reading in hand began, and what the run had spent by then.
-    begun: (Instant, Spent),
+    begun: (Timestamp, Spent),
     report: SyncReport,
     /// The first trouble with the archive itself.
     fault: RefCell<Option<ArchiveError>>,
 }
 
-impl<'a> Pulling<'a> {
+impl<'a> FetchLane<'a> {
     /// A lane that has not begun.
     pub fn new(
         definition: &'a Definition,
         options: &'a SyncOptions,
         host: &'a Host,
         reader: Reader,
-        puller: Puller,
-        sender: mpsc::Sender<Event>,
-        observer: &'a dyn Observer,
+        puller: HttpFetcher,
+        sender: mpsc::Sender<LaneEvent>,
+        observer: &'a dyn ProgressSink,
     ) -> Self {
         Self {
             definition,
@@ -110,12 +110,12 @@ impl<'a> Pulling<'a> {
             if let Err(trouble) = self.pull_stream(stream).await {
                 let source_is_down = trouble.ends_source();
                 self.trouble(&stream.name, None, &trouble).await;
-                if source_is_down && trouble.kind != TroubleKind::Definition {
+                if source_is_down && trouble.kind != SourceErrorKind::Definition {
                     down.push(stream.source.clone());
                 }
             }
             let (ack, written) = oneshot::channel();
-            let end = Event::StreamEnd { stream: stream.name.clone(), ack };
+            let end = LaneEvent::StreamEnd { stream: stream.name.clone(), ack };
             if self.send(end).await.is_err() || written.await.is_err() {
                 break;
             }
@@ -127,7 +127,7 @@ impl<'a> Pulling<'a> {
             if let Some(wait) = self.puller.held(&source.name).cloned() {
                 let source = source.name.clone();
                 // If the writing lane has ended, its error is the one that is reported.
-                let _ = self.send(Event::Wait { source, wait }).await;
+                let _ = self.send(LaneEvent::Wait { source, wait }).await;
             }
         }
         for name in definition.sources.keys() {
@@ -141,7 +141,7 @@ impl<'a> Pulling<'a> {
     }
 
     /// The time as the source has it, as far as that is known; else this machine's.
-    pub(super) fn now_at(&self, source: &Source) -> Instant {
+    pub(super) fn now_at(&self, source: &Source) -> Timestamp {
         let now = self.host.clock.now();
         let skew = self.puller.skew_of(&source.name).filter(|skew| skew.abs() > SKEW_MIN);
         skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
@@ -156,35 +156,35 @@ impl<'a> Pulling<'a> {
         self.report.streams.last_mut().expect("a stream is in hand")
     }
 
-    async fn trouble(&mut self, stream: &str, place: Option<&Place>, trouble: &Trouble) {
+    async fn trouble(&mut self, stream: &str, place: Option<&WindowKey>, trouble: &SourceError) {
         let message = self.puller.redact(&trouble.message);
         let report = TroubleReport::new(stream, place, trouble, message);
         let (why, window) = (&report.message, report.window.as_deref());
         tracing::warn!(stream, window, why, exit_code = report.exit_code, "trouble");
-        if trouble.kind != TroubleKind::Stopped {
+        if trouble.kind != SourceErrorKind::Stopped {
             // If the writing lane has ended, its error is the one that is reported.
-            let _ = self.send(Event::Trouble(Box::new(report.clone()))).await;
+            let _ = self.send(LaneEvent::Trouble(Box::new(report.clone()))).await;
         }
         self.report.troubles.push(report);
     }
 
     /// What the reading in hand has taken so far.
-    fn trace(&self, job: &Job) -> Trace {
+    fn trace(&self, job: &FetchJob) -> Trace {
         let (began_at, before) = self.begun;
         Trace { why: job.reason, began_at, spent: self.puller.stats - before }
     }
 
     async fn forget(
         &mut self,
-        job: &Job,
+        job: &FetchJob,
         outcome: &'static str,
         error: Option<String>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SourceError> {
         let (place, trace) = (job.place.clone(), self.trace(job));
-        self.send(Event::Forget { place, outcome, error, trace }).await
+        self.send(LaneEvent::Forget { place, outcome, error, trace }).await
     }
 
-    async fn pull_stream(&mut self, stream: &Stream) -> Result<(), Trouble> {
+    async fn pull_stream(&mut self, stream: &Stream) -> Result<(), SourceError> {
         let stored = self.archive(|reader| reader.stream(&stream.name))?;
         self.full_page_seen = false;
         self.largest_page = 0;
@@ -192,7 +192,7 @@ impl<'a> Pulling<'a> {
         self.record_reader = None;
         self.fields = Fields::new(self.archive(|reader| reader.fields(&stream.name))?);
         self.start = match &stream.kind {
-            Kind::Window(rules) => {
+            StreamKind::Window(rules) => {
                 Some(resolve_start(rules, stored.as_ref(), self.host.clock.now()))
             }
             _ => None,
@@ -221,11 +221,11 @@ impl<'a> Pulling<'a> {
     fn archive<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, SourceError> {
         read(&self.reader).map_err(|error| {
             let message = format!("cannot read the archive: {error}");
             self.fault.borrow_mut().get_or_insert(error);
-            Trouble::new(TroubleKind::Stopped, message)
+            SourceError::new(SourceErrorKind::Stopped, message)
         })
     }
 
@@ -235,7 +235,7 @@ impl<'a> Pulling<'a> {
         stream: &Stream,
         columns: Vec<Column>,
         inferred: bool,
-    ) -> Result<Arc<RecordReader>, Trouble> {
+    ) -> Result<Arc<RecordReader>, SourceError> {
         let mut shape = Box::new(TableShape::of(stream, &columns, inferred));
         if self.options.again.is_some() {
             // The archive that is written to holds no parents.
@@ -244,7 +244,7 @@ impl<'a> Pulling<'a> {
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = Arc::new(reader.with_tombstones(stream.deleted.clone()));
         self.record_reader = Some(Arc::clone(&reader));
-        let table = Event::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
+        let table = LaneEvent::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
         self.send(table).await?;
         Ok(reader)
     }
@@ -254,7 +254,7 @@ impl<'a> Pulling<'a> {
         stream: &Stream,
         source: &Source,
         parent: Option<&ParentRow>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SourceError> {
         let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
         let again = self.options.again.as_ref();
         if again.is_some_and(|again| !again.places.contains_key(partition)) {
@@ -271,13 +271,13 @@ impl<'a> Pulling<'a> {
         let due = jobs.len() as u64;
         if self.current().windows_planned == 0 {
             let stream = stream.name.clone();
-            self.observer.notice(&Happening::StreamBegins { stream, due });
+            self.observer.notice(&ProgressEvent::StreamBegins { stream, due });
         } else {
-            self.observer.notice(&Happening::MoreDue { due });
+            self.observer.notice(&ProgressEvent::MoreDue { due });
         }
         self.current().windows_planned += due;
         if due > 0 {
-            self.send(Event::Planned(plan_parts(&jobs))).await?;
+            self.send(LaneEvent::Planned(plan_parts(&jobs))).await?;
         }
         let (mut failing, mut broken, mut read) = (0, 0, 0);
         for job in jobs {
@@ -294,7 +294,7 @@ impl<'a> Pulling<'a> {
                 }
                 Err(trouble) if trouble.ends_source() => return Err(trouble),
                 Err(trouble) => {
-                    let fails = trouble.kind == TroubleKind::Failing;
+                    let fails = trouble.kind == SourceErrorKind::Failing;
                     failing += u32::from(fails);
                     broken += u32::from(!fails);
                     self.trouble(&stream.name, Some(&job.place), &trouble).await;
@@ -314,8 +314,8 @@ impl<'a> Pulling<'a> {
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
-    ) -> Result<(), Trouble> {
+        job: &FetchJob,
+    ) -> Result<(), SourceError> {
         let mut stack = vec![job.clone()];
         let mut first_trouble = None;
         while let Some(job) = stack.pop() {
@@ -352,8 +352,8 @@ impl<'a> Pulling<'a> {
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
-    ) -> Result<Option<(Trouble, bool)>, (Trouble, Option<(u64, u64)>)> {
+        job: &FetchJob,
+    ) -> Result<Option<(SourceError, bool)>, (SourceError, Option<(u64, u64)>)> {
         let mut resume = self.may_resume(stream, job);
         let mut disagreements = 0;
         let mut slow = 0;
@@ -367,7 +367,7 @@ impl<'a> Pulling<'a> {
                 }
                 Ok(Ending::Complete(done)) => {
                     let trace = self.trace(job);
-                    let done = self.send(Event::Done { done, trace });
+                    let done = self.send(LaneEvent::Done { done, trace });
                     done.await.map_err(|trouble| (trouble, None))?;
                     return Ok(None);
                 }
@@ -407,10 +407,10 @@ impl<'a> Pulling<'a> {
     async fn split(
         &mut self,
         stream: &Stream,
-        job: &Job,
-        stack: &mut Vec<Job>,
-    ) -> Result<bool, Trouble> {
-        let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+        job: &FetchJob,
+        stack: &mut Vec<FetchJob>,
+    ) -> Result<bool, SourceError> {
+        let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
             return Ok(false);
         };
         let plan = WindowPlan {
@@ -444,30 +444,30 @@ impl<'a> Pulling<'a> {
         };
         self.forget(job, "split", None).await?;
         for (piece, second) in pieces {
-            let place = Place { window: Some(piece), ..job.place.clone() };
+            let place = WindowKey { window: Some(piece), ..job.place.clone() };
             // A half that lies wholly after now has nothing to be asked for yet.
             let half = task(piece).and_then(|t| window_job(rules, place, t, &job.values.parent));
-            stack.extend(half.map(|half| Job { second, ..half }));
+            stack.extend(half.map(|half| FetchJob { second, ..half }));
         }
         if !overlapped {
             self.current().windows_planned += 1;
             let more = PlanPart { why: "split".to_owned(), windows: 1, from: None, to: None };
-            self.send(Event::Planned(vec![more])).await?;
+            self.send(LaneEvent::Planned(vec![more])).await?;
         }
         Ok(true)
     }
 
     async fn break_off(
         &mut self,
-        job: &Job,
-        requested_at: Instant,
-        trouble: &Trouble,
+        job: &FetchJob,
+        requested_at: Timestamp,
+        trouble: &SourceError,
         hole: bool,
         counts: Option<(u64, u64)>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SourceError> {
         let message = self.puller.redact(&trouble.message);
-        let stopped = trouble.kind == TroubleKind::Stopped;
-        self.observer.notice(&Happening::ReadingBroken {
+        let stopped = trouble.kind == SourceErrorKind::Stopped;
+        self.observer.notice(&ProgressEvent::ReadingBroken {
             place: job.place.clone(),
             message: message.clone(),
         });
@@ -479,6 +479,6 @@ impl<'a> Pulling<'a> {
         }
         let error = (!stopped).then_some(message);
         let trace = self.trace(job);
-        self.send(Event::Broken { place, requested_at, error, hole, counts, trace }).await
+        self.send(LaneEvent::Broken { place, requested_at, error, hole, counts, trace }).await
     }
 }

@@ -6,20 +6,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::archive::RawPage;
-use crate::definition::{Kind, Paginate, Scalar, Source, Stream, Total};
+use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
 use crate::host::StopCause;
-use crate::model::{Instant, State, Window};
-use crate::pull::{
-    Fetched, Next, PageToken, Pager, RequestPlan, Trouble, TroubleKind, judge_content,
+use crate::http::{
+    Fetched, Next, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind, judge_content,
 };
-use crate::record::{Mark, PageContext, PageRows, RecordReader, hash_text};
+use crate::model::{State, Timestamp, Window};
+use crate::record::{PageContext, PageMark, PageRows, RecordReader, hash_text};
+use crate::store::RawPage;
 use crate::window::is_settled;
 
-use super::event::{DoneEvent, Event, PageEvent};
-use super::job::{Job, first_token, next_mark};
+use super::event::{DoneEvent, LaneEvent, PageEvent};
+use super::job::{FetchJob, first_token, next_mark};
 use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer, read_kept};
-use super::pulling::Pulling;
+use super::pulling::FetchLane;
 use super::scope::scope_of;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
@@ -36,22 +36,22 @@ pub enum Ending {
     /// The end of the data is proven.
     Complete(Box<DoneEvent>),
     /// The source cut the result, or is too slow: smaller windows may help.
-    Split(Trouble),
+    Split(SourceError),
     /// The numbers do not agree, or moved.
-    Disagree(Trouble, (u64, u64)),
+    Disagree(SourceError, (u64, u64)),
     /// The source has not lived up to the window's start yet: nothing is known of it.
     TooEarly,
     /// Pages have shifted, or may have: read again until they have not. What this reading saw, if
     /// it is fit to be compared.
-    Unconfirmed(Trouble, Option<u64>),
+    Unconfirmed(SourceError, Option<u64>),
 }
 
 /// What is known of a reading on its way.
-struct Sofar {
-    requested_at: Instant,
+struct FetchSoFar {
+    requested_at: Timestamp,
     by_source: bool,
     /// Up to where was asked, by the request whose pages these are.
-    asked_to: Option<Instant>,
+    asked_to: Option<Timestamp>,
     first: bool,
     resumed: bool,
     /// Pages of this attempt that held records.
@@ -63,12 +63,12 @@ struct Sofar {
     moved: bool,
     total: Option<u64>,
     last_total: Option<u64>,
-    mark: Option<Mark>,
+    mark: Option<PageMark>,
 }
 
-impl Sofar {
+impl FetchSoFar {
     /// Counts the keys of a page, and sees whether one came before.
-    fn take_keys(&mut self, rows: &PageRows) -> Result<(), Trouble> {
+    fn take_keys(&mut self, rows: &PageRows) -> Result<(), SourceError> {
         let before = self.keys.len();
         let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
         self.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
@@ -82,19 +82,19 @@ impl Sofar {
     }
 }
 
-impl Pulling<'_> {
+impl FetchLane<'_> {
     /// Reads a job once, from its first page or from where an earlier reading broke off.
     pub(super) async fn read_once(
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
+        job: &FetchJob,
         resume: bool,
         confirms: Option<u64>,
-    ) -> Result<Ending, Trouble> {
+    ) -> Result<Ending, SourceError> {
         let now = self.now_at(source);
         let resumed = job.resume.as_ref().filter(|_| resume);
-        let mut sofar = Sofar {
+        let mut sofar = FetchSoFar {
             requested_at: resumed.map_or(now, |entry| entry.requested_at),
             by_source: resumed.is_some_and(|entry| entry.by_source),
             asked_to: match resumed {
@@ -154,8 +154,8 @@ impl Pulling<'_> {
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
-    ) -> Result<Option<(Fetched, u64)>, Trouble> {
+        job: &FetchJob,
+    ) -> Result<Option<(Fetched, u64)>, SourceError> {
         let Some(Total::Endpoint { request, value }) = &stream.total else { return Ok(None) };
         let (paginate, token) = (Paginate::None, PageToken::Start);
         let plan = RequestPlan {
@@ -176,9 +176,9 @@ impl Pulling<'_> {
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
-        sofar: &Sofar,
-    ) -> Result<Option<u64>, Trouble> {
+        job: &FetchJob,
+        sofar: &FetchSoFar,
+    ) -> Result<Option<u64>, SourceError> {
         let counted = self.count(stream, source, job).await?;
         Ok(counted.map(|(_, total)| total).or(sofar.last_total))
     }
@@ -189,12 +189,12 @@ impl Pulling<'_> {
         &mut self,
         stream: &Stream,
         source: &Source,
-        job: &Job,
+        job: &FetchJob,
         fetched: &Fetched,
         pager: &mut Pager<'_>,
         token: &PageToken,
-        sofar: &mut Sofar,
-    ) -> Result<Option<PageToken>, Trouble> {
+        sofar: &mut FetchSoFar,
+    ) -> Result<Option<PageToken>, SourceError> {
         let reader = self.reader_of(stream, fetched).await?;
         let context = page_context(stream, job.asked, &job.values.parent);
         let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
@@ -248,7 +248,7 @@ impl Pulling<'_> {
             source_total: sofar.total,
             raw,
         };
-        self.send(Event::Page(Box::new(event))).await?;
+        self.send(LaneEvent::Page(Box::new(event))).await?;
         Ok(next)
     }
 
@@ -257,7 +257,7 @@ impl Pulling<'_> {
         &mut self,
         stream: &Stream,
         fetched: &Fetched,
-    ) -> Result<Arc<RecordReader>, Trouble> {
+    ) -> Result<Arc<RecordReader>, SourceError> {
         if let Some(reader) = &self.record_reader {
             return Ok(Arc::clone(reader));
         }
@@ -269,7 +269,13 @@ impl Pulling<'_> {
     }
 
     /// The end of the data is reached: do the numbers agree?
-    fn conclude(&self, stream: &Stream, job: &Job, sofar: Sofar, confirms: Option<u64>) -> Ending {
+    fn conclude(
+        &self,
+        stream: &Stream,
+        job: &FetchJob,
+        sofar: FetchSoFar,
+        confirms: Option<u64>,
+    ) -> Ending {
         let distinct = stream.total.is_some().then_some(sofar.keys.len() as u64);
         let counted = is_counted(stream);
         if let (Some(first), Some(last)) = (sofar.total, sofar.last_total)
@@ -296,10 +302,10 @@ impl Pulling<'_> {
             return ending;
         }
         let cursor = match &stream.kind {
-            Kind::Cursor(rules) => {
+            StreamKind::Cursor(rules) => {
                 let seen = sofar.mark.map(|mark| match mark {
-                    Mark::Integer(number) => number.to_string(),
-                    Mark::Text(text) => text,
+                    PageMark::Integer(number) => number.to_string(),
+                    PageMark::Text(text) => text,
                 });
                 next_mark(rules, job.mark.as_deref(), seen, sofar.requested_at)
             }
@@ -329,7 +335,7 @@ impl Pulling<'_> {
         stream: &Stream,
         reader: &RecordReader,
         context: &PageContext,
-        (job, fetched): (&Job, &Fetched),
+        (job, fetched): (&FetchJob, &Fetched),
         rows: &PageRows,
     ) -> RawPage {
         let body = judge_content(&fetched.response).unwrap_or_default();
@@ -349,7 +355,7 @@ impl Pulling<'_> {
 
     /// Whether a broken-off reading may be carried on: its token is fresh enough, and nothing has
     /// to be counted from the beginning.
-    pub(super) fn may_resume(&self, stream: &Stream, job: &Job) -> bool {
+    pub(super) fn may_resume(&self, stream: &Stream, job: &FetchJob) -> bool {
         let Some(entry) = &job.resume else { return false };
         let counted = is_counted(stream);
         let minutes = if counted { COUNTED_TOKEN_MINUTES } else { API_TOKEN_MINUTES };
@@ -364,15 +370,14 @@ impl Pulling<'_> {
             && age <= chrono::TimeDelta::minutes(minutes)
             // The mark of a resumed reading is that of its later pages: lower at worst, and then
             // more is read again. Counted pages would shift with a start that counts back.
-            && !(counted && matches!(stream.kind, Kind::Cursor(_)))
+            && !(counted && matches!(stream.kind, StreamKind::Cursor(_)))
     }
 
     /// Sends an event to the writing lane. When that lane has ended, so does this one.
-    pub(super) async fn send(&mut self, event: Event) -> Result<(), Trouble> {
-        self.sender
-            .send(event)
-            .await
-            .map_err(|_| Trouble::new(TroubleKind::Stopped, "the archive could not be written"))
+    pub(super) async fn send(&mut self, event: LaneEvent) -> Result<(), SourceError> {
+        self.sender.send(event).await.map_err(|_| {
+            SourceError::new(SourceErrorKind::Stopped, "the archive could not be written")
+        })
     }
 
     /// Why the run is to end, if it is.
@@ -386,7 +391,7 @@ fn is_counted(stream: &Stream) -> bool {
     matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. })
 }
 
-impl Sofar {
+impl FetchSoFar {
     /// Dates the reading by the source's own clock: what the source has not lived through yet it
     /// cannot have told, whatever this machine's clock says.
     fn date_by(&mut self, fetched: &Fetched) {
@@ -401,7 +406,12 @@ impl Sofar {
 /// pages, unseen. Where no later reading would bring that one, none of the records may have come
 /// twice, which gives such a move away; and without a total two readings in a row must have seen
 /// the same records.
-fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) -> Option<Ending> {
+fn shifted(
+    stream: &Stream,
+    state: State,
+    sofar: &FetchSoFar,
+    confirms: Option<u64>,
+) -> Option<Ending> {
     let once = stream.reconcile_attempts <= 1;
     if !is_counted(stream) || once {
         return None;
@@ -410,23 +420,23 @@ fn shifted(stream: &Stream, state: State, sofar: &Sofar, confirms: Option<u64>) 
     let seen = (!sofar.resumed).then_some(seen);
     let message = "records moved between the pages while they were read";
     let trouble = broken(message).cure("give the stream a `total`, if the source has one");
-    let last_word = state == State::Settled || matches!(stream.kind, Kind::Cursor(_));
+    let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
     let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
     (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(trouble, seen))
 }
 
 /// What the pages of a reading are judged by.
-pub(super) fn page_context(
+pub(crate) fn page_context(
     stream: &Stream,
     asked: Option<Window>,
     parent: &BTreeMap<String, Scalar>,
 ) -> PageContext {
     let (field, zone) = match &stream.kind {
-        Kind::Window(rules) => (Some(rules.field.clone()), rules.zone),
+        StreamKind::Window(rules) => (Some(rules.field.clone()), rules.zone),
         _ => (None, chrono_tz::UTC),
     };
     let cursor = match &stream.kind {
-        Kind::Cursor(rules) => Some(rules.field.clone()),
+        StreamKind::Cursor(rules) => Some(rules.field.clone()),
         _ => None,
     };
     PageContext {
@@ -443,11 +453,11 @@ pub(super) fn page_context(
 /// Complete or settled, and up to where: a window that is still open counts up to the request.
 fn state_of(
     stream: &Stream,
-    job: &Job,
-    sofar: &Sofar,
-    start: Option<Instant>,
-) -> (State, Option<Instant>) {
-    let (Kind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+    job: &FetchJob,
+    sofar: &FetchSoFar,
+    start: Option<Timestamp>,
+) -> (State, Option<Timestamp>) {
+    let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
         return (State::Complete, None);
     };
     // Never beyond what was asked for: a window may have closed while the run was on its way, or

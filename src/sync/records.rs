@@ -1,9 +1,9 @@
 //! The records of a page on their way into the archive: the path that a page takes when it comes,
 //! and again when it is read anew.
 
-use crate::archive::{Archive, ArchiveError, Cause, TableWriter};
-use crate::model::{Outcomes, Place, Reject, RejectKind, RowSet};
+use crate::model::{Outcomes, Reject, RejectKind, RowSet, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
+use crate::store::{Archive, ArchiveError, Cause, TableWriter};
 
 /// The records of a page.
 pub struct Records<'p> {
@@ -21,7 +21,7 @@ pub struct Records<'p> {
 pub fn write_records(
     archive: &Archive,
     table: Option<(&TableWriter, &RecordReader)>,
-    place: &Place,
+    place: &WindowKey,
     mut page: Records<'_>,
     run: i64,
     now: &str,

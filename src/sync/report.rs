@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::archive::{ArchiveError, RunStreamRow, VanishedCount};
 use crate::host::StopCause;
-use crate::model::{Outcomes, Place, Spent};
-use crate::pull::{Trouble, TroubleKind};
+use crate::http::{SourceError, SourceErrorKind};
+use crate::model::{Outcomes, Spent, WindowKey};
+use crate::store::{ArchiveError, RunStreamRow, VanishedCount};
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
@@ -70,12 +70,17 @@ pub struct TroubleReport {
     pub exit_code: u8,
     /// Whose trouble it is.
     #[serde(skip)]
-    pub kind: TroubleKind,
+    pub kind: SourceErrorKind,
 }
 
 impl TroubleReport {
     /// Trouble of a stream, or of one of its readings.
-    pub fn new(stream: &str, place: Option<&Place>, trouble: &Trouble, message: String) -> Self {
+    pub fn new(
+        stream: &str,
+        place: Option<&WindowKey>,
+        trouble: &SourceError,
+        message: String,
+    ) -> Self {
         Self {
             stream: stream.to_owned(),
             window: place.and_then(|place| place.window).map(|window| window.to_string()),
@@ -88,15 +93,15 @@ impl TroubleReport {
     }
 }
 
-/// SPEC.md, section 9.
-fn exit_code_of(kind: TroubleKind) -> u8 {
+/// docs/contract.md, section 9.
+fn exit_code_of(kind: SourceErrorKind) -> u8 {
     match kind {
-        TroubleKind::Definition => 2,
-        TroubleKind::Offline | TroubleKind::Waiting | TroubleKind::Failing => 3,
-        TroubleKind::Budget | TroubleKind::Stopped => 3,
-        TroubleKind::Credentials => 4,
-        TroubleKind::BrokenWord => 5,
-        TroubleKind::Unsafe => 9,
+        SourceErrorKind::Definition => 2,
+        SourceErrorKind::Offline | SourceErrorKind::Waiting | SourceErrorKind::Failing => 3,
+        SourceErrorKind::Budget | SourceErrorKind::Stopped => 3,
+        SourceErrorKind::Credentials => 4,
+        SourceErrorKind::BrokenWord => 5,
+        SourceErrorKind::Unsafe => 9,
     }
 }
 
@@ -170,19 +175,19 @@ impl SyncReport {
     /// The trouble that decides the exit code.
     pub fn gravest(&self) -> Option<&TroubleReport> {
         let gravity = |kind| match kind {
-            TroubleKind::Stopped | TroubleKind::Budget => 0,
-            TroubleKind::Offline | TroubleKind::Waiting => 1,
-            TroubleKind::Failing => 2,
-            TroubleKind::BrokenWord => 3,
-            TroubleKind::Definition => 4,
-            TroubleKind::Credentials => 5,
-            TroubleKind::Unsafe => 6,
+            SourceErrorKind::Stopped | SourceErrorKind::Budget => 0,
+            SourceErrorKind::Offline | SourceErrorKind::Waiting => 1,
+            SourceErrorKind::Failing => 2,
+            SourceErrorKind::BrokenWord => 3,
+            SourceErrorKind::Definition => 4,
+            SourceErrorKind::Credentials => 5,
+            SourceErrorKind::Unsafe => 6,
         };
         // The first of the gravest: `max_by_key` gives the last.
         self.troubles.iter().rev().max_by_key(|trouble| gravity(trouble.kind))
     }
 
-    /// The exit code of the command (SPEC.md, section 9).
+    /// The exit code of the command (docs/contract.md, section 9).
     pub fn exit_code(&self) -> u8 {
         match self.stop {
             Some(cause) => cause.exit_code(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 
-use crate::definition::{Column, ColumnType, Kind, Scalar, Stream, resolve_local};
-use crate::model::{Instant, Place, Scope, Window, instant_to_text};
+use crate::definition::{Column, ColumnType, Scalar, Stream, StreamKind, resolve_local};
+use crate::model::{GoneScope, Timestamp, Window, WindowKey, instant_to_text};
 
 /// The rows that a reading of `place` must have returned if they were there, as far as it counts:
 /// those whose own time lies in the window, and not in its overlap, which is no coverage; those of
@@ -14,15 +14,15 @@ use crate::model::{Instant, Place, Scope, Window, instant_to_text};
 pub fn scope_of(
     stream: &Stream,
     columns: &[Column],
-    place: &Place,
+    place: &WindowKey,
     parent: &BTreeMap<String, Scalar>,
-    read_to: Option<Instant>,
-) -> Option<Scope> {
+    read_to: Option<Timestamp>,
+) -> Option<GoneScope> {
     let rules = stream.missing.as_ref()?;
     let field = match &stream.kind {
-        Kind::Cursor(_) => return None,
-        Kind::Snapshot { .. } => None,
-        Kind::Window(window) => {
+        StreamKind::Cursor(_) => return None,
+        StreamKind::Snapshot { .. } => None,
+        StreamKind::Window(window) => {
             let place = place.window?;
             let known = Window::new(place.start(), place.end().min(read_to?))?;
             let kind = columns.iter().find(|column| column.name == window.field)?.kind;
@@ -34,7 +34,7 @@ pub fn scope_of(
         parent.get(part).map(|value| (column.clone(), value.clone()))
     };
     let parent = rules.parent.iter().map(of_parent).collect::<Option<Vec<_>>>()?;
-    Some(Scope { field, parent, delete: rules.delete, ratio_max: rules.ratio_max })
+    Some(GoneScope { field, parent, delete: rules.delete, ratio_max: rules.ratio_max })
 }
 
 /// The first value that lies inside and the first one after, as the column stores them. A day
@@ -55,7 +55,7 @@ fn bounds_inside(kind: ColumnType, known: Window, zone: Tz) -> Option<(String, S
     }
 }
 
-fn begins(day: NaiveDate, zone: Tz) -> Option<Instant> {
+fn begins(day: NaiveDate, zone: Tz) -> Option<Timestamp> {
     resolve_local(day.and_time(NaiveTime::MIN), zone)
 }
 

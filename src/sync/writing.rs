@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::archive::{
-    Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
-};
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{
-    FieldChange, Instant, Outcomes, Place, Progress, State, TableShape, Wait, Window,
+    Checkpoint, FieldChange, Outcomes, State, TableShape, Timestamp, Wait, Window, WindowKey,
     instant_to_text,
+};
+use crate::store::{
+    Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
 };
 
 use crate::record::{Filler, RecordReader};
 
-use super::event::{DoneEvent, Event, Happening, Observer, PageEvent, Trace};
-use super::late::{Late, open_orphans};
-use super::notes::{Notes, trouble_event};
+use super::event::{DoneEvent, LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
+use super::notes::{RunNotes, trouble_event};
 use super::records::{Records, write_records};
+use crate::sync::retry_rejects::{Late, open_orphans};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -36,33 +36,33 @@ const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What the lane did, by stream.
-pub type Written = Vec<RunStreamRow>;
+pub type WrittenStreams = Vec<RunStreamRow>;
 
 /// The writing lane.
-pub struct Writing<'a> {
+pub struct WriteLane<'a> {
     archive: &'a Archive,
     run: i64,
     host: &'a Host,
-    observer: &'a dyn Observer,
+    observer: &'a dyn ProgressSink,
     definition: &'a Definition,
     tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
-    reading: Option<ReadingState>,
+    reading: Option<WindowFetch>,
     /// The reading whose rows are being noted as seen.
-    watched: Option<Place>,
+    watched: Option<WindowKey>,
     /// Milliseconds by which the clocks of sources are ahead, as of their first pages.
     clocks: BTreeMap<String, i64>,
     batch: Option<Batch>,
-    notes: Notes,
-    written: Written,
+    notes: RunNotes,
+    written: WrittenStreams,
 }
 
 /// The reading in hand.
-struct ReadingState {
-    place: Place,
-    requested_at: Instant,
+struct WindowFetch {
+    place: WindowKey,
+    requested_at: Timestamp,
     by_source: bool,
-    asked_from: Option<Instant>,
-    asked_to: Option<Instant>,
+    asked_from: Option<Timestamp>,
+    asked_to: Option<Timestamp>,
     /// Whether it began with its first page, in this run.
     in_one_piece: bool,
     pages: u64,
@@ -81,13 +81,13 @@ struct Batch {
     counts: RunStreamRow,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> WriteLane<'a> {
     /// A lane that has not begun.
     pub fn new(
         archive: &'a Archive,
         run: i64,
         host: &'a Host,
-        observer: &'a dyn Observer,
+        observer: &'a dyn ProgressSink,
         definition: &'a Definition,
     ) -> Self {
         Self {
@@ -101,13 +101,16 @@ impl<'a> Writing<'a> {
             watched: None,
             clocks: BTreeMap::new(),
             batch: None,
-            notes: Notes::default(),
+            notes: RunNotes::default(),
             written: Vec::new(),
         }
     }
 
     /// Writes until the other lane has nothing more.
-    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) -> Result<Written, ArchiveError> {
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<LaneEvent>,
+    ) -> Result<WrittenStreams, ArchiveError> {
         while let Some(event) = events.recv().await {
             if let Err(error) = self.take(event) {
                 self.archive.roll_back();
@@ -122,19 +125,21 @@ impl<'a> Writing<'a> {
         Ok(self.written)
     }
 
-    fn take(&mut self, event: Event) -> Result<(), ArchiveError> {
+    fn take(&mut self, event: LaneEvent) -> Result<(), ArchiveError> {
         match event {
-            Event::Table { shape, start_at, reader } => self.make_table(*shape, start_at, reader),
-            Event::Page(page) => self.write_page(*page),
-            Event::Planned(parts) => {
+            LaneEvent::Table { shape, start_at, reader } => {
+                self.make_table(*shape, start_at, reader)
+            }
+            LaneEvent::Page(page) => self.write_page(*page),
+            LaneEvent::Planned(parts) => {
                 self.notes.plan(parts);
                 Ok(())
             }
-            Event::Done { done, trace } => self.complete(*done, trace),
-            Event::Broken { place, requested_at, error, hole, counts, trace } => {
+            LaneEvent::Done { done, trace } => self.complete(*done, trace),
+            LaneEvent::Broken { place, requested_at, error, hole, counts, trace } => {
                 self.break_off(place, requested_at, error, hole, counts, trace)
             }
-            Event::Forget { place, outcome, error, trace } => {
+            LaneEvent::Forget { place, outcome, error, trace } => {
                 self.finish_batch()?;
                 self.note_reading(&place, trace, outcome, error);
                 self.reading = None;
@@ -142,12 +147,12 @@ impl<'a> Writing<'a> {
                 self.archive.forget_partial(&place)?;
                 self.commit_batch()
             }
-            Event::Trouble(trouble) => {
+            LaneEvent::Trouble(trouble) => {
                 self.notes.event(trouble_event(*trouble, self.host.clock.now()));
                 Ok(())
             }
-            Event::Wait { source, wait } => self.keep_wait(source, wait),
-            Event::StreamEnd { stream, ack } => {
+            LaneEvent::Wait { source, wait } => self.keep_wait(source, wait),
+            LaneEvent::StreamEnd { stream, ack } => {
                 self.finish_batch()?;
                 if !self.notes.is_empty() {
                     self.open_batch(&stream)?;
@@ -181,9 +186,15 @@ impl<'a> Writing<'a> {
     }
 
     /// Notes that a reading has ended, with what is known of it; before it is forgotten.
-    fn note_reading(&mut self, place: &Place, trace: Trace, outcome: &str, error: Option<String>) {
+    fn note_reading(
+        &mut self,
+        place: &WindowKey,
+        trace: Trace,
+        outcome: &str,
+        error: Option<String>,
+    ) {
         let known = self.reading.as_ref().filter(|reading| reading.place == *place);
-        let bound = |at: Option<Instant>| at.map(instant_to_text).unwrap_or_default();
+        let bound = |at: Option<Timestamp>| at.map(instant_to_text).unwrap_or_default();
         let row = ReadingRow {
             stream: place.stream.clone(),
             partition: place.partition.clone(),
@@ -214,7 +225,7 @@ impl<'a> Writing<'a> {
     fn make_table(
         &mut self,
         mut shape: TableShape,
-        start_at: Option<Instant>,
+        start_at: Option<Timestamp>,
         reader: Arc<RecordReader>,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
@@ -307,7 +318,7 @@ impl<'a> Writing<'a> {
         }
         let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
         if page.first || !same {
-            self.reading = Some(ReadingState {
+            self.reading = Some(WindowFetch {
                 place: page.place.clone(),
                 requested_at: page.requested_at,
                 by_source: page.by_source,
@@ -337,7 +348,7 @@ impl<'a> Writing<'a> {
             || batch.bytes >= BATCH_BYTES_MAX
             || self.host.clock.monotonic().saturating_sub(batch.since) >= BATCH_TIME_MAX;
         let stream = page.place.stream;
-        self.observer.notice(&Happening::PageWritten { stream, outcomes });
+        self.observer.notice(&ProgressEvent::PageWritten { stream, outcomes });
         if full && mid_reading { self.finish_batch() } else { Ok(()) }
     }
 
@@ -362,15 +373,15 @@ impl<'a> Writing<'a> {
         self.watched = None;
         self.reading = None;
         self.commit_batch()?;
-        self.observer.notice(&Happening::ReadingDone { place: done.place });
+        self.observer.notice(&ProgressEvent::ReadingDone { place: done.place });
         Ok(())
     }
 
     /// Keeps the whole pages of a reading that cannot go on, and why.
     fn break_off(
         &mut self,
-        place: Place,
-        requested_at: Instant,
+        place: WindowKey,
+        requested_at: Timestamp,
         error: Option<String>,
         hole: bool,
         counts: Option<(u64, u64)>,
@@ -438,9 +449,9 @@ impl<'a> Writing<'a> {
     }
 
     /// How far the reading of `place` has come, as far as this lane knows.
-    fn progress(&self, place: &Place, requested_at: Instant) -> Progress {
+    fn progress(&self, place: &WindowKey, requested_at: Timestamp) -> Checkpoint {
         let reading = self.reading.as_ref().filter(|reading| reading.place == *place);
-        Progress {
+        Checkpoint {
             place: place.clone(),
             state: State::Partial,
             // Whoever carries on must know what was asked for, which may be less than now.

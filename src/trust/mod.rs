@@ -9,9 +9,9 @@ mod store;
 
 use serde::Serialize;
 
-use crate::archive::sha256_of;
-use crate::definition::{Definition, Question};
-use crate::pull::secret_uses;
+use crate::definition::{CheckQuestion, Definition};
+use crate::http::secret_uses;
+use crate::store::sha256_of;
 
 pub use store::{DIGEST_CHARS_MIN, TrustStore};
 
@@ -54,8 +54,8 @@ impl Grant {
                 .collect(),
         });
         let checks = definition.checks.iter().filter_map(|check| match &check.question {
-            Question::Sql(sql) => Some((check.name.clone(), sql.clone())),
-            Question::Unique { .. } => None,
+            CheckQuestion::Sql(sql) => Some((check.name.clone(), sql.clone())),
+            CheckQuestion::Unique { .. } => None,
         });
         Self { digest: digest_of(definition), sources: sources.collect(), checks: checks.collect() }
     }

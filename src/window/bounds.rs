@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use crate::definition::{Bounds, Span, Start, WindowRules, resolve_local};
-use crate::model::{Instant, Window};
+use crate::model::{Timestamp, Window};
 
 /// The range of a request as texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct AskedRange {
 /// Writes `[start, end)` for the API. An included upper bound is one precision step earlier, an
 /// excluded lower bound one step earlier too.
 pub fn render_bounds(asked: Window, rules: &WindowRules) -> Option<AskedRange> {
-    let step_back = |at: Instant| rules.precision.before(at, rules.zone);
+    let step_back = |at: Timestamp| rules.precision.before(at, rules.zone);
     let (lower_included, upper_included) = match rules.bounds {
         Bounds::ClosedOpen => (true, false),
         Bounds::ClosedClosed => (true, true),
@@ -32,7 +32,7 @@ pub fn render_bounds(asked: Window, rules: &WindowRules) -> Option<AskedRange> {
 }
 
 /// The last tick of `precision` that is not after `at`, on the calendar of `zone`.
-pub fn floor_to(at: Instant, precision: Span, zone: Tz) -> Instant {
+pub fn floor_to(at: Timestamp, precision: Span, zone: Tz) -> Timestamp {
     let local = at.with_timezone(&zone).naive_local();
     if let Some(step) = precision.exact_millis() {
         let of_day = i64::from(local.num_seconds_from_midnight()) * 1000
@@ -55,7 +55,7 @@ pub fn floor_to(at: Instant, precision: Span, zone: Tz) -> Instant {
 
 /// Where a stream's grid starts: what the definition says, or what was `stored` of "90 days ago"
 /// when the stream's table was made. On a tick that the API can tell.
-pub fn grid_start(rules: &WindowRules, stored: Option<Instant>, now: Instant) -> Instant {
+pub fn grid_start(rules: &WindowRules, stored: Option<Timestamp>, now: Timestamp) -> Timestamp {
     let start = match rules.start {
         Start::At(at) => at,
         Start::Ago(span) => {
@@ -71,7 +71,7 @@ pub fn grid_start(rules: &WindowRules, stored: Option<Instant>, now: Instant) ->
 }
 
 /// The first tick of `precision` that is not before `at`.
-pub fn ceil_to(at: Instant, precision: Span, zone: Tz) -> Instant {
+pub fn ceil_to(at: Timestamp, precision: Span, zone: Tz) -> Timestamp {
     let floor = floor_to(at, precision, zone);
     if floor == at {
         return at;
@@ -109,7 +109,7 @@ pub mod tests {
     }
 
     /// How an API of these bounds would judge a tick.
-    fn api_returns(rules: &WindowRules, asked: &AskedRange, tick: Instant) -> bool {
+    fn api_returns(rules: &WindowRules, asked: &AskedRange, tick: Timestamp) -> bool {
         let read = |text: &str| rules.format.read(text, Some(rules.zone)).expect("readable");
         let (start, end) = (read(&asked.start), read(&asked.end));
         match rules.bounds {

@@ -1,6 +1,6 @@
 //! Which stretches of time are known, as a set of half-open intervals that never touch.
 
-use crate::model::{Instant, Window};
+use crate::model::{Timestamp, Window};
 
 /// A set of instants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Coverage {
     }
 
     /// The end of the unbroken stretch that begins at `start`: the watermark.
-    pub fn watermark(&self, start: Instant) -> Option<Instant> {
+    pub fn watermark(&self, start: Timestamp) -> Option<Timestamp> {
         let part = self.parts.iter().find(|part| part.start() <= start && start < part.end());
         part.map(|part| part.end())
     }

@@ -3,30 +3,30 @@
 use chrono_tz::Tz;
 
 use crate::definition::Span;
-use crate::model::{Instant, Window};
+use crate::model::{Timestamp, Window};
 
 /// Cells of one step each, from a start on.
 #[derive(Clone, Copy, Debug)]
 pub struct Grid {
-    start: Instant,
+    start: Timestamp,
     step: Span,
     zone: Tz,
 }
 
 impl Grid {
     /// A grid; `step` is longer than nothing.
-    pub fn new(start: Instant, step: Span, zone: Tz) -> Self {
+    pub fn new(start: Timestamp, step: Span, zone: Tz) -> Self {
         Self { start, step, zone }
     }
 
     /// Boundary number `n`: `n` steps after the start, counted from the start and not from the
     /// boundary before, so that 31 January plus two months is 31 March.
-    pub fn boundary(&self, n: i64) -> Option<Instant> {
+    pub fn boundary(&self, n: i64) -> Option<Timestamp> {
         self.step.add_times(self.start, self.zone, n)
     }
 
     /// The number of the cell that holds `at`; none before the start or beyond the calendar.
-    pub fn cell_number(&self, at: Instant) -> Option<i64> {
+    pub fn cell_number(&self, at: Timestamp) -> Option<i64> {
         if at < self.start {
             return None;
         }
@@ -43,7 +43,7 @@ impl Grid {
     }
 
     /// The cell that holds `at`.
-    pub fn cell_at(&self, at: Instant) -> Option<Window> {
+    pub fn cell_at(&self, at: Timestamp) -> Option<Window> {
         let n = self.cell_number(at)?;
         Window::new(self.boundary(n)?, self.boundary(n + 1)?)
     }
@@ -66,7 +66,7 @@ mod tests {
     use chrono::{DateTime, Utc};
     use proptest::prelude::*;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         DateTime::parse_from_rfc3339(text).expect("a test instant").with_timezone(&Utc)
     }
 

@@ -1,7 +1,7 @@
 //! Which windows are due, in which order, and what is asked for each.
 
 use crate::definition::{Bounds, Order, Span, WindowRules};
-use crate::model::{Entry, Instant, State, Window};
+use crate::model::{Entry, State, Timestamp, Window};
 
 use super::bounds::{ceil_to, floor_to};
 use super::{Coverage, Grid};
@@ -56,7 +56,7 @@ pub struct Task {
     /// The broken-off reading that may be carried on.
     pub resume: Option<Entry>,
     /// When it was read last.
-    pub read_at: Option<Instant>,
+    pub read_at: Option<Timestamp>,
 }
 
 /// The facts that a plan is made of.
@@ -65,9 +65,9 @@ pub struct WindowPlan<'a> {
     /// How the stream is cut.
     pub rules: &'a WindowRules,
     /// Where its grid starts, resolved.
-    pub start: Instant,
+    pub start: Timestamp,
     /// The time of the plan.
-    pub now: Instant,
+    pub now: Timestamp,
     /// A stretch that is read whatever its state.
     pub range: Option<Window>,
 }
@@ -76,7 +76,7 @@ pub struct WindowPlan<'a> {
 /// end and the lateness. The end is that of the step of the grid, also for a piece of one: what
 /// the definition says of lateness, it says of steps. What was settled under a shorter step stays
 /// so.
-pub fn is_settled(entry: &Entry, rules: &WindowRules, start: Instant) -> bool {
+pub fn is_settled(entry: &Entry, rules: &WindowRules, start: Timestamp) -> bool {
     let (Some(window), Some(read_to)) = (entry.window, entry.read_to) else { return false };
     let grid = Grid::new(start, rules.step, rules.zone);
     let cell = grid.cell_at(window.end() - chrono::TimeDelta::milliseconds(1));
@@ -209,7 +209,7 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
 }
 
 /// Whether a reading is older than it may get.
-pub fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Instant) -> bool {
+pub fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Timestamp) -> bool {
     match (refresh, entry.completed_at) {
         // What was done at a time that has not come was noted by a clock that ran ahead.
         (Some(refresh), Some(done)) if done <= now => {
@@ -311,7 +311,7 @@ mod tests {
     use chrono_tz::Tz;
     use proptest::prelude::*;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         let text = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
         instant_from_text(&text).expect("a test instant")
     }
@@ -320,7 +320,7 @@ mod tests {
         Window::new(at(start), at(end)).expect("a test window")
     }
 
-    fn entry(window: Window, state: State, read_to: Instant, requested_at: Instant) -> Entry {
+    fn entry(window: Window, state: State, read_to: Timestamp, requested_at: Timestamp) -> Entry {
         Entry {
             window: Some(window),
             state,

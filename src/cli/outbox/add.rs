@@ -5,18 +5,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::archive::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxAdd;
 use crate::cli::error::{Failure, STORAGE, USAGE};
 use crate::cli::output::Output;
+use crate::cli::text::{outbox_json, outbox_page};
 use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};
 use crate::definition::{Definition, Source, Span, Start, WriteMethod, parse_start, suggest};
 use crate::host::Host;
 use crate::host::files::open_named;
-use crate::model::Instant;
-use crate::outbox::{BODY_BYTES_MAX, Given, Refusal, fresh_key, prepare, station_for};
-use crate::report::{outbox_json, outbox_page};
+use crate::model::Timestamp;
+use crate::outbox::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
+use crate::outbox::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, fresh_key, prepare, station_for};
 
 use super::{folder_of, no_entry, one_of, open_outbox};
 
@@ -54,8 +54,8 @@ struct NewRequest<'a> {
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     key: String,
-    not_before: Option<Instant>,
-    expires_at: Option<Instant>,
+    not_before: Option<Timestamp>,
+    expires_at: Option<Timestamp>,
 }
 
 impl NewRequest<'_> {
@@ -63,11 +63,11 @@ impl NewRequest<'_> {
         &self,
         args: &OutboxAdd,
         after: Option<i64>,
-        secrets: &crate::pull::SecretValues,
+        secrets: &crate::http::SecretValues,
         station: &str,
-        now: Instant,
+        now: Timestamp,
     ) -> Result<NewEntry, Failure> {
-        let given = Given {
+        let given = GivenRequest {
             source: self.source,
             method: self.method,
             path: &args.path,
@@ -83,7 +83,7 @@ impl NewRequest<'_> {
     }
 }
 
-fn refused(refusal: Refusal) -> Failure {
+fn refused(refusal: QueueRefusal) -> Failure {
     let code = if refusal.is_secret { UNSAFE } else { USAGE };
     Failure { cure: refusal.cure, ..Failure::new(code, refusal.message) }
 }
@@ -155,7 +155,7 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 /// A time that may lie ahead: a date, a timestamp, or so long from now.
-fn when(text: &str, now: Instant) -> Result<Instant, Failure> {
+fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(span) = Span::parse(text) {
         let at = span.after(now, chrono_tz::UTC);
         return at.ok_or_else(|| Failure::new(USAGE, format!("`{text}` is out of range")));

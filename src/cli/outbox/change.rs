@@ -1,7 +1,5 @@
 //! What a person decides about entries: `cancel`, `resolve`, `retry`, `prune`.
 
-use crate::archive::Reader;
-use crate::archive::{Outbox, OutboxEntry, Settlement};
 use crate::cli::args::Global;
 use crate::cli::args_outbox::{OutboxChoice, OutboxPrune, OutboxResolve};
 use crate::cli::error::{Failure, USAGE};
@@ -10,7 +8,9 @@ use crate::cli::workspace::load_for_sync;
 use crate::definition::{Definition, Start, parse_start};
 use crate::host::Host;
 use crate::model::EntryState;
+use crate::outbox::{Outbox, OutboxEntry, Settlement};
 use crate::outbox::{Stations, claim_entry, fresh_key, station_for};
+use crate::store::Reader;
 
 use super::{find, open_outbox, tell, tell_count};
 

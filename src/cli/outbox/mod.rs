@@ -9,11 +9,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::archive::{ArchiveError, Opening, Outbox, OutboxEntry, Reader};
+use crate::cli::text::{outbox_json, outbox_page, outbox_row_json, outbox_table};
 use crate::definition::Definition;
 use crate::host::Host;
+use crate::model::count;
 use crate::model::{EntryState, instant_to_text};
-use crate::report::{count, outbox_json, outbox_page, outbox_row_json, outbox_table};
+use crate::outbox::{Outbox, OutboxEntry};
+use crate::store::{ArchiveError, Opening, Reader};
 
 use super::args::Global;
 use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};

@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::archive::{ArchiveError, Outbox, Reader, WaitRow};
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
 use crate::cli::error::Failure;
 use crate::cli::output::Output;
+use crate::cli::text::{outbox_plan_table, planned_json};
 use crate::cli::workspace::{
     check_sources, holder_note, load_for_sync, load_secrets, network, tell_lifted,
 };
 use crate::definition::Definition;
 use crate::host::Host;
+use crate::http::{SecretValues, Transport};
+use crate::model::count;
 use crate::model::{EntryState, printable};
-use crate::outbox::{Doing, Scene, SendOptions, SendParts, SendReport, Stations, plan, send};
-use crate::pull::{SecretValues, Transport};
-use crate::report::{count, outbox_plan_table, planned_json};
+use crate::outbox::Outbox;
+use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Stations, plan, send};
+use crate::store::{ArchiveError, Reader, WaitRow};
 
 use super::{folder_of, one_of, open_outbox};
 
@@ -73,7 +75,7 @@ fn dry_run(
     let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?)?;
     let now = host.clock.now();
     let waits = outbox.waits(now)?;
-    let scene = Scene { sources: &definition.sources, home: &home, waits: &waits, now };
+    let scene = SendScene { sources: &definition.sources, home: &home, waits: &waits, now };
     let planned = plan(&outbox.outbox_open()?, &scene);
     if output.json() {
         planned.iter().try_for_each(|planned| output.json_line(&planned_json(planned)))?;

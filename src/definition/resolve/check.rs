@@ -6,7 +6,9 @@ use super::Context;
 use crate::definition::check::CHECK_TIME_MS;
 use crate::definition::raw::RawStream;
 use crate::definition::raw_check::RawCheck;
-use crate::definition::{Calendar, Check, Column, ColumnType, Question, Severity, StreamCheck};
+use crate::definition::{
+    Check, CheckQuestion, Column, ColumnType, ExpectedDates, Severity, StreamCheck,
+};
 
 /// What `windrow check` expects of the stream.
 pub(super) fn resolve_stream_check(
@@ -20,7 +22,7 @@ pub(super) fn resolve_stream_check(
     let calendar = check
         .calendar
         .as_deref()
-        .and_then(|text| context.take(&at("calendar"), Calendar::parse(text)));
+        .and_then(|text| context.take(&at("calendar"), ExpectedDates::parse(text)));
     if let Some(columns) = columns {
         let known: BTreeSet<String> = columns.iter().map(|column| column.name.clone()).collect();
         let date = check.date.iter().map(|name| ("date", name));
@@ -78,9 +80,9 @@ pub(super) fn resolve_check(
 ) -> Option<Check> {
     let place = ["checks", name];
     let question = match (&raw.sql, &raw.table, &raw.key) {
-        (Some(sql), None, None) => Some(Question::Sql(sql.clone())),
+        (Some(sql), None, None) => Some(CheckQuestion::Sql(sql.clone())),
         (None, Some(table), Some(key)) if !key.is_empty() => {
-            Some(Question::Unique { table: table.clone(), key: key.clone() })
+            Some(CheckQuestion::Unique { table: table.clone(), key: key.clone() })
         }
         _ => {
             let message = format!("the check `{name}` needs `sql`, or `table` and `key`");

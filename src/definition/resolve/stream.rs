@@ -14,8 +14,8 @@ use crate::definition::raw::{
 };
 use crate::definition::raw_paging::RawPaginate;
 use crate::definition::{
-    Column, ColumnType, Key, Kind, Origin, Path, RECONCILE_ATTEMPTS, RequestTemplate, Segment,
-    Stream, Template,
+    Column, ColumnOrigin, ColumnType, Key, Path, RECONCILE_ATTEMPTS, RequestTemplate, Segment,
+    Stream, StreamKind, Template,
 };
 
 pub(super) fn resolve_stream(
@@ -239,7 +239,7 @@ fn check_rich_path(
 /// A window that is never asked for would read everything each time and call it one day.
 fn check_bounds_are_used(
     name: &str,
-    kind: &Kind,
+    kind: &StreamKind,
     request: &RequestTemplate,
     is_child: bool,
     context: &mut Context<'_>,
@@ -253,17 +253,17 @@ fn check_bounds_are_used(
         context.report_help(&["streams", name, "for_each"], message.to_owned(), Some(help));
     }
     let (message, example) = match kind {
-        Kind::Window(_) if !uses("window.start") && !uses("window.end") => (
+        StreamKind::Window(_) if !uses("window.start") && !uses("window.end") => (
             "nothing in the request uses `{{ window.start }}` or `{{ window.end }}`",
             "for example `query = { from = \"{{ window.start }}\", to = \"{{ window.end }}\" }`",
         ),
-        Kind::Cursor(_) if !uses("cursor") => (
+        StreamKind::Cursor(_) if !uses("cursor") => (
             "nothing in the request uses `{{ cursor }}`",
             "for example `query = { since = \"{{ cursor }}\" }`",
         ),
         _ => return,
     };
-    let key = if matches!(kind, Kind::Window(_)) { "window" } else { "cursor" };
+    let key = if matches!(kind, StreamKind::Window(_)) { "window" } else { "cursor" };
     let help = Some(example.to_owned());
     context.report_help(&["streams", name, key], message.to_owned(), help);
 }
@@ -376,7 +376,7 @@ fn origin_of(
     raw_stream: &RawStream,
     records: Option<&Path>,
     context: &mut Context<'_>,
-) -> Option<Origin> {
+) -> Option<ColumnOrigin> {
     let at = |key: &'static str| ["streams", stream, "columns", name, key];
     let given =
         [("ancestor", &table.ancestor), ("member", &table.member), ("parent", &table.parent)];
@@ -391,14 +391,14 @@ fn origin_of(
         if raw_stream.for_each.is_none() {
             context.report(&at("parent"), "only a stream with `for_each` has a parent");
         }
-        return Some(Origin::Parent(parent.clone()));
+        return Some(ColumnOrigin::Parent(parent.clone()));
     }
     if let Some(prefix) = &table.member {
         let depth = prefix_depth(&at("member"), prefix, records, context)?;
         if depth == 0 {
             context.report(&at("member"), "`$` has no name: go at least one step further");
         }
-        return Some(Origin::Member { depth });
+        return Some(ColumnOrigin::Member { depth });
     }
     let segments = match &table.path {
         None => vec![Segment::Name(name.to_owned())],
@@ -414,9 +414,9 @@ fn origin_of(
             }
         }
     };
-    let Some(prefix) = &table.ancestor else { return Some(Origin::Record(segments)) };
+    let Some(prefix) = &table.ancestor else { return Some(ColumnOrigin::Record(segments)) };
     let depth = prefix_depth(&at("ancestor"), prefix, records, context)?;
-    Some(Origin::Ancestor { depth, path: segments })
+    Some(ColumnOrigin::Ancestor { depth, path: segments })
 }
 
 /// How many steps of `records` the prefix takes.

@@ -8,7 +8,8 @@ use crate::definition::raw::{
     RawBounds, RawCursor, RawCursorStart, RawOrder, RawStream, RawWindow,
 };
 use crate::definition::{
-    Column, ColumnType, CursorMark, CursorRules, Kind, Span, Start, WindowRules, resolve_local,
+    Column, ColumnType, CursorMark, CursorRules, Span, Start, StreamKind, WindowRules,
+    resolve_local,
 };
 
 pub(super) fn resolve_kind(
@@ -16,7 +17,7 @@ pub(super) fn resolve_kind(
     raw: &RawStream,
     columns: Option<&[Column]>,
     context: &mut Context<'_>,
-) -> Option<Kind> {
+) -> Option<StreamKind> {
     let place = ["streams", stream, "refresh"];
     match (&raw.window, &raw.cursor) {
         (Some(_), Some(_)) => {
@@ -25,7 +26,7 @@ pub(super) fn resolve_kind(
             None
         }
         (None, None) => {
-            Some(Kind::Snapshot { refresh: context.duration(&place, raw.refresh.as_deref()) })
+            Some(StreamKind::Snapshot { refresh: context.duration(&place, raw.refresh.as_deref()) })
         }
         _ if raw.refresh.is_some() => {
             let message = "`refresh` belongs into `window` or `cursor` here";
@@ -41,7 +42,7 @@ pub(super) fn resolve_kind(
                 context,
             );
             let rules = resolve_window(stream, window, context)?;
-            Some(Kind::Window(Box::new(rules)))
+            Some(StreamKind::Window(Box::new(rules)))
         }
         (None, Some(cursor)) => {
             let integer = matches!(cursor.start, RawCursorStart::Integer(_));
@@ -52,7 +53,7 @@ pub(super) fn resolve_kind(
             };
             let place = ["streams", stream, "cursor", "field"];
             check_field(&place, &cursor.field, columns, types, context);
-            resolve_cursor(stream, cursor, context).map(|rules| Kind::Cursor(Box::new(rules)))
+            resolve_cursor(stream, cursor, context).map(|rules| StreamKind::Cursor(Box::new(rules)))
         }
     }
 }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 pub use lock::{FileLock, LockError, lock_holder, lock_path, try_lock};
 pub use open::{
-    Refusal, append_own, create_draft, create_private, fresh_word, look, look_own, make_private,
-    make_private_bytes, make_private_file, names_beside, open_given, open_named, open_own,
-    open_own_left, read_named, read_named_text, read_own, refusal, replace, try_making,
+    FileRefusal, append_own, create_draft, create_private, fresh_word, look, look_own,
+    make_private, make_private_bytes, make_private_file, names_beside, open_given, open_named,
+    open_own, open_own_left, read_named, read_named_text, read_own, refusal, replace, try_making,
     try_writing,
 };
 pub use place::{

@@ -23,7 +23,7 @@ const DRAFT_LETTERS_MAX: usize = 40;
 
 /// Why a file is not opened although it is there: opening it might do harm, or wait for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct FileRefusal {
     path: PathBuf,
     fault: Fault,
     named: bool,
@@ -40,7 +40,7 @@ enum Fault {
     Moving,
 }
 
-impl Refusal {
+impl FileRefusal {
     /// What is wrong, with the path.
     pub fn message(&self) -> String {
         let name = self.path.display();
@@ -75,16 +75,16 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for FileRefusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.message())
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for FileRefusal {}
 
 /// The refusal in an error of this module; none where the system itself failed.
-pub fn refusal(error: &Error) -> Option<&Refusal> {
+pub fn refusal(error: &Error) -> Option<&FileRefusal> {
     error.get_ref()?.downcast_ref()
 }
 
@@ -113,7 +113,7 @@ const OWN: Demand = Demand { follow: false, single: true, own: true };
 ///
 /// # Errors
 ///
-/// A [`Refusal`] for a link, for what is no regular file, for a file with another name, and for
+/// A [`FileRefusal`] for a link, for what is no regular file, for a file with another name, and for
 /// one of another user; the system's errors.
 pub fn open_own(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
@@ -176,7 +176,7 @@ pub(super) fn write_named(path: &Path) -> Result<File> {
 ///
 /// # Errors
 ///
-/// A [`Refusal`]; the system's errors.
+/// A [`FileRefusal`]; the system's errors.
 pub fn look(path: &Path, beside: bool) -> Result<()> {
     let demand = if beside { BESIDE } else { NAMED };
     match found(path, demand) {
@@ -191,7 +191,7 @@ pub fn look(path: &Path, beside: bool) -> Result<()> {
 ///
 /// # Errors
 ///
-/// A [`Refusal`].
+/// A [`FileRefusal`].
 pub fn look_own(path: &Path) -> Result<()> {
     found(path, OWN).map_or(Ok(()), |found| refuse(path, &found, OWN))
 }
@@ -246,7 +246,7 @@ fn found(path: &Path, demand: Demand) -> Result<Metadata> {
 }
 
 fn refused(path: &Path, fault: Fault, demand: Demand) -> Error {
-    let refusal = Refusal { path: path.to_owned(), fault, named: demand.follow };
+    let refusal = FileRefusal { path: path.to_owned(), fault, named: demand.follow };
     Error::new(ErrorKind::InvalidInput, refusal)
 }
 

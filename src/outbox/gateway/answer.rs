@@ -4,21 +4,21 @@ use base64::Engine;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::archive::OutboxEntry;
 use crate::model::{EntryState, instant_to_text};
+use crate::outbox::OutboxEntry;
 
 use super::ask::ENTRY_PREFIX;
-use super::problem::{Kind, Problem};
+use super::problem::{GatewayProblem, GatewayProblemKind};
 
 /// RFC 3986, section 2.3: unreserved characters need no escape.
 const PATH_ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// When to ask again about something that is being worked on, seconds.
-pub(super) const ASK_AGAIN_S: u64 = 1;
+pub(crate) const ASK_AGAIN_S: u64 = 1;
 
 /// An answer of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(crate) struct GatewayAnswer {
     pub status: u16,
     /// Name (lower case) and value.
     pub headers: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub(super) struct Answer {
 
 /// How an entry is to the request that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(crate) enum How {
     /// The request made it.
     New,
     /// It was there before.
@@ -36,7 +36,7 @@ pub(super) enum How {
 
 /// How far the patience of a program goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(crate) enum Patience {
     /// As far as the attempt that is on the wire.
     Attempt,
     /// It said how long it waits, and that is not over.
@@ -47,7 +47,7 @@ pub(super) enum Patience {
 
 /// What a program is told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum GatewayStep {
     /// Nothing yet.
     Wait,
     /// What came of its entry.
@@ -59,25 +59,25 @@ pub(super) enum Step {
 }
 
 /// What the program is told whose entry is in this state.
-pub(super) fn step(state: EntryState, how: How, patience: Patience) -> Step {
+pub(crate) fn step(state: EntryState, how: How, patience: Patience) -> GatewayStep {
     match (state, how, patience) {
         (EntryState::Queued, _, Patience::Asked)
         | (EntryState::Sending, _, Patience::Asked)
-        | (EntryState::Sending, How::New, Patience::Attempt) => Step::Wait,
-        (EntryState::Queued, _, _) | (EntryState::Sending, How::New, _) => Step::Accepted,
-        (EntryState::Sending, How::Known, _) => Step::InProgress,
-        _ => Step::Tell,
+        | (EntryState::Sending, How::New, Patience::Attempt) => GatewayStep::Wait,
+        (EntryState::Queued, _, _) | (EntryState::Sending, How::New, _) => GatewayStep::Accepted,
+        (EntryState::Sending, How::Known, _) => GatewayStep::InProgress,
+        _ => GatewayStep::Tell,
     }
 }
 
 /// The address of an entry.
-pub(super) fn address_of(source: &str, key: &str) -> String {
+pub(crate) fn address_of(source: &str, key: &str) -> String {
     let escaped = |text| utf8_percent_encode(text, PATH_ESCAPED);
     format!("{ENTRY_PREFIX}{}/{}", escaped(source), escaped(key))
 }
 
 /// What came of an entry of which nothing more comes by itself at once.
-pub(super) fn tell(entry: &OutboxEntry, how: How) -> Result<Answer, Problem> {
+pub(crate) fn tell(entry: &OutboxEntry, how: How) -> Result<GatewayAnswer, GatewayProblem> {
     let brief = &entry.brief;
     let address = address_of(&brief.source, &brief.key);
     let note = brief.note.as_deref().unwrap_or("there is no note about it");
@@ -92,25 +92,30 @@ pub(super) fn tell(entry: &OutboxEntry, how: How) -> Result<Answer, Problem> {
                 headers.retain(|(name, _)| name != "idempotency-replayed");
                 headers.push(("idempotency-replayed".to_owned(), "true".to_owned()));
             }
-            Ok(Answer { status, headers, body: body.clone() })
+            Ok(GatewayAnswer { status, headers, body: body.clone() })
         }
         (EntryState::Done, _, _) => Ok(document(entry)),
         (EntryState::Expired | EntryState::Cancelled, _, _) => {
-            Err(Problem::new(Kind::TakenBack, note).about(address))
+            Err(GatewayProblem::new(GatewayProblemKind::TakenBack, note).about(address))
         }
         (EntryState::Unknown, _, _) => {
             let detail = format!(
                 "{note}; it may have had its effect, and is not sent again by itself: somebody \
                  looks at the API and says so with `windrow outbox resolve`"
             );
-            Err(Problem::new(Kind::OutcomeUnknown, detail).about(address))
+            Err(GatewayProblem::new(GatewayProblemKind::OutcomeUnknown, detail).about(address))
         }
-        _ => Err(Problem::new(Kind::AnswerLost, note).about(address)),
+        _ => Err(GatewayProblem::new(GatewayProblemKind::AnswerLost, note).about(address)),
     }
 }
 
 /// That an entry is kept and its answer comes later.
-pub(super) fn accepted(source: &str, key: &str, state: EntryState, why: Option<&str>) -> Answer {
+pub(crate) fn accepted(
+    source: &str,
+    key: &str,
+    state: EntryState,
+    why: Option<&str>,
+) -> GatewayAnswer {
     let address = address_of(source, key);
     let body = json!({
         "source": source, "key": key, "state": state.as_str(), "entry": address, "waits": why,
@@ -122,7 +127,7 @@ pub(super) fn accepted(source: &str, key: &str, state: EntryState, why: Option<&
 }
 
 /// How an entry stands.
-pub(super) fn document(entry: &OutboxEntry) -> Answer {
+pub(crate) fn document(entry: &OutboxEntry) -> GatewayAnswer {
     let brief = &entry.brief;
     let answer = entry.answer.as_ref().map(|body| {
         let headers: serde_json::Map<String, Value> = entry
@@ -150,12 +155,12 @@ pub(super) fn document(entry: &OutboxEntry) -> Answer {
     json_answer(200, &body)
 }
 
-fn json_answer(status: u16, body: &Value) -> Answer {
+fn json_answer(status: u16, body: &Value) -> GatewayAnswer {
     let headers = vec![
         ("content-type".to_owned(), "application/json".to_owned()),
         ("cache-control".to_owned(), "no-store".to_owned()),
     ];
-    Answer { status, headers, body: body.to_string().into_bytes() }
+    GatewayAnswer { status, headers, body: body.to_string().into_bytes() }
 }
 
 #[cfg(test)]
@@ -168,24 +173,24 @@ mod tests {
         use How::{Known, New};
         use Patience::{Asked, Attempt, Over};
         let cases = [
-            (Queued, New, Attempt, Step::Accepted),
-            (Queued, New, Asked, Step::Wait),
-            (Queued, New, Over, Step::Accepted),
-            (Queued, Known, Attempt, Step::Accepted),
-            (Queued, Known, Asked, Step::Wait),
-            (Sending, New, Attempt, Step::Wait),
-            (Sending, New, Asked, Step::Wait),
-            (Sending, New, Over, Step::Accepted),
-            (Sending, Known, Attempt, Step::InProgress),
-            (Sending, Known, Asked, Step::Wait),
-            (Sending, Known, Over, Step::InProgress),
+            (Queued, New, Attempt, GatewayStep::Accepted),
+            (Queued, New, Asked, GatewayStep::Wait),
+            (Queued, New, Over, GatewayStep::Accepted),
+            (Queued, Known, Attempt, GatewayStep::Accepted),
+            (Queued, Known, Asked, GatewayStep::Wait),
+            (Sending, New, Attempt, GatewayStep::Wait),
+            (Sending, New, Asked, GatewayStep::Wait),
+            (Sending, New, Over, GatewayStep::Accepted),
+            (Sending, Known, Attempt, GatewayStep::InProgress),
+            (Sending, Known, Asked, GatewayStep::Wait),
+            (Sending, Known, Over, GatewayStep::InProgress),
         ];
         for (state, how, patience, expected) in cases {
             assert_eq!(step(state, how, patience), expected, "{state:?} {how:?} {patience:?}");
         }
         for state in [Done, Rejected, Unknown, Cancelled, EntryState::Expired] {
             for (how, patience) in [(New, Attempt), (Known, Asked), (New, Over)] {
-                assert_eq!(step(state, how, patience), Step::Tell, "{state:?}");
+                assert_eq!(step(state, how, patience), GatewayStep::Tell, "{state:?}");
             }
         }
     }

@@ -14,12 +14,12 @@ use crate::definition::WriteMethod;
 use super::super::target::ambiguity;
 use super::key::key_of;
 use super::prefer::preferences;
-use super::problem::{Kind, Problem};
+use super::problem::{GatewayProblem, GatewayProblemKind};
 
 /// What the gateway's own addresses begin with; no source can be called so.
-pub(super) const OWN_PREFIX: &str = "/.windrow/";
+pub(crate) const OWN_PREFIX: &str = "/.windrow/";
 /// The addresses of entries: `/.windrow/outbox/SOURCE/KEY`.
-pub(super) const ENTRY_PREFIX: &str = "/.windrow/outbox/";
+pub(crate) const ENTRY_PREFIX: &str = "/.windrow/outbox/";
 
 /// Headers that stay here: HTTP's own of this one connection, windrow's, and those that name an
 /// attempt and not the request, which would make two attempts two requests.
@@ -57,39 +57,39 @@ const KEPT_BACK: [&str; 30] = [
 ];
 
 /// Who is let in.
-pub(super) struct Gate {
+pub(crate) struct Gate {
     address: SocketAddr,
     token: [u8; 32],
 }
 
 impl Gate {
     /// The gate of a gateway that listens at `address`.
-    pub(super) fn new(address: SocketAddr, token: &str) -> Self {
+    pub(crate) fn new(address: SocketAddr, token: &str) -> Self {
         Self { address, token: Sha256::digest(token).into() }
     }
 
     /// Lets a program in that knows the token, and no web page: neither one that says where it is
     /// from, nor one that had its own name lead here.
-    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), GatewayProblem> {
         if uri.authority().is_some() || !uri.path().starts_with('/') {
             let detail = "the gateway is no proxy: ask it for a path alone";
-            return Err(Problem::new(Kind::RequestInvalid, detail));
+            return Err(GatewayProblem::new(GatewayProblemKind::RequestInvalid, detail));
         }
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
         if hosts.next().is_some() || !host.is_some_and(|host| self.is_own_name(host)) {
             let detail = format!("`Host` must name the gateway: {}", self.address);
-            return Err(Problem::new(Kind::HostRefused, detail));
+            return Err(GatewayProblem::new(GatewayProblemKind::HostRefused, detail));
         }
         if headers.contains_key(header::ORIGIN) {
             let detail = "the request has an `Origin`, as only those of web pages have";
-            return Err(Problem::new(Kind::OriginRefused, detail));
+            return Err(GatewayProblem::new(GatewayProblemKind::OriginRefused, detail));
         }
         if self.knows_token(headers) {
             return Ok(());
         }
         let detail = "send `Authorization: Bearer TOKEN`; the token file holds the token";
-        Err(Problem::new(Kind::TokenWrong, detail))
+        Err(GatewayProblem::new(GatewayProblemKind::TokenWrong, detail))
     }
 
     /// A name that an attacker's DNS could point here is none of ours; an address is nobody's.
@@ -130,7 +130,7 @@ impl Gate {
 
 /// What a request wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// It is to be kept and sent.
     Write(Write),
     /// It asks how an entry stands.
@@ -139,7 +139,7 @@ pub(super) enum Meaning {
 
 /// A write without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Write {
+pub(crate) struct Write {
     pub source: String,
     pub method: WriteMethod,
     /// Path and query behind the source's name.
@@ -151,7 +151,11 @@ pub(super) struct Write {
 }
 
 /// What a request means that was let in.
-pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Meaning, Problem> {
+pub(crate) fn read(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Meaning, GatewayProblem> {
     let preferred = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     let (wait, preferences) = preferences(preferred);
     if uri.path().starts_with(OWN_PREFIX) {
@@ -160,11 +164,11 @@ pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Me
     let write = WriteMethod::ALL.into_iter().find(|write| write.as_str() == method.as_str());
     let Some(method) = write else {
         let detail = format!("{method} is no write: ask the API itself, or the archive");
-        return Err(Problem::new(Kind::MethodNotAllowed, detail));
+        return Err(GatewayProblem::new(GatewayProblemKind::MethodNotAllowed, detail));
     };
     if let Some(what) = ambiguity(uri.path()) {
         let detail = format!("the path has {what}; nothing was kept or sent");
-        return Err(Problem::new(Kind::RequestInvalid, detail));
+        return Err(GatewayProblem::new(GatewayProblemKind::RequestInvalid, detail));
     }
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let rest = &target[1..];
@@ -179,23 +183,23 @@ pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Me
     Ok(Meaning::Write(Write { source, method, path, headers: kept, key, wait }))
 }
 
-fn own(method: &Method, uri: &Uri, wait: Option<Duration>) -> Result<Meaning, Problem> {
+fn own(method: &Method, uri: &Uri, wait: Option<Duration>) -> Result<Meaning, GatewayProblem> {
     let Some((source, key)) =
         uri.path().strip_prefix(ENTRY_PREFIX).and_then(|rest| rest.split_once('/'))
     else {
         let detail = format!("entries are at {ENTRY_PREFIX}SOURCE/KEY");
-        return Err(Problem::new(Kind::NotFound, detail));
+        return Err(GatewayProblem::new(GatewayProblemKind::NotFound, detail));
     };
     if method != Method::GET {
         let detail = "entries are looked at here; `windrow outbox` changes them";
-        return Err(Problem::new(Kind::MethodNotAllowed, detail));
+        return Err(GatewayProblem::new(GatewayProblemKind::MethodNotAllowed, detail));
     }
     let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
     Ok(Meaning::Entry { source: source.to_owned(), key, wait })
 }
 
 /// The headers that are a part of the request. Lines of one name are one header.
-fn kept_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
+fn kept_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, GatewayProblem> {
     let of_connection = headers.get_all(header::CONNECTION).iter();
     let of_connection: Vec<String> = of_connection
         .filter_map(|value| value.to_str().ok())
@@ -216,12 +220,12 @@ fn kept_headers(headers: &HeaderMap) -> Result<Vec<(String, String)>, Problem> {
     Ok(kept)
 }
 
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<String, Problem> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<String, GatewayProblem> {
     let values = headers.get_all(name).iter().map(|value| value.to_str());
     let values: Result<Vec<&str>, _> = values.collect();
     let values = values.map_err(|_| {
         let detail = format!("the value of the header {name} is not visible ASCII");
-        Problem::new(Kind::RequestInvalid, detail)
+        GatewayProblem::new(GatewayProblemKind::RequestInvalid, detail)
     })?;
     Ok(values.join(", ").trim().to_owned())
 }
@@ -239,7 +243,11 @@ mod tests {
         map
     }
 
-    fn means(method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Meaning, Kind> {
+    fn means(
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Meaning, GatewayProblemKind> {
         let uri: Uri = target.parse().expect("a target");
         let method: Method = method.parse().expect("a method");
         read(&method, &uri, &map(headers)).map_err(|problem| problem.kind)
@@ -275,20 +283,27 @@ mod tests {
             "localhost.:8347",
         ];
         for name in names.into_iter().chain(odd) {
-            assert_eq!(admit("/", &[("host", name), token]), Err(Kind::HostRefused), "{name}");
+            assert_eq!(
+                admit("/", &[("host", name), token]),
+                Err(GatewayProblemKind::HostRefused),
+                "{name}"
+            );
         }
-        assert_eq!(admit("/", &[host, host, token]), Err(Kind::HostRefused));
-        assert_eq!(admit("/", &[token]), Err(Kind::HostRefused));
+        assert_eq!(admit("/", &[host, host, token]), Err(GatewayProblemKind::HostRefused));
+        assert_eq!(admit("/", &[token]), Err(GatewayProblemKind::HostRefused));
         let origin = admit("/", &[host, token, ("origin", "null")]);
-        assert_eq!(origin, Err(Kind::OriginRefused));
+        assert_eq!(origin, Err(GatewayProblemKind::OriginRefused));
         let tokens = ["Bearer secre", "Bearer secrets", "Basic secret", "secret", "Bearer", ""];
         for wrong in tokens {
             let answer = admit("/", &[host, ("authorization", wrong)]);
-            assert_eq!(answer, Err(Kind::TokenWrong), "{wrong:?}");
+            assert_eq!(answer, Err(GatewayProblemKind::TokenWrong), "{wrong:?}");
         }
-        assert_eq!(admit("/", &[host]), Err(Kind::TokenWrong));
-        assert_eq!(admit("/", &[host, token, token]), Err(Kind::TokenWrong));
-        assert_eq!(admit("http://127.0.0.1:8347/", &[host, token]), Err(Kind::RequestInvalid));
+        assert_eq!(admit("/", &[host]), Err(GatewayProblemKind::TokenWrong));
+        assert_eq!(admit("/", &[host, token, token]), Err(GatewayProblemKind::TokenWrong));
+        assert_eq!(
+            admit("http://127.0.0.1:8347/", &[host, token]),
+            Err(GatewayProblemKind::RequestInvalid)
+        );
         let open = Gate::new("[::]:8347".parse().expect("an address"), "secret");
         for (name, own) in [("10.0.0.7:8347", true), ("[::1]:8347", true), ("a.b:8347", false)] {
             assert_eq!(open.is_own_name(name), own, "{name}");
@@ -313,7 +328,11 @@ mod tests {
         assert_eq!(means("POST", "/shop", &[key]), write("", &[], None));
         assert_eq!(means("POST", "/shop?a", &[key]), write("?a", &[], None));
         for out in ["/shop/../x", "/shop/..%2fx", "/shop/..;/x", "/shop/%252e%252e/x", "/shop//x"] {
-            assert_eq!(means("POST", out, &[key]), Err(Kind::RequestInvalid), "{out}");
+            assert_eq!(
+                means("POST", out, &[key]),
+                Err(GatewayProblemKind::RequestInvalid),
+                "{out}"
+            );
         }
         let headers = [
             key,
@@ -329,14 +348,21 @@ mod tests {
         ];
         let kept = [("stripe-version", "1"), ("x-list", "a, b"), ("prefer", "return=minimal")];
         assert_eq!(means("POST", "/shop/a", &headers), write("/a", &kept, Some(3)));
-        assert_eq!(means("POST", "/shop/a", &[]), Err(Kind::KeyMissing));
+        assert_eq!(means("POST", "/shop/a", &[]), Err(GatewayProblemKind::KeyMissing));
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "post"] {
-            assert_eq!(means(method, "/shop/a", &[key]), Err(Kind::MethodNotAllowed), "{method}");
+            assert_eq!(
+                means(method, "/shop/a", &[key]),
+                Err(GatewayProblemKind::MethodNotAllowed),
+                "{method}"
+            );
         }
         let entry = means("GET", "/.windrow/outbox/shop/a%2Fb/c", &[]);
         let key = "a/b/c".to_owned();
         assert_eq!(entry, Ok(Meaning::Entry { source: "shop".to_owned(), key, wait: None }));
-        assert_eq!(means("GET", "/.windrow/outbox/shop", &[]), Err(Kind::NotFound));
-        assert_eq!(means("POST", "/.windrow/outbox/s/k", &[]), Err(Kind::MethodNotAllowed));
+        assert_eq!(means("GET", "/.windrow/outbox/shop", &[]), Err(GatewayProblemKind::NotFound));
+        assert_eq!(
+            means("POST", "/.windrow/outbox/s/k", &[]),
+            Err(GatewayProblemKind::MethodNotAllowed)
+        );
     }
 }

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 
 /// Connections at once of which no request has shown the token yet. A program that has it shows it
 /// with its first bytes, so that the oldest of them is one that has not and will not.
-pub(super) const UNKNOWN_MAX: usize = 256;
+pub(crate) const UNKNOWN_MAX: usize = 256;
 /// The same of one address, so that one machine cannot push out what others have just opened.
-pub(super) const UNKNOWN_PER_PEER_MAX: usize = 128;
+pub(crate) const UNKNOWN_PER_PEER_MAX: usize = 128;
 
 /// The connections that have not shown the token, the oldest first.
 #[derive(Clone, Default)]
-pub(super) struct Connections(Arc<Mutex<Unknown>>);
+pub(crate) struct Connections(Arc<Mutex<Unknown>>);
 
 #[derive(Default)]
 struct Unknown {
@@ -23,7 +23,7 @@ struct Unknown {
 }
 
 /// The place of one connection among them; it is given up when this is dropped.
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     connections: Connections,
     number: u64,
 }
@@ -35,7 +35,7 @@ impl Connections {
 
     /// Takes a connection in, and has the oldest one go where there are too many. What is given
     /// besides the ticket ends when this one has to go.
-    pub(super) fn admit(&self, peer: IpAddr) -> (Ticket, oneshot::Receiver<()>) {
+    pub(crate) fn admit(&self, peer: IpAddr) -> (Ticket, oneshot::Receiver<()>) {
         let (leave, left) = oneshot::channel();
         let mut unknown = self.unknown();
         let of_peer = unknown.open.iter().filter(|(_, (from, _))| *from == peer);
@@ -53,14 +53,14 @@ impl Connections {
     }
 
     /// Has the oldest one go, for want of room.
-    pub(super) fn drop_oldest(&self) {
+    pub(crate) fn drop_oldest(&self) {
         self.unknown().open.pop_first();
     }
 }
 
 impl Ticket {
     /// Its program has shown the token: it stays.
-    pub(super) fn is_known(&self) {
+    pub(crate) fn is_known(&self) {
         if let Some((_, leave)) = self.connections.unknown().open.remove(&self.number) {
             // Nobody is told by this that there is nothing more to come.
             let _ = leave.send(());
@@ -75,7 +75,7 @@ impl Drop for Ticket {
 }
 
 /// Ends when the connection has to go; never for one that is known.
-pub(super) async fn told_to_go(left: oneshot::Receiver<()>) {
+pub(crate) async fn told_to_go(left: oneshot::Receiver<()>) {
     if left.await.is_ok() {
         std::future::pending::<()>().await;
     }

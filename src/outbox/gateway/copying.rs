@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use crate::archive::{ArchiveError, Outbox};
+use crate::outbox::Outbox;
+use crate::store::ArchiveError;
 
 /// How often somebody looks how long the log is, milliseconds.
 const LOOK_MS: u64 = 100;
@@ -15,7 +16,7 @@ const LOOK_MS: u64 = 100;
 const PAGES_MIN: u64 = 1024;
 
 /// Copies until it is dropped.
-pub(super) struct Copying {
+pub(crate) struct Copying {
     /// Whether most of the log is copied, so that the rest, what was written meanwhile, is little:
     /// with that the log begins anew. Only who writes knows a moment between two writes.
     nearly: Arc<AtomicBool>,
@@ -24,7 +25,7 @@ pub(super) struct Copying {
 
 impl Copying {
     /// Copies on a thread and a connection of its own.
-    pub(super) fn start(path: &Path) -> Result<Self, ArchiveError> {
+    pub(crate) fn start(path: &Path) -> Result<Self, ArchiveError> {
         let nearly = Arc::new(AtomicBool::new(false));
         let (end, ended) = sync_channel(0);
         if let Some(outbox) = Outbox::open_beside(path)? {
@@ -37,7 +38,7 @@ impl Copying {
     }
 
     /// Whether the rest of the log is to be copied now; said once.
-    pub(super) fn is_nearly_done(&self) -> bool {
+    pub(crate) fn is_nearly_done(&self) -> bool {
         self.nearly.swap(false, Ordering::Relaxed)
     }
 }

@@ -13,12 +13,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::problem::{Kind, Problem};
+use super::problem::{GatewayProblem, GatewayProblemKind};
 
 /// The longest head of a request, bytes: a path and the headers that an entry may have.
-pub(super) const HEAD_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// The most headers of a request: those that an entry may have, and HTTP's own.
-pub(super) const HEADERS_MAX: usize = 96;
+pub(crate) const HEADERS_MAX: usize = 96;
 /// The most digits of a length: as many as a `u64` holds for certain.
 const LENGTH_DIGITS_MAX: usize = 19;
 /// How much is read at once, bytes.
@@ -27,14 +27,14 @@ const READ_BYTES: usize = 16 * 1024;
 const IN_ITS_PLACE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 
 /// What is wrong with a head.
-type Refused = (Kind, &'static str);
+type Refused = (GatewayProblemKind, &'static str);
 
 const fn invalid(detail: &'static str) -> Refused {
-    (Kind::RequestInvalid, detail)
+    (GatewayProblemKind::RequestInvalid, detail)
 }
 
 const fn ambiguous(detail: &'static str) -> Refused {
-    (Kind::FramingAmbiguous, detail)
+    (GatewayProblemKind::FramingAmbiguous, detail)
 }
 
 /// How a request says where it ends.
@@ -174,23 +174,23 @@ struct Guard {
     /// What may be given, from `given` on.
     good: Vec<u8>,
     given: usize,
-    refusal: Refusal,
+    refusal: HeadRefusal,
 }
 
 /// Where it is said what is wrong with the request that was refused.
 #[derive(Clone, Default)]
-pub(super) struct Refusal(Arc<Mutex<Option<Refused>>>);
+pub(crate) struct HeadRefusal(Arc<Mutex<Option<Refused>>>);
 
-impl Refusal {
+impl HeadRefusal {
     /// What is wrong, once a request of the connection was refused.
-    pub(super) fn problem(&self) -> Option<Problem> {
+    pub(crate) fn problem(&self) -> Option<GatewayProblem> {
         let refused = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.map(|(kind, detail)| Problem::new(kind, detail).closing())
+        refused.map(|(kind, detail)| GatewayProblem::new(kind, detail).closing())
     }
 }
 
 impl Guard {
-    fn new(refusal: Refusal) -> Self {
+    fn new(refusal: HeadRefusal) -> Self {
         let (came, good) = (Vec::new(), Vec::new());
         Self { state: State::Head(0, false), came, good, given: 0, refusal }
     }
@@ -266,15 +266,15 @@ impl Guard {
 }
 
 /// A connection whose heads are checked.
-pub(super) struct Guarded<S> {
+pub(crate) struct Guarded<S> {
     stream: S,
     guard: Guard,
 }
 
 impl<S> Guarded<S> {
     /// Guards `stream`, and where it is said what was refused.
-    pub(super) fn new(stream: S) -> (Self, Refusal) {
-        let refusal = Refusal::default();
+    pub(crate) fn new(stream: S) -> (Self, HeadRefusal) {
+        let refusal = HeadRefusal::default();
         (Self { stream, guard: Guard::new(refusal.clone()) }, refusal)
     }
 }
@@ -339,9 +339,9 @@ mod tests {
     use super::*;
 
     /// What the library gets of these bytes, and what was refused, however they are cut up.
-    fn passed(text: &[u8]) -> (Vec<u8>, Option<Kind>) {
+    fn passed(text: &[u8]) -> (Vec<u8>, Option<GatewayProblemKind>) {
         let seen = |pieces: Vec<&[u8]>| {
-            let mut guard = Guard::new(Refusal::default());
+            let mut guard = Guard::new(HeadRefusal::default());
             let mut all = Vec::new();
             for piece in pieces {
                 guard.came.extend(piece);
@@ -361,7 +361,7 @@ mod tests {
         whole
     }
 
-    fn kind(text: &[u8]) -> Option<Kind> {
+    fn kind(text: &[u8]) -> Option<GatewayProblemKind> {
         passed(text).1
     }
 
@@ -404,7 +404,7 @@ mod tests {
             assert_eq!(kind(second.as_bytes()).is_some(), expected, "{rest:?}");
         }
         let old = "POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n";
-        assert_eq!(kind(old.as_bytes()), Some(Kind::FramingAmbiguous));
+        assert_eq!(kind(old.as_bytes()), Some(GatewayProblemKind::FramingAmbiguous));
         // What stands in a body is no head.
         let body = "content-length: 2\ncontent-length: 2\r\n\r\n";
         let text = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
@@ -458,11 +458,19 @@ mod tests {
             b"GET /\r\n\r\n",
         ];
         for text in bad {
-            assert_eq!(kind(text), Some(Kind::RequestInvalid), "{:?}", text.escape_ascii());
+            assert_eq!(
+                kind(text),
+                Some(GatewayProblemKind::RequestInvalid),
+                "{:?}",
+                text.escape_ascii()
+            );
         }
         // Nothing of what is refused gets through, and nothing after it.
         let smuggled = b"GET /a HTTP/1.1\nhost: a\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-        assert_eq!(passed(smuggled), (IN_ITS_PLACE.to_vec(), Some(Kind::RequestInvalid)));
+        assert_eq!(
+            passed(smuggled),
+            (IN_ITS_PLACE.to_vec(), Some(GatewayProblemKind::RequestInvalid))
+        );
     }
 
     #[test]
@@ -472,9 +480,15 @@ mod tests {
             format!("GET / HTTP/1.1\r\n{each}x: {}\r\n\r\n", "y".repeat(bytes))
         };
         assert_eq!(kind(head(HEADERS_MAX - 1, 0).as_bytes()), None);
-        assert_eq!(kind(head(HEADERS_MAX, 0).as_bytes()), Some(Kind::RequestInvalid));
+        assert_eq!(kind(head(HEADERS_MAX, 0).as_bytes()), Some(GatewayProblemKind::RequestInvalid));
         assert_eq!(kind(head(0, HEAD_BYTES_MAX - 100).as_bytes()), None);
-        assert_eq!(kind(head(0, HEAD_BYTES_MAX).as_bytes()), Some(Kind::RequestInvalid));
-        assert_eq!(kind("x".repeat(HEAD_BYTES_MAX + 1).as_bytes()), Some(Kind::RequestInvalid));
+        assert_eq!(
+            kind(head(0, HEAD_BYTES_MAX).as_bytes()),
+            Some(GatewayProblemKind::RequestInvalid)
+        );
+        assert_eq!(
+            kind("x".repeat(HEAD_BYTES_MAX + 1).as_bytes()),
+            Some(GatewayProblemKind::RequestInvalid)
+        );
     }
 }

@@ -2,16 +2,18 @@
 //! (draft-ietf-httpapi-idempotency-key-header-07, section 2.1).
 
 use super::super::KEY_CHARS_MAX;
-use super::problem::{Kind, Problem};
+use super::problem::{GatewayProblem, GatewayProblemKind};
 
 /// The key of a request with these `Idempotency-Key` headers.
 ///
 /// The draft wants a structured-field string; what most programs send is the bare characters, and
 /// both are the same key. A list is two keys, whichever of them was meant.
-pub(super) fn key_of<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Result<String, Problem> {
+pub(crate) fn key_of<'a>(
+    mut headers: impl Iterator<Item = &'a [u8]>,
+) -> Result<String, GatewayProblem> {
     let Some(value) = headers.next() else {
         let detail = "say which request this is, for example `Idempotency-Key: \"<a new UUID>\"`";
-        return Err(Problem::new(Kind::KeyMissing, detail));
+        return Err(GatewayProblem::new(GatewayProblemKind::KeyMissing, detail));
     };
     if headers.next().is_some() {
         return Err(twice());
@@ -34,7 +36,7 @@ pub(super) fn key_of<'a>(mut headers: impl Iterator<Item = &'a [u8]>) -> Result<
 }
 
 /// What stands in a structured-field string (RFC 9651, section 4.2.5) whose first quote was read.
-fn quoted(text: &str) -> Result<String, Problem> {
+fn quoted(text: &str) -> Result<String, GatewayProblem> {
     let mut key = String::new();
     let mut letters = text.chars();
     loop {
@@ -55,47 +57,47 @@ fn quoted(text: &str) -> Result<String, Problem> {
     }
 }
 
-fn twice() -> Problem {
+fn twice() -> GatewayProblem {
     let detail = "nobody can tell which of them was meant; nothing was kept or sent";
-    Problem::new(Kind::KeyTwice, detail)
+    GatewayProblem::new(GatewayProblemKind::KeyTwice, detail)
 }
 
-fn invalid(why: &str) -> Problem {
-    Problem::new(Kind::KeyInvalid, why)
+fn invalid(why: &str) -> GatewayProblem {
+    GatewayProblem::new(GatewayProblemKind::KeyInvalid, why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key(headers: &[&str]) -> Result<String, Kind> {
+    fn key(headers: &[&str]) -> Result<String, GatewayProblemKind> {
         key_of(headers.iter().map(|value| value.as_bytes())).map_err(|problem| problem.kind)
     }
 
     #[test]
     fn a_key_is_one_string_quoted_or_plain() {
         let long = "k".repeat(256);
-        let cases: [(&[&str], Result<&str, Kind>); 20] = [
+        let cases: [(&[&str], Result<&str, GatewayProblemKind>); 20] = [
             (&["abc"], Ok("abc")),
             (&[" abc "], Ok("abc")),
             (&["\"abc\""], Ok("abc")),
             (&[r#""a\"b\\c""#], Ok(r#"a"b\c"#)),
             (&["\"a,b\""], Ok("a,b")),
             (&[&long[..255]], Ok(&long[..255])),
-            (&[], Err(Kind::KeyMissing)),
-            (&["a", "a"], Err(Kind::KeyTwice)),
-            (&["\"a\"", "\"b\""], Err(Kind::KeyTwice)),
-            (&["a, b"], Err(Kind::KeyTwice)),
-            (&["\"a\", \"b\""], Err(Kind::KeyTwice)),
-            (&[""], Err(Kind::KeyInvalid)),
-            (&["\"\""], Err(Kind::KeyInvalid)),
-            (&["\"a"], Err(Kind::KeyInvalid)),
-            (&["\"a\\x\""], Err(Kind::KeyInvalid)),
-            (&["\"a\";p=1"], Err(Kind::KeyInvalid)),
-            (&["a\"b"], Err(Kind::KeyInvalid)),
-            (&["a b"], Err(Kind::KeyInvalid)),
-            (&["a\u{1}b"], Err(Kind::KeyInvalid)),
-            (&[&long], Err(Kind::KeyInvalid)),
+            (&[], Err(GatewayProblemKind::KeyMissing)),
+            (&["a", "a"], Err(GatewayProblemKind::KeyTwice)),
+            (&["\"a\"", "\"b\""], Err(GatewayProblemKind::KeyTwice)),
+            (&["a, b"], Err(GatewayProblemKind::KeyTwice)),
+            (&["\"a\", \"b\""], Err(GatewayProblemKind::KeyTwice)),
+            (&[""], Err(GatewayProblemKind::KeyInvalid)),
+            (&["\"\""], Err(GatewayProblemKind::KeyInvalid)),
+            (&["\"a"], Err(GatewayProblemKind::KeyInvalid)),
+            (&["\"a\\x\""], Err(GatewayProblemKind::KeyInvalid)),
+            (&["\"a\";p=1"], Err(GatewayProblemKind::KeyInvalid)),
+            (&["a\"b"], Err(GatewayProblemKind::KeyInvalid)),
+            (&["a b"], Err(GatewayProblemKind::KeyInvalid)),
+            (&["a\u{1}b"], Err(GatewayProblemKind::KeyInvalid)),
+            (&[&long], Err(GatewayProblemKind::KeyInvalid)),
         ];
         for (headers, expected) in cases {
             assert_eq!(key(headers), expected.map(str::to_owned), "{headers:?}");

@@ -13,15 +13,16 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::archive::{Added, ArchiveError, Cause, NewEntry, OutboxBrief, OutboxEntry};
-use crate::model::{EntryState, Instant};
+use crate::model::{EntryState, Timestamp};
+use crate::outbox::{Added, NewEntry, OutboxBrief, OutboxEntry};
+use crate::store::{ArchiveError, Cause};
 
 use super::super::plan::{Doing, Planned};
 use super::super::report::is_over;
-use super::super::send::{Landed, Sender};
+use super::super::send::{AttemptOutcome, SendRound};
 use super::answer::How;
 use super::copying::Copying;
-use super::noting::Noting;
+use super::noting::NoteSender;
 
 /// Requests on the wire at once: one for each connection of a busy program.
 const SENDS_AT_ONCE: usize = 64;
@@ -39,7 +40,7 @@ const STORAGE_REST_MS: u64 = 1_000;
 
 /// What a program hears of its entry.
 #[derive(Clone, Debug)]
-pub(super) enum Progress {
+pub(crate) enum EntryNews {
     /// Nothing is on the disk yet.
     Waiting,
     /// It is on the disk, and something is still to come.
@@ -57,7 +58,7 @@ pub(super) enum Progress {
 }
 
 /// What is asked of the lane.
-pub(super) enum Work {
+pub(crate) enum Work {
     /// To keep a request.
     Keep(Box<NewEntry>),
     /// To tell about an entry that is there.
@@ -65,9 +66,9 @@ pub(super) enum Work {
 }
 
 /// Work, and who hears of it.
-pub(super) struct Order {
+pub(crate) struct Order {
     pub work: Work,
-    pub teller: watch::Sender<Progress>,
+    pub teller: watch::Sender<EntryNews>,
 }
 
 /// How long a source in trouble is left alone.
@@ -81,17 +82,17 @@ struct Rest {
 }
 
 /// The lane's state.
-pub(super) struct Lane<'a> {
-    pub(super) sender: Sender<'a>,
+pub(crate) struct Lane<'a> {
+    pub(crate) sender: SendRound<'a>,
     /// Where requests are carried.
-    pub(super) handle: tokio::runtime::Handle,
-    noting: Noting,
+    pub(crate) handle: tokio::runtime::Handle,
+    noting: NoteSender,
     copying: Copying,
-    wire: JoinSet<Landed>,
+    wire: JoinSet<AttemptOutcome>,
     /// What came back and is not on the disk.
-    landed: Vec<Landed>,
+    landed: Vec<AttemptOutcome>,
     ready: VecDeque<Planned>,
-    listeners: HashMap<i64, Vec<(How, watch::Sender<Progress>)>>,
+    listeners: HashMap<i64, Vec<(How, watch::Sender<EntryNews>)>>,
     /// Entries that rest after an attempt, and until when.
     resting: BinaryHeap<Reverse<(Duration, i64)>>,
     /// Sources that were in trouble last.
@@ -104,10 +105,10 @@ pub(super) struct Lane<'a> {
 }
 
 impl<'a> Lane<'a> {
-    pub(super) fn new(
-        mut sender: Sender<'a>,
+    pub(crate) fn new(
+        mut sender: SendRound<'a>,
         handle: tokio::runtime::Handle,
-        noting: Noting,
+        noting: NoteSender,
     ) -> Result<Self, ArchiveError> {
         sender.endless = true;
         Ok(Self {
@@ -128,7 +129,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Works until somebody asks for the end, or nobody can order anything any more.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         mut self,
         mut orders: mpsc::Receiver<Order>,
     ) -> Result<(), ArchiveError> {
@@ -264,7 +265,7 @@ impl<'a> Lane<'a> {
             self.wire.spawn_on(departure, &self.handle);
         }
         for (order, (entry, progress)) in orders.into_iter().zip(heard) {
-            if let (Some(entry), Progress::Open { how, .. }) = (entry, &progress) {
+            if let (Some(entry), EntryNews::Open { how, .. }) = (entry, &progress) {
                 self.listeners.entry(entry).or_default().push((*how, order.teller.clone()));
             }
             order.teller.send_replace(progress);
@@ -295,14 +296,14 @@ impl<'a> Lane<'a> {
         &mut self,
         error: ArchiveError,
         orders: Vec<Order>,
-        landed: Vec<Landed>,
+        landed: Vec<AttemptOutcome>,
     ) -> Result<(), ArchiveError> {
         if !matches!(error.cause, Cause::Storage | Cause::Held) {
             return Err(error);
         }
         tracing::error!(error = error.message, "the outbox could not be written");
         for order in orders {
-            order.teller.send_replace(Progress::Failed(error.message.clone()));
+            order.teller.send_replace(EntryNews::Failed(error.message.clone()));
         }
         self.landed = landed;
         self.sender.stay();
@@ -316,7 +317,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Keeps a request and, where nothing stands in its way, claims its first attempt.
-    fn take(&mut self, order: &Order) -> Result<(Option<i64>, Progress), ArchiveError> {
+    fn take(&mut self, order: &Order) -> Result<(Option<i64>, EntryNews), ArchiveError> {
         let new = match &order.work {
             Work::Follow(entry) => return self.follow(*entry),
             Work::Keep(new) => new,
@@ -328,10 +329,10 @@ impl<'a> Lane<'a> {
             Some(Added::Same(entry)) => {
                 return Ok((Some(entry.brief.entry), heard(How::Known, *entry)));
             }
-            Some(Added::Different(_)) => return Ok((None, Progress::Different)),
-            Some(Added::Full) | None => return Ok((None, Progress::Full)),
+            Some(Added::Different(_)) => return Ok((None, EntryNews::Different)),
+            Some(Added::Full) | None => return Ok((None, EntryNews::Full)),
         };
-        let Some(entry) = outbox.outbox_entry(number)? else { return Ok((None, Progress::Gone)) };
+        let Some(entry) = outbox.outbox_entry(number)? else { return Ok((None, EntryNews::Gone)) };
         self.sender.take_up(entry.brief.clone());
         let planned = self.sender.plan_one(&entry.brief);
         let trouble = |lane: &Self| {
@@ -349,7 +350,7 @@ impl<'a> Lane<'a> {
                     // its program away.
                     self.ready.push_back(planned);
                     let state = EntryState::Sending;
-                    return Ok((Some(number), Progress::Open { how: How::New, state, why: None }));
+                    return Ok((Some(number), EntryNews::Open { how: How::New, state, why: None }));
                 }
             }
             Some(Planned { doing: Doing::Wait(reason) | Doing::Person(reason), .. }) => {
@@ -358,13 +359,13 @@ impl<'a> Lane<'a> {
             _ => self.due = true,
         }
         let state = self.sender.brief(number).map_or(EntryState::Queued, |brief| brief.state);
-        Ok((Some(number), Progress::Open { how: How::New, state, why }))
+        Ok((Some(number), EntryNews::Open { how: How::New, state, why }))
     }
 
-    fn follow(&mut self, number: i64) -> Result<(Option<i64>, Progress), ArchiveError> {
+    fn follow(&mut self, number: i64) -> Result<(Option<i64>, EntryNews), ArchiveError> {
         Ok(match self.sender.outbox.outbox_entry(number)? {
             Some(entry) => (Some(number), heard(How::Known, entry)),
-            None => (None, Progress::Gone),
+            None => (None, EntryNews::Gone),
         })
     }
 
@@ -429,7 +430,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn rests(&mut self, entry: i64, at: Instant) {
+    fn rests(&mut self, entry: i64, at: Timestamp) {
         let wait = (at - self.sender.host.clock.now()).num_milliseconds();
         let wait = Duration::from_millis(u64::try_from(wait).unwrap_or(0));
         self.resting.push(Reverse((self.now() + wait, entry)));
@@ -439,7 +440,7 @@ impl<'a> Lane<'a> {
         &mut self,
         number: i64,
         brief: Option<&OutboxBrief>,
-        listeners: Vec<(How, watch::Sender<Progress>)>,
+        listeners: Vec<(How, watch::Sender<EntryNews>)>,
     ) -> Result<(), ArchiveError> {
         if let Some(brief) = brief.filter(|brief| !is_over(brief.state)) {
             let troubles = &self.sender.troubles;
@@ -447,7 +448,7 @@ impl<'a> Lane<'a> {
             let why = brief.note.clone().or(trouble);
             for (how, teller) in &listeners {
                 let why = why.clone();
-                teller.send_replace(Progress::Open { how: *how, state: brief.state, why });
+                teller.send_replace(EntryNews::Open { how: *how, state: brief.state, why });
             }
             self.listeners.insert(number, listeners);
             return Ok(());
@@ -455,8 +456,8 @@ impl<'a> Lane<'a> {
         let entry = self.sender.outbox.outbox_entry(number)?.map(Arc::new);
         for (how, teller) in listeners {
             teller.send_replace(match &entry {
-                Some(entry) => Progress::Over { how, entry: Arc::clone(entry) },
-                None => Progress::Gone,
+                Some(entry) => EntryNews::Over { how, entry: Arc::clone(entry) },
+                None => EntryNews::Gone,
             });
         }
         Ok(())
@@ -477,13 +478,13 @@ fn closed(state: EntryState) -> bool {
     !state.is_open()
 }
 
-fn arrived(landed: Result<Landed, tokio::task::JoinError>) -> Landed {
+fn arrived(landed: Result<AttemptOutcome, tokio::task::JoinError>) -> AttemptOutcome {
     landed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-fn heard(how: How, entry: OutboxEntry) -> Progress {
+fn heard(how: How, entry: OutboxEntry) -> EntryNews {
     if is_over(entry.brief.state) {
-        return Progress::Over { how, entry: Arc::new(entry) };
+        return EntryNews::Over { how, entry: Arc::new(entry) };
     }
-    Progress::Open { how, state: entry.brief.state, why: entry.brief.note }
+    EntryNews::Open { how, state: entry.brief.state, why: entry.brief.note }
 }

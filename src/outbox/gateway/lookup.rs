@@ -6,20 +6,24 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ArchiveError, OutboxEntry, Reader};
+use crate::outbox::OutboxEntry;
+use crate::store::{ArchiveError, Reader};
 
 /// Connections that look entries up: two, so that one large answer does not hold up all others.
 const READERS: usize = 2;
 
 /// A question for the entry of a key.
-pub(super) struct Question {
+pub(crate) struct EntryLookup {
     pub source: String,
     pub key: String,
     pub reply: oneshot::Sender<Result<Option<OutboxEntry>, ArchiveError>>,
 }
 
 /// Starts the readers of an archive; they end with the other end of the questions.
-pub(super) fn start(path: &Path, questions: mpsc::Receiver<Question>) -> Result<(), ArchiveError> {
+pub(crate) fn start(
+    path: &Path,
+    questions: mpsc::Receiver<EntryLookup>,
+) -> Result<(), ArchiveError> {
     let questions = Arc::new(Mutex::new(questions));
     for number in 0..READERS {
         let reader = Reader::open(path)?;

@@ -24,10 +24,11 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::archive::{ArchiveError, Cause, Outbox};
 use crate::host::Host;
+use crate::outbox::Outbox;
+use crate::store::{ArchiveError, Cause};
 
-use super::send::{SendParts, Sender};
+use super::send::{SendParts, SendRound};
 use super::station::{Stations, Taken, station_for};
 
 use ask::Gate;
@@ -50,11 +51,11 @@ pub struct GatewayParts<'a> {
     /// What it sends with.
     pub send: SendParts<'a>,
     /// That it may send.
-    pub sending: Sending,
+    pub sending: SendPermit,
 }
 
 /// The right to send an outbox's entries.
-pub struct Sending {
+pub struct SendPermit {
     /// The station that queues.
     station: String,
     taken: Taken,
@@ -62,7 +63,11 @@ pub struct Sending {
 
 /// Takes the right to send the outbox's entries. The error says who has it; `note` is what they
 /// are told about this process.
-pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sending, ArchiveError> {
+pub fn prepare_gateway(
+    outbox: &Outbox,
+    host: &Host,
+    note: &str,
+) -> Result<SendPermit, ArchiveError> {
     let own = station_for(outbox, host)?;
     // What others queue from now on is for this station, and is sent from here.
     outbox.keep_station(&own, host.clock.now())?;
@@ -78,7 +83,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<Sendi
     // Before the locks were had, another process may have sent from a copy.
     let home = stations.homes(&outbox.outbox_stations()?)?;
     taken.stations.retain(|station| home.contains(station));
-    Ok(Sending { station: own, taken })
+    Ok(SendPermit { station: own, taken })
 }
 
 /// Serves until the host's stop is asked for. `ready` is called once requests are taken, and says
@@ -92,7 +97,7 @@ pub fn serve_gateway(
     let (questions, asked) = mpsc::channel(ORDERS_MAX);
     lookup::start(outbox.path(), asked)?;
     let GatewayParts { listener, address, token, send, sending } = parts;
-    let Sending { station, taken } = sending;
+    let SendPermit { station, taken } = sending;
     let host = send.host.clone();
     let gateway = Arc::new(Gateway::new(
         Gate::new(address, token),
@@ -125,7 +130,7 @@ pub fn serve_gateway(
                 // Dropped when the lane ends, also by an error: that ends the server.
                 let _over = over;
                 let stations = Stations::of(outbox.path(), send.host)?;
-                let sender = Sender::new(&outbox, send, stations, taken.stations.clone());
+                let sender = SendRound::new(&outbox, send, stations, taken.stations.clone());
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let lane = Lane::new(sender, handle, noting)?;
                 runtime.map_err(failed)?.block_on(lane.run(work))

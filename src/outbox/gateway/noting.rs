@@ -9,33 +9,33 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tokio::sync::watch;
 
-use crate::pull::{NetError, NetKind};
+use crate::http::{NetError, NetKind};
 
-use super::super::send::{Departing, Landed};
+use super::super::send::{AttemptOutcome, Departing};
 use super::super::station::Stations;
 
 /// Counts of stations, and who hears whether they are on the disk.
 type Note = (BTreeMap<String, u64>, watch::Sender<Option<Result<(), String>>>);
 
 /// Where notes are handed in.
-pub(super) struct Noting(Sender<Note>);
+pub(crate) struct NoteSender(Sender<Note>);
 
 /// Where they come from.
-pub(super) struct Notes(Receiver<Note>);
+pub(crate) struct NoteReceiver(Receiver<Note>);
 
 /// Both ends.
-pub(super) fn noting() -> (Noting, Notes) {
+pub(crate) fn noting() -> (NoteSender, NoteReceiver) {
     let (sender, receiver) = channel();
-    (Noting(sender), Notes(receiver))
+    (NoteSender(sender), NoteReceiver(receiver))
 }
 
-impl Noting {
+impl NoteSender {
     /// Has requests go once these counts are on the disk.
-    pub(super) fn after(
+    pub(crate) fn after(
         &self,
         begun: BTreeMap<String, u64>,
         departures: Departing,
-    ) -> impl Iterator<Item = impl Future<Output = Landed> + Send + 'static> {
+    ) -> impl Iterator<Item = impl Future<Output = AttemptOutcome> + Send + 'static> {
         let noted = (!begun.is_empty()).then(|| {
             let (teller, noted) = watch::channel(None);
             // Where nobody notes any more the teller is dropped, and nothing goes.
@@ -65,9 +65,9 @@ impl Noting {
     }
 }
 
-impl Notes {
+impl NoteReceiver {
     /// Notes what comes until nobody hands in any more.
-    pub(super) fn keep(self, stations: &Stations<'_>) {
+    pub(crate) fn keep(self, stations: &Stations<'_>) {
         while let Ok(first) = self.0.recv() {
             // The count of a later note holds those of all before it.
             let notes: Vec<Note> = std::iter::once(first).chain(self.0.try_iter()).collect();

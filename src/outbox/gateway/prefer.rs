@@ -5,10 +5,10 @@ use std::time::Duration;
 
 /// The longest wait that is granted, seconds. A program that wants more asks again: proxies and
 /// clients give up after a minute or two themselves.
-pub(super) const PREFER_WAIT_S_MAX: u64 = 60;
+pub(crate) const PREFER_WAIT_S_MAX: u64 = 60;
 
 /// The wait that is asked for, and the other preferences, which are for the API.
-pub(super) fn preferences<'a>(
+pub(crate) fn preferences<'a>(
     headers: impl Iterator<Item = &'a str>,
 ) -> (Option<Duration>, Vec<String>) {
     let mut wait = None;

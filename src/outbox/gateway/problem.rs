@@ -3,14 +3,14 @@
 
 use serde_json::json;
 
-use super::answer::Answer;
+use super::answer::GatewayAnswer;
 
 /// What stands before a problem's name in its type.
 const TYPE_PREFIX: &str = "urn:windrow:problem:";
 
 /// Which problem it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum GatewayProblemKind {
     RequestInvalid,
     FramingAmbiguous,
     KeyMissing,
@@ -34,45 +34,71 @@ pub(super) enum Kind {
     StorageFailed,
 }
 
-impl Kind {
+impl GatewayProblemKind {
     /// Name, status, title.
     fn facts(self) -> (&'static str, u16, &'static str) {
         match self {
-            Kind::RequestInvalid => ("request-invalid", 400, "This request cannot be queued"),
-            Kind::FramingAmbiguous => {
+            GatewayProblemKind::RequestInvalid => {
+                ("request-invalid", 400, "This request cannot be queued")
+            }
+            GatewayProblemKind::FramingAmbiguous => {
                 ("framing-ambiguous", 400, "Nobody can tell where this request ends")
             }
-            Kind::KeyMissing => ("key-missing", 400, "Idempotency-Key is missing"),
-            Kind::KeyTwice => ("key-twice", 400, "The request has more than one key"),
-            Kind::KeyInvalid => ("key-invalid", 400, "Idempotency-Key cannot be a key"),
-            Kind::CredentialInRequest => {
+            GatewayProblemKind::KeyMissing => ("key-missing", 400, "Idempotency-Key is missing"),
+            GatewayProblemKind::KeyTwice => ("key-twice", 400, "The request has more than one key"),
+            GatewayProblemKind::KeyInvalid => {
+                ("key-invalid", 400, "Idempotency-Key cannot be a key")
+            }
+            GatewayProblemKind::CredentialInRequest => {
                 ("credential-in-request", 400, "The request holds a credential")
             }
-            Kind::TokenWrong => ("token-wrong", 401, "The gateway's token is missing or wrong"),
-            Kind::OriginRefused => ("origin-refused", 403, "Web pages are not served"),
-            Kind::HostRefused => ("host-refused", 403, "The gateway has another name"),
-            Kind::NotFound => ("not-found", 404, "There is nothing of this name"),
-            Kind::MethodNotAllowed => ("method-not-allowed", 405, "This method is not taken here"),
-            Kind::BodyTooSlow => ("body-too-slow", 408, "The body did not come in time"),
-            Kind::InProgress => ("in-progress", 409, "A request of this key is being worked on"),
-            Kind::TakenBack => ("taken-back", 410, "The request of this key is not sent any more"),
-            Kind::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
-            Kind::KeyReused => ("key-reused", 422, "The key belongs to another request"),
-            Kind::OutcomeUnknown => {
+            GatewayProblemKind::TokenWrong => {
+                ("token-wrong", 401, "The gateway's token is missing or wrong")
+            }
+            GatewayProblemKind::OriginRefused => {
+                ("origin-refused", 403, "Web pages are not served")
+            }
+            GatewayProblemKind::HostRefused => {
+                ("host-refused", 403, "The gateway has another name")
+            }
+            GatewayProblemKind::NotFound => ("not-found", 404, "There is nothing of this name"),
+            GatewayProblemKind::MethodNotAllowed => {
+                ("method-not-allowed", 405, "This method is not taken here")
+            }
+            GatewayProblemKind::BodyTooSlow => {
+                ("body-too-slow", 408, "The body did not come in time")
+            }
+            GatewayProblemKind::InProgress => {
+                ("in-progress", 409, "A request of this key is being worked on")
+            }
+            GatewayProblemKind::TakenBack => {
+                ("taken-back", 410, "The request of this key is not sent any more")
+            }
+            GatewayProblemKind::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
+            GatewayProblemKind::KeyReused => {
+                ("key-reused", 422, "The key belongs to another request")
+            }
+            GatewayProblemKind::OutcomeUnknown => {
                 ("outcome-unknown", 504, "Nobody knows whether it has taken effect")
             }
-            Kind::AnswerLost => ("answer-lost", 502, "It is decided without an answer of the API"),
-            Kind::OutboxFull => ("outbox-full", 503, "The outbox has no room for another request"),
-            Kind::Busy => ("busy", 503, "The gateway takes no more at the moment"),
-            Kind::StorageFailed => ("storage-failed", 507, "The request could not be kept"),
+            GatewayProblemKind::AnswerLost => {
+                ("answer-lost", 502, "It is decided without an answer of the API")
+            }
+            GatewayProblemKind::OutboxFull => {
+                ("outbox-full", 503, "The outbox has no room for another request")
+            }
+            GatewayProblemKind::Busy => ("busy", 503, "The gateway takes no more at the moment"),
+            GatewayProblemKind::StorageFailed => {
+                ("storage-failed", 507, "The request could not be kept")
+            }
         }
     }
 }
 
 /// A problem with its particulars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub kind: Kind,
+pub(crate) struct GatewayProblem {
+    pub kind: GatewayProblemKind,
     /// What is wrong with this very request, and the cure.
     pub detail: String,
     /// The address of the entry that it is about.
@@ -83,30 +109,30 @@ pub(super) struct Problem {
     pub closes: bool,
 }
 
-impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+impl GatewayProblem {
+    pub(crate) fn new(kind: GatewayProblemKind, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         Self { kind, detail, instance: None, retry_after_s: None, closes: false }
     }
 
-    pub(super) fn about(mut self, address: impl Into<String>) -> Self {
+    pub(crate) fn about(mut self, address: impl Into<String>) -> Self {
         self.instance = Some(address.into());
         self
     }
 
-    pub(super) fn again_after(mut self, seconds: u64) -> Self {
+    pub(crate) fn again_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
     }
 
-    pub(super) fn closing(mut self) -> Self {
+    pub(crate) fn closing(mut self) -> Self {
         self.closes = true;
         self
     }
 
     /// The document. `path` is what was asked for, which is what the problem is about unless that
     /// is an entry.
-    pub(super) fn answer(&self, path: &str) -> Answer {
+    pub(crate) fn answer(&self, path: &str) -> GatewayAnswer {
         let (name, status, title) = self.kind.facts();
         let document = json!({
             "type": format!("{TYPE_PREFIX}{name}"), "title": title, "status": status,
@@ -115,15 +141,19 @@ impl Problem {
         let mut headers = vec![("content-type", "application/problem+json".to_owned())];
         headers.extend(self.retry_after_s.map(|seconds| ("retry-after", seconds.to_string())));
         match self.kind {
-            Kind::TokenWrong => headers.push(("www-authenticate", "Bearer".to_owned())),
-            Kind::MethodNotAllowed => headers.push(("allow", allowed(path).to_owned())),
+            GatewayProblemKind::TokenWrong => {
+                headers.push(("www-authenticate", "Bearer".to_owned()))
+            }
+            GatewayProblemKind::MethodNotAllowed => {
+                headers.push(("allow", allowed(path).to_owned()))
+            }
             _ => {}
         }
         if self.closes {
             headers.push(("connection", "close".to_owned()));
         }
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Answer { status, headers, body: document.to_string().into_bytes() }
+        GatewayAnswer { status, headers, body: document.to_string().into_bytes() }
     }
 }
 

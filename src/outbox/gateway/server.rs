@@ -17,22 +17,23 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
-use crate::archive::{NewEntry, OutboxEntry};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::pull::SecretValues;
+use crate::http::SecretValues;
+use crate::outbox::{NewEntry, OutboxEntry};
 
 use super::super::report::is_over;
-use super::super::request::{BODY_BYTES_MAX, Given, Refusal, prepare};
+use super::super::request::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, prepare};
 use super::answer::{
-    ASK_AGAIN_S, Answer, How, Patience, Step, accepted, address_of, document, step, tell,
+    ASK_AGAIN_S, GatewayAnswer, GatewayStep, How, Patience, accepted, address_of, document, step,
+    tell,
 };
 use super::ask::{Gate, Meaning, Write, read};
 use super::connections::{Connections, Ticket, told_to_go};
-use super::framing::{Guarded, HEAD_BYTES_MAX, HEADERS_MAX, Refusal as HeadRefusal};
-use super::lane::{Order, Progress, Work};
-use super::lookup::Question;
-use super::problem::{Kind, Problem};
+use super::framing::{Guarded, HEAD_BYTES_MAX, HEADERS_MAX, HeadRefusal};
+use super::lane::{EntryNews, Order, Work};
+use super::lookup::EntryLookup;
+use super::problem::{GatewayProblem, GatewayProblemKind};
 
 /// Connections at once: eight for each request that may be on the wire. At most half of them are
 /// of programs that have not shown the token ([`super::connections`]).
@@ -58,7 +59,7 @@ const ACCEPT_AGAIN_MS: u64 = 50;
 const LAST_WORDS_MS: u64 = 400;
 
 /// What all connections share.
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     pub gate: Gate,
     pub definition: Definition,
     pub secrets: SecretValues,
@@ -66,18 +67,18 @@ pub(super) struct Gateway {
     pub station: String,
     pub host: Host,
     pub orders: mpsc::Sender<Order>,
-    pub questions: mpsc::Sender<Question>,
+    pub questions: mpsc::Sender<EntryLookup>,
     bodies: Arc<Semaphore>,
 }
 
 impl Gateway {
-    pub(super) fn new(
+    pub(crate) fn new(
         gate: Gate,
         definition: Definition,
         secrets: SecretValues,
         station: String,
         host: Host,
-        (orders, questions): (mpsc::Sender<Order>, mpsc::Sender<Question>),
+        (orders, questions): (mpsc::Sender<Order>, mpsc::Sender<EntryLookup>),
     ) -> Self {
         let bodies = Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_UNIT));
         Self { gate, definition, secrets, station, host, orders, questions, bodies }
@@ -91,9 +92,9 @@ impl Gateway {
     async fn answer(
         &self,
         request: Request<Incoming>,
-        refused: Option<Problem>,
+        refused: Option<GatewayProblem>,
         ticket: &Ticket,
-    ) -> Answer {
+    ) -> GatewayAnswer {
         let path = request.uri().path().to_owned();
         // A body without a length ends the connection: what follows it is not followed.
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -110,13 +111,13 @@ impl Gateway {
     async fn serve(
         &self,
         request: Request<Incoming>,
-        refused: Option<Problem>,
+        refused: Option<GatewayProblem>,
         ticket: &Ticket,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<GatewayAnswer, GatewayProblem> {
         if let Some(problem) = refused {
             return Err(problem);
         }
-        self.gate.admit(request.uri(), request.headers()).map_err(Problem::closing)?;
+        self.gate.admit(request.uri(), request.headers()).map_err(GatewayProblem::closing)?;
         ticket.is_known();
         match read(request.method(), request.uri(), request.headers()) {
             Ok(Meaning::Entry { source, key, wait }) => self.entry(&source, &key, wait).await,
@@ -125,7 +126,7 @@ impl Gateway {
         }
     }
 
-    async fn write(&self, write: Write, body: Incoming) -> Result<Answer, Problem> {
+    async fn write(&self, write: Write, body: Incoming) -> Result<GatewayAnswer, GatewayProblem> {
         let Some(source) = self.definition.sources.get(&write.source) else {
             let known: Vec<&str> = self.definition.sources.keys().map(String::as_str).collect();
             let detail = format!(
@@ -133,10 +134,10 @@ impl Gateway {
                 write.source,
                 known.join(", ")
             );
-            return Err(Problem::new(Kind::NotFound, detail).closing());
+            return Err(GatewayProblem::new(GatewayProblemKind::NotFound, detail).closing());
         };
         let (body, _room) = self.body(body).await?;
-        let given = Given {
+        let given = GivenRequest {
             source,
             method: write.method,
             path: &write.path,
@@ -162,12 +163,12 @@ impl Gateway {
     }
 
     /// The whole body, and the room that it takes.
-    async fn body(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
+    async fn body(&self, body: Incoming) -> Result<(Bytes, OwnedSemaphorePermit), GatewayProblem> {
         use hyper::body::Body;
         let too_large = || {
             let most = BODY_BYTES_MAX >> 20;
             let detail = format!("a body has at most {most} MiB: the outbox is for requests");
-            Problem::new(Kind::BodyTooLarge, detail).closing()
+            GatewayProblem::new(GatewayProblemKind::BodyTooLarge, detail).closing()
         };
         let hint = body.size_hint();
         let most = hint.exact().unwrap_or(BODY_BYTES_MAX as u64);
@@ -183,7 +184,7 @@ impl Gateway {
             collected = Limited::new(body, BODY_BYTES_MAX).collect() => collected,
             () = self.millis(BODY_MS_MAX) => {
                 let detail = format!("it took longer than {} s", BODY_MS_MAX / 1000);
-                return Err(Problem::new(Kind::BodyTooSlow, detail).closing());
+                return Err(GatewayProblem::new(GatewayProblemKind::BodyTooSlow, detail).closing());
             }
         };
         match collected {
@@ -191,20 +192,20 @@ impl Gateway {
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
             Err(error) => {
                 let detail = format!("the body is not whole: {error}");
-                Err(Problem::new(Kind::RequestInvalid, detail).closing())
+                Err(GatewayProblem::new(GatewayProblemKind::RequestInvalid, detail).closing())
             }
         }
     }
 
     /// The entry of a key, as it stands on the disk.
-    async fn find(&self, source: &str, key: &str) -> Result<Option<OutboxEntry>, Problem> {
+    async fn find(&self, source: &str, key: &str) -> Result<Option<OutboxEntry>, GatewayProblem> {
         let (reply, found) = oneshot::channel();
-        let question = Question { source: source.to_owned(), key: key.to_owned(), reply };
+        let question = EntryLookup { source: source.to_owned(), key: key.to_owned(), reply };
         let asked = self.questions.send(question).await.is_ok();
         match found.await {
-            Ok(found) if asked => {
-                found.map_err(|error| Problem::new(Kind::StorageFailed, error.message))
-            }
+            Ok(found) if asked => found.map_err(|error| {
+                GatewayProblem::new(GatewayProblemKind::StorageFailed, error.message)
+            }),
             _ => Err(busy("it is ending")),
         }
     }
@@ -215,10 +216,10 @@ impl Gateway {
         source: &str,
         key: &str,
         wait: Option<Duration>,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<GatewayAnswer, GatewayProblem> {
         let gone = || {
             let detail = format!("source {source:?} has no entry of the key {key:?}");
-            Problem::new(Kind::NotFound, detail)
+            GatewayProblem::new(GatewayProblemKind::NotFound, detail)
         };
         let entry = self.find(source, key).await?.ok_or_else(gone)?;
         let Some(wait) = wait.filter(|_| !is_over(entry.brief.state)) else {
@@ -228,8 +229,8 @@ impl Gateway {
         let mut over = pin!(self.host.clock.pause(wait));
         loop {
             match &*heard.borrow_and_update() {
-                Progress::Over { entry, .. } => return Ok(document(entry)),
-                Progress::Gone => return Err(gone()),
+                EntryNews::Over { entry, .. } => return Ok(document(entry)),
+                EntryNews::Gone => return Err(gone()),
                 _ => {}
             }
             tokio::select! {
@@ -242,14 +243,18 @@ impl Gateway {
         Ok(document(&entry))
     }
 
-    async fn order(&self, work: Work) -> Result<watch::Receiver<Progress>, Problem> {
-        let (teller, heard) = watch::channel(Progress::Waiting);
+    async fn order(&self, work: Work) -> Result<watch::Receiver<EntryNews>, GatewayProblem> {
+        let (teller, heard) = watch::channel(EntryNews::Waiting);
         let sent = self.orders.send(Order { work, teller }).await;
         sent.map(|()| heard).map_err(|_| busy("it is ending"))
     }
 
     /// Has a request kept, and waits for what comes of it as long as the program does.
-    async fn keep(&self, new: NewEntry, wait: Option<Duration>) -> Result<Answer, Problem> {
+    async fn keep(
+        &self,
+        new: NewEntry,
+        wait: Option<Duration>,
+    ) -> Result<GatewayAnswer, GatewayProblem> {
         let (source, key) = (new.source.clone(), new.key.clone());
         let other = reused(&new);
         let mut heard = self.order(Work::Keep(Box::new(new))).await?;
@@ -258,23 +263,23 @@ impl Gateway {
         let mut patience = if wait.is_some() { Patience::Asked } else { Patience::Attempt };
         loop {
             match heard.borrow_and_update().clone() {
-                Progress::Waiting => {}
-                Progress::Open { how, state, why } => {
+                EntryNews::Waiting => {}
+                EntryNews::Open { how, state, why } => {
                     let waits = why.as_deref();
                     match step(state, how, patience) {
-                        Step::Wait | Step::Tell => {}
-                        Step::Accepted => return Ok(accepted(&source, &key, state, waits)),
-                        Step::InProgress => return Err(in_progress(&source, &key)),
+                        GatewayStep::Wait | GatewayStep::Tell => {}
+                        GatewayStep::Accepted => return Ok(accepted(&source, &key, state, waits)),
+                        GatewayStep::InProgress => return Err(in_progress(&source, &key)),
                     }
                 }
-                Progress::Over { how, entry } => return tell(&entry, how),
-                Progress::Different => return Err(other),
-                Progress::Full => return Err(full()),
-                Progress::Failed(message) => {
+                EntryNews::Over { how, entry } => return tell(&entry, how),
+                EntryNews::Different => return Err(other),
+                EntryNews::Full => return Err(full()),
+                EntryNews::Failed(message) => {
                     let detail = format!("{message}; nothing was kept or sent");
-                    return Err(Problem::new(Kind::StorageFailed, detail));
+                    return Err(GatewayProblem::new(GatewayProblemKind::StorageFailed, detail));
                 }
-                Progress::Gone => return Err(busy("the entry was removed meanwhile")),
+                EntryNews::Gone => return Err(busy("the entry was removed meanwhile")),
             }
             tokio::select! {
                 biased;
@@ -289,12 +294,12 @@ impl Gateway {
     /// What a program is told when the lane has ended.
     fn last(
         &self,
-        heard: &watch::Receiver<Progress>,
+        heard: &watch::Receiver<EntryNews>,
         source: &str,
         key: &str,
-    ) -> Result<Answer, Problem> {
+    ) -> Result<GatewayAnswer, GatewayProblem> {
         match &*heard.borrow() {
-            Progress::Open { state, .. } => {
+            EntryNews::Open { state, .. } => {
                 Ok(accepted(source, key, *state, Some("the gateway is ending")))
             }
             _ => Err(busy("it is ending")),
@@ -302,33 +307,41 @@ impl Gateway {
     }
 }
 
-fn refused(refusal: Refusal) -> Problem {
-    let kind = if refusal.is_secret { Kind::CredentialInRequest } else { Kind::RequestInvalid };
+fn refused(refusal: QueueRefusal) -> GatewayProblem {
+    let kind = if refusal.is_secret {
+        GatewayProblemKind::CredentialInRequest
+    } else {
+        GatewayProblemKind::RequestInvalid
+    };
     let cure = refusal.cure.map(|cure| format!("; {cure}")).unwrap_or_default();
-    Problem::new(kind, format!("{}{cure}", refusal.message))
+    GatewayProblem::new(kind, format!("{}{cure}", refusal.message))
 }
 
-fn reused(new: &NewEntry) -> Problem {
+fn reused(new: &NewEntry) -> GatewayProblem {
     let detail = "its method, path, headers or body are others; a new request needs a new key";
-    Problem::new(Kind::KeyReused, detail).about(address_of(&new.source, &new.key))
+    GatewayProblem::new(GatewayProblemKind::KeyReused, detail)
+        .about(address_of(&new.source, &new.key))
 }
 
-fn in_progress(source: &str, key: &str) -> Problem {
+fn in_progress(source: &str, key: &str) -> GatewayProblem {
     let detail = "its answer is not there yet; send the same again later, or look at the instance";
-    Problem::new(Kind::InProgress, detail).about(address_of(source, key)).again_after(ASK_AGAIN_S)
+    GatewayProblem::new(GatewayProblemKind::InProgress, detail)
+        .about(address_of(source, key))
+        .again_after(ASK_AGAIN_S)
 }
 
-fn full() -> Problem {
+fn full() -> GatewayProblem {
     let detail = "too many requests wait in it already; nothing was kept or sent";
-    Problem::new(Kind::OutboxFull, detail).again_after(60)
+    GatewayProblem::new(GatewayProblemKind::OutboxFull, detail).again_after(60)
 }
 
-fn busy(why: &str) -> Problem {
-    Problem::new(Kind::Busy, format!("{why}; nothing was kept or sent")).again_after(ASK_AGAIN_S)
+fn busy(why: &str) -> GatewayProblem {
+    GatewayProblem::new(GatewayProblemKind::Busy, format!("{why}; nothing was kept or sent"))
+        .again_after(ASK_AGAIN_S)
 }
 
 /// Serves until somebody asks for the end, then until `ended`, and a moment longer.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     gateway: Arc<Gateway>,
     listener: TcpListener,
     ended: impl Future<Output = ()>,
@@ -423,7 +436,7 @@ fn connect(
     });
 }
 
-fn response(answer: Answer) -> Response<Full<Bytes>> {
+fn response(answer: GatewayAnswer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
-use windrow::archive::{Answer, ArchiveError, Reader, StreamRow, Value};
 use windrow::model::{KeyShape, hexadecimal};
+use windrow::store::{ArchiveError, QuerySink, Reader, StreamRow, Value};
 
 /// Lists of windrow's own that are the same in every archive that has been told the same.
 const LISTS: [(&str, &str); 7] = [
@@ -82,7 +82,7 @@ struct Table {
     rows: Vec<Vec<Value>>,
 }
 
-impl Answer for Table {
+impl QuerySink for Table {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         self.columns = names.to_vec();
         Ok(())

@@ -15,10 +15,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use windrow::archive::{Archive, Opening, Part, Reader};
-use windrow::handoff::{MergeOrder, MergeReport, Opened, Verified, merge, verify};
+use windrow::handoff::Part;
+use windrow::handoff::envelope::{Keyring, signature_path};
+use windrow::handoff::{Opened, Verified, verify};
 use windrow::host::{Host, SeededRandom, Stop, SystemFiles};
-use windrow::seal::{Keyring, signature_path};
+use windrow::merge::merge;
+use windrow::merge::{MergeOrder, MergeReport};
+use windrow::store::{Archive, Opening, Reader};
 
 use crate::check::open;
 use crate::disk::Failing;

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use windrow::adopt::{FieldRules, Request, prepare};
-use windrow::archive::{Archive, ArchiveError, Opening, Part, RunStart};
+use windrow::adopt::{AdoptRequest, FieldRules, prepare};
 use windrow::definition::{Definition, SecretReference, parse_definition};
+use windrow::handoff::Part;
+use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
-use windrow::pull::{Budget, SecretValues, Transport};
-use windrow::seal::Packing;
-use windrow::sync::{Happening, Lanes, Observer, SyncOptions, SyncParts, SyncReport, sync};
+use windrow::http::{Budget, SecretValues, Transport};
+use windrow::store::{Archive, ArchiveError, Opening, RunStart};
+use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
     Complete, Row, check_file, check_told, check_truth, check_versions, compare, look, open,
@@ -208,9 +209,9 @@ struct Told<'a> {
     wanted: bool,
 }
 
-impl Observer for Told<'_> {
-    fn notice(&self, happening: &Happening) {
-        let Happening::ReadingDone { .. } = happening else { return };
+impl ProgressSink for Told<'_> {
+    fn notice(&self, happening: &ProgressEvent) {
+        let ProgressEvent::ReadingDone { .. } = happening else { return };
         if !self.wanted || self.disk.lock().expect("no holder panics").is_cut() {
             return;
         }
@@ -386,7 +387,7 @@ impl Life {
         let path = elsewhere.path().join("script.ndjson");
         std::fs::write(&path, said.join("\n")).expect("a file");
         let stream = self.definition.streams.iter().find(|stream| stream.name == "records");
-        let request = Request {
+        let request = AdoptRequest {
             path: &path,
             table: None,
             stream: stream.expect("the definition has it"),
@@ -413,7 +414,7 @@ impl Life {
     /// Makes the archive safe to unplug, as `windrow eject` does.
     pub(crate) fn eject(&self) {
         let files = SimFiles { disk: Arc::clone(&self.disk) };
-        if let Err(error) = windrow::archive::eject(&self.archive, "the first", &files) {
+        if let Err(error) = windrow::doctor::eject(&self.archive, "the first", &files) {
             self.violated("archive", &format!("it cannot be ejected: {error}"));
         }
     }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 use url::Url;
-use windrow::archive::{Archive, Cause, Opening};
 use windrow::host::{StopCause, StopSwitch};
-use windrow::pull::{NetError, NetKind, Request, Response, Sending, Transport};
+use windrow::http::{HttpRequest, HttpResponse, NetError, NetKind, ResponseFuture, Transport};
+use windrow::store::{Archive, Cause, Opening};
 
 use crate::check::check_ledger;
 use crate::scenario::{CANARY, Classes, SECOND, instant, once_in};
@@ -84,7 +84,7 @@ pub struct SimTransport {
 }
 
 impl Transport for SimTransport {
-    fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
+    fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a> {
         Box::pin(async move {
             let mut shared = self.shared.lock().expect("no holder panics");
             shared.exchange(request, &self.clock)
@@ -99,7 +99,11 @@ impl Shared {
         self.violations.push(format!("{invariant}: {what}"));
     }
 
-    fn exchange(&mut self, request: &Request, clock: &SimClock) -> Result<Response, NetError> {
+    fn exchange(
+        &mut self,
+        request: &HttpRequest,
+        clock: &SimClock,
+    ) -> Result<HttpResponse, NetError> {
         clock.pass(self.random.i64(20..400));
         self.requests += 1;
         if self.requests == REQUESTS_MAX {
@@ -128,7 +132,7 @@ impl Shared {
     }
 
     /// S13 and S14: what a request must never be.
-    fn guard(&mut self, request: &Request, now: i64) {
+    fn guard(&mut self, request: &HttpRequest, now: i64) {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         if host != "api.example.com" || request.url.scheme() != "https" {
             self.violated("S14", &format!("a request to {}", request.url));
@@ -172,7 +176,7 @@ impl Shared {
         }
     }
 
-    fn carry(&mut self, request: &Request, clock: &SimClock) -> Result<Response, NetError> {
+    fn carry(&mut self, request: &HttpRequest, clock: &SimClock) -> Result<HttpResponse, NetError> {
         let faults = self.faults;
         if self.offline {
             clock.pass(SECOND);
@@ -225,15 +229,15 @@ impl Shared {
         mut headers: Vec<(String, String)>,
         body: &str,
         now: i64,
-    ) -> Response {
+    ) -> HttpResponse {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         if self.world.scenario.dated {
             headers.push(("date".to_owned(), http_date(now)));
         }
-        Response { status, headers, body: body.as_bytes().to_vec() }
+        HttpResponse { status, headers, body: body.as_bytes().to_vec() }
     }
 
-    fn throttle(&mut self, now: i64) -> Response {
+    fn throttle(&mut self, now: i64) -> HttpResponse {
         let status = [429, 429, 500, 503][self.random.usize(..4)];
         let mut headers = Vec::new();
         let dated = self.world.scenario.dated;
@@ -260,7 +264,7 @@ impl Shared {
         self.response(status, headers, "{}", now)
     }
 
-    fn portal(&mut self, now: i64) -> Response {
+    fn portal(&mut self, now: i64) -> HttpResponse {
         let html = "<html><body>Log in to HotelWiFi</body></html>";
         match self.random.u32(..7) {
             0 => {
@@ -285,7 +289,7 @@ fn http_date(at: i64) -> String {
 }
 
 /// What is asked, wherever it stands: the members of a body count as parameters.
-fn asked_of(request: &Request) -> Url {
+fn asked_of(request: &HttpRequest) -> Url {
     let mut url = request.url.clone();
     let body = request.body.as_deref().unwrap_or(b"{}");
     let members: serde_json::Map<String, serde_json::Value> =

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use url::Url;
 use windrow::host::StopSwitch;
-use windrow::pull::{NetError, NetKind, Request, Response, Sending, Transport};
+use windrow::http::{HttpRequest, HttpResponse, NetError, NetKind, ResponseFuture, Transport};
 
 use crate::net::EventLog;
 use crate::scenario::{CANARY, SECOND, instant, once_in};
@@ -97,7 +97,11 @@ impl Orders {
         self.violations.push(format!("{invariant}: {what}"));
     }
 
-    fn exchange(&mut self, request: &Request, clock: &SimClock) -> Result<Response, NetError> {
+    fn exchange(
+        &mut self,
+        request: &HttpRequest,
+        clock: &SimClock,
+    ) -> Result<HttpResponse, NetError> {
         clock.pass(self.random.i64(20..400));
         let error = |kind: NetKind| NetError { kind, detail: format!("simulated {kind:?}") };
         if self.disk.lock().expect("no holder panics").is_cut() {
@@ -135,7 +139,7 @@ impl Orders {
         outcome
     }
 
-    fn carry(&mut self, request: &Request, clock: &SimClock) -> Result<Response, NetError> {
+    fn carry(&mut self, request: &HttpRequest, clock: &SimClock) -> Result<HttpResponse, NetError> {
         let lost = |kind: NetKind| Err(NetError { kind, detail: format!("simulated {kind:?}") });
         let now = clock.truth();
         if !self.faulty {
@@ -191,7 +195,7 @@ impl Orders {
     }
 
     /// What a healthy API says; an order is worked on for `work` milliseconds.
-    fn answer(&mut self, request: &Request, now: i64, work: i64) -> Response {
+    fn answer(&mut self, request: &HttpRequest, now: i64, work: i64) -> HttpResponse {
         if request.method.as_str() == "GET" {
             return self.look_up(&request.url, now);
         }
@@ -228,7 +232,13 @@ impl Orders {
     }
 
     /// An order takes effect, or is refused for good.
-    fn take(&mut self, order: &serde_json::Value, number: u64, now: i64, work: i64) -> Response {
+    fn take(
+        &mut self,
+        order: &serde_json::Value,
+        number: u64,
+        now: i64,
+        work: i64,
+    ) -> HttpResponse {
         if order["bad"] == true {
             return response(422, Vec::new(), r#"{"error":"no such thing"}"#);
         }
@@ -258,7 +268,7 @@ impl Orders {
 
     /// By its reference, which is the key that its entry was queued under. Of what is still worked
     /// on nothing is known.
-    fn look_up(&mut self, url: &Url, now: i64) -> Response {
+    fn look_up(&mut self, url: &Url, now: i64) -> HttpResponse {
         let asked = url.query_pairs().find(|(name, _)| name == "reference");
         let number = asked.and_then(|(_, key)| key.strip_prefix("order-")?.parse::<u64>().ok());
         let Some(number) = number else { return response(400, Vec::new(), "{}") };
@@ -269,7 +279,7 @@ impl Orders {
 }
 
 /// The key, wherever the definition puts it.
-fn key_of(request: &Request, order: &serde_json::Value) -> Option<String> {
+fn key_of(request: &HttpRequest, order: &serde_json::Value) -> Option<String> {
     let header = request.headers.iter().find(|(name, _)| name == "idempotency-key");
     let header = header.map(|(_, value)| value.trim_matches('"').to_owned());
     let query = request.url.query_pairs().find(|(name, _)| name == "idempotency_key");
@@ -281,11 +291,11 @@ fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn response(status: u16, mut headers: Vec<(String, String)>, body: &str) -> Response {
+fn response(status: u16, mut headers: Vec<(String, String)>, body: &str) -> HttpResponse {
     if !headers.iter().any(|(name, _)| name == "content-type") {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
     }
-    Response { status, headers, body: body.as_bytes().to_vec() }
+    HttpResponse { status, headers, body: body.as_bytes().to_vec() }
 }
 
 /// The transport that the sender is given.
@@ -299,7 +309,7 @@ pub struct OrdersTransport {
 }
 
 impl Transport for OrdersTransport {
-    fn send<'a>(&'a self, request: &'a Request) -> Sending<'a> {
+    fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a> {
         Box::pin(async move {
             let meddles = {
                 let mut orders = self.orders.lock().expect("no holder panics");

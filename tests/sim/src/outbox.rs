@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use windrow::archive::{Added, ArchiveError, Opening, Outbox, OutboxBrief, Settlement};
 use windrow::definition::{Definition, SecretReference, WriteMethod, parse_definition};
 use windrow::host::{Environment, Files, Host, SeededRandom, Stop};
+use windrow::http::{SecretValues, Transport};
 use windrow::model::{EntryState, instant_to_text};
+use windrow::outbox::{Added, Outbox, OutboxBrief, Settlement};
 use windrow::outbox::{
-    Doing, Given, Planned, SendOptions, SendParts, SendReport, Why, prepare, send, station_for,
+    Doing, GivenRequest, Planned, SendOptions, SendParts, SendReport, WaitReason, prepare, send,
+    station_for,
 };
-use windrow::pull::{SecretValues, Transport};
+use windrow::store::{ArchiveError, Opening};
 
 use crate::disk::{Disk, Failing, Kept, Policy, lay_down};
 use crate::life::Outcome;
@@ -360,7 +362,7 @@ impl Life {
             after = outbox.outbox_find(parent, Some("s"))?.first().copied();
         }
         body.push('}');
-        let given = Given {
+        let given = GivenRequest {
             source: &self.definition.sources["s"],
             method: WriteMethod::Post,
             path: "/orders",
@@ -505,7 +507,7 @@ impl Life {
     fn cancel_lost(&self, waiting: &[Planned]) {
         let host = self.host(Stop::never(), 2);
         for planned in waiting {
-            if !matches!(planned.doing, Doing::Person(Why::AfterFailed(_))) {
+            if !matches!(planned.doing, Doing::Person(WaitReason::AfterFailed(_))) {
                 continue;
             }
             let state = EntryState::Cancelled;
@@ -626,7 +628,7 @@ impl Life {
         let elsewhere = tempfile::tempdir().expect("a folder");
         let copied = elsewhere.path().join("a.db");
         let files = SimFiles { disk: Arc::clone(&self.disk) };
-        if let Err(error) = windrow::archive::eject(&self.archive, "the first", &files) {
+        if let Err(error) = windrow::doctor::eject(&self.archive, "the first", &files) {
             return self.violated("archive", &format!("it cannot be ejected: {error}"));
         }
         std::fs::copy(&self.archive, &copied).expect("a copy");

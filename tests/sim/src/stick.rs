@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use windrow::archive::Part;
-use windrow::handoff::{Gave, Giving, HandoffError, Opened, Opening, give, open_given};
+use windrow::handoff::Part;
+use windrow::handoff::envelope::{Keyring, KnownKey, Limits, Packing, sign, signature_path};
+use windrow::handoff::{Gave, GivenOpening, Giving, HandoffError, Opened, give, open_given};
 use windrow::host::{Environment, Host};
-use windrow::seal::{Keyring, KnownKey, Limits, Packing, sign, signature_path};
 
 use crate::scenario::once_in;
 use crate::seams::SimEnvironment;
@@ -181,7 +181,7 @@ pub(crate) fn open_with(
     signer: Option<KnownKey>,
     host: &Host,
 ) -> Result<Opened, HandoffError> {
-    let opening = Opening {
+    let opening = GivenOpening {
         file,
         keyring,
         signer,

@@ -1,0 +1,422 @@
+//! Reads the facts that `windrow check` judges, a row at a time, so that memory does not grow
+//! with the archive.
+
+use std::ops::ControlFlow;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::check::evidence::list;
+use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::ledger::known_state;
+use crate::store::query::{Value, owned};
+use crate::store::read::Reader;
+use crate::store::stops::end_when;
+use crate::store::table::quote;
+
+/// A row of the ledger, for whoever judges it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LedgerFact {
+    /// The parent's key, or empty.
+    pub partition: String,
+    /// The window's start, or empty.
+    pub start_at: String,
+    /// The window's end, or empty.
+    pub end_at: String,
+    /// `partial`, `complete`, `settled` or `hole`.
+    pub state: String,
+    /// Up to where the reading counts.
+    pub read_to: Option<String>,
+    /// When it was last complete.
+    pub completed_at: Option<String>,
+    /// Records that the last reading rejected.
+    pub rejected: u64,
+    /// Records of the last reading outside the range.
+    pub strays: u64,
+    /// Distinct keys of the last reading, where counted.
+    pub distinct_keys: Option<u64>,
+    /// The source's own total.
+    pub source_total: Option<u64>,
+    /// Why it is not complete.
+    pub error: Option<String>,
+    /// Where the range of the last complete reading begins.
+    pub asked_from: Option<String>,
+    /// Records of the last complete reading, where it was made in one piece.
+    pub came: Option<u64>,
+    /// Records of the complete reading before.
+    pub came_before: Option<u64>,
+    /// When the window was first read up to its end.
+    pub whole_at: Option<String>,
+    /// When it was first settled.
+    pub settled_at: Option<String>,
+}
+
+/// Keys that stand more than once in a table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DuplicateFact {
+    /// How many keys.
+    pub keys: u64,
+    /// Rows beyond the first of each key.
+    pub extra: u64,
+    /// Some of them: the key, and how often it stands.
+    pub examples: Vec<(Vec<Value>, u64)>,
+}
+
+/// Rows that are equal in every column but the key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TwinFact {
+    /// What they share, in the order of the columns that were asked for.
+    pub content: Vec<Value>,
+    /// How many they are.
+    pub times: u64,
+    /// Two of their row numbers.
+    pub rows: (i64, i64),
+}
+
+/// A row of a series: the group, the date as it stands, the values.
+pub struct SeriesRow {
+    /// The values of the group's columns.
+    pub group: Vec<Value>,
+    /// The date or timestamp.
+    pub date: String,
+    /// The values.
+    pub values: Vec<Option<f64>>,
+}
+
+type Each<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
+
+impl Reader {
+    /// Has every statement end as soon as `enough` says so; [`Cause::Interrupted`] is its error.
+    pub fn end_when(
+        &mut self,
+        enough: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(), ArchiveError> {
+        end_when(&mut self.connection, enough).map_err(at(&self.path))
+    }
+
+    /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
+    /// another such reading its moment holds.
+    pub fn at_one_moment<T>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        if !self.connection.is_autocommit() {
+            return read(self);
+        }
+        self.connection.execute_batch("BEGIN").map_err(at(&self.path))?;
+        let found = read(self);
+        // There is nothing to lose; what matters is that the log can be copied again.
+        let ended = self.connection.execute_batch("ROLLBACK").map_err(at(&self.path));
+        let found = found?;
+        ended.map(|()| found)
+    }
+
+    fn scan<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        each: Each<'_, T>,
+    ) -> Result<(), ArchiveError> {
+        let scan = |connection: &Connection| -> rusqlite::Result<()> {
+            let mut statement = connection.prepare(sql)?;
+            let mut rows = statement.query(values)?;
+            while let Some(row) = rows.next()? {
+                if each(read(row)?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        scan(&self.connection).map_err(at(&self.path))
+    }
+
+    /// The ledger of a stream, by partition and oldest first.
+    pub fn ledger_facts(
+        &self,
+        stream: &str,
+        each: Each<'_, LedgerFact>,
+    ) -> Result<(), ArchiveError> {
+        let old = self.format()? < 3;
+        let newer = if old {
+            "NULL, NULL, NULL, NULL, NULL"
+        } else {
+            "asked_from, came, came_before, whole_at, settled_at"
+        };
+        let sql = format!(
+            "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected, strays,
+                distinct_keys, source_total, error, {newer}
+             FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at"
+        );
+        let read = |row: &Row<'_>| {
+            Ok(LedgerFact {
+                partition: row.get(0)?,
+                start_at: row.get(1)?,
+                end_at: row.get(2)?,
+                state: known_state(row.get(3)?)?,
+                read_to: row.get(4)?,
+                completed_at: row.get(5)?,
+                rejected: row.get(6)?,
+                strays: row.get(7)?,
+                distinct_keys: row.get(8)?,
+                source_total: row.get(9)?,
+                error: row.get(10)?,
+                asked_from: row.get(11)?,
+                came: row.get(12)?,
+                came_before: row.get(13)?,
+                whole_at: row.get(14)?,
+                settled_at: row.get(15)?,
+            })
+        };
+        self.scan(&sql, [stream], read, each)
+    }
+
+    /// The version of the archive's format: who only reads an older one does not migrate it.
+    pub fn format(&self) -> Result<i32, ArchiveError> {
+        let sql = "PRAGMA user_version";
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(at(&self.path))
+    }
+
+    /// The rows of a table, group by group and by date.
+    pub fn series(
+        &self,
+        table: &str,
+        group: &[String],
+        date: &str,
+        values: &[String],
+        each: Each<'_, SeriesRow>,
+    ) -> Result<(), ArchiveError> {
+        let ordered: Vec<String> = group.iter().cloned().chain([date.to_owned()]).collect();
+        let all: Vec<String> = ordered.iter().chain(values).cloned().collect();
+        let sql = format!(
+            "SELECT {} FROM {} WHERE {} IS NOT NULL ORDER BY {}",
+            list(&all),
+            quote(table),
+            quote(date),
+            list(&ordered)
+        );
+        let read = |row: &Row<'_>| {
+            let value = |at| row.get_ref(at).map(owned);
+            let group = (0..ordered.len() - 1).map(value).collect::<rusqlite::Result<_>>()?;
+            let numbers = (ordered.len()..all.len()).map(|at| Ok(number(&value(at)?)));
+            Ok(SeriesRow {
+                group,
+                date: row.get(ordered.len() - 1)?,
+                values: numbers.collect::<rusqlite::Result<_>>()?,
+            })
+        };
+        self.scan(&sql, [], read, each)
+    }
+
+    /// The date of each row that has one, in no order.
+    pub fn dates(
+        &self,
+        table: &str,
+        date: &str,
+        take: &mut dyn FnMut(&str),
+    ) -> Result<(), ArchiveError> {
+        let date = quote(date);
+        let sql = format!("SELECT {date} FROM {} WHERE {date} IS NOT NULL", quote(table));
+        let mut scan = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                // A text that is no UTF-8 is no date either.
+                take(row.get_ref(0)?.as_str_or_null().ok().flatten().unwrap_or_default());
+            }
+            Ok(())
+        };
+        scan().map_err(at(&self.path))
+    }
+
+    /// How many rows of each date first came when: date, time of arrival, number; by date.
+    pub fn arrivals(
+        &self,
+        table: &str,
+        date: &str,
+        each: Each<'_, (String, String, u64)>,
+    ) -> Result<(), ArchiveError> {
+        let date = quote(date);
+        let sql = format!(
+            "SELECT {date}, \"_first_seen_at\", count(*) FROM {} WHERE {date} IS NOT NULL
+             GROUP BY 1, 2 ORDER BY 1, 2",
+            quote(table)
+        );
+        self.scan(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)), each)
+    }
+
+    /// Whether SQLite itself keeps two rows from having the same key.
+    pub fn has_unique_key(&self, table: &str, key: &[String]) -> Result<bool, ArchiveError> {
+        let look = |connection: &Connection| -> rusqlite::Result<bool> {
+            let sql = "SELECT (SELECT group_concat(name, char(10)) FROM
+                    (SELECT name FROM pragma_index_info(i.name) ORDER BY name))
+                FROM pragma_index_list(?1) AS i WHERE i.\"unique\" AND NOT i.partial";
+            let mut wanted = key.to_vec();
+            wanted.sort();
+            let wanted = wanted.join("\n");
+            let mut statement = connection.prepare(sql)?;
+            let found = statement.query_map([table], |row| row.get::<_, Option<String>>(0))?;
+            let found: Vec<Option<String>> = found.collect::<rusqlite::Result<_>>()?;
+            Ok(found.contains(&Some(wanted)))
+        };
+        look(&self.connection).map_err(at(&self.path))
+    }
+
+    /// Whether anything of a stream and partition was read.
+    pub fn is_begun(&self, stream: &str, partition: &str) -> Result<bool, ArchiveError> {
+        let sql = "SELECT 1 FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2";
+        let found = self.connection.prepare_cached(sql);
+        let found = found.and_then(|mut statement| statement.exists([stream, partition]));
+        found.map_err(at(&self.path))
+    }
+
+    /// The names of a table's or view's columns; none when there is no such table.
+    pub fn columns_of(&self, table: &str) -> Result<Vec<String>, ArchiveError> {
+        let look = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+            let sql = "SELECT name FROM pragma_table_info(?1) ORDER BY cid";
+            let mut statement = connection.prepare(sql)?;
+            statement.query_map([table], |row| row.get(0))?.collect()
+        };
+        look(&self.connection).map_err(at(&self.path))
+    }
+
+    /// The keys that stand more than once, with `examples` of them.
+    pub fn duplicates(
+        &self,
+        table: &str,
+        key: &[String],
+        examples: usize,
+    ) -> Result<DuplicateFact, ArchiveError> {
+        let names = list(key);
+        let sql = format!(
+            "SELECT {names}, count(*) AS times FROM {} GROUP BY {names} HAVING count(*) > 1",
+            quote(table)
+        );
+        let read = |row: &Row<'_>| {
+            let values = (0..key.len()).map(|at| row.get_ref(at).map(owned));
+            Ok((values.collect::<rusqlite::Result<_>>()?, row.get(key.len())?))
+        };
+        let mut fact = DuplicateFact::default();
+        self.scan(&sql, [], read, &mut |(values, times): (Vec<Value>, u64)| {
+            fact.keys += 1;
+            fact.extra += times - 1;
+            if fact.examples.len() < examples {
+                fact.examples.push((values, times));
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(fact)
+    }
+
+    /// The rows of a table that share all these columns with another one. SQLite sorts: the time
+    /// grows as n log n.
+    pub fn twins(
+        &self,
+        table: &str,
+        columns: &[String],
+        since: &str,
+        each: Each<'_, TwinFact>,
+    ) -> Result<(), ArchiveError> {
+        let names = list(columns);
+        let sql = format!(
+            "SELECT {names}, count(*), min(_rowid_), max(_rowid_) FROM {} GROUP BY {names}
+             HAVING count(*) > 1 AND max(\"_first_seen_at\") >= ?1",
+            quote(table)
+        );
+        let width = columns.len();
+        let read = |row: &Row<'_>| {
+            let content = (0..width).map(|at| row.get_ref(at).map(owned));
+            Ok(TwinFact {
+                content: content.collect::<rusqlite::Result<_>>()?,
+                times: row.get(width)?,
+                rows: (row.get(width + 1)?, row.get(width + 2)?),
+            })
+        };
+        self.scan(&sql, [since], read, each)
+    }
+
+    /// The number of rows of a table, and of the different values of each of these columns.
+    pub fn variety(
+        &self,
+        table: &str,
+        columns: &[String],
+    ) -> Result<(u64, Vec<u64>), ArchiveError> {
+        let counts: Vec<String> =
+            columns.iter().map(|name| format!(", count(DISTINCT {})", quote(name))).collect();
+        let sql = format!("SELECT count(*){} FROM {}", counts.concat(), quote(table));
+        let read = |row: &Row<'_>| {
+            let each = (1..=columns.len()).map(|at| row.get(at));
+            Ok((row.get(0)?, each.collect::<rusqlite::Result<_>>()?))
+        };
+        self.connection.query_row(&sql, [], read).map_err(at(&self.path))
+    }
+
+    /// Some columns of one row.
+    pub fn row_at(
+        &self,
+        table: &str,
+        columns: &[String],
+        row: i64,
+    ) -> Result<Vec<Value>, ArchiveError> {
+        let sql = format!("SELECT {} FROM {} WHERE _rowid_ = ?1", list(columns), quote(table));
+        let read = |row: &Row<'_>| {
+            (0..columns.len()).map(|at| row.get_ref(at).map(owned)).collect::<rusqlite::Result<_>>()
+        };
+        let found = self.connection.query_row(&sql, [row], read).optional();
+        Ok(found.map_err(at(&self.path))?.unwrap_or_default())
+    }
+
+    /// Rejects that were first seen at some time or later: stream, kind, number, and the reason of
+    /// the latest.
+    pub fn rejects_since(
+        &self,
+        since: &str,
+    ) -> Result<Vec<(String, String, u64, String)>, ArchiveError> {
+        let read = |connection: &Connection| -> rusqlite::Result<Vec<_>> {
+            // A bare column beside max() is that of the row with the maximum.
+            let sql = "SELECT stream, kind, count(*), reason, max(reject_id) FROM _windrow_rejects
+                WHERE first_seen_at >= ?1 GROUP BY stream, kind ORDER BY stream, kind";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map(params![since], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            rows.collect()
+        };
+        read(&self.connection).map_err(at(&self.path))
+    }
+
+    /// By how many milliseconds each source's clock was ahead of this machine's, and when.
+    pub fn clocks(&self) -> Result<Vec<(String, i64, String)>, ArchiveError> {
+        if self.format()? < 3 {
+            return Ok(Vec::new());
+        }
+        let mut clocks = Vec::new();
+        let sql = "SELECT source, skew_ms, seen_at FROM _windrow_clocks ORDER BY source";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        self.scan(sql, [], read, &mut |clock| {
+            clocks.push(clock);
+            ControlFlow::Continue(())
+        })?;
+        Ok(clocks)
+    }
+
+    /// Refuses what is not one statement that reads.
+    pub fn refuse_writing(&self, sql: &str) -> Result<(), ArchiveError> {
+        let quiet = |error: ArchiveError| match error.cause {
+            Cause::Query => error,
+            _ => ArchiveError { cause: Cause::Query, ..error },
+        };
+        self.statement_that_reads(sql).map(|_| ()).map_err(quiet)
+    }
+}
+
+/// A number, also where it stands as exact text.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        #[expect(clippy::cast_precision_loss, reason = "a spike is not told by the 17th digit")]
+        Value::Integer(number) => *number as f64,
+        Value::Real(number) => *number,
+        Value::Text(text) => text.parse().ok()?,
+        Value::Null | Value::Blob(_) => return None,
+    };
+    number.is_finite().then_some(number)
+}

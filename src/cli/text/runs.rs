@@ -1,0 +1,182 @@
+//! What runs did, for people.
+
+use crate::model::{Outcomes, Window, excerpt, instant_from_text, printable};
+use crate::store::{PlanPart, ReadingRow, RunDetail, RunEvent, RunRow, RunStreamRow};
+
+use crate::cli::text::sync::{outcome_table, taken_up_line};
+use crate::cli::text::table::plain_table;
+use crate::model::numbers::{bytes, count, duration, many};
+
+/// Readings and events that are shown one by one; JSON has all that are kept.
+const ROWS_SHOWN_MAX: usize = 50;
+/// The longest error in a table, characters.
+const ERROR_CHARS_MAX: usize = 120;
+
+/// A line for each run. A terminal has 80 columns: what came and changed nothing, and the seconds,
+/// are on each run's own page.
+pub fn runs_table(runs: &[RunRow]) -> String {
+    let header = ["run", "started", "state", "complete", "inserted", "updated", "rejected"];
+    let header = header.map(str::to_owned);
+    let row = |run: &RunRow| {
+        let windows = format!("{}/{}", run.windows_completed, run.windows_planned);
+        let Outcomes { inserted, updated, rejected, .. } = run.outcomes;
+        let numbers = [inserted, updated, rejected].map(count);
+        let first = [run.run.to_string(), minute(&run.started_at), run.state.clone(), windows];
+        first.into_iter().chain(numbers).collect()
+    };
+    let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
+    plain_table(&header, &rows, &[true, false, false, true, true, true, true])
+}
+
+/// `2026-01-10 12:00Z`
+fn minute(instant: &str) -> String {
+    let at = instant_from_text(instant);
+    at.map_or_else(|| printable(instant), |at| at.format("%Y-%m-%d %H:%MZ").to_string())
+}
+
+/// One run in full.
+pub fn run_page(run: &RunRow, detail: &RunDetail) -> String {
+    let mut out = format!("run {} ({}): {}\n", run.run, run.command, run.state);
+    let mut line = |name: &str, value: &str| out.push_str(&format!("  {name:<10} {value}\n"));
+    line("started", &run.started_at);
+    line("finished", run.finished_at.as_deref().unwrap_or("never: the process was killed"));
+    if let (Some(merge), Some(archive)) = (run.merged_by, &run.archive_id) {
+        line("ran in", &format!("archive {}; run {merge} merged it", printable(archive)));
+    }
+    if let Some(code) = run.exit_code {
+        line("exit code", &code.to_string());
+    }
+    line("complete", &format!("{} of {} due", run.windows_completed, run.windows_planned));
+    let (spent, repeated) = (run.spent, count(run.spent.retries));
+    line(
+        "requests",
+        &format!("{} ({repeated} repeated), {}", count(spent.requests), bytes(spent.bytes)),
+    );
+    if spent.waited_ms > 0 {
+        line("waited", &duration(spent.waited_ms));
+    }
+    if let Some(message) = &run.message {
+        line("trouble", &printable(message));
+    }
+    let rows: Vec<(Vec<String>, Outcomes)> = run
+        .streams
+        .iter()
+        .map(|stream| {
+            let windows = format!("{}/{}", stream.windows_completed, stream.windows_planned);
+            (vec![printable(&stream.stream), windows], stream.outcomes)
+        })
+        .collect();
+    out.push('\n');
+    out.push_str(&outcome_table(&["stream", "complete"], &rows));
+    for stream in &run.streams {
+        out.push_str(&stream_lines(stream));
+    }
+    let all = run.streams.iter().map(|stream| stream.readings).sum();
+    out.push_str(&readings_table(&detail.readings, all));
+    out.push_str(&events_lines(&detail.events, run.troubles));
+    out
+}
+
+/// What was due in a stream, and what it took up.
+fn stream_lines(stream: &RunStreamRow) -> String {
+    let name = printable(&stream.stream);
+    let mut out = String::new();
+    if !stream.plan.is_empty() {
+        let parts: Vec<String> = stream.plan.iter().map(plan_text).collect();
+        out.push_str(&format!("{name} was due: {}\n", parts.join("; ")));
+    }
+    if stream.taken_up > 0 {
+        out.push_str(&taken_up_line(stream.taken_up, &name));
+    }
+    out
+}
+
+/// `3 pending, 2026-01-01..2026-01-04`
+fn plan_text(part: &PlanPart) -> String {
+    let text = format!("{} {}", count(part.windows), part.why);
+    match (&part.from, &part.to) {
+        (Some(from), Some(to)) => format!("{text}, {}", window_text(from, to)),
+        _ => text,
+    }
+}
+
+fn window_text(start: &str, end: &str) -> String {
+    let ends = instant_from_text(start).zip(instant_from_text(end));
+    let window = ends.and_then(|(start, end)| Window::new(start, end));
+    window.map_or_else(|| "all".to_owned(), |window| window.to_string())
+}
+
+fn readings_table(readings: &[ReadingRow], all: u64) -> String {
+    if readings.is_empty() {
+        return String::new();
+    }
+    let names = ["stream", "window", "why", "outcome", "pages", "received", "requests", "bytes"];
+    let header: Vec<String> = names.into_iter().chain(["waited"]).map(str::to_owned).collect();
+    let row = |reading: &ReadingRow| {
+        let window = window_text(&reading.start_at, &reading.end_at);
+        let window = match reading.partition.as_str() {
+            "" => window,
+            partition => format!("{window} of {}", excerpt(partition, ERROR_CHARS_MAX)),
+        };
+        vec![
+            printable(&reading.stream),
+            window,
+            reading.why.clone(),
+            reading.outcome.clone(),
+            count(reading.pages),
+            count(reading.outcomes.received),
+            count(reading.spent.requests),
+            bytes(reading.spent.bytes),
+            duration(reading.spent.waited_ms),
+        ]
+    };
+    let shown = &readings[..readings.len().min(ROWS_SHOWN_MAX)];
+    let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+    let numeric: Vec<bool> = (0..header.len()).map(|at| at > 3).collect();
+    let mut out = format!("\n{}", plain_table(&header, &rows, &numeric));
+    for reading in shown {
+        let Some(error) = &reading.error else { continue };
+        let window = window_text(&reading.start_at, &reading.end_at);
+        let error = excerpt(error, ERROR_CHARS_MAX);
+        out.push_str(&format!("{} {window}: {error}\n", printable(&reading.stream)));
+    }
+    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "reading"));
+    out
+}
+
+fn events_lines(events: &[RunEvent], troubles: u64) -> String {
+    if events.is_empty() {
+        return String::new();
+    }
+    let mut out = "\n".to_owned();
+    for event in events.iter().take(ROWS_SHOWN_MAX) {
+        let place: Vec<&str> = [&event.source, &event.stream, &event.partition, &event.window]
+            .into_iter()
+            .filter_map(|part| part.as_deref())
+            .collect();
+        let message = printable(&event.message);
+        out.push_str(&format!(
+            "{} {} {}: {message}\n",
+            event.at,
+            event.kind,
+            printable(&place.join(" "))
+        ));
+        if let Some(cure) = &event.cure {
+            out.push_str(&format!("  help: {}\n", printable(cure)));
+        }
+    }
+    let waits = events.iter().filter(|event| event.kind == "wait").count() as u64;
+    let all = (troubles + waits).max(events.len() as u64);
+    let shown = events.len().min(ROWS_SHOWN_MAX) as u64;
+    out.push_str(&left_out(all - shown, "trouble"));
+    out
+}
+
+fn left_out(more: u64, what: &str) -> String {
+    match more {
+        0 => String::new(),
+        more => {
+            format!("and {}; --json has all that are kept\n", many(more, &format!("more {what}")))
+        }
+    }
+}

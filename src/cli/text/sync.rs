@@ -1,0 +1,96 @@
+//! What a sync did, for people.
+
+use crate::model::{Outcomes, printable_page};
+use crate::sync::SyncReport;
+
+use crate::cli::text::table::plain_table;
+use crate::model::numbers::{bytes, count, many};
+
+const OUTCOMES: [&str; 6] = ["received", "inserted", "updated", "unchanged", "skipped", "rejected"];
+
+fn outcome_cells(outcomes: &Outcomes) -> Vec<String> {
+    [
+        outcomes.received,
+        outcomes.inserted,
+        outcomes.updated,
+        outcomes.unchanged,
+        outcomes.skipped,
+        outcomes.rejected,
+    ]
+    .map(count)
+    .to_vec()
+}
+
+/// A table of outcomes: first columns of the caller's, then the six counts.
+pub fn outcome_table(first: &[&str], rows: &[(Vec<String>, Outcomes)]) -> String {
+    let header: Vec<String> =
+        first.iter().chain(&OUTCOMES).map(|name| (*name).to_owned()).collect();
+    let cells = |(own, outcomes): &(Vec<String>, Outcomes)| {
+        own.iter().cloned().chain(outcome_cells(outcomes)).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let numeric: Vec<bool> = (0..header.len()).map(|at| at > 0).collect();
+    plain_table(&header, &rows, &numeric)
+}
+
+/// The result of a run: a line for each stream and one for the whole.
+pub fn sync_page(report: &SyncReport) -> String {
+    let rows: Vec<(Vec<String>, Outcomes)> = report
+        .streams
+        .iter()
+        .map(|stream| {
+            let windows = format!("{}/{}", stream.windows_completed, stream.windows_planned);
+            (vec![stream.stream.clone(), windows], stream.outcomes)
+        })
+        .collect();
+    let mut out = outcome_table(&["stream", "complete"], &rows);
+    for stream in report.streams.iter().filter(|stream| stream.strays > 0) {
+        let strays = many(stream.strays, "stray");
+        out.push_str(&format!(
+            "{strays} in {}: records outside the range that was asked \
+            for, kept\n",
+            stream.stream
+        ));
+    }
+    for stream in report.streams.iter().filter(|stream| stream.taken_up > 0) {
+        out.push_str(&taken_up_line(stream.taken_up, &stream.stream));
+    }
+    for stream in &report.streams {
+        let (name, run) = (&stream.stream, report.run);
+        let vanished = many(stream.vanished, "row");
+        let held = many(stream.held_back, "row");
+        let [gone, missing] = [stream.vanished, stream.held_back].map(|n| match n {
+            1 => "is",
+            _ => "are",
+        });
+        if stream.vanished > 0 {
+            out.push_str(&format!(
+                "{vanished} of {name} {gone} gone at the source; `windrow vanished --undo \
+                 {run}` brings them back\n"
+            ));
+        }
+        if stream.held_back > 0 {
+            out.push_str(&format!(
+                "{held} of {name} {missing} missing at the source, more than `missing_ratio_max` \
+                 of their window: nothing was done\n"
+            ));
+        }
+    }
+    let stats = report.stats;
+    out.push_str(&format!(
+        "run {}: {}, {} ({} repeated), {}\n",
+        report.run,
+        report.state(),
+        many(stats.requests, "request"),
+        count(stats.retries),
+        bytes(stats.bytes)
+    ));
+    printable_page(&out)
+}
+
+/// Records that a stream rejected before and that became rows.
+pub(super) fn taken_up_line(number: u64, stream: &str) -> String {
+    let were = if number == 1 { "was" } else { "were" };
+    let rejects = many(number, "reject");
+    format!("{rejects} of earlier readings {were} taken up in {stream}\n")
+}

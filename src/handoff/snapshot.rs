@@ -1,0 +1,492 @@
+//! A copy of an archive that is given away: made whole from the running archive, then freed of
+//! what stays at home, then told what it holds.
+
+use std::path::Path;
+
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::host::Stop;
+
+use crate::history::condition::Staying;
+use crate::outbox::store::given_outbox::{cut_outbox, going_with};
+use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::history::{history_name, keeps_versions};
+use crate::store::open::{SCHEMA_VERSION, open_writer, take_lock};
+use crate::store::read::Reader;
+use crate::store::schema::{drop_foreign, objects};
+use crate::store::stops::{end_when, end_with_process};
+use crate::store::table::quote;
+
+/// A copy that is being made ready.
+pub struct Draft {
+    reader: Reader,
+}
+
+/// Which part of an archive is given away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// What was written after this run.
+    pub since: Option<i64>,
+    /// These streams.
+    pub streams: Vec<String>,
+    /// Rows that meet this condition in SQL.
+    pub condition: Option<String>,
+}
+
+impl Part {
+    /// Whether rows are left out of streams that are given: then it is no archive to go on from.
+    pub fn cuts_streams(&self) -> bool {
+        self.since.is_some() || self.condition.is_some()
+    }
+}
+
+/// What a copy is called and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Naming<'a> {
+    /// The copy's own id.
+    pub archive_id: &'a str,
+    /// The hand-off's.
+    pub handoff_id: &'a str,
+    /// When.
+    pub at: &'a str,
+}
+
+/// What is noted of a hand-off in the archive that it was made from.
+#[derive(Clone, Debug)]
+pub struct GivenNote<'a> {
+    /// The names of the copy.
+    pub naming: Naming<'a>,
+    /// The name of its file, without the folder.
+    pub file: &'a str,
+    /// The SHA-256 of its manifest.
+    pub sha256: &'a str,
+    /// What was given, in words.
+    pub summary: &'a str,
+}
+
+/// Tables that stay at home: what waits to be sent, who was told of what, whom to ask not before
+/// when, which clock goes wrong. `_windrow_rebuilds` speaks of tables that are left out.
+const AT_HOME: [&str; 5] = [
+    "_windrow_outbox_stations",
+    "_windrow_alerts",
+    "_windrow_waits",
+    "_windrow_clocks",
+    "_windrow_rebuilds",
+];
+
+impl Reader {
+    /// Copies the archive as it is now into a new file, beside whoever writes to it. What is
+    /// written last is not on the disk for sure.
+    pub fn copy_into(&mut self, draft: &Path, stop: &Stop) -> Result<(), ArchiveError> {
+        let text = draft.to_str().ok_or_else(|| {
+            ArchiveError::new(Cause::Storage, "the target's path is not Unicode text")
+        })?;
+        let connection = &mut self.connection;
+        let mut copy = || -> rusqlite::Result<()> {
+            let stop = stop.clone();
+            end_when(connection, move || stop.cause().is_some())?;
+            // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+            let copied = connection.execute("VACUUM INTO ?1", [text]);
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+            end_with_process(connection)?;
+            copied.map(|_| ())
+        };
+        copy().map_err(at(draft))
+    }
+}
+
+impl Draft {
+    /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+        let (mut connection, version) = open_writer(path)?;
+        let stop = stop.clone();
+        end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
+        if version != SCHEMA_VERSION {
+            let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
+            let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";
+            return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
+        }
+        let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
+            PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
+        connection.execute_batch(set).map_err(at(path))?;
+        Ok(Self { reader: Reader { connection, path: path.to_owned() } })
+    }
+
+    fn run<T>(
+        &self,
+        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        act(&self.reader.connection).map_err(at(&self.reader.path))
+    }
+
+    /// Puts away the marks of a stream's rows.
+    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (?1, ?2, ?3)";
+        self.run(|connection| {
+            connection.prepare_cached(sql)?.execute(params![stream, chunk, marks]).map(|_| ())
+        })
+    }
+
+    /// Makes all that `act` writes one transaction.
+    pub fn together<T>(
+        &self,
+        act: impl FnOnce() -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        self.run(|connection| connection.execute_batch("BEGIN"))?;
+        let done = act()?;
+        self.run(|connection| connection.execute_batch("COMMIT"))?;
+        Ok(done)
+    }
+
+    /// Takes out what stays at home and what is not in the part, and gives the copy its names.
+    /// Says what of the analyst's own was left out.
+    /// With the outbox goes what waits in it, and belongs to nobody until somebody claims it.
+    pub fn strip(
+        &self,
+        part: &Part,
+        naming: &Naming<'_>,
+        with_outbox: bool,
+    ) -> Result<Vec<String>, ArchiveError> {
+        self.run(|connection| connection.execute_batch("BEGIN"))?;
+        let staying = self.decide(part)?;
+        let dropped = self.run(|transaction| {
+            for table in AT_HOME {
+                transaction.execute_batch(&format!("DELETE FROM {table}"))?;
+            }
+            transaction.execute_batch(
+                "DELETE FROM _windrow_handoffs WHERE direction = 'given';
+                 DELETE FROM _windrow_manifest;
+                 DELETE FROM _windrow_manifest_marks",
+            )?;
+            cut_outbox(transaction, with_outbox.then_some(naming.handoff_id))?;
+            drop_set_aside(transaction)?;
+            let dropped = drop_foreign(transaction, SCHEMA_VERSION)?;
+            cut(transaction, part, &staying)?;
+            rename(transaction, naming)?;
+            transaction.execute_batch("COMMIT")?;
+            Ok(dropped)
+        })?;
+        // What was taken out was overwritten; now its room goes as well.
+        self.run(|connection| {
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
+            let done = connection.execute_batch("VACUUM");
+            connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+            done
+        })?;
+        Ok(dropped)
+    }
+
+    /// Which rows stay, where a condition says so.
+    fn decide(&self, part: &Part) -> Result<Vec<Staying>, ArchiveError> {
+        let Some(condition) = &part.condition else { return Ok(Vec::new()) };
+        let (given, _) = self.run(|connection| given_and_left(connection, part))?;
+        self.reader.decide_rows(&given, condition)
+    }
+
+    /// The requests of the outbox that go along.
+    pub fn going(&self) -> Result<Vec<i64>, ArchiveError> {
+        self.run(going_with)
+    }
+
+    /// Writes what the copy says of itself, and closes it: it is one file then.
+    pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
+        let write = "INSERT INTO _windrow_manifest (manifest) VALUES (?1)";
+        self.run(|connection| connection.execute(write, [manifest]))?;
+        let Reader { connection, path } = self.reader;
+        connection.close().map_err(|(_, error)| at(&path)(error))
+    }
+
+    /// The copy, for reading.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// Tables that a rebuild has set aside and that nobody has confirmed.
+fn drop_set_aside(connection: &Connection) -> rusqlite::Result<()> {
+    for object in objects(connection)? {
+        if object.kind == "table" && object.name.starts_with("_windrow_before_") {
+            connection.execute_batch(&format!("DROP TABLE {}", quote(&object.name)))?;
+        }
+    }
+    Ok(())
+}
+
+fn names(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    rows.collect()
+}
+
+/// windrow's own tables with a column of this name.
+fn tables_with(connection: &Connection, column: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = format!(
+        "SELECT t.name FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c
+         WHERE t.schema = 'main' AND t.type = 'table' AND t.name GLOB '_windrow_*'
+            AND c.name = '{column}' ORDER BY t.name"
+    );
+    names(connection, &sql)
+}
+
+/// The streams that are given, and the others.
+fn given_and_left(
+    connection: &Connection,
+    part: &Part,
+) -> rusqlite::Result<(Vec<String>, Vec<String>)> {
+    let all = names(connection, "SELECT stream FROM _windrow_streams ORDER BY stream")?;
+    let is_given = |name: &String| part.streams.is_empty() || part.streams.contains(name);
+    Ok(all.into_iter().partition(is_given))
+}
+
+fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::Result<()> {
+    let (given, left) = given_and_left(connection, part)?;
+    for stream in &left {
+        leave_out(connection, stream)?;
+    }
+    if let Some(run) = part.since {
+        cut_before(connection, &given, run)?;
+    }
+    for Staying { table, rows } in staying {
+        connection.execute_batch(&format!(
+            "DELETE FROM {} WHERE _rowid_ NOT IN (SELECT row FROM temp.{rows});
+             DROP TABLE temp.{rows}",
+            quote(table)
+        ))?;
+    }
+    if part.condition.is_some() {
+        for stream in &given {
+            forget_others(connection, stream)?;
+        }
+    }
+    if part.cuts_streams() {
+        connection.execute_batch(
+            "INSERT INTO _windrow_part_ledger SELECT * FROM _windrow_ledger;
+             DELETE FROM _windrow_ledger",
+        )?;
+    }
+    connection.execute_batch(
+        "DELETE FROM _windrow_adopted_removed
+            WHERE run_id NOT IN (SELECT run_id FROM _windrow_adoptions);
+         DELETE FROM _windrow_raw_bodies WHERE body_id NOT IN
+            (SELECT body_id FROM _windrow_raw_pages UNION ALL
+             SELECT parent_id FROM _windrow_raw_pages WHERE parent_id IS NOT NULL)",
+    )
+}
+
+/// Nothing of this stream is given, and it is said which runs' work on it is lacking.
+fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    // What reads no source keeps no sums by stream, or not all of them.
+    let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = ?1
+        UNION SELECT run_id FROM _windrow_runs
+            WHERE read_at = '' AND command NOT IN ('merge', 'handoff')";
+    let runs: Vec<i64> = connection
+        .prepare(runs)?
+        .query_map([stream], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for table in tables_with(connection, "stream")? {
+        connection.execute(&format!("DELETE FROM {table} WHERE stream = ?1"), [stream])?;
+    }
+    for run in runs {
+        lack(connection, stream, run)?;
+    }
+    let history = history_name(stream);
+    let until = format!("{history}_until_");
+    for object in objects(connection)? {
+        let name = object.name.as_str();
+        if object.kind == "table" && (name == stream || name == history || name.starts_with(&until))
+        {
+            connection.execute_batch(&format!("DROP TABLE {}", quote(name)))?;
+        }
+    }
+    Ok(())
+}
+
+fn lack(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id) VALUES (?1, ?2)";
+    connection.execute(sql, params![stream, run]).map(|_| ())
+}
+
+/// Runs of which a merge has brought something after run `?1`: they are given as a whole.
+const BROUGHT_SINCE: &str = "(SELECT run_id FROM _windrow_runs WHERE merged_by > ?1)";
+
+/// Only what was written after the run is given, and what a merge has brought after it.
+fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite::Result<()> {
+    let before = |column: &str| format!("{column} <= ?1 AND {column} NOT IN {BROUGHT_SINCE}");
+    for stream in streams {
+        let sql = format!("DELETE FROM {} WHERE {}", quote(stream), before("\"_run\""));
+        connection.execute(&sql, [run])?;
+        let history = history_name(stream);
+        if keeps_versions(connection, stream)? {
+            let sql = format!(
+                "DELETE FROM {} WHERE \"_replaced_run\" <= ?1 AND {}",
+                quote(&history),
+                before("\"_run\"")
+            );
+            connection.execute(&sql, [run])?;
+        }
+        let sql = format!(
+            "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
+             SELECT ?2, run_id FROM _windrow_runs WHERE {}",
+            before("run_id")
+        );
+        connection.execute(&sql, params![run, stream])?;
+    }
+    for (table, column) in [
+        ("_windrow_rejects", "last_run_id"),
+        ("_windrow_vanished", "run_id"),
+        ("_windrow_superseded", "merged_by"),
+        ("_windrow_schema_log", "run_id"),
+        ("_windrow_adopted", "run_id"),
+        ("_windrow_adoptions", "run_id"),
+        ("_windrow_raw_pages", "run_id"),
+        ("_windrow_run_readings", "run_id"),
+        ("_windrow_run_events", "run_id"),
+    ] {
+        connection.execute(&format!("DELETE FROM {table} WHERE {}", before(column)), [run])?;
+    }
+    Ok(())
+}
+
+/// Where only some rows are given, nothing is that may speak of others.
+fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    for table in [
+        "_windrow_rejects",
+        "_windrow_vanished",
+        "_windrow_superseded",
+        "_windrow_adopted",
+        "_windrow_adoptions",
+        "_windrow_raw_pages",
+    ] {
+        connection.execute(&format!("DELETE FROM {table} WHERE stream = ?1"), [stream])?;
+    }
+    let sql = "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
+        SELECT ?1, run_id FROM _windrow_runs";
+    connection.execute(sql, [stream])?;
+    Ok(())
+}
+
+fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO _windrow_lineage (archive_id, parent_id, handoff_id, at)
+        SELECT ?1, value, ?2, ?3 FROM _windrow_meta WHERE name = 'archive_id'";
+    connection.execute(sql, [naming.archive_id, naming.handoff_id, naming.at])?;
+    let sql = "UPDATE _windrow_meta SET value = ?1 WHERE name = 'archive_id'";
+    connection.execute(sql, [naming.archive_id]).map(|_| ())
+}
+
+impl Reader {
+    /// What a hand-off says of itself; none in an archive that is none, or was written to since.
+    pub fn manifest(&self) -> Result<Option<String>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT manifest FROM _windrow_manifest";
+            connection.query_row(sql, [], |row| row.get(0)).optional()
+        })
+    }
+
+    /// The marks of a stream's rows, as they were given: four bytes for each.
+    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = ?1 ORDER BY chunk";
+            let mut statement = connection.prepare(sql)?;
+            let chunks = statement.query_map([stream], |row| row.get::<_, Vec<u8>>(0))?;
+            let chunks: Vec<Vec<u8>> = chunks.collect::<rusqlite::Result<_>>()?;
+            Ok(chunks.concat())
+        })
+    }
+
+    /// The run's name in every archive.
+    pub fn run_uid(&self, run: i64) -> Result<Option<String>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT uid FROM _windrow_runs WHERE run_id = ?1";
+            connection.query_row(sql, [run], |row| row.get(0)).optional()
+        })
+    }
+
+    /// What each copy that this one comes from was made of: its own id and its parent's, the
+    /// latest first.
+    pub fn lineage(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT archive_id, parent_id FROM _windrow_lineage ORDER BY at DESC";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// Streams with the number of runs of whose work on them something is lacking.
+    pub fn lacks(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
+        self.run(|connection| {
+            let sql = "SELECT stream, count(*) FROM _windrow_lacks GROUP BY stream ORDER BY stream";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// All tables but the streams' own and the manifest, each with the order in which its rows
+    /// are told apart.
+    pub fn other_tables(&self) -> Result<Vec<(String, Vec<String>)>, ArchiveError> {
+        self.run(|connection| {
+            let streams = names(connection, "SELECT stream FROM _windrow_streams")?;
+            let mut all = Vec::new();
+            for object in objects(connection)? {
+                let name = object.name;
+                let own = streams.contains(&name) || name.starts_with("_windrow_manifest");
+                if object.kind != "table" || own {
+                    continue;
+                }
+                let sql = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk";
+                let mut statement = connection.prepare(sql)?;
+                let mut order: Vec<String> = statement
+                    .query_map([&name], |row| row.get(0))?
+                    .collect::<rusqlite::Result<_>>()?;
+                if let Some(stream) = streams.iter().find(|s| history_name(s) == name) {
+                    // The index of a history is in this order.
+                    let stored = crate::store::table::stored_table(connection, stream)?;
+                    order = stored.map(|(key, _)| key.columns()).unwrap_or_default();
+                    order.push("_revision".to_owned());
+                }
+                all.push((name, order));
+            }
+            Ok(all)
+        })
+    }
+}
+
+/// Notes in an archive what was given away, beside whoever has it open: a short transaction.
+pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), ArchiveError> {
+    let (connection, version) = open_writer(path)?;
+    if version != SCHEMA_VERSION {
+        let message = format!("{} has format {version}", path.display());
+        return Err(ArchiveError::new(Cause::Unusable, message));
+    }
+    // An archive that was made one file has no log to share; then nobody else may have it.
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
+    let lock = match mode.eq_ignore_ascii_case("wal") {
+        true => None,
+        false => Some(take_lock(path, note)?),
+    };
+    let sql = "INSERT INTO _windrow_handoffs
+        (direction, handoff_id, archive_id, at, file, sha256, summary)
+        VALUES ('given', ?1, ?2, ?3, ?4, ?5, ?6)";
+    let naming = &given.naming;
+    let values = params![
+        naming.handoff_id,
+        naming.archive_id,
+        naming.at,
+        given.file,
+        given.sha256,
+        given.summary
+    ];
+    let write = || -> rusqlite::Result<()> {
+        let immediate = rusqlite::TransactionBehavior::Immediate;
+        let transaction = rusqlite::Transaction::new_unchecked(&connection, immediate)?;
+        transaction.execute(sql, values)?;
+        transaction.commit()
+    };
+    write().map_err(at(path))?;
+    drop(lock);
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Is an answer what was asked for? And if not: whose trouble is it?
+
+use crate::model::excerpt;
+
+use crate::http::transport::{HttpResponse, NetError, NetKind};
+
+/// Whose trouble it is, which decides what a person does and which exit code a command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceErrorKind {
+    /// There is no network, or not the one that leads to the source.
+    Offline,
+    /// The source asked to be left alone until some time.
+    Waiting,
+    /// The source answers, but with errors of its own, again and again.
+    Failing,
+    /// The source refused the credentials.
+    Credentials,
+    /// The source broke its word: not JSON, not where the definition says, a page loop.
+    BrokenWord,
+    /// Going on would send credentials or data where they do not belong.
+    Unsafe,
+    /// The definition cannot be asked as it is.
+    Definition,
+    /// A limit of this run is reached.
+    Budget,
+    /// A person or the system asked for the end.
+    Stopped,
+}
+
+/// Why a window could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    /// Whose trouble it is.
+    pub kind: SourceErrorKind,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub cure: Option<String>,
+    /// Whether the source took too long: a smaller window may help.
+    pub too_slow: bool,
+    /// Whether a page that was there has gone: the window begins anew.
+    pub page_gone: bool,
+}
+
+impl SourceError {
+    /// Trouble of a kind.
+    pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), cure: None, too_slow: false, page_gone: false }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// Whether the next window of the same source would meet the same trouble.
+    pub fn ends_source(&self) -> bool {
+        !matches!(
+            self.kind,
+            SourceErrorKind::BrokenWord | SourceErrorKind::Failing | SourceErrorKind::Definition
+        )
+    }
+}
+
+/// The trouble of an exchange that gave no answer.
+pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> SourceError {
+    match error.kind {
+        NetKind::Unreachable | NetKind::Timeout | NetKind::Cut if link_is_up == Some(false) => {
+            SourceError::new(SourceErrorKind::Offline, "no network interface is up")
+                .cure("run it again when there is a connection")
+        }
+        NetKind::Unreachable => SourceError::new(SourceErrorKind::Offline, error.detail.clone())
+            .cure("run it again when there is a connection"),
+        NetKind::Forbidden => SourceError::new(SourceErrorKind::Offline, error.detail.clone())
+            .cure("leave --offline out to bring the archive up to date"),
+        NetKind::Timeout | NetKind::Cut => {
+            let mut trouble = SourceError::new(SourceErrorKind::Offline, error.detail.clone())
+                .cure("run it again: it carries on where it was");
+            trouble.too_slow = error.kind == NetKind::Timeout;
+            trouble
+        }
+        NetKind::Tls => SourceError::new(SourceErrorKind::Unsafe, error.detail.clone()).cure(
+            "check the laptop's clock and the address; a login page of a hotel does this too",
+        ),
+        NetKind::TooLarge => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
+            .cure("ask for smaller pages or windows, or raise the source's `max_body`"),
+        NetKind::Swollen => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
+            .cure("if this is honest data, raise the source's `max_ratio`"),
+        NetKind::Undecodable => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
+            .cure("ask for the same address with another tool, and tell whoever runs the API"),
+        NetKind::Malformed => SourceError::new(SourceErrorKind::Definition, error.detail.clone())
+            .cure("check the source's headers and its secrets: a line end does not belong there"),
+    }
+}
+
+/// The body of an answer that holds data, or the trouble. An answer without content is `""`.
+pub fn judge_content(response: &HttpResponse) -> Result<&str, SourceError> {
+    judge_status(response)?;
+    if response.status == 204 {
+        return Ok("");
+    }
+    if looks_like_html(response) {
+        return Err(login_page("the answer is a web page, not data"));
+    }
+    std::str::from_utf8(&response.body).map_err(|_| {
+        SourceError::new(SourceErrorKind::BrokenWord, "the answer is not UTF-8, as JSON must be")
+    })
+}
+
+/// Trouble of a network that wants a person to log in first.
+pub fn login_page(what: &str) -> SourceError {
+    SourceError::new(SourceErrorKind::Offline, format!("{what}: this looks like a login page"))
+        .cure("log in to the network in a browser, then run it again")
+}
+
+/// Whether a redirect is what an access point says in place of the source: for now, and to a page.
+/// It is not followed either way.
+pub fn leads_to_login(response: &HttpResponse) -> bool {
+    const WORDS: [&str; 7] = ["login", "logon", "signin", "portal", "captive", "hotspot", "splash"];
+    let target = response.header("location").unwrap_or_default().to_lowercase();
+    matches!(response.status, 302 | 303 | 307)
+        && (looks_like_html(response) || WORDS.iter().any(|word| target.contains(word)))
+}
+
+/// The largest answer that is looked through for the marks of a login page, bytes.
+const PORTAL_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether an answer is what an access point says in place of an API, in JSON (RFC 8908 and the
+/// usual ones).
+pub fn looks_like_portal(response: &HttpResponse) -> bool {
+    const NAMES: [&str; 5] =
+        ["captive", "captive_portal", "login_required", "user-portal-url", "portal_url"];
+    if response.body.len() > PORTAL_BYTES_MAX {
+        return false;
+    }
+    let kind = response.header("content-type").unwrap_or_default();
+    let members: Result<serde_json::Map<String, serde_json::Value>, _> =
+        serde_json::from_slice(&response.body);
+    kind.starts_with("application/captive+json")
+        || members.is_ok_and(|members| NAMES.iter().any(|name| members.contains_key(*name)))
+}
+
+fn judge_status(response: &HttpResponse) -> Result<(), SourceError> {
+    let status = response.status;
+    let says = body_excerpt(response);
+    match status {
+        200 | 203 | 204 => Ok(()),
+        401 | 403 => {
+            let message = format!("the source refused the credentials: HTTP {status}{says}");
+            Err(SourceError::new(SourceErrorKind::Credentials, message)
+                .cure("check the source's `auth` and the variables that it names"))
+        }
+        407 | 511 => {
+            let message = format!("the network wants a login first: HTTP {status}");
+            Err(SourceError::new(SourceErrorKind::Offline, message)
+                .cure("log in to the network in a browser, then run it again"))
+        }
+        429 | 500.. => {
+            let message = format!("the source keeps failing: HTTP {status}{says}");
+            let mut trouble = SourceError::new(SourceErrorKind::Failing, message)
+                .cure("run it again later: it carries on where it was");
+            trouble.too_slow = status == 504;
+            Err(trouble)
+        }
+        _ => {
+            let message = format!("the source answered HTTP {status}{says}");
+            let cure = match status {
+                404 => "check `base_url` and the stream's `path`",
+                400..=499 => "check the stream's request: `windrow sync --dry-run` shows it",
+                _ => "windrow expects 200 with data",
+            };
+            let mut trouble = SourceError::new(SourceErrorKind::BrokenWord, message).cure(cure);
+            trouble.page_gone = matches!(status, 400 | 404 | 410 | 422);
+            Err(trouble)
+        }
+    }
+}
+
+/// The beginning of a body that is text, for a message.
+fn body_excerpt(response: &HttpResponse) -> String {
+    if response.body.is_empty() || looks_like_html(response) {
+        return String::new();
+    }
+    format!(" {}", excerpt(&String::from_utf8_lossy(&response.body), 200))
+}
+
+/// Whether an answer is a web page, whatever it says it is.
+pub fn looks_like_html(response: &HttpResponse) -> bool {
+    let kind = response.header("content-type").unwrap_or_default().to_lowercase();
+    let start = response.body.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    kind.starts_with("text/html")
+        || kind.starts_with("application/xhtml")
+        || response.body.get(start) == Some(&b'<')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(status: u16, kind: &str, body: &str) -> Result<String, SourceErrorKind> {
+        let headers = vec![("content-type".to_owned(), kind.to_owned())];
+        let response = HttpResponse { status, headers, body: body.as_bytes().to_vec() };
+        judge_content(&response).map(str::to_owned).map_err(|trouble| trouble.kind)
+    }
+
+    #[test]
+    fn each_answer_is_the_trouble_of_the_right_one() {
+        use SourceErrorKind::*;
+        let json = "application/json";
+        let cases = [
+            (200, json, "[1]", Ok("[1]".to_owned())),
+            (200, "text/plain", "[1]", Ok("[1]".to_owned())),
+            (204, json, "", Ok(String::new())),
+            (200, "text/html; charset=utf-8", "[1]", Err(Offline)),
+            (200, json, " <!doctype html>", Err(Offline)),
+            (511, json, "{}", Err(Offline)),
+            (401, json, "{}", Err(Credentials)),
+            (403, json, "{}", Err(Credentials)),
+            (404, json, "{}", Err(BrokenWord)),
+            (206, json, "[1]", Err(BrokenWord)),
+            (503, json, "{}", Err(Failing)),
+            (429, json, "{}", Err(Failing)),
+        ];
+        for (status, kind, body, expected) in cases {
+            assert_eq!(judge(status, kind, body), expected, "{status} {kind} {body}");
+        }
+    }
+}

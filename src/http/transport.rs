@@ -1,0 +1,146 @@
+//! The seam to the network: one request out, one whole answer in, or why not.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use url::Url;
+
+use crate::definition::WriteMethod;
+
+/// What is done with what the address names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Writes, or reads by a query in the body.
+    Post,
+    /// Puts something in a place.
+    Put,
+    /// Changes a part of something.
+    Patch,
+    /// Takes something away.
+    Delete,
+}
+
+impl Method {
+    /// As it stands in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
+impl From<WriteMethod> for Method {
+    fn from(method: WriteMethod) -> Self {
+        match method {
+            WriteMethod::Post => Method::Post,
+            WriteMethod::Put => Method::Put,
+            WriteMethod::Patch => Method::Patch,
+            WriteMethod::Delete => Method::Delete,
+        }
+    }
+}
+
+/// A request, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    /// What is done.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// Name and value of each header.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Option<Vec<u8>>,
+    /// The largest answer, decoded bytes.
+    pub body_bytes_max: u64,
+    /// How many bytes may come out of each byte of a compressed answer.
+    pub body_ratio_max: u64,
+}
+
+/// An answer, received to its end.
+#[derive(Clone, Debug)]
+pub struct HttpResponse {
+    /// The status.
+    pub status: u16,
+    /// Name (lower case) and value of each header, in order.
+    pub headers: Vec<(String, String)>,
+    /// The decoded body.
+    pub body: Vec<u8>,
+}
+
+impl HttpResponse {
+    /// The first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All headers of that (lower-case) name.
+    pub fn headers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetKind {
+    /// No connection: refused, no such name, no route.
+    Unreachable,
+    /// The network must not be used.
+    Forbidden,
+    /// Nothing came in time.
+    Timeout,
+    /// The connection broke, or the body was cut off or damaged.
+    Cut,
+    /// The far end is not who it says it is.
+    Tls,
+    /// The answer is larger than the limit.
+    TooLarge,
+    /// The answer is small and unpacks to far more than data does.
+    Swollen,
+    /// The answer is coded in a way that was not asked for, or has bytes behind its end.
+    Undecodable,
+    /// The request cannot be sent as it is: a header that HTTP does not allow.
+    Malformed,
+}
+
+/// Why there is no answer, in words without any address or secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetError {
+    /// Which kind.
+    pub kind: NetKind,
+    /// What happened.
+    pub detail: String,
+}
+
+impl fmt::Display for NetError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.detail)
+    }
+}
+
+/// No network, because somebody said so: opens no socket.
+pub struct NoTransport;
+
+impl Transport for NoTransport {
+    fn send<'a>(&'a self, _request: &'a HttpRequest) -> ResponseFuture<'a> {
+        let detail = "the network is not used, as --offline says".to_owned();
+        Box::pin(async { Err(NetError { kind: NetKind::Forbidden, detail }) })
+    }
+}
+
+/// A request on its way.
+pub type ResponseFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<HttpResponse, NetError>> + Send + 'a>>;
+
+/// Whatever carries requests: the network, or a model of it.
+pub trait Transport: Send + Sync {
+    /// Sends one request and receives its whole answer. Follows no redirect and retries nothing.
+    fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a>;
+}

@@ -1,0 +1,128 @@
+//! What two archives' definitions of one stream must agree on for their rows to be rows of one
+//! stream. All that cannot be united is told at once.
+
+use std::cell::OnceCell;
+
+use crate::definition::{Column, Definition, OnConflict, Stream, StreamKind, parse_definition};
+use crate::merge::RunDefinitions;
+use crate::model::TableColumn;
+
+/// What each side says of a stream beside its table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sides {
+    pub ours: RunDefinitions,
+    pub theirs: RunDefinitions,
+}
+
+/// The definitions that archives were ever made by, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct DefinitionHistory {
+    texts: Vec<String>,
+    /// Read where a column is to be filled, which is seldom.
+    read: OnceCell<Vec<Definition>>,
+}
+
+/// What the comparison came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compared {
+    /// Each keeps the archives apart.
+    pub refused: Vec<String>,
+    /// Worth knowing.
+    pub warnings: Vec<String>,
+}
+
+impl DefinitionHistory {
+    /// Of these texts.
+    pub fn new(texts: Vec<String>) -> Self {
+        Self { texts, read: OnceCell::new() }
+    }
+
+    /// Where a column's values come from: by the newest definition that says so, else by its name.
+    pub fn column(&self, stream: &str, column: &TableColumn) -> Column {
+        let parse = |text: &String| parse_definition("the archive's definition", text).ok();
+        let definitions = self.read.get_or_init(|| self.texts.iter().filter_map(parse).collect());
+        let same = |have: &&Column| {
+            have.name.eq_ignore_ascii_case(&column.name) && have.kind == column.kind
+        };
+        let said = definitions
+            .iter()
+            .find_map(|definition| definition.stream(stream)?.columns.as_ref()?.iter().find(same));
+        let plain = || Column::plain(&column.name, column.kind);
+        let said = said.cloned().map(|said| Column { name: column.name.clone(), ..said });
+        said.unwrap_or_else(plain)
+    }
+}
+
+impl Sides {
+    /// What is said of a stream: this archive's word, or the other's where it says nothing.
+    pub fn stream(&self, name: &str) -> Option<&Stream> {
+        let said = self.ours.of(name).or_else(|| self.theirs.of(name));
+        said.map(|(_, stream, _)| stream)
+    }
+
+    /// Columns that came with the other archive, and that this one's definition does not have.
+    pub fn undefined(&self, name: &str, added: &[String]) -> Option<String> {
+        let columns = self.ours.of(name)?.1.columns.as_ref()?;
+        let known = |new: &&String| columns.iter().any(|have| have.name.eq_ignore_ascii_case(new));
+        let new: Vec<&str> = added.iter().filter(|new| !known(new)).map(String::as_str).collect();
+        let new = (!new.is_empty()).then(|| new.join(", "))?;
+        Some(format!(
+            "stream `{name}` has got columns that the definition here lacks ({new}): add them to \
+             it, or syncs go on to keep their fields in `_rest`"
+        ))
+    }
+
+    /// Compares one stream's rules.
+    pub fn compare(&self, name: &str, compared: &mut Compared) {
+        let (Some((ours, our, _)), Some((theirs, their, _))) =
+            (self.ours.of(name), self.theirs.of(name))
+        else {
+            return;
+        };
+        for (what, here, there) in rules(our).into_iter().zip(rules(their)).map(|(a, b)| {
+            let ((what, here), (_, there)) = (a, b);
+            (what, here, there)
+        }) {
+            if here != there {
+                compared
+                    .refused
+                    .push(format!("stream `{name}`: its {what} is {here} here and {there} there"));
+            }
+        }
+        let address = |definition: &Definition, stream: &Stream| {
+            let source = definition.sources.get(&stream.source);
+            source.map(|source| source.base_url.to_string()).unwrap_or_default()
+        };
+        let (here, there) = (address(ours, our), address(theirs, their));
+        if here != there {
+            compared
+                .warnings
+                .push(format!("stream `{name}` was read from {there}, here {here} is"));
+        }
+    }
+}
+
+/// What must be the same, by name.
+fn rules(stream: &Stream) -> Vec<(&'static str, String)> {
+    let none = || "none".to_owned();
+    let (kind, field, zone) = match &stream.kind {
+        StreamKind::Window(rules) => ("windows", rules.field.clone(), rules.zone.name().to_owned()),
+        StreamKind::Snapshot { .. } => ("a snapshot", none(), none()),
+        StreamKind::Cursor(rules) => {
+            ("a cursor", rules.field.clone(), rules.zone.name().to_owned())
+        }
+    };
+    let conflict = match stream.on_conflict {
+        OnConflict::Update => "update",
+        OnConflict::Keep => "keep",
+    };
+    let parent = stream.for_each.as_ref().map_or_else(none, |name| name.to_string());
+    vec![
+        ("kind", kind.to_owned()),
+        ("field of time", field),
+        ("time zone", zone),
+        ("version", stream.version.clone().unwrap_or_else(none)),
+        ("`on_conflict`", conflict.to_owned()),
+        ("`for_each`", parent),
+    ]
+}

@@ -1,0 +1,419 @@
+//! The act of a merge: definitions are compared, then everything is taken in one transaction, and
+//! it is told what came of it. It decides nothing of its own.
+
+pub(crate) mod copy;
+pub(crate) mod definitions;
+pub(crate) mod ended;
+pub(crate) mod fill;
+pub(crate) mod gone;
+pub(crate) mod ledger;
+pub(crate) mod literal;
+pub(crate) mod pages;
+pub(crate) mod parts;
+pub mod policy;
+pub(crate) mod rest;
+pub(crate) mod rows;
+pub(crate) mod run_definitions;
+pub(crate) mod runs;
+pub(crate) mod shape;
+pub(crate) mod tables;
+pub(crate) mod values;
+pub(crate) mod versions;
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use crate::definition::{Column, Key, OnConflict, Stream, StreamKind};
+use crate::model::{Outcomes, TableColumn, Timestamp, Window, instant_from_text};
+use crate::record::{Filler, RecordReader};
+use crate::store::{Archive, ArchiveError, Reader, RunStart, RunStreamRow, StreamRow};
+
+use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
+use crate::merge::policy::{Rules, order_marks, unite};
+
+pub use run_definitions::RunDefinitions;
+pub use tables::{
+    EndedTaken, FillBox, Filling, Gained, LedgerOf, Merge, MergePolicy,
+    NamedColumns as MergeColumns, Pair, RowCounts, RunCounts, TableDifference, Taking, Unite,
+};
+pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
+
+/// Stretches of a stream that are told one by one.
+const SPANS_TOLD_MAX: usize = 20;
+
+/// How a merge is done.
+#[derive(Clone, Copy, Debug)]
+pub struct MergeOrder<'o> {
+    /// When.
+    pub now: Timestamp,
+    /// windrow's version.
+    pub version: &'o str,
+    /// Tell what would be done, and take it back.
+    pub dry_run: bool,
+}
+
+/// Why nothing was merged.
+#[derive(Debug)]
+pub enum MergeError {
+    /// Trouble with one of the archives.
+    Archive(ArchiveError),
+    /// What the archives hold cannot be united: the file, and each difference in words.
+    Refused(String, Vec<String>),
+}
+
+impl From<ArchiveError> for MergeError {
+    fn from(error: ArchiveError) -> Self {
+        MergeError::Archive(error)
+    }
+}
+
+/// A stretch of time that is complete now and was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GainedSpan {
+    /// The parent's key, or empty.
+    pub partition: String,
+    /// Its first instant.
+    pub start_at: String,
+    /// The first instant after it.
+    pub end_at: String,
+}
+
+/// What came of one stream.
+#[derive(Clone, Debug, Serialize)]
+pub struct StreamMerge {
+    /// The stream.
+    pub stream: String,
+    /// Whether it was not here before.
+    pub new: bool,
+    /// Columns that only the other archive had: they are here now.
+    pub columns: Vec<String>,
+    /// What became of its rows.
+    #[serde(flatten)]
+    pub rows: RowCounts,
+    /// Earlier versions of rows that were not here.
+    pub versions: u64,
+    /// What is complete now.
+    pub complete: Vec<GainedSpan>,
+    /// How many more stretches there are than are told.
+    pub complete_more: u64,
+    /// Snapshots and marks that are later now.
+    pub readings: u64,
+}
+
+/// What came of one file.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileReport {
+    /// The file, as it was named.
+    pub file: String,
+    /// Its archive.
+    pub archive_id: String,
+    /// What it says of itself, where it is a hand-off.
+    #[serde(skip)]
+    pub manifest: Option<String>,
+    /// Runs that were not known here.
+    pub runs: u64,
+    /// By stream.
+    pub streams: Vec<StreamMerge>,
+    /// Worth knowing.
+    pub warnings: Vec<String>,
+    /// What was not taken, and why.
+    pub left: Vec<String>,
+}
+
+/// What came of a merge.
+#[derive(Clone, Debug, Serialize)]
+pub struct MergeReport {
+    /// Its run, where anything was changed.
+    pub run: Option<i64>,
+    /// Whether anything differs from before, or would.
+    pub changed: bool,
+    /// Whether it was taken back.
+    pub dry_run: bool,
+    /// By file.
+    pub files: Vec<FileReport>,
+}
+
+/// How one stream's rows are decided on and filled.
+struct StreamJudge<'s> {
+    rules: Rules,
+    told: &'s DefinitionHistory,
+    stream: &'s str,
+}
+
+impl MergePolicy for StreamJudge<'_> {
+    fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering {
+        self.rules.order(ours, theirs)
+    }
+
+    fn order_readings(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering {
+        self.rules.order_readings(ours, theirs)
+    }
+
+    fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>> {
+        self.rules.recut(versions)
+    }
+
+    fn instant_of(&self, text: &str) -> Option<String> {
+        // Where the first reading stays, a later one has nothing to say.
+        if self.rules.keep_first { None } else { self.rules.instant_of(text) }
+    }
+
+    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>> {
+        let columns: Vec<Column> =
+            lacking.iter().map(|column| self.told.column(self.stream, column)).collect();
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        let reader = RecordReader::new(columns, Key::Columns(Vec::new()));
+        let filler = Filler::new(&reader, &names)?;
+        let columns = filler.columns().to_vec();
+        Some(Filling { columns, fill: Box::new(move |rest| filler.fill(rest)) })
+    }
+}
+
+/// Takes the other archives into this one, all in one transaction. Where nothing changes, nothing
+/// is written. A name goes with each of the others, which is told.
+pub fn merge(
+    archive: &Archive,
+    others: &[(String, &Reader)],
+    order: &MergeOrder<'_>,
+) -> Result<MergeReport, MergeError> {
+    let reader = Reader::open(archive.path())?;
+    let ours = reader.said()?;
+    let mut text = reader.definition()?;
+    drop(reader);
+    for (name, other) in others {
+        other.hold_still()?;
+        if text.is_none() {
+            text = other.definition()?;
+        }
+        let sides = Sides { ours: ours.clone(), theirs: other.said()? };
+        let here = |stream: &str| archive.stream_row(stream);
+        let compared = compare(&sides, other, &here)?;
+        if !compared.refused.is_empty() {
+            return Err(MergeError::Refused(name.clone(), compared.refused));
+        }
+    }
+    let definition = text.unwrap_or_default();
+    let start = RunStart {
+        command: "merge",
+        version: order.version,
+        definition: &definition,
+        now: order.now,
+    };
+    let readers: Vec<&Reader> = others.iter().map(|(_, other)| *other).collect();
+    let merge = archive.begin_merge(&start, &readers)?;
+    let taken = take_all(archive, &merge, others);
+    let (files, changed) = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            merge.roll_back();
+            return Err(error);
+        }
+    };
+    let mut report = MergeReport { run: None, changed, dry_run: order.dry_run, files };
+    if !changed || order.dry_run {
+        merge.roll_back();
+        return Ok(report);
+    }
+    report.run = Some(merge.run());
+    let finished = finish(archive, &merge, &report);
+    if let Err(error) = finished {
+        merge.roll_back();
+        return Err(error.into());
+    }
+    merge.commit(&report.summary())?;
+    Ok(report)
+}
+
+type Streams<'s> = dyn Fn(&str) -> Result<Option<StreamRow>, ArchiveError> + 's;
+
+/// Compares all streams that both have.
+fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared, ArchiveError> {
+    let mut compared = Compared::default();
+    for theirs in other.streams()? {
+        let Some(ours) = ours(&theirs.stream)? else { continue };
+        for difference in ours.differences(&theirs) {
+            compared.refused.push(format!(
+                "stream `{}`: its {} is {} here and {} there",
+                difference.stream, difference.what, difference.ours, difference.theirs
+            ));
+        }
+        sides.compare(&theirs.stream, &mut compared);
+    }
+    Ok(compared)
+}
+
+/// Takes file after file. Gives what came of each, and whether anything changed.
+fn take_all(
+    archive: &Archive,
+    merge: &Merge<'_>,
+    others: &[(String, &Reader)],
+) -> Result<(Vec<FileReport>, bool), MergeError> {
+    let mut files = Vec::new();
+    for (name, other) in others {
+        // An earlier file may have brought streams that this one has otherwise.
+        let sides = Sides { ours: merge.said()?, theirs: other.said()? };
+        let here = |stream: &str| archive.stream_row(stream);
+        let compared = compare(&sides, other, &here)?;
+        if !compared.refused.is_empty() {
+            return Err(MergeError::Refused(name.clone(), compared.refused));
+        }
+        let (taking, runs) = merge.take(other)?;
+        let told = DefinitionHistory::new(merge.definitions()?);
+        let mut report = FileReport {
+            file: name.clone(),
+            archive_id: other.archive_id()?,
+            manifest: other.manifest()?,
+            runs: runs.new,
+            streams: Vec::new(),
+            warnings: compared.warnings,
+            left: taking.left_behind()?,
+        };
+        for stream in other.streams()? {
+            let words = Words { sides: &sides, told: &told };
+            let taken = take_stream(merge, &taking, other, &stream, &words, &mut report)?;
+            report.streams.push(taken);
+        }
+        taking.take_lacks()?;
+        taking.take_lineage()?;
+        files.push(report);
+    }
+    Ok((files, merge.has_changed()))
+}
+
+/// What definitions say.
+struct Words<'w> {
+    sides: &'w Sides,
+    told: &'w DefinitionHistory,
+}
+
+fn take_stream(
+    merge: &Merge<'_>,
+    taking: &Taking<'_>,
+    other: &Reader,
+    row: &StreamRow,
+    words: &Words<'_>,
+    report: &mut FileReport,
+) -> Result<StreamMerge, MergeError> {
+    let name = &row.stream;
+    let Words { sides, told } = words;
+    let stream = sides.stream(name);
+    let judge = StreamJudge { rules: rules_of(stream), told, stream: name };
+    let named = MergeColumns {
+        version: stream.and_then(|stream| stream.version.as_deref()),
+        field: stream.and_then(field_of),
+    };
+    let pair = merge.pair(other, row, named, &judge)?;
+    report.warnings.extend(sides.undefined(name, pair.added()));
+    let is_part = taking.is_part(name)?;
+    let mut rows = taking.take_rows(&pair, &judge)?;
+    taking.take_vanished(&pair, &judge, &mut rows)?;
+    let versions = taking.take_history(&pair, &judge)?;
+    if rows.inserted + rows.replaced + versions > 0 {
+        taking.settle_history(&pair)?;
+    }
+    let ended = taking.take_ended(&pair)?;
+    report.left.extend(ended.left);
+    let gained = if is_part {
+        report.left.push(format!(
+            "what its ledger says of `{name}`: it is a part, and what it is based on is not all \
+             here"
+        ));
+        Gained::default()
+    } else {
+        taking.take_ledger(name, &LedgerOf { unite: &unite, order_marks: &order_marks })?
+    };
+    taking.take_rest(&pair, &judge)?;
+    let spans = gained.spans.len();
+    let told = gained.spans.into_iter().take(SPANS_TOLD_MAX);
+    Ok(StreamMerge {
+        stream: name.clone(),
+        new: pair.is_new(),
+        columns: pair.added().to_vec(),
+        rows,
+        versions: versions + ended.versions,
+        complete: told
+            .map(|(partition, start_at, end_at)| GainedSpan { partition, start_at, end_at })
+            .collect(),
+        complete_more: spans.saturating_sub(SPANS_TOLD_MAX) as u64,
+        readings: gained.readings,
+    })
+}
+
+fn rules_of(stream: Option<&Stream>) -> Rules {
+    let zone = match stream.map(|stream| &stream.kind) {
+        Some(StreamKind::Window(rules)) => rules.zone,
+        _ => chrono_tz::UTC,
+    };
+    let keep_first = stream.is_some_and(|stream| stream.on_conflict == OnConflict::Keep);
+    Rules { keep_first, zone }
+}
+
+fn field_of(stream: &Stream) -> Option<&str> {
+    match &stream.kind {
+        StreamKind::Window(rules) => Some(&rules.field),
+        _ => None,
+    }
+}
+
+/// Writes what the run did, and the log.
+fn finish(archive: &Archive, merge: &Merge<'_>, report: &MergeReport) -> Result<(), ArchiveError> {
+    for file in &report.files {
+        for stream in &file.streams {
+            let rows = &stream.rows;
+            let outcomes = Outcomes {
+                received: rows.seen(),
+                inserted: rows.inserted,
+                updated: rows.replaced + rows.deleted,
+                unchanged: rows.equal,
+                skipped: rows.kept,
+                rejected: 0,
+            };
+            let stream = stream.stream.clone();
+            let row = RunStreamRow { stream, outcomes, ..RunStreamRow::default() };
+            archive.add_to_run(merge.run(), &row)?;
+        }
+        let path = std::path::Path::new(&file.file);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        merge.log_taken(
+            &file.archive_id,
+            file.manifest.as_deref(),
+            &name.unwrap_or_default(),
+            &file.summary(),
+        )?;
+    }
+    Ok(())
+}
+
+impl FileReport {
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
+        format!(
+            "{} rows inserted, {} replaced, {} kept, {} equal",
+            sum(&|s| s.rows.inserted),
+            sum(&|s| s.rows.replaced),
+            sum(&|s| s.rows.kept),
+            sum(&|s| s.rows.equal)
+        )
+    }
+}
+
+impl MergeReport {
+    /// In one line.
+    pub fn summary(&self) -> String {
+        let each: Vec<String> = self
+            .files
+            .iter()
+            .map(|file| format!("archive {}: {}", file.archive_id, file.summary()))
+            .collect();
+        each.join("; ")
+    }
+}
+
+impl GainedSpan {
+    /// As a window.
+    pub fn window(&self) -> Option<Window> {
+        Window::new(instant_from_text(&self.start_at)?, instant_from_text(&self.end_at)?)
+    }
+}

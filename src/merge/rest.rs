@@ -1,0 +1,236 @@
+//! What is kept beside rows and ledger: rejects, fields and their changes, adoptions, contents that
+//! lost elsewhere, lineage, and the log of what was taken in.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params, params_from_iter};
+
+use crate::model::{FieldUse, Kinds};
+use crate::store::error::ArchiveError;
+use crate::store::table::quote;
+
+use crate::merge::copy::{Copy, number, text};
+use crate::merge::shape::Pair;
+use crate::merge::tables::{Merge, MergePolicy, Taking};
+
+impl Taking<'_> {
+    /// Takes everything of a stream that hangs on its rows. After them.
+    pub fn take_rest(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<(), ArchiveError> {
+        let take = || -> rusqlite::Result<()> {
+            self.take_superseded(pair, judge)?;
+            self.take_rejects(&pair.stream)?;
+            self.take_fields(&pair.stream)?;
+            self.take_changes(&pair.stream)?;
+            self.take_adoptions(&pair.stream)?;
+            self.take_pages(&pair.stream)
+        };
+        take().map_err(self.wrong())
+    }
+
+    /// Contents that had lost before: those that do not stand here.
+    fn take_superseded(&self, pair: &Pair, judge: &dyn MergePolicy) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_superseded", "stream = ?1")?;
+        let (key, sha256, said) = (copy.place("key"), copy.place("sha256"), copy.place("row"));
+        let (_, fills) = pair.their_side(self.theirs, &pair.stream, judge)?;
+        let (run, merged_by) = (copy.place("run_id"), copy.place("merged_by"));
+        copy.each(self.theirs, [&pair.stream], &mut |mut row| {
+            if let Some(filled) = fills.as_ref().and_then(|fills| fills.fill_text(text(&row[said])))
+            {
+                row[sha256] = Value::Text(filled.digest);
+                row[said] = Value::Text(filled.text);
+            }
+            let values = crate::merge::literal::parse_key(text(&row[key]));
+            let values = values.and_then(|values| crate::merge::gone::placed(pair, values));
+            if let Some(values) = values {
+                let digest = text(&row[sha256]);
+                let stands = self.our_row(pair, &values)?.is_some_and(|ours| {
+                    crate::store::content::Content::of(&pair.columns, &ours.values).digest == digest
+                });
+                if stands || self.history_holds(pair, &values, digest)? {
+                    return Ok(());
+                }
+            }
+            row[run] = Value::Integer(self.known(number(&row[run])).run);
+            row[merged_by] = Value::Integer(self.merge.run);
+            copy.put(self.ours(), &row).map(|_| ())
+        })
+    }
+
+    /// A record is kept once; it was first seen when either saw it first, and is set aside where
+    /// either did, by whoever did it first.
+    fn take_rejects(&self, stream: &str) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_rejects", "stream = ?1 ORDER BY reject_id")?;
+        let place = |name: &str| copy.place(name);
+        let (id, run, last_run) = (place("reject_id"), place("run_id"), place("last_run_id"));
+        let known = ["stream", "partition", "record_sha256", "kind"].map(place);
+        let discarded = ["discarded_at", "discarded_by", "discard_note"].map(place);
+        let first = place("first_seen_at");
+        copy.each(self.theirs, [stream], &mut |mut row| {
+            let their_last = self.known(number(&row[last_run]));
+            row[id] = Value::Null;
+            row[run] = Value::Integer(self.known(number(&row[run])).run);
+            row[last_run] = Value::Integer(their_last.run);
+            if copy.put(self.ours(), &row)? {
+                return self.bring(their_last.run);
+            }
+            let sql = "SELECT reject_id, last_run_id FROM _windrow_rejects
+                WHERE stream = ?1 AND partition = ?2 AND record_sha256 = ?3 AND kind = ?4";
+            let found: Option<(i64, i64)> = self
+                .ours()
+                .prepare_cached(sql)?
+                .query_row(params_from_iter(known.map(|at| &row[at])), |row| {
+                    Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()))
+                })
+                .optional()?;
+            let Some((ours, our_last)) = found else { return Ok(()) };
+            let sql = "UPDATE _windrow_rejects SET first_seen_at = ?2, run_id = ?3
+                WHERE reject_id = ?1 AND first_seen_at > ?2";
+            let values = params![ours, row[first], row[run]];
+            self.ours().prepare_cached(sql)?.execute(values)?;
+            let [at, by, note] = discarded.map(|at| &row[at]);
+            let sql = "UPDATE _windrow_rejects
+                SET discarded_at = ?2, discarded_by = ?3, discard_note = ?4
+                WHERE reject_id = ?1 AND ?2 IS NOT NULL AND (discarded_at IS NULL
+                    OR (discarded_at, coalesce(discarded_by, ''), coalesce(discard_note, ''))
+                       > (?2, coalesce(?3, ''), coalesce(?4, '')))";
+            self.ours().prepare_cached(sql)?.execute(params![ours, at, by, note])?;
+            if *self.merge.reading(our_last)? < *their_last.read {
+                let sql = "UPDATE _windrow_rejects SET last_run_id = ?2 WHERE reject_id = ?1";
+                self.ours().prepare_cached(sql)?.execute(params![ours, their_last.run])?;
+                self.bring(their_last.run)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// A field has held what either has seen in it. It is always there where both say so.
+    fn take_fields(&self, stream: &str) -> rusqlite::Result<()> {
+        let read = "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = ?1";
+        let mut statement = self.theirs.prepare_cached(read)?;
+        let mut rows = statement.query([stream])?;
+        while let Some(row) = rows.next()? {
+            let (field, kinds, usage): (String, String, String) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let known = format!("{} AND field = ?2", read.replace("field, ", ""));
+            let ours: Option<(String, String)> = self
+                .ours()
+                .prepare_cached(&known)?
+                .query_row([stream, &field], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let (kinds, usage) = match &ours {
+                None => (kinds, usage),
+                Some((our_kinds, our_usage)) => {
+                    let both = Kinds::parse(our_kinds).and(Kinds::parse(&kinds));
+                    let same = *our_usage == usage;
+                    let sometimes = FieldUse::Sometimes.as_str().to_owned();
+                    (both.to_string(), if same { usage } else { sometimes })
+                }
+            };
+            if ours.as_ref() != Some(&(kinds.clone(), usage.clone())) {
+                let sql = "INSERT OR REPLACE INTO _windrow_fields (stream, field, kinds, usage)
+                    VALUES (?1, ?2, ?3, ?4)";
+                self.ours().prepare_cached(sql)?.execute([stream, &field, &kinds, &usage])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log of changes of fields: entries of runs that were here with theirs are here.
+    fn take_changes(&self, stream: &str) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_schema_log", "stream = ?1 ORDER BY log_id")?;
+        let (id, run) = (copy.place("log_id"), copy.place("run_id"));
+        let others: Vec<usize> = (0..copy.columns.len()).filter(|at| *at != id).collect();
+        let same: Vec<String> = others
+            .iter()
+            .enumerate()
+            .map(|(n, at)| format!("{} IS ?{}", quote(&copy.columns[*at]), n + 1))
+            .collect();
+        let sql = format!("SELECT 1 FROM _windrow_schema_log WHERE {}", same.join(" AND "));
+        copy.each(self.theirs, [stream], &mut |mut row| {
+            row[id] = Value::Null;
+            row[run] = Value::Integer(self.known(number(&row[run])).run);
+            let values = params_from_iter(others.iter().map(|at| &row[*at]));
+            if !self.ours().prepare_cached(&sql)?.exists(values)? {
+                copy.put(self.ours(), &row)?;
+                self.bring(number(&row[run]))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Adoptions of runs that this merge has brought: one that was undone here stays undone.
+    fn take_adoptions(&self, stream: &str) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_adoptions", "stream = ?1")?;
+        let run = copy.place("run_id");
+        let brought = self.brought(stream)?;
+        copy.each(self.theirs, [stream], &mut |mut row| {
+            let their = number(&row[run]);
+            if !brought.contains(&their) {
+                return Ok(());
+            }
+            let ours = self.known(their).run;
+            row[run] = Value::Integer(ours);
+            copy.put(self.ours(), &row)?;
+            for table in ["_windrow_adopted", "_windrow_adopted_removed"] {
+                let part = Copy::of(self.ours(), table, "run_id = ?1")?;
+                let run = part.place("run_id");
+                part.each(self.theirs, [their], &mut |mut row| {
+                    row[run] = Value::Integer(ours);
+                    part.put(self.ours(), &row).map(|_| ())
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes the other's lineage.
+    pub fn take_lineage(&self) -> Result<(), ArchiveError> {
+        let take = || -> rusqlite::Result<()> {
+            let copy = Copy::of(self.ours(), "_windrow_lineage", "1")?;
+            copy.each(self.theirs, [], &mut |row| copy.put(self.ours(), &row).map(|_| ()))
+        };
+        take().map_err(self.wrong())
+    }
+
+    /// What of the other archive is its own and was not taken, in words.
+    pub fn left_behind(&self) -> Result<Vec<String>, ArchiveError> {
+        let own = [
+            ("_windrow_outbox", "writes of its outbox"),
+            ("_windrow_waits", "waits that sources imposed on it"),
+            ("_windrow_alerts", "alerts that were told from it"),
+            ("_windrow_rebuilds", "tables that it has set aside for a rebuild"),
+        ];
+        let broken_off = "_windrow_ledger WHERE state IN ('partial', 'hole')";
+        let own = own.into_iter().chain([(broken_off, "readings that were broken off")]);
+        let count = |table: &str| -> rusqlite::Result<u64> {
+            let sql = format!("SELECT count(*) FROM {table}");
+            self.theirs.query_row(&sql, [], |row| row.get(0))
+        };
+        let mut left = Vec::new();
+        for (table, what) in own {
+            let number = count(table).map_err(self.wrong())?;
+            if number > 0 {
+                left.push(format!("{number} {what}"));
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Merge<'_> {
+    /// Notes in the archive's log that another was taken in. `file` is its name without folder.
+    pub fn log_taken(
+        &self,
+        archive_id: &str,
+        manifest: Option<&str>,
+        file: &str,
+        summary: &str,
+    ) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_handoffs
+            (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
+            VALUES ('taken', json_extract(?6, '$.handoff_id'), ?1, ?2, ?3, ?7, ?4, ?5)";
+        let sha256 = manifest.map(crate::store::sha256_of);
+        let values = params![archive_id, self.now, file, summary, self.run, manifest, sha256];
+        let write = self.ours().execute(sql, values);
+        write.map(|_| ()).map_err(crate::store::error::at(&self.archive.path))
+    }
+}

@@ -1,0 +1,64 @@
+//! What the definitions that an archive was made by say of its streams. The last one need not name
+//! them all: a stream may have come by a merge, or have been left out since.
+
+use rusqlite::Connection;
+
+use crate::definition::{Definition, Stream, parse_definition};
+
+use crate::merge::tables::Merge;
+use crate::store::error::{ArchiveError, at};
+use crate::store::read::Reader;
+
+/// Definitions that are asked, the latest ones: a stream that none of so many names is unknown.
+const DEFINITIONS_MAX: u32 = 1_000;
+/// The format that knows which runs a merge has brought.
+const MERGES_SINCE: i32 = 11;
+
+/// An archive's definitions, in the order in which they are asked: its own runs' before those that
+/// a merge has brought, the later before the earlier.
+#[derive(Clone, Debug, Default)]
+pub struct RunDefinitions {
+    by_run: Vec<(i64, Definition)>,
+}
+
+impl RunDefinitions {
+    /// What is said of a stream, by the first definition that names it; and the run that used it.
+    pub fn of(&self, stream: &str) -> Option<(&Definition, &Stream, i64)> {
+        self.by_run
+            .iter()
+            .find_map(|(run, definition)| Some((definition, definition.stream(stream)?, *run)))
+    }
+
+    fn read(connection: &Connection, merges: bool) -> rusqlite::Result<Self> {
+        let brought = if merges { "min(r.merged_by IS NOT NULL)" } else { "0" };
+        let sql = format!(
+            "SELECT max(r.run_id), d.text
+             FROM _windrow_definitions d JOIN _windrow_runs r USING (definition_id)
+             GROUP BY definition_id ORDER BY {brought}, max(r.run_id) DESC LIMIT {DEFINITIONS_MAX}"
+        );
+        let mut statement = connection.prepare(&sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let mut by_run = Vec::new();
+        for row in rows {
+            let (run, text) = row?;
+            // One that cannot be read any more says nothing.
+            by_run.extend(parse_definition("archive", &text).ok().map(|parsed| (run, parsed)));
+        }
+        Ok(Self { by_run })
+    }
+}
+
+impl Reader {
+    /// What the archive's definitions say of its streams.
+    pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
+        let merges = self.format()? >= MERGES_SINCE;
+        RunDefinitions::read(&self.connection, merges).map_err(at(&self.path))
+    }
+}
+
+impl Merge<'_> {
+    /// What this archive's definitions say, those that were brought a moment ago included.
+    pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
+        RunDefinitions::read(self.ours(), true).map_err(at(self.archive.path()))
+    }
+}

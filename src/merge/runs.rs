@@ -1,0 +1,168 @@
+//! Runs of the other archive: under new numbers, by the names that hold everywhere.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use crate::merge::ReadBy;
+use crate::store::run_detail::forget_details;
+use crate::store::runs::definition_id;
+use crate::store::table::quote;
+
+use crate::merge::copy::{Copy, number, text};
+use crate::merge::tables::{KnownRun, Merge};
+
+/// How many runs were brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Runs that were not known.
+    pub new: u64,
+    /// Runs that had not ended when they were last seen.
+    pub ended: u64,
+}
+
+/// What a merge or a hand-off did is of the archive that did it; no row and no reading is theirs.
+const TAKEN: &str = "command NOT IN ('merge', 'handoff') AND uid IS NOT NULL";
+/// What is kept of a run beside its row; first the sums by stream.
+const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_readings", "_windrow_run_events"];
+
+pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
+    let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");
+    let mut statement = theirs.prepare(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut known = ours.prepare("SELECT 1 FROM _windrow_runs WHERE uid = ?1")?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        if !known.exists([row.get::<_, String>(0)?])? {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Brings the runs that are not known, in their order, and what is known better of others.
+pub(crate) fn take_runs(
+    merge: &Merge<'_>,
+    theirs: &Connection,
+) -> rusqlite::Result<(HashMap<i64, KnownRun>, RunCounts)> {
+    let ours = merge.ours();
+    let copy = Copy::of(ours, "_windrow_runs", &format!("{TAKEN} ORDER BY run_id"))?;
+    let column = |name: &str| copy.place(name);
+    let (id, uid, read_at) = (column("run_id"), column("uid"), column("read_at"));
+    let (state, finished) = (column("state"), column("finished_at"));
+    let (definition, merged_by) = (column("definition_id"), column("merged_by"));
+    let mut all = HashMap::new();
+    let mut counts = RunCounts::default();
+    copy.each(theirs, [], &mut |mut row| {
+        let their = number(&row[id]);
+        let name = text(&row[uid]).to_owned();
+        let known = "SELECT run_id, finished_at IS NULL FROM _windrow_runs WHERE uid = ?1";
+        let known: Option<(i64, bool)> = ours
+            .prepare_cached(known)?
+            .query_row([&name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let read = ReadBy { read_at: text(&row[read_at]).to_owned(), uid: name };
+        row[definition] = match row[definition] {
+            Value::Integer(id) => Value::Integer(take_definition(ours, theirs, id)?),
+            _ => Value::Null,
+        };
+        let ended_there = row[finished] != Value::Null;
+        let (run, new, ended_here) = match known {
+            None => {
+                let run = merge.next_run.replace(merge.next_run.get() + 1);
+                row[id] = Value::Integer(run);
+                row[merged_by] = Value::Integer(merge.run);
+                if text(&row[state]) == "running" {
+                    // It is nobody's here to end.
+                    row[state] = Value::Text("interrupted".to_owned());
+                }
+                copy.put(ours, &row)?;
+                for table in DETAILS {
+                    take_detail(ours, theirs, table, their, &row[id])?;
+                }
+                counts.new += 1;
+                (run, true, false)
+            }
+            Some((run, true)) if ended_there => {
+                row[id] = Value::Integer(run);
+                end_run(ours, theirs, &copy, their, &row)?;
+                merge.readings.borrow_mut().remove(&run);
+                counts.ended += 1;
+                (run, false, false)
+            }
+            Some((run, unfinished)) => (run, false, !unfinished),
+        };
+        let read = Rc::new(read);
+        all.insert(their, KnownRun { run, read, new, ended_here, ended_there });
+        Ok(())
+    })?;
+    if counts.new > 0 {
+        forget_details(ours, merge.run)?;
+    }
+    for known in all.values_mut() {
+        known.read = merge.reading(known.run)?;
+    }
+    Ok((all, counts))
+}
+
+fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
+    let sql = "SELECT text, first_used_at FROM _windrow_definitions WHERE definition_id = ?1";
+    let mut statement = theirs.prepare_cached(sql)?;
+    let (text, used): (String, String) =
+        statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let known = definition_id(ours, &text, &used)?;
+    // The same in whatever order archives meet: which of several is the newest may matter.
+    let sql = "UPDATE _windrow_definitions SET first_used_at = ?2
+        WHERE definition_id = ?1 AND first_used_at > ?2";
+    ours.prepare_cached(sql)?.execute(params![known, used])?;
+    Ok(known)
+}
+
+/// A copy that was made while the run went on says less than one that was made later. The sums by
+/// stream are taken with the streams.
+fn end_run(
+    ours: &Connection,
+    theirs: &Connection,
+    copy: &Copy,
+    their: i64,
+    row: &[Value],
+) -> rusqlite::Result<()> {
+    let kept = ["run_id", "merged_by"];
+    let changed: Vec<usize> =
+        (0..row.len()).filter(|n| !kept.contains(&copy.columns[*n].as_str())).collect();
+    let sets: Vec<String> = changed
+        .iter()
+        .enumerate()
+        .map(|(at, n)| format!("{} = ?{}", quote(&copy.columns[*n]), at + 2))
+        .collect();
+    let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?1", sets.join(", "));
+    let run_id = &row[copy.place("run_id")];
+    let values = std::iter::once(run_id).chain(changed.iter().map(|n| &row[*n]));
+    ours.execute(&sql, params_from_iter(values))?;
+    for table in &DETAILS[1..] {
+        // A part may have left them out.
+        let there = format!("SELECT 1 FROM {table} WHERE run_id = ?1");
+        if theirs.prepare_cached(&there)?.exists([their])? {
+            ours.execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), [run_id])?;
+            take_detail(ours, theirs, table, their, run_id)?;
+        }
+    }
+    Ok(())
+}
+
+fn take_detail(
+    ours: &Connection,
+    theirs: &Connection,
+    table: &str,
+    their: i64,
+    run: &Value,
+) -> rusqlite::Result<()> {
+    let copy = Copy::of(ours, table, "run_id = ?1")?;
+    let id = copy.place("run_id");
+    copy.each(theirs, [their], &mut |mut row| {
+        row[id] = run.clone();
+        copy.put(ours, &row).map(|_| ())
+    })
+}

@@ -1,0 +1,220 @@
+//! Taking in another archive: the SQL of a merge.
+//!
+//! The other archive is read by a connection of its own and never attached. Conflicts between two
+//! versions of a row are resolved by a [`MergePolicy`], a pure function; here they are found and
+//! written. All of it is one transaction of this archive's.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
+use crate::model::{TableColumn, instant_to_text};
+
+use crate::merge::runs;
+use crate::store::diagnosis::refuse_other_tables;
+use crate::store::error::{ArchiveError, at};
+use crate::store::open::Archive;
+use crate::store::read::Reader;
+use crate::store::runs::{RunStart, definition_id, name_run};
+
+pub use crate::merge::ended::EndedTaken;
+pub use crate::merge::fill::{FillBox, Filling};
+pub use crate::merge::ledger::{Gained, LedgerOf, Unite};
+pub use crate::merge::rows::RowCounts;
+pub use crate::merge::runs::RunCounts;
+pub use crate::merge::shape::{NamedColumns, Pair, TableDifference};
+
+/// What a merge asks about two words on one row.
+pub trait MergePolicy {
+    /// Which content stands: the greater.
+    fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering;
+    /// Which reading speaks for a content that both have: the greater.
+    fn order_readings(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering;
+    /// Until when each version of a row stood.
+    fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>>;
+    /// The instant of a row by the column that holds its time, as the ledger writes it.
+    fn instant_of(&self, text: &str) -> Option<String>;
+    /// How rows take the values of columns that they lack from what was left over of them; none
+    /// where there is no such column.
+    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>>;
+}
+
+/// A merge that is going on: one transaction and one run.
+pub struct Merge<'m> {
+    pub(crate) archive: &'m Archive,
+    /// The merge's own run; the runs that it brings have smaller numbers.
+    pub(super) run: i64,
+    pub(super) now: String,
+    /// The number of the next run that is brought.
+    pub(super) next_run: Cell<i64>,
+    /// What the connection had changed before.
+    pub(super) changes: u64,
+    /// Whether a table was made or has got columns.
+    pub(super) grown: Cell<bool>,
+    pub(super) readings: RefCell<HashMap<i64, Rc<ReadBy>>>,
+    /// Runs that something came of.
+    pub(super) brought: RefCell<HashSet<i64>>,
+}
+
+/// A run of the other archive, as it stands here.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownRun {
+    /// Its number here.
+    pub(super) run: i64,
+    pub(super) read: Rc<ReadBy>,
+    /// Whether it was not known here.
+    pub(super) new: bool,
+    /// Whether it had ended before, as far as was known here.
+    pub(super) ended_here: bool,
+    /// Whether it has ended, as far as the other knows.
+    pub(super) ended_there: bool,
+}
+
+/// One archive that is being taken in.
+pub struct Taking<'m> {
+    pub(super) merge: &'m Merge<'m>,
+    pub(super) theirs: &'m Connection,
+    pub(super) runs: HashMap<i64, KnownRun>,
+}
+
+impl Archive {
+    /// Begins a merge of these archives. Until [`Merge::commit`] nothing is changed.
+    pub fn begin_merge<'m>(
+        &'m self,
+        start: &RunStart<'_>,
+        others: &[&Reader],
+    ) -> Result<Merge<'m>, ArchiveError> {
+        // What is copied into a table is placed by the columns that the format gives it.
+        refuse_other_tables(&self.connection, &self.path)?;
+        self.begin()?;
+        let merge = self.note_merge(start, others).map_err(at(&self.path));
+        if merge.is_err() {
+            self.roll_back();
+        }
+        merge
+    }
+
+    pub(super) fn note_merge<'m>(
+        &'m self,
+        start: &RunStart<'_>,
+        others: &[&Reader],
+    ) -> rusqlite::Result<Merge<'m>> {
+        let ours = &self.connection;
+        let last = "SELECT coalesce(max(run_id), 0) FROM _windrow_runs";
+        let last: i64 = ours.query_row(last, [], |row| row.get(0))?;
+        let mut unknown = 0;
+        for other in others {
+            unknown += runs::count_unknown(ours, &other.connection)?;
+        }
+        let run = last + unknown + 1;
+        let now = instant_to_text(start.now);
+        let definition = definition_id(ours, start.definition, &now)?;
+        let sql = "INSERT INTO _windrow_runs (run_id, command, windrow_version, definition_id,
+                started_at, finished_at, state, exit_code)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?5, 'complete', 0)";
+        ours.execute(sql, params![run, start.command, start.version, definition, now])?;
+        name_run(ours, run)?;
+        // What a merge replaces it keeps itself, with the time for which it stood.
+        let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
+        let mut statement = ours.prepare(sql)?;
+        let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
+        for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
+            self.unwatch_updates(&stream)?;
+        }
+        Ok(Merge {
+            archive: self,
+            run,
+            now,
+            next_run: Cell::new(last + 1),
+            changes: ours.total_changes(),
+            grown: Cell::new(false),
+            readings: RefCell::default(),
+            brought: RefCell::default(),
+        })
+    }
+}
+
+impl<'m> Merge<'m> {
+    /// The merge's own run.
+    pub fn run(&self) -> i64 {
+        self.run
+    }
+
+    /// Whether anything was changed so far.
+    pub fn has_changed(&self) -> bool {
+        self.grown.get() || self.ours().total_changes() > self.changes
+    }
+
+    /// Takes in an archive's runs; what else is taken refers to them.
+    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), ArchiveError> {
+        let taken = runs::take_runs(self, &theirs.connection);
+        let (runs, counts) = taken.map_err(at(&self.archive.path))?;
+        Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
+    }
+
+    /// Makes it all durable, with what the run says of it.
+    pub fn commit(self, message: &str) -> Result<(), ArchiveError> {
+        let sql = "UPDATE _windrow_runs SET message = ?2 WHERE run_id = ?1";
+        let note = self.ours().execute(sql, params![self.run, message]);
+        note.map_err(at(&self.archive.path))?;
+        self.archive.keep_histories()?;
+        self.archive.commit()
+    }
+
+    /// Takes everything back.
+    pub fn roll_back(self) {
+        self.archive.roll_back();
+    }
+
+    pub(crate) fn ours(&self) -> &'m Connection {
+        &self.archive.connection
+    }
+
+    /// As of when a run of this archive speaks.
+    pub(super) fn reading(&self, run: i64) -> rusqlite::Result<Rc<ReadBy>> {
+        if let Some(read) = self.readings.borrow().get(&run) {
+            return Ok(Rc::clone(read));
+        }
+        let read = Rc::new(reading_of(self.ours(), run)?);
+        self.readings.borrow_mut().insert(run, Rc::clone(&read));
+        Ok(read)
+    }
+}
+
+/// As of when a run speaks, and its name.
+pub(super) fn reading_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
+    let sql = "SELECT coalesce(read_at, ''), coalesce(uid, '') FROM _windrow_runs
+        WHERE run_id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement
+        .query_row([run], |row| Ok(ReadBy { read_at: row.get(0)?, uid: row.get(1)? }))
+        .optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+impl Taking<'_> {
+    pub(super) fn ours(&self) -> &Connection {
+        self.merge.ours()
+    }
+
+    /// The number here of a run of theirs, and as of when it speaks. What refers to no run is the
+    /// merge's.
+    pub(super) fn known(&self, run: i64) -> KnownRun {
+        let unknown = || KnownRun {
+            run: self.merge.run,
+            read: Rc::default(),
+            new: false,
+            ended_here: true,
+            ended_there: true,
+        };
+        self.runs.get(&run).cloned().unwrap_or_else(unknown)
+    }
+
+    pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> ArchiveError {
+        at(&self.merge.archive.path)
+    }
+}

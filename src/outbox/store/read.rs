@@ -1,0 +1,195 @@
+//! Looking into the outbox; changes nothing.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+
+use crate::model::{EntryState, Timestamp};
+use crate::store::error::{ArchiveError, at};
+use crate::store::read::Reader;
+use crate::store::waits::{WaitRow, renew_waits, waits};
+
+use crate::outbox::store::entry::{
+    BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,
+};
+use crate::outbox::store::open::Outbox;
+
+/// Entries of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct OutboxCount {
+    /// The state.
+    pub state: EntryState,
+    /// How many.
+    pub entries: u64,
+}
+
+/// What can be asked of an outbox through a reader and through an open outbox alike.
+macro_rules! questions {
+    ($run:ident) => {
+        /// The entries that a plan is made of: those of which something is still to come, and the
+        /// rejected ones, which may hold up their lanes. The oldest first.
+        pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
+            self.$run(open_entries)
+        }
+
+        /// The newest entries, of one state or of all, at most `most`.
+        pub fn outbox_list(
+            &self,
+            state: Option<EntryState>,
+            most: u32,
+        ) -> Result<Vec<OutboxBrief>, ArchiveError> {
+            self.$run(|connection| list(connection, state, most))
+        }
+
+        /// The entry of that number.
+        pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
+            self.$run(|connection| entry_of(connection, number))
+        }
+
+        /// The numbers of the entries of that key, of one source or of all.
+        pub fn outbox_find(
+            &self,
+            key: &str,
+            source: Option<&str>,
+        ) -> Result<Vec<i64>, ArchiveError> {
+            self.$run(|connection| find(connection, key, source))
+        }
+
+        /// The attempts of an entry, the first one first.
+        pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
+            self.$run(|connection| attempts(connection, entry))
+        }
+
+        /// How many entries there are of each state that there is.
+        pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
+            self.$run(counts)
+        }
+
+        /// The archive's stations.
+        pub fn outbox_stations(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
+            self.$run(stations)
+        }
+    };
+}
+
+impl Reader {
+    questions!(run);
+
+    /// Whether the archive is of a format that has an outbox.
+    pub fn has_outbox(&self) -> Result<bool, ArchiveError> {
+        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_outbox'";
+        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
+    }
+}
+
+impl Outbox {
+    questions!(read);
+
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        read(&self.connection).map_err(at(&self.path))
+    }
+
+    /// A number that is another one once somebody else has written to the archive.
+    pub fn changes(&self) -> Result<i64, ArchiveError> {
+        self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    }
+
+    /// The same as [`Outbox::waits`]. From here on, waits that were noted by a clock which has been
+    /// set back since are counted by the clock as it is: else they would not end before it has
+    /// caught up.
+    pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+        let noted = self.read(waits)?;
+        if noted.iter().any(|wait| wait.is_of_later(now)) {
+            self.write(|connection| renew_waits(connection, &noted, now))?;
+        }
+        Ok(to_come(noted, now))
+    }
+
+    /// Until when sources must not be asked, where that is still to come.
+    pub fn waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+        Ok(to_come(self.read(waits)?, now))
+    }
+}
+
+fn to_come(noted: Vec<WaitRow>, now: Timestamp) -> BTreeMap<String, Timestamp> {
+    let held = |wait: WaitRow| wait.held(now).map(|held| (wait.source, held.until));
+    noted.into_iter().filter_map(held).collect()
+}
+
+fn open_entries(connection: &Connection) -> rusqlite::Result<Vec<OutboxBrief>> {
+    let sql = format!(
+        "SELECT {BRIEF} {FROM}
+         WHERE e.state IN ('queued', 'sending', 'unknown', 'rejected') ORDER BY e.entry"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map([], brief)?;
+    rows.collect()
+}
+
+fn list(
+    connection: &Connection,
+    state: Option<EntryState>,
+    most: u32,
+) -> rusqlite::Result<Vec<OutboxBrief>> {
+    let sql = format!(
+        "SELECT {BRIEF} {FROM} WHERE ?1 IS NULL OR e.state = ?1 ORDER BY e.entry DESC LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![state.map(EntryState::as_str), most], brief)?;
+    rows.collect()
+}
+
+pub(crate) fn entry_of(
+    connection: &Connection,
+    number: i64,
+) -> rusqlite::Result<Option<OutboxEntry>> {
+    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = ?1");
+    connection.prepare_cached(&sql)?.query_row([number], entry).optional()
+}
+
+fn find(connection: &Connection, key: &str, source: Option<&str>) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT entry FROM _windrow_outbox
+        WHERE key = ?1 AND (?2 IS NULL OR source = ?2) ORDER BY entry";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![key, source], |row| row.get(0))?;
+    rows.collect()
+}
+
+fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxAttempt>> {
+    let sql = "SELECT attempt, sent_key, started_at, ended_at, status, fault
+        FROM _windrow_outbox_attempts WHERE entry = ?1 ORDER BY attempt";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([entry], |row| {
+        Ok(OutboxAttempt {
+            attempt: row.get(0)?,
+            sent_key: row.get(1)?,
+            started_at: row.get(2)?,
+            ended_at: row.get(3)?,
+            status: row.get(4)?,
+            fault: row.get(5)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
+    let sql = "SELECT state, count(*) FROM _windrow_outbox GROUP BY state";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| {
+        let state = EntryState::parse(&row.get::<_, String>(0)?).unwrap_or(EntryState::Unknown);
+        Ok(OutboxCount { state, entries: row.get(1)? })
+    })?;
+    rows.collect()
+}
+
+fn stations(connection: &Connection) -> rusqlite::Result<Vec<SenderIdentity>> {
+    let sql = "SELECT station, sends FROM _windrow_outbox_stations ORDER BY made_at, station";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement
+        .query_map([], |row| Ok(SenderIdentity { station: row.get(0)?, sends: row.get(1)? }))?;
+    rows.collect()
+}

@@ -1,0 +1,346 @@
+//! Making streams' tables again from their kept pages: the same rules, no network.
+//!
+//! All streams of a rebuild, parents first, in one transaction; a dry run is one that is taken
+//! back, so that what is shown is what would be done.
+
+pub(crate) mod carry;
+pub(crate) mod compare;
+pub(crate) mod rejected_again;
+pub(crate) mod replay;
+pub(crate) mod settle;
+pub(crate) mod table_swap;
+pub(crate) mod trial;
+
+use serde::Serialize;
+
+use crate::definition::{Definition, Stream, parse_definition};
+use crate::host::Host;
+use crate::model::{TableShape, instant_to_text};
+use crate::store::{Archive, ArchiveError, Cause, RunStart};
+
+use crate::rebuild::replay::Replay;
+use crate::rebuild::trial::Trial;
+
+pub use carry::{Carried, EndedHistory, Remade};
+pub use compare::{ColumnChange, NewRejects, RebuildComparison, Regrouped};
+pub use table_swap::{Recount, TableObject, UnkeptRuns};
+
+/// Commands that keep the pages of streams whose definition says so.
+const KEEPING: [&str; 3] = ["sync", "watch", "demo"];
+
+/// What to do about records whose pages were not kept. A sync refuses the new key or type.
+const READ_AGAIN: &str = "with the key and the types that the table has and `raw = true`, read it \
+    again (`windrow sync --from START`), and rebuild then; or give the stream another name";
+
+/// What to make again.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuilding<'a> {
+    /// What the streams are to become.
+    pub definition: &'a Definition,
+    /// These streams; all that have kept pages when empty.
+    pub streams: &'a [String],
+    /// Whether it is done, and not only shown.
+    pub apply: bool,
+}
+
+/// A stream that was made again.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rebuilt {
+    /// The stream.
+    pub stream: String,
+    /// Pages that were read.
+    pub pages: u64,
+    /// What changes.
+    #[serde(flatten)]
+    pub comparison: RebuildComparison,
+    /// Rows that no kept page gives and that stay as they are.
+    pub carried: Vec<Carried>,
+    /// Windows whose count no longer agrees with the source's; they are read again.
+    pub windows_reopened: u64,
+    /// What else a person should know, a line each.
+    pub notes: Vec<String>,
+}
+
+/// Makes streams again, or shows what that would change: then the transaction is taken back. None
+/// when somebody asked for the end; nothing is changed then.
+pub fn rebuild(
+    archive: &Archive,
+    host: &Host,
+    rebuilding: &Rebuilding<'_>,
+) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+    let Rebuilding { definition, streams: names, apply } = *rebuilding;
+    archive.begin_rebuild()?;
+    let work = || -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+        let mut run = None;
+        let mut done = Vec::new();
+        for stream in &definition.streams {
+            let named = names.contains(&stream.name);
+            if !named && (!names.is_empty() || archive.kept_page_after(&stream.name, 0)?.is_none())
+            {
+                continue;
+            }
+            let now = host.clock.now();
+            if run.is_none() {
+                let version = env!("CARGO_PKG_VERSION");
+                let text = &definition.text;
+                let start = RunStart { command: "rebuild", version, definition: text, now };
+                run = Some(archive.note_run(&start, "made tables again from kept pages")?);
+            }
+            match rebuild_stream(archive, host, definition, stream, run.unwrap_or_default())? {
+                Some(rebuilt) => done.push(rebuilt),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(done))
+    };
+    let result = work();
+    match &result {
+        Ok(Some(_)) if apply => {
+            if let Err(error) = archive.commit() {
+                archive.roll_back();
+                return Err(error);
+            }
+        }
+        _ => archive.roll_back(),
+    }
+    result
+}
+
+/// A rebuild that is done with.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settled {
+    /// The stream.
+    pub stream: String,
+    /// Rows of the table that was let go, or that is there again.
+    pub rows: u64,
+}
+
+/// Lets go of what rebuilds set aside, or puts it back: of these streams, or of all.
+pub fn settle_rebuilds(
+    archive: &Archive,
+    host: &Host,
+    definition: &Definition,
+    streams: &[String],
+    undo: bool,
+) -> Result<Vec<Settled>, ArchiveError> {
+    let open = archive.open_rebuilds()?;
+    if let Some(name) = streams.iter().find(|name| !open.contains(name)) {
+        let message = format!("there is no rebuild of stream `{name}` that waits for a word");
+        return Err(refuse(message, "`windrow rebuild` shows what one would change"));
+    }
+    let command = if undo { "rebuild --undo" } else { "rebuild --confirm" };
+    let (version, text) = (env!("CARGO_PKG_VERSION"), &definition.text);
+    let start = RunStart { command, version, definition: text, now: host.clock.now() };
+    archive.begin_rebuild()?;
+    let work = || -> Result<Vec<Settled>, ArchiveError> {
+        let mut settled = Vec::new();
+        for stream in open.into_iter().filter(|one| streams.is_empty() || streams.contains(one)) {
+            let rows = match undo {
+                true => archive.undo_rebuild(&stream)?,
+                false => archive.confirm_rebuild(&stream)?,
+            };
+            settled.push(Settled { stream, rows });
+        }
+        if !settled.is_empty() {
+            archive.note_run(&start, "")?;
+        }
+        archive.commit()?;
+        Ok(settled)
+    };
+    let result = work();
+    if result.is_err() {
+        archive.roll_back();
+    }
+    result
+}
+
+fn rebuild_stream(
+    archive: &Archive,
+    host: &Host,
+    definition: &Definition,
+    stream: &Stream,
+    run: i64,
+) -> Result<Option<Rebuilt>, ArchiveError> {
+    let name = &stream.name;
+    let old = standing(archive, name)?;
+    let unkept = unkept_runs(archive, name)?;
+    let inferred = archive.was_inferred(name)?;
+    let objects = archive.set_aside(name)?;
+    archive.note_rebuild(&old, inferred, &objects, run)?;
+    let mut replay = Replay::new(archive, stream, old.retention.marks);
+    if !replay.run(host)? {
+        return Ok(None);
+    }
+    let Some(table) = &replay.table else {
+        let message = format!("no kept page of stream `{name}` has a record");
+        return Err(refuse(message, "declare the stream's `columns`"));
+    };
+    let new = table.shape().clone();
+    let now = instant_to_text(host.clock.now());
+    let remade = Remade { old: &old, new: &new, run, now: &now };
+    let tried = !unkept.is_empty();
+    if tried && !Trial::new(archive, &old, run)?.run(host)? {
+        return Ok(None);
+    }
+    let found = archive.find_carried(&remade, tried)?;
+    if tried {
+        archive.drop_trial(name)?;
+    }
+    let carried = archive.carried(name)?;
+    if found > 0
+        && let Some(why) = archive.unfit(&remade)?
+    {
+        return Err(do_not_fit(name, found, &carried, &why));
+    }
+    let ended = archive.carry_over(&remade)?;
+    archive.settle_rejects(name)?;
+    archive.end_rebuild(&remade)?;
+    let comparison = archive.compare(&old, &new)?;
+    let unfit = archive.put_objects(name, &objects)?;
+    let mut notes: Vec<String> = unfit
+        .into_iter()
+        .map(|(object, why)| {
+            format!("your {} `{}` does not fit the new table: {why}", object.kind, object.name)
+        })
+        .collect();
+    notes.extend(notes_of(definition, name, &comparison, &ended, replay.altered));
+    let (pages, windows_reopened) = (replay.pages, replay.reopened);
+    let stream = name.clone();
+    Ok(Some(Rebuilt { stream, pages, comparison, carried, windows_reopened, notes }))
+}
+
+/// What a person should know beside the numbers.
+fn notes_of(
+    definition: &Definition,
+    name: &str,
+    comparison: &RebuildComparison,
+    ended: &EndedHistory,
+    altered: u64,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    if comparison.key_after.is_some() {
+        let children = definition.streams.iter().filter(|child| hangs_off(child, name));
+        notes.extend(children.map(|child| {
+            let child = &child.name;
+            format!("`{child}` runs once for each row of `{name}`: under new keys it is read anew")
+        }));
+    }
+    if let Some(history) = &ended.history {
+        notes.push(format!(
+            "the history until now stays in `{history}`: under another key a new one begins"
+        ));
+    }
+    if ended.alive > 0 {
+        notes.push(format!(
+            "{} rows that were gone at the source are there again: they were noted by the old key",
+            ended.alive
+        ));
+    }
+    if altered > 0 {
+        notes.push(format!(
+            "a secret stood in the records of {altered} kept pages and was taken out: its name \
+             stands there now"
+        ));
+    }
+    notes
+}
+
+fn hangs_off(child: &Stream, parent: &str) -> bool {
+    child.for_each.as_deref() == Some(parent)
+}
+
+/// What the definition asks for cannot be.
+pub(crate) fn refuse(message: String, cure: impl Into<String>) -> ArchiveError {
+    ArchiveError::new(Cause::Definition, message).cure(cure)
+}
+
+/// The table as it is, of a stream that can be made again.
+fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
+    let Some((old, open)) = archive.standing(name)? else {
+        let message = format!("stream `{name}` has no table yet");
+        return Err(refuse(message, "`windrow sync` makes it as the definition says"));
+    };
+    if open {
+        let message = format!("the last rebuild of stream `{name}` is not confirmed");
+        let cure = "`windrow rebuild --confirm` lets the old table go, `--undo` puts it back";
+        return Err(refuse(message, cure));
+    }
+    if archive.kept_page_after(name, 0)?.is_none() {
+        let message = format!("no page of stream `{name}` was kept");
+        return Err(refuse(message, READ_AGAIN));
+    }
+    Ok(old)
+}
+
+/// Runs that brought the stream rows whose pages were not kept. A run that kept pages and got none
+/// may still have taken up orphans.
+fn unkept_runs(archive: &Archive, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+    let mut unkept = archive.unkept_runs(name)?;
+    unkept.retain(|runs| {
+        let text = runs.definition.as_deref().unwrap_or_default();
+        let definition = parse_definition("the archive's definition", text).ok();
+        let raw = definition.and_then(|one| one.stream(name).map(|stream| stream.raw));
+        !(KEEPING.contains(&runs.command.as_str()) && raw == Some(true))
+    });
+    Ok(unkept)
+}
+
+fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> ArchiveError {
+    let spans = carried.iter().map(Carried::to_string).collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \
+         {why}"
+    );
+    let cure = format!("{READ_AGAIN}; an adoption can be taken back (`windrow adopt --undo`)");
+    refuse(message, cure)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::host::{Stop, StopCause, SystemFiles};
+    use crate::model::WindowKey;
+    use crate::store::{Opening, RawPage, Reader};
+
+    const TEXT: &str = "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"http://127.0.0.1\"\n\
+        [streams.items]\npath = \"/items\"\nrecords = \"$[*]\"\nkey = \"id\"\nraw = true\n\
+        [streams.items.columns]\nid = \"integer\"\n";
+
+    #[test]
+    fn a_rebuild_that_is_asked_to_end_changes_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let definition = parse_definition("windrow.toml", TEXT).expect("a definition");
+        let now = "2026-01-10T12:00:00+00:00";
+        let opening = Opening { note: "test", now, allow_network_fs: false, files: &SystemFiles };
+        let archive = Archive::open(&folder.path().join("a.db"), &opening).expect("an archive");
+        let (switch, stop) = Stop::new();
+        let host = Host::system(stop);
+        let stream = &definition.streams[0];
+        let columns = stream.columns.clone().expect("columns");
+        let shape = TableShape::of(stream, &columns, false);
+        archive.ensure_table(&shape, None, now).expect("a table");
+        let start = RunStart {
+            command: "sync",
+            version: "0",
+            definition: &definition.text,
+            now: host.clock.now(),
+        };
+        let run = archive.start_run(&start).expect("a run");
+        let place = WindowKey { stream: "items".into(), partition: String::new(), window: None };
+        let page = RawPage::pack("[{\"id\": 1}]", false, None, &BTreeMap::new());
+        archive.keep_page(&place, &page, true, now, run, now).expect("a page");
+        let apply = Rebuilding { definition: &definition, streams: &[], apply: true };
+        let rows = || {
+            let reader = Reader::open(archive.path()).expect("a reader");
+            reader.count("items").expect("rows")
+        };
+        switch.ask(StopCause::Interrupt);
+        assert!(rebuild(&archive, &host, &apply).expect("no fault").is_none());
+        assert_eq!((rows(), archive.open_rebuilds().expect("rebuilds").len()), (0, 0));
+        let host = Host::system(Stop::never());
+        assert!(rebuild(&archive, &host, &apply).expect("no fault").is_some());
+        assert_eq!((rows(), archive.open_rebuilds().expect("rebuilds").len()), (1, 1));
+    }
+}

@@ -1,0 +1,191 @@
+//! The kept pages of a stream on their way back into rows, by the rules of a sync.
+//!
+//! Pages are read one at a time in the order in which they were written, so that versions,
+//! duplicates and "the later reading wins" come out as they did.
+
+use std::collections::HashSet;
+
+use crate::definition::{Column, Stream};
+use crate::host::Host;
+use crate::http::SourceError;
+use crate::model::{TableShape, WindowKey};
+use crate::rebuild::Recount;
+use crate::record::{PageRows, RecordReader, hash_text};
+use crate::store::{Archive, ArchiveError, KeptPage, TableWriter};
+
+use crate::rebuild::refuse;
+use crate::sync::page::{broken, check_hash_fields, infer_from, read_kept};
+use crate::sync::reading::page_context;
+use crate::sync::records::{Records, write_records};
+use crate::sync::retry_rejects::{Late, open_orphans};
+
+/// The pages of a stream on their way back into rows.
+pub(crate) struct Replay<'a> {
+    archive: &'a Archive,
+    stream: &'a Stream,
+    /// Whether the table that was set aside can mark rows as gone.
+    marks: bool,
+    reader: Option<RecordReader>,
+    pub(crate) table: Option<TableWriter>,
+    /// The reading in hand.
+    reading: Option<ReplayedFetch>,
+    pub(crate) pages: u64,
+    /// Pages whose records held a secret that was taken out.
+    pub(crate) altered: u64,
+    /// Windows that no longer hold what the source counts.
+    pub(crate) reopened: u64,
+}
+
+/// A reading on its way.
+struct ReplayedFetch {
+    place: WindowKey,
+    run: i64,
+    written_at: String,
+    counts: Recount,
+    keys: HashSet<u64>,
+}
+
+impl<'a> Replay<'a> {
+    /// A replay that has not begun.
+    pub(crate) fn new(archive: &'a Archive, stream: &'a Stream, marks: bool) -> Self {
+        let (reader, table, reading) = (None, None, None);
+        Self { archive, stream, marks, reader, table, reading, pages: 0, altered: 0, reopened: 0 }
+    }
+
+    /// Reads all pages. False when somebody asked for the end.
+    pub(crate) fn run(&mut self, host: &Host) -> Result<bool, ArchiveError> {
+        if let Some(columns) = &self.stream.columns {
+            self.use_columns(columns.clone(), false)?;
+        }
+        let mut after = 0;
+        while let Some(page) = self.archive.kept_page_after(&self.stream.name, after)? {
+            if host.stop.cause().is_some() {
+                return Ok(false);
+            }
+            after = page.page;
+            self.take(page)?;
+        }
+        self.finish_reading()?;
+        Ok(true)
+    }
+
+    fn use_columns(&mut self, columns: Vec<Column>, inferred: bool) -> Result<(), ArchiveError> {
+        let mut shape = TableShape::of(self.stream, &columns, inferred);
+        shape.retention.marks |= self.marks;
+        self.archive.remake_table(&shape)?;
+        let reader = RecordReader::new(columns, self.stream.key.clone());
+        self.reader = Some(reader.with_tombstones(self.stream.deleted.clone()));
+        self.table = Some(TableWriter::new(shape));
+        Ok(())
+    }
+
+    fn take(&mut self, page: KeptPage) -> Result<(), ArchiveError> {
+        let same = self.reading.as_ref().is_some_and(|reading| {
+            !page.first && reading.run == page.run && reading.place == page.place
+        });
+        if !same {
+            let later = self.reading.as_ref().is_some_and(|reading| reading.run != page.run);
+            self.close_reading()?;
+            if later {
+                self.take_up_orphans(page.run, &page.written_at)?;
+            }
+            self.reading = Some(ReplayedFetch {
+                place: page.place.clone(),
+                run: page.run,
+                written_at: page.written_at.clone(),
+                counts: Recount::default(),
+                keys: HashSet::new(),
+            });
+        }
+        let mut rows = match page.body.as_str() {
+            "" => None,
+            _ => Some(self.read(&page).map_err(|trouble| {
+                let (number, run) = (page.page, page.run);
+                let stream = &self.stream.name;
+                let message = format!(
+                    "page {number} of stream `{stream}` (run {run}) cannot be read by the \
+                     definition: {}",
+                    trouble.message
+                );
+                refuse(message, trouble.cure.unwrap_or_else(|| "check the definition".to_owned()))
+            })?),
+        };
+        self.write(&page, rows.as_mut())
+    }
+
+    fn read(&mut self, page: &KeptPage) -> Result<PageRows, SourceError> {
+        if self.reader.is_none()
+            && let Some(columns) = infer_from(self.stream, &page.body)?
+        {
+            self.use_columns(columns, true).map_err(|error| broken(error.message))?;
+        }
+        let none;
+        let reader = match &self.reader {
+            Some(reader) => reader,
+            None => {
+                none = RecordReader::new(Vec::new(), self.stream.key.clone());
+                &none
+            }
+        };
+        let context = page_context(self.stream, page.asked, &page.parent);
+        let rows = read_kept(self.stream, reader, &context, &page.body)?;
+        if self.reading.as_ref().is_some_and(|reading| reading.counts.outcomes.received == 0) {
+            check_hash_fields(self.stream, &rows, &page.body)?;
+        }
+        Ok(rows)
+    }
+
+    fn write(&mut self, page: &KeptPage, rows: Option<&mut PageRows>) -> Result<(), ArchiveError> {
+        self.pages += 1;
+        self.altered += u64::from(page.altered);
+        let reading = self.reading.as_mut().expect("a page belongs to a reading");
+        reading.counts.pages += 1;
+        reading.written_at.clone_from(&page.written_at);
+        let Some(rows) = rows else { return Ok(()) };
+        if self.stream.total.is_some() {
+            let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
+            reading.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
+        }
+        let records = Records {
+            rows: &mut rows.rows,
+            rejects: &mut rows.rejects,
+            records: &mut rows.records,
+            duplicates: rows.duplicates,
+        };
+        let (run, now) = (page.run, &page.written_at);
+        let table = self.table.as_ref().zip(self.reader.as_ref());
+        let outcomes = write_records(self.archive, table, &page.place, records, run, now)?;
+        reading.counts.outcomes += outcomes;
+        reading.counts.strays += rows.strays;
+        Ok(())
+    }
+
+    /// The end of a reading: the ledger counts what it counts now.
+    fn close_reading(&mut self) -> Result<(), ArchiveError> {
+        let Some(mut reading) = self.reading.take() else { return Ok(()) };
+        let counted = self.stream.total.is_some();
+        reading.counts.refers = !self.stream.references.is_empty();
+        reading.counts.distinct_keys = counted.then_some(reading.keys.len() as u64);
+        let reopened = self.archive.recount(&reading.place, reading.run, &reading.counts)?;
+        self.reopened += u64::from(reopened);
+        Ok(())
+    }
+
+    fn finish_reading(&mut self) -> Result<(), ArchiveError> {
+        let last = self.reading.as_ref().map(|reading| (reading.run, reading.written_at.clone()));
+        self.close_reading()?;
+        last.map_or(Ok(()), |(run, now)| self.take_up_orphans(run, &now))
+    }
+
+    /// Orphans whose parents have come meanwhile are rows, as a sync would have it.
+    fn take_up_orphans(&self, run: i64, now: &str) -> Result<(), ArchiveError> {
+        let known = self.table.as_ref().zip(self.reader.as_ref());
+        let Some((table, reader)) = known.filter(|(table, _)| !table.shape().references.is_empty())
+        else {
+            return Ok(());
+        };
+        let (archive, shape) = (self.archive, table.shape().clone());
+        Late::new(archive, self.stream, reader, shape, run, now).take_up(&open_orphans())?;
+        Ok(())
+    }
+}

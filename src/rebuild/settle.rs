@@ -1,0 +1,154 @@
+//! The end of a rebuild: the table that was set aside is let go, or put back.
+//!
+//! In a transaction of the caller's.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::rebuild::carry::ended_history;
+use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
+use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::history::{history_name, live_columns};
+use crate::store::open::Archive;
+use crate::store::table::{from_json, quote};
+
+/// What the table was, as it was noted.
+struct Was {
+    run: i64,
+    key: String,
+    columns: String,
+    inferred: bool,
+    objects: Vec<TableObject>,
+    history_from: Option<String>,
+}
+
+impl Archive {
+    /// The streams whose rebuild is not confirmed yet.
+    pub fn open_rebuilds(&self) -> Result<Vec<String>, ArchiveError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let sql = "SELECT stream FROM _windrow_rebuilds ORDER BY stream";
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(at(&self.path))
+    }
+
+    /// Lets go of what a rebuild set aside. Gives the number of rows of the old table.
+    pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+        let write = || -> rusqlite::Result<u64> {
+            let old = quote(&before(stream));
+            let count = format!("SELECT count(*) FROM {old}");
+            let rows = self.connection.query_row(&count, [], |row| row.get(0))?;
+            let history = quote(&history_before(stream));
+            let drop = format!("DROP TABLE {old}; DROP TABLE IF EXISTS {history}");
+            self.connection.execute_batch(&drop)?;
+            for part in PARTS {
+                let copy = quote(&part_before(part, stream));
+                self.connection.execute_batch(&format!("DROP TABLE {copy}"))?;
+            }
+            self.forget_rebuild(stream)?;
+            Ok(rows)
+        };
+        write().map_err(at(&self.path))
+    }
+
+    fn forget_rebuild(&self, stream: &str) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM _windrow_rebuilds WHERE stream = ?1";
+        self.connection.execute(sql, [stream]).map(|_| ())
+    }
+
+    /// Puts back what a rebuild set aside. Gives the number of rows of the table that is there
+    /// again. Refused once anything has come to the stream since.
+    pub fn undo_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+        let sql = "SELECT r.run_id, r.command FROM _windrow_runs AS r JOIN _windrow_rebuilds AS b
+                ON b.stream = ?1 AND r.run_id > b.run_id
+            WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
+                (SELECT 1 FROM _windrow_run_streams AS s
+                 WHERE s.run_id = r.run_id AND s.stream = ?1
+                   AND (s.received > 0 OR s.windows_completed > 0 OR s.taken_up > 0))
+            ORDER BY r.run_id DESC LIMIT 1";
+        let since: Option<(i64, String)> = self
+            .connection
+            .query_row(sql, [stream], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
+            .map_err(at(&self.path))?;
+        if let Some((run, command)) = since {
+            let message = format!(
+                "the archive was written to since stream `{stream}` was made again (last by run \
+                 {run}, {command}): to put the old table back would lose that"
+            );
+            let cure = "confirm it, go back to the old definition, and rebuild: the kept pages \
+                        hold everything";
+            return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+        }
+        self.put_back(stream).map_err(at(&self.path))
+    }
+
+    fn put_back(&self, stream: &str) -> rusqlite::Result<u64> {
+        let was = self.noted(stream)?;
+        self.unwatch_updates(stream)?;
+        self.take_objects(stream)?;
+        self.connection.execute_batch(&format!("DROP TABLE {}", quote(stream)))?;
+        self.drop_empty_history(stream)?;
+        let ended = quote(&ended_history(stream, was.run));
+        self.connection.execute_batch(&format!("DROP TABLE IF EXISTS {ended}"))?;
+        self.rename_table(&before(stream), stream)?;
+        if !live_columns(&self.connection, &history_before(stream))?.is_empty() {
+            self.rename_table(&history_before(stream), &history_name(stream))?;
+        }
+        for object in &was.objects {
+            self.connection.execute_batch(&object.sql)?;
+        }
+        self.keep_new_discards(stream)?;
+        for part in PARTS {
+            let copy = part_before(part, stream);
+            let columns = live_columns(&self.connection, &copy)?;
+            let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+            let names = names.join(", ");
+            self.connection.execute(&format!("DELETE FROM {part} WHERE stream = ?1"), [stream])?;
+            self.connection.execute_batch(&format!(
+                "INSERT INTO {part} ({names}) SELECT {names} FROM {0}; DROP TABLE {0}",
+                quote(&copy)
+            ))?;
+        }
+        let sql = "UPDATE _windrow_streams SET key = ?1, columns = ?2, inferred = ?3,
+                history_from = ?4 WHERE stream = ?5";
+        let values = params![was.key, was.columns, was.inferred, was.history_from, stream];
+        self.connection.execute(sql, values)?;
+        let sql = "DELETE FROM _windrow_run_streams WHERE run_id = ?1 AND stream = ?2";
+        self.connection.execute(sql, params![was.run, stream])?;
+        if was.history_from.is_some() {
+            self.watch_updates(stream)?;
+        }
+        self.forget_rebuild(stream)?;
+        let count = format!("SELECT count(*) FROM {}", quote(stream));
+        self.connection.query_row(&count, [], |row| row.get(0))
+    }
+
+    fn noted(&self, stream: &str) -> rusqlite::Result<Was> {
+        let sql = "SELECT run_id, key, columns, inferred, objects, history_from
+            FROM _windrow_rebuilds WHERE stream = ?1";
+        self.connection.query_row(sql, [stream], |row| {
+            let objects: String = row.get(4)?;
+            Ok(Was {
+                run: row.get(0)?,
+                key: row.get(1)?,
+                columns: row.get(2)?,
+                inferred: row.get(3)?,
+                objects: from_json(&objects, 4)?,
+                history_from: row.get(5)?,
+            })
+        })
+    }
+
+    /// What a person has set aside meanwhile stays so.
+    fn keep_new_discards(&self, stream: &str) -> rusqlite::Result<()> {
+        self.connection.execute_batch(&format!(
+            "UPDATE {} AS old SET discarded_at = new.discarded_at,
+                discarded_by = new.discarded_by, discard_note = new.discard_note
+             FROM _windrow_rejects AS new WHERE new.stream = '{stream}'
+                AND old.discarded_at IS NULL AND new.discarded_at IS NOT NULL
+                AND new.partition = old.partition AND new.record_sha256 = old.record_sha256",
+            quote(&part_before("_windrow_rejects", stream))
+        ))
+    }
+}

@@ -1,0 +1,220 @@
+//! The fields of a stream's records as they have been so far, and the log of their changes.
+
+use rusqlite::params;
+
+use crate::model::{Cell, FieldChange, FieldUse, Filled, Kinds, KnownField};
+
+use crate::store::content::filled_content;
+use crate::store::error::{ArchiveError, at};
+use crate::store::history::history_name;
+use crate::store::open::Archive;
+use crate::store::read::Reader;
+use crate::store::table::quote;
+use crate::store::write::Bound;
+
+/// What becomes of the left-over members of a row: its values for new columns, then what is still
+/// left over; none where nothing of it can be read.
+pub type Fill<'f> = &'f dyn Fn(&str) -> Option<Filled>;
+
+/// How many rows were filled, and how many hold a value that does not fit.
+#[derive(Clone, Copy, Debug, Default)]
+struct FilledCount {
+    rows: u64,
+    unfit: u64,
+}
+
+impl Reader {
+    /// The fields that a stream's records have had, by name.
+    pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, ArchiveError> {
+        let sql =
+            "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = ?1 ORDER BY field";
+        let read = || -> rusqlite::Result<Vec<KnownField>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map([stream], |row| {
+                Ok(KnownField {
+                    name: row.get(0)?,
+                    kinds: Kinds::parse(&row.get::<_, String>(1)?),
+                    usage: FieldUse::parse(&row.get::<_, String>(2)?),
+                })
+            })?;
+            rows.collect()
+        };
+        if !self.knows_drift()? {
+            return Ok(Vec::new());
+        }
+        read().map_err(at(&self.path))
+    }
+
+    /// The last `limit` changes of fields, newest first; of one stream or run where it is given.
+    pub fn field_changes(
+        &self,
+        stream: Option<&str>,
+        run: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<FieldChange>, ArchiveError> {
+        let sql = "SELECT stream, change, field, detail, at, run_id FROM _windrow_schema_log
+            WHERE (?1 IS NULL OR stream = ?1) AND (?2 IS NULL OR run_id = ?2)
+            ORDER BY log_id DESC LIMIT ?3";
+        let read = || -> rusqlite::Result<Vec<FieldChange>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![stream, run, limit], |row| {
+                Ok(FieldChange {
+                    stream: row.get(0)?,
+                    change: row.get(1)?,
+                    field: row.get(2)?,
+                    detail: row.get(3)?,
+                    at: row.get(4)?,
+                    run: row.get(5)?,
+                })
+            })?;
+            rows.collect()
+        };
+        if !self.knows_drift()? {
+            return Ok(Vec::new());
+        }
+        read().map_err(at(&self.path))
+    }
+
+    /// An archive of an older format, which no sync has migrated yet, has no log.
+    fn knows_drift(&self) -> Result<bool, ArchiveError> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_schema_log'";
+        let found = self.connection.prepare_cached(sql).and_then(|mut s| s.exists([]));
+        found.map_err(at(&self.path))
+    }
+}
+
+impl Archive {
+    /// Keeps what is known of fields now. In a transaction of the caller's.
+    pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_fields (stream, field, kinds, usage)
+            VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, field)
+            DO UPDATE SET kinds = excluded.kinds, usage = excluded.usage";
+        let write = || -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for field in fields {
+                let (kinds, usage) = (field.kinds.to_string(), field.usage.as_str());
+                statement.execute(params![stream, field.name, kinds, usage])?;
+            }
+            Ok(())
+        };
+        write().map_err(at(&self.path))
+    }
+
+    /// Logs a change of fields, in the transaction of the page that showed it.
+    pub fn log_field_change(&self, change: &FieldChange) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let FieldChange { stream, change, field, detail, at: when, run } = change;
+        let values = params![stream, change, field, detail, when, run];
+        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
+    }
+
+    /// Fills columns that were just added from what was left over of each row, one row at a time.
+    /// When and how often a row changed stays: the source has said nothing new. It is logged as
+    /// `filled` where the run has a number; replaced versions are filled as well, and contents that
+    /// have lost against another archive's. In the transaction that added the columns.
+    pub fn fill_columns(
+        &self,
+        stream: &str,
+        columns: &[String],
+        fill: Fill<'_>,
+        run: Option<i64>,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        let has_history = self.has_history(stream).map_err(at(&self.path))?;
+        if has_history {
+            // One that has ended has not got the columns with its table.
+            self.make_history(stream)?;
+        }
+        let write = || -> rusqlite::Result<FilledCount> {
+            let older = match has_history {
+                true => self.fill_rows(&history_name(stream), columns, fill)?,
+                false => FilledCount::default(),
+            };
+            self.fill_superseded(stream, columns, fill)?;
+            let rows = self.fill_rows(stream, columns, fill)?;
+            Ok(FilledCount { rows: rows.rows + older.rows, unfit: rows.unfit + older.unfit })
+        };
+        let filled = self.beside_history(stream, write).map_err(at(&self.path))?;
+        let Some(run) = run.filter(|_| filled.rows + filled.unfit > 0) else { return Ok(()) };
+        let unfit = match filled.unfit {
+            0 => String::new(),
+            unfit => format!("; {unfit} hold a value that does not fit, which stays there"),
+        };
+        let rows = if filled.rows == 1 { "row" } else { "rows" };
+        let detail = format!("{} {rows} from `_rest`{unfit}", filled.rows);
+        let (stream, field, at) = (stream.to_owned(), columns.join(", "), now.to_owned());
+        let change = "filled".to_owned();
+        self.log_field_change(&FieldChange { stream, change, field, detail, at, run })
+    }
+
+    fn fill_rows(
+        &self,
+        table: &str,
+        columns: &[String],
+        fill: Fill<'_>,
+    ) -> rusqlite::Result<FilledCount> {
+        let table = quote(table);
+        let next = format!(
+            "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > ?1 AND _rest IS NOT NULL
+             ORDER BY _rowid_ LIMIT 1"
+        );
+        let sets: Vec<String> = columns.iter().map(|name| format!("{} = ?", quote(name))).collect();
+        let update = format!("UPDATE {table} SET {}, _rest = ? WHERE _rowid_ = ?", sets.join(", "));
+        let mut next = self.connection.prepare(&next)?;
+        let mut update = self.connection.prepare(&update)?;
+        let mut count = FilledCount::default();
+        let mut after = i64::MIN;
+        loop {
+            let mut rows = next.query([after])?;
+            let Some(row) = rows.next()? else { return Ok(count) };
+            let (rowid, rest): (i64, String) = (row.get(0)?, row.get(1)?);
+            drop(rows);
+            after = rowid;
+            let filled = fill(&rest);
+            count.unfit += u64::from(filled.as_ref().is_none_or(|filled| !filled.fits));
+            let Some(Filled { row, .. }) = filled.filter(|filled| says_more(filled, &rest)) else {
+                continue;
+            };
+            let cells = row.row(0);
+            for (at, cell) in cells.iter().enumerate() {
+                update.raw_bind_parameter(at + 1, Bound(&row, *cell))?;
+            }
+            update.raw_bind_parameter(cells.len() + 1, rowid)?;
+            update.raw_execute()?;
+            count.rows += u64::from(cells[..columns.len()].iter().any(|cell| *cell != Cell::Null));
+        }
+    }
+
+    /// What has lost says the same in the new columns; two that say the same then are one.
+    fn fill_superseded(
+        &self,
+        stream: &str,
+        columns: &[String],
+        fill: Fill<'_>,
+    ) -> rusqlite::Result<()> {
+        let next = "SELECT key, sha256, row FROM _windrow_superseded
+            WHERE stream = ?1 AND (key, sha256) > (?2, ?3) ORDER BY key, sha256 LIMIT 1";
+        let update = "UPDATE OR REPLACE _windrow_superseded SET sha256 = ?4, row = ?5
+            WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
+        let mut next = self.connection.prepare(next)?;
+        let mut update = self.connection.prepare(update)?;
+        let (mut key, mut sha256) = (String::new(), String::new());
+        loop {
+            let mut rows = next.query([stream, &key, &sha256])?;
+            let Some(row) = rows.next()? else { return Ok(()) };
+            let text: String;
+            (key, sha256, text) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            drop(rows);
+            if let Some(filled) = filled_content(&text, columns, fill) {
+                update.execute(params![stream, key, sha256, filled.digest, filled.text])?;
+            }
+        }
+    }
+}
+
+/// Whether filling changes anything: a null is a member too.
+pub(crate) fn says_more(filled: &Filled, rest: &str) -> bool {
+    let (left, cells) = filled.row.row(0).split_last().expect("what is left over is a cell");
+    filled.row.text_of(*left) != Some(rest) || cells.iter().any(|cell| *cell != Cell::Null)
+}

@@ -1,0 +1,369 @@
+//! The ledger: how far each window has been read.
+//!
+//! Complete windows of one stream and partition never overlap: whoever completes a window trims
+//! what it covers of others, so that the union stays what it was and nothing is counted twice.
+
+use rusqlite::{Connection, params};
+
+use crate::model::{
+    Checkpoint, Entry, State, Timestamp, Window, WindowKey, instant_from_text, instant_to_text,
+};
+
+use crate::store::error::{ArchiveError, at};
+use crate::store::open::Archive;
+use crate::store::table::{known, unknown};
+
+/// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
+pub(crate) fn bounds_text(window: Option<Window>) -> (String, String) {
+    window.map_or_else(Default::default, |window| {
+        (instant_to_text(window.start()), instant_to_text(window.end()))
+    })
+}
+
+pub(crate) fn window_of(start: &str, end: &str) -> Option<Window> {
+    Window::new(instant_from_text(start)?, instant_from_text(end)?)
+}
+
+/// The text of a state, if it is one's.
+pub(crate) fn known_state(text: String) -> rusqlite::Result<String> {
+    known(text, ("_windrow_ledger", "state"), |text| State::parse(text).is_some())
+}
+
+/// A reading as a row of the ledger.
+///
+/// Two readings that the source has dated can only add to each other: what an earlier one proved
+/// stays proven where a later one was answered from a cache.
+const ENTRY: &str = "INSERT INTO _windrow_ledger
+    (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
+     token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
+     strays, distinct_keys, source_total, readings, error, run_id, by_source, asked_from,
+     came, whole_at, settled_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+            ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
+            ?28)
+    ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
+     state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
+             AND excluded.state = 'complete' THEN state ELSE excluded.state END,
+     read_to = CASE WHEN by_source AND excluded.by_source
+             AND state IN ('complete', 'settled') AND read_to > excluded.read_to
+             THEN read_to ELSE excluded.read_to END,
+     requested_at = CASE WHEN by_source AND excluded.by_source
+             AND state IN ('complete', 'settled') AND requested_at > excluded.requested_at
+             THEN requested_at ELSE excluded.requested_at END,
+     completed_at = coalesce(excluded.completed_at, completed_at),
+     token = excluded.token, cursor = coalesce(excluded.cursor, cursor),
+     pages = excluded.pages, received = excluded.received,
+     inserted = excluded.inserted, updated = excluded.updated,
+     unchanged = excluded.unchanged, skipped = excluded.skipped,
+     rejected = excluded.rejected, strays = excluded.strays,
+     distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
+     readings = readings + excluded.readings, error = excluded.error,
+     run_id = excluded.run_id, by_source = excluded.by_source,
+     asked_from = coalesce(excluded.asked_from, asked_from),
+     came_before = CASE WHEN excluded.readings > 0 THEN came ELSE came_before END,
+     came = CASE WHEN excluded.readings > 0 THEN excluded.came ELSE came END,
+     whole_at = coalesce(whole_at, excluded.whole_at),
+     settled_at = coalesce(settled_at, excluded.settled_at)";
+
+impl Archive {
+    /// Writes how far a reading has come, in the transaction of its rows.
+    pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
+        self.write_entry(progress, run).map_err(at(&self.path))
+    }
+
+    fn write_entry(&self, progress: &Checkpoint, run: i64) -> rusqlite::Result<()> {
+        let complete = matches!(progress.state, State::Complete | State::Settled);
+        if complete && let Some(window) = progress.place.window {
+            self.trim_others(&progress.place, window)?;
+        }
+        let window = progress.place.window;
+        let settled = progress.state == State::Settled;
+        let whole = complete && window.is_some_and(|w| progress.read_to >= Some(w.end()));
+        let (start, end) = bounds_text(window);
+        let outcomes = &progress.outcomes;
+        let mut statement = self.connection.prepare_cached(ENTRY)?;
+        statement.execute(params![
+            progress.place.stream,
+            progress.place.partition,
+            start,
+            end,
+            progress.state.as_str(),
+            progress.read_to.map(instant_to_text),
+            instant_to_text(progress.requested_at),
+            complete.then(|| instant_to_text(progress.at)),
+            progress.token,
+            progress.cursor,
+            progress.pages,
+            outcomes.received,
+            outcomes.inserted,
+            outcomes.updated,
+            outcomes.unchanged,
+            outcomes.skipped,
+            outcomes.rejected,
+            progress.strays,
+            progress.distinct_keys,
+            progress.source_total,
+            u64::from(complete),
+            progress.error,
+            run,
+            progress.by_source,
+            progress.asked_from.filter(|_| complete).map(instant_to_text),
+            progress.came.filter(|_| complete),
+            whole.then(|| instant_to_text(progress.at)),
+            settled.then(|| instant_to_text(progress.at)),
+        ])?;
+        Ok(())
+    }
+
+    /// Leaves of every other window only what `window` does not cover.
+    fn trim_others(&self, place: &WindowKey, window: Window) -> rusqlite::Result<()> {
+        let (start, end) = bounds_text(Some(window));
+        let sql = "SELECT start_at, end_at, read_to FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at < ?4 AND end_at > ?3
+              AND NOT (start_at = ?3 AND end_at = ?4)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let others: Vec<(String, String, Option<String>)> = statement
+            .query_map([&place.stream, &place.partition, &start, &end], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for (other_start, other_end, read_to) in others {
+            let piece = |from: &str, to: &str| -> rusqlite::Result<()> {
+                let reaches = read_to.as_deref().is_none_or(|read_to| read_to > from);
+                if from >= to || !reaches {
+                    return Ok(());
+                }
+                let read_to = read_to.as_deref().map(|read_to| read_to.min(to));
+                // A reading of this very piece that failed must not stand in the way of what an
+                // earlier one proved.
+                let clear = "DELETE FROM _windrow_ledger
+                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                      AND state IN ('partial', 'hole')
+                      AND NOT (start_at = ?5 AND end_at = ?6)";
+                self.connection.prepare_cached(clear)?.execute([
+                    &place.stream,
+                    &place.partition,
+                    from,
+                    to,
+                    &other_start,
+                    &other_end,
+                ])?;
+                // What came was of the whole window, and is not known of its piece.
+                let copy = "INSERT OR IGNORE INTO _windrow_ledger
+                    (stream, partition, start_at, end_at, state, read_to, requested_at,
+                     completed_at, token, cursor, pages, received, inserted, updated, unchanged,
+                     skipped, rejected, strays, readings, error, run_id, by_source, whole_at,
+                     settled_at)
+                    SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
+                           cursor, pages, received, inserted, updated, unchanged, skipped,
+                           rejected, strays, readings, error, run_id, by_source, whole_at,
+                           settled_at
+                    FROM _windrow_ledger
+                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                      AND state IN ('complete', 'settled')";
+                self.connection.prepare_cached(copy)?.execute(params![
+                    place.stream,
+                    place.partition,
+                    other_start,
+                    other_end,
+                    from,
+                    to,
+                    read_to
+                ])?;
+                Ok(())
+            };
+            piece(&other_start, &start)?;
+            piece(&end, &other_end)?;
+            self.forget(place, &other_start, &other_end)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, place: &WindowKey, start: &str, end: &str) -> rusqlite::Result<()> {
+        let sql = "DELETE FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute([&place.stream, &place.partition, start, end])?;
+        Ok(())
+    }
+
+    /// Whether this very window has been completed before, or others have proven all of it.
+    pub fn is_complete(&self, place: &WindowKey) -> Result<bool, ArchiveError> {
+        self.is_covered(place).map_err(at(&self.path))
+    }
+
+    fn is_covered(&self, place: &WindowKey) -> rusqlite::Result<bool> {
+        let (start, end) = bounds_text(place.window);
+        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
+              AND state IN ('complete', 'settled') ORDER BY start_at";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([&place.stream, &place.partition, &start, &end])?;
+        let mut covered_to = start.clone();
+        while let Some(row) = rows.next()? {
+            let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
+            if from == start && to == end {
+                return Ok(true);
+            }
+            let read_to: String = row.get(2)?;
+            if from <= covered_to && read_to > covered_to {
+                covered_to = read_to;
+            }
+        }
+        Ok(place.window.is_some() && covered_to >= end)
+    }
+
+    /// Forgets a reading that was broken off and is replaced by readings of its parts.
+    pub fn forget_partial(&self, place: &WindowKey) -> Result<(), ArchiveError> {
+        let (start, end) = bounds_text(place.window);
+        let sql = "DELETE FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+              AND state IN ('partial', 'hole')";
+        let write = || -> rusqlite::Result<usize> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute([&place.stream, &place.partition, &start, &end])
+        };
+        write().map(|_| ()).map_err(at(&self.path))
+    }
+}
+
+/// The entries of a stream and partition, oldest first.
+pub(crate) fn entries(
+    connection: &Connection,
+    stream: &str,
+    partition: &str,
+) -> rusqlite::Result<Vec<Entry>> {
+    let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
+                      source_total, error IS NOT NULL,
+                      (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
+                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1),
+                      by_source,
+                      EXISTS (SELECT 1 FROM _windrow_adopted AS a WHERE a.stream = l.stream
+                        AND a.run_id > l.run_id
+                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at)),
+                      EXISTS (SELECT 1 FROM _windrow_doubts AS d WHERE d.stream = l.stream
+                        AND d.partition = l.partition AND d.read_at >= l.requested_at
+                        AND d.start_at < l.end_at AND d.end_at > l.start_at)
+        FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([stream, partition], |row| {
+        let text = |at: usize| row.get::<_, Option<String>>(at);
+        let wrong = |text: &str, column: &str| unknown(text, ("_windrow_ledger", column));
+        let instant = |at: usize, name: &str| -> rusqlite::Result<Option<Timestamp>> {
+            let read = |text: String| instant_from_text(&text).ok_or_else(|| wrong(&text, name));
+            text(at)?.map(read).transpose()
+        };
+        let (start, end) = (text(0)?.unwrap_or_default(), text(1)?.unwrap_or_default());
+        let window = window_of(&start, &end);
+        if window.is_none() && !(start.is_empty() && end.is_empty()) {
+            return Err(wrong(&format!("{start}..{end}"), "start_at"));
+        }
+        let state = text(2)?.unwrap_or_default();
+        Ok(Entry {
+            window,
+            state: State::parse(&state).ok_or_else(|| wrong(&state, "state"))?,
+            read_to: instant(3, "read_to")?,
+            requested_at: instant(4, "requested_at")?.unwrap_or_default(),
+            completed_at: instant(5, "completed_at")?,
+            token: text(6)?,
+            cursor: text(7)?,
+            source_total: row.get(8)?,
+            failed: row.get(9)?,
+            same_definition: row.get(10)?,
+            by_source: row.get(11)?,
+            adopted_since: row.get(12)?,
+            doubted: row.get(13)?,
+        })
+    })?;
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Outcomes;
+    use crate::store::runs::RunStart;
+    use crate::store::table::tests::{archive_with, usage_shape};
+
+    fn day(n: i64) -> Timestamp {
+        chrono::DateTime::from_timestamp(1_767_225_600 + n * 86_400, 0).expect("in range")
+    }
+
+    fn progress(from: i64, to: i64, state: State) -> Checkpoint {
+        let window = Window::new(day(from), day(to));
+        Checkpoint {
+            place: WindowKey { stream: "usage".into(), partition: String::new(), window },
+            state,
+            read_to: Some(day(to)),
+            requested_at: day(40),
+            by_source: false,
+            asked_from: Some(day(from)),
+            came: Some(1),
+            at: day(40),
+            token: None,
+            cursor: None,
+            pages: 1,
+            outcomes: Outcomes::default(),
+            strays: 0,
+            distinct_keys: None,
+            source_total: None,
+            error: None,
+        }
+    }
+
+    fn ledger(archive: &Archive) -> Vec<String> {
+        let entries = entries(&archive.connection, "usage", "").expect("entries");
+        let shown =
+            entries.iter().filter_map(|entry| Some(format!("{} {}", entry.window?, entry.state)));
+        shown.collect()
+    }
+
+    #[test]
+    fn completing_a_window_trims_what_it_covers_of_others_and_loses_no_coverage() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let run = archive.start_run(&start).expect("a run");
+        let write = |from, to, state| {
+            archive.write_progress(&progress(from, to, state), run).expect("written");
+        };
+        write(0, 30, State::Complete);
+        write(10, 20, State::Settled);
+        assert_eq!(
+            ledger(&archive),
+            [
+                "2026-01-01..2026-01-11 complete",
+                "2026-01-11..2026-01-21 settled",
+                "2026-01-21..2026-01-31 complete"
+            ]
+        );
+        write(5, 25, State::Complete);
+        assert_eq!(
+            ledger(&archive),
+            [
+                "2026-01-01..2026-01-06 complete",
+                "2026-01-06..2026-01-26 complete",
+                "2026-01-26..2026-01-31 complete"
+            ]
+        );
+        write(0, 30, State::Complete);
+        assert_eq!(ledger(&archive), ["2026-01-01..2026-01-31 complete"]);
+    }
+
+    #[test]
+    fn a_partial_reading_trims_nothing_and_is_trimmed_away() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let run = archive.start_run(&start).expect("a run");
+        let write = |from, to, state| {
+            archive.write_progress(&progress(from, to, state), run).expect("written");
+        };
+        write(0, 10, State::Complete);
+        write(5, 20, State::Partial);
+        assert_eq!(
+            ledger(&archive),
+            ["2026-01-01..2026-01-11 complete", "2026-01-06..2026-01-21 partial"]
+        );
+        write(0, 30, State::Complete);
+        assert_eq!(ledger(&archive), ["2026-01-01..2026-01-31 complete"]);
+    }
+}

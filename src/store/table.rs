@@ -1,0 +1,361 @@
+//! The streams' tables: making them, growing them, and refusing what would lose data.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::definition::ColumnType;
+use crate::model::{KeyShape, TableColumn, TableShape};
+
+use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::open::Archive;
+
+/// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
+/// there harmless.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub(crate) fn sql_type(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Integer | ColumnType::Boolean => "INTEGER",
+        ColumnType::Real => "REAL",
+        ColumnType::Number => "ANY",
+        ColumnType::Blob => "BLOB",
+        ColumnType::Text
+        | ColumnType::Decimal
+        | ColumnType::Date
+        | ColumnType::Timestamp
+        | ColumnType::Json => "TEXT",
+    }
+}
+
+/// The statement that makes a stream's table.
+pub(crate) fn create_statement(shape: &TableShape) -> String {
+    let key = shape.key.columns();
+    let mut lines = Vec::new();
+    if matches!(shape.key, KeyShape::Hash(_)) {
+        lines.push("\"_key\" TEXT NOT NULL".to_owned());
+    }
+    for column in &shape.columns {
+        let required = if key.contains(&column.name) { " NOT NULL" } else { "" };
+        lines.push(format!("{} {}{required}", quote(&column.name), sql_type(column.kind)));
+    }
+    lines.extend([
+        "\"_rest\" TEXT".to_owned(),
+        "\"_first_seen_at\" TEXT NOT NULL".to_owned(),
+        "\"_changed_at\" TEXT NOT NULL".to_owned(),
+        "\"_revision\" INTEGER NOT NULL".to_owned(),
+        "\"_run\" INTEGER NOT NULL".to_owned(),
+    ]);
+    if shape.retention.marks {
+        lines.push("\"_deleted_at\" TEXT".to_owned());
+    }
+    let key: Vec<String> = key.iter().map(|column| quote(column)).collect();
+    lines.push(format!("UNIQUE ({})", key.join(", ")));
+    format!("CREATE TABLE {} (\n    {}\n) STRICT", quote(&shape.name), lines.join(",\n    "))
+}
+
+impl Archive {
+    /// Makes the stream's table, or brings the one that is there up to the definition: columns
+    /// that were added are added, and named; a changed key or type is refused. In a transaction of
+    /// the caller's.
+    pub fn ensure_table(
+        &self,
+        shape: &TableShape,
+        start_at: Option<&str>,
+        now: &str,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let mut added = Vec::new();
+        let new = match self.stored_table(&shape.name)? {
+            None => true,
+            Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
+                added = self.grow_table(shape, &key, columns)?;
+                false
+            }
+            Some(_) => {
+                // A table that never held a row is made again: a misspelt key costs nothing.
+                self.drop_empty_history(&shape.name).map_err(at(&self.path))?;
+                let drop = format!("DROP TABLE {}", quote(&shape.name));
+                self.connection.execute_batch(&drop).map_err(at(&self.path))?;
+                let forget = "DELETE FROM _windrow_streams WHERE stream = ?1";
+                self.connection.execute(forget, [&shape.name]).map_err(at(&self.path))?;
+                true
+            }
+        };
+        if new {
+            self.create_table(shape, start_at, now)?;
+        }
+        if shape.retention.marks && !self.has_marks(&shape.name)? {
+            let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
+            self.connection.execute_batch(&add).map_err(at(&self.path))?;
+        }
+        self.settle_history(shape, new, now)?;
+        Ok(added)
+    }
+
+    /// Whether rows of the stream's table can be marked as gone.
+    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let columns = crate::store::history::live_columns(&self.connection, stream);
+        let columns = columns.map_err(at(&self.path))?;
+        Ok(columns.iter().any(|column| column.name == "_deleted_at"))
+    }
+
+    /// Whether the table can become the shape without losing anything.
+    fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
+        let same_type = |column: &TableColumn| {
+            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
+            have.is_none_or(|have| have.kind == column.kind)
+        };
+        *key == shape.key && shape.columns.iter().all(same_type)
+    }
+
+    fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
+        let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
+        let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
+        found.map_err(at(&self.path))
+    }
+
+    fn stored_table(
+        &self,
+        stream: &str,
+    ) -> Result<Option<(KeyShape, Vec<TableColumn>)>, ArchiveError> {
+        stored_table(&self.connection, stream).map_err(at(&self.path))
+    }
+
+    fn create_table(
+        &self,
+        shape: &TableShape,
+        start_at: Option<&str>,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1)";
+        let taken: Option<String> = self
+            .connection
+            .query_row(taken, [&shape.name], |row| row.get(0))
+            .optional()
+            .map_err(at(&self.path))?;
+        if let Some(kind) = taken {
+            let message = format!(
+                "the archive already has a {kind} `{}` that windrow did not make",
+                shape.name
+            );
+            let cure = "give the stream another name, or rename the table";
+            return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+        }
+        let sql = create_statement(shape);
+        self.connection.execute_batch(&sql).map_err(at(&self.path))?;
+        let (key, columns) = stored_text(shape);
+        let insert = "INSERT INTO _windrow_streams
+            (stream, key, columns, inferred, start_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let values = (&shape.name, key, columns, shape.inferred, start_at, now);
+        self.connection.execute(insert, values).map_err(at(&self.path))?;
+        Ok(())
+    }
+
+    fn grow_table(
+        &self,
+        shape: &TableShape,
+        key: &KeyShape,
+        stored: Vec<TableColumn>,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let refuse = |what: String| {
+            let cure = format!(
+                "`windrow rebuild {}` shows what making the table again from its kept pages \
+                 changes; or give the stream another name, or go back to what it was",
+                shape.name
+            );
+            Err(ArchiveError::new(Cause::Definition, what).cure(cure))
+        };
+        if *key != shape.key {
+            return refuse(format!(
+                "the key of stream `{}` was ({}) and is now ({})",
+                shape.name,
+                key_text(key),
+                key_text(&shape.key)
+            ));
+        }
+        let mut all = stored.clone();
+        for column in &shape.columns {
+            match stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name)) {
+                Some(have) if have.kind != column.kind => {
+                    return refuse(format!(
+                        "the column `{}` of stream `{}` was {} and is now {}",
+                        column.name,
+                        shape.name,
+                        type_text(have.kind),
+                        type_text(column.kind)
+                    ));
+                }
+                Some(_) => {}
+                None => {
+                    let name = quote(&column.name);
+                    let table = quote(&shape.name);
+                    let kind = sql_type(column.kind);
+                    let sql = format!("ALTER TABLE {table} ADD COLUMN {name} {kind}");
+                    self.connection.execute_batch(&sql).map_err(at(&self.path))?;
+                    all.push(column.clone());
+                }
+            }
+        }
+        if all != stored {
+            let columns = serde_json::to_string(&all).expect("columns can be written as JSON");
+            let sql = "UPDATE _windrow_streams SET columns = ?1 WHERE stream = ?2";
+            self.connection.execute(sql, [&columns, &shape.name]).map_err(at(&self.path))?;
+        }
+        Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
+    }
+}
+
+/// The key and columns that a stream's table was made with.
+pub(crate) fn stored_table(
+    connection: &Connection,
+    stream: &str,
+) -> rusqlite::Result<Option<(KeyShape, Vec<TableColumn>)>> {
+    let sql = "SELECT key, columns FROM _windrow_streams WHERE stream = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let texts = statement
+        .query_row([stream], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
+    let Some((key, columns)) = texts else { return Ok(None) };
+    Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))
+}
+
+/// A text that must be one of an enum's names; any other one is an error and never a default.
+pub(crate) fn known(
+    text: String,
+    column: (&str, &str),
+    is_known: impl Fn(&str) -> bool,
+) -> rusqlite::Result<String> {
+    if is_known(&text) { Ok(text) } else { Err(unknown(&text, column)) }
+}
+
+/// The error of a text that is none of those that a column of a table may hold.
+pub(crate) fn unknown(text: &str, (table, column): (&str, &str)) -> rusqlite::Error {
+    let text = crate::model::excerpt(text, TEXT_SHOWN_MAX);
+    let message = format!("`{text}` is no value of `{column}` in `{table}`");
+    let kind = rusqlite::types::Type::Text;
+    rusqlite::Error::FromSqlConversionFailure(0, kind, message.into())
+}
+
+/// Letters of a wrong text that are shown.
+const TEXT_SHOWN_MAX: usize = 60;
+
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
+    text: &str,
+    column: usize,
+) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        let kind = rusqlite::types::Type::Text;
+        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
+    })
+}
+
+pub(crate) fn stored_text(shape: &TableShape) -> (String, String) {
+    let json = "the shape of a table can be written as JSON";
+    (
+        serde_json::to_string(&shape.key).expect(json),
+        serde_json::to_string(&shape.columns).expect(json),
+    )
+}
+
+pub(crate) fn key_text(key: &KeyShape) -> String {
+    match key {
+        KeyShape::Columns(columns) => columns.join(", "),
+        KeyShape::Hash(fields) => format!("hash of {}", fields.join(", ")),
+    }
+}
+
+/// The type as a definition writes it.
+pub(crate) fn type_text(kind: ColumnType) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::definition::OnConflict;
+
+    /// A table of id, day, gb and at, keyed by id and day.
+    pub fn usage_shape() -> TableShape {
+        let column =
+            |name: &str, kind| TableColumn { name: name.to_owned(), kind, tolerance: None };
+        TableShape {
+            name: "usage".to_owned(),
+            columns: vec![
+                column("id", ColumnType::Text),
+                column("day", ColumnType::Date),
+                column("gb", ColumnType::Real),
+                column("at", ColumnType::Timestamp),
+            ],
+            key: KeyShape::Columns(vec!["id".to_owned(), "day".to_owned()]),
+            version: None,
+            on_conflict: OnConflict::Update,
+            references: Vec::new(),
+            inferred: false,
+            retention: crate::model::Retention::default(),
+        }
+    }
+
+    /// A new archive in a folder of its own, with that table.
+    pub fn archive_with(shape: &TableShape) -> (tempfile::TempDir, Archive) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = &crate::host::SystemFiles;
+        let opening =
+            crate::store::Opening { note: "test", now: "now", allow_network_fs: false, files };
+        let archive = Archive::open(&folder.path().join("a.db"), &opening);
+        let archive = archive.expect("a new archive");
+        archive.ensure_table(shape, None, "now").expect("a table");
+        (folder, archive)
+    }
+
+    #[test]
+    fn a_table_is_plain_typed_strict_and_unique_by_its_key() {
+        let sql = create_statement(&usage_shape());
+        assert_eq!(
+            sql,
+            "CREATE TABLE \"usage\" (\n    \"id\" TEXT NOT NULL,\n    \"day\" TEXT NOT NULL,\n    \
+             \"gb\" REAL,\n    \"at\" TEXT,\n    \"_rest\" TEXT,\n    \"_first_seen_at\" TEXT NOT \
+             NULL,\n    \"_changed_at\" TEXT NOT NULL,\n    \"_revision\" INTEGER NOT NULL,\n    \
+             \"_run\" INTEGER NOT NULL,\n    UNIQUE (\"id\", \"day\")\n) STRICT"
+        );
+    }
+
+    #[test]
+    fn a_new_column_is_added_and_a_changed_key_or_type_is_refused() {
+        let shape = usage_shape();
+        let (_folder, archive) = archive_with(&shape);
+        let mut empty = shape.clone();
+        empty.columns[2].kind = ColumnType::Text;
+        archive.ensure_table(&empty, None, "now").expect("an empty table is made again");
+        archive.ensure_table(&shape, None, "now").expect("and again");
+        let row = "INSERT INTO usage VALUES ('a', '1', 1.0, NULL, NULL, 'now', 'now', 1, 1)";
+        archive.connection.execute(row, []).expect("a row");
+        let mut more = shape.clone();
+        let plan = TableColumn { name: "plan".into(), kind: ColumnType::Text, tolerance: None };
+        more.columns.push(plan);
+        archive.ensure_table(&more, None, "now").expect("a column more");
+        archive.connection.prepare("SELECT plan FROM usage").expect("the column is there");
+        archive.ensure_table(&shape, None, "now").expect("a column less in the definition");
+        let mut retyped = shape.clone();
+        retyped.columns[2].kind = ColumnType::Text;
+        let error = archive.ensure_table(&retyped, None, "now").expect_err("a type changed");
+        assert_eq!(
+            (error.cause, error.message.as_str()),
+            (Cause::Definition, "the column `gb` of stream `usage` was real and is now text")
+        );
+        let mut rekeyed = shape;
+        rekeyed.key = KeyShape::Columns(vec!["id".into()]);
+        let error = archive.ensure_table(&rekeyed, None, "now").expect_err("a key changed");
+        assert_eq!(error.cause, Cause::Definition);
+    }
+
+    #[test]
+    fn a_table_of_the_analyst_is_never_taken_over() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        archive.connection.execute_batch("CREATE TABLE Mine (a)").expect("a table");
+        let mut shape = usage_shape();
+        shape.name = "mine".to_owned();
+        let error = archive.ensure_table(&shape, None, "now").expect_err("taken");
+        assert_eq!(error.cause, Cause::Definition);
+    }
+}

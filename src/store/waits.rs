@@ -1,0 +1,158 @@
+//! Waits that sources imposed, as they are noted.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+
+use crate::model::{Timestamp, Wait, instant_from_text, instant_to_text};
+
+use crate::store::error::{ArchiveError, at};
+use crate::store::open::Archive;
+use crate::store::read::Reader;
+
+/// A source that said "not before".
+#[derive(Clone, Debug, Serialize)]
+pub struct WaitRow {
+    /// The source.
+    pub source: String,
+    /// When it may be asked again.
+    pub not_before: String,
+    /// What it said.
+    pub reason: String,
+    /// When that was.
+    #[serde(skip)]
+    pub set_at: Option<String>,
+}
+
+impl WaitRow {
+    const SELECT: &str = "SELECT source, not_before, reason, set_at FROM _windrow_waits";
+
+    fn of(row: &Row<'_>) -> rusqlite::Result<WaitRow> {
+        let (source, not_before) = (row.get(0)?, row.get(1)?);
+        Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
+    }
+
+    /// The wait as far as it holds, whoever noted it: see [`Wait::noted`].
+    pub fn held(&self, now: Timestamp) -> Option<Wait> {
+        let set_at = self.set_at.as_deref().and_then(instant_from_text);
+        Wait::noted(&self.source, instant_from_text(&self.not_before)?, set_at, &self.reason, now)
+    }
+
+    /// Whether the clock has been set back since it was noted.
+    pub(crate) fn is_of_later(&self, now: Timestamp) -> bool {
+        self.set_at.as_deref().and_then(instant_from_text).is_some_and(|set_at| set_at > now)
+    }
+
+    /// The same for people: until when it holds, and why.
+    pub fn shown(self, now: Timestamp) -> Option<WaitRow> {
+        let Wait { until, why } = self.held(now)?;
+        Some(WaitRow { not_before: instant_to_text(until), reason: why, ..self })
+    }
+}
+
+impl Archive {
+    /// Keeps a wait of a source; in a transaction of the caller's.
+    pub fn write_wait(
+        &self,
+        source: &str,
+        wait: &Wait,
+        now: Timestamp,
+    ) -> Result<(), ArchiveError> {
+        put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
+    }
+
+    /// Forgets the waits of these sources, those of their entries in the outbox as well, and gives
+    /// the sources that had one.
+    pub fn lift_waits(
+        &self,
+        sources: &[String],
+        now: Timestamp,
+    ) -> Result<Vec<String>, ArchiveError> {
+        self.begin()?;
+        let lifted = lift_waits(&self.connection, sources, now).map_err(at(&self.path))?;
+        self.commit()?;
+        Ok(lifted)
+    }
+}
+
+impl Reader {
+    /// Sources that once must not be asked before some time, as it was noted.
+    pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
+        self.run(waits)
+    }
+
+    /// Sources that must not be asked at `now`.
+    pub fn waits_held(&self, now: Timestamp) -> Result<Vec<WaitRow>, ArchiveError> {
+        Ok(self.waits()?.into_iter().filter_map(|wait| wait.shown(now)).collect())
+    }
+}
+
+pub(crate) fn waits(connection: &Connection) -> rusqlite::Result<Vec<WaitRow>> {
+    let mut statement =
+        connection.prepare_cached(&format!("{} ORDER BY source", WaitRow::SELECT))?;
+    let rows = statement.query_map([], WaitRow::of)?;
+    rows.collect()
+}
+
+/// From here on, waits that were noted by a clock which has been set back since are counted by the
+/// clock as it is: else they would not end before it has caught up.
+pub(crate) fn renew_waits(
+    connection: &Connection,
+    noted: &[WaitRow],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    for wait in noted.iter().filter(|wait| wait.is_of_later(now)) {
+        if let Some(held) = wait.held(now) {
+            put_wait(connection, &wait.source, &held, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the later of two waits, each as far as it holds, and the newer of two clocks' words.
+pub(crate) fn put_wait(
+    connection: &Connection,
+    source: &str,
+    wait: &Wait,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let sql = format!("{} WHERE source = ?1", WaitRow::SELECT);
+    let have = connection.prepare_cached(&sql)?.query_row([source], WaitRow::of).optional()?;
+    let stays = |have: &WaitRow| {
+        let held = have.held(now).is_some_and(|held| held.until >= wait.until);
+        held && !have.is_of_later(now)
+    };
+    if have.as_ref().is_some_and(stays) {
+        return Ok(());
+    }
+    let sql = "INSERT INTO _windrow_waits (source, not_before, reason, set_at)
+        VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT (source) DO UPDATE SET not_before = excluded.not_before,
+            reason = excluded.reason, set_at = excluded.set_at";
+    let values = params![source, instant_to_text(wait.until), wait.why, instant_to_text(now)];
+    connection.prepare_cached(sql)?.execute(values).map(|_| ())
+}
+
+/// Forgets the waits of these sources and of their entries in the outbox; gives those that held.
+pub(crate) fn lift_waits(
+    connection: &Connection,
+    sources: &[String],
+    now: Timestamp,
+) -> rusqlite::Result<Vec<String>> {
+    let mut lifted = Vec::new();
+    for source in sources {
+        let sql = format!("{} WHERE source = ?1", WaitRow::SELECT);
+        let have = connection.prepare_cached(&sql)?.query_row([source], WaitRow::of).optional()?;
+        if have.is_some_and(|have| have.held(now).is_some()) {
+            lifted.push(source.clone());
+        }
+        let sql = "DELETE FROM _windrow_waits WHERE source = ?1";
+        connection.prepare_cached(sql)?.execute([source])?;
+        let sql = "UPDATE _windrow_outbox SET next_at = NULL
+            WHERE source = ?1 AND next_at IS NOT NULL AND state IN ('queued', 'unknown')";
+        let rested = connection.prepare_cached(sql)?.execute([source])?;
+        if rested > 0 && !lifted.contains(source) {
+            lifted.push(source.clone());
+        }
+    }
+    Ok(lifted)
+}
