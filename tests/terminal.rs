@@ -187,7 +187,11 @@ mod pty {
         unlockpt(&main).expect("its other side");
         let name = ptsname(&main, Vec::new()).expect("its name");
         let name = std::path::PathBuf::from(name.to_str().expect("a path"));
-        let side = std::fs::File::options().read(true).write(true).open(name).expect("a terminal");
+        // Not as the terminal of this process: where it leads a session, the end of the terminal
+        // would be the end of the tests.
+        let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+        let side = rustix::fs::open(&*name, flags, rustix::fs::Mode::empty()).expect("a terminal");
+        let side = std::fs::File::from(side);
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&side, size).expect("a size");
         let side = OwnedFd::from(side);
