@@ -11,7 +11,7 @@ CREATE TABLE _windrow_alerts (
     severity   TEXT NOT NULL CHECK (severity IN ('info', 'warning', 'error')),
     expected   TEXT NOT NULL,    -- as they were told: what is solved is no longer found
     found      TEXT NOT NULL,
-    mend       TEXT NOT NULL,
+    help       TEXT NOT NULL,
     episode    INTEGER NOT NULL, -- 1, and one more each time that it comes back
     opened_at  TEXT NOT NULL,
     solved_at  TEXT,

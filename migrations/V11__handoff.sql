@@ -10,8 +10,8 @@ INSERT INTO _windrow_meta (name, value) VALUES ('archive_id', lower(hex(randombl
 ALTER TABLE _windrow_runs ADD COLUMN uid TEXT;
 -- The archive that it ran in.
 ALTER TABLE _windrow_runs ADD COLUMN archive_id TEXT;
--- As of when its readings speak, in the source's time where that is known; empty for a run that
--- read no source. Between two laptops the later reading wins.
+-- As of when its fetches speak, in the source's time where that is known; empty for a run that
+-- read no source. Between two laptops the later fetch wins.
 ALTER TABLE _windrow_runs ADD COLUMN read_at TEXT;
 -- The run of this archive that brought it; nothing for its own.
 ALTER TABLE _windrow_runs ADD COLUMN merged_by INTEGER;
@@ -79,7 +79,7 @@ CREATE TABLE _windrow_part_ledger (
     partition     TEXT NOT NULL,
     start_at      TEXT NOT NULL,
     end_at        TEXT NOT NULL,
-    state         TEXT NOT NULL CHECK (state IN ('partial', 'complete', 'settled', 'hole')),
+    state         TEXT NOT NULL CHECK (state IN ('partial', 'complete', 'settled', 'truncated')),
     read_to       TEXT,
     requested_at  TEXT NOT NULL,
     completed_at  TEXT,
@@ -92,23 +92,23 @@ CREATE TABLE _windrow_part_ledger (
     unchanged     INTEGER NOT NULL,
     skipped       INTEGER NOT NULL,
     rejected      INTEGER NOT NULL,
-    strays        INTEGER NOT NULL,
+    out_of_window INTEGER NOT NULL,
     distinct_keys INTEGER,
     source_total  INTEGER,
-    readings      INTEGER NOT NULL,
+    fetches       INTEGER NOT NULL,
     error         TEXT,
     run_id        INTEGER NOT NULL,
-    by_source     INTEGER NOT NULL DEFAULT 0,
+    dated_by_source INTEGER NOT NULL DEFAULT 0,
     asked_from    TEXT,
-    came          INTEGER,
-    came_before   INTEGER,
-    whole_at      TEXT,
+    last_records  INTEGER,
+    previous_records INTEGER,
+    first_complete_at TEXT,
     settled_at    TEXT,
     PRIMARY KEY (stream, partition, start_at, end_at)
 ) STRICT, WITHOUT ROWID;
 
 -- Rows that another archive has read later and found the same: a row is not written again for that,
--- and still the later reading speaks for it between two archives.
+-- and still the later fetch speaks for it between two archives.
 CREATE TABLE _windrow_confirmed (
     stream  TEXT NOT NULL,
     key     TEXT NOT NULL,    -- the key's values as SQL literals
@@ -119,7 +119,7 @@ CREATE TABLE _windrow_confirmed (
 
 -- Stretches of which two archives said different things, and the one that lost has read them again
 -- since: what was read there by then is due again, settled or not.
-CREATE TABLE _windrow_doubts (
+CREATE TABLE _windrow_disputed (
     stream    TEXT NOT NULL,
     partition TEXT NOT NULL,
     start_at  TEXT NOT NULL,
@@ -129,7 +129,7 @@ CREATE TABLE _windrow_doubts (
 ) STRICT, WITHOUT ROWID;
 
 -- Streams of which not everything is here that a run wrote: parts of archives were taken in.
-CREATE TABLE _windrow_lacks (
+CREATE TABLE _windrow_missing_runs (
     stream TEXT NOT NULL,
     run_id INTEGER NOT NULL REFERENCES _windrow_runs (run_id),
     PRIMARY KEY (stream, run_id)

@@ -52,7 +52,7 @@ CREATE TABLE _windrow_run_streams (
     unchanged         INTEGER NOT NULL,
     skipped           INTEGER NOT NULL,
     rejected          INTEGER NOT NULL,
-    strays            INTEGER NOT NULL,
+    out_of_window INTEGER NOT NULL,
     PRIMARY KEY (run_id, stream),
     CHECK (received = inserted + updated + unchanged + skipped + rejected)
 ) STRICT, WITHOUT ROWID;
@@ -75,7 +75,7 @@ CREATE TABLE _windrow_ledger (
     partition     TEXT NOT NULL,
     start_at      TEXT NOT NULL,
     end_at        TEXT NOT NULL,
-    state         TEXT NOT NULL CHECK (state IN ('partial', 'complete', 'settled', 'hole')),
+    state         TEXT NOT NULL CHECK (state IN ('partial', 'complete', 'settled', 'truncated')),
     read_to       TEXT,
     requested_at  TEXT NOT NULL,
     completed_at  TEXT,
@@ -88,10 +88,10 @@ CREATE TABLE _windrow_ledger (
     unchanged     INTEGER NOT NULL,
     skipped       INTEGER NOT NULL,
     rejected      INTEGER NOT NULL,
-    strays        INTEGER NOT NULL,
+    out_of_window INTEGER NOT NULL,
     distinct_keys INTEGER,
     source_total  INTEGER,
-    readings      INTEGER NOT NULL,
+    fetches       INTEGER NOT NULL,
     error         TEXT,
     run_id        INTEGER NOT NULL REFERENCES _windrow_runs (run_id),
     PRIMARY KEY (stream, partition, start_at, end_at)
@@ -119,7 +119,7 @@ CREATE TABLE _windrow_rejects (
 CREATE TABLE _windrow_waits (
     source     TEXT PRIMARY KEY,
     not_before TEXT NOT NULL,
-    reason     TEXT NOT NULL
+    reason        TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO _windrow_meta (name, value) VALUES ('format', '1');

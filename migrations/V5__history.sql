@@ -1,7 +1,7 @@
 -- What an archive said at another time, and what its sources no longer say. Replaced versions of
 -- a stream's rows stay in `<stream>_history`, a plain table beside the stream's own; here stands
 -- only since when that is so. Rows that the source no longer returns are noted here by their key,
--- so that nothing is done before two readings in a row have missed them, and all of it can be
+-- so that nothing is done before two fetches in a row have missed them, and all of it can be
 -- taken back.
 
 PRAGMA user_version = 5;
@@ -9,9 +9,9 @@ PRAGMA user_version = 5;
 -- Since when each replaced version is kept; nothing where they are not.
 ALTER TABLE _windrow_streams ADD COLUMN history_from TEXT;
 
--- Rows that a complete reading of their window missed. `key` holds the key's values as SQL
+-- Rows that a complete fetch of their window missed. `key` holds the key's values as SQL
 -- literals. `held` are rows that would have been marked or deleted, had they not been too many at
--- once; `kept` are those that a person brought back, which no reading takes away again.
+-- once; `kept` are those that a person brought back, which no fetch takes away again.
 CREATE TABLE _windrow_vanished (
     stream          TEXT NOT NULL,
     key             TEXT NOT NULL,

@@ -1,5 +1,5 @@
 -- Rows that came from a file and not from the API. They are never coverage: the ledger's word for
--- them is "adopted, unverified", until a later run has completed a reading of their time. Whatever
+-- them is "adopted, unverified", until a later run has completed a fetch of their time. Whatever
 -- of the file did not become a row is kept, so that an adoption can be undone and audited.
 
 PRAGMA user_version = 6;
@@ -16,7 +16,7 @@ CREATE TABLE _windrow_adoptions (
 ) STRICT;
 
 -- The time that adopted rows lie in, in whole days; a row with empty bounds stands for rows
--- without a time. What completes a reading of it later has a higher run and confirms it.
+-- without a time. What completes a fetch of it later has a higher run and confirms it.
 CREATE TABLE _windrow_adopted (
     stream   TEXT NOT NULL,
     start_at TEXT NOT NULL,

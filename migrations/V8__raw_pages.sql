@@ -20,7 +20,7 @@ CREATE TABLE _windrow_raw_pages (
     end_at       TEXT NOT NULL,
     asked_from   TEXT,          -- the range that was asked for
     asked_to     TEXT,
-    first        INTEGER NOT NULL, -- whether a reading begins with it
+    first        INTEGER NOT NULL, -- whether a fetch begins with it
     altered      INTEGER NOT NULL, -- whether a secret was taken out of its records
     requested_at TEXT NOT NULL, -- as of when it speaks
     written_at   TEXT NOT NULL,

@@ -6,8 +6,8 @@ PRAGMA user_version = 9;
 -- Who queued an entry: this archive, as one person's state folder on one machine knows it. A copy
 -- of the archive has the row and not the state. `sends` counts attempts; a state that has seen more
 -- than the archive has shows that the archive is an older copy of itself.
-CREATE TABLE _windrow_outbox_stations (
-    station TEXT PRIMARY KEY,
+CREATE TABLE _windrow_outbox_senders (
+    sender TEXT PRIMARY KEY,
     sends   INTEGER NOT NULL DEFAULT 0,
     made_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -29,11 +29,11 @@ CREATE TABLE _windrow_outbox (
     after_entry   INTEGER REFERENCES _windrow_outbox (entry),
     not_before    TEXT,
     expires_at    TEXT,
-    owner         TEXT NOT NULL,    -- a station, which need not be one of this archive
+    owner         TEXT NOT NULL,    -- a sender, which need not be one of this archive
     created_at    TEXT NOT NULL,
     state         TEXT NOT NULL CHECK (state IN
         ('queued', 'sending', 'done', 'rejected', 'unknown', 'expired', 'cancelled')),
-    doubt         INTEGER NOT NULL DEFAULT 0 CHECK (doubt IN (0, 1)), -- it may have had its effect
+    in_doubt      INTEGER NOT NULL DEFAULT 0 CHECK (in_doubt IN (0, 1)), -- it may have had its effect
     attempts      INTEGER NOT NULL DEFAULT 0,
     first_sent_at TEXT,             -- from here the API's memory of the key is counted
     last_seen_at  TEXT,             -- the latest time that an attempt has shown
@@ -58,7 +58,7 @@ CREATE TABLE _windrow_outbox_attempts (
     started_at TEXT NOT NULL,
     ended_at   TEXT,
     status     INTEGER,
-    fault      TEXT,
+    error      TEXT,
     PRIMARY KEY (entry, attempt)
 ) STRICT, WITHOUT ROWID;
 

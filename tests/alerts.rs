@@ -112,7 +112,7 @@ fn a_finding_is_told_once_and_once_more_when_it_is_solved_and_anew_when_it_comes
     let body = &case.bodies()[0];
     assert_eq!(body["severity"], "warning");
     assert_eq!((&body["check"], &body["stream"]), (&"sql".into(), &"low".into()));
-    for key in ["expected", "found", "mend"] {
+    for key in ["expected", "found", "help"] {
         assert!(body[key].as_str().is_some_and(|text| !text.is_empty()), "{body}");
     }
 }
@@ -430,8 +430,8 @@ fn an_archive_without_alerts_is_brought_to_the_format_that_has_them() {
          ALTER TABLE _windrow_runs DROP COLUMN merged_by;
          DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
          DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
-         DROP TABLE _windrow_superseded; DROP TABLE _windrow_lacks;
-         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_doubts;
+         DROP TABLE _windrow_superseded; DROP TABLE _windrow_missing_runs;
+         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_disputed;
          DELETE FROM _windrow_meta WHERE name = 'archive_id';
          DELETE FROM _windrow_migrations WHERE version >= 10;
          UPDATE _windrow_meta SET value = '9' WHERE name = 'format'; PRAGMA user_version = 9",

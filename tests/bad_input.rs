@@ -15,10 +15,10 @@ fn answers(status: &str, kind: &str, body: &str, code: i32, message: &str) {
     let digest = workspace.digests();
     let ran = workspace.run(&["sync"]).expect(code);
     assert!(ran.stderr.contains(message), "expected {message:?} in\n{}", ran.stderr);
-    assert!(ran.stderr.contains("help:"), "each error has a cure: {}", ran.stderr);
+    assert!(ran.stderr.contains("help:"), "each error has a help: {}", ran.stderr);
     assert_eq!(workspace.digests(), digest);
     let state = workspace.value("SELECT state FROM _windrow_ledger");
-    assert_eq!(state, "complete", "what an earlier reading proved stays proven");
+    assert_eq!(state, "complete", "what an earlier fetch proved stays proven");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_key_that_no_record_has_is_a_mistake_and_not_a_page_of_rejects() {
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "0");
 }
 
-/// Syncs an API that answers so, and expects a broken word.
+/// Syncs an API that answers so, and expects a invalid response.
 fn first_answer(body: &'static str, stream: &str, message: &str) {
     let api = Api::start(move |_, _| json(body));
     let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));

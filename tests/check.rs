@@ -185,12 +185,12 @@ impl Case {
         assert!(!rows(&self.workspace.path("a.db"), sql).is_empty(), "{sql} shows nothing");
         assert!(!text("expected").is_empty() && !text("found").is_empty());
         assert!(text("id").starts_with(text("check")), "{finding}");
-        let words: Vec<&str> = text("mend").split(' ').collect();
+        let words: Vec<&str> = text("help").split(' ').collect();
         assert_eq!(words[0], "windrow");
         let known = windrow::cli::command();
-        if !text("mend").contains('\'') && known.find_subcommand(words[1]).is_some() {
+        if !text("help").contains('\'') && known.find_subcommand(words[1]).is_some() {
             let parsed = known.try_get_matches_from(&words);
-            assert!(parsed.is_ok(), "{}: {parsed:?}", text("mend"));
+            assert!(parsed.is_ok(), "{}: {parsed:?}", text("help"));
         }
     }
 
@@ -261,7 +261,7 @@ const WRONG_AT_THE_SOURCE: [(&str, Change, &[&str]); 9] = [
             let record = Record::new("SL-1", "2027-01-01", 12.5, "2026-01-01T00:00:00Z");
             world.extra.insert("2025-12-01".to_owned(), record.json());
         },
-        &["strays/usage"],
+        &["out_of_window/usage"],
     ),
     (
         "a number that is none",
@@ -305,16 +305,16 @@ const WRONG_IN_THE_ARCHIVE: [(&str, &str, &[&str]); 7] = [
         &["pending/usage/2025-12-05..2025-12-06"],
     ),
     (
-        "a reading that was broken off",
+        "a fetch that was broken off",
         "UPDATE _windrow_ledger SET state = 'partial', error = 'the source went away',
             source_total = NULL, distinct_keys = NULL WHERE start_at LIKE '2025-12-05%'",
         &["partial/usage/2025-12-05..2025-12-06"],
     ),
     (
         "a window that cannot be read",
-        "UPDATE _windrow_ledger SET state = 'hole', error = 'the source cuts results at 2 records'
+        "UPDATE _windrow_ledger SET state = 'truncated', error = 'the source cuts results at 2 records'
             WHERE start_at LIKE '2025-12-05%'",
-        &["hole/usage/2025-12-05..2025-12-06"],
+        &["truncated/usage/2025-12-05..2025-12-06"],
     ),
     (
         "a row that somebody deleted",
@@ -386,7 +386,7 @@ fn more_rows_than_the_source_has_is_the_alarm_of_the_field() {
     let finding = case.finding("more_rows/usage/2026-01-08..2026-01-09");
     assert_eq!(finding["found"], "2026-01-08..2026-01-09: 4 rows");
     let expected = finding["expected"].as_str().expect("a text");
-    assert!(expected.contains("3 came at the last reading and 3 at the one before"), "{expected}");
+    assert!(expected.contains("3 came at the last fetch and 3 at the one before"), "{expected}");
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn the_exit_code_and_what_is_printed_go_by_severity() {
   found    SL-2: 2025-12-10 is missing
   see      SELECT \"day\" FROM \"usage\" WHERE \"id\" IS 'SL-2' AND \"day\" >= '2025-12-09' AND \
         \"day\" < '2025-12-12' ORDER BY \"day\"
-  mend     windrow sync usage --from 2025-12-10 --to 2025-12-11
+  help     windrow sync usage --from 2025-12-10 --to 2025-12-11
 ";
     assert_eq!(ran.stdout, expected);
     assert_eq!(case.workspace.run(&["check", "--fail-on", "error"]).expect(0).stdout, "");
@@ -468,13 +468,13 @@ fn the_exit_code_and_what_is_printed_go_by_severity() {
 fn a_question_of_ones_own_is_asked_and_each_row_is_a_finding() {
     let case = Case::synced(|_| {});
     let plan = "\n[checks.plan]\nsql = \"\"\"\nSELECT id, round(sum(gb)) AS used -- of 1,000
-FROM usage GROUP BY id HAVING used > %\"\"\"\nseverity = \"error\"\nmend = \"windrow runs\"";
+FROM usage GROUP BY id HAVING used > %\"\"\"\nseverity = \"error\"\nhelp = \"windrow runs\"";
     case.define("", &plan.replace('%', "999999"));
     assert_eq!(case.found(), [""; 0]);
     case.define("", &plan.replace('%', "10"));
     assert_eq!(case.found(), ["sql/plan/SL-1", "sql/plan/SL-2", "sql/plan/SL-3"]);
     let finding = case.finding("sql/plan/SL-2");
-    assert_eq!((&finding["severity"], &finding["mend"]), (&"error".into(), &"windrow runs".into()));
+    assert_eq!((&finding["severity"], &finding["help"]), (&"error".into(), &"windrow runs".into()));
     assert!(finding["found"].as_str().expect("a text").starts_with("id SL-2, used "), "{finding}");
     let text = case.workspace.run(&["check"]).expect(1).stdout;
     let shown =
@@ -663,7 +663,8 @@ fn a_year_of_many_clean_series_makes_fewer_than_one_alarm_in_a_thousand_group_da
 #[test]
 fn an_older_archive_is_looked_at_as_it_is() {
     let case = Case::synced(|world| world.forget("SL-2", "2025-12-10"));
-    let columns = ["asked_from", "came", "came_before", "whole_at", "settled_at"];
+    let columns =
+        ["asked_from", "last_records", "previous_records", "first_complete_at", "settled_at"];
     let drops = columns.map(|name| format!("ALTER TABLE _windrow_ledger DROP COLUMN {name};"));
     case.meddle(&format!("{} DROP TABLE _windrow_clocks; PRAGMA user_version = 2", drops.concat()));
     assert_eq!(case.found(), ["missing_dates/usage/SL-2/2025-12-10"]);

@@ -124,7 +124,7 @@ const MISTAKES: [Mistake; 11] = [
 ];
 
 #[test]
-fn each_mistake_is_named_with_its_place_and_its_cure() {
+fn each_mistake_is_named_with_its_place_and_its_help() {
     for (from, to, expected) in MISTAKES {
         assert_eq!(problems(&GOOD.replacen(from, to, 1)), expected, "{from} -> {to}");
     }

@@ -1,4 +1,4 @@
-//! `windrow doctor`: each thing is made wrong on purpose once, found, and told with its cure.
+//! `windrow doctor`: each thing is made wrong on purpose once, found, and told with its help.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ fn doctor(workspace: &Workspace, more: &[&str]) -> Ran {
     workspace.run(&[&["doctor", "--json"], more].concat())
 }
 
-/// State and finding of one check. What is wrong has a cure.
+/// State and finding of one check. What is wrong has a help.
 fn check(ran: &Ran, name: &str) -> (String, String) {
     let json = ran.json();
     let checks = json["checks"].as_array().expect("checks");
@@ -28,7 +28,7 @@ fn check(ran: &Ran, name: &str) -> (String, String) {
     let found = found.unwrap_or_else(|| panic!("no check {name} in {ran:?}"));
     let state = found["state"].as_str().expect("a state").to_owned();
     let wrong = state == "warn" || state == "bad";
-    assert_eq!(found["cure"].is_string(), wrong, "{found}");
+    assert_eq!(found["help"].is_string(), wrong, "{found}");
     (state, found["found"].as_str().expect("a finding").to_owned())
 }
 
@@ -158,7 +158,7 @@ fn what_other_programs_did_to_the_archive_is_found() {
     finds(doctor(&workspace, &["--offline"]), 0, "archive journal", "ok", "ejected");
     let orphan = "PRAGMA foreign_keys = OFF;
         INSERT INTO _windrow_run_streams (run_id, stream, windows_completed, received, inserted,
-                updated, unchanged, skipped, rejected, strays)
+                updated, unchanged, skipped, rejected, out_of_window)
              VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
     change(&workspace, orphan);
     finds(doctor(&workspace, &["--offline"]), 6, "archive content", "bad", "refer to rows");

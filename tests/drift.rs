@@ -121,7 +121,7 @@ fn found_since(workspace: &Workspace, since: &str) -> Vec<String> {
     let told = drift.map(|finding| {
         let sql = finding["sql"].as_str().expect("SQL");
         assert!(!workspace.rows(sql).is_empty(), "{sql}");
-        assert_eq!(finding["mend"].as_str().map(|text| &text[..18]), Some("windrow sync items"));
+        assert_eq!(finding["help"].as_str().map(|text| &text[..18]), Some("windrow sync items"));
         let (severity, id) = (finding["severity"].as_str(), finding["id"].as_str());
         format!("{} {}", severity.expect("a severity"), id.expect("an identity"))
     });

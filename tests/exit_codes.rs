@@ -1,5 +1,5 @@
-//! Each exit code of docs/contract.md, section 9, that this version can give, provoked. Those that other tests
-//! provoke too stand here once, so that the list is in one place.
+//! Each exit code of docs/contract.md, section 9, that this version can give, provoked. Those that
+//! other tests provoke too stand here once, so that the list is in one place.
 
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -33,7 +33,7 @@ fn offline_is_3_and_says_what_waits() {
     let workspace = Workspace::new(&definition);
     let ran = workspace.run(&["sync"]).expect(3);
     assert!(ran.stderr.contains("nobody listens"), "{ran:?}");
-    assert!(ran.stderr.contains("1 reading waits for the next sync"), "{ran:?}");
+    assert!(ran.stderr.contains("1 fetch waits for the next sync"), "{ran:?}");
     workspace.run(&["status"]).expect(0);
 }
 

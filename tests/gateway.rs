@@ -694,7 +694,7 @@ fn a_program_waits_its_turn_where_only_others_are_before_it() {
     assert_eq!(shop.api.log().len(), 8);
 }
 
-/// A disk that is full: the state folder, with the token and the stations, is on another one.
+/// A disk that is full: the state folder, with the token and the senders, is on another one.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_refuses_what_comes_and_keeps_what_was_there() {

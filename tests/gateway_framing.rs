@@ -160,7 +160,7 @@ fn bad_heads(good: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_head_that_has_two_readings_is_refused_with_its_connection() {
+fn a_head_that_has_two_fetches_is_refused_with_its_connection() {
     let (shop, workspace, gateway) = shop();
     let (host, token) = (&gateway.address, &gateway.token);
     let good = begun(&gateway);

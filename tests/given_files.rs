@@ -254,12 +254,12 @@ fn contents() -> Vec<Bad> {
         sql("windows that overlap", 1, "two complete windows overlap in the ledger",
             "INSERT INTO _windrow_ledger SELECT stream, partition, start_at,
                 '2026-01-05T00:00:00+00:00', state, read_to, requested_at, completed_at, token, cursor,
-                pages, received, inserted, updated, unchanged, skipped, rejected, strays,
-                distinct_keys, source_total, readings, error, run_id, by_source, asked_from, came,
-                came_before, whole_at, settled_at
+                pages, received, inserted, updated, unchanged, skipped, rejected, out_of_window,
+                distinct_keys, source_total, fetches, error, run_id, dated_by_source, asked_from, last_records,
+                previous_records, first_complete_at, settled_at
              FROM _windrow_ledger WHERE start_at LIKE '2026-01-02%'"),
         sql("a row that no run brought", 1, "brought by no run that is known", "UPDATE usage SET _run = 77"),
-        sql("a reading that no run made", 1, "refer to rows of _windrow_runs",
+        sql("a fetch that no run made", 1, "refer to rows of _windrow_runs",
             "PRAGMA foreign_keys = OFF; UPDATE _windrow_ledger SET run_id = 77"),
         sql("a manifest that is none", 6, "its manifest cannot be read",
             "UPDATE _windrow_manifest SET manifest = '{}'"),

@@ -298,7 +298,7 @@ fn an_archive_that_is_not_whole_is_not_given_away() {
     execute(&workspace.path("a.db"), "DELETE FROM usage WHERE id <> 'SL-1'");
     execute(&workspace.path("a.db"), "UPDATE _windrow_ledger SET distinct_keys = 27");
     let refused = give(&workspace, &[]).expect(6);
-    let told = "not whole, and was not given away: usage: 9 rows are there, and one reading alone \
+    let told = "not whole, and was not given away: usage: 9 rows are there, and one fetch alone \
                 found 27";
     assert!(refused.stderr.contains(told), "{refused:?}");
     assert_eq!(made(&workspace), [""; 0]);
@@ -488,11 +488,11 @@ fn parts_that_stand_on_each_other_count_like_the_whole() {
     assert!(odd.stdout.contains("what it is based on is not all here"), "{odd:?}");
     assert_eq!(end(), "2026-01-11T00:00:00+00:00", "its rows are here, and prove nothing");
     assert_eq!(colleague.value("SELECT count(*) FROM usage"), "28");
-    assert_ne!(colleague.value("SELECT count(*) FROM _windrow_lacks"), "0");
+    assert_ne!(colleague.value("SELECT count(*) FROM _windrow_missing_runs"), "0");
     merge("two.db");
     merge("three.db");
     assert_eq!(end(), "2026-01-13T00:00:00+00:00");
-    assert_eq!(colleague.value("SELECT count(*) FROM _windrow_lacks"), "0");
+    assert_eq!(colleague.value("SELECT count(*) FROM _windrow_missing_runs"), "0");
     let digests = |workspace: &Workspace| {
         let status = ["--archive", "a.db", "status", "--digest", "--json"];
         workspace.run(&status).expect(0).json()["digests"].clone()

@@ -345,7 +345,7 @@ fn a_secret_that_is_not_looked_for_is_named() {
 }
 
 #[test]
-fn a_place_that_cannot_be_is_told_with_its_cure() {
+fn a_place_that_cannot_be_is_told_with_its_help() {
     let (_api, workspace) = synced();
     let nowhere = workspace.run(&["handoff", "no/such/place.db"]).expect(8);
     assert!(nowhere.stderr.contains("there is no folder no/such"), "{nowhere:?}");

@@ -101,9 +101,9 @@ fn what_sqlite_would_open_beside_an_archive_is_looked_at_first() {
                 &[&["sync"], &["eject"], &["status"], &["merge", "given.db"]],
             );
             let of_the_given = name.replace("a.db", "given.db");
-            let reading: [&[&str]; 3] =
+            let fetch: [&[&str]; 3] =
                 [&["verify", "given.db"], &["diff", "a.db", "given.db"], &["merge", "given.db"]];
-            place.refuses(&of_the_given, trap, 9, &reading);
+            place.refuses(&of_the_given, trap, 9, &fetch);
         }
     }
     for name in ["foreign.db-wal", "foreign.db-shm", "foreign.db-journal"] {
@@ -434,7 +434,7 @@ fn in_a_sticky_folder_files_of_another_user_are_refused() {
 }
 
 #[test]
-fn a_lock_of_another_user_does_not_hinder_reading() {
+fn a_lock_of_another_user_does_not_hinder_fetch() {
     let place = place();
     let path = place.path("a.db-lock");
     clear(&path);

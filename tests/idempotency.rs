@@ -127,7 +127,7 @@ fn a_record_dated_next_year_does_not_push_the_watermark() {
     workspace.sync();
     let status = workspace.run(&["status", "--json"]).expect(0).json();
     assert_eq!(status["streams"][0]["watermark"], "2026-01-10T12:00:00+00:00");
-    assert!(status["streams"][0]["strays"].as_u64() > Some(0), "{status}");
+    assert!(status["streams"][0]["out_of_window"].as_u64() > Some(0), "{status}");
     assert_eq!(workspace.value("SELECT count(*) FROM usage WHERE id = 'SL-9'"), "1", "it is kept");
 }
 

@@ -88,7 +88,7 @@ fn a_killed_process_leaves_nothing_to_repair() {
 }
 
 #[test]
-fn a_reading_carries_on_at_the_page_where_the_source_failed() {
+fn a_fetch_carries_on_at_the_page_where_the_source_failed() {
     let well = Arc::new(AtomicBool::new(false));
     let is_well = Arc::clone(&well);
     let api = Api::start(move |request, _| {
@@ -201,7 +201,7 @@ fn a_connection_that_breaks_again_and_again_ends_as_if_it_had_never_broken() {
 
 #[cfg(unix)]
 #[test]
-fn the_readings_of_a_killed_run_are_dated_by_the_source_whose_clock_is_another() {
+fn the_fetches_of_a_killed_run_are_dated_by_the_source_whose_clock_is_another() {
     let (tell, asked) = channel();
     let tell = Mutex::new(tell);
     let date = ("date", "Fri, 01 Jan 2100 12:00:00 GMT");

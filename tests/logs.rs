@@ -28,9 +28,9 @@ fn what_a_sync_does_is_in_the_log_one_json_object_a_line() {
     assert_eq!(lines[0]["message"], "run begins");
     assert_eq!(of("asking").len(), api.api.log().len());
     assert_eq!(of("answered").len(), api.api.log().len());
-    let readings = of("reading ended");
-    assert_eq!(readings.len(), 10);
-    assert_eq!((&readings[0]["stream"], &readings[0]["level"]), (&"usage".into(), &"INFO".into()));
+    let fetches = of("fetch ended");
+    assert_eq!(fetches.len(), 10);
+    assert_eq!((&fetches[0]["stream"], &fetches[0]["level"]), (&"usage".into(), &"INFO".into()));
     let end = of("run ended");
     assert_eq!((&end[0]["state"], &end[0]["run"]), (&"complete".into(), &1.into()));
     workspace.run(&["rejects", "retry"]).expect(0);
@@ -83,7 +83,7 @@ fn no_secret_gets_into_a_log_in_any_form() {
         let ran = workspace.run(&["sync", "-vv", "--log-format", format]);
         assert!(ran.code != 0 && ran.stderr.contains("${env:KEY}"), "{ran:?}");
         let log = std::fs::read_to_string(log_of(&workspace)).expect("a log");
-        assert!(log.contains("${env:KEY}"), "the trouble is told: {log}");
+        assert!(log.contains("${env:KEY}"), "the error is told: {log}");
         let forms = ["ary/7f", "ary\\/7f", "ary%2F7f", "7f+3", "7f%2B3"];
         for form in forms {
             for text in [&ran.stdout, &ran.stderr, &log] {
@@ -139,7 +139,7 @@ fn stderr_is_json_or_text_and_safe_on_a_terminal_either_way() {
         .map(|line| format!("{line}\n"))
         .collect();
     let events = lines(&logged);
-    assert!(events.iter().any(|event| event["message"] == "trouble" && event["stream"] == "items"));
+    assert!(events.iter().any(|event| event["message"] == "error" && event["stream"] == "items"));
     for ran in [text, json] {
         assert!(!ran.stderr.contains(['\u{9b}', '\u{202e}', '\u{1b}']), "{ran:?}");
     }

@@ -161,7 +161,7 @@ impl World {
         let place = WindowKey { stream: name.clone(), partition: String::new(), window };
         archive.begin().expect("begun");
         archive.ensure_table(&shape, None, &text).expect("a table");
-        // A reading that was broken off goes on from its last page.
+        // A fetch that was broken off goes on from its last page.
         let sql = format!(
             "SELECT 1 FROM _windrow_ledger WHERE stream = '{name}' AND state = 'partial'
                 AND start_at = '{}'",
@@ -282,7 +282,7 @@ proptest! {
         let first = canonical_dump(&Reader::open(&world.laptop(0)).expect("a reader")).expect("it");
         for who in 0..LAPTOPS {
             let reader = Reader::open(&world.laptop(who)).expect("a reader");
-            let lacks = ask(&reader, "SELECT * FROM _windrow_lacks");
+            let lacks = ask(&reader, "SELECT * FROM _windrow_missing_runs");
             prop_assert!(lacks.is_empty(), "{who} lacks {lacks:?}");
             prop_assert_eq!(world.complete(who), world.complete(0));
             prop_assert_eq!(&canonical_dump(&reader).expect("a dump"), &first);

@@ -19,7 +19,7 @@ const EMPTY_DAYS: &str = "WITH RECURSIVE days(day) AS (SELECT '2026-01-01'
     WHERE day NOT IN (SELECT id FROM usage)";
 
 const LACKS: &str = "SELECT stream, (SELECT count(*) FROM _windrow_runs AS r WHERE r.run_id
-    <= l.run_id AND command = 'sync') FROM _windrow_lacks AS l";
+    <= l.run_id AND command = 'sync') FROM _windrow_missing_runs AS l";
 
 /// An API of one record for each day, which answers so many requests and then keeps silent.
 struct Days {
@@ -85,7 +85,7 @@ impl Days {
 
 /// The complete windows that are there.
 fn count(laptop: &Workspace) -> usize {
-    let made = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_lacks'";
+    let made = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_missing_runs'";
     if !laptop.path("a.db").exists() || laptop.rows(made).is_empty() {
         return 0;
     }

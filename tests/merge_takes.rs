@@ -131,8 +131,8 @@ pub fn make_older(path: &Path) {
          ALTER TABLE _windrow_runs DROP COLUMN merged_by;
          DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
          DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
-         DROP TABLE _windrow_superseded; DROP TABLE _windrow_lacks;
-         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_doubts;
+         DROP TABLE _windrow_superseded; DROP TABLE _windrow_missing_runs;
+         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_disputed;
          DELETE FROM _windrow_meta WHERE name = 'archive_id';
          DELETE FROM _windrow_migrations WHERE version >= 11;
          UPDATE _windrow_meta SET value = '10' WHERE name = 'format'; PRAGMA user_version = 10",

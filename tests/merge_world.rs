@@ -220,12 +220,12 @@ fn apply(archive: &Archive, of: &Sync) {
             reason: "wrong".to_owned(),
             pointer: None,
             record: format!("{{\"n\":{reject}}}"),
-            above: None,
+            ancestors: None,
             position: 0,
         };
         archive.write_rejects(&place, &[reject], run, &text).expect("written");
     }
-    // A reading that is broken off leaves what an earlier one has proven.
+    // A fetch that is broken off leaves what an earlier one has proven.
     let proven = of.state == State::Partial && archive.is_complete(&place).expect("known");
     if !of.adopts && !proven {
         archive
@@ -241,22 +241,27 @@ fn apply(archive: &Archive, of: &Sync) {
     archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
 }
 
-/// A reading of a place that came to this.
-pub fn progress(place: WindowKey, state: State, by_source: bool, now: Timestamp) -> Checkpoint {
+/// A fetch of a place that came to this.
+pub fn progress(
+    place: WindowKey,
+    state: State,
+    dated_by_source: bool,
+    now: Timestamp,
+) -> Checkpoint {
     Checkpoint {
         read_to: place.window.map(Window::end),
-        place,
+        window_key: place,
         state,
         requested_at: now,
-        by_source,
+        dated_by_source,
         asked_from: None,
-        came: Some(1),
+        last_records: Some(1),
         at: now,
         token: None,
         cursor: None,
         pages: 1,
         outcomes: Outcomes::default(),
-        strays: 0,
+        out_of_window: 0,
         distinct_keys: None,
         source_total: None,
         error: None,

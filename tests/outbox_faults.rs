@@ -223,7 +223,7 @@ fn refused_credentials_and_missing_networks_leave_the_entry_as_it_was() {
     add(&workspace, &["--key", "a", "--body", "1"]).expect(0);
     let said = workspace.run(&["outbox", "send"]).expect(3).stderr;
     assert!(said.contains("refused"), "{said}");
-    let facts = "SELECT attempts, doubt, first_sent_at, state FROM _windrow_outbox";
+    let facts = "SELECT attempts, in_doubt, first_sent_at, state FROM _windrow_outbox";
     assert_eq!(workspace.rows(facts), ["0|0|NULL|queued"]);
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_outbox_attempts"), "0");
 }

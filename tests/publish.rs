@@ -126,7 +126,7 @@ fn another_machine_is_never_spoken_to_in_the_open_unasked() {
 }
 
 #[test]
-fn each_refusal_of_a_server_has_its_code_and_its_cure() {
+fn each_refusal_of_a_server_has_its_code_and_its_help() {
     let cases = [
         ("3D000", "database \"x\" does not exist", 2),
         ("57P03", "the database system is starting up", 3),

@@ -128,7 +128,7 @@ fn a_dry_run_prints_the_plan_and_asks_nothing() {
     assert!(api.api.log().is_empty() && !workspace.path("a.db").exists());
     workspace.sync();
     let plan = workspace.run(&["sync", "--dry-run"]).expect(0);
-    assert!(plan.stderr.contains("4 readings are due; nothing was asked"), "{plan:?}");
+    assert!(plan.stderr.contains("4 fetches are due; nothing was asked"), "{plan:?}");
 }
 
 #[test]

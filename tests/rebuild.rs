@@ -178,7 +178,7 @@ fn a_new_key_merges_and_splits_rows_and_says_so_first() {
     assert_eq!(
         workspace.rows(last),
         ["SL-1|2026-01-09|9.5|1", "SL-2|2026-01-09|9.5|1", "SL-3|2026-01-09|9.5|1"],
-        "the later reading wins"
+        "the later fetch wins"
     );
     workspace.run(&["rebuild", "--confirm"]).expect(0);
     let hash = "{ hash = [\"id\", \"gb\"] }";

@@ -192,7 +192,7 @@ fn what_fits_a_changed_definition_becomes_what_the_api_would_have_made_of_it() {
     let run = workspace.run(&["runs", "2", "--json"]).expect(0).json();
     assert_eq!((&run["command"], &run["state"]), (&"rejects retry".into(), &"complete".into()));
     let days = &run["streams"][0];
-    assert_eq!((&days["taken_up"], &days["received"]), (&3.into(), &0.into()));
+    assert_eq!((&days["late_rejects"], &days["received"]), (&3.into(), &0.into()));
     let again = workspace.run(&["rejects", "retry", "--json"]).expect(0).json();
     assert_eq!(counts(&again, "days"), "2 0 0 0 0 2");
 }
@@ -268,7 +268,7 @@ fn rejects_of_an_older_format_are_taken_up_unless_something_of_them_is_missing()
     let workspace = Workspace::new(&days("\"date\""));
     workspace.sync();
     // As format 2 left them.
-    workspace.rows("UPDATE _windrow_rejects SET above = NULL, pointer = NULL");
+    workspace.rows("UPDATE _windrow_rejects SET ancestors = NULL, pointer = NULL");
     workspace.define(&days("{ type = \"date\", format = \"%d.%m.%Y\" }"));
     let report = workspace.run(&["rejects", "retry", "--json"]).expect(0).json();
     assert_eq!(counts(&report, "days"), "1 0 0 0 0 1");
@@ -306,17 +306,17 @@ fn an_orphan_is_taken_up_by_the_columns_of_today_and_is_not_received_again() {
     workspace.define(&kids(&address, "plan = \"text\"\nx = \"real\"\nnote = \"text\""));
     let report = workspace.sync().json();
     assert_eq!(counts(&report, "kids"), "0 0 0 0 0 0", "it came once, in the first run");
-    assert_eq!(report["streams"][1]["taken_up"], 1);
+    assert_eq!(report["streams"][1]["late_rejects"], 1);
     assert_eq!(
         workspace.rows("SELECT id, of, x, plan, note, _rest, _run FROM kids"),
         ["10|2|1.5|gold|NULL|NULL|2"]
     );
     assert_eq!(workspace.rows(REJECTS), [""; 0]);
-    let sum = "SELECT sum(received), sum(rejected), sum(inserted), sum(taken_up)
+    let sum = "SELECT sum(received), sum(rejected), sum(inserted), sum(late_rejects)
         FROM _windrow_run_streams WHERE stream = 'kids'";
     assert_eq!(workspace.rows(sum), ["1|1|0|1"]);
     let said = workspace.run(&["runs", "2"]).expect(0).stdout;
-    assert!(said.contains("1 reject of earlier readings was taken up in kids"), "{said}");
+    assert!(said.contains("1 reject of earlier fetches was taken up in kids"), "{said}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn a_day_that_quietly_was_never_there_is_on_the_page() {
     assert_eq!(facts["verdict"]["standing"], "open", "{facts}");
     let page = workspace.run(&["report"]).expect(0).stdout;
     assert!(page.contains("To be looked at: "), "{page}");
-    assert!(page.contains("windrow sync usage"), "the cure: {page}");
+    assert!(page.contains("windrow sync usage"), "the help: {page}");
     // Where the page does not reach so far back, it says so.
     let page = workspace.run(&["report", "--days", "3"]).expect(0).stdout;
     assert!(page.contains("Before these days 24 h 0 min were not read."), "{page}");
@@ -130,7 +130,7 @@ fn no_text_of_an_archive_is_markup_wherever_it_stands_on_the_page() {
     };
     let sql = "PRAGMA foreign_keys = OFF;
         UPDATE _windrow_runs SET message = 'M', command = 'M';
-        UPDATE _windrow_ledger SET error = 'M', state = 'hole' WHERE start_at < '2026-01-03';
+        UPDATE _windrow_ledger SET error = 'M', state = 'truncated' WHERE start_at < '2026-01-03';
         INSERT INTO _windrow_waits VALUES ('M', '2027-01-01T00:00:00+00:00', 'M', NULL);
         INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
             VALUES ('M', 'M', 'M', 'M', 'M', 1);

@@ -1,4 +1,4 @@
-//! Runs are remembered: what was due, each reading and its cost, troubles and waits.
+//! Runs are remembered: what was due, each fetch and its cost, errors and waits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ fn shown(workspace: &Workspace, run: &str) -> serde_json::Value {
 }
 
 #[test]
-fn a_run_tells_its_plan_and_each_reading_with_what_it_cost() {
+fn a_run_tells_its_plan_and_each_fetch_with_what_it_cost() {
     let api = UsageApi::start(nine_days(), 2);
     let workspace = Workspace::new(&api.definition(""));
     let report = workspace.sync().json();
@@ -22,20 +22,20 @@ fn a_run_tells_its_plan_and_each_reading_with_what_it_cost() {
     assert_eq!((&run["requests"], &run["requests"]), (&requests.into(), &report["requests"]));
     let stream = &run["streams"][0];
     let pending = &stream["plan"][0];
-    assert_eq!((&pending["why"], &pending["windows"]), (&"pending".into(), &9.into()));
-    assert_eq!(stream["plan"][1]["why"], "open");
+    assert_eq!((&pending["reason"], &pending["windows"]), (&"pending".into(), &9.into()));
+    assert_eq!(stream["plan"][1]["reason"], "open");
     assert_eq!(
         (&pending["from"], &pending["to"]),
         (&"2026-01-01T00:00:00+00:00".into(), &"2026-01-10T00:00:00+00:00".into())
     );
-    let readings = run["readings"].as_array().expect("readings").clone();
-    assert_eq!(readings.len(), 10);
-    let sum = |name: &str| -> u64 { readings.iter().filter_map(|r| r[name].as_u64()).sum() };
+    let fetches = run["fetches"].as_array().expect("fetches").clone();
+    assert_eq!(fetches.len(), 10);
+    let sum = |name: &str| -> u64 { fetches.iter().filter_map(|r| r[name].as_u64()).sum() };
     for (name, whole) in [("requests", &run), ("bytes", &run), ("received", &run)] {
         assert_eq!(sum(name), whole[name].as_u64().expect(name), "{name}");
         assert_eq!(sum(name), stream[name].as_u64().expect(name), "{name}");
     }
-    let one = readings.iter().find(|r| r["start_at"] == "2026-01-01T00:00:00+00:00");
+    let one = fetches.iter().find(|r| r["start_at"] == "2026-01-01T00:00:00+00:00");
     let one = one.expect("the first day");
     assert_eq!((&one["outcome"], &one["pages"]), (&"settled".into(), &2.into()));
     assert_eq!((&one["inserted"], &one["requests"]), (&3.into(), &2.into()));
@@ -60,17 +60,17 @@ fn troubles_of_a_run_are_kept_without_secrets() {
     workspace.variable("KEY", "canary-7c1e55");
     let report = workspace.run(&["sync", "--json"]).json();
     let run = shown(&workspace, "1");
-    let reading = &run["readings"][0];
-    assert_eq!(reading["outcome"], "partial");
-    assert_eq!((&reading["requests"], &reading["retries"]), (&3.into(), &1.into()));
-    assert!(reading["waited_ms"].as_u64() > Some(0), "{reading}");
-    assert_eq!(reading["waited_ms"], run["waited_ms"]);
+    let fetch = &run["fetches"][0];
+    assert_eq!(fetch["outcome"], "partial");
+    assert_eq!((&fetch["requests"], &fetch["retries"]), (&3.into(), &1.into()));
+    assert!(fetch["waited_ms"].as_u64() > Some(0), "{fetch}");
+    assert_eq!(fetch["waited_ms"], run["waited_ms"]);
     let event = &run["events"][0];
-    assert_eq!((&event["kind"], &run["troubles"]), (&"trouble".into(), &1.into()));
-    assert_eq!(event["message"], report["troubles"][0]["message"]);
+    assert_eq!((&event["kind"], &run["errors"]), (&"error".into(), &1.into()));
+    assert_eq!(event["message"], report["errors"][0]["message"]);
     assert!(event["message"].as_str().is_some_and(|text| text.contains("${env:KEY}")), "{event}");
     let page = workspace.run(&["runs", "show", "1"]).expect(0).stdout;
-    assert!(page.contains("trouble items: ") && page.contains("waited     "), "{page}");
+    assert!(page.contains("error items: ") && page.contains("waited     "), "{page}");
     let archive = std::fs::read(workspace.path("a.db")).expect("the archive");
     assert!(!String::from_utf8_lossy(&archive).contains("canary-7c1e55"));
 }
@@ -93,7 +93,7 @@ fn a_wait_that_a_source_imposed_is_an_event_of_the_run() {
 }
 
 #[test]
-fn every_end_of_a_reading_has_its_name() {
+fn every_end_of_a_fetch_has_its_name() {
     let api = Api::start(|asked, _| {
         let (from, to) = (asked.parameter("from"), asked.parameter("to"));
         let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
@@ -109,17 +109,17 @@ fn every_end_of_a_reading_has_its_name() {
     let workspace =
         Workspace::new(&definition.replace("lateness =", "precision = \"1 day\"\nlateness ="));
     workspace.run(&["sync", "--to", "2026-01-05", "--from", "2026-01-01"]).expect(5);
-    let outcomes = "SELECT start_at, outcome, why FROM _windrow_run_readings ORDER BY start_at";
+    let outcomes = "SELECT start_at, outcome, reason FROM _windrow_run_fetches ORDER BY start_at";
     assert_eq!(
         workspace.rows(outcomes),
         [
-            "2026-01-01T00:00:00+00:00|hole|asked",
+            "2026-01-01T00:00:00+00:00|truncated|asked",
             "2026-01-02T00:00:00+00:00|settled|asked",
             "2026-01-03T00:00:00+00:00|partial|asked",
             "2026-01-04T00:00:00+00:00|settled|asked",
         ]
     );
-    let error = "SELECT count(*) FROM _windrow_run_readings AS r JOIN _windrow_ledger AS l
+    let error = "SELECT count(*) FROM _windrow_run_fetches AS r JOIN _windrow_ledger AS l
         USING (stream, partition, start_at, end_at) WHERE r.error IS l.error";
     assert_eq!(workspace.value(error), "4", "as in the ledger");
 }
@@ -150,7 +150,7 @@ fn a_run_with_nothing_to_do_adds_nothing_but_itself() {
     let stream = "refresh = \"1 day\"";
     let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
     workspace.sync();
-    let rows = "SELECT (SELECT count(*) FROM _windrow_run_readings),
+    let rows = "SELECT (SELECT count(*) FROM _windrow_run_fetches),
         (SELECT count(*) FROM _windrow_run_streams), (SELECT count(*) FROM _windrow_run_events)";
     let before = workspace.rows(rows);
     workspace.sync();
@@ -159,7 +159,7 @@ fn a_run_with_nothing_to_do_adds_nothing_but_itself() {
 }
 
 #[test]
-fn what_became_of_a_reading_that_was_not_the_last_word_is_told() {
+fn what_became_of_a_fetch_that_was_not_the_last_word_is_told() {
     let broken = Arc::new(AtomicBool::new(false));
     let (records, fails) = (nine_days(), Arc::clone(&broken));
     let api = Api::start(move |asked, _| {
@@ -179,7 +179,7 @@ fn what_became_of_a_reading_that_was_not_the_last_word_is_told() {
     workspace.sync();
     let outcomes = |run: i64| {
         let sql = format!(
-            "SELECT DISTINCT outcome FROM _windrow_run_readings WHERE run_id = {run} ORDER BY 1"
+            "SELECT DISTINCT outcome FROM _windrow_run_fetches WHERE run_id = {run} ORDER BY 1"
         );
         workspace.rows(&sql)
     };

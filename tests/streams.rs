@@ -104,7 +104,7 @@ fn a_source_that_is_down_is_not_stormed_by_the_children_of_many_parents() {
     let workspace = Workspace::new(&definition);
     let ran = workspace.run(&["sync"]).expect(3);
     assert!(ran.stderr.contains("left for the next sync: days"), "{ran:?}");
-    assert_eq!(api.log().len(), 1 + 3 * 3, "three readings of three attempts each");
+    assert_eq!(api.log().len(), 1 + 3 * 3, "three fetches of three attempts each");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn a_window_that_meets_the_cap_is_halved_until_it_does_not() {
 }
 
 #[test]
-fn a_cap_is_met_also_by_a_reading_that_was_broken_off() {
+fn a_cap_is_met_also_by_a_fetch_that_was_broken_off() {
     let records: Vec<_> = (0..9)
         .map(|n| crate::api::Record::new(&format!("{n}"), "2026-01-02", 1.0, ""))
         .map(|record| crate::api::Record { updated_at: "2026-01-09T00:00:00Z".into(), ..record })
@@ -384,8 +384,8 @@ fn a_cap_is_met_also_by_a_reading_that_was_broken_off() {
     let workspace = Workspace::new(&definition);
     workspace.run(&["sync", "--max-requests", "3"]).expect(3);
     workspace.run(&["sync"]).expect(5);
-    let holes = "SELECT start_at FROM _windrow_ledger WHERE state = 'hole'";
-    assert_eq!(workspace.rows(holes), ["2026-01-02T00:00:00+00:00"]);
+    let truncated = "SELECT start_at FROM _windrow_ledger WHERE state = 'truncated'";
+    assert_eq!(workspace.rows(truncated), ["2026-01-02T00:00:00+00:00"]);
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn a_window_that_cannot_be_halved_is_a_hole_and_never_done() {
     let workspace = Workspace::new(&definition);
     let ran = workspace.run(&["sync"]).expect(5);
     assert!(ran.stderr.contains("cuts results at 10 records"), "{}", ran.stderr);
-    assert_eq!(workspace.rows("SELECT DISTINCT state FROM _windrow_ledger"), ["hole"]);
+    assert_eq!(workspace.rows("SELECT DISTINCT state FROM _windrow_ledger"), ["truncated"]);
     assert_eq!(workspace.value("SELECT count(*) > 0 FROM usage"), "1", "what came is kept");
 }
 

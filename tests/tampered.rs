@@ -260,7 +260,7 @@ fn the_statements_of_a_file_are_printed_as_json_too() {
 
 #[test]
 #[cfg(unix)]
-fn a_signature_that_is_no_file_and_an_identity_that_is_not_there_have_their_cures() {
+fn a_signature_that_is_no_file_and_an_identity_that_is_not_there_have_their_help() {
     let (_api, workspace) = given(&[]);
     let signature = workspace.path("good.db.minisig");
     std::fs::create_dir(&signature).expect("a folder");
@@ -299,8 +299,8 @@ fn a_key_that_others_can_read_is_refused_unless_a_password_protects_it() {
             open(&path, mode);
             let ran = workspace.run(command).expect(2);
             let told = format!("others can read {}", path.display());
-            let cure = format!("chmod 600 {}", path.display());
-            assert!(ran.stderr.contains(&told) && ran.stderr.contains(&cure), "{ran:?}");
+            let help = format!("chmod 600 {}", path.display());
+            assert!(ran.stderr.contains(&told) && ran.stderr.contains(&help), "{ran:?}");
         }
         open(&path, 0o400);
         workspace.run(command).expect(0);

@@ -60,8 +60,8 @@ fn hostile() -> (Api, Workspace) {
     assert!(workspace.path("a.db").exists(), "{synced:?}");
     let run = "UPDATE _windrow_runs SET message = 'EVIL_', state = 'failed', exit_code = 5;
         UPDATE _windrow_rejects SET reason = 'EVIL_';
-        INSERT INTO _windrow_run_events (run_id, number, at, kind, source, stream, message, cure)
-            VALUES (1, 99, 'EVIL_', 'trouble', 'EVIL_', 'EVIL_', 'EVIL_', 'EVIL_');
+        INSERT INTO _windrow_run_events (run_id, number, at, kind, source, stream, message, help)
+            VALUES (1, 99, 'EVIL_', 'error', 'EVIL_', 'EVIL_', 'EVIL_', 'EVIL_');
         INSERT INTO _windrow_waits VALUES ('EVIL_', '2027-01-01T00:00:00+00:00', 'EVIL_',
             '2026-01-01T00:00:00+00:00');
         INSERT INTO _windrow_vanished VALUES ('items', 'EVIL_', 'EVIL_', '', '', 'marked', 'EVIL_',
@@ -247,7 +247,7 @@ fn names_that_no_definition_makes_are_refused_with_the_archive() {
             ALTER TABLE usage RENAME TO \"Us age\"",
         ),
         ("a stream", "INSERT INTO _windrow_fields VALUES ('EVIL_', 'f', 'text', 'always')"),
-        ("a stream", "INSERT INTO _windrow_doubts VALUES ('../x', '', '', '', '')"),
+        ("a stream", "INSERT INTO _windrow_disputed VALUES ('../x', '', '', '', '')"),
         ("a source", "INSERT INTO _windrow_waits VALUES ('EVIL_', 'now', 'x', NULL)"),
         ("a source", "INSERT INTO _windrow_clocks VALUES ('a;b', 1, 'now')"),
         ("a command", "UPDATE _windrow_runs SET command = 'EVIL_'"),

@@ -137,7 +137,7 @@ fn a_far_end_that_speaks_an_old_tls_or_none_is_never_sent_a_credential() {
         assert!(ran.stderr.contains("no secure connection"), "{ran:?}");
         assert_eq!(seen.lock().expect("no panic").connections, 1, "it is not tried again");
     }
-    // A break in the middle of the handshake and a proxy without TLS are the network's trouble.
+    // A break in the middle of the handshake and a proxy without TLS are the network's error.
     for bytes in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
         let (address, seen) = serve(None, bytes);
         workspace(&address, None).run(&["sync"]).expect(3);

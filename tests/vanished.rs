@@ -29,11 +29,11 @@ fn listed(workspace: &Workspace) -> Vec<String> {
 }
 
 #[test]
-fn a_row_is_marked_once_two_readings_in_a_row_have_missed_it_and_lives_when_it_comes_back() {
+fn a_row_is_marked_once_two_fetches_in_a_row_have_missed_it_and_lives_when_it_comes_back() {
     let (api, workspace) = synced(HALF);
     let record = take_away(&api);
     workspace.sync();
-    assert_eq!(workspace.rows(GONE), ["SL-3|2026-01-09|1|1|0"], "one reading is not enough");
+    assert_eq!(workspace.rows(GONE), ["SL-3|2026-01-09|1|1|0"], "one fetch is not enough");
     let line = "missed  usage 'SL-3','2026-01-09'  first missed 2026-01-10, run 2";
     assert_eq!(listed(&workspace), [line]);
     let report = workspace.sync().json();
@@ -51,7 +51,7 @@ fn a_row_is_marked_once_two_readings_in_a_row_have_missed_it_and_lives_when_it_c
 }
 
 #[test]
-fn a_reading_that_returns_the_row_in_between_begins_the_count_anew() {
+fn a_fetch_that_returns_the_row_in_between_begins_the_count_anew() {
     let (api, workspace) = synced(HALF);
     for _ in 0..3 {
         let record = take_away(&api);
@@ -159,7 +159,7 @@ fn a_mark_is_undone_too() {
 }
 
 #[test]
-fn a_reading_that_was_carried_on_saw_only_its_later_pages_and_judges_nothing() {
+fn a_fetch_that_was_carried_on_saw_only_its_later_pages_and_judges_nothing() {
     let api = UsageApi::start(nine_days(), 2);
     let definition = api.definition("missing = \"mark\"\nmissing_ratio_max = 1.0");
     let workspace = Workspace::new(&definition.replace("2026-01-01", "2026-01-09"));
@@ -175,7 +175,7 @@ fn a_reading_that_was_carried_on_saw_only_its_later_pages_and_judges_nothing() {
         .filter(|a| of_the_9th(a))
         .map(|a| a.parameter("cursor"))
         .collect::<Vec<_>>();
-    assert_eq!(cursors, [None, Some("2".to_owned())], "the reading was carried on");
+    assert_eq!(cursors, [None, Some("2".to_owned())], "the fetch was carried on");
     assert_eq!(listed(&workspace), [""; 0]);
 }
 
@@ -213,16 +213,18 @@ fn a_record_that_came_as_a_reject_is_not_missing() {
 }
 
 #[test]
-fn where_strays_come_the_field_does_not_tell_which_reading_would_return_a_row() {
-    let stray = Arc::new(Mutex::new(true));
-    let shared = Arc::clone(&stray);
+fn where_strays_come_the_field_does_not_tell_which_fetch_would_return_a_row() {
+    let out_of_window = Arc::new(Mutex::new(true));
+    let shared = Arc::clone(&out_of_window);
     let api = Api::start(move |asked, number| {
         let from = asked.parameter("from").unwrap_or_default();
         let row = |id: &str, day: &str| format!(r#"{{"id":"{id}","day":"{day}","gb":1.0}}"#);
-        // What the reading of the 8th returns is dated the 9th: the API goes by a time of its own.
-        let strays = *shared.lock().expect("no test panics in here");
+        // What the fetch of the 8th returns is dated the 9th: the API goes by a time of its own.
+        let out_of_window = *shared.lock().expect("no test panics in here");
         let data = match from.as_str() {
-            "2026-01-08" if strays => format!("{},{}", row("x", "2026-01-09"), row("a", &from)),
+            "2026-01-08" if out_of_window => {
+                format!("{},{}", row("x", "2026-01-09"), row("a", &from))
+            }
             "2026-01-09" if number < 10 => format!("{},{}", row("a", &from), row("b", &from)),
             _ => row("a", &from),
         };
@@ -233,9 +235,9 @@ fn where_strays_come_the_field_does_not_tell_which_reading_would_return_a_row() 
     for _ in 0..3 {
         workspace.sync();
     }
-    assert_eq!(workspace.value("SELECT sum(strays) FROM _windrow_ledger"), "1");
+    assert_eq!(workspace.value("SELECT sum(out_of_window) FROM _windrow_ledger"), "1");
     assert_eq!(listed(&workspace), [""; 0]);
-    *stray.lock().expect("no test panics in here") = false;
+    *out_of_window.lock().expect("no test panics in here") = false;
     workspace.sync();
     workspace.sync();
     assert_eq!(listed(&workspace).len(), 2, "b and x of the 9th are more than half of it");
@@ -274,7 +276,7 @@ fn a_tombstone_marks_its_row_and_leaves_what_it_does_not_say() {
 }
 
 #[test]
-fn a_child_is_only_missed_by_a_reading_for_its_own_parent() {
+fn a_child_is_only_missed_by_a_fetch_for_its_own_parent() {
     let gone = Arc::new(Mutex::new(false));
     let shared = Arc::clone(&gone);
     let api = Api::start(move |asked, _| match asked.path() {

@@ -157,8 +157,8 @@ fn an_archive_that_is_not_usable_ends_the_watch() {
     assert!(ran.stderr.contains("not"), "{ran:?}");
 }
 
-/// In a namespace of its own the watch sees no network, until an address comes: by netlink, and
-/// not because its rest is over. Where the system gives no such namespaces, there is nothing to see.
+/// In a namespace of its own the watch sees no network, until an address comes: by netlink, and not
+/// because its rest is over. Where the system gives no such namespaces, there is nothing to see.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_network_that_comes_back_wakes_the_watch() {

@@ -1,7 +1,7 @@
-//! What the wire does to a reading, and what must come of it: the rows of the design's fault table
+//! What the wire does to a fetch, and what must come of it: the rows of the design's fault table
 //! that are about pulling.
 //!
-//! Each fault is met twice: by an archive that holds an earlier reading, which must stay as it
+//! Each fault is met twice: by an archive that holds an earlier fetch, which must stay as it
 //! was, and by a new one, in which nothing may be called complete. Then the source is healed, and
 //! both must hold the truth.
 
@@ -44,7 +44,7 @@ impl Patient {
         self.phase.store(phase, Ordering::SeqCst);
     }
 
-    /// Two workspaces of one definition: one with an earlier reading, one without.
+    /// Two workspaces of one definition: one with an earlier fetch, one without.
     pub fn workspaces(&self, source: &str, stream: &str) -> [Workspace; 2] {
         let definition = items_definition(&self.api.address, source, stream);
         let both = [Workspace::new(&definition), Workspace::new(&definition)];
@@ -81,7 +81,7 @@ impl Patient {
         for workspace in &both {
             assert_eq!(self.ail(workspace, &[], code, says), requests, "requests: {says}");
         }
-        assert_eq!(both[0].digests(), digests, "an earlier reading stays as it was: {says}");
+        assert_eq!(both[0].digests(), digests, "an earlier fetch stays as it was: {says}");
         let complete = "SELECT count(*) FROM _windrow_ledger WHERE state IN ('complete','settled')";
         assert_eq!(both[1].value(complete), "0", "{says}");
         self.heal(&both);

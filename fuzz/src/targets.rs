@@ -333,7 +333,7 @@ impl Transport for Canned {
     }
 }
 
-fn puller(response: Option<HttpResponse>) -> HttpFetcher {
+fn fetcher(response: Option<HttpResponse>) -> HttpFetcher {
     let mut host = Host::system(Stop::never());
     host.clock = Arc::new(SteadyClock::new(now()));
     let canned = response.map(|response| Arc::new(Canned(response)) as Arc<dyn Transport>);
@@ -352,10 +352,10 @@ fn wait_after(headers: Vec<(String, String)>) -> Option<i64> {
         values: &TemplateValues::default(),
         token: &PageToken::Start,
     };
-    let mut puller = puller(Some(HttpResponse { status: 429, headers, body: Vec::new() }));
+    let mut fetcher = fetcher(Some(HttpResponse { status: 429, headers, body: Vec::new() }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let fetched = runtime.expect("a runtime").block_on(puller.fetch(&plan));
-    let wait = puller.held("api").map(|wait| (wait.until - now()).num_milliseconds());
+    let fetched = runtime.expect("a runtime").block_on(fetcher.fetch(&plan));
+    let wait = fetcher.held("api").map(|wait| (wait.until - now()).num_milliseconds());
     assert_eq!(fetched.is_err(), wait.is_some(), "a wait is told, and only a wait: {fetched:?}");
     wait
 }
@@ -413,7 +413,11 @@ pub fn rate_limit(data: &[u8]) {
     }
 }
 
-fn next_page(puller: &HttpFetcher, source: &windrow::definition::Source, links: &[String]) -> Fate {
+fn next_page(
+    fetcher: &HttpFetcher,
+    source: &windrow::definition::Source,
+    links: &[String],
+) -> Fate {
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
     let fetched = Fetched {
@@ -421,7 +425,7 @@ fn next_page(puller: &HttpFetcher, source: &windrow::definition::Source, links: 
         url,
         as_of: None,
     };
-    match puller.link_of(source, &fetched) {
+    match fetcher.link_of(source, &fetched) {
         Ok(Some(next)) => Fate::Next(next),
         Ok(None) => Fate::End,
         Err(_) => Fate::Refused,
@@ -442,8 +446,8 @@ pub fn link_header(data: &[u8]) {
     let links: Vec<String> = text.lines().map(header_text).collect();
     let definition = definition();
     let source = &definition.sources["api"];
-    let puller = puller(None);
-    if let Fate::Next(next) = next_page(&puller, source, &links) {
+    let fetcher = fetcher(None);
+    if let Fate::Next(next) = next_page(&fetcher, source, &links) {
         let url = url::Url::parse(&next).expect("a next page has an address");
         assert_eq!(url.origin(), source.base_url.origin(), "{next}");
         assert!(url.username().is_empty() && url.password().is_none(), "{next}");
@@ -453,9 +457,9 @@ pub fn link_header(data: &[u8]) {
     }
     let title = header_text(&text).replace('\\', "\\\\").replace('"', "\\\"");
     let with = |relation: &str| vec![format!("</2>; title=\"{title}\"; rel=\"{relation}\"")];
-    assert_eq!(next_page(&puller, source, &with("prev")), Fate::End, "{title}");
+    assert_eq!(next_page(&fetcher, source, &with("prev")), Fate::End, "{title}");
     let second = Fate::Next("https://api.example.com/2".to_owned());
-    assert_eq!(next_page(&puller, source, &with("next")), second, "{title}");
+    assert_eq!(next_page(&fetcher, source, &with("next")), second, "{title}");
 }
 
 /// A token is kept in the ledger and read back as it was; counting pages never overflows.

@@ -1,7 +1,7 @@
 //! Rows that came from a file: keeping what did not become one, marking their time as adopted and
 //! unverified, and taking all of it back.
 //!
-//! What is adopted is never coverage. It is confirmed by what completes a reading of its time in
+//! What is adopted is never coverage. It is confirmed by what completes a fetch of its time in
 //! a later run, which the runs' numbers tell; nobody has to remember to say so.
 
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ pub struct AdoptedSpan {
 
 /// A row of the ledger, as far as it can confirm what a run adopted.
 #[derive(Clone, Debug)]
-pub struct ReadingSince {
+pub struct FetchSince {
     /// The parent's key, or empty.
     pub partition: String,
     /// Whether a later run has completed it.
@@ -155,12 +155,8 @@ impl Reader {
     }
 
     /// What the ledger says of a stream's partitions since a run.
-    pub fn readings_since(
-        &self,
-        stream: &str,
-        run: i64,
-    ) -> Result<Vec<ReadingSince>, ArchiveError> {
-        readings_since(&self.connection, stream, run).map_err(at(&self.path))
+    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, ArchiveError> {
+        fetches_since(&self.connection, stream, run).map_err(at(&self.path))
     }
 }
 
@@ -185,12 +181,8 @@ impl Archive {
     }
 
     /// What the ledger says of a stream's partitions since a run.
-    pub fn readings_since(
-        &self,
-        stream: &str,
-        run: i64,
-    ) -> Result<Vec<ReadingSince>, ArchiveError> {
-        readings_since(&self.connection, stream, run).map_err(at(&self.path))
+    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, ArchiveError> {
+        fetches_since(&self.connection, stream, run).map_err(at(&self.path))
     }
 
     /// Notes a run that is done within the caller's transaction, and so never seen running.
@@ -398,18 +390,18 @@ fn spans(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<AdoptedS
     rows.collect()
 }
 
-fn readings_since(
+fn fetches_since(
     connection: &Connection,
     stream: &str,
     run: i64,
-) -> rusqlite::Result<Vec<ReadingSince>> {
+) -> rusqlite::Result<Vec<FetchSince>> {
     let sql = "SELECT partition, run_id > ?2 AND state IN ('complete', 'settled'), start_at,
             coalesce(read_to, end_at)
         FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map(params![stream, run], |row| {
         let window = window_at(row, 2)?;
-        Ok(ReadingSince { partition: row.get(0)?, complete: row.get(1)?, window })
+        Ok(FetchSince { partition: row.get(0)?, complete: row.get(1)?, window })
     })?;
     rows.collect()
 }

@@ -111,30 +111,30 @@ pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, Arch
 
 /// Sets all but one row of each key aside and keeps new ones out, in one transaction.
 pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, ArchiveError> {
-    let trouble = at_file(healing.path);
+    let error = at_file(healing.path);
     let (connection, _lock) = open_writer(healing.path, note, healing.stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&trouble)?;
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(&error)?;
     let table = target(&connection, healing)?;
     let orphans = dangling(&connection, &table.name);
-    let mut healed = examine(&connection, &table, healing).map_err(&trouble)?;
-    if is_healed(&connection, &table.name).map_err(&trouble)? {
+    let mut healed = examine(&connection, &table, healing).map_err(&error)?;
+    if is_healed(&connection, &table.name).map_err(&error)? {
         if healed.duplicates == 0 {
             return Ok(healed);
         }
         let message = format!("`{}` was healed before and holds rows twice again", table.name);
-        let cure = "put the removed rows back with `--undo` first, then heal all of it";
-        return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+        let help = "put the removed rows back with `--undo` first, then heal all of it";
+        return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    set_aside(&connection, &table, healing).map_err(&trouble)?;
+    set_aside(&connection, &table, healing).map_err(&error)?;
     if dangling(&connection, &table.name) > orphans {
         let message = format!("rows of another table refer to rows of `{}`", table.name);
-        let cure = "choose the rule so that those stay, or let them refer to the row that does";
+        let help = "choose the rule so that those stay, or let them refer to the row that does";
         let message = format!("{message} that would be removed");
-        return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+        return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    healed.remaining = count_of(&connection, &healed.proof).map_err(&trouble)?;
+    healed.remaining = count_of(&connection, &healed.proof).map_err(&error)?;
     healed.applied = true;
-    connection.execute_batch("COMMIT").map_err(&trouble)?;
+    connection.execute_batch("COMMIT").map_err(&error)?;
     Ok(healed)
 }
 
@@ -145,23 +145,23 @@ pub fn restore(
     note: &str,
     stop: &Stop,
 ) -> Result<Restored, ArchiveError> {
-    let trouble = at_file(path);
+    let source_error = at_file(path);
     let (connection, _lock) = open_writer(path, note, stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&trouble)?;
-    let name = healed_table(&connection, table).map_err(&trouble)?.ok_or_else(|| {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(&source_error)?;
+    let name = healed_table(&connection, table).map_err(&source_error)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
-        ArchiveError::new(Cause::Definition, message).cure("there is nothing to undo")
+        ArchiveError::new(Cause::Definition, message).help("there is nothing to undo")
     })?;
     let table = ordinary_table(&connection, path, &name)?;
     let back = put_back(&connection, &table).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => {
             let message = format!("`{name}` has other rows in the places of the removed ones");
-            let cure = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
-            ArchiveError::new(Cause::Definition, message).cure(cure)
+            let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
+            ArchiveError::new(Cause::Definition, message).help(help)
         }
-        _ => trouble(error),
+        _ => source_error(error),
     })?;
-    connection.execute_batch("COMMIT").map_err(&trouble)?;
+    connection.execute_batch("COMMIT").map_err(&source_error)?;
     Ok(Restored { table: name, rows: back })
 }
 
@@ -183,8 +183,8 @@ fn target(
     healing: &Deduplication<'_>,
 ) -> Result<ForeignTable, ArchiveError> {
     let table = ordinary_table(connection, healing.path, healing.table)?;
-    let refuse = |message: String, cure: &str| {
-        Err(ArchiveError::new(Cause::Definition, message).cure(cure.to_owned()))
+    let refuse = |message: String, help: &str| {
+        Err(ArchiveError::new(Cause::Definition, message).help(help.to_owned()))
     };
     let Some(rowid) = table.rowid else {
         let message = format!("the rows of `{}` have no number to be known by", table.name);
@@ -200,9 +200,9 @@ fn target(
             return refuse(message, &format!("it has: {}", table.columns.join(", ")));
         }
     }
-    let trouble = at_file(healing.path);
+    let error = at_file(healing.path);
     for column in healing.key {
-        let forms = forms_of(connection, &table.name, rowid, column).map_err(&trouble)?;
+        let forms = forms_of(connection, &table.name, rowid, column).map_err(&error)?;
         let dates = forms.iter().filter(|form| form.name.contains("date")).count();
         let numbers = forms.iter().filter(|form| form.name == "number").count();
         if dates > 1 || numbers == 1 && forms.len() > 1 {
@@ -215,7 +215,7 @@ fn target(
         }
     }
     let Some(column) = ranked else { return Ok(table) };
-    let forms = forms_of(connection, &table.name, rowid, column).map_err(&trouble)?;
+    let forms = forms_of(connection, &table.name, rowid, column).map_err(&error)?;
     let newest = matches!(healing.rule, KeepRule::Newest(_));
     let comparable = |form: &Form| !newest || form.name == "number" || form.name.contains("ISO");
     let all_times = newest && forms.iter().all(|form| form.name.contains("ISO"));

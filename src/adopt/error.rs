@@ -6,7 +6,7 @@ use crate::host::StopCause;
 use crate::host::files::refusal;
 use crate::store::ArchiveError;
 
-/// Trouble with an adoption. Whatever it is, nothing was changed.
+/// An error of an adoption. Whatever it is, nothing was changed.
 #[derive(Debug)]
 pub enum AdoptError {
     /// The file, or what was asked of it.
@@ -14,7 +14,7 @@ pub enum AdoptError {
         /// What is wrong, and where.
         message: String,
         /// What to do about it.
-        cure: Option<String>,
+        help: Option<String>,
     },
     /// The file cannot be read.
     Reading(String),
@@ -25,9 +25,9 @@ pub enum AdoptError {
 }
 
 impl AdoptError {
-    /// Trouble with the file or with what was asked.
+    /// An error of the file or with what was asked.
     pub fn input(message: impl Into<String>) -> Self {
-        AdoptError::Input { message: message.into(), cure: None }
+        AdoptError::Input { message: message.into(), help: None }
     }
 
     /// The file cannot be read, or is refused.
@@ -40,10 +40,10 @@ impl AdoptError {
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(self, cure: impl Into<String>) -> Self {
+    pub fn help(self, help: impl Into<String>) -> Self {
         match self {
             AdoptError::Input { message, .. } => {
-                AdoptError::Input { message, cure: Some(cure.into()) }
+                AdoptError::Input { message, help: Some(help.into()) }
             }
             other => other,
         }

@@ -66,7 +66,7 @@ impl AdoptedFile {
     ) -> Result<Self, AdoptError> {
         let name = path.display();
         if path.is_dir() {
-            return Err(AdoptError::input(format!("{name} is a folder")).cure("name a file in it"));
+            return Err(AdoptError::input(format!("{name} is a folder")).help("name a file in it"));
         }
         let mut head = Vec::new();
         let file = open_named(path).map_err(|error| AdoptError::reading(path, &error))?;
@@ -82,7 +82,7 @@ impl AdoptedFile {
         }
         if table.is_some() {
             let message = format!("{name} is no SQLite file and has no tables");
-            return Err(AdoptError::input(message).cure("leave out --table"));
+            return Err(AdoptError::input(message).help("leave out --table"));
         }
         let refusals: [(&[u8], &str, &str); 4] = [
             (b"\x1f\x8b", "is packed by gzip", "unpack it first: `gunzip -k FILE`"),
@@ -90,13 +90,13 @@ impl AdoptedFile {
             (b"\xff\xfe", "is in UTF-16", "save it as UTF-8"),
             (b"\xfe\xff", "is in UTF-16", "save it as UTF-8"),
         ];
-        if let Some((_, what, cure)) = refusals.iter().find(|(mark, ..)| head.starts_with(mark)) {
-            return Err(AdoptError::input(format!("{name} {what}")).cure(*cure));
+        if let Some((_, what, help)) = refusals.iter().find(|(mark, ..)| head.starts_with(mark)) {
+            return Err(AdoptError::input(format!("{name} {what}")).help(*help));
         }
         match head.trim_ascii_start().first() {
             Some(b'[') => {
                 let message = format!("{name} is one JSON array");
-                Err(AdoptError::input(message).cure("make it a record a line: `jq -c '.[]' FILE`"))
+                Err(AdoptError::input(message).help("make it a record a line: `jq -c '.[]' FILE`"))
             }
             Some(b'{') => ndjson(path),
             _ => csv_file(path, &head, stop),
@@ -166,7 +166,7 @@ fn pick_table(
         (None, []) => Err(AdoptError::input(format!("{file} has no tables"))),
         (None, several) => {
             let message = format!("{file} has several tables: {}", several.join(", "));
-            Err(AdoptError::input(message).cure("name one with --table"))
+            Err(AdoptError::input(message).help("name one with --table"))
         }
     }
 }
@@ -178,7 +178,7 @@ fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptE
     let delimiter = [b'\t', b';', b','].into_iter().max_by_key(|mark| count(*mark)).unwrap_or(b',');
     let mut reader = csv_reader(path, delimiter)?;
     let mut record = csv::ByteRecord::new();
-    if !reader.read_byte_record(&mut record).map_err(|error| csv_trouble(path, &error))? {
+    if !reader.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
         return Err(AdoptError::input(format!("{} has no first line", path.display())));
     }
     let mut header = Vec::new();
@@ -186,7 +186,7 @@ fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptE
         let name = unicode(path, 1, field)?.trim().to_owned();
         if header.contains(&name) {
             let message = format!("the first line of {} names `{name}` twice", path.display());
-            return Err(AdoptError::input(message).cure("give each column a name of its own"));
+            return Err(AdoptError::input(message).help("give each column a name of its own"));
         }
         header.push(name);
     }
@@ -207,26 +207,26 @@ fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, AdoptError> {
 
 /// Opens a file behind its byte order mark.
 fn open(path: &Path) -> Result<File, AdoptError> {
-    let trouble = |error| AdoptError::reading(path, &error);
-    let mut file = open_named(path).map_err(trouble)?;
+    let source_error = |error| AdoptError::reading(path, &error);
+    let mut file = open_named(path).map_err(source_error)?;
     let mut mark = [0; 3];
-    let whole = file.read(&mut mark).map_err(trouble)? == 3 && mark == *b"\xef\xbb\xbf";
-    if whole { Ok(file) } else { open_named(path).map_err(trouble) }
+    let whole = file.read(&mut mark).map_err(source_error)? == 3 && mark == *b"\xef\xbb\xbf";
+    if whole { Ok(file) } else { open_named(path).map_err(source_error) }
 }
 
-fn csv_trouble(path: &Path, error: &csv::Error) -> AdoptError {
+fn csv_error(path: &Path, error: &csv::Error) -> AdoptError {
     let file = path.display();
     match error.kind() {
         csv::ErrorKind::Io(io) => match io.get_ref().and_then(|e| e.downcast_ref::<CsvFault>()) {
             Some(fault) => AdoptError::input(format!("{file}, {fault}"))
-                .cure("mend that line; nothing was adopted"),
+                .help("mend that line; nothing was adopted"),
             None => AdoptError::Reading(format!("cannot read {file}: {io}")),
         },
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             let message =
                 format!("{file}, line {line}: {len} fields, the first line has {expected_len}");
-            AdoptError::input(message).cure("mend that line; nothing was adopted")
+            AdoptError::input(message).help("mend that line; nothing was adopted")
         }
         _ => AdoptError::input(format!("{file} is no CSV: {error}")),
     }
@@ -235,7 +235,7 @@ fn csv_trouble(path: &Path, error: &csv::Error) -> AdoptError {
 fn unicode<'a>(path: &Path, line: i64, bytes: &'a [u8]) -> Result<&'a str, AdoptError> {
     std::str::from_utf8(bytes).map_err(|_| {
         let message = format!("{}, line {line}: not UTF-8", path.display());
-        AdoptError::input(message).cure("save the file as UTF-8; nothing was adopted")
+        AdoptError::input(message).help("save the file as UTF-8; nothing was adopted")
     })
 }
 
@@ -244,7 +244,7 @@ fn each_csv(path: &Path, delimiter: u8, on: OnRecord<'_>) -> Result<(), AdoptErr
     let mut record = csv::ByteRecord::new();
     let mut header = true;
     let mut values = Vec::new();
-    while reader.read_byte_record(&mut record).map_err(|error| csv_trouble(path, &error))? {
+    while reader.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
         if std::mem::replace(&mut header, false) {
             continue;
         }
@@ -306,7 +306,7 @@ fn each_line(
         }
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
             let message = format!("{file}, line {line}: not JSON: {error}");
-            AdoptError::input(message).cure("mend that line; nothing was adopted")
+            AdoptError::input(message).help("mend that line; nothing was adopted")
         })?;
         if !on(line, raw.get())? {
             break;

@@ -113,7 +113,7 @@ impl Ranking {
         };
         if tabular && matches!(source, Source::Field(None, _)) {
             let message = format!("the file has no column `{column}` to choose by");
-            return Err(AdoptError::input(message).cure("name another, or keep `first` or `last`"));
+            return Err(AdoptError::input(message).help("name another, or keep `first` or `last`"));
         }
         let newest = matches!(keep, Keep::Newest(_));
         Ok(Self { source, column: column.clone(), newest, zone, seen: None })
@@ -152,7 +152,7 @@ impl Ranking {
                 let message = format!(
                     "`{column}` is {other} in record {where_} and {form} in record {place}"
                 );
-                Err(AdoptError::input(message).cure(CHOOSE))
+                Err(AdoptError::input(message).help(CHOOSE))
             }
             Some(_) => Ok(rank),
             None => {
@@ -173,7 +173,7 @@ impl Ranking {
     fn no_time(&self, place: i64, text: &str) -> AdoptError {
         let (column, text) = (&self.column, excerpt(text, 40));
         let message = format!("`{column}` of record {place} cannot be put in order: {text}");
-        AdoptError::input(message).cure(CHOOSE)
+        AdoptError::input(message).help(CHOOSE)
     }
 }
 

@@ -95,8 +95,8 @@ pub fn load(
             Err(RecordRefusal { kind, reason, pointer }) => {
                 let reason = format!("{} {place}: {reason}", file.unit());
                 Loaded::count_reject(&mut loaded.rejects, kind.as_str(), &reason);
-                let (record, above) = (text, Some(matching.beside.clone()));
-                let reject = Reject { kind, reason, pointer, record, above, position: 0 };
+                let (record, ancestors) = (text, Some(matching.beside.clone()));
+                let reject = Reject { kind, reason, pointer, record, ancestors, position: 0 };
                 scratch.reject(place, &reject)?;
             }
         }

@@ -135,7 +135,7 @@ fn check_names(columns: &[Column], rules: &FieldRules) -> Result<(), AdoptError>
             let error = AdoptError::input(format!("the stream has no column `{name}`"));
             let known = columns.iter().map(|column| column.name.as_str());
             let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
-            return Err(near.into_iter().fold(error, AdoptError::cure));
+            return Err(near.into_iter().fold(error, AdoptError::help));
         }
     }
     Ok(())
@@ -187,6 +187,6 @@ fn lacks(file: &AdoptedFile, name: &str, role: &str) -> AdoptError {
     let fields = file.fields();
     let near = nearest(name, fields.iter().map(String::as_str));
     let example = near.map_or("FIELD".to_owned(), str::to_owned);
-    let cure = format!("it has: {}; say `--map {name}={example}`", fields.join(", "));
-    AdoptError::input(format!("{whose} has no column `{name}`, which is {role}")).cure(cure)
+    let help = format!("it has: {}; say `--map {name}={example}`", fields.join(", "));
+    AdoptError::input(format!("{whose} has no column `{name}`, which is {role}")).help(help)
 }

@@ -41,9 +41,7 @@ use matching::ColumnMatching;
 use unverified::spans_of;
 use walk::{Target, Walk, Walked};
 
-pub use adopted::{
-    AdoptedSpan, AdoptedStanding, AdoptionRow, ReadingSince, Removed, StandingQuery,
-};
+pub use adopted::{AdoptedSpan, AdoptedStanding, AdoptionRow, FetchSince, Removed, StandingQuery};
 pub use dedupe_in_place::{
     Deduplicated, Deduplication, Inflation, KeepRule, Restored, heal, restore, survey_in_place,
 };
@@ -123,7 +121,7 @@ pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a
     let stream = request.stream;
     let columns = StreamRow::columns_of(stream, request.stored).ok_or_else(|| {
         let message = format!("the columns of stream `{}` are not known yet", stream.name);
-        AdoptError::input(message).cure("declare the stream's `columns`, or sync it once first")
+        AdoptError::input(message).help("declare the stream's `columns`, or sync it once first")
     })?;
     let file = AdoptedFile::open(request.path, request.table, &stream.name, stop)?;
     let matching = ColumnMatching::new(&file, stream, &columns, &request.fields)?;
@@ -140,8 +138,8 @@ pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a
             return Err(AdoptError::input(format!("{name} has no records")));
         };
         let message = format!("no record of {name} can be a row; {}", first.example);
-        let cure = "`--map COLUMN=FIELD` and `--format COLUMN=FORMAT` tell how the file writes it";
-        return Err(AdoptError::input(message).cure(cure));
+        let help = "`--map COLUMN=FIELD` and `--format COLUMN=FORMAT` tell how the file writes it";
+        return Err(AdoptError::input(message).help(help));
     }
     let zone = match &stream.kind {
         StreamKind::Window(rules) => rules.zone,
@@ -216,7 +214,7 @@ impl Prepared<'_> {
         let rejected: u64 = found.rejects.iter().map(|reject| reject.count).sum();
         if stream.max_rejects.is_some_and(|most| rejected > most) {
             let message = format!("{rejected} records cannot be rows, more than `max_rejects`");
-            return Err(AdoptError::input(message).cure("look at them without --apply"));
+            return Err(AdoptError::input(message).help("look at them without --apply"));
         }
         for (window, rows) in spans_of(&found.days, self.zone) {
             archive.mark_adopted(&stream.name, AdoptedSpan { run, window, rows })?;
@@ -272,7 +270,7 @@ impl Prepared<'_> {
         let (run, rule) = (before.run, &before.rule);
         let message = format!("run {run} adopted these records by another rule, `{rule}`");
         Err(AdoptError::input(message)
-            .cure(format!("undo that first: `windrow adopt --undo --run {run}`")))
+            .help(format!("undo that first: `windrow adopt --undo --run {run}`")))
     }
 
     /// The rule and the fields that it was applied to.

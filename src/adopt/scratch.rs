@@ -67,13 +67,13 @@ impl Scratch {
                  PRAGMA cache_size = -{CACHE_KIB};
                  CREATE TABLE records (place INTEGER PRIMARY KEY, rank, record TEXT, {});
                  CREATE TABLE rejects (place INTEGER PRIMARY KEY, kind, reason, pointer, record,
-                    above);
+                    ancestors);
                  BEGIN",
                 cells.join(", ")
             ))?;
             Ok(connection)
         };
-        Ok(Self { connection: open().map_err(trouble)?, width, keys })
+        Ok(Self { connection: open().map_err(scratch_error)?, width, keys })
     }
 
     /// Keeps row `at` of `rows`.
@@ -101,18 +101,18 @@ impl Scratch {
             }
             statement.raw_execute().map(|_| ())
         };
-        add().map_err(trouble)
+        add().map_err(scratch_error)
     }
 
     /// Keeps a record that cannot become a row.
     pub fn reject(&self, place: i64, reject: &Reject) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO rejects VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let add = || {
-            let Reject { kind, reason, pointer, record, above, .. } = reject;
-            let values = (place, kind.as_str(), reason, pointer, record, above);
+            let Reject { kind, reason, pointer, record, ancestors, .. } = reject;
+            let values = (place, kind.as_str(), reason, pointer, record, ancestors);
             self.connection.prepare_cached(sql)?.execute(values)
         };
-        add().map(|_| ()).map_err(trouble)
+        add().map(|_| ()).map_err(scratch_error)
     }
 
     /// Hands on each record, key by key: first the one that stays, which is the one of the largest
@@ -131,10 +131,10 @@ impl Scratch {
             if first_wins { "ASC" } else { "DESC" },
             cells.join(", ")
         );
-        let mut statement = self.connection.prepare(&sql).map_err(trouble)?;
-        let mut found = statement.query([]).map_err(trouble)?;
+        let mut statement = self.connection.prepare(&sql).map_err(scratch_error)?;
+        let mut found = statement.query([]).map_err(scratch_error)?;
         let mut rows = RowSet::new(self.width);
-        while let Some(row) = found.next().map_err(trouble)? {
+        while let Some(row) = found.next().map_err(scratch_error)? {
             rows.cells.clear();
             rows.text.clear();
             rows.bytes.clear();
@@ -151,7 +151,7 @@ impl Scratch {
                 }
                 Ok(Member { place: row.get(0)?, head: row.get(1)?, record: row.get(2)? })
             };
-            let member = read().map_err(trouble)?;
+            let member = read().map_err(scratch_error)?;
             on(member, &rows)?;
         }
         Ok(())
@@ -162,31 +162,31 @@ impl Scratch {
         &self,
         on: &mut dyn FnMut(Reject) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sql = "SELECT kind, reason, pointer, record, above FROM rejects ORDER BY place";
-        let mut statement = self.connection.prepare(sql).map_err(trouble)?;
-        let mut found = statement.query([]).map_err(trouble)?;
-        while let Some(row) = found.next().map_err(trouble)? {
+        let sql = "SELECT kind, reason, pointer, record, ancestors FROM rejects ORDER BY place";
+        let mut statement = self.connection.prepare(sql).map_err(scratch_error)?;
+        let mut found = statement.query([]).map_err(scratch_error)?;
+        while let Some(row) = found.next().map_err(scratch_error)? {
             let read = || -> rusqlite::Result<Reject> {
                 let kind: String = row.get(0)?;
                 let kind = RejectKind::parse(&kind).unwrap_or(RejectKind::Type);
                 let (reason, pointer) = (row.get(1)?, row.get(2)?);
-                let (record, above) = (row.get(3)?, row.get(4)?);
-                Ok(Reject { kind, reason, pointer, record, above, position: 0 })
+                let (record, ancestors) = (row.get(3)?, row.get(4)?);
+                Ok(Reject { kind, reason, pointer, record, ancestors, position: 0 })
             };
-            on(read().map_err(trouble)?)?;
+            on(read().map_err(scratch_error)?)?;
         }
         Ok(())
     }
 }
 
 /// The scratch has no file that a person could look at: what is wrong is the folder it lies in.
-fn trouble(error: rusqlite::Error) -> ArchiveError {
+fn scratch_error(error: rusqlite::Error) -> ArchiveError {
     let known = at(Path::new("a scratch file"))(error);
     if known.cause != Cause::Storage {
         return known;
     }
-    let cure = "free some space, or set TMPDIR to a folder that has more; nothing was changed";
-    ArchiveError::new(known.cause, "there is no room for a scratch file of the records").cure(cure)
+    let help = "free some space, or set TMPDIR to a folder that has more; nothing was changed";
+    ArchiveError::new(known.cause, "there is no room for a scratch file of the records").help(help)
 }
 
 #[cfg(test)]

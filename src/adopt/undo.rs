@@ -51,20 +51,20 @@ fn take_back(
     stream: Option<&Stream>,
     start: &RunStart<'_>,
 ) -> Result<Undone, AdoptError> {
-    let readings = archive.readings_since(&adoption.stream, adoption.run)?;
+    let fetches = archive.fetches_since(&adoption.stream, adoption.run)?;
     let rules = match stream.map(|stream| &stream.kind) {
         Some(StreamKind::Window(rules)) => Some(rules),
         _ => None,
     };
-    if stream.is_none() && readings.iter().any(|reading| reading.complete) {
+    if stream.is_none() && fetches.iter().any(|fetch| fetch.complete) {
         let message = format!("the definition has no stream `{}`", adoption.stream);
-        let cure = "without it nobody can tell which rows a sync has confirmed since";
-        return Err(AdoptError::input(message).cure(cure));
+        let help = "without it nobody can tell which rows a sync has confirmed since";
+        return Err(AdoptError::input(message).help(help));
     }
     let mut open: Vec<Option<Window>> = Vec::new();
     for span in archive.adopted_spans(&adoption.stream)? {
         if span.run == adoption.run {
-            open.extend(unverified(&span, &readings));
+            open.extend(unverified(&span, &fetches));
         }
     }
     let adopted = archive.count_of_run(&adoption.stream, adoption.run)?;

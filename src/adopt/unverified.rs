@@ -1,11 +1,11 @@
-//! PURE. Which of the adopted time no later reading has confirmed.
+//! PURE. Which of the adopted time no later fetch has confirmed.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::adopt::{AdoptedSpan, ReadingSince};
+use crate::adopt::{AdoptedSpan, FetchSince};
 use crate::definition::resolve_local;
 use crate::model::Window;
 use crate::window::Coverage;
@@ -29,16 +29,16 @@ pub fn spans_of(days: &BTreeMap<Option<NaiveDate>, u64>, zone: Tz) -> Vec<(Optio
     spans
 }
 
-/// What of a span no reading since has confirmed. A span without a time is confirmed by a whole
+/// What of a span no fetch since has confirmed. A span without a time is confirmed by a whole
 /// reading of every partition; `None` in the answer stands for it.
-pub fn unverified(span: &AdoptedSpan, readings: &[ReadingSince]) -> Vec<Option<Window>> {
-    let mut partitions: BTreeMap<&str, Vec<&ReadingSince>> = BTreeMap::new();
-    for reading in readings {
-        partitions.entry(&reading.partition).or_default().push(reading);
+pub fn unverified(span: &AdoptedSpan, fetches: &[FetchSince]) -> Vec<Option<Window>> {
+    let mut partitions: BTreeMap<&str, Vec<&FetchSince>> = BTreeMap::new();
+    for fetch in fetches {
+        partitions.entry(&fetch.partition).or_default().push(fetch);
     }
     let Some(window) = span.window else {
-        let whole = |readings: &Vec<&ReadingSince>| {
-            readings.iter().any(|reading| reading.complete && reading.window.is_none())
+        let whole = |fetches: &Vec<&FetchSince>| {
+            fetches.iter().any(|fetch| fetch.complete && fetch.window.is_none())
         };
         let confirmed = !partitions.is_empty() && partitions.values().all(whole);
         return if confirmed { Vec::new() } else { vec![None] };
@@ -46,9 +46,9 @@ pub fn unverified(span: &AdoptedSpan, readings: &[ReadingSince]) -> Vec<Option<W
     if partitions.is_empty() {
         return vec![Some(window)];
     }
-    let gaps = partitions.values().flat_map(|readings| {
-        let complete = readings.iter().filter(|reading| reading.complete);
-        let covered = Coverage::of(complete.filter_map(|reading| reading.window));
+    let gaps = partitions.values().flat_map(|fetches| {
+        let complete = fetches.iter().filter(|fetch| fetch.complete);
+        let covered = Coverage::of(complete.filter_map(|fetch| fetch.window));
         covered.gaps(window).collect::<Vec<_>>()
     });
     let gaps = Coverage::of(gaps);
@@ -65,8 +65,8 @@ mod tests {
         Window::new(at(from), at(to)).expect("a window")
     }
 
-    fn reading(partition: &str, complete: bool, window: Option<Window>) -> ReadingSince {
-        ReadingSince { partition: partition.to_owned(), complete, window }
+    fn fetch(partition: &str, complete: bool, window: Option<Window>) -> FetchSince {
+        FetchSince { partition: partition.to_owned(), complete, window }
     }
 
     #[test]
@@ -83,15 +83,15 @@ mod tests {
     fn a_span_is_confirmed_by_what_every_partition_has_completed_since() {
         let span = AdoptedSpan { run: 1, window: Some(window(1, 10)), rows: 9 };
         assert_eq!(unverified(&span, &[]), [Some(window(1, 10))]);
-        let readings = [
-            reading("a", true, Some(window(1, 10))),
-            reading("b", true, Some(window(1, 4))),
-            reading("b", false, Some(window(4, 10))),
+        let fetches = [
+            fetch("a", true, Some(window(1, 10))),
+            fetch("b", true, Some(window(1, 4))),
+            fetch("b", false, Some(window(4, 10))),
         ];
-        assert_eq!(unverified(&span, &readings), [Some(window(4, 10))]);
+        assert_eq!(unverified(&span, &fetches), [Some(window(4, 10))]);
         let whole = AdoptedSpan { run: 1, window: None, rows: 9 };
         assert_eq!(unverified(&whole, &[]), [None]);
-        assert_eq!(unverified(&whole, &[reading("", false, None)]), [None]);
-        assert_eq!(unverified(&whole, &[reading("", true, None)]), []);
+        assert_eq!(unverified(&whole, &[fetch("", false, None)]), [None]);
+        assert_eq!(unverified(&whole, &[fetch("", true, None)]), []);
     }
 }

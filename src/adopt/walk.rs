@@ -305,8 +305,8 @@ impl<'a> Walk<'a> {
         let Orphan { column, reason } = orphan;
         let kind = RejectKind::Orphan;
         Loaded::count_reject(&mut self.found.rejects, kind.as_str(), &reason);
-        let (pointer, above) = (self.reader.pointer_of(&column), Some(self.beside.to_owned()));
-        self.write_reject(Reject { kind, reason, pointer, record, above, position: 0 })
+        let (pointer, ancestors) = (self.reader.pointer_of(&column), Some(self.beside.to_owned()));
+        self.write_reject(Reject { kind, reason, pointer, record, ancestors, position: 0 })
     }
 
     fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, AdoptError> {

@@ -64,7 +64,7 @@ fn opened(alert: &Alert, finding: &Finding, episode: u32) -> AlertRow {
         severity: finding.severity,
         expected: finding.expected.clone(),
         found: finding.found.clone(),
-        mend: finding.mend.clone(),
+        help: finding.help.clone(),
         episode,
         solved: false,
         change: 0,
@@ -99,7 +99,7 @@ mod tests {
             expected: String::new(),
             found: String::new(),
             sql: String::new(),
-            mend: String::new(),
+            help: String::new(),
             first: None,
             until: None,
         }

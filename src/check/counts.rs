@@ -22,9 +22,9 @@ pub struct CountRules<'a> {
     pub dates: Dates,
     /// Whether records came outside the ranges that were asked for: then nobody can say which
     /// reading a row is from.
-    pub strays: bool,
+    pub out_of_window: bool,
     /// The commands.
-    pub mender: &'a HelpCommands,
+    pub help_commands: &'a HelpCommands,
 }
 
 /// Compares the rows of each window with what came.
@@ -43,7 +43,7 @@ pub fn check_counts(
     })?;
     let (windows, lateness) = sweep.done();
     for window in &windows {
-        if let Some(finding) = more_rows(rules, window).filter(|_| !rules.strays) {
+        if let Some(finding) = more_rows(rules, window).filter(|_| !rules.out_of_window) {
             collector.add(finding);
         }
         if let Some(finding) = fewer_rows(rules, window) {
@@ -58,14 +58,14 @@ pub fn check_counts(
 
 /// More rows than the source has: it gives records new keys, or no longer has some of them.
 fn more_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
-    let came = counted.fact.came.filter(|came| counted.rows_then > *came)?;
-    let before = counted.fact.came_before;
+    let came = counted.fact.last_records.filter(|came| counted.rows_then > *came)?;
+    let before = counted.fact.previous_records;
     let before = before.map(|before| format!(" and {before} at the one before"));
     let by = counted.fact.completed_at.as_deref();
     let stretch = (rules.window.field.as_str(), counted.asked_from.as_str(), counted.to.as_str());
     Some(Finding {
         expected: format!(
-            "no more rows than records: {came} came at the last reading{}",
+            "no more rows than records: {came} came at the last fetch{}",
             before.unwrap_or_default()
         ),
         found: format!("{}: {}", counted.window, many(counted.rows_then, "row")),
@@ -83,7 +83,7 @@ fn more_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
 fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
     let fact = &counted.fact;
     let distinct = fact.distinct_keys?;
-    let taken = distinct.saturating_sub(fact.rejected).saturating_sub(fact.strays);
+    let taken = distinct.saturating_sub(fact.rejected).saturating_sub(fact.out_of_window);
     if counted.rows >= taken {
         return None;
     }
@@ -112,7 +112,7 @@ fn finding(
         expected: String::new(),
         found: String::new(),
         sql: String::new(),
-        mend: rules.mender.sync(stream, rules.window.zone, window.start(), window.end()),
+        help: rules.help_commands.sync(stream, rules.window.zone, window.start(), window.end()),
         first: None,
         until: Some(window.end()),
     }
@@ -141,7 +141,7 @@ fn late(rules: &CountRules<'_>, lateness: &Lateness) -> Option<Finding> {
             many(records, "record")
         ),
         sql: sql_of_arrivals(stream, &rules.row.key.columns(), stretch, after),
-        mend: rules.mender.sync_due(stream),
+        help: rules.help_commands.sync_due(stream),
         first: (missed > 0)
             .then(|| format!("set `lateness = \"{needed}\"` in the `window` of `{stream}`")),
         until: None,

@@ -77,7 +77,7 @@ fn finding_of(
         expected: format!("`{field}` as it was before"),
         found: format!("{what}: {detail} (run {run}, {at})"),
         sql: sql_of_drift(stream),
-        mend: options.mender.sync_due(stream),
+        help: options.help_commands.sync_due(stream),
         first: Some(first),
         until: None,
     }

@@ -147,7 +147,7 @@ pub fn sql_of_ledger(stream: &str, partition: &str, from: Timestamp, to: Timesta
 }
 
 /// What the ledger says of a snapshot or a mark.
-pub fn sql_of_reading(stream: &str, partition: &str) -> String {
+pub fn sql_of_fetch(stream: &str, partition: &str) -> String {
     format!(
         "SELECT state, requested_at, completed_at, source_total, distinct_keys, error FROM \
          _windrow_ledger WHERE stream = {} AND partition = {}",
@@ -166,11 +166,11 @@ pub fn sql_of_newest(stream: &str) -> String {
     )
 }
 
-/// The windows whose readings held strays.
-pub fn sql_of_strays(stream: &str) -> String {
+/// The windows whose fetches held out-of-window records.
+pub fn sql_of_out_of_window(stream: &str) -> String {
     format!(
-        "SELECT partition, start_at, end_at, strays FROM _windrow_ledger WHERE stream = {} AND \
-         strays > 0 ORDER BY start_at",
+        "SELECT partition, start_at, end_at, out_of_window FROM _windrow_ledger WHERE stream = {} \
+         AND out_of_window > 0 ORDER BY start_at",
         text_literal(stream)
     )
 }

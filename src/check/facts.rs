@@ -22,30 +22,30 @@ pub struct LedgerFact {
     pub start_at: String,
     /// The window's end, or empty.
     pub end_at: String,
-    /// `partial`, `complete`, `settled` or `hole`.
+    /// `partial`, `complete`, `settled` or `truncated`.
     pub state: String,
-    /// Up to where the reading counts.
+    /// Up to where the fetch counts.
     pub read_to: Option<String>,
     /// When it was last complete.
     pub completed_at: Option<String>,
-    /// Records that the last reading rejected.
+    /// Records that the last fetch rejected.
     pub rejected: u64,
-    /// Records of the last reading outside the range.
-    pub strays: u64,
-    /// Distinct keys of the last reading, where counted.
+    /// Records of the last fetch outside the range.
+    pub out_of_window: u64,
+    /// Distinct keys of the last fetch, where counted.
     pub distinct_keys: Option<u64>,
     /// The source's own total.
     pub source_total: Option<u64>,
     /// Why it is not complete.
     pub error: Option<String>,
-    /// Where the range of the last complete reading begins.
+    /// Where the range of the last complete fetch begins.
     pub asked_from: Option<String>,
-    /// Records of the last complete reading, where it was made in one piece.
-    pub came: Option<u64>,
-    /// Records of the complete reading before.
-    pub came_before: Option<u64>,
+    /// Records of the last complete fetch, where it was made in one piece.
+    pub last_records: Option<u64>,
+    /// Records of the complete fetch before.
+    pub previous_records: Option<u64>,
     /// When the window was first read up to its end.
-    pub whole_at: Option<String>,
+    pub first_complete_at: Option<String>,
     /// When it was first settled.
     pub settled_at: Option<String>,
 }
@@ -94,7 +94,7 @@ impl Reader {
     }
 
     /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
-    /// another such reading its moment holds.
+    /// another such fetch its moment holds.
     pub fn at_one_moment<T>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
@@ -140,10 +140,11 @@ impl Reader {
         let newer = if old {
             "NULL, NULL, NULL, NULL, NULL"
         } else {
-            "asked_from, came, came_before, whole_at, settled_at"
+            "asked_from, last_records, previous_records, first_complete_at, settled_at"
         };
         let sql = format!(
-            "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected, strays,
+            "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
+                out_of_window,
                 distinct_keys, source_total, error, {newer}
              FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at"
         );
@@ -156,14 +157,14 @@ impl Reader {
                 read_to: row.get(4)?,
                 completed_at: row.get(5)?,
                 rejected: row.get(6)?,
-                strays: row.get(7)?,
+                out_of_window: row.get(7)?,
                 distinct_keys: row.get(8)?,
                 source_total: row.get(9)?,
                 error: row.get(10)?,
                 asked_from: row.get(11)?,
-                came: row.get(12)?,
-                came_before: row.get(13)?,
-                whole_at: row.get(14)?,
+                last_records: row.get(12)?,
+                previous_records: row.get(13)?,
+                first_complete_at: row.get(14)?,
                 settled_at: row.get(15)?,
             })
         };

@@ -29,7 +29,7 @@ pub struct Finding {
     /// One SQL statement that shows it.
     pub sql: String,
     /// The command that mends it.
-    pub mend: String,
+    pub help: String,
     /// What to do before the command is run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<String>,
@@ -164,7 +164,7 @@ mod tests {
             expected: String::new(),
             found: String::new(),
             sql: String::new(),
-            mend: String::new(),
+            help: String::new(),
             first: None,
             until: until.and_then(crate::model::instant_from_text),
         }

@@ -35,7 +35,7 @@ pub struct CheckOptions<'a> {
     /// The time.
     pub now: Timestamp,
     /// The commands that mend.
-    pub mender: &'a HelpCommands,
+    pub help_commands: &'a HelpCommands,
 }
 
 /// Ends statements: when somebody asks for the end, and when a question takes too long.
@@ -114,7 +114,7 @@ pub fn check(
     if options.streams.is_empty() {
         clocks(reader, options, &mut collector)?;
         if let Some(definition) = options.definition {
-            ask_all(reader, definition, options.mender, limit, &mut collector)?;
+            ask_all(reader, definition, options.help_commands, limit, &mut collector)?;
         }
     }
     Ok(collector.report())
@@ -125,10 +125,10 @@ pub fn check_table(
     reader: &Reader,
     table: &str,
     key: &[String],
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
 ) -> Result<CheckReport, ArchiveError> {
     let mut collector = Collector::default();
-    check_duplicates(reader, table, key, Severity::Error, mender, &mut collector)?;
+    check_duplicates(reader, table, key, Severity::Error, help_commands, &mut collector)?;
     Ok(collector.report())
 }
 
@@ -148,7 +148,7 @@ fn rejects(
         let parents = defined.map(|it| it.references.values().cloned().collect::<Vec<_>>());
         let mut words: Vec<&str> = parents.iter().flatten().map(String::as_str).collect();
         words.push(&stream);
-        let mender = options.mender;
+        let help_commands = options.help_commands;
         collector.add(Finding {
             id: identity(&[check, &stream, &kind]),
             check,
@@ -160,9 +160,9 @@ fn rejects(
             },
             found: format!("{count} of kind {kind} did not, the last because: {example}"),
             sql: sql_of_rejects(&stream, &kind),
-            mend: match orphan {
-                true => mender.command("sync", &words),
-                false => mender.command("rejects", &[]),
+            help: match orphan {
+                true => help_commands.command("sync", &words),
+                false => help_commands.command("rejects", &[]),
             },
             first: (!orphan).then(|| {
                 format!("say in the definition what the columns of `{stream}` really are")
@@ -192,7 +192,7 @@ fn clocks(
             expected: format!("two clocks within {} minutes of each other", SKEW_SECONDS_MAX / 60),
             found: format!("this machine's was {seconds} seconds {way} the source's at {seen_at}"),
             sql: sql_of_clock(&source),
-            mend: options.mender.command("doctor", &[]),
+            help: options.help_commands.command("doctor", &[]),
             first: Some("set this machine's clock, or have it set by the network".to_owned()),
             until: crate::model::instant_from_text(&seen_at),
         });

@@ -71,14 +71,20 @@ mod tests {
     #[test]
     fn commands_can_be_pasted() {
         let at = |text: &str| crate::model::instant_from_text(text).expect("an instant");
-        let mender = HelpCommands::new(vec!["-d".into(), "my file.toml".into()], "a.db".into());
+        let help_commands =
+            HelpCommands::new(vec!["-d".into(), "my file.toml".into()], "a.db".into());
         assert_eq!(
-            mender.sync("usage", Tz::UTC, at("2026-01-01T00:00:00Z"), at("2026-01-01T06:00:00Z")),
+            help_commands.sync(
+                "usage",
+                Tz::UTC,
+                at("2026-01-01T00:00:00Z"),
+                at("2026-01-01T06:00:00Z")
+            ),
             "windrow sync usage --from 2026-01-01 --to 2026-01-01T06:00:00Z -d 'my file.toml'"
         );
         let berlin = chrono_tz::Europe::Berlin;
         assert_eq!(
-            mender.sync("u", berlin, at("2026-01-01T23:00:00Z"), at("2026-01-03T00:00:00Z")),
+            help_commands.sync("u", berlin, at("2026-01-01T23:00:00Z"), at("2026-01-03T00:00:00Z")),
             "windrow sync u --from 2026-01-02 --to 2026-01-03T00:00:00Z -d 'my file.toml'"
         );
         assert_eq!(word("it's; rm"), r"'it'\''s; rm'");

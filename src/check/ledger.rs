@@ -1,11 +1,11 @@
-//! What the ledger says is not read: pending windows, broken readings, holes, totals that do not
-//! agree; and what is known, for whoever asks whether something is missing. Pure.
+//! What the ledger says is not read: pending windows, broken fetches, truncated windows, totals
+//! that do not agree; and what is known, for whoever asks whether something is missing. Pure.
 
 use chrono::DateTime;
 use chrono_tz::Tz;
 
 use crate::check::LedgerFact;
-use crate::check::evidence::{sql_of_ledger, sql_of_reading};
+use crate::check::evidence::{sql_of_fetch, sql_of_ledger};
 use crate::definition::Severity;
 use crate::model::{State, Timestamp, Window, instant_from_text};
 use crate::window::Coverage;
@@ -24,7 +24,7 @@ pub struct LedgerView<'a> {
     /// The time.
     pub now: Timestamp,
     /// The commands.
-    pub mender: &'a HelpCommands,
+    pub help_commands: &'a HelpCommands,
 }
 
 /// What the ledger says of one partition.
@@ -36,12 +36,12 @@ pub struct PartitionView {
     pub settled: Coverage,
     /// What was begun and not finished, or cannot be read.
     pub broken: Vec<Window>,
-    /// Up to where it was read: the end of the last complete stretch, or of a snapshot's reading.
+    /// Up to where it was read: the end of the last complete stretch, or of a snapshot's fetch.
     pub newest: Option<Timestamp>,
     /// Records outside the range that was asked for.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// The stretch of the windows that held them.
-    pub stray_span: Option<Window>,
+    pub out_of_window_span: Option<Window>,
 }
 
 fn window_of(fact: &LedgerFact) -> Option<Window> {
@@ -70,11 +70,11 @@ pub fn examine_partition(
             // The stream was of another kind then.
             continue;
         }
-        found.strays += fact.strays;
-        if let Some(window) = window.filter(|_| fact.strays > 0) {
-            let sofar = found.stray_span.unwrap_or(window);
+        found.out_of_window += fact.out_of_window;
+        if let Some(window) = window.filter(|_| fact.out_of_window > 0) {
+            let sofar = found.out_of_window_span.unwrap_or(window);
             let (start, end) = (sofar.start().min(window.start()), sofar.end().max(window.end()));
-            found.stray_span = Window::new(start, end);
+            found.out_of_window_span = Window::new(start, end);
         }
         match State::parse(&fact.state) {
             Some(State::Complete | State::Settled) => {
@@ -113,10 +113,10 @@ fn broken_finding(
     window: Option<Window>,
     state: Option<State>,
 ) -> Finding {
-    let why = fact.error.as_deref().unwrap_or("the reading was broken off");
+    let why = fact.error.as_deref().unwrap_or("the fetch was broken off");
     let (check, severity, expected, found) = match (state, fact.source_total, fact.distinct_keys) {
-        (Some(State::Hole), ..) => (
-            "hole",
+        (Some(State::Truncated), ..) => (
+            "truncated",
             Severity::Error,
             "a window that the source does not cut".to_owned(),
             format!("it cannot be read as a whole: {why}"),
@@ -130,13 +130,13 @@ fn broken_finding(
         _ => (
             "partial",
             Severity::Warning,
-            "every page of the reading".to_owned(),
+            "every page of the fetch".to_owned(),
             format!("some of them: {why}"),
         ),
     };
     let sql = match window {
         Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
-        None => sql_of_reading(view.stream, partition),
+        None => sql_of_fetch(view.stream, partition),
     };
     let place = place(window, partition);
     Finding {
@@ -147,8 +147,8 @@ fn broken_finding(
         expected,
         found: with_place(&place, &found),
         sql,
-        mend: view.mender.sync_due(view.stream),
-        first: (check == "hole").then(|| {
+        help: view.help_commands.sync_due(view.stream),
+        first: (check == "truncated").then(|| {
             "find a parameter of the API that narrows the request, and give it to the stream"
                 .to_owned()
         }),
@@ -190,13 +190,13 @@ fn pending(
             found: with_place(&place, found),
             sql: match window {
                 Some(_) => sql_of_ledger(view.stream, partition, span.start(), span.end()),
-                None => sql_of_reading(view.stream, partition),
+                None => sql_of_fetch(view.stream, partition),
             },
-            mend: match window {
+            help: match window {
                 Some(window) => {
-                    view.mender.sync(view.stream, view.zone, window.start(), window.end())
+                    view.help_commands.sync(view.stream, view.zone, window.start(), window.end())
                 }
-                None => view.mender.sync_due(view.stream),
+                None => view.help_commands.sync_due(view.stream),
             },
             first: None,
             until: window.map(Window::end),
@@ -204,7 +204,7 @@ fn pending(
     };
     let Some(start) = view.start else {
         let never = found.newest.is_none() && !is_begun;
-        return never.then(|| unread(None, "a reading", "it was never read")).into_iter().collect();
+        return never.then(|| unread(None, "a fetch", "it was never read")).into_iter().collect();
     };
     // Of what was never read at all, the open window may wait for the next sync.
     let to = found.newest.unwrap_or(view.now);

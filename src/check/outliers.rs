@@ -31,7 +31,7 @@ const DEVIATION_MIN: f64 = 0.03;
 
 /// A value that stands out.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Odd {
+pub struct Outlier {
     /// Its place in the series.
     pub at: usize,
     /// The value.
@@ -59,7 +59,7 @@ struct Expectation {
 
 /// The values that lie more than `tolerance` robust deviations from what their neighbours say.
 /// `days` are sorted; a value may be missing.
-pub fn odd_values(days: &[NaiveDate], values: &[Option<f64>], tolerance: f64) -> Vec<Odd> {
+pub fn outliers(days: &[NaiveDate], values: &[Option<f64>], tolerance: f64) -> Vec<Outlier> {
     let places: Vec<usize> = (0..days.len()).filter(|at| values[*at].is_some()).collect();
     let point = |at: &usize| Point {
         value: values[*at].unwrap_or_default(),
@@ -67,10 +67,10 @@ pub fn odd_values(days: &[NaiveDate], values: &[Option<f64>], tolerance: f64) ->
     };
     let points: Vec<Point> = places.iter().map(point).collect();
     let judged = (0..points.len()).filter_map(|at| judge(&points, at, tolerance));
-    judged.map(|odd| Odd { at: places[odd.at], ..odd }).collect()
+    judged.map(|odd| Outlier { at: places[odd.at], ..odd }).collect()
 }
 
-fn judge(points: &[Point], at: usize, tolerance: f64) -> Option<Odd> {
+fn judge(points: &[Point], at: usize, tolerance: f64) -> Option<Outlier> {
     let point = points[at];
     let mut others = neighbours(points, at);
     let zeros = others.iter().filter(|other| other.value == 0.0).count();
@@ -108,7 +108,7 @@ fn judge(points: &[Point], at: usize, tolerance: f64) -> Option<Odd> {
     if !expected.seasonal && has_its_like(&others, point, tolerance * expected.deviation) {
         return None;
     }
-    Some(Odd {
+    Some(Outlier {
         at,
         value: point.value,
         median: expected.median,
@@ -271,10 +271,10 @@ mod tests {
             let mut alarms = 0;
             for _ in 0..groups {
                 let values: Vec<_> = (0..days).map(|day| Some(model(day, &mut numbers))).collect();
-                alarms += odd_values(&dates, &values, TOLERANCE).len();
+                alarms += outliers(&dates, &values, TOLERANCE).len();
                 // And with the shorter histories that an archive begins with.
                 for length in [21, 30, 45] {
-                    alarms += odd_values(&dates[..length], &values[..length], TOLERANCE).len();
+                    alarms += outliers(&dates[..length], &values[..length], TOLERANCE).len();
                     all.1 += length;
                 }
             }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn places(values: &[Option<f64>]) -> Vec<usize> {
-        let found = odd_values(&dates(values.len()), values, TOLERANCE);
+        let found = outliers(&dates(values.len()), values, TOLERANCE);
         found.into_iter().map(|odd| odd.at).collect()
     }
 
@@ -323,8 +323,8 @@ mod tests {
         let mut zeros = vec![Some(0.0); 60];
         zeros[30] = Some(500.0);
         assert_eq!(places(&zeros), [0; 0], "nothing to hold it against");
-        let holes: Vec<_> = (0..60).map(|n| (n % 2 == 0).then_some(10.0)).collect();
-        assert_eq!(places(&holes), [0; 0], "missing values are not zeros");
+        let gaps: Vec<_> = (0..60).map(|n| (n % 2 == 0).then_some(10.0)).collect();
+        assert_eq!(places(&gaps), [0; 0], "missing values are not zeros");
         // On some days nothing, and once a hundred times as much as on the others.
         let mut some: Vec<_> = (0..90).map(|n| Some([0.0, 5.0, 5.5][n % 3])).collect();
         some[40] = Some(500.0);
@@ -338,7 +338,7 @@ mod tests {
         ) {
             let finite: Vec<_> =
                 values.into_iter().map(|it| it.filter(|it| it.is_finite())).collect();
-            for odd in odd_values(&dates(finite.len()), &finite, TOLERANCE) {
+            for odd in outliers(&dates(finite.len()), &finite, TOLERANCE) {
                 prop_assert_eq!(Some(odd.value), finite[odd.at]);
             }
         }

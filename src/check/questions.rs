@@ -54,14 +54,14 @@ pub fn refuse_columns(reader: &Reader, table: &str, key: &[String]) -> Result<()
     if columns.is_empty() {
         let message = format!("the archive has no table `{table}`");
         return Err(ArchiveError::new(Cause::Query, message)
-            .cure("`windrow query \"SELECT name FROM sqlite_schema\"` lists the tables"));
+            .help("`windrow query \"SELECT name FROM sqlite_schema\"` lists the tables"));
     }
     let missing = key.iter().find(|name| !columns.iter().any(|it| it.eq_ignore_ascii_case(name)));
     let Some(missing) = missing else { return Ok(()) };
     let message = format!("the table `{table}` has no column `{missing}`");
-    let cure = crate::definition::suggest(missing, columns.iter().map(String::as_str));
+    let help = crate::definition::suggest(missing, columns.iter().map(String::as_str));
     let known = format!("its columns are: {}", columns.join(", "));
-    Err(ArchiveError::new(Cause::Query, message).cure(cure.unwrap_or(known)))
+    Err(ArchiveError::new(Cause::Query, message).help(help.unwrap_or(known)))
 }
 
 fn is_given(definition: &Definition) -> bool {
@@ -73,7 +73,7 @@ fn is_given(definition: &Definition) -> bool {
 pub fn ask_all(
     reader: &Reader,
     definition: &Definition,
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
@@ -83,7 +83,7 @@ pub fn ask_all(
     if !is_given(definition) {
         reader.allow_views()?;
         let mut each = definition.checks.iter();
-        return each.try_for_each(|check| ask(reader, check, mender, limit, collector));
+        return each.try_for_each(|check| ask(reader, check, help_commands, limit, collector));
     }
     let mut apart = Reader::open(reader.path())?;
     limit.also_on(&mut apart)?;
@@ -97,15 +97,15 @@ pub fn ask_all(
         let unique = matches!(check.question, CheckQuestion::Unique { .. });
         let time = if unique { time_ms_max } else { i64::MAX };
         let time = Duration::from_millis(u64::try_from(time).unwrap_or(0));
-        let asked = limit.within(time, || ask(&apart, &limited, mender, limit, collector));
+        let asked = limit.within(time, || ask(&apart, &limited, help_commands, limit, collector));
         match asked {
             (Err(error), _) if error.cause == Cause::Query => {
                 let found = format!("it could not be asked: {}", error.message);
-                collector.add(unanswered(check, mender, found));
+                collector.add(unanswered(check, help_commands, found));
             }
             (Err(error), true) if error.cause == Cause::Interrupted => {
                 let found = format!("it did not end within {} seconds", time.as_secs_f64());
-                collector.add(unanswered(check, mender, found));
+                collector.add(unanswered(check, help_commands, found));
             }
             (asked, _) => asked?,
         }
@@ -114,7 +114,7 @@ pub fn ask_all(
 }
 
 /// The finding that a question of the archive's own got no answer.
-fn unanswered(check: &Check, mender: &HelpCommands, found: String) -> Finding {
+fn unanswered(check: &Check, help_commands: &HelpCommands, found: String) -> Finding {
     Finding {
         id: identity(&["sql", &check.name]),
         check: "sql",
@@ -126,7 +126,7 @@ fn unanswered(check: &Check, mender: &HelpCommands, found: String) -> Finding {
             CheckQuestion::Sql(sql) => one_line(sql),
             CheckQuestion::Unique { table, .. } => format!("the table {table}"),
         },
-        mend: mender.command("trust", &[]),
+        help: help_commands.command("trust", &[]),
         first: Some("only the archive holds this check; read it before you run it".to_owned()),
         until: None,
     }
@@ -136,7 +136,7 @@ fn unanswered(check: &Check, mender: &HelpCommands, found: String) -> Finding {
 fn ask(
     reader: &Reader,
     check: &Check,
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
@@ -144,7 +144,7 @@ fn ask(
     let sql = match &check.question {
         CheckQuestion::Unique { table, key } => {
             let severity = check.severity;
-            check_duplicates(reader, table, key, severity, mender, collector)?;
+            check_duplicates(reader, table, key, severity, help_commands, collector)?;
             return Ok(());
         }
         CheckQuestion::Sql(sql) => sql,
@@ -159,7 +159,10 @@ fn ask(
         expected: "a statement that returns no row".to_owned(),
         found,
         sql: one_line(sql),
-        mend: check.mend.clone().unwrap_or_else(|| mender.command("query", &[&one_line(sql)])),
+        help: check
+            .help
+            .clone()
+            .unwrap_or_else(|| help_commands.command("query", &[&one_line(sql)])),
         first: None,
         until: None,
     };

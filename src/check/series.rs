@@ -18,7 +18,7 @@ use super::finding::{Collector, Finding, identity};
 use super::sweep::Dates;
 use super::tables::show;
 use crate::check::help_commands::HelpCommands;
-use crate::check::outliers::{Odd, odd_values};
+use crate::check::outliers::{Outlier, outliers};
 
 /// What the series of a stream are judged by.
 pub struct SeriesRules<'a> {
@@ -43,7 +43,7 @@ pub struct SeriesRules<'a> {
     /// Whether a stretch of the stream can be read again.
     pub is_window: bool,
     /// The commands.
-    pub mender: &'a HelpCommands,
+    pub help_commands: &'a HelpCommands,
 }
 
 /// One group, a day at a time: what a day's rows have is added up.
@@ -124,8 +124,8 @@ fn judge(rules: &SeriesRules<'_>, series: &Series, collector: &mut Collector) {
         }
     }
     for (column, values) in rules.values.iter().zip(&series.values) {
-        for odd in odd_values(&series.days, values, rules.tolerance) {
-            collector.add(odd_finding(rules, series, column, &odd));
+        for outlier in outliers(&series.days, values, rules.tolerance) {
+            collector.add(outlier_finding(rules, series, column, &outlier));
         }
     }
 }
@@ -168,8 +168,8 @@ fn stretch_sql(
 fn read_again(rules: &SeriesRules<'_>, from: NaiveDate, to: NaiveDate) -> String {
     let zone = rules.dates.zone;
     match midnight(from, zone).zip(midnight(to, zone)).filter(|_| rules.is_window) {
-        Some((from, to)) => rules.mender.sync(rules.stream, zone, from, to),
-        None => rules.mender.sync_due(rules.stream),
+        Some((from, to)) => rules.help_commands.sync(rules.stream, zone, from, to),
+        None => rules.help_commands.sync_due(rules.stream),
     }
 }
 
@@ -207,18 +207,23 @@ fn missing_finding(
             before.copied().unwrap_or(missing.first),
             next.unwrap_or(missing.after),
         ),
-        mend: read_again(rules, missing.first, missing.after),
+        help: read_again(rules, missing.first, missing.after),
         first: None,
         until: midnight(missing.after, rules.dates.zone),
     }
 }
 
-fn odd_finding(rules: &SeriesRules<'_>, series: &Series, column: &str, odd: &Odd) -> Finding {
-    let day = series.days[odd.at];
-    let check = if odd.value > odd.median { "spike" } else { "drop" };
+fn outlier_finding(
+    rules: &SeriesRules<'_>,
+    series: &Series,
+    column: &str,
+    outlier: &Outlier,
+) -> Finding {
+    let day = series.days[outlier.at];
+    let check = if outlier.value > outlier.median { "spike" } else { "drop" };
     let group = name(series);
     let place = if group.is_empty() { String::new() } else { format!("{group}, ") };
-    let like = if odd.seasonal { day.format("%As").to_string() } else { "days".to_owned() };
+    let like = if outlier.seasonal { day.format("%As").to_string() } else { "days".to_owned() };
     let ends = day.checked_add_days(Days::new(1)).unwrap_or(day);
     let around = Days::new(28);
     Finding {
@@ -228,10 +233,10 @@ fn odd_finding(rules: &SeriesRules<'_>, series: &Series, column: &str, odd: &Odd
         stream: rules.stream.to_owned(),
         expected: format!(
             "{column} of {}, give or take {}, as on the {like} around it",
-            rounded(odd.median),
-            rounded(odd.reach)
+            rounded(outlier.median),
+            rounded(outlier.reach)
         ),
-        found: format!("{place}{day}: {}", rounded(odd.value)),
+        found: format!("{place}{day}: {}", rounded(outlier.value)),
         sql: stretch_sql(
             rules,
             series,
@@ -239,7 +244,7 @@ fn odd_finding(rules: &SeriesRules<'_>, series: &Series, column: &str, odd: &Odd
             day.checked_sub_days(around).unwrap_or(day),
             ends.checked_add_days(around).unwrap_or(ends),
         ),
-        mend: read_again(rules, day, ends),
+        help: read_again(rules, day, ends),
         first: None,
         until: midnight(ends, rules.dates.zone),
     }

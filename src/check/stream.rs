@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use chrono_tz::Tz;
 
 use crate::check::LedgerFact;
-use crate::check::evidence::{sql_of_newest, sql_of_strays};
+use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };
@@ -40,8 +40,8 @@ pub struct LedgerSum {
     pub broken: Vec<Window>,
     /// The oldest of what each partition was read up to.
     newest: Option<Timestamp>,
-    strays: u64,
-    stray_span: Option<Window>,
+    out_of_window: u64,
+    out_of_window_span: Option<Window>,
     /// The rows of a stream without parents.
     facts: Vec<LedgerFact>,
 }
@@ -61,8 +61,8 @@ impl LedgerSum {
             (Some(sofar), Some(newest)) => Some(sofar.min(newest)),
             (sofar, newest) => sofar.or(newest),
         };
-        self.strays += view.strays;
-        self.stray_span = match (self.stray_span, view.stray_span) {
+        self.out_of_window += view.out_of_window;
+        self.out_of_window_span = match (self.out_of_window_span, view.out_of_window_span) {
             (Some(a), Some(b)) => Window::new(a.start().min(b.start()), a.end().max(b.end())),
             (a, b) => a.or(b),
         };
@@ -82,7 +82,7 @@ pub fn check_stream(
         Some(stream) => {
             let sum = check_ledger(reader, options, stream, collector)?;
             check_age(options, stream, &sum, collector);
-            check_strays(options.mender, stream, &sum, collector);
+            check_out_of_window(options.help_commands, stream, &sum, collector);
             sum
         }
         None => LedgerSum::default(),
@@ -91,7 +91,7 @@ pub fn check_stream(
     if let Some(stream) = stream {
         check_drift(reader, options, stream, row, collector)?;
     }
-    if check_rows(reader, options.mender, row, collector)? {
+    if check_rows(reader, options.help_commands, row, collector)? {
         // Sums and counts over doubled rows say nothing that the doubles do not.
         return Ok(());
     }
@@ -116,14 +116,20 @@ pub fn check_stream(
         unsettled: &unsettled,
         tolerance: options.tolerance.or(stream.check.tolerance).unwrap_or(TOLERANCE),
         is_window: windowed,
-        mender: options.mender,
+        help_commands: options.help_commands,
     };
     check_series(reader, &rules, collector)?;
     if let (StreamKind::Window(window), true) = (&stream.kind, stream.for_each.is_none()) {
         let is_field = window.field == date;
         if is_field && is_countable(window, dates) {
-            let mender = options.mender;
-            let counts = CountRules { row, window, dates, strays: sum.strays > 0, mender };
+            let help_commands = options.help_commands;
+            let counts = CountRules {
+                row,
+                window,
+                dates,
+                out_of_window: sum.out_of_window > 0,
+                help_commands,
+            };
             check_counts(reader, &counts, sum.facts, collector)?;
         }
     }
@@ -156,7 +162,7 @@ pub fn check_ledger(
         start: options.starts.get(&stream.name).copied(),
         zone: zone_of(stream),
         now: options.now,
-        mender: options.mender,
+        help_commands: options.help_commands,
     };
     let mut sum = LedgerSum::default();
     let mut partition: Vec<LedgerFact> = Vec::new();
@@ -229,28 +235,28 @@ fn check_age(
         expected: format!("no more than {most} behind now"),
         found: format!("{what} {}, {} ago", instant_to_text(newest), as_span(age)),
         sql: sql_of_newest(&stream.name),
-        mend: options.mender.sync_due(&stream.name),
+        help: options.help_commands.sync_due(&stream.name),
         first: None,
         until: None,
     });
 }
 
-fn check_strays(
-    mender: &HelpCommands,
+fn check_out_of_window(
+    help_commands: &HelpCommands,
     stream: &Stream,
     sum: &LedgerSum,
     collector: &mut Collector,
 ) {
-    let Some(span) = sum.stray_span else { return };
+    let Some(span) = sum.out_of_window_span else { return };
     collector.add(Finding {
-        id: identity(&["strays", &stream.name]),
-        check: "strays",
+        id: identity(&["out_of_window", &stream.name]),
+        check: "out_of_window",
         severity: Severity::Warning,
         stream: stream.name.clone(),
         expected: "records inside the range that was asked for".to_owned(),
-        found: format!("{} outside of it, in windows of {span}", many(sum.strays, "record")),
-        sql: sql_of_strays(&stream.name),
-        mend: mender.sync(&stream.name, zone_of(stream), span.start(), span.end()),
+        found: format!("{} outside of it, in windows of {span}", many(sum.out_of_window, "record")),
+        sql: sql_of_out_of_window(&stream.name),
+        help: help_commands.sync(&stream.name, zone_of(stream), span.start(), span.end()),
         first: Some(
             "see whether `window.field`, `timezone` and `bounds` are those of the API".to_owned(),
         ),
@@ -261,14 +267,14 @@ fn check_strays(
 /// Rows that stand twice, by their key or under another one. Tells whether any do by their key.
 fn check_rows(
     reader: &Reader,
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     row: &StreamRow,
     collector: &mut Collector,
 ) -> Result<bool, ArchiveError> {
     let key = row.key.columns();
     let severity = Severity::Error;
     if !reader.has_unique_key(&row.stream, &key)?
-        && check_duplicates(reader, &row.stream, &key, severity, mender, collector)?
+        && check_duplicates(reader, &row.stream, &key, severity, help_commands, collector)?
     {
         return Ok(true);
     }
@@ -280,7 +286,7 @@ fn check_rows(
         return Ok(false);
     }
     content.push("_rest".to_owned());
-    check_twins(reader, &row.stream, &key, &content, mender, collector)?;
+    check_twins(reader, &row.stream, &key, &content, help_commands, collector)?;
     Ok(false)
 }
 

@@ -50,9 +50,9 @@ pub struct Counted {
     pub from: String,
     /// The first date after them.
     pub to: String,
-    /// Where the dates begin that the last reading asked for.
+    /// Where the dates begin that the last fetch asked for.
     pub asked_from: String,
-    /// Up to where the reading is sure to have asked.
+    /// Up to where the fetch is sure to have asked.
     read_to: String,
     /// Rows that the range holds which was asked for.
     pub rows: u64,
@@ -98,8 +98,8 @@ impl Lateness {
     /// Takes rows of a window that were first seen at some time. `until` is when the window is
     /// settled by the lateness that is declared.
     fn note(&mut self, window: &Counted, seen: &str, rows: u64, until: Option<Timestamp>) {
-        let whole_at = window.fact.whole_at.as_deref();
-        if whole_at.is_none_or(|whole_at| seen <= whole_at) {
+        let first_complete_at = window.fact.first_complete_at.as_deref();
+        if first_complete_at.is_none_or(|first_complete_at| seen <= first_complete_at) {
             return;
         }
         let Some(at) = instant_from_text(seen) else { return };
@@ -116,7 +116,8 @@ impl Lateness {
         }
         let rank = (settled.is_some(), hours);
         if self.worst.is_none() || rank > self.worst_rank {
-            self.worst = settled.or(whole_at).map(|after| (window.window, after.to_owned()));
+            self.worst =
+                settled.or(first_complete_at).map(|after| (window.window, after.to_owned()));
             self.worst_rank = rank;
         }
     }
@@ -219,7 +220,7 @@ mod tests {
             state: "settled".to_owned(),
             read_to: Some(format!("2026-01-{:02}T00:00:00+00:00", day + 1)),
             completed_at: Some(completed.to_owned()),
-            whole_at: Some(completed.to_owned()),
+            first_complete_at: Some(completed.to_owned()),
             settled_at: Some(completed.to_owned()),
             ..LedgerFact::default()
         }

@@ -42,7 +42,7 @@ pub fn check_duplicates(
     table: &str,
     key: &[String],
     severity: Severity,
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     collector: &mut Collector,
 ) -> Result<bool, ArchiveError> {
     let fact = reader.duplicates(table, key, EXAMPLES)?;
@@ -70,7 +70,7 @@ pub fn check_duplicates(
             examples.join("; ")
         ),
         sql: sql_of_duplicates(table, key),
-        mend: mender.adopt(table, key),
+        help: help_commands.adopt(table, key),
         first: None,
         until: None,
     });
@@ -83,7 +83,7 @@ pub fn check_twins(
     table: &str,
     key: &[String],
     content: &[String],
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     collector: &mut Collector,
 ) -> Result<(), ArchiveError> {
     let mut twins: Vec<TwinFact> = Vec::new();
@@ -119,7 +119,7 @@ pub fn check_twins(
                 show_all(&other)
             ),
             sql: sql_of_rows(table, &pairs),
-            mend: mender.command("rebuild", &[table]),
+            help: help_commands.command("rebuild", &[table]),
             first: Some(format!(
                 "name as the `key` of `{}` what tells its records apart at the source",
                 printable(table)

@@ -54,9 +54,9 @@ impl From<AdoptError> for Ended {
             AdoptError::Stopped(cause) => Ended::Stopped(cause),
             AdoptError::Archive(error) => Ended::Failed(error.into()),
             AdoptError::Reading(message) => Ended::Failed(Failure::new(STORAGE, message)),
-            AdoptError::Input { message, cure } => {
+            AdoptError::Input { message, help } => {
                 let failure = Failure::new(USAGE, message);
-                Ended::Failed(cure.into_iter().fold(failure, Failure::cure))
+                Ended::Failed(help.into_iter().fold(failure, Failure::help))
             }
         }
     }
@@ -137,7 +137,7 @@ fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d S
     found.ok_or_else(|| {
         let names: Vec<&str> = definition.streams.iter().map(|each| each.name.as_str()).collect();
         let message = "which stream are the records of?";
-        Failure::new(USAGE, message).cure(format!("say --stream; there are: {}", names.join(", ")))
+        Failure::new(USAGE, message).help(format!("say --stream; there are: {}", names.join(", ")))
     })
 }
 
@@ -191,8 +191,8 @@ fn take_back(
             && file.as_ref().is_none_or(|file| *file == row.file)
     });
     let adoption = wanted.ok_or_else(|| {
-        let cure = "`windrow runs` lists what was adopted; --in-place is for a healed file";
-        Failure::new(USAGE, "there is no such adoption to undo").cure(cure)
+        let help = "`windrow runs` lists what was adopted; --in-place is for a healed file";
+        Failure::new(USAGE, "there is no such adoption to undo").help(help)
     })?;
     let stream = definition.stream(&adoption.stream);
     let undone = undo(&archive, &adoption, stream, &start_of(&definition, host))?;
@@ -231,7 +231,7 @@ fn heal_in_place(
     let path = file_of(args)?;
     let unfit = |option: &str| {
         let message = format!("{option} does not go with --in-place");
-        Failure::new(USAGE, message).cure("without it the file is adopted into the archive")
+        Failure::new(USAGE, message).help("without it the file is adopted into the archive")
     };
     if !args.map.is_empty() || !args.format.is_empty() || args.timezone.is_some() {
         return Err(unfit("--map, --format or --timezone").into());
@@ -284,14 +284,14 @@ fn in_place_key(
     }
     let Some(stream) = &args.stream else {
         let message = "which columns tell one record from all others?";
-        return Err(Failure::new(USAGE, message).cure("name them: --key COLUMN,COLUMN"));
+        return Err(Failure::new(USAGE, message).help("name them: --key COLUMN,COLUMN"));
     };
     let definition = load_for_sync(global, host)?;
     match &stream_of(&definition, Some(stream))?.key {
         crate::definition::Key::Columns(names) => Ok(names.clone()),
         crate::definition::Key::Hash(_) => {
             let message = format!("the key of stream `{stream}` is a hash, which no table holds");
-            Err(Failure::new(USAGE, message).cure("name the columns: --key COLUMN,COLUMN"))
+            Err(Failure::new(USAGE, message).help("name the columns: --key COLUMN,COLUMN"))
         }
     }
 }

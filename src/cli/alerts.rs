@@ -9,7 +9,7 @@ use crate::http::SecretValues;
 use crate::model::Timestamp;
 use crate::model::count;
 use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX, Outbox};
-use crate::outbox::{QueueRefusal, alert_entry, station_for, tidings};
+use crate::outbox::{QueueRefusal, alert_entry, sender_for, tidings};
 use crate::store::{ArchiveError, Cause, Reader};
 
 use super::args::Global;
@@ -71,7 +71,7 @@ pub fn tell_of(
         definition,
         outbox: &outbox,
         archive: outbox.made_at()?,
-        station: station_for(&outbox, host)?,
+        sender: sender_for(&outbox, host)?,
         secrets: known_secrets(definition, folder_of(global), host),
         now: host.clock.now(),
     };
@@ -94,7 +94,7 @@ struct Post<'a> {
     definition: &'a Definition,
     outbox: &'a Outbox,
     archive: String,
-    station: String,
+    sender: String,
     secrets: SecretValues,
     now: Timestamp,
 }
@@ -108,7 +108,7 @@ impl Post<'_> {
     ) -> Result<(), ArchiveError> {
         let Some(source) = self.definition.sources.get(&alert.source) else { return Ok(()) };
         for tiding in tidings(alert, &self.archive, changed) {
-            let by = (self.station.as_str(), self.now);
+            let by = (self.sender.as_str(), self.now);
             let entry = alert_entry(alert, source, &tiding, &self.secrets, by);
             let entry = entry.map_err(|refusal| refused(alert, refusal))?;
             for added in self.outbox.add_all(&[entry])? {
@@ -136,12 +136,12 @@ fn borrowed(ids: &[String]) -> Vec<&str> {
 
 fn refused(alert: &Alert, refusal: QueueRefusal) -> ArchiveError {
     let message = format!("the alert `{}` cannot be queued: {}", alert.name, refusal.message);
-    let cure = refusal.cure.unwrap_or_else(|| "mend it in `[[alerts]]`".to_owned());
-    ArchiveError::new(Cause::Definition, message).cure(cure)
+    let help = refusal.help.unwrap_or_else(|| "mend it in `[[alerts]]`".to_owned());
+    ArchiveError::new(Cause::Definition, message).help(help)
 }
 
 fn full() -> ArchiveError {
     let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most: no alert");
-    let cure = "send them (`windrow outbox send`), or cancel those that nobody needs";
-    ArchiveError::new(Cause::Storage, message).cure(cure)
+    let help = "send them (`windrow outbox send`), or cancel those that nobody needs";
+    ArchiveError::new(Cause::Storage, message).help(help)
 }

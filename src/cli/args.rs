@@ -247,7 +247,7 @@ pub struct RunsArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum RunsCommand {
-    /// One run in full: plan, readings, requests, waits, troubles
+    /// One run in full: plan, fetches, requests, waits, errors
     Show {
         /// Its number
         #[arg(value_name = "RUN")]

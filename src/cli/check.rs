@@ -42,14 +42,14 @@ pub fn run(
         as_of: reader.alert_changes()?,
     };
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
-    let mender = HelpCommands::new(options_of(global), path.display().to_string());
+    let help_commands = HelpCommands::new(options_of(global), path.display().to_string());
     let looked = match &args.table {
         Some(table) => refuse_columns(&reader, table, &args.key)
-            .and_then(|()| check_table(&reader, table, &args.key, &mender)),
+            .and_then(|()| check_table(&reader, table, &args.key, &help_commands)),
         None => {
             let (streams, tolerance) = (args.streams.as_slice(), args.tolerance);
             let wanted = Wanted { streams, since, tolerance, now };
-            look(&reader, definition.as_ref(), &wanted, &mender, &limit)
+            look(&reader, definition.as_ref(), &wanted, &help_commands, &limit)
         }
     };
     let report = match (looked, host.stop.cause()) {
@@ -82,9 +82,10 @@ pub fn tell_after_round(
     let mut reader = Reader::open(&definition.archive)?;
     let scope = AlertScope { whole: true, as_of: reader.alert_changes()? };
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
-    let mender = HelpCommands::new(options_of(global), definition.archive.display().to_string());
+    let help_commands =
+        HelpCommands::new(options_of(global), definition.archive.display().to_string());
     let all = Wanted { streams: &[], since: None, tolerance: None, now: host.clock.now() };
-    let report = look(&reader, Some(definition), &all, &mender, &limit)?;
+    let report = look(&reader, Some(definition), &all, &help_commands, &limit)?;
     drop(reader);
     tell_of(&report, scope, definition, global, host)
 }
@@ -101,10 +102,10 @@ fn look(
     reader: &Reader,
     definition: Option<&Definition>,
     wanted: &Wanted<'_>,
-    mender: &HelpCommands,
+    help_commands: &HelpCommands,
     limit: &Limit,
 ) -> Result<CheckReport, ArchiveError> {
-    check(reader, &check_options(reader, definition, wanted, mender)?, limit)
+    check(reader, &check_options(reader, definition, wanted, help_commands)?, limit)
 }
 
 /// What a check of the archive has to know.
@@ -112,7 +113,7 @@ pub fn check_options<'a>(
     reader: &Reader,
     definition: Option<&'a Definition>,
     wanted: &Wanted<'a>,
-    mender: &'a HelpCommands,
+    help_commands: &'a HelpCommands,
 ) -> Result<CheckOptions<'a>, ArchiveError> {
     let mut starts = BTreeMap::new();
     for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
@@ -132,7 +133,7 @@ pub fn check_options<'a>(
         since: wanted.since,
         tolerance: wanted.tolerance,
         now: wanted.now,
-        mender,
+        help_commands,
     })
 }
 
@@ -205,6 +206,6 @@ fn paragraph(finding: &Finding) -> String {
     if let Some(first) = &finding.first {
         line("first", first);
     }
-    line("mend", &finding.mend);
+    line("help", &finding.help);
     out
 }

@@ -77,7 +77,7 @@ fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Failure
         Some(run) => format!("there is no run {run}, or it had no definition"),
         None => "no run of this archive had a definition".to_owned(),
     };
-    Err(Failure::new(USAGE, message).cure("`windrow runs` lists the runs"))
+    Err(Failure::new(USAGE, message).help("`windrow runs` lists the runs"))
 }
 
 /// The archive as a definition in `out`'s folder is to name it.
@@ -92,7 +92,7 @@ fn archive_path(archive: &Path, out: Option<&Path>) -> Result<String, Failure> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
         let message = format!("a definition cannot name {}: it is no text", path.display());
-        Failure::new(USAGE, message).cure("rename the archive")
+        Failure::new(USAGE, message).help("rename the archive")
     })
 }
 

@@ -57,7 +57,7 @@ fn folder(args: &DemoArguments) -> Result<PathBuf, Failure> {
         for name in ["fleet.db", "windrow.toml"] {
             if folder.join(name).symlink_metadata().is_ok() {
                 let message = format!("{} already holds a {name}", folder.display());
-                return Err(Failure::new(STORAGE, message).cure("name an empty folder with --keep"));
+                return Err(Failure::new(STORAGE, message).help("name an empty folder with --keep"));
             }
         }
         return Ok(folder.clone());
@@ -123,7 +123,7 @@ impl Theatre<'_> {
             .plain(&format!("  run {}: ", report.run))
             .piece(Self::style(colour), state);
         self.say_styled(&line.plain(&format!(
-            ", {windows} readings; {} inserted, {} updated, {} unchanged, {} skipped, {} \
+            ", {windows} fetches; {} inserted, {} updated, {} unchanged, {} skipped, {} \
              rejected\n",
             count(outcomes.inserted),
             count(outcomes.updated),
@@ -131,8 +131,8 @@ impl Theatre<'_> {
             count(outcomes.skipped),
             count(outcomes.rejected),
         )));
-        for trouble in &report.troubles {
-            self.say(&format!("  {}\n", printable(&trouble.message)));
+        for error in &report.errors {
+            self.say(&format!("  {}\n", printable(&error.message)));
         }
     }
 

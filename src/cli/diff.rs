@@ -43,7 +43,7 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let Some(moment) = &args.since else {
         let [a, b] = args.names.as_slice() else {
-            return Err(Failure::new(USAGE, "what is to be compared?").cure(
+            return Err(Failure::new(USAGE, "what is to be compared?").help(
                 "name two archives (`windrow diff a.db b.db`), or say since when \
                  (`windrow diff --since \"-7 days\"`)",
             ));

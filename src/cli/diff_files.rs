@@ -36,7 +36,7 @@ pub fn run(
         && (a.path == b.path || (a.file.is_some() && a.file == b.file))
     {
         let message = format!("{} and {} are one file", files[0].display(), files[1].display());
-        return Err(Failure::new(USAGE, message).cure("name two archives"));
+        return Err(Failure::new(USAGE, message).help("name two archives"));
     }
     let readers = [open_compared(a, &host.stop)?, open_compared(b, &host.stop)?];
     readers.iter().try_for_each(Reader::hold_still)?;
@@ -63,12 +63,12 @@ pub fn run(
 fn check_file(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         let message = format!("there is no file {}", file.display());
-        return Err(Failure::new(UNUSABLE, message).cure("name two archives"));
+        return Err(Failure::new(UNUSABLE, message).help("name two archives"));
     }
     if file.is_file() && matches!(kind(file)?, EnvelopeKind::Zstd | EnvelopeKind::Age) {
         let message = format!("{} is packed", file.display());
         return Err(Failure::new(UNUSABLE, message)
-            .cure("unpack it first: `age -d -i KEY` for one that is encrypted, then `zstd -d`"));
+            .help("unpack it first: `age -d -i KEY` for one that is encrypted, then `zstd -d`"));
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ fn pairs<'s>(
         if !pairs.contains_key(name.as_str()) {
             let message = format!("neither archive has a stream `{name}`");
             let mut failure = Failure::new(USAGE, message);
-            failure.cure = suggest(name, pairs.keys().copied());
+            failure.help = suggest(name, pairs.keys().copied());
             return Err(failure);
         }
     }

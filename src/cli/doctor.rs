@@ -1,4 +1,4 @@
-//! `windrow doctor`: what is wrong, and the cure.
+//! `windrow doctor`: what is wrong, and the help.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,10 +69,10 @@ fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFact
         },
         Err(Failure { problems: Some(problems), .. }) => {
             let help = problems.problems.iter().find_map(|problem| problem.help.clone());
-            DefinitionFacts::Broken { message: in_one_line(problems), cure: help }
+            DefinitionFacts::Broken { message: in_one_line(problems), help }
         }
         Err(failure) if failure.code == USAGE => {
-            DefinitionFacts::Broken { message: failure.message.clone(), cure: failure.cure.clone() }
+            DefinitionFacts::Broken { message: failure.message.clone(), help: failure.help.clone() }
         }
         // The archive that was named cannot be asked; what is wrong with it is found elsewhere.
         Err(_) => DefinitionFacts::Absent,
@@ -101,8 +101,8 @@ fn page(findings: &[DoctorFinding]) -> String {
     for finding in findings {
         let (state, found) = (finding.state.word(), printable(&finding.found));
         page.push_str(&format!("{state:<4}  {}: {found}\n", printable(&finding.name)));
-        if let Some(cure) = &finding.cure {
-            page.push_str(&format!("      help: {}\n", printable(cure)));
+        if let Some(help) = &finding.help {
+            page.push_str(&format!("      help: {}\n", printable(help)));
         }
     }
     page

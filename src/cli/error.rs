@@ -25,7 +25,7 @@ pub struct Failure {
     /// What happened.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
     /// Problems of a definition, which are shown with their places.
     pub problems: Option<Box<Problems>>,
 }
@@ -33,21 +33,21 @@ pub struct Failure {
 impl Failure {
     /// A failure with an exit code.
     pub fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), cure: None, problems: None }
+        Self { code, message: message.into(), help: None, problems: None }
     }
 
     /// An operating system's error on a file, with this exit code, or a refusal to open it.
     pub fn file(code: u8, doing: &str, error: &std::io::Error) -> Self {
         match refusal(error) {
-            Some(refusal) => Self::new(UNSAFE, refusal.message()).cure(refusal.help()),
+            Some(refusal) => Self::new(UNSAFE, refusal.message()).help(refusal.help()),
             None => Self::new(code, format!("cannot {doing}: {error}")),
         }
     }
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 }
@@ -57,7 +57,7 @@ impl From<ArchiveError> for Failure {
         Self {
             code: error.cause.exit_code(),
             message: error.message,
-            cure: error.cure,
+            help: error.help,
             problems: None,
         }
     }
@@ -68,7 +68,7 @@ impl From<HandoffError> for Failure {
         match error {
             HandoffError::Archive(error) => error.into(),
             HandoffError::Seal(error) => error.into(),
-            HandoffError::Asked { message, cure } => Self::new(USAGE, message).cure(cure),
+            HandoffError::Asked { message, help } => Self::new(USAGE, message).help(help),
         }
     }
 }
@@ -88,14 +88,14 @@ impl From<EnvelopeError> for Failure {
             EnvelopeFault::Key => USAGE,
             EnvelopeFault::Storage => STORAGE,
         };
-        Self { code, message: error.message, cure: error.cure, problems: None }
+        Self { code, message: error.message, help: error.help, problems: None }
     }
 }
 
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         let message = problems.to_string();
-        Self { code: USAGE, message, cure: None, problems: Some(Box::new(problems)) }
+        Self { code: USAGE, message, help: None, problems: Some(Box::new(problems)) }
     }
 }
 

@@ -96,7 +96,7 @@ pub fn run(
     let streams = archived_streams(&reader, &args.streams)?;
     if streams.is_empty() {
         let failure = Failure::new(USAGE, format!("{} has no streams yet", path.display()));
-        return Err(failure.cure("`windrow sync` brings them"));
+        return Err(failure.help("`windrow sync` brings them"));
     }
     if let Destination::Folder(folder) = &place {
         for (stream, ending) in streams.iter().flat_map(|s| ENDINGS.map(|ending| (s, ending))) {
@@ -174,7 +174,7 @@ fn place(
     archive: &Path,
     output: &Output,
 ) -> Result<(FileFormat, Destination), Failure> {
-    let usage = |message: &str, cure: &str| Err(Failure::new(USAGE, message).cure(cure));
+    let usage = |message: &str, help: &str| Err(Failure::new(USAGE, message).help(help));
     let wanted = args.format.map(FileFormat::from);
     let by_name = args.out.as_deref().and_then(FileFormat::of);
     let format = wanted.or(by_name).unwrap_or(FileFormat::Parquet);
@@ -190,8 +190,8 @@ fn place(
         Some(out) if by_name.is_some() && one => Destination::File(out.clone()),
         Some(_) if by_name.is_some() => {
             let endings = ENDINGS.join(", .");
-            let cure = format!("name a folder: anything that does not end in .{endings}");
-            return usage("one file takes one stream, named and without partitions", &cure);
+            let help = format!("name a folder: anything that does not end in .{endings}");
+            return usage("one file takes one stream, named and without partitions", &help);
         }
         Some(out) => Destination::Folder(out.clone()),
         None if one && format != FileFormat::Parquet => Destination::Output,
@@ -243,11 +243,11 @@ fn failure(error: ExportError) -> Failure {
         ExportError::Archive(error) => error.into(),
         ExportError::Gone => Failure::new(STORAGE, "nobody takes the rows"),
         ExportError::Io { doing, error } => {
-            let cure = "look at the space, the permissions and the cable; no file was made";
-            Failure::new(STORAGE, format!("cannot {doing}: {error}")).cure(cure)
+            let help = "look at the space, the permissions and the cable; no file was made";
+            Failure::new(STORAGE, format!("cannot {doing}: {error}")).help(help)
         }
         ExportError::Value { message } => Failure::new(UNUSABLE, message)
-            .cure("correct it in the archive, or leave the row out with --where"),
-        ExportError::Refused { message, cure } => Failure::new(USAGE, message).cure(cure),
+            .help("correct it in the archive, or leave the row out with --where"),
+        ExportError::Refused { message, help } => Failure::new(USAGE, message).help(help),
     }
 }

@@ -161,8 +161,8 @@ fn secrets(
 fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, Failure> {
     let Some(name) = &args.sign else { return Ok(None) };
     if name.as_deref() == Some("") {
-        let cure = "say --sign for your only key, or name one (`windrow keys list`)";
-        return Err(Failure::new(USAGE, "--sign= names no key").cure(cure));
+        let help = "say --sign for your only key, or name one (`windrow keys list`)";
+        return Err(Failure::new(USAGE, "--sign= names no key").help(help));
     }
     let password = key_password(host);
     Ok(Some(keyring(host)?.signing_key(name.as_deref(), password.as_deref())?))

@@ -82,7 +82,7 @@ pub fn run(
 pub fn keyring(host: &Host) -> Result<Keyring, Failure> {
     let folder = host.environment.keys_folder().ok_or_else(|| {
         Failure::new(USAGE, "there is no folder for keys: no home directory is known")
-            .cure("name one with the variable WINDROW_KEYS_DIR")
+            .help("name one with the variable WINDROW_KEYS_DIR")
     })?;
     Ok(Keyring::at(folder))
 }

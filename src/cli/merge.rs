@@ -125,7 +125,7 @@ fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("{} is the archive itself", file.display());
-    Err(Failure::new(USAGE, message).cure("name another archive, or a copy that went its own way"))
+    Err(Failure::new(USAGE, message).help("name another archive, or a copy that went its own way"))
 }
 
 #[cfg(unix)]
@@ -194,8 +194,8 @@ impl<'o> Others<'o> {
                 (None, place) => format!("{place}: "),
             };
             let message = format!("{name} is not taken in: {place}{}", difference.what);
-            let cure = format!("`windrow verify {name}` lists all of it; ask for it again");
-            return Err(Failure::new(UNSAFE, message).cure(cure));
+            let help = format!("`windrow verify {name}` lists all of it; ask for it again");
+            return Err(Failure::new(UNSAFE, message).help(help));
         }
         self.opened.push((name, opened));
         Ok(())
@@ -222,8 +222,8 @@ fn refusal(error: MergeError) -> Failure {
         MergeError::Archive(error) => error.into(),
         MergeError::Refused(file, differences) => {
             let message = format!("cannot take in {file}: {}", differences.join("; "));
-            let cure = "streams that mean different things need different names, or archives";
-            Failure::new(USAGE, message).cure(cure)
+            let help = "streams that mean different things need different names, or archives";
+            Failure::new(USAGE, message).help(help)
         }
     }
 }

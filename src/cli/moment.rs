@@ -44,8 +44,8 @@ fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
         return Ok(None);
     }
     let none = || {
-        let cure = "`windrow runs` lists them; a time is written as `2026-03-03` or `-7 days`";
-        Failure::new(USAGE, format!("there is no run {text}")).cure(cure)
+        let help = "`windrow runs` lists them; a time is written as `2026-03-03` or `-7 days`";
+        Failure::new(USAGE, format!("there is no run {text}")).help(help)
     };
     let run: i64 = text.parse().map_err(|_| none())?;
     if run > 0 && reader.run_row(run)?.is_none() {
@@ -56,9 +56,9 @@ fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
 
 fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let start = parse_start(text, chrono_tz::UTC, false).map_err(|message| {
-        let cure = "write a date (`2026-03-03`), a time (`2026-03-03T12:00:00Z`), a time back \
+        let help = "write a date (`2026-03-03`), a time (`2026-03-03T12:00:00Z`), a time back \
             (`-7 days`), or the number of a run";
-        Failure::new(USAGE, message).cure(cure)
+        Failure::new(USAGE, message).help(help)
     })?;
     match start {
         Start::At(at) => Ok(at),

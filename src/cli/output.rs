@@ -168,11 +168,11 @@ impl Output {
             }
             return;
         }
-        self.trouble(&failure.message, failure.cure.as_deref());
+        self.error(&failure.message, failure.help.as_deref());
     }
 
     /// Says what went wrong and what to do about it.
-    pub fn trouble(&self, message: &str, help: Option<&str>) {
+    pub fn error(&self, message: &str, help: Option<&str>) {
         let bold = |colour: anstyle::AnsiColor| Style::new().bold().fg_color(Some(colour.into()));
         let mut text = Styled::default()
             .piece(bold(anstyle::AnsiColor::Red), "error:")
@@ -277,14 +277,14 @@ pub fn tell_panics() {
 /// Writes a result to a file of its own: whole or not at all.
 pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
-        let cure = "name a file in a folder that is there and may be written";
-        Failure::file(STORAGE, &format!("write {}", out.display()), &error).cure(cure)
+        let help = "name a file in a folder that is there and may be written";
+        Failure::file(STORAGE, &format!("write {}", out.display()), &error).help(help)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message = format!("{} is there already", out.display());
-                Failure::new(USAGE, message).cure("name another file, or replace it with --force")
+                Failure::new(USAGE, message).help("name another file, or replace it with --force")
             }
             _ => failed(error),
         });

@@ -86,10 +86,11 @@ impl ProgressSink for SyncProgressBar {
                 let before = self.received.fetch_add(outcomes.received, Ordering::Relaxed);
                 self.bar.tell(&format!("{} records", count(before + outcomes.received)));
             }
-            ProgressEvent::ReadingDone { .. } => self.bar.advance(1),
-            ProgressEvent::ReadingBroken { place, message } => {
-                let window = place.window.map(|window| format!(" {window}")).unwrap_or_default();
-                self.bar.say(&format!("  {}{window}: {message}", place.stream));
+            ProgressEvent::FetchDone { .. } => self.bar.advance(1),
+            ProgressEvent::FetchBroken { window_key, message } => {
+                let window =
+                    window_key.window.map(|window| format!(" {window}")).unwrap_or_default();
+                self.bar.say(&format!("  {}{window}: {message}", window_key.stream));
             }
         }
     }

@@ -77,10 +77,10 @@ fn show(proof: &Proof, windows: bool, output: &Output) -> Result<(), Failure> {
     } else {
         output.result(&proof_page(proof, windows))?;
     }
-    for trouble in &proof.troubles {
-        let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
-        let place = format!("stream {}{window}", trouble.stream);
-        output.trouble(&format!("{place}: {}", trouble.message), trouble.cure.as_deref());
+    for error in &proof.errors {
+        let window = error.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
+        let place = format!("stream {}{window}", error.stream);
+        output.error(&format!("{place}: {}", error.message), error.help.as_deref());
     }
     Ok(())
 }

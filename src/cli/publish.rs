@@ -46,12 +46,12 @@ pub fn run(
 ) -> Result<u8, Failure> {
     let url = args.url.clone().or_else(|| host.environment.variable(URL_VARIABLE));
     let url = url.filter(|url| !url.is_empty()).ok_or_else(|| {
-        let cure = format!("name it, or set {URL_VARIABLE}: postgresql://USER@HOST/DATABASE");
-        Failure::new(USAGE, "no database is named").cure(cure)
+        let help = format!("name it, or set {URL_VARIABLE}: postgresql://USER@HOST/DATABASE");
+        Failure::new(USAGE, "no database is named").help(help)
     })?;
     if args.schema.is_empty() || args.schema.starts_with("pg_") || args.schema.contains('\0') {
-        let cure = "name another one with --schema";
-        return Err(Failure::new(USAGE, "this schema is PostgreSQL's own").cure(cure));
+        let help = "name another one with --schema";
+        return Err(Failure::new(USAGE, "this schema is PostgreSQL's own").help(help));
     }
     let address = Address::resolve(&url, &*host.environment)?;
     let mut secrets = SecretValues::default();
@@ -86,15 +86,15 @@ pub fn run(
     };
     let ended = work(&publishing, host);
     meanwhile.bar.finish();
-    let (published, trouble) = match ended? {
-        Ended::Done(published, trouble) => (published, trouble),
+    let (published, error) = match ended? {
+        Ended::Done(published, error) => (published, error),
         Ended::Stopped(cause) => {
             output
                 .say("stopped: what was sent is over there, and the next run goes on behind it\n");
             return Ok(cause.exit_code());
         }
     };
-    show(&published, trouble.as_ref(), &secrets, output)
+    show(&published, error.as_ref(), &secrets, output)
 }
 
 enum Ended {
@@ -107,7 +107,7 @@ fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
     let runtime = runtime.map_err(|error| Failure::new(BUG, format!("cannot start: {error}")))?;
     Ok(runtime.block_on(async {
         tokio::select! {
-            (published, trouble) = publish(publishing) => Ended::Done(published, trouble),
+            (published, source_error) = publish(publishing) => Ended::Done(published, source_error),
             // The connection closes, and the database takes the transaction in hand back.
             cause = host.stop.requested() => Ended::Stopped(cause),
         }
@@ -116,23 +116,23 @@ fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
 
 fn show(
     published: &Published,
-    trouble: Option<&PublishError>,
+    error: Option<&PublishError>,
     secrets: &SecretValues,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let code = trouble.map_or(0, PublishError::exit_code);
+    let code = error.map_or(0, PublishError::exit_code);
     if output.json() {
         let mut value = serde_json::to_value(published).expect("a report can be written as JSON");
         value["exit_code"] = code.into();
         output.json_line(&value)?;
-    } else if trouble.is_none() || published.streams.iter().any(|stream| stream.sent > 0) {
+    } else if error.is_none() || published.streams.iter().any(|stream| stream.sent > 0) {
         output.result(&published_page(published))?;
     }
-    if let Some(trouble) = trouble {
+    if let Some(error) = error {
         // A server may repeat what it was told.
-        let message = secrets.redact(&trouble.message);
-        tracing::warn!(message, code, "trouble");
-        output.trouble(&message, trouble.cure.as_deref());
+        let message = secrets.redact(&error.message);
+        tracing::warn!(message, code, "error");
+        output.error(&message, error.help.as_deref());
     }
     Ok(code)
 }
@@ -140,8 +140,8 @@ fn show(
 impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         let failure = Failure::new(error.exit_code(), error.message);
-        match error.cure {
-            Some(cure) => failure.cure(cure),
+        match error.help {
+            Some(help) => failure.help(help),
             None => failure,
         }
     }

@@ -65,7 +65,7 @@ pub fn run(
     let format = if output.json() { Format::Json } else { args.format };
     if args.excel_safe && format != Format::Csv {
         let failure = Failure::new(USAGE, "--excel-safe is for CSV");
-        return Err(failure.cure("add `--format csv`, or leave it out"));
+        return Err(failure.help("add `--format csv`, or leave it out"));
     }
     let mut out = output.rows(written(format));
     let result = match format {
@@ -123,7 +123,7 @@ const LOOK_MS: u64 = 50;
 
 /// The whole of standard input; none where somebody wanted the end before it came.
 fn from_stdin(stop: &Stop) -> Result<Option<String>, Failure> {
-    // Nothing ends a reading that waits; the process ends without it.
+    // Nothing ends a fetch that waits; the process ends without it.
     let (put, take) = mpsc::channel();
     std::thread::spawn(move || {
         let mut sql = String::new();

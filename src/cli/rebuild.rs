@@ -58,8 +58,8 @@ pub fn run(
         return Ok(host.stop.cause().unwrap_or(StopCause::Interrupt).exit_code());
     };
     if rebuilt.is_empty() {
-        let cure = "set `raw = true` in a stream: from then on its pages are kept";
-        return Err(Failure::new(USAGE, "no stream has kept pages").cure(cure));
+        let help = "set `raw = true` in a stream: from then on its pages are kept";
+        return Err(Failure::new(USAGE, "no stream has kept pages").help(help));
     }
     if output.json() {
         output.json_line(&serde_json::json!({ "applied": args.apply, "streams": rebuilt }))?;

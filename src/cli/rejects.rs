@@ -98,7 +98,7 @@ fn show(args: &RejectsShow, global: &Global, host: &Host, output: &Output) -> Re
 }
 
 fn no_reject(id: i64) -> Failure {
-    Failure::new(USAGE, format!("there is no reject {id}")).cure("`windrow rejects` lists them")
+    Failure::new(USAGE, format!("there is no reject {id}")).help("`windrow rejects` lists them")
 }
 
 /// Refuses numbers that are no rejects, before anything is changed.
@@ -163,12 +163,12 @@ fn discard(
     let choice = &args.choice;
     let none = choice.stream.is_none() && choice.kind.is_none() && choice.run.is_none();
     if none && choice.window.is_none() && args.rejects.is_empty() {
-        let cure = "name rejects by their numbers, or by --stream, --kind, --run or --window";
-        return Err(Failure::new(USAGE, "which rejects are to be set aside?").cure(cure));
+        let help = "name rejects by their numbers, or by --stream, --kind, --run or --window";
+        return Err(Failure::new(USAGE, "which rejects are to be set aside?").help(help));
     }
     if args.note.trim().is_empty() {
-        let cure = "say in a few words why these records are not needed";
-        return Err(Failure::new(USAGE, "the note is empty").cure(cure));
+        let help = "say in a few words why these records are not needed";
+        return Err(Failure::new(USAGE, "the note is empty").help(help));
     }
     let selection = selection(choice, &args.rejects, None)?;
     let definition = load_for_sync(global, host)?;

@@ -50,8 +50,8 @@ pub fn run(
     output: &Output,
 ) -> Result<u8, Failure> {
     if args.out.is_none() && !output.json() && output.shown() {
-        let cure = "name a file with `--out report.html`, or send it on with `>`";
-        return Err(Failure::new(USAGE, "the report is a page of HTML").cure(cure));
+        let help = "name a file with `--out report.html`, or send it on with `>`";
+        return Err(Failure::new(USAGE, "the report is a page of HTML").help(help));
     }
     let (definition, path) = load_for_reading(global, host)?;
     let now = host.clock.now();
@@ -120,9 +120,10 @@ impl Looking<'_> {
         let Looking { args, definition, now, .. } = *self;
         let is_wanted =
             |name: &str| args.streams.is_empty() || args.streams.iter().any(|n| n == name);
-        let mender = HelpCommands::new(options_of(self.global), self.path.display().to_string());
+        let help_commands =
+            HelpCommands::new(options_of(self.global), self.path.display().to_string());
         let wanted = Wanted { streams: &args.streams, since: None, tolerance: None, now };
-        let options = check_options(reader, definition, &wanted, &mender)?;
+        let options = check_options(reader, definition, &wanted, &help_commands)?;
         let found = check(reader, &options, limit)?;
         let mut streams = Vec::new();
         for (row, status) in stream_statuses(reader, definition, &args.streams, now)? {

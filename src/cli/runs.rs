@@ -24,12 +24,12 @@ pub fn run(
     if let Some(number) = shown {
         let run = reader.run_row(number)?.ok_or_else(|| {
             Failure::new(USAGE, format!("there is no run {number}"))
-                .cure("`windrow runs` lists them")
+                .help("`windrow runs` lists them")
         })?;
         let detail = reader.run_detail(number)?;
         if output.json() {
             let mut value = serde_json::to_value(&run).expect("a run can be written as JSON");
-            value["readings"] = serde_json::json!(detail.readings);
+            value["fetches"] = serde_json::json!(detail.fetches);
             value["events"] = serde_json::json!(detail.events);
             output.json_line(&value)?;
         } else {

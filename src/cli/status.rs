@@ -128,9 +128,9 @@ fn stream_status(
             Some(State::Settled) => status.settled += 1,
             Some(State::Complete) => status.complete += 1,
             Some(State::Partial) => status.partial += 1,
-            Some(State::Hole) | None => status.holes += 1,
+            Some(State::Truncated) | None => status.truncated += 1,
         }
-        status.strays += entry.strays;
+        status.out_of_window += entry.out_of_window;
         status.last_complete_at = status.last_complete_at.max(entry.completed_at.clone());
         status.cursor = status.cursor.max(entry.cursor.clone());
         if let Some(error) = &entry.error {
@@ -161,7 +161,7 @@ fn stream_status(
 fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Failure> {
     let mut told = Vec::new();
     for span in reader.adopted_spans(stream)? {
-        let open = unverified(&span, &reader.readings_since(stream, span.run)?);
+        let open = unverified(&span, &reader.fetches_since(stream, span.run)?);
         told.extend(open.into_iter().filter_map(|window| match window {
             Some(window) => Some(window.to_string()),
             None if span.rows == 0 => None,

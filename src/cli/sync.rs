@@ -24,8 +24,8 @@ use super::workspace::{
 
 /// Changes of fields that are told after a run.
 const DRIFT_MAX: u32 = 100;
-/// Troubles that are told one by one.
-const TROUBLES_SHOWN_MAX: usize = 10;
+/// Errors that are told one by one.
+const ERRORS_SHOWN_MAX: usize = 10;
 
 pub fn run(
     args: &SyncArguments,
@@ -197,7 +197,7 @@ fn dry_run(
     for stream in waiting {
         output.say(&format!("{}: is planned once its parent has rows\n", stream.name));
     }
-    output.say(&format!("{} due; nothing was asked\n", many_are(planned.len() as u64, "reading")));
+    output.say(&format!("{} due; nothing was asked\n", many_are(planned.len() as u64, "fetch")));
     Ok(0)
 }
 
@@ -225,14 +225,14 @@ fn show(
         output.say(&format!("{}\n", drift_line(change)));
     }
     let told = report
-        .troubles
+        .errors
         .iter()
-        .filter(|trouble| trouble.kind != SourceErrorKind::Stopped || report.stop.is_none());
-    let more = told.clone().count().saturating_sub(TROUBLES_SHOWN_MAX);
-    for trouble in told.take(TROUBLES_SHOWN_MAX) {
-        let window = trouble.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
-        let place = format!("stream {}{window}", trouble.stream);
-        output.trouble(&format!("{place}: {}", trouble.message), trouble.cure.as_deref());
+        .filter(|error| error.kind != SourceErrorKind::Stopped || report.stop.is_none());
+    let more = told.clone().count().saturating_sub(ERRORS_SHOWN_MAX);
+    for error in told.take(ERRORS_SHOWN_MAX) {
+        let window = error.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
+        let place = format!("stream {}{window}", error.stream);
+        output.error(&format!("{place}: {}", error.message), error.help.as_deref());
     }
     if more > 0 {
         output.say(&format!("and {more} more of the kind; `windrow status` shows them\n"));
@@ -248,7 +248,7 @@ fn show(
     }
     if waiting > 0 {
         let wait = if waiting == 1 { "waits" } else { "wait" };
-        output.say(&format!("{} {wait} for the next sync\n", many(waiting, "reading")));
+        output.say(&format!("{} {wait} for the next sync\n", many(waiting, "fetch")));
     }
     Ok(())
 }

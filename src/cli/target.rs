@@ -14,7 +14,7 @@ const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", "-lock", "-new"];
 pub fn refuse_own(out: &Path, archive: &Path, definition: Option<&Path>) -> Result<(), Failure> {
     let refuse = |what: String| {
         let message = format!("{} {what}", out.display());
-        Err(Failure::new(USAGE, message).cure("name another file"))
+        Err(Failure::new(USAGE, message).help("name another file"))
     };
     if same_place(out, archive) {
         return refuse("is the archive itself".to_owned());

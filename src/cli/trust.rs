@@ -65,7 +65,7 @@ pub fn run(
 fn store(host: &Host) -> Result<TrustStore, Failure> {
     let state = host.environment.state_folder().ok_or_else(|| {
         let message = "there is no state folder in which trust could be remembered";
-        Failure::new(USAGE, message).cure(
+        Failure::new(USAGE, message).help(
             "set WINDROW_STATE_DIR to a folder of your own, or write the definition out with \
              `windrow definition --out windrow.toml`",
         )
@@ -77,7 +77,7 @@ fn store(host: &Host) -> Result<TrustStore, Failure> {
 fn asked_by(reader: &Reader) -> Result<Grant, Failure> {
     let Some(text) = reader.definition()? else {
         let message = format!("{} holds no definition", reader.path().display());
-        return Err(Failure::new(USAGE, message).cure("`windrow sync` by a definition makes one"));
+        return Err(Failure::new(USAGE, message).help("`windrow sync` by a definition makes one"));
     };
     Ok(Grant::asked_by(&parse_definition("the archive's definition", &text)?))
 }
@@ -91,7 +91,7 @@ fn accept(
 ) -> Result<(), Failure> {
     if shown.len() < DIGEST_CHARS_MIN {
         let message = format!("a digest is named by at least {DIGEST_CHARS_MIN} characters");
-        return Err(Failure::new(USAGE, message).cure("copy it from what `windrow trust` shows"));
+        return Err(Failure::new(USAGE, message).help("copy it from what `windrow trust` shows"));
     }
     if !asked.digest.starts_with(shown) {
         let message = format!(
@@ -99,7 +99,7 @@ fn accept(
             archive.display(),
             asked.digest
         );
-        return Err(Failure::new(UNSAFE, message).cure("look at what it asks for now"));
+        return Err(Failure::new(UNSAFE, message).help("look at what it asks for now"));
     }
     let note = json!({
         "archive": archive.display().to_string(),
@@ -108,7 +108,7 @@ fn accept(
     });
     store.accept(&asked.digest, &format!("{note:#}\n")).map_err(|error| {
         let message = format!("trust cannot be remembered: {error}");
-        Failure::new(STORAGE, message).cure("look at the state folder and its permissions")
+        Failure::new(STORAGE, message).help("look at the state folder and its permissions")
     })
 }
 
@@ -127,11 +127,11 @@ fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<u8, Failur
     let fits = |digest: &String| shown.len() >= DIGEST_CHARS_MIN && digest.starts_with(shown);
     let Some(digest) = store.all().into_iter().find(fits) else {
         let message = format!("no trusted definition has the digest {shown}");
-        return Err(Failure::new(USAGE, message).cure("`windrow trust --list` lists them"));
+        return Err(Failure::new(USAGE, message).help("`windrow trust --list` lists them"));
     };
     store.forget(&digest).map_err(|error| {
         Failure::new(STORAGE, format!("trust cannot be taken back: {error}"))
-            .cure("look at the state folder and its permissions")
+            .help("look at the state folder and its permissions")
     })?;
     if output.json() {
         output.json_line(&json!({ "forgotten": digest }))?;

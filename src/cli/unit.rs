@@ -53,7 +53,7 @@ fn one_line<'p>(what: &str, path: &'p Path) -> Result<&'p str, Failure> {
 
 fn refused(what: &str, path: &Path, why: &str) -> Failure {
     let message = format!("no unit can name {what}: {} {why}", path.display());
-    Failure::new(USAGE, message).cure("give the file or its folder another name, or move it")
+    Failure::new(USAGE, message).help("give the file or its folder another name, or move it")
 }
 
 /// A user unit of systemd.

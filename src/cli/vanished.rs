@@ -23,7 +23,7 @@ pub fn run(
     let Some(undone) = args.undo else { return list(args, &reader, output) };
     if reader.run_row(undone)?.is_none() {
         let failure = Failure::new(USAGE, format!("there is no run {undone}"));
-        return Err(failure.cure("`windrow vanished` lists the rows with their runs"));
+        return Err(failure.help("`windrow vanished` lists the rows with their runs"));
     }
     let stored = reader.definition()?.unwrap_or_default();
     drop(reader);
@@ -39,7 +39,7 @@ pub fn run(
     let archive = Archive::open(&path, &opening)?;
     if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
         let message = format!("run {undone} took no row away, or all of them are back");
-        return Err(Failure::new(USAGE, message).cure("`windrow vanished` lists the rows"));
+        return Err(Failure::new(USAGE, message).help("`windrow vanished` lists the rows"));
     }
     let command = format!("vanished --undo {undone}");
     let version = env!("CARGO_PKG_VERSION");

@@ -113,8 +113,8 @@ fn gone(seen: Option<&Path>, archive: &Path) -> Option<ArchiveError> {
         return None;
     }
     let message = format!("the archive {} is no longer there", archive.display());
-    let cure = "put the stick back in or mount the folder; to begin anew, end this watch first";
-    Some(ArchiveError::new(Cause::Storage, message).cure(cure))
+    let help = "put the stick back in or mount the folder; to begin anew, end this watch first";
+    Some(ArchiveError::new(Cause::Storage, message).help(help))
 }
 
 fn stopped(host: &Host) -> Option<u8> {
@@ -136,11 +136,11 @@ fn round(
         Ok(once) => once,
         Err(error) => return Ok((Err(error), Beside::default())),
     };
-    Ok((Ok(report), after_reading(sent, definition, global, host)?))
+    Ok((Ok(report), after_fetch(sent, definition, global, host)?))
 }
 
 /// Queues what alerts say of what the round has read, and sends that at once.
-fn after_reading(
+fn after_fetch(
     sent: Option<SendReport>,
     definition: &Definition,
     global: &Global,
@@ -184,8 +184,8 @@ impl Beside {
 
 /// How a round ended that read everything, by what it sent.
 fn after_sending(sent: Option<&SendReport>) -> Round {
-    let trouble = sent.and_then(|sent| sent.troubles.values().next());
-    Round::after(trouble.map(|trouble| trouble.kind))
+    let error = sent.and_then(|sent| sent.errors.values().next());
+    Round::after(error.map(|error| error.kind))
 }
 
 /// The earliest time at which a source that asked for a pause may be asked again; no later than
@@ -213,10 +213,10 @@ fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> RoundSumm
         Err(error) => RoundSummary { state, message: error.message.clone(), run: None },
         Ok(report) => {
             let message = match report.gravest() {
-                Some(trouble) => {
+                Some(source_error) => {
                     let left = report.windows_planned() - report.windows_completed();
-                    let cure = trouble.cure.as_deref().unwrap_or("look at `windrow status`");
-                    format!("{} ({} readings wait; {cure})", trouble.message, count(left))
+                    let help = source_error.help.as_deref().unwrap_or("look at `windrow status`");
+                    format!("{} ({} fetches wait; {help})", source_error.message, count(left))
                 }
                 None => {
                     let outcomes = report.outcomes();
@@ -309,7 +309,7 @@ fn print_unit(
     let definition = global.definition.canonicalize().map_err(|error| {
         let name = global.definition.display();
         Failure::new(USAGE, format!("cannot find the definition {name}: {error}"))
-            .cure("name it with --definition")
+            .help("name it with --definition")
     })?;
     output.exact(&unit_text(kind, &program, &definition)?)?;
     Ok(0)

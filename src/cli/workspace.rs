@@ -92,7 +92,7 @@ pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
         if failure.code == UNSAFE {
             return failure;
         }
-        failure.cure("name it with --definition, or start from the example in README.md")
+        failure.help("name it with --definition, or start from the example in README.md")
     })?;
     let mut definition = parse_definition(&file.display().to_string(), &text)?;
     if definition.archive.is_relative()
@@ -179,7 +179,7 @@ fn refuse_untrusted(definition: &Definition) -> Result<(), Failure> {
     let hosts = hosts.collect::<Vec<_>>().join("; ");
     let message =
         format!("the definition is not trusted: only {archive} holds it, and it would ask {hosts}");
-    Err(Failure::new(super::error::UNSAFE, message).cure(format!(
+    Err(Failure::new(super::error::UNSAFE, message).help(format!(
         "read it with `windrow -a {archive} trust`, which says how to trust it; or write it out \
          with `windrow definition --out windrow.toml -a {archive}`, read it, and sync by it"
     )))
@@ -191,7 +191,7 @@ pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Fa
         if definition.stream(name).is_none() {
             let known = definition.streams.iter().map(|stream| stream.name.as_str());
             let mut failure = Failure::new(USAGE, format!("there is no stream `{name}`"));
-            failure.cure = suggest(name, known);
+            failure.help = suggest(name, known);
             return Err(failure);
         }
     }
@@ -204,7 +204,7 @@ pub fn check_sources(definition: &Definition, names: &[String]) -> Result<(), Fa
         if !definition.sources.contains_key(name) {
             let known = definition.sources.keys().map(String::as_str);
             let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
-            failure.cure = suggest(name, known);
+            failure.help = suggest(name, known);
             return Err(failure);
         }
     }
@@ -229,7 +229,7 @@ pub fn archived_streams(reader: &Reader, names: &[String]) -> Result<Vec<StreamR
         if !streams.iter().any(|stream| stream.stream == *name) {
             let known = streams.iter().map(|stream| stream.stream.as_str());
             let mut failure = Failure::new(USAGE, format!("the archive has no stream `{name}`"));
-            failure.cure = suggest(name, known);
+            failure.help = suggest(name, known);
             return Err(failure);
         }
     }
@@ -248,8 +248,8 @@ pub fn load_secrets(
     if missing.is_empty() {
         return check_lengths(definition, &values).map(|()| values);
     }
-    let cure = "set it in the shell that runs windrow, for example `export NAME=…`";
-    Err(Failure::new(USAGE, missing.join("; ")).cure(cure))
+    let help = "set it in the shell that runs windrow, for example `export NAME=…`";
+    Err(Failure::new(USAGE, missing.join("; ")).help(help))
 }
 
 /// Refuses secrets that are so short that they cannot be taken out of logs and answers.
@@ -268,7 +268,7 @@ fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), F
     let message = format!("{}: it cannot be kept out of logs and the archive", short.join("; "));
     let help = "have the API give a longer one; where it cannot, `short_secrets = true` in the \
                 source takes it as it is";
-    Err(Failure::new(USAGE, message).cure(help))
+    Err(Failure::new(USAGE, message).help(help))
 }
 
 /// The values of those of the definition's secrets that are there: enough to keep them out.

@@ -5,7 +5,7 @@ use super::{Severity, WriteMethod};
 /// What can be told of a finding: `{{ alert.state }}` and so on, and the members of the default
 /// body.
 pub const ALERT_VALUES: [&str; 8] =
-    ["state", "id", "check", "severity", "stream", "expected", "found", "mend"];
+    ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
 pub const CHECK_NAMES: [&str; 19] = [
@@ -15,19 +15,19 @@ pub const CHECK_NAMES: [&str; 19] = [
     "drop",
     "duplicates",
     "fewer_rows",
-    "hole",
     "lateness",
     "missing_dates",
     "more_rows",
     "near_duplicates",
     "orphans",
+    "out_of_window",
     "partial",
     "pending",
     "rejects",
     "spike",
     "sql",
     "stale",
-    "strays",
+    "truncated",
 ];
 
 /// A request that goes out once for each finding, and once more when it is solved.

@@ -92,7 +92,7 @@ pub struct Check {
     /// How grave a finding is.
     pub severity: Severity,
     /// The command that mends what is found.
-    pub mend: Option<String>,
+    pub help: Option<String>,
     /// How long the statement may take, milliseconds.
     pub time_ms_max: i64,
 }

@@ -324,7 +324,7 @@ pub enum StreamKind {
     Window(Box<WindowRules>),
     /// The whole collection, when it was last read longer than `refresh` ago.
     Snapshot {
-        /// How old a reading may get.
+        /// How old a fetch may get.
         refresh: Option<Span>,
     },
     /// Changed since a mark.
@@ -344,7 +344,7 @@ pub struct WindowRules {
     pub overlap: Span,
     /// How long after its end a window may still change.
     pub lateness: Span,
-    /// How old a reading may get.
+    /// How old a fetch may get.
     pub refresh: Option<Span>,
     /// The zone of days and months.
     pub zone: Tz,
@@ -373,7 +373,7 @@ pub struct CursorRules {
     pub format: TimeFormat,
     /// The zone of times.
     pub zone: Tz,
-    /// How old a reading may get.
+    /// How old a fetch may get.
     pub refresh: Option<Span>,
 }
 
@@ -384,14 +384,14 @@ pub enum CursorMark {
     Time {
         /// The first mark.
         start: Start,
-        /// How far back the next reading starts.
+        /// How far back the next fetch starts.
         overlap: Span,
     },
     /// A number.
     Integer {
         /// The first mark.
         start: i64,
-        /// How far back the next reading starts.
+        /// How far back the next fetch starts.
         overlap: i64,
     },
 }

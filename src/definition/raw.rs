@@ -175,7 +175,7 @@ pub struct RawStream {
     pub records: String,
     /// The natural key: a column, a list of columns, or `{ hash = [fields] }`.
     pub key: RawKey,
-    /// The column that says which of two readings of a record is newer.
+    /// The column that says which of two fetches of a record is newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The columns, by name. Left out, they are inferred from the first page.
@@ -187,7 +187,7 @@ pub struct RawStream {
     /// Makes this a cursor stream: an API that only offers "changed since".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<RawCursor>,
-    /// For a snapshot stream (neither `window` nor `cursor`): how old a reading may get.
+    /// For a snapshot stream (neither `window` nor `cursor`): how old a fetch may get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
     /// Run this stream once for each row of another one, the parent.
@@ -200,7 +200,7 @@ pub struct RawStream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<RawTotal>,
     /// How often a window is read whose count disagrees with the total, or whose pages shift
-    /// while they are read. Default 3; 1 believes the first reading.
+    /// while they are read. Default 3; 1 believes the first fetch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub reconcile_attempts: Option<u32>,
@@ -246,7 +246,7 @@ pub struct RawStream {
     pub raw: bool,
 }
 
-/// The HTTP method of a reading.
+/// The HTTP method of a fetch.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 pub enum RawMethod {
     /// The usual one.
@@ -364,7 +364,7 @@ pub enum ColumnType {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawWindow {
-    /// The column that holds the record's own time; tells strays.
+    /// The column that holds the record's own time; tells out-of-window records.
     pub field: String,
     /// Where the grid starts: a date, a timestamp, or `-90 days` (resolved once, at the first
     /// sync).
@@ -377,7 +377,7 @@ pub struct RawWindow {
     /// How long after a window's end its data may still change. Default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lateness: Option<String>,
-    /// How old the reading of a window that is not settled may get. Default: read every time.
+    /// How old the fetch of a window that is not settled may get. Default: read every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
     /// The IANA zone that days and months are counted in. Default `UTC`.
@@ -439,7 +439,7 @@ pub struct RawCursor {
     pub field: String,
     /// The first mark: a date, a timestamp, `-90 days`, or a number.
     pub start: RawCursorStart,
-    /// How far before the mark the next reading starts: a duration, or a number for an integer.
+    /// How far before the mark the next fetch starts: a duration, or a number for an integer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<RawCursorStart>,
     /// How the API wants a timestamp: a strftime format, `rfc3339` (default), `unix`, `unix_ms`.
@@ -448,7 +448,7 @@ pub struct RawCursor {
     /// The zone of bounds without an offset. Default `UTC`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// How old a reading may get. Default: read every time.
+    /// How old a fetch may get. Default: read every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh: Option<String>,
 }
@@ -479,9 +479,9 @@ pub enum RawOnDrift {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawOnConflict {
-    /// The later reading wins.
+    /// The later fetch wins.
     Update,
-    /// The first reading wins.
+    /// The first fetch wins.
     Keep,
 }
 

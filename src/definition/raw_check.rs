@@ -48,7 +48,7 @@ pub struct RawCheck {
     pub severity: Option<Severity>,
     /// The command that mends what is found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub help: Option<String>,
     /// How long the statement may take. Default `30 seconds`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_time: Option<String>,

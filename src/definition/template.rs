@@ -1,4 +1,4 @@
-//! Texts with holes: `{{ window.start }}`, `{{ parent.id }}`, `{{ cursor }}`, `${env:NAME}`.
+//! Texts with placeholders: `{{ window.start }}`, `{{ parent.id }}`, `{{ cursor }}`, `${env:NAME}`.
 //!
 //! A template is checked when the definition is read, so that a misspelt name is a problem with
 //! a place and not a failure at three in the morning. Rendering is pure: values in, text out.
@@ -26,7 +26,7 @@ impl std::fmt::Display for SecretReference {
     }
 }
 
-/// The longest text with holes, bytes.
+/// The longest text with placeholders, bytes.
 const TEMPLATE_BYTES_MAX: usize = 4096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ enum Piece {
     Secret(SecretReference),
 }
 
-/// A text with holes.
+/// A text with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pieces: Vec<Piece>,
@@ -43,7 +43,7 @@ pub struct Template {
     names: Vec<String>,
 }
 
-/// What the holes are filled with.
+/// What the placeholders are filled with.
 #[derive(Clone, Debug, Default)]
 pub struct TemplateValues {
     /// `window.start` and `window.end`, as the API wants them.
@@ -119,8 +119,8 @@ impl Template {
         })
     }
 
-    /// Fills the holes. `secret` gives the value of a reference, or the reference itself where
-    /// the text is only shown.
+    /// Fills the placeholders. `secret` gives the value of a reference, or the reference itself
+    /// where the text is only shown.
     pub fn render(
         &self,
         values: &TemplateValues,

@@ -26,9 +26,9 @@ fn definition(definition: &DefinitionFacts) -> DoctorFinding {
             let (sources, streams) = (many(*sources, "source"), many(*streams, "stream"));
             DoctorFinding::ok(name, format!("{file}: {sources}, {streams}"))
         }
-        DefinitionFacts::Broken { message, cure } => {
-            let cure = cure.as_deref().unwrap_or("docs/definition.md says what may be written");
-            DoctorFinding::bad(name, FaultArea::Definition, message, cure)
+        DefinitionFacts::Broken { message, help } => {
+            let help = help.as_deref().unwrap_or("docs/definition.md says what may be written");
+            DoctorFinding::bad(name, FaultArea::Definition, message, help)
         }
         DefinitionFacts::Absent => DoctorFinding::skip(name, "there is none beside the archive"),
     }
@@ -53,13 +53,13 @@ fn secret(secret: &SecretFact) -> DoctorFinding {
     match &secret.found {
         SecretFound::Good => DoctorFinding::ok(name, format!("is there, for {place}")),
         SecretFound::Missing(why) => {
-            let cure = "set it in the shell that runs windrow, for example `export NAME=…`; \
+            let help = "set it in the shell that runs windrow, for example `export NAME=…`; \
                         a file is found from the definition's folder";
             DoctorFinding::bad(
                 name,
                 FaultArea::Definition,
                 format!("{why}, and {place} needs it"),
-                cure,
+                help,
             )
         }
         SecretFound::Short => DoctorFinding::bad(
@@ -165,8 +165,8 @@ pub(crate) mod tests {
             let found = finding(&facts, name);
             assert_eq!(found.state, *expected, "{found:?}");
             assert!(found.found.contains(part), "{part:?} in {found:?}");
-            let needs_cure = matches!(expected, DoctorVerdict::Warn | DoctorVerdict::Bad(_));
-            assert_eq!(found.cure.is_some(), needs_cure, "{found:?}");
+            let needs_help = matches!(expected, DoctorVerdict::Warn | DoctorVerdict::Bad(_));
+            assert_eq!(found.help.is_some(), needs_help, "{found:?}");
         }
     }
 
@@ -184,8 +184,8 @@ pub(crate) mod tests {
             (
                 "definition",
                 |facts| {
-                    let (message, cure) = ("line 3: unknown key".to_owned(), None);
-                    facts.definition = DefinitionFacts::Broken { message, cure };
+                    let (message, help) = ("line 3: unknown key".to_owned(), None);
+                    facts.definition = DefinitionFacts::Broken { message, help };
                 },
                 DoctorVerdict::Bad(FaultArea::Definition),
                 "line 3",

@@ -46,7 +46,7 @@ pub enum DefinitionFacts {
         /// What is wrong, with each place.
         message: String,
         /// What to do about it.
-        cure: Option<String>,
+        help: Option<String>,
     },
     /// Only an archive was named, and that one cannot be asked for its definition.
     Absent,

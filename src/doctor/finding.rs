@@ -80,12 +80,12 @@ pub struct DoctorFinding {
     /// What was found.
     pub found: String,
     /// What to do about it; always there when it is a warning or bad.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 impl DoctorFinding {
     fn new(name: impl Into<String>, state: DoctorVerdict, found: impl Into<String>) -> Self {
-        Self { name: name.into(), state, found: found.into(), cure: None }
+        Self { name: name.into(), state, found: found.into(), help: None }
     }
 
     /// It is as it should be.
@@ -102,9 +102,9 @@ impl DoctorFinding {
     pub fn warn(
         name: impl Into<String>,
         found: impl Into<String>,
-        cure: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
-        Self { cure: Some(cure.into()), ..Self::new(name, DoctorVerdict::Warn, found) }
+        Self { help: Some(help.into()), ..Self::new(name, DoctorVerdict::Warn, found) }
     }
 
     /// It does not work.
@@ -112,9 +112,9 @@ impl DoctorFinding {
         name: impl Into<String>,
         fault: FaultArea,
         found: impl Into<String>,
-        cure: impl Into<String>,
+        help: impl Into<String>,
     ) -> Self {
-        Self { cure: Some(cure.into()), ..Self::new(name, DoctorVerdict::Bad(fault), found) }
+        Self { help: Some(help.into()), ..Self::new(name, DoctorVerdict::Bad(fault), found) }
     }
 }
 
@@ -129,8 +129,8 @@ mod tests {
 
     #[test]
     fn the_gravest_bad_check_decides_and_a_warning_is_no_failure() {
-        let bad = |fault| DoctorFinding::bad("x", fault, "found", "cure");
-        let warn = DoctorFinding::warn("x", "found", "cure");
+        let bad = |fault| DoctorFinding::bad("x", fault, "found", "help");
+        let warn = DoctorFinding::warn("x", "found", "help");
         assert_eq!(worst(&[]).exit_code(), 0);
         assert_eq!(worst(&[DoctorFinding::skip("x", "found")]).word(), "ok");
         assert_eq!(

@@ -32,10 +32,10 @@ pub struct Health {
     pub damage: Vec<String>,
     /// Rows whose `REFERENCES` lead nowhere.
     pub broken_references: u64,
-    /// Readings of the ledger that were asked for later than now.
-    pub future_readings: u64,
+    /// Fetches of the ledger that were asked for later than now.
+    pub future_fetches: u64,
     /// The latest of those.
-    pub latest_reading: Option<String>,
+    pub latest_fetch: Option<String>,
 }
 
 /// An archive that is one file.
@@ -57,7 +57,7 @@ impl Reader {
 }
 
 fn examine(connection: &Connection, now: Timestamp) -> rusqlite::Result<Health> {
-    let (future_readings, latest_reading) = connection.query_row(
+    let (future_fetches, latest_fetch) = connection.query_row(
         "SELECT count(*), max(requested_at) FROM _windrow_ledger WHERE requested_at > ?1",
         [instant_to_text(now)],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -69,8 +69,8 @@ fn examine(connection: &Connection, now: Timestamp) -> rusqlite::Result<Health> 
         journal_mode: connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?,
         damage: damage(connection)?,
         broken_references: broken_references(connection)?,
-        future_readings,
-        latest_reading,
+        future_fetches,
+        latest_fetch,
     })
 }
 
@@ -142,8 +142,8 @@ fn refused(path: &Path, error: rusqlite::Error) -> ArchiveError {
 
 fn in_the_way(path: &Path) -> ArchiveError {
     let message = format!("another program has the archive {} open", path.display());
-    let cure = "close it (an `sqlite3` shell, a notebook, a viewer), or wait with `--wait 1m`";
-    ArchiveError::new(Cause::Held, message).cure(cure)
+    let help = "close it (an `sqlite3` shell, a notebook, a viewer), or wait with `--wait 1m`";
+    ArchiveError::new(Cause::Held, message).help(help)
 }
 
 /// Trusts nobody that the file is alone.
@@ -155,7 +155,7 @@ fn refuse_companions(path: &Path) -> Result<(), ArchiveError> {
         if companion.exists() {
             let message = format!("{} is still there", companion.display());
             return Err(ArchiveError::new(Cause::Held, message)
-                .cure("another program has the archive open: close it and run this again"));
+                .help("another program has the archive open: close it and run this again"));
         }
     }
     Ok(())
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(reader.health(now()).expect("it can be looked at"), expected);
         let wrong = "PRAGMA foreign_keys = OFF;
             INSERT INTO _windrow_run_streams (run_id, stream, windows_completed, received, inserted,
-                updated, unchanged, skipped, rejected, strays)
+                updated, unchanged, skipped, rejected, out_of_window)
              VALUES (99, 's', 0, 0, 0, 0, 0, 0, 0, 0);";
         archive.connection.execute_batch(wrong).expect(wrong);
         let health = reader.health(now()).expect("it can be looked at");

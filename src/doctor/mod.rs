@@ -1,4 +1,4 @@
-//! What is wrong with network, clock, proxy, TLS, disk, archive and definition, and the cure.
+//! What is wrong with network, clock, proxy, TLS, disk, archive and definition, and the help.
 //!
 //! [`gather()`] looks and decides nothing, [`examine()`] decides and looks at nothing: facts in,
 //! findings out. Nothing here is printed, and nothing is repaired.

@@ -15,7 +15,7 @@ const CLOCK_SECONDS_MIN: i64 = 1_735_689_600;
 /// Two clocks may differ by so much: a certificate's dates and an API's signatures bear it.
 const CLOCK_SKEW_MINUTES_MAX: i64 = 5;
 
-const PORTAL_CURE: &str = "open the address in a browser: if that is the network's login page, \
+const PORTAL_HELP: &str = "open the address in a browser: if that is the network's login page, \
                            log in there";
 const OFFLINE: &str = "--offline";
 
@@ -36,9 +36,9 @@ fn clock(facts: &Facts) -> DoctorFinding {
     let now = instant_to_text(facts.now);
     if facts.now.timestamp() < CLOCK_SECONDS_MIN {
         let found = format!("the clock says {now}");
-        let cure =
+        let help =
             "set the clock: with this one no certificate can be trusted and no window is due";
-        return DoctorFinding::bad("clock", FaultArea::Trust, found, cure);
+        return DoctorFinding::bad("clock", FaultArea::Trust, found, help);
     }
     DoctorFinding::ok("clock", now)
 }
@@ -55,8 +55,8 @@ fn links(facts: &Facts) -> DoctorFinding {
             DoctorFinding::ok(name, "no network interface is up, and a source answers all the same")
         }
         Some(false) => {
-            let cure = "connect to a network; windrow carries on where it was";
-            DoctorFinding::bad(name, FaultArea::Offline, "no network interface is up", cure)
+            let help = "connect to a network; windrow carries on where it was";
+            DoctorFinding::bad(name, FaultArea::Offline, "no network interface is up", help)
         }
     }
 }
@@ -107,9 +107,9 @@ fn reached(source: &SourceFacts, links_up: Option<bool>) -> DoctorFinding {
     match &source.reach {
         SourceReach::NotAsked => DoctorFinding::skip(name, OFFLINE),
         SourceReach::NoClient(why) => {
-            let cure = "the system's certificates must be installed (package `ca-certificates`)";
+            let help = "the system's certificates must be installed (package `ca-certificates`)";
             let found = format!("no request can be sent: {why}");
-            DoctorFinding::bad(name, FaultArea::Trust, found, cure)
+            DoctorFinding::bad(name, FaultArea::Trust, found, help)
         }
         SourceReach::Answered(answer) => answered(name, base, answer),
         // The answer was there, and was longer than anybody needs who only knocks.
@@ -121,10 +121,10 @@ fn reached(source: &SourceFacts, links_up: Option<bool>) -> DoctorFinding {
             "something answers, but not by a connection that can be trusted",
         ),
         SourceReach::Failed(error) => {
-            let (fault, what, cure) = reason_of(error);
+            let (fault, what, help) = reason_of(error);
             let down = if links_up == Some(false) { "; no network interface is up" } else { "" };
             let found = format!("{base}: {what} ({}){down}", error.detail);
-            DoctorFinding::bad(name, fault, found, cure)
+            DoctorFinding::bad(name, fault, found, help)
         }
     }
 }
@@ -133,15 +133,15 @@ fn answered(name: String, base: &str, answer: &AnswerFacts) -> DoctorFinding {
     let status = answer.status;
     if matches!(status, 407 | 511) {
         let found = format!("{base}: the network wants a login first: HTTP {status}");
-        return DoctorFinding::bad(name, FaultArea::Offline, found, PORTAL_CURE);
+        return DoctorFinding::bad(name, FaultArea::Offline, found, PORTAL_HELP);
     }
     if let Some(host) = &answer.elsewhere {
         let found = format!("{base} sends on to {host} (HTTP {status}): maybe a login page");
-        return DoctorFinding::warn(name, found, PORTAL_CURE);
+        return DoctorFinding::warn(name, found, PORTAL_HELP);
     }
     if answer.html {
         let found = format!("{base} answers HTTP {status} with a web page: maybe a login page");
-        return DoctorFinding::warn(name, found, PORTAL_CURE);
+        return DoctorFinding::warn(name, found, PORTAL_HELP);
     }
     DoctorFinding::ok(name, format!("{base} answers HTTP {status}"))
 }
@@ -222,9 +222,9 @@ fn tls(source: &SourceFacts) -> DoctorFinding {
             DoctorFinding::ok(name, "the certificate is trusted")
         }
         SourceReach::Failed(error) if error.kind == NetKind::Tls => {
-            let cure = "set the clock; log in to the network in a browser; if the company's proxy \
+            let help = "set the clock; log in to the network in a browser; if the company's proxy \
                         opens TLS, its certificate must be among the system's";
-            DoctorFinding::bad(name, FaultArea::Trust, &error.detail, cure)
+            DoctorFinding::bad(name, FaultArea::Trust, &error.detail, help)
         }
         SourceReach::Failed(_) | SourceReach::NoClient(_) => {
             DoctorFinding::skip(name, "it was not reached")

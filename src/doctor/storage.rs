@@ -39,9 +39,9 @@ pub fn examine(facts: &Facts) -> Vec<DoctorFinding> {
 }
 
 fn unusable(error: &ArchiveError) -> DoctorFinding {
-    let cure = error.cure.as_deref().unwrap_or("keep the file as it is and go back to a copy");
+    let help = error.help.as_deref().unwrap_or("keep the file as it is and go back to a copy");
     let fault = match error.cause {
-        Cause::Held => return DoctorFinding::warn("archive", &error.message, cure),
+        Cause::Held => return DoctorFinding::warn("archive", &error.message, help),
         Cause::Storage => FaultArea::Storage,
         Cause::Unusable
         | Cause::Unsafe
@@ -50,15 +50,15 @@ fn unusable(error: &ArchiveError) -> DoctorFinding {
         | Cause::Interrupted
         | Cause::Bug => FaultArea::Archive,
     };
-    DoctorFinding::bad("archive", fault, &error.message, cure)
+    DoctorFinding::bad("archive", fault, &error.message, help)
 }
 
 fn usable(archive: &ArchiveFacts, health: &Health) -> DoctorFinding {
     let path = &archive.path;
     if let Some(why) = &archive.unwritable {
         let found = format!("{path} can be read, not written: {why}");
-        let cure = "make the file writable, or copy it elsewhere";
-        return DoctorFinding::bad("archive", FaultArea::Storage, found, cure);
+        let help = "make the file writable, or copy it elsewhere";
+        return DoctorFinding::bad("archive", FaultArea::Storage, found, help);
     }
     let plural = if health.streams == 1 { "" } else { "s" };
     let found = format!("{path}: format {}, {} stream{plural}", health.format, health.streams);
@@ -69,14 +69,14 @@ fn content(archive: &ArchiveFacts, health: &Health) -> DoctorFinding {
     let name = "archive content";
     if let Some(first) = health.damage.first() {
         let found = format!("{} is damaged: {first}", archive.path);
-        let cure = "keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help";
-        return DoctorFinding::bad(name, FaultArea::Archive, found, cure);
+        let help = "keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help";
+        return DoctorFinding::bad(name, FaultArea::Archive, found, help);
     }
     if health.broken_references > 0 {
         let number = health.broken_references;
         let found = format!("{number} of windrow's own rows refer to rows that are gone");
-        let cure = "another program has changed windrow's tables: go back to a copy";
-        return DoctorFinding::bad(name, FaultArea::Archive, found, cure);
+        let help = "another program has changed windrow's tables: go back to a copy";
+        return DoctorFinding::bad(name, FaultArea::Archive, found, help);
     }
     DoctorFinding::ok(name, "every page and every reference is sound")
 }
@@ -97,14 +97,14 @@ fn journal(health: &Health) -> DoctorFinding {
 
 fn future(health: &Health) -> DoctorFinding {
     let name = "clock and archive";
-    match (&health.latest_reading, health.future_readings) {
+    match (&health.latest_fetch, health.future_fetches) {
         (Some(latest), number @ 1..) => {
-            let found = format!("{number} readings were made later than now, the last at {latest}");
-            let cure = "the clock is behind, or was ahead then: set it right; if it was ahead, \
+            let found = format!("{number} fetches were made later than now, the last at {latest}");
+            let help = "the clock is behind, or was ahead then: set it right; if it was ahead, \
                         read those days again with `windrow sync --from`";
-            DoctorFinding::warn(name, found, cure)
+            DoctorFinding::warn(name, found, help)
         }
-        _ => DoctorFinding::ok(name, "no reading lies in the future"),
+        _ => DoctorFinding::ok(name, "no fetch lies in the future"),
     }
 }
 
@@ -149,8 +149,8 @@ fn folder(archive: &ArchiveFacts) -> DoctorFinding {
         None => DoctorFinding::ok(name, "files can be made beside the archive"),
         Some(why) => {
             let found = format!("no file can be made beside {}: {why}", archive.path);
-            let cure = "the archive's folder must exist and be writable";
-            DoctorFinding::bad(name, FaultArea::Storage, found, cure)
+            let help = "the archive's folder must exist and be writable";
+            DoctorFinding::bad(name, FaultArea::Storage, found, help)
         }
     }
 }
@@ -164,8 +164,8 @@ fn free_space(archive: &ArchiveFacts) -> DoctorFinding {
     let mebibytes = free >> 20;
     if free < FREE_BYTES_MIN {
         let found = format!("{mebibytes} MiB are left on the disk");
-        let cure = format!("free some space: a sync needs {} MiB", FREE_BYTES_MIN >> 20);
-        return DoctorFinding::bad(name, FaultArea::Storage, found, cure);
+        let help = format!("free some space: a sync needs {} MiB", FREE_BYTES_MIN >> 20);
+        return DoctorFinding::bad(name, FaultArea::Storage, found, help);
     }
     if free < FREE_BYTES_LOW {
         let found = format!("only {mebibytes} MiB are left on the disk");
@@ -174,8 +174,8 @@ fn free_space(archive: &ArchiveFacts) -> DoctorFinding {
     if free < archive.bytes {
         let size = archive.bytes >> 20;
         let found = format!("{mebibytes} MiB are left on the disk, the archive has {size} MiB");
-        let cure = "there is no room for a copy of it, which an upgrade makes: free some space";
-        return DoctorFinding::warn(name, found, cure);
+        let help = "there is no room for a copy of it, which an upgrade makes: free some space";
+        return DoctorFinding::warn(name, found, help);
     }
     DoctorFinding::ok(name, format!("{mebibytes} MiB are left on the disk"))
 }
@@ -190,12 +190,12 @@ fn file_system(archive: &ArchiveFacts) -> DoctorFinding {
         FileSystemSort::Local => DoctorFinding::ok(name, kind),
         FileSystemSort::Network => {
             let found = format!("{kind} is a network file system, where a log is not safe");
-            let cure = "keep the archive on a local disk";
+            let help = "keep the archive on a local disk";
             if archive.allow_network_fs {
-                return DoctorFinding::warn(name, format!("{found}; it was asked for"), cure);
+                return DoctorFinding::warn(name, format!("{found}; it was asked for"), help);
             }
-            let cure = format!("{cure}, or set `allow_network_fs = true`");
-            DoctorFinding::bad(name, FaultArea::Storage, found, cure)
+            let help = format!("{help}, or set `allow_network_fs = true`");
+            DoctorFinding::bad(name, FaultArea::Storage, found, help)
         }
         FileSystemSort::Fat => {
             let found = format!("{kind} keeps no journal of its own, and sticks lie about syncs");
@@ -232,7 +232,7 @@ mod tests {
     const STORAGE: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Storage);
 
     fn error(cause: Cause) -> ArchiveError {
-        ArchiveError::new(cause, "trouble")
+        ArchiveError::new(cause, "error")
     }
 
     #[test]
@@ -245,23 +245,13 @@ mod tests {
                 DoctorVerdict::Skip,
                 "the first sync makes it",
             ),
-            (
-                "archive",
-                |f| archive(f).health = Some(Err(error(Cause::Unusable))),
-                BROKEN,
-                "trouble",
-            ),
-            (
-                "archive",
-                |f| archive(f).health = Some(Err(error(Cause::Storage))),
-                STORAGE,
-                "trouble",
-            ),
+            ("archive", |f| archive(f).health = Some(Err(error(Cause::Unusable))), BROKEN, "error"),
+            ("archive", |f| archive(f).health = Some(Err(error(Cause::Storage))), STORAGE, "error"),
             (
                 "archive",
                 |f| archive(f).health = Some(Err(error(Cause::Held))),
                 DoctorVerdict::Warn,
-                "trouble",
+                "error",
             ),
             (
                 "archive",
@@ -291,11 +281,11 @@ mod tests {
             (
                 "clock and archive",
                 |f| {
-                    health(f).future_readings = 3;
-                    health(f).latest_reading = Some("2027-01-01T00:00:00+00:00".to_owned());
+                    health(f).future_fetches = 3;
+                    health(f).latest_fetch = Some("2027-01-01T00:00:00+00:00".to_owned());
                 },
                 DoctorVerdict::Warn,
-                "3 readings",
+                "3 fetches",
             ),
         ]);
     }

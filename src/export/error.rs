@@ -29,7 +29,7 @@ pub enum ExportError {
         /// Why.
         message: String,
         /// What to do.
-        cure: String,
+        help: String,
     },
 }
 
@@ -41,8 +41,8 @@ impl ExportError {
         ExportError::Io { doing: format!("{doing} {}", path.display()), error }
     }
 
-    pub(super) fn refused(message: impl Into<String>, cure: impl Into<String>) -> ExportError {
-        ExportError::Refused { message: message.into(), cure: cure.into() }
+    pub(super) fn refused(message: impl Into<String>, help: impl Into<String>) -> ExportError {
+        ExportError::Refused { message: message.into(), help: help.into() }
     }
 }
 

@@ -23,7 +23,7 @@ pub struct StreamCoverage {
     pub gaps: Vec<TimeSpan>,
     /// Of a stream without windows: when it was last read as a whole; none where some of it was
     /// not.
-    pub whole_at: Option<String>,
+    pub first_complete_at: Option<String>,
 }
 
 /// Reads the ledger of a stream, one row after the other.
@@ -43,7 +43,7 @@ struct Gathered {
     common: Option<Coverage>,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
-    whole_at: Option<String>,
+    first_complete_at: Option<String>,
     broken: bool,
 }
 
@@ -70,7 +70,7 @@ impl Gathered {
 
     fn add_whole(&mut self, complete: bool, at: Option<String>) {
         self.broken |= !complete || at.is_none();
-        self.whole_at = match (self.whole_at.take(), at) {
+        self.first_complete_at = match (self.first_complete_at.take(), at) {
             (Some(one), Some(two)) => Some(one.min(two)),
             (one, two) => one.or(two),
         };
@@ -98,7 +98,7 @@ impl Gathered {
             watermark: start.and_then(|start| common.watermark(start)).map(instant_to_text),
             complete: common.parts().iter().copied().map(text).collect(),
             gaps: line.map_or_else(Vec::new, |line| common.gaps(line).map(text).collect()),
-            whole_at: self.whole_at.filter(|_| !self.broken),
+            first_complete_at: self.first_complete_at.filter(|_| !self.broken),
         }
     }
 }
@@ -196,11 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_windows_is_whole_since_its_oldest_reading() {
+    fn a_stream_without_windows_is_whole_since_its_oldest_fetch() {
         let told = covered_by(vec![whole("1", true, Some("b")), whole("2", true, Some("a"))]);
-        assert_eq!(told.whole_at.as_deref(), Some("a"));
+        assert_eq!(told.first_complete_at.as_deref(), Some("a"));
         let broken = covered_by(vec![whole("1", true, Some("b")), whole("2", false, Some("a"))]);
-        assert_eq!(broken.whole_at, None);
+        assert_eq!(broken.first_complete_at, None);
         assert_eq!(covered_by(Vec::new()), StreamCoverage::default());
     }
 }

@@ -27,7 +27,7 @@ const GROUP_ROWS_MAX: usize = 122_880;
 /// Bytes of values that are gathered before they are written, so that wide rows do not fill the
 /// memory.
 const GROUP_BYTES_MAX: usize = 32 << 20;
-/// Of zstd: smaller than its fastest by a tenth, and still quicker than the reading of rows.
+/// Of zstd: smaller than its fastest by a tenth, and still quicker than the fetch of rows.
 const ZSTD_LEVEL: i32 = 3;
 /// Bytes of a decimal of 38 digits.
 const WIDE_DECIMAL_BYTES: i32 = 16;

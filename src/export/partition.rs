@@ -71,16 +71,16 @@ impl PartitionBy {
             .filter(|column| is_time(column.kind))
             .map(|column| column.name.as_str())
             .collect();
-        let cure = match times.as_slice() {
+        let help = match times.as_slice() {
             [] => format!("`{stream}` has no date and no timestamp: export it without"),
             times => format!("`{stream}` has {}", times.join(", ")),
         };
         let Some(at) = columns.iter().position(|column| column.name == *name) else {
-            return Err(ExportError::refused(format!("`{stream}` has no column `{name}`"), cure));
+            return Err(ExportError::refused(format!("`{stream}` has no column `{name}`"), help));
         };
         if !is_time(columns[at].kind) {
             let message = format!("the column `{name}` of `{stream}` is no date or timestamp");
-            return Err(ExportError::refused(message, cure));
+            return Err(ExportError::refused(message, help));
         }
         if columns.iter().any(|column| column.name.eq_ignore_ascii_case(&self.name())) {
             let message = format!("`{stream}` has a column `{}` of its own", self.name());

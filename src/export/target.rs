@@ -18,7 +18,7 @@ const PART: &str = "part-0";
 pub const ENDINGS: [&str; 4] = ["csv", "ndjson", "jsonl", "parquet"];
 
 /// What to do about a place that is taken.
-const CURE: &str = "name another place with --out, or move it away";
+const HELP: &str = "name another place with --out, or move it away";
 
 /// A target that this process writes and nobody else does. What is not published is taken away.
 #[derive(Debug)]
@@ -168,7 +168,7 @@ pub fn make_folder(folder: &Path) -> Result<(), ExportError> {
 fn other_kind(path: &Path, folder: bool) -> ExportError {
     let (is, wanted) = if folder { ("file", "folder") } else { ("folder", "file") };
     let message = format!("{} is a {is}, where a {wanted} is to be", path.display());
-    ExportError::refused(message, CURE)
+    ExportError::refused(message, HELP)
 }
 
 fn busy(target: &Path) -> ExportError {
@@ -184,7 +184,7 @@ fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportEr
         return Err(other_kind(target, folder));
     }
     if !folder && !found.is_file() {
-        return Err(ExportError::refused(format!("{name} is no plain file"), CURE));
+        return Err(ExportError::refused(format!("{name} is no plain file"), HELP));
     }
     if !force {
         let message = format!("{name} is there already");
@@ -192,7 +192,7 @@ fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportEr
     }
     if folder && !holds_only_parts(target) {
         let message = format!("{name} holds other things than the partitions of an export");
-        return Err(ExportError::refused(message, CURE));
+        return Err(ExportError::refused(message, HELP));
     }
     Ok(())
 }

@@ -9,23 +9,23 @@ use crate::store::{ArchiveError, Cause};
 /// Why a hand-off failed.
 #[derive(Debug)]
 pub enum HandoffError {
-    /// Trouble with an archive.
+    /// An error of an archive.
     Archive(ArchiveError),
-    /// Trouble with what was put around it, or with a key.
+    /// An error of what was put around it, or with a key.
     Seal(EnvelopeError),
     /// What was asked for makes no sense; nothing was done.
     Asked {
         /// What is wrong.
         message: String,
         /// What to do about it.
-        cure: String,
+        help: String,
     },
 }
 
 impl HandoffError {
     /// What was asked for makes no sense.
-    pub fn asked(message: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self::Asked { message: message.into(), cure: cure.into() }
+    pub fn asked(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Asked { message: message.into(), help: help.into() }
     }
 
     /// An operating system's error on a file.
@@ -38,13 +38,13 @@ impl HandoffError {
         if refusal(error).is_some() {
             return Self::io(path, "make", error);
         }
-        let cure = "look at the space and the permissions there, or name another place";
-        Self::storage(format!("cannot make {}: {error}", path.display()), cure)
+        let help = "look at the space and the permissions there, or name another place";
+        Self::storage(format!("cannot make {}: {error}", path.display()), help)
     }
 
-    /// Trouble with storage.
-    pub fn storage(message: impl Into<String>, cure: &str) -> Self {
-        Self::Archive(ArchiveError::new(Cause::Storage, message).cure(cure))
+    /// An error of storage.
+    pub fn storage(message: impl Into<String>, help: &str) -> Self {
+        Self::Archive(ArchiveError::new(Cause::Storage, message).help(help))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::host::{Host, Leftover, Stop};
 use crate::model::instant_to_text;
 use crate::outbox::Outbox;
 use crate::outbox::store::move_outbox;
-use crate::outbox::{Stations, Taken};
+use crate::outbox::{Senders, Taken};
 use crate::store::{ArchiveError, Broken, Cause, Reader, open_untrusted, sha256_of};
 
 use super::error::HandoffError;
@@ -140,7 +140,7 @@ impl Drop for Drafts {
 fn take_claim(claim: &Path, out: &Path, note: &str) -> Result<Option<FileLock>, HandoffError> {
     let held = |message: String| {
         let error = ArchiveError::new(Cause::Held, message);
-        Err(error.cure("wait until it is done, or name another file").into())
+        Err(error.help("wait until it is done, or name another file").into())
     };
     for _ in 0..CLAIM_TRIES_MAX {
         match try_lock(claim, note) {
@@ -225,7 +225,7 @@ pub fn summary(manifest: &Manifest) -> String {
 
 fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
     let (out, name) = (giving.out, giving.out.display());
-    let refuse = |message: String, cure: &str| Err(HandoffError::asked(message, cure));
+    let refuse = |message: String, help: &str| Err(HandoffError::asked(message, help));
     if out.to_str().is_none() {
         return refuse(format!("the path {name} is not Unicode text"), "name another file");
     }
@@ -248,8 +248,8 @@ fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
                 return refuse(format!("{shown} is no plain file"), "name another file");
             }
             Ok(_) if !giving.force => {
-                let cure = "name another file, or say --force";
-                return refuse(format!("{shown} is there already"), cure);
+                let help = "name another file, or say --force";
+                return refuse(format!("{shown} is there already"), help);
             }
             Err(error) if error.kind() == ErrorKind::InvalidFilename => {
                 return refuse(format!("{shown}: {error}"), "name another file");
@@ -276,8 +276,8 @@ fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
         .is_some_and(|place| place.sort == FileSystemSort::Fat && !place.name.contains("exfat"));
     if is_old_fat && size > FAT_FILE_BYTES_MAX {
         let message = format!("{name} would be on FAT, where a file has less than 4 GiB");
-        let cure = "make it elsewhere with --compress and copy it, or format the stick as exFAT";
-        return Err(HandoffError::storage(message, cure));
+        let help = "make it elsewhere with --compress and copy it, or format the stick as exFAT";
+        return Err(HandoffError::storage(message, help));
     }
     if giving.part == Part::default() && free < size {
         let message = format!("{name} needs up to {size} bytes, and {free} are free there");
@@ -315,15 +315,15 @@ fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
 fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, HandoffError> {
     let outbox = Outbox::open_beside(giving.archive)?;
     let Some(outbox) = outbox else { return Ok(Taken::default()) };
-    let stations = Stations::of(giving.archive, host)?;
-    let known = outbox.outbox_stations()?;
-    let taken = stations.take(stations.homes(&known)?, giving.note)?;
+    let senders = Senders::of(giving.archive, host)?;
+    let known = outbox.outbox_senders()?;
+    let taken = senders.take(senders.homes(&known)?, giving.note)?;
     match &taken.held_by {
         None => Ok(taken),
         Some(holder) => {
             let message = format!("requests of the outbox are being sent by {holder}");
             let error = ArchiveError::new(Cause::Held, message);
-            Err(error.cure("wait until it is done, or stop it").into())
+            Err(error.help("wait until it is done, or stop it").into())
         }
     }
 }
@@ -334,8 +334,8 @@ fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
     let Some(Broken { place, what }) = broken.first() else { return Ok(()) };
     let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
     let message = format!("the archive is not whole, and was not given away: {place}{what}");
-    let cure = "`windrow verify` on a copy lists all of it; go back to a copy that is whole";
-    Err(ArchiveError::new(Cause::Unusable, message).cure(cure).into())
+    let help = "`windrow verify` on a copy lists all of it; go back to a copy that is whole";
+    Err(ArchiveError::new(Cause::Unusable, message).help(help).into())
 }
 
 /// A source may have sent a credential back as data. Whoever has the file would have it then.
@@ -345,21 +345,21 @@ fn refuse_secrets(
     stop: &Stop,
 ) -> Result<(), HandoffError> {
     let forms = secrets.iter().map(|(form, _)| form.as_bytes());
-    let trouble = |error: std::io::Error| HandoffError::io(path, "read", &error);
+    let source_error = |error: std::io::Error| HandoffError::io(path, "read", &error);
     let search = AhoCorasick::new(forms).map_err(|error| {
         ArchiveError::new(Cause::Bug, format!("secrets cannot be searched for: {error}"))
     })?;
-    let file = files::open_given(path).map_err(trouble)?;
+    let file = files::open_given(path).map_err(source_error)?;
     let Some(found) = search.stream_find_iter(Stoppable { file, stop }).next() else {
         return Ok(());
     };
     stop_here(stop)?;
-    let found = found.map_err(trouble)?;
+    let found = found.map_err(source_error)?;
     let name = secrets.get(found.pattern().as_usize()).map_or("", |(_, name)| name.as_str());
     let message = format!("the value of {name} is in the archive: a source has sent it back");
-    let cure = "set another credential, look for the rows (`windrow query`), and leave them out \
+    let help = "set another credential, look for the rows (`windrow query`), and leave them out \
                 with --where or --streams; if it is no secret, say --allow-secrets";
-    Err(ArchiveError::new(Cause::Unsafe, message).cure(cure).into())
+    Err(ArchiveError::new(Cause::Unsafe, message).help(help).into())
 }
 
 /// A file that cannot be read on once somebody wants the end.

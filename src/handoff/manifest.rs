@@ -111,7 +111,7 @@ pub struct Covers {
     pub as_of: Option<String>,
     /// The parents that it was read for; 0 where it has none.
     pub parents: u64,
-    /// Readings that were begun and not completed, and those that cannot be.
+    /// Fetches that were begun and not completed, and those that cannot be.
     pub unfinished: u64,
 }
 
@@ -287,7 +287,7 @@ mod tests {
             received: 0,
             distinct_keys: None,
             source_total: None,
-            strays: 0,
+            out_of_window: 0,
             error: None,
         }
     }

@@ -68,7 +68,7 @@ pub struct GivenNote<'a> {
 /// Tables that stay at home: what waits to be sent, who was told of what, whom to ask not before
 /// when, which clock goes wrong. `_windrow_rebuilds` speaks of tables that are left out.
 const AT_HOME: [&str; 5] = [
-    "_windrow_outbox_stations",
+    "_windrow_outbox_senders",
     "_windrow_alerts",
     "_windrow_waits",
     "_windrow_clocks",
@@ -105,8 +105,8 @@ impl Draft {
         end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
         if version != SCHEMA_VERSION {
             let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
-            let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-            return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
+            let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
+            return Err(ArchiveError::new(Cause::Unusable, message).help(help));
         }
         let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
             PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
@@ -304,7 +304,7 @@ fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
 }
 
 fn lack(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id) VALUES (?1, ?2)";
+    let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id) VALUES (?1, ?2)";
     connection.execute(sql, params![stream, run]).map(|_| ())
 }
 
@@ -327,7 +327,7 @@ fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite
             connection.execute(&sql, [run])?;
         }
         let sql = format!(
-            "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
+            "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
              SELECT ?2, run_id FROM _windrow_runs WHERE {}",
             before("run_id")
         );
@@ -341,7 +341,7 @@ fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite
         ("_windrow_adopted", "run_id"),
         ("_windrow_adoptions", "run_id"),
         ("_windrow_raw_pages", "run_id"),
-        ("_windrow_run_readings", "run_id"),
+        ("_windrow_run_fetches", "run_id"),
         ("_windrow_run_events", "run_id"),
     ] {
         connection.execute(&format!("DELETE FROM {table} WHERE {}", before(column)), [run])?;
@@ -361,7 +361,7 @@ fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> 
     ] {
         connection.execute(&format!("DELETE FROM {table} WHERE stream = ?1"), [stream])?;
     }
-    let sql = "INSERT OR IGNORE INTO _windrow_lacks (stream, run_id)
+    let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
         SELECT ?1, run_id FROM _windrow_runs";
     connection.execute(sql, [stream])?;
     Ok(())
@@ -417,7 +417,8 @@ impl Reader {
     /// Streams with the number of runs of whose work on them something is lacking.
     pub fn lacks(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT stream, count(*) FROM _windrow_lacks GROUP BY stream ORDER BY stream";
+            let sql = "SELECT stream, count(*) FROM _windrow_missing_runs
+                GROUP BY stream ORDER BY stream";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()

@@ -125,7 +125,7 @@ impl Reader {
                         AND NOT coalesce(r.merged_by > ?2, 0)),
                     count(*) FILTER (WHERE l.run_id IS NOT NULL AND r.run_id > ?2)
                 FROM _windrow_runs AS r
-                LEFT JOIN _windrow_lacks AS l ON l.run_id = r.run_id AND l.stream = ?1";
+                LEFT JOIN _windrow_missing_runs AS l ON l.run_id = r.run_id AND l.stream = ?1";
             let up_to = up_to.unwrap_or(i64::MAX);
             connection.query_row(sql, params![stream, up_to], |row| Ok((row.get(0)?, row.get(1)?)))
         })

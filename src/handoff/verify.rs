@@ -119,7 +119,7 @@ pub fn open_given(opening: &GivenOpening<'_>, host: &Host) -> Result<Opened, Han
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("there is no archive at {}", file.display());
-            ArchiveError::new(Cause::Unusable, message).cure("name one that is there").into()
+            ArchiveError::new(Cause::Unusable, message).help("name one that is there").into()
         }
         _ => HandoffError::io(file, "open", &error),
     })?;
@@ -220,12 +220,12 @@ fn of_broken(broken: Broken) -> VerifyDifference {
 fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
     let manifest: Manifest = serde_json::from_str(text).map_err(|error| {
         let message = format!("its manifest cannot be read: {error}");
-        ArchiveError::new(Cause::Unusable, message).cure("ask for it again")
+        ArchiveError::new(Cause::Unusable, message).help("ask for it again")
     })?;
     if manifest.form > MANIFEST_FORM {
         let message = format!("its manifest has form {}, from a newer windrow", manifest.form);
         return Err(ArchiveError::new(Cause::Unusable, message)
-            .cure("use the newer windrow")
+            .help("use the newer windrow")
             .into());
     }
     Ok(manifest)

@@ -84,7 +84,7 @@ impl Reader {
         if loads { refuse("it may not load anything") } else { Ok(()) }
     }
 
-    /// Tells a condition that fails as it runs from trouble with the archive.
+    /// Tells a condition that fails as it runs from an error of the archive.
     pub(crate) fn condition_failed(
         &self,
         stream: &str,
@@ -131,7 +131,7 @@ fn wrong_condition(stream: &str, condition: &str, why: &str) -> ArchiveError {
     // Where in a statement of ours it is says nothing to whoever wrote the condition.
     let why = why.split(" in SELECT 1 FROM ").next().unwrap_or(why);
     let message = format!("the condition `{condition}` cannot be asked of `{stream}`: {why}");
-    ArchiveError::new(Cause::Query, message).cure(
+    ArchiveError::new(Cause::Query, message).help(
         "give one expression in SQL, such as \"usage_date >= '2026-03-01'\", and name streams \
          that have its columns",
     )

@@ -67,7 +67,7 @@ impl Past {
         let why = self.refused.lock().ok().and_then(|mut why| why.take());
         match why {
             Some(why) => ArchiveError::new(Cause::Query, why)
-                .cure("ask without `--as-of`, or about streams with `history = true`"),
+                .help("ask without `--as-of`, or about streams with `history = true`"),
             None => error,
         }
     }
@@ -180,11 +180,11 @@ mod tests {
             archive.write_rows(&writer, &set, run, &instant_to_text(now)).expect("written");
             archive.note_seen(&writer, &set).expect("noted");
         }
-        let place =
+        let window_key =
             WindowKey { stream: "usage".to_owned(), partition: String::new(), window: None };
         let scope = GoneScope { field: None, parent: Vec::new(), delete, ratio_max: 1.0 };
         let settled =
-            archive.settle_missing(&writer, &place, Some(&scope), run, &instant_to_text(now));
+            archive.settle_missing(&writer, &window_key, Some(&scope), run, &instant_to_text(now));
         settled.expect("settled");
         archive.commit().expect("committed");
         let end = RunEnd::nothing_asked(now);

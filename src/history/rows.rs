@@ -1,4 +1,4 @@
-//! Rows and readings as they are stored, for whoever writes them elsewhere: borrowed, never bent,
+//! Rows and fetches as they are stored, for whoever writes them elsewhere: borrowed, never bent,
 //! and all of one moment.
 
 use rusqlite::types::ValueRef;
@@ -127,7 +127,7 @@ pub struct ReadStretch {
     pub window: (String, String),
     /// Whether it is complete.
     pub complete: bool,
-    /// Up to where a complete reading counts.
+    /// Up to where a complete fetch counts.
     pub read_to: Option<String>,
     /// When it was last complete.
     pub completed_at: Option<String>,

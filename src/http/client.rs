@@ -138,7 +138,7 @@ fn net_error(error: &reqwest::Error) -> NetError {
     // A connection that ends in the handshake is a broken connection; only what the far end says
     // of itself is told apart from that.
     let is_tls = lower.contains("fatal alert") || lower.contains("peer is incompatible");
-    // No connection in time is the network's trouble; no answer in time may be the window's.
+    // No connection in time is the network's error; no answer in time may be the window's.
     let (kind, what) = if error.is_timeout() && error.is_connect() {
         (NetKind::Unreachable, "no connection in time")
     } else if error.is_timeout() {
@@ -157,7 +157,7 @@ fn net_error(error: &reqwest::Error) -> NetError {
     NetError { kind, detail: format!("{what}: {cause}") }
 }
 
-/// Which part of the way is missing: the cure is another one each time.
+/// Which part of the way is missing: the help is another one each time.
 fn no_connection(cause: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| cause.contains(word));
     if says(&["lookup", "dns", "name or service", "nodename", "no such host"]) {

@@ -1,7 +1,7 @@
 //! Is there another page, and where? Every kind of paging has its stop rule and the loop guard.
 //!
 //! Rules are judged on the page as received. Nothing but a proven end of the data is an end: an
-//! empty page where the source says there is more is a broken word.
+//! empty page where the source says there is more is a invalid response.
 
 use std::collections::HashMap;
 

@@ -9,8 +9,8 @@ use crate::definition::{
     TemplateValues, TokenInto, show_reference,
 };
 
-use crate::http::judge::{SourceError, SourceErrorKind};
 use crate::http::paginate::PageToken;
+use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::{HttpRequest, Method};
 
 /// The values of all secrets that requests of a run may hold, also to take them out of texts.
@@ -155,7 +155,7 @@ pub struct RequestPlan<'a> {
     pub template: &'a RequestTemplate,
     /// How it pages.
     pub paginate: &'a Paginate,
-    /// What the holes are filled with.
+    /// What the placeholders are filled with.
     pub values: &'a TemplateValues,
     /// Which page.
     pub token: &'a PageToken,
@@ -352,11 +352,14 @@ pub(super) fn resolve_address(
     source: &Source,
 ) -> Result<Url, SourceError> {
     let refuse = |why: String| {
-        let cure = "if this is meant, name the host in the source's `allow_hosts`";
-        SourceError::new(SourceErrorKind::Unsafe, why).cure(cure)
+        let help = "if this is meant, name the host in the source's `allow_hosts`";
+        SourceError::new(SourceErrorKind::Unsafe, why).help(help)
     };
     let mut url = from.join(address).map_err(|error| {
-        SourceError::new(SourceErrorKind::BrokenWord, format!("the API gave no address: {error}"))
+        SourceError::new(
+            SourceErrorKind::InvalidResponse,
+            format!("the API gave no address: {error}"),
+        )
     })?;
     url.set_fragment(None);
     let host = url.host_str().unwrap_or_default().to_lowercase();

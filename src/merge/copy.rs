@@ -20,12 +20,12 @@ impl Copy {
             live_columns(ours, table)?.into_iter().map(|column| column.name).collect();
         let names: Vec<String> = columns.iter().map(|name| quote(name)).collect();
         let names = names.join(", ");
-        let holes: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
         Ok(Self {
             select: format!("SELECT {names} FROM {table} WHERE {condition}"),
             insert: format!(
                 "INSERT OR IGNORE INTO {table} ({names}) VALUES ({})",
-                holes.join(", ")
+                parameters.join(", ")
             ),
             columns,
         })

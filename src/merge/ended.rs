@@ -68,12 +68,12 @@ impl Taking<'_> {
             format!("{} {is} ?{}", quote(name), n + 1)
         };
         let same: Vec<String> = names.iter().enumerate().map(same).collect();
-        let holes: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
         let (list, table) = (list.join(", "), quote(ours));
         let mut put = self.ours().prepare(&format!(
             "INSERT INTO main.{table} ({list}) SELECT {}
              WHERE NOT EXISTS (SELECT 1 FROM main.{table} WHERE {})",
-            holes.join(", "),
+            parameters.join(", "),
             same.join(" AND ")
         ))?;
         let read = format!("SELECT {list} FROM main.{} ORDER BY _rowid_", quote(theirs));

@@ -16,10 +16,10 @@ use crate::merge::fill::Fills;
 use crate::merge::literal::parse_key;
 use crate::merge::rows::{FoundRow, RowCounts, claim};
 use crate::merge::shape::{Pair, has_column};
-use crate::merge::tables::{MergePolicy, Taking, reading_of};
+use crate::merge::tables::{MergePolicy, Taking, fetch_of};
 use crate::store::content::Content;
 
-/// A row that was deleted, since two complete readings missed it.
+/// A row that was deleted, since two complete fetches missed it.
 pub(crate) struct Deletion {
     /// It has the version of the row that was there.
     pub claim: RowClaim,
@@ -47,7 +47,7 @@ impl Taking<'_> {
         let Some((changed_at, run)) = found else { return Ok(None) };
         let side = (pair.our_list(), None);
         let version = last_version(self.ours(), pair, &side, judge, values)?;
-        let read = (*self.merge.reading(run)?).clone();
+        let read = (*self.merge.fetch(run)?).clone();
         let claim = RowClaim { version, read, digest: Content::gone().digest };
         Ok(Some(Deletion { claim, changed_at, run }))
     }
@@ -116,13 +116,13 @@ impl Taking<'_> {
         let Some(row) = self.our_row(pair, values)? else {
             let ours = self.our_deletion(pair, judge, values)?;
             return Ok(ours.is_none_or(|ours| {
-                judge.order_readings(&ours.claim.read, &gone.claim.read) == Ordering::Less
+                judge.order_fetches(&ours.claim.read, &gone.claim.read) == Ordering::Less
             }));
         };
         let content = Content::of(&pair.columns, &row.values);
         let key = self.key_text(pair, values)?;
         let by = crate::merge::rows::confirmed_by(self.ours(), pair, &key, row.run)?;
-        let read = (*self.merge.reading(by.unwrap_or(row.run))?).clone();
+        let read = (*self.merge.fetch(by.unwrap_or(row.run))?).clone();
         let ours = claim(pair, &row.values, &content, read);
         if judge.order(&ours, &gone.claim) != Ordering::Less {
             return Ok(false);
@@ -170,7 +170,7 @@ impl Taking<'_> {
     /// Of two notes on one row the later stays.
     fn put_vanished(&self, copy: &Copy, row: &[Value]) -> rusqlite::Result<bool> {
         let names: Vec<String> = copy.columns.iter().map(|name| quote(name)).collect();
-        let holes: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
         let own = ["stream", "key"];
         let changing = copy.columns.iter().filter(|name| !own.contains(&name.as_str()));
         let sets: Vec<String> = changing.map(|name| format!("{name} = excluded.{name}")).collect();
@@ -179,7 +179,7 @@ impl Taking<'_> {
              DO UPDATE SET {} WHERE excluded.state = 'deleted' AND state <> 'deleted'
                 OR excluded.changed_at > changed_at",
             names.join(", "),
-            holes.join(", "),
+            parameters.join(", "),
             sets.join(", ")
         );
         let put = self.ours().prepare_cached(&sql)?.execute(params_from_iter(row))? > 0;
@@ -225,7 +225,7 @@ fn last_version(
             fills.fill(&mut found.values);
         }
         let content = Content::of(&pair.columns, &found.values);
-        let read: ReadBy = reading_of(connection, found.run)?;
+        let read: ReadBy = fetch_of(connection, found.run)?;
         let claim = claim(pair, &found.values, &content, read);
         if last.as_ref().is_none_or(|last| judge.order(last, &claim) == Ordering::Less) {
             last = Some(claim);

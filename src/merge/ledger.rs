@@ -12,7 +12,7 @@ use crate::store::error::ArchiveError;
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::Taking;
 
-/// Unites this archive's readings of one partition with the other's.
+/// Unites this archive's fetches of one partition with the other's.
 pub type Unite<'u> = dyn Fn(&[LedgerSpan], &[LedgerSpan]) -> Vec<UnitedSpan> + 'u;
 
 /// How a ledger is united.
@@ -29,12 +29,12 @@ pub struct Gained {
     /// Partition, first instant and the one after the last, in order.
     pub spans: Vec<(String, String, String)>,
     /// Snapshots and marks that were not here, or are later now.
-    pub readings: u64,
+    pub fetches: u64,
 }
 
 /// Facts of a whole window, which are not known of its pieces.
 const OF_THE_WHOLE: [&str; 6] =
-    ["token", "distinct_keys", "source_total", "asked_from", "came", "came_before"];
+    ["token", "distinct_keys", "source_total", "asked_from", "last_records", "previous_records"];
 const DONE: &str = "state IN ('complete', 'settled')";
 
 /// The complete windows of a partition.
@@ -47,7 +47,7 @@ impl Taking<'_> {
     /// Takes what the other's ledger proves of a stream. After its rows.
     pub fn take_ledger(&self, stream: &str, of: &LedgerOf<'_>) -> Result<Gained, ArchiveError> {
         let take = || -> rusqlite::Result<Gained> {
-            self.take_doubts(stream)?;
+            self.take_disputed(stream)?;
             let mut gained = Gained::default();
             let sql = format!(
                 "SELECT DISTINCT partition FROM _windrow_ledger WHERE stream = ?1 AND {DONE}
@@ -63,13 +63,13 @@ impl Taking<'_> {
         take().map_err(self.wrong())
     }
 
-    fn take_doubts(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_doubts", "stream = ?1")?;
-        copy.each(self.theirs, [stream], &mut |row| self.put_doubt(&row))
+    fn take_disputed(&self, stream: &str) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_disputed", "stream = ?1")?;
+        copy.each(self.theirs, [stream], &mut |row| self.put_disputed(&row))
     }
 
-    fn put_doubt(&self, row: &[Value]) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO _windrow_doubts (stream, partition, start_at, end_at, read_at)
+    fn put_disputed(&self, row: &[Value]) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO _windrow_disputed (stream, partition, start_at, end_at, read_at)
             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (stream, partition, start_at, end_at)
             DO UPDATE SET read_at = excluded.read_at WHERE excluded.read_at > read_at";
         self.ours().prepare_cached(sql)?.execute(params_from_iter(row)).map(|_| ())
@@ -128,16 +128,16 @@ impl Taking<'_> {
         self.unite_single(stream, partition, of, gained)
     }
 
-    /// Readings that were broken off go where a complete one covers them now.
+    /// Fetches that were broken off go where a complete one covers them now.
     fn clear_broken_off(&self, place: [&str; 2], span: &LedgerSpan) -> rusqlite::Result<()> {
         let sql = "DELETE FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2
             AND start_at <> '' AND start_at < ?4 AND end_at > ?3
-            AND state IN ('partial', 'hole')";
+            AND state IN ('partial', 'truncated')";
         let values = [place[0], place[1], &span.start, &span.read_to];
         self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
-    /// A snapshot, or the mark of a cursor: the later reading, and the greater mark.
+    /// A snapshot, or the mark of a cursor: the later fetch, and the greater mark.
     fn unite_single(
         &self,
         stream: &str,
@@ -149,7 +149,8 @@ impl Taking<'_> {
         let copy = Copy::of(self.ours(), "_windrow_ledger", condition)?;
         let (mut ours, mut theirs) = (None, None);
         let (state, cursor) = (copy.place("state"), copy.place("cursor"));
-        let (requested, by_source) = (copy.place("requested_at"), copy.place("by_source"));
+        let (requested, dated_by_source) =
+            (copy.place("requested_at"), copy.place("dated_by_source"));
         let done = |row: &Vec<Value>| matches!(text(&row[state]), "complete" | "settled");
         copy.each(self.ours(), [stream, partition], &mut |row| {
             ours = Some(row);
@@ -163,10 +164,11 @@ impl Taking<'_> {
         let run = copy.place("run_id");
         theirs[run] = Value::Integer(self.known(number(&theirs[run])).run);
         let Some(ours) = ours else {
-            gained.readings += 1;
+            gained.fetches += 1;
             return copy.put(self.ours(), &theirs).map(|_| ());
         };
-        let later = |row: &[Value]| (text(&row[requested]).to_owned(), number(&row[by_source]));
+        let later =
+            |row: &[Value]| (text(&row[requested]).to_owned(), number(&row[dated_by_source]));
         let is_later = !done(&ours) || later(&theirs) > later(&ours);
         let mark = match (&ours[cursor], &theirs[cursor]) {
             (Value::Text(one), Value::Text(other)) => {
@@ -181,14 +183,14 @@ impl Taking<'_> {
         if united == ours {
             return Ok(());
         }
-        gained.readings += 1;
+        gained.fetches += 1;
         let sql = format!("DELETE FROM _windrow_ledger WHERE {condition}");
         self.ours().prepare_cached(&sql)?.execute([stream, partition])?;
         copy.put(self.ours(), &united).map(|_| ())
     }
 
     /// Notes that what was read of the window around an instant is in doubt: the other's complete
-    /// readings that hold it, where they are later than `after`; or this archive's own.
+    /// fetches that hold it, where they are later than `after`; or this archive's own.
     pub(crate) fn doubt(
         &self,
         stream: &str,
@@ -220,7 +222,7 @@ impl Taking<'_> {
                 .query_row([stream, partition, instant, read_at], |_| Ok(()))
                 .optional()?;
             if own.is_none() {
-                self.put_doubt(&values)?;
+                self.put_disputed(&values)?;
             }
         }
         Ok(())
@@ -238,7 +240,7 @@ impl Side {
         let place = |name: &str| copy.place(name);
         let (start, end) = (place("start_at"), place("end_at"));
         let (state, read_to) = (place("state"), place("read_to"));
-        let (requested, by_source) = (place("requested_at"), place("by_source"));
+        let (requested, dated_by_source) = (place("requested_at"), place("dated_by_source"));
         copy.each(connection, [stream, partition], &mut |row| {
             let (from, to) = (text(&row[start]).to_owned(), text(&row[end]).to_owned());
             let reached = match &row[read_to] {
@@ -251,7 +253,7 @@ impl Side {
                 end: to,
                 settled: text(&row[state]) == "settled",
                 requested_at: text(&row[requested]).to_owned(),
-                by_source: number(&row[by_source]) != 0,
+                dated_by_source: number(&row[dated_by_source]) != 0,
             });
             side.rows.push(row);
             Ok(())
@@ -275,7 +277,7 @@ fn write_piece(copy: &Copy, row: &mut [Value], was: &LedgerSpan, piece: &LedgerS
 }
 
 impl Gained {
-    /// What the union covers and this archive's own readings did not.
+    /// What the union covers and this archive's own fetches did not.
     fn add(&mut self, partition: &str, ours: &[LedgerSpan], united: &[UnitedSpan]) {
         for piece in united {
             let LedgerOrigin::Theirs(_) = piece.of else { continue };

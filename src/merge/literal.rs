@@ -75,8 +75,9 @@ mod tests {
         #[test]
         fn what_sqlite_quotes_is_read_back(values in prop::collection::vec(value(), 1..4)) {
             let connection = rusqlite::Connection::open_in_memory().expect("SQLite");
-            let holes: Vec<String> = (1..=values.len()).map(|n| format!("quote(?{n})")).collect();
-            let sql = format!("SELECT {}", holes.join(" || ',' || "));
+            let parameters = (1..=values.len()).map(|n| format!("quote(?{n})"));
+            let parameters: Vec<String> = parameters.collect();
+            let sql = format!("SELECT {}", parameters.join(" || ',' || "));
             let text: String = connection
                 .query_row(&sql, rusqlite::params_from_iter(&values), |row| row.get(0))
                 .expect("a text");

@@ -56,7 +56,7 @@ pub struct MergeOrder<'o> {
 /// Why nothing was merged.
 #[derive(Debug)]
 pub enum MergeError {
-    /// Trouble with one of the archives.
+    /// An error of one of the archives.
     Archive(ArchiveError),
     /// What the archives hold cannot be united: the file, and each difference in words.
     Refused(String, Vec<String>),
@@ -98,7 +98,7 @@ pub struct StreamMerge {
     /// How many more stretches there are than are told.
     pub complete_more: u64,
     /// Snapshots and marks that are later now.
-    pub readings: u64,
+    pub fetches: u64,
 }
 
 /// What came of one file.
@@ -135,19 +135,19 @@ pub struct MergeReport {
 }
 
 /// How one stream's rows are decided on and filled.
-struct StreamJudge<'s> {
+struct StreamPolicy<'s> {
     rules: Rules,
     told: &'s DefinitionHistory,
     stream: &'s str,
 }
 
-impl MergePolicy for StreamJudge<'_> {
+impl MergePolicy for StreamPolicy<'_> {
     fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering {
         self.rules.order(ours, theirs)
     }
 
-    fn order_readings(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering {
-        self.rules.order_readings(ours, theirs)
+    fn order_fetches(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering {
+        self.rules.order_fetches(ours, theirs)
     }
 
     fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>> {
@@ -155,7 +155,7 @@ impl MergePolicy for StreamJudge<'_> {
     }
 
     fn instant_of(&self, text: &str) -> Option<String> {
-        // Where the first reading stays, a later one has nothing to say.
+        // Where the first fetch stays, a later one has nothing to say.
         if self.rules.keep_first { None } else { self.rules.instant_of(text) }
     }
 
@@ -298,7 +298,7 @@ fn take_stream(
     let name = &row.stream;
     let Words { sides, told } = words;
     let stream = sides.stream(name);
-    let judge = StreamJudge { rules: rules_of(stream), told, stream: name };
+    let judge = StreamPolicy { rules: rules_of(stream), told, stream: name };
     let named = MergeColumns {
         version: stream.and_then(|stream| stream.version.as_deref()),
         field: stream.and_then(field_of),
@@ -336,7 +336,7 @@ fn take_stream(
             .map(|(partition, start_at, end_at)| GainedSpan { partition, start_at, end_at })
             .collect(),
         complete_more: spans.saturating_sub(SPANS_TOLD_MAX) as u64,
-        readings: gained.readings,
+        fetches: gained.fetches,
     })
 }
 

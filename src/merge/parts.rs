@@ -5,7 +5,7 @@
 //! the rows: they only grow. Once the run has ended it is all there. Of each run's work on each
 //! stream an archive therefore holds
 //!
-//! - all of it, where the run has ended here and nothing is noted in `_windrow_lacks`;
+//! - all of it, where the run has ended here and nothing is noted in `_windrow_missing_runs`;
 //! - as much as the sums say, where it was seen going on, or was killed;
 //! - nobody knows what, where a lack is noted: a part has brought the run without all of its rows.
 //!
@@ -106,7 +106,8 @@ impl Taking<'_> {
     /// rows.
     pub fn take_lacks(&self) -> Result<(), ArchiveError> {
         let take = || -> rusqlite::Result<()> {
-            let sql = "SELECT stream FROM _windrow_streams UNION SELECT stream FROM _windrow_lacks
+            let sql =
+                "SELECT stream FROM _windrow_streams UNION SELECT stream FROM _windrow_missing_runs
                 UNION SELECT stream FROM _windrow_run_streams";
             let mut statement = self.theirs.prepare(sql)?;
             let mut rows = statement.query([])?;
@@ -132,13 +133,13 @@ impl Taking<'_> {
             let lacks_here = here.contains(&known.run);
             let fills = lacks_here && given && !lacks_there && reach.covers;
             if fills {
-                let sql = "DELETE FROM _windrow_lacks WHERE stream = ?1 AND run_id = ?2";
+                let sql = "DELETE FROM _windrow_missing_runs WHERE stream = ?1 AND run_id = ?2";
                 self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
             } else if !reach.further || (lacks_here && !reach.covers) {
                 continue;
             } else if !lacks_here && (lacks_there || !reach.covers) {
                 // Of two copies that differ both ways none can be told to be whole.
-                let sql = "INSERT INTO _windrow_lacks (stream, run_id) VALUES (?1, ?2)";
+                let sql = "INSERT INTO _windrow_missing_runs (stream, run_id) VALUES (?1, ?2)";
                 self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
             }
             self.bring(known.run)?;
@@ -184,13 +185,13 @@ impl Taking<'_> {
         let copy = Copy::of(self.ours(), "_windrow_run_streams", "stream = ?1 AND run_id = ?2")?;
         let sets = copy.columns.iter().map(|name| quote(name));
         let sets: Vec<String> = sets.map(|name| format!("{name} = excluded.{name}")).collect();
-        let holes: Vec<String> = (1..=sets.len()).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=sets.len()).map(|n| format!("?{n}")).collect();
         let names: Vec<String> = copy.columns.iter().map(|name| quote(name)).collect();
         let sql = format!(
             "INSERT INTO _windrow_run_streams ({0}) VALUES ({1}) ON CONFLICT (run_id, stream)
              DO UPDATE SET {2}",
             names.join(", "),
-            holes.join(", "),
+            parameters.join(", "),
             sets.join(", ")
         );
         let mut ours = None;
@@ -210,7 +211,7 @@ impl Taking<'_> {
 
 /// The runs of whose work on a stream something is lacking.
 fn lacks(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<i64>> {
-    let sql = "SELECT run_id FROM _windrow_lacks WHERE stream = ?1";
+    let sql = "SELECT run_id FROM _windrow_missing_runs WHERE stream = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let runs = statement.query_map([stream], |row| row.get(0))?;
     runs.collect()

@@ -25,13 +25,13 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Which of two readings of the same content speaks for it: the greater.
-    pub fn order_readings(self, one: &ReadBy, other: &ReadBy) -> Ordering {
+    /// Which of two fetches of the same content speaks for it: the greater.
+    pub fn order_fetches(self, one: &ReadBy, other: &ReadBy) -> Ordering {
         let order = one.cmp(other);
         if self.keep_first { order.reverse() } else { order }
     }
 
-    /// Which of two contents stands: the greater. Greater version, then later reading, then the
+    /// Which of two contents stands: the greater. Greater version, then later fetch, then the
     /// name of the run that read it, then the greater digest; a total order, whoever asks. The
     /// digest comes last since it depends on which columns an archive has: what one of them keeps
     /// in `_rest` is a column's value in another.
@@ -42,10 +42,10 @@ impl Rules {
             order_versions(&one.version, &other.version)
         };
         let (at, other_at) = (&one.read.read_at, &other.read.read_at);
-        let readings = if self.keep_first { other_at.cmp(at) } else { at.cmp(other_at) };
+        let fetches = if self.keep_first { other_at.cmp(at) } else { at.cmp(other_at) };
         versions
-            .then(readings)
-            .then_with(|| self.order_readings(&one.read, &other.read))
+            .then(fetches)
+            .then_with(|| self.order_fetches(&one.read, &other.read))
             .then_with(|| one.digest.cmp(&other.digest))
     }
 
@@ -163,7 +163,7 @@ fn order_mixed(integer: i64, real: f64) -> Ordering {
 }
 
 /// The union of two ledgers of one partition: at each instant what either side has proven, of the
-/// later reading where both have; settled where either is. Entries of one side do not overlap.
+/// later fetch where both have; settled where either is. Entries of one side do not overlap.
 /// Pieces of one entry that touch and say the same are one.
 pub fn unite(ours: &[LedgerSpan], theirs: &[LedgerSpan]) -> Vec<UnitedSpan> {
     let mut edges = BTreeSet::new();
@@ -210,9 +210,9 @@ pub fn unite(ours: &[LedgerSpan], theirs: &[LedgerSpan]) -> Vec<UnitedSpan> {
 
 type Found<'s> = Option<(LedgerOrigin, &'s LedgerSpan)>;
 
-/// The later reading; of two alike this side's, which is then left as it is.
+/// The later fetch; of two alike this side's, which is then left as it is.
 fn better(ours: Found<'_>, theirs: Found<'_>) -> Option<(LedgerOrigin, LedgerSpan)> {
-    let key = |span: &LedgerSpan| (span.requested_at.clone(), span.by_source);
+    let key = |span: &LedgerSpan| (span.requested_at.clone(), span.dated_by_source);
     let found = match (ours, theirs) {
         (Some(ours), Some(theirs)) if key(theirs.1) > key(ours.1) => Some(theirs),
         (Some(ours), _) => Some(ours),
@@ -299,7 +299,7 @@ mod tests {
             read_to: format!("{:02}", from + reach.min(length)),
             settled,
             requested_at: format!("{at:02}"),
-            by_source: source,
+            dated_by_source: source,
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
     fn says(ledger: &[LedgerSpan], at: &str) -> Known {
         let here = |span: &&LedgerSpan| span.start.as_str() <= at && at < span.covered_to();
         let found = ledger.iter().find(here);
-        found.map(|span| (span.settled, span.requested_at.clone(), span.by_source))
+        found.map(|span| (span.settled, span.requested_at.clone(), span.dated_by_source))
     }
 
     fn join(one: Known, other: Known) -> Known {
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn greater_version_then_later_reading_then_greater_digest() {
+    fn greater_version_then_later_fetch_then_greater_digest() {
         let claim = |version: Scalar, at: &str, digest: &str| RowClaim {
             version,
             read: ReadBy { read_at: at.to_owned(), uid: String::new() },
@@ -442,15 +442,15 @@ mod tests {
         let cases = [
             ("a greater version", claim(one(), "9", "f"), claim(two(), "1", "a")),
             ("any version", claim(Scalar::Null, "9", "f"), claim(one(), "1", "a")),
-            ("a later reading", claim(one(), "1", "f"), claim(one(), "9", "a")),
-            ("a reading of a source", claim(one(), "", "f"), claim(one(), "1", "a")),
+            ("a later fetch", claim(one(), "1", "f"), claim(one(), "9", "a")),
+            ("a fetch of a source", claim(one(), "", "f"), claim(one(), "1", "a")),
             ("a greater digest", claim(one(), "1", "a"), claim(one(), "1", "f")),
         ];
         for (name, lesser, greater) in cases {
             let rules = Rules { keep_first: false, zone: chrono_tz::UTC };
             assert_eq!(rules.order(&lesser, &greater), Ordering::Less, "{name}");
         }
-        // Where the first one stays, the earlier reading does, whatever its version.
+        // Where the first one stays, the earlier fetch does, whatever its version.
         let first = Rules { keep_first: true, zone: chrono_tz::UTC };
         let (earlier, later) = (claim(one(), "1", "a"), claim(two(), "9", "f"));
         assert_eq!(first.order(&earlier, &later), Ordering::Greater);

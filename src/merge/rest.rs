@@ -93,7 +93,7 @@ impl Taking<'_> {
                     OR (discarded_at, coalesce(discarded_by, ''), coalesce(discard_note, ''))
                        > (?2, coalesce(?3, ''), coalesce(?4, '')))";
             self.ours().prepare_cached(sql)?.execute(params![ours, at, by, note])?;
-            if *self.merge.reading(our_last)? < *their_last.read {
+            if *self.merge.fetch(our_last)? < *their_last.read {
                 let sql = "UPDATE _windrow_rejects SET last_run_id = ?2 WHERE reject_id = ?1";
                 self.ours().prepare_cached(sql)?.execute(params![ours, their_last.run])?;
                 self.bring(their_last.run)?;
@@ -199,8 +199,8 @@ impl Taking<'_> {
             ("_windrow_alerts", "alerts that were told from it"),
             ("_windrow_rebuilds", "tables that it has set aside for a rebuild"),
         ];
-        let broken_off = "_windrow_ledger WHERE state IN ('partial', 'hole')";
-        let own = own.into_iter().chain([(broken_off, "readings that were broken off")]);
+        let broken_off = "_windrow_ledger WHERE state IN ('partial', 'truncated')";
+        let own = own.into_iter().chain([(broken_off, "fetches that were broken off")]);
         let count = |table: &str| -> rusqlite::Result<u64> {
             let sql = format!("SELECT count(*) FROM {table}");
             self.theirs.query_row(&sql, [], |row| row.get(0))

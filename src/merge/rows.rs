@@ -88,7 +88,7 @@ struct Scan<'j> {
     their_list: String,
     /// How columns are filled that its table lacks.
     fills: Option<Fills<'j>>,
-    /// Whether this archive has seen later readings of rows.
+    /// Whether this archive has seen later fetches of rows.
     confirmed: bool,
     their_confirmed: bool,
     /// Whether this archive knows of rows that are gone.
@@ -119,9 +119,9 @@ impl Taking<'_> {
         let key = pair.key_places();
         let mut rows = all.query([])?;
         while let Some(theirs) = rows.next()? {
-            for (hole, place) in key.iter().enumerate() {
+            for (parameter, place) in key.iter().enumerate() {
                 let value = ToSqlOutput::Borrowed(theirs.get_ref(*place)?);
-                one.raw_bind_parameter(hole + 1, value)?;
+                one.raw_bind_parameter(parameter + 1, value)?;
             }
             let mut found = one.raw_query();
             match found.next()? {
@@ -167,7 +167,7 @@ impl Taking<'_> {
             connection.prepare(&sql)?.exists([stream])
         };
         let width = pair.columns.len();
-        let holes: Vec<String> = (1..=width + 4).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=width + 4).map(|n| format!("?{n}")).collect();
         let (their_list, fills) = pair.their_side(self.theirs, stream, judge)?;
         Ok(Scan {
             their_list,
@@ -182,7 +182,7 @@ impl Taking<'_> {
                  \"_run\") VALUES ({})",
                 quote(stream),
                 pair.names(),
-                holes.join(", ")
+                parameters.join(", ")
             ),
             counts: RefCell::default(),
         })
@@ -234,7 +234,7 @@ impl Taking<'_> {
         Ok(())
     }
 
-    /// Both say the same: the better reading speaks for it, and it was seen first when it was.
+    /// Both say the same: the better fetch speaks for it, and it was seen first when it was.
     fn meet_equal(
         &self,
         pair: &Pair,
@@ -246,9 +246,9 @@ impl Taking<'_> {
         scan.counts.borrow_mut().equal += 1;
         self.see_first(pair, ours, &theirs.first_seen_at)?;
         let key = self.key_text(pair, &theirs.values)?;
-        let (_, our_read) = self.our_reading(pair, scan, &key, ours)?;
-        let (run, their_read) = self.their_reading(pair, scan, &key, theirs)?;
-        if judge.order_readings(&our_read, &their_read) == Ordering::Less {
+        let (_, our_read) = self.our_fetch(pair, scan, &key, ours)?;
+        let (run, their_read) = self.their_fetch(pair, scan, &key, theirs)?;
+        if judge.order_fetches(&our_read, &their_read) == Ordering::Less {
             self.confirm(pair, &key, run, ours.run)?;
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Taking<'_> {
         let key = self.key_text(pair, &theirs.values)?;
         let (their_content, their_claim) = self.their_claim(pair, scan, &key, &theirs)?;
         let our_content = Content::of(&pair.columns, &ours.values);
-        let (_, read) = self.our_reading(pair, scan, &key, &ours)?;
+        let (_, read) = self.our_fetch(pair, scan, &key, &ours)?;
         let our_claim = claim(pair, &ours.values, &our_content, read);
         let theirs_wins = judge.order(&our_claim, &their_claim) == Ordering::Less;
         if our_claim.version == their_claim.version {
@@ -274,7 +274,7 @@ impl Taking<'_> {
             if counts.conflict_keys.len() < KEYS_TOLD_MAX {
                 counts.conflict_keys.push(key.clone());
             }
-            // The reading that has lost may have been made again since, and found the same.
+            // The fetch that has lost may have been made again since, and found the same.
             let (winner, loser) =
                 if theirs_wins { (&their_claim, &ours) } else { (&our_claim, &theirs) };
             if let Some(instant) = instant_of(pair, judge, &loser.values) {
@@ -354,7 +354,7 @@ impl Taking<'_> {
         self.keep_our_loser(pair, judge, ours, &our_content, &key)
     }
 
-    /// Notes that a later reading has said the same as the row.
+    /// Notes that a later fetch has said the same as the row.
     fn confirm(&self, pair: &Pair, key: &str, run: i64, row_run: i64) -> rusqlite::Result<()> {
         let sql = "INSERT INTO _windrow_confirmed (stream, key, run_id, row_run)
             VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, key)
@@ -363,7 +363,7 @@ impl Taking<'_> {
         self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
-    fn our_reading(
+    fn our_fetch(
         &self,
         pair: &Pair,
         scan: &Scan<'_>,
@@ -373,11 +373,11 @@ impl Taking<'_> {
         let asked = scan.confirmed || scan.their_confirmed;
         let by = if asked { confirmed_by(self.ours(), pair, key, row.run)? } else { None };
         let run = by.unwrap_or(row.run);
-        Ok((run, (*self.merge.reading(run)?).clone()))
+        Ok((run, (*self.merge.fetch(run)?).clone()))
     }
 
     /// The run, by its number here.
-    fn their_reading(
+    fn their_fetch(
         &self,
         pair: &Pair,
         scan: &Scan<'_>,
@@ -398,7 +398,7 @@ impl Taking<'_> {
         row: &FoundRow,
     ) -> rusqlite::Result<(Content, RowClaim)> {
         let content = Content::of(&pair.columns, &row.values);
-        let (_, read) = self.their_reading(pair, scan, key, row)?;
+        let (_, read) = self.their_fetch(pair, scan, key, row)?;
         let claim = claim(pair, &row.values, &content, read);
         Ok((content, claim))
     }

@@ -23,10 +23,10 @@ pub struct RunCounts {
     pub ended: u64,
 }
 
-/// What a merge or a hand-off did is of the archive that did it; no row and no reading is theirs.
+/// What a merge or a hand-off did is of the archive that did it; no row and no fetch is theirs.
 const TAKEN: &str = "command NOT IN ('merge', 'handoff') AND uid IS NOT NULL";
 /// What is kept of a run beside its row; first the sums by stream.
-const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_readings", "_windrow_run_events"];
+const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_fetches", "_windrow_run_events"];
 
 pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
     let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");
@@ -88,7 +88,7 @@ pub(crate) fn take_runs(
             Some((run, true)) if ended_there => {
                 row[id] = Value::Integer(run);
                 end_run(ours, theirs, &copy, their, &row)?;
-                merge.readings.borrow_mut().remove(&run);
+                merge.fetches.borrow_mut().remove(&run);
                 counts.ended += 1;
                 (run, false, false)
             }
@@ -102,7 +102,7 @@ pub(crate) fn take_runs(
         forget_details(ours, merge.run)?;
     }
     for known in all.values_mut() {
-        known.read = merge.reading(known.run)?;
+        known.read = merge.fetch(known.run)?;
     }
     Ok((all, counts))
 }

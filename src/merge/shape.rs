@@ -217,7 +217,7 @@ impl Pair {
         self.columns.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// The condition of a row by its key, from hole `from` on.
+    /// The condition of a row by its key, from placeholder `from` on.
     pub(crate) fn by_key(&self, from: usize) -> String {
         let same = self.key.iter().enumerate();
         let same = same.map(|(n, name)| format!("{} = ?{}", quote(name), from + n));
@@ -249,8 +249,8 @@ impl Taking<'_> {
     /// The key of a row as one text.
     pub(crate) fn key_text(&self, pair: &Pair, values: &[Value]) -> rusqlite::Result<String> {
         let key = pair.key_values(values);
-        let holes: Vec<String> = (1..=key.len()).map(|n| format!("quote(?{n})")).collect();
-        let sql = format!("SELECT {}", holes.join(" || ',' || "));
+        let parameters: Vec<String> = (1..=key.len()).map(|n| format!("quote(?{n})")).collect();
+        let sql = format!("SELECT {}", parameters.join(" || ',' || "));
         let mut statement = self.ours().prepare_cached(&sql)?;
         statement.query_row(rusqlite::params_from_iter(key), |row| row.get(0))
     }

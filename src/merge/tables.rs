@@ -32,8 +32,8 @@ pub use crate::merge::shape::{NamedColumns, Pair, TableDifference};
 pub trait MergePolicy {
     /// Which content stands: the greater.
     fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering;
-    /// Which reading speaks for a content that both have: the greater.
-    fn order_readings(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering;
+    /// Which fetch speaks for a content that both have: the greater.
+    fn order_fetches(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering;
     /// Until when each version of a row stood.
     fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>>;
     /// The instant of a row by the column that holds its time, as the ledger writes it.
@@ -55,7 +55,7 @@ pub struct Merge<'m> {
     pub(super) changes: u64,
     /// Whether a table was made or has got columns.
     pub(super) grown: Cell<bool>,
-    pub(super) readings: RefCell<HashMap<i64, Rc<ReadBy>>>,
+    pub(super) fetches: RefCell<HashMap<i64, Rc<ReadBy>>>,
     /// Runs that something came of.
     pub(super) brought: RefCell<HashSet<i64>>,
 }
@@ -132,7 +132,7 @@ impl Archive {
             next_run: Cell::new(last + 1),
             changes: ours.total_changes(),
             grown: Cell::new(false),
-            readings: RefCell::default(),
+            fetches: RefCell::default(),
             brought: RefCell::default(),
         })
     }
@@ -175,18 +175,18 @@ impl<'m> Merge<'m> {
     }
 
     /// As of when a run of this archive speaks.
-    pub(super) fn reading(&self, run: i64) -> rusqlite::Result<Rc<ReadBy>> {
-        if let Some(read) = self.readings.borrow().get(&run) {
+    pub(super) fn fetch(&self, run: i64) -> rusqlite::Result<Rc<ReadBy>> {
+        if let Some(read) = self.fetches.borrow().get(&run) {
             return Ok(Rc::clone(read));
         }
-        let read = Rc::new(reading_of(self.ours(), run)?);
-        self.readings.borrow_mut().insert(run, Rc::clone(&read));
+        let read = Rc::new(fetch_of(self.ours(), run)?);
+        self.fetches.borrow_mut().insert(run, Rc::clone(&read));
         Ok(read)
     }
 }
 
 /// As of when a run speaks, and its name.
-pub(super) fn reading_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
+pub(super) fn fetch_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
     let sql = "SELECT coalesce(read_at, ''), coalesce(uid, '') FROM _windrow_runs
         WHERE run_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;

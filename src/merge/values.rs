@@ -16,7 +16,7 @@ pub struct ReadBy {
 pub struct RowClaim {
     /// The value of the stream's version column; null without one.
     pub version: Scalar,
-    /// The latest reading that said it, as far as it is known.
+    /// The latest fetch that said it, as far as it is known.
     pub read: ReadBy,
     /// Hexadecimal SHA-256 of what it says.
     pub digest: String,
@@ -46,7 +46,7 @@ pub struct VersionEnd {
     pub run: i64,
 }
 
-/// A complete reading of the ledger: bounds and times as the archive writes instants, which sort
+/// A complete fetch of the ledger: bounds and times as the archive writes instants, which sort
 /// as they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSpan {
@@ -61,7 +61,7 @@ pub struct LedgerSpan {
     /// As of when it speaks.
     pub requested_at: String,
     /// Whether that is the source's own time.
-    pub by_source: bool,
+    pub dated_by_source: bool,
 }
 
 /// Whose entry of the ledger it is, by its place among those that were given.

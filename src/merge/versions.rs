@@ -120,7 +120,7 @@ impl Taking<'_> {
     ) -> rusqlite::Result<bool> {
         let (table, history) = (quote(&pair.stream), quote(&history_name(&pair.stream)));
         let width = pair.columns.len();
-        let holes: Vec<String> = (1..=width + 6).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=width + 6).map(|n| format!("?{n}")).collect();
         let (changed_at, run) = (width + 2, width + 4);
         let mut same: Vec<String> = pair
             .columns
@@ -139,7 +139,7 @@ impl Taking<'_> {
              SELECT {} WHERE NOT EXISTS (SELECT 1 FROM main.{history} WHERE {same})
                 AND NOT EXISTS (SELECT 1 FROM main.{table} WHERE {same})",
             pair.names(),
-            holes.join(", ")
+            parameters.join(", ")
         );
         let own = [
             Value::Text(row.first_seen_at.clone()),
@@ -171,7 +171,7 @@ impl Taking<'_> {
         let key = pair.key_values(values);
         let version = |row: &FoundRow| -> rusqlite::Result<RowVersion> {
             let content = Content::of(&pair.columns, &row.values);
-            let read = (*self.merge.reading(row.run)?).clone();
+            let read = (*self.merge.fetch(row.run)?).clone();
             Ok(RowVersion {
                 claim: claim(pair, &row.values, &content, read),
                 from: row.changed_at.clone(),
@@ -202,7 +202,7 @@ impl Taking<'_> {
             let mut stands = version(&row)?;
             let text = self.key_text(pair, values)?;
             if let Some(run) = confirmed_by(self.ours(), pair, &text, row.run)? {
-                stands.claim.read = (*self.merge.reading(run)?).clone();
+                stands.claim.read = (*self.merge.fetch(run)?).clone();
             }
             versions.push(stands);
         } else if let Some(gone) = self.our_deletion(pair, judge, values)? {

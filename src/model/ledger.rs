@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Timestamp, Window};
 
-/// How far a reading has come.
+/// How far a fetch has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -18,7 +18,7 @@ pub enum State {
     /// Complete, by a request made after the window's end and its lateness.
     Settled,
     /// It cannot be read as a whole and cannot be cut further.
-    Hole,
+    Truncated,
 }
 
 impl State {
@@ -28,13 +28,13 @@ impl State {
             State::Partial => "partial",
             State::Complete => "complete",
             State::Settled => "settled",
-            State::Hole => "hole",
+            State::Truncated => "truncated",
         }
     }
 
     /// Reads what [`State::as_str`] wrote.
     pub fn parse(text: &str) -> Option<State> {
-        [State::Partial, State::Complete, State::Settled, State::Hole]
+        [State::Partial, State::Complete, State::Settled, State::Truncated]
             .into_iter()
             .find(|state| state.as_str() == text)
     }
@@ -62,28 +62,28 @@ pub struct WindowKey {
 pub struct Entry {
     /// None for a snapshot or a mark.
     pub window: Option<Window>,
-    /// How far the reading has come.
+    /// How far the fetch has come.
     pub state: State,
-    /// Up to where a complete reading counts: the window's end, or the time of the request where
+    /// Up to where a complete fetch counts: the window's end, or the time of the request where
     /// that was earlier. Of a partial one: up to where it asked.
     pub read_to: Option<Timestamp>,
-    /// As of when the reading that is kept speaks.
+    /// As of when the fetch that is kept speaks.
     pub requested_at: Timestamp,
     /// Whether that is the source's own time, and not this machine's.
-    pub by_source: bool,
+    pub dated_by_source: bool,
     /// When it was complete.
     pub completed_at: Option<Timestamp>,
-    /// Where a partial reading goes on.
+    /// Where a partial fetch goes on.
     pub token: Option<String>,
     /// The mark of a cursor stream.
     pub cursor: Option<String>,
     /// The source's total as of the first page, where it gives one.
     pub source_total: Option<u64>,
-    /// Whether the last reading failed.
+    /// Whether the last fetch failed.
     pub failed: bool,
     /// Whether it was made by the definition of the latest run: only then is its token of use.
     pub same_definition: bool,
-    /// Whether rows were adopted into it since, which no reading has confirmed.
+    /// Whether rows were adopted into it since, which no fetch has confirmed.
     pub adopted_since: bool,
     /// Whether another archive has disagreed with it since.
     pub doubted: bool,
@@ -129,31 +129,31 @@ impl AddAssign for Outcomes {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The row of the ledger.
-    pub place: WindowKey,
-    /// How far the reading has come.
+    pub window_key: WindowKey,
+    /// How far the fetch has come.
     pub state: State,
     /// Up to where it counts when it is complete.
     pub read_to: Option<Timestamp>,
-    /// As of when the reading speaks: the time of its first request.
+    /// As of when the fetch speaks: the time of its first request.
     pub requested_at: Timestamp,
     /// Whether that is the source's own time, and not this machine's.
-    pub by_source: bool,
+    pub dated_by_source: bool,
     /// Where the range that was asked for begins.
     pub asked_from: Option<Timestamp>,
-    /// Records that came, where the reading was made in one piece.
-    pub came: Option<u64>,
+    /// Records that came, where the fetch was made in one piece.
+    pub last_records: Option<u64>,
     /// When this was written.
     pub at: Timestamp,
     /// Where to go on.
     pub token: Option<String>,
     /// The mark.
     pub cursor: Option<String>,
-    /// Pages of this reading so far.
+    /// Pages of this fetch so far.
     pub pages: u64,
-    /// What became of the records of this reading so far.
+    /// What became of the records of this fetch so far.
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// Distinct keys, where they were counted.
     pub distinct_keys: Option<u64>,
     /// The source's own total.

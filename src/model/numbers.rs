@@ -17,7 +17,12 @@ pub fn count(number: u64) -> String {
 
 /// `1 row`, `2,000 rows`.
 pub fn many(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with("ch") => "es",
+        _ => "s",
+    };
+    format!("{} {noun}{ending}", count(number))
 }
 
 /// `1 row is`, `2,000 rows are`.

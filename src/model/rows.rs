@@ -203,7 +203,7 @@ pub struct Reject {
     /// The record, verbatim.
     pub record: String,
     /// What its columns take from above it, as JSON.
-    pub above: Option<String>,
+    pub ancestors: Option<String>,
     /// Its place among the page's records, from 0.
     pub position: usize,
 }

@@ -4,7 +4,7 @@ use std::ops::{AddAssign, Sub};
 
 use serde::Serialize;
 
-/// What a run, a stream or a reading has spent.
+/// What a run, a stream or a fetch has spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Spent {
     /// Requests, repetitions included.

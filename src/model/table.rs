@@ -46,7 +46,7 @@ pub struct Retention {
     pub marks: bool,
     /// Each row brings a last cell that tells whether it is a tombstone.
     pub tombstones: bool,
-    /// It is noted which rows a reading has seen.
+    /// It is noted which rows a fetch has seen.
     pub watched: bool,
     /// Rows that are gone are deleted; their last versions go into the history.
     pub deletes: bool,
@@ -66,7 +66,7 @@ impl Retention {
     }
 }
 
-/// The rows of which a complete reading can tell that they are gone, and what becomes of those.
+/// The rows of which a complete fetch can tell that they are gone, and what becomes of those.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoneScope {
     /// A column with the first text inside and the first one after; none for all rows.

@@ -19,7 +19,7 @@ pub struct Wait {
     /// Until then the source is not asked; at most [`WAIT_IMPOSED_MAX`] after it was noted.
     pub until: Timestamp,
     /// What the source asked for and what windrow does, in words.
-    pub why: String,
+    pub reason: String,
 }
 
 impl Wait {
@@ -29,7 +29,7 @@ impl Wait {
         let after = |wait| now.checked_add_signed(wait).unwrap_or(last).min(last);
         let asked = TimeDelta::try_milliseconds(asked_ms.max(0)).unwrap_or(TimeDelta::MAX);
         let until = after(asked.min(WAIT_IMPOSED_MAX));
-        Wait { until, why: words(source, after(asked), until) }
+        Wait { until, reason: words(source, after(asked), until) }
     }
 
     /// A wait as it was noted: `not_before` at `set_at`, by some clock. None where it does not
@@ -44,12 +44,12 @@ impl Wait {
         now: Timestamp,
     ) -> Option<Wait> {
         let until = bounded(not_before, set_at, now).filter(|until| *until > now)?;
-        let why = match until == not_before {
+        let reason = match until == not_before {
             true => reason.to_owned(),
             false if set_at.is_some_and(|set_at| set_at > now) => words(source, until, until),
             false => words(source, not_before, until),
         };
-        Some(Wait { until, why })
+        Some(Wait { until, reason })
     }
 }
 
@@ -106,8 +106,8 @@ mod tests {
         ] {
             let wait = Wait::imposed("s", asked_ms, at(0));
             assert_eq!(wait.until, at(seconds), "{asked_ms}");
-            let quotes = wait.why.contains("at most 1 day");
-            assert_eq!(quotes, asked_ms > DAY * 1000, "{}", wait.why);
+            let quotes = wait.reason.contains("at most 1 day");
+            assert_eq!(quotes, asked_ms > DAY * 1000, "{}", wait.reason);
         }
         assert_eq!(WAIT_IMPOSED_MAX_TEXT, "1 day");
         assert_eq!(WAIT_IMPOSED_MAX, TimeDelta::days(1));
@@ -138,7 +138,7 @@ mod tests {
             assert_eq!(until, holds.map(at), "{not_before} {set_at:?}");
             let Some(wait) = wait else { continue };
             let cut = wait.until != at(not_before);
-            assert_eq!(wait.why == "noted", !cut, "{}", wait.why);
+            assert_eq!(wait.reason == "noted", !cut, "{}", wait.reason);
         }
         let far = (Timestamp::MAX_UTC, Timestamp::MIN_UTC);
         for (not_before, set_at) in [(far.0, Some(far.1)), (far.1, Some(far.0)), (far.0, None)] {

@@ -84,14 +84,14 @@ fn cut(text: &str) -> String {
 }
 
 fn one(alert: &Alert, archive: &str, row: &AlertRow) -> AlertNotice {
-    let AlertRow { finding, check, stream, expected, found, mend, .. } = row;
+    let AlertRow { finding, check, stream, expected, found, help, .. } = row;
     let severity = row.severity.as_str();
     AlertNotice {
         key: key_of(alert, archive, row),
         lane: lane_of(alert, archive, finding),
         values: values(
             state_of(row.solved),
-            [finding, check, severity, stream, expected, found, mend],
+            [finding, check, severity, stream, expected, found, help],
         ),
     }
 }
@@ -137,7 +137,7 @@ pub fn alert_entry(
         method: alert.method,
         path: &alert.path,
         headers: &[],
-        body: Some(without_holes(&body)),
+        body: Some(without_placeholders(&body)),
         key: &tiding.key,
         lane: Some(&tiding.lane),
         after: None,
@@ -147,9 +147,9 @@ pub fn alert_entry(
     prepare(given, secrets, owner, now)
 }
 
-/// The JSON text in which no value can pass for a hole that the outbox would fill: two braces in
-/// a row open nothing in JSON, so they stand in texts alone.
-fn without_holes(body: &Value) -> Vec<u8> {
+/// The JSON text in which no value can pass for a placeholder that the outbox would fill: two
+/// braces in a row open nothing in JSON, so they stand in texts alone.
+fn without_placeholders(body: &Value) -> Vec<u8> {
     body.to_string().replace("{{", "\\u007b\\u007b").into_bytes()
 }
 
@@ -170,7 +170,7 @@ mod tests {
             severity: Severity::Warning,
             expected: "less".to_owned(),
             found: found.to_owned(),
-            mend: "windrow sync".to_owned(),
+            help: "windrow sync".to_owned(),
             episode: 1,
             solved,
             change: 0,

@@ -111,7 +111,7 @@ pub fn lifetime_ends(first: Timestamp, rules: &Idempotency) -> Timestamp {
 
 /// Whether the entry may be sent at `now`.
 pub fn may_send(entry: &OutboxBrief, rules: &Idempotency, now: Timestamp) -> ResendRule {
-    if !entry.doubt || rules.repeatable.contains(&entry.method) {
+    if !entry.in_doubt || rules.repeatable.contains(&entry.method) {
         return ResendRule::May;
     }
     let (true, true, Some(first)) = (entry.keyed, rules.key.is_some(), entry.first_sent_at) else {
@@ -134,18 +134,18 @@ pub fn settle(
     now: Timestamp,
 ) -> Settlement {
     let next = later(now, wait_ms);
-    let mut end = Settlement { doubt: entry.doubt, ..Settlement::nothing(now) };
+    let mut end = Settlement { in_doubt: entry.in_doubt, ..Settlement::nothing(now) };
     match verdict {
-        AttemptVerdict::Taken => (end.state, end.doubt) = (EntryState::Done, false),
-        AttemptVerdict::Refused => (end.state, end.doubt) = (EntryState::Rejected, false),
+        AttemptVerdict::Taken => (end.state, end.in_doubt) = (EntryState::Done, false),
+        AttemptVerdict::Refused => (end.state, end.in_doubt) = (EntryState::Rejected, false),
         AttemptVerdict::Later => end.next_at = Some(next),
         AttemptVerdict::Credentials => {}
         AttemptVerdict::Unsent => end.unsent = true,
-        AttemptVerdict::Elsewhere => (end.state, end.doubt) = (EntryState::Unknown, true),
+        AttemptVerdict::Elsewhere => (end.state, end.in_doubt) = (EntryState::Unknown, true),
         AttemptVerdict::InProgress | AttemptVerdict::Doubtful => {
-            end.doubt = true;
+            end.in_doubt = true;
             let seen = entry.last_seen_at.max(Some(now));
-            let entry = OutboxBrief { doubt: true, last_seen_at: seen, ..entry.clone() };
+            let entry = OutboxBrief { in_doubt: true, last_seen_at: seen, ..entry.clone() };
             match may_send(&entry, rules, next) {
                 ResendRule::May => end.next_at = Some(next),
                 _ => end.state = EntryState::Unknown,
@@ -180,7 +180,7 @@ mod tests {
         chrono::DateTime::from_timestamp_millis(1_767_225_600_000 + millis).expect("in range")
     }
 
-    fn entry(doubt: bool, first: Option<i64>, seen: Option<i64>) -> OutboxBrief {
+    fn entry(in_doubt: bool, first: Option<i64>, seen: Option<i64>) -> OutboxBrief {
         OutboxBrief {
             entry: 1,
             source: "s".to_owned(),
@@ -195,7 +195,7 @@ mod tests {
             expires_at: None,
             owner: "o".to_owned(),
             state: EntryState::Sending,
-            doubt,
+            in_doubt,
             first_sent_at: first.map(at),
             last_seen_at: seen.map(at),
             next_at: None,
@@ -295,25 +295,25 @@ mod tests {
                     break;
                 }
                 if may_send(&brief, &rules, at(clock)) != ResendRule::May {
-                    prop_assert!(brief.doubt);
+                    prop_assert!(brief.in_doubt);
                     break;
                 }
-                if brief.doubt {
+                if brief.in_doubt {
                     let first = brief.first_sent_at.expect("it was sent");
                     prop_assert!(honoured);
                     prop_assert!(clock + CLOCK_SLACK_MS >= latest);
                     prop_assert!(at(clock) < later(first, rules.lifetime_ms));
                     prop_assert!(brief.last_seen_at < Some(later(first, rules.lifetime_ms)));
                 }
-                let first = brief.first_sent_at.filter(|_| brief.doubt);
+                let first = brief.first_sent_at.filter(|_| brief.in_doubt);
                 brief.first_sent_at = first.or(Some(at(clock)));
                 brief.last_seen_at = brief.last_seen_at.max(Some(at(clock)));
                 latest = latest.max(clock);
                 let end = settle(&brief, VERDICTS[verdict], &rules, 1_000, at(clock));
-                prop_assert!(!brief.doubt || end.doubt || VERDICTS[verdict] == AttemptVerdict::Taken
-                    || VERDICTS[verdict] == AttemptVerdict::Refused,
+                let known = [AttemptVerdict::Taken, AttemptVerdict::Refused];
+                prop_assert!(!brief.in_doubt || end.in_doubt || known.contains(&VERDICTS[verdict]),
                     "a doubt does not go by itself");
-                (brief.state, brief.doubt) = (end.state, end.doubt);
+                (brief.state, brief.in_doubt) = (end.state, end.in_doubt);
             }
         }
     }

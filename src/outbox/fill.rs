@@ -27,9 +27,9 @@ pub enum Stands {
     Json,
 }
 
-/// A hole in a text.
+/// A placeholder in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Hole {
+struct Placeholder {
     /// Where it begins and ends, bytes.
     start: usize,
     end: usize,
@@ -37,12 +37,12 @@ struct Hole {
     name: String,
 }
 
-/// The names in the holes of a text: `KEY.id` for each `{{ result.KEY.id }}`.
-pub fn holes_of(text: &[u8]) -> Vec<String> {
-    holes(text).into_iter().map(|hole| hole.name).collect()
+/// The names in the placeholders of a text: `KEY.id` for each `{{ result.KEY.id }}`.
+pub fn placeholders_of(text: &[u8]) -> Vec<String> {
+    placeholders(text).into_iter().map(|placeholder| placeholder.name).collect()
 }
 
-fn holes(text: &[u8]) -> Vec<Hole> {
+fn placeholders(text: &[u8]) -> Vec<Placeholder> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(start) = find(text, b"{{", at) {
@@ -50,7 +50,7 @@ fn holes(text: &[u8]) -> Vec<Hole> {
         let Some(end) = find(text, b"}}", at) else { break };
         let inner = String::from_utf8_lossy(&text[start + 2..end]);
         if let Some(name) = inner.trim().strip_prefix("result.") {
-            found.push(Hole { start, end: end + 2, name: name.to_owned() });
+            found.push(Placeholder { start, end: end + 2, name: name.to_owned() });
             at = end + 2;
         }
     }
@@ -62,15 +62,15 @@ fn find(text: &[u8], what: &[u8], from: usize) -> Option<usize> {
     rest.windows(what.len()).position(|window| window == what).map(|at| at + from)
 }
 
-/// The text with every hole filled from the answer to the entry `key`. In JSON a hole that is a
-/// whole string becomes the value as it came, a number for a number; inside a longer string it is
-/// text.
+/// The text with every placeholder filled from the answer to the entry `key`. In JSON a placeholder
+/// that is a whole string becomes the value as it came, a number for a number; inside a longer
+/// string it is text.
 pub fn fill(text: &[u8], key: &str, answer: &[u8], stands: Stands) -> Result<Vec<u8>, String> {
     let mut out = Vec::with_capacity(text.len());
     let mut from = 0;
-    for hole in holes(text) {
-        let value = value_of(&hole.name, key, answer)?;
-        let (mut start, mut end) = (hole.start, hole.end);
+    for placeholder in placeholders(text) {
+        let value = value_of(&placeholder.name, key, answer)?;
+        let (mut start, mut end) = (placeholder.start, placeholder.end);
         let opens = start > 0 && text[start - 1] == b'"' && (start < 2 || text[start - 2] != b'\\');
         let whole = stands == Stands::Json && opens && text.get(end) == Some(&b'"');
         let written = match stands {
@@ -79,11 +79,11 @@ pub fn fill(text: &[u8], key: &str, answer: &[u8], stands: Stands) -> Result<Vec
                 value.get().to_owned()
             }
             Stands::Json => {
-                let json = serde_json::Value::from(text_of(value, &hole.name)?).to_string();
+                let json = serde_json::Value::from(text_of(value, &placeholder.name)?).to_string();
                 json[1..json.len() - 1].to_owned()
             }
-            Stands::Plain => text_of(value, &hole.name)?,
-            Stands::Path => path_part(&text_of(value, &hole.name)?, &hole.name)?,
+            Stands::Plain => text_of(value, &placeholder.name)?,
+            Stands::Path => path_part(&text_of(value, &placeholder.name)?, &placeholder.name)?,
         };
         out.extend_from_slice(&text[from..start]);
         out.extend_from_slice(written.as_bytes());
@@ -93,7 +93,7 @@ pub fn fill(text: &[u8], key: &str, answer: &[u8], stands: Stands) -> Result<Vec
     Ok(out)
 }
 
-/// An entry with every hole filled from the answer to `before`, or why that cannot be.
+/// An entry with every placeholder filled from the answer to `before`, or why that cannot be.
 pub fn filled(entry: &OutboxEntry, before: &OutboxEntry) -> Result<OutboxEntry, String> {
     let key = &before.brief.key;
     let answer = before.answer.as_deref().unwrap_or_default();

@@ -51,15 +51,15 @@ impl SendRound<'_> {
             values: &values,
             token: &PageToken::Start,
         };
-        let request = match plan_request(&plan, self.courier.secrets()) {
+        let request = match plan_request(&plan, self.client.secrets()) {
             Ok(request) => request,
-            Err(trouble) => {
-                self.troubles.insert(source.name.clone(), trouble);
+            Err(error) => {
+                self.errors.insert(source.name.clone(), error);
                 return Ok(());
             }
         };
-        self.courier.take_turn(source);
-        let carried = self.courier.carry(source, request);
+        self.client.take_turn(source);
+        let carried = self.client.carry(source, request);
         let number = entry.brief.entry;
         if let Some(brief) = self.brief(number) {
             brief.state = EntryState::Sending;
@@ -84,16 +84,16 @@ impl SendRound<'_> {
         self.keep_wait(source, asked, now)?;
         match outcome {
             Err(error) => {
-                let trouble = judge_error(error, self.host.network.link_is_up());
-                end.note = Some(self.courier.redact(&format!("the lookup failed: {error}")));
-                self.troubles.insert(source.name.clone(), trouble);
+                let source_error = judge_error(error, self.host.network.link_is_up());
+                end.note = Some(self.client.redact(&format!("the lookup failed: {error}")));
+                self.errors.insert(source.name.clone(), source_error);
             }
             Ok(response) => match judge_look(response, lookup) {
                 Seen::Found => {
                     end.state = EntryState::Done;
                     end.note = Some("a lookup found it".to_owned());
                     end.status = Some(response.status);
-                    let redact = |text: &str| self.courier.redact(text);
+                    let redact = |text: &str| self.client.redact(text);
                     end.answer = Some(super::report::kept(response, &redact));
                 }
                 Seen::Nothing => {
@@ -102,12 +102,12 @@ impl SendRound<'_> {
                 }
                 Seen::Unclear => {
                     let said = super::report::said(response);
-                    end.note = Some(self.courier.redact(&format!("the lookup says {said}")));
+                    end.note = Some(self.client.redact(&format!("the lookup says {said}")));
                 }
             },
         }
         if end.note.is_some() && !matches!(end.state, EntryState::Done) && !end.afresh {
-            (end.state, end.doubt) = (EntryState::Unknown, true);
+            (end.state, end.in_doubt) = (EntryState::Unknown, true);
             end.next_at = now.checked_add_signed(chrono::TimeDelta::milliseconds(wait_ms));
         }
         if self.outbox.change(brief.entry, EntryState::Unknown, &end)? {

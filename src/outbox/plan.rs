@@ -12,7 +12,7 @@ use super::decide::{ResendRule, may_send};
 pub struct SendScene<'a> {
     /// The APIs of the definition.
     pub sources: &'a BTreeMap<String, Source>,
-    /// The stations that this archive is the home of.
+    /// The senders that this archive is the home of.
     pub home: &'a BTreeSet<String>,
     /// Sources that asked not to be asked before some time.
     pub waits: &'a BTreeMap<String, Timestamp>,
@@ -139,7 +139,7 @@ fn one(
     if entry.state == EntryState::Unknown {
         return Some(unknown(entry, source, scene));
     }
-    if !entry.doubt && entry.expires_at.is_some_and(|expires| expires <= scene.now) {
+    if !entry.in_doubt && entry.expires_at.is_some_and(|expires| expires <= scene.now) {
         return Some(Doing::Expire);
     }
     match may_send(entry, &source.idempotency, scene.now) {
@@ -267,7 +267,7 @@ mod tests {
             expires_at: None,
             owner: "home".to_owned(),
             state,
-            doubt: false,
+            in_doubt: false,
             first_sent_at: None,
             last_seen_at: None,
             next_at: None,
@@ -311,10 +311,10 @@ mod tests {
         );
         assert_eq!(one(&|e| e.after = Some((9, None))), Doing::Person(WaitReason::AfterFailed(9)));
         // What may have had its effect does not expire: it has to be found out.
-        let doubt = |e: &mut OutboxBrief| {
-            (e.doubt, e.first_sent_at, e.expires_at) = (true, Some(now()), Some(now()));
+        let in_doubt = |e: &mut OutboxBrief| {
+            (e.in_doubt, e.first_sent_at, e.expires_at) = (true, Some(now()), Some(now()));
         };
-        assert_eq!(one(&doubt), Doing::Send);
+        assert_eq!(one(&in_doubt), Doing::Send);
     }
 
     #[test]

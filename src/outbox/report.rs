@@ -44,7 +44,7 @@ pub struct Sent {
     pub state: EntryState,
     /// The answer's status.
     pub status: Option<u16>,
-    /// The trouble in words.
+    /// The error in words.
     pub note: Option<String>,
 }
 
@@ -72,7 +72,7 @@ pub struct SendReport {
     /// What is still to be sent, and why not now.
     pub waiting: Vec<Planned>,
     /// Sources that were not asked any more.
-    pub troubles: BTreeMap<String, SourceError>,
+    pub errors: BTreeMap<String, SourceError>,
     /// Who sends instead.
     pub held_by: Option<String>,
     /// Who asked for the end.
@@ -114,7 +114,7 @@ impl SendReport {
 
     /// Whether something was tried and has to be tried again.
     pub fn is_behind(&self) -> bool {
-        !self.troubles.is_empty()
+        !self.errors.is_empty()
             || self.waiting.iter().any(|planned| !matches!(planned.doing, Doing::Person(_)))
     }
 
@@ -123,7 +123,7 @@ impl SendReport {
         if let Some(cause) = self.stopped {
             return cause.exit_code();
         }
-        let has = |kind| self.troubles.values().any(|trouble| trouble.kind == kind);
+        let has = |kind| self.errors.values().any(|error| error.kind == kind);
         if has(SourceErrorKind::Unsafe) {
             9
         } else if has(SourceErrorKind::Credentials) {
@@ -143,7 +143,7 @@ impl SendReport {
     /// whose time has simply not come is no reason for it to end with 3.
     pub fn exit_code_beside(&self, code: u8) -> u8 {
         let own = match self.exit_code() {
-            3 if self.troubles.is_empty() => 0,
+            3 if self.errors.is_empty() => 0,
             own => own,
         };
         match code {
@@ -183,5 +183,5 @@ pub(crate) fn said(response: &HttpResponse) -> String {
 pub(crate) fn refused_credentials(status: u16) -> SourceError {
     let message = format!("the source refused the credentials: HTTP {status}");
     SourceError::new(SourceErrorKind::Credentials, message)
-        .cure("check the source's `auth` and the variables that it names; the entries wait")
+        .help("check the source's `auth` and the variables that it names; the entries wait")
 }

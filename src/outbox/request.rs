@@ -14,7 +14,7 @@ use crate::http::SecretValues;
 use crate::model::{Timestamp, hexadecimal};
 use crate::outbox::NewEntry;
 
-use super::fill::holes_of;
+use super::fill::placeholders_of;
 use super::target::leads_out;
 
 /// The longest key, characters: what Stripe takes, and the largest round number that others do.
@@ -77,25 +77,25 @@ pub struct QueueRefusal {
     /// What is wrong with it.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
     /// Whether a credential would have gone where it does not belong.
     pub is_secret: bool,
 }
 
 impl QueueRefusal {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cure: None, is_secret: false }
+        Self { message: message.into(), help: None, is_secret: false }
     }
 
-    fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
     fn secret(what: &str) -> Self {
         let message = format!("{what} holds a credential, which is never kept in an archive");
-        let cure = "credentials belong into the source's `auth` or `headers`, as `${env:NAME}`";
-        Self { is_secret: true, ..Self::new(message).cure(cure) }
+        let help = "credentials belong into the source's `auth` or `headers`, as `${env:NAME}`";
+        Self { is_secret: true, ..Self::new(message).help(help) }
     }
 }
 
@@ -151,7 +151,7 @@ pub fn prepare(
     if texts.iter().any(|text| secrets.are_in(text)) || secrets.are_in(given.key.as_bytes()) {
         return Err(QueueRefusal::secret("the request"));
     }
-    let templated = check_holes(&texts, given.after)?;
+    let templated = check_placeholders(&texts, given.after)?;
     let GivenRequest { source, method, path, body, .. } = given;
     let digest = digest_of(&source.name, method, path, &headers, body.as_deref());
     Ok(NewEntry {
@@ -180,7 +180,7 @@ fn check_key(key: &str) -> Result<(), QueueRefusal> {
     }
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(QueueRefusal::new("a key has visible ASCII characters only, and no spaces")
-            .cure("leave `--key` out to be given a UUID"));
+            .help("leave `--key` out to be given a UUID"));
     }
     Ok(())
 }
@@ -214,18 +214,18 @@ fn check_times(
 fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(), QueueRefusal> {
     if !path.starts_with('/') {
         return Err(QueueRefusal::new(format!("the path {path:?} does not begin with `/`"))
-            .cure("name the path alone: the source's `base_url` stands before it"));
+            .help("name the path alone: the source's `base_url` stands before it"));
     }
     if path.len() > PATH_BYTES_MAX {
         return Err(QueueRefusal::new(format!("the path is longer than {PATH_BYTES_MAX} bytes")));
     }
-    let bare = without_holes(path);
+    let bare = without_placeholders(path);
     let allowed = |byte: u8| byte.is_ascii_graphic() && !b"#\\\"<>^`{|}".contains(&byte);
     if !bare.bytes().all(allowed) {
         return Err(QueueRefusal::new(format!(
             "the path {path:?} has characters that no address has"
         ))
-        .cure("escape them as bytes of UTF-8: a space is `%20`"));
+        .help("escape them as bytes of UTF-8: a space is `%20`"));
     }
     let (only_path, _) = bare.split_once('?').unwrap_or((&bare, ""));
     if leads_out(only_path) || only_path.starts_with("//") {
@@ -254,11 +254,11 @@ fn two_keys(rule: &KeyRule) -> QueueRefusal {
         "the request already holds `{}`, which is where its key goes",
         rule.name
     ))
-    .cure("leave it out and name the key with `--key`: a request has one")
+    .help("leave it out and name the key with `--key`: a request has one")
 }
 
-/// A path with a letter for each hole.
-fn without_holes(path: &str) -> String {
+/// A path with a letter for each placeholder.
+fn without_placeholders(path: &str) -> String {
     let mut bare = String::new();
     let mut rest = path;
     while let Some((before, inner)) = rest.split_once("{{") {
@@ -314,7 +314,7 @@ fn check_headers(
     Ok(headers)
 }
 
-/// Checks a header's value, also once its holes are filled.
+/// Checks a header's value, also once its placeholders are filled.
 pub fn check_header_value(name: &str, value: &str) -> Result<(), QueueRefusal> {
     let allowed = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
     if value.len() > HEADER_BYTES_MAX || !value.bytes().all(allowed) || value.trim() != value {
@@ -322,11 +322,11 @@ pub fn check_header_value(name: &str, value: &str) -> Result<(), QueueRefusal> {
         return Err(QueueRefusal::new(format!(
             "the value of the header {name} is not what HTTP allows"
         ))
-        .cure(format!("use visible ASCII, at most {most} bytes, no space at the ends")));
+        .help(format!("use visible ASCII, at most {most} bytes, no space at the ends")));
     }
     if value.contains("${") {
         return Err(QueueRefusal::new(format!("the header {name} refers to a variable"))
-            .cure("references are read in the definition: put it in the source's `headers`"));
+            .help("references are read in the definition: put it in the source's `headers`"));
     }
     Ok(())
 }
@@ -356,12 +356,12 @@ fn check_body(
     if body.len() > BODY_BYTES_MAX {
         let most = BODY_BYTES_MAX >> 20;
         return Err(QueueRefusal::new(format!("the body has more than {most} MiB"))
-            .cure("the outbox is for requests: bring a file where it belongs by an upload"));
+            .help("the outbox is for requests: bring a file where it belongs by an upload"));
     }
     let is_json = is_json(headers);
     if is_json && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
         return Err(QueueRefusal::new(format!("the body is not JSON: {error}"))
-            .cure("mend it, or say what it is with `--content-type`"));
+            .help("mend it, or say what it is with `--content-type`"));
     }
     let Some(rule) = in_body else { return Ok(()) };
     let members: Option<HashMap<String, &RawValue>> =
@@ -375,20 +375,20 @@ fn check_body(
     }
 }
 
-fn check_holes(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, QueueRefusal> {
-    let names: Vec<String> = texts.iter().flat_map(|text| holes_of(text)).collect();
+fn check_placeholders(texts: &[&[u8]], after: Option<(i64, &str)>) -> Result<bool, QueueRefusal> {
+    let names: Vec<String> = texts.iter().flat_map(|text| placeholders_of(text)).collect();
     for name in &names {
         let Some((_, key)) = after else {
             return Err(QueueRefusal::new(format!(
                 "the request uses `result.{name}`, and waits for none"
             ))
-            .cure("name the entry whose answer it is with `--after KEY`"));
+            .help("name the entry whose answer it is with `--after KEY`"));
         };
         let path = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.'));
         if path.is_none_or(str::is_empty) {
             let message = format!("`result.{name}` is not of the entry that --after names");
             return Err(
-                QueueRefusal::new(message).cure(format!("write `{{{{ result.{key}.… }}}}`"))
+                QueueRefusal::new(message).help(format!("write `{{{{ result.{key}.… }}}}`"))
             );
         }
     }

@@ -1,7 +1,7 @@
 //! The shell that sends: claims an entry, lets it go, writes down what came of it.
 //!
 //! Each attempt is on the disk before its first byte is on the wire, in the archive and then in its
-//! station's record; the outcome is one transaction more. What it means is decided elsewhere.
+//! sender's record; the outcome is one transaction more. What it means is decided elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::store::ArchiveError;
 use super::decide::{Reply, ResendRule, judge, settle};
 use super::plan::{Doing, Planned, SendScene, WaitReason, plan};
 use super::report::{SendReport, Sent, is_over};
-use super::station::{Stations, Taken};
+use super::sender::{Senders, Taken};
 use super::wire::wire_of;
 
 /// Requests on the wire at once, so that a lane whose API is slow does not hold up the others.
@@ -52,24 +52,24 @@ pub struct SendOptions {
     pub note: String,
 }
 
-/// Sends what may be sent now. Trouble with a source is in the report; an error is trouble with the
+/// Sends what may be sent now. An error of a source is in the report; an error is error with the
 /// archive itself.
 pub fn send(
     outbox: &Outbox,
     parts: SendParts<'_>,
     options: &SendOptions,
 ) -> Result<SendReport, ArchiveError> {
-    let stations = Stations::of(outbox.path(), parts.host)?;
-    let candidates = stations.homes(&outbox.outbox_stations()?)?;
-    let Taken { locks, stations: taken, held_by } = stations.take(candidates, &options.note)?;
+    let senders = Senders::of(outbox.path(), parts.host)?;
+    let candidates = senders.homes(&outbox.outbox_senders()?)?;
+    let Taken { locks, senders: taken, held_by } = senders.take(candidates, &options.note)?;
     let report = SendReport { held_by, ..SendReport::default() };
     // Before the locks were had, another process may have sent from a copy.
-    let home = stations.homes(&outbox.outbox_stations()?)?;
+    let home = senders.homes(&outbox.outbox_senders()?)?;
     let home: BTreeSet<String> = home.intersection(&taken).cloned().collect();
     if report.held_by.is_some() && home.is_empty() {
         return Ok(report);
     }
-    let mut sender = SendRound::new(outbox, parts, stations, home);
+    let mut sender = SendRound::new(outbox, parts, senders, home);
     sender.only = options.entries.iter().copied().collect();
     sender.report = report;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -95,15 +95,15 @@ pub(crate) type AttemptOutcome = (i64, AttemptPurpose, Result<HttpResponse, NetE
 pub(crate) type ReadyAttempt = Pin<Box<dyn Future<Output = AttemptOutcome> + Send>>;
 
 /// Those that wait for the disk: the entry, what it is about, the request.
-pub(crate) type Departing = Vec<(i64, AttemptPurpose, ReadyAttempt)>;
+pub(crate) type DueAttempts = Vec<(i64, AttemptPurpose, ReadyAttempt)>;
 
 /// One round of sending.
 pub(crate) struct SendRound<'a> {
     pub(crate) outbox: &'a Outbox,
     pub(crate) definition: &'a Definition,
     pub(crate) host: &'a Host,
-    pub(crate) courier: WriteClient,
-    pub(crate) stations: Stations<'a>,
+    pub(crate) client: WriteClient,
+    pub(crate) senders: Senders<'a>,
     pub(crate) home: BTreeSet<String>,
     pub(crate) only: HashSet<i64>,
     pub(crate) entries: Vec<OutboxBrief>,
@@ -120,30 +120,30 @@ pub(crate) struct SendRound<'a> {
     /// Entries whose lookup is on the wire, which no archive says.
     pub(crate) looking: HashSet<i64>,
     /// Requests whose attempts are claimed.
-    pub(crate) departing: Departing,
-    /// How many attempts each station has begun by those.
+    pub(crate) due: DueAttempts,
+    /// How many attempts each sender has begun by those.
     pub(crate) begun: BTreeMap<String, u64>,
     /// Entries that were told about since somebody last looked.
     pub(crate) changed: Vec<i64>,
     /// Sources that are not asked any more in this run.
-    pub(crate) troubles: BTreeMap<String, SourceError>,
+    pub(crate) errors: BTreeMap<String, SourceError>,
     pub(crate) report: SendReport,
 }
 
 impl<'a> SendRound<'a> {
-    /// A sender that has looked at nothing yet, for the stations whose locks are held.
+    /// A sender that has looked at nothing yet, for the senders whose locks are held.
     pub(crate) fn new(
         outbox: &'a Outbox,
         parts: SendParts<'a>,
-        stations: Stations<'a>,
+        senders: Senders<'a>,
         home: BTreeSet<String>,
     ) -> Self {
         Self {
             outbox,
             definition: parts.definition,
             host: parts.host,
-            courier: WriteClient::new(parts.host.clone(), parts.transports, parts.secrets),
-            stations,
+            client: WriteClient::new(parts.host.clone(), parts.transports, parts.secrets),
+            senders,
             home,
             only: HashSet::new(),
             entries: Vec::new(),
@@ -154,10 +154,10 @@ impl<'a> SendRound<'a> {
             attempts: HashMap::new(),
             endless: false,
             looking: HashSet::new(),
-            departing: Vec::new(),
+            due: Vec::new(),
             begun: BTreeMap::new(),
             changed: Vec::new(),
-            troubles: BTreeMap::new(),
+            errors: BTreeMap::new(),
             report: SendReport::default(),
         }
     }
@@ -200,14 +200,16 @@ impl SendRound<'_> {
                 landed = wire.join_next() => landed,
             };
             if let Some(landed) = landed {
-                self.land(&landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())))?;
+                self.record_outcome(
+                    &landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())),
+                )?;
             }
         }
         self.end(wire).await?;
         self.load()?;
         self.report.stopped = self.host.stop.cause();
         self.report.waiting = self.plan();
-        self.report.troubles = self.troubles;
+        self.report.errors = self.errors;
         Ok(self.report)
     }
 
@@ -284,7 +286,7 @@ impl SendRound<'_> {
                 Doing::Send | Doing::Look => {
                     let most = self.source(&planned.source).map_or(0, |s| s.retry.attempts);
                     let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
-                    let open = !self.troubles.contains_key(&planned.source);
+                    let open = !self.errors.contains_key(&planned.source);
                     let goes = self.endless || tries < most;
                     if open && goes && !self.left.contains(&planned.entry) {
                         ready.push_back(planned);
@@ -303,7 +305,7 @@ impl SendRound<'_> {
     }
 
     pub(crate) fn turn_in(&self, planned: &Planned) -> Duration {
-        self.source(&planned.source).map_or(Duration::ZERO, |source| self.courier.turn_in(source))
+        self.source(&planned.source).map_or(Duration::ZERO, |source| self.client.turn_in(source))
     }
 
     /// Waits for the source whose turn is next; what would wait too long is left to another run.
@@ -331,13 +333,13 @@ impl SendRound<'_> {
         note: Option<&str>,
     ) -> Result<(), ArchiveError> {
         let Some(brief) = self.brief(planned.entry) else { return Ok(()) };
-        let (doubt, from) = (brief.doubt, brief.state);
+        let (in_doubt, from) = (brief.in_doubt, brief.state);
         let note = match (note, &brief.note) {
             (Some(note), Some(last)) => Some(format!("{last}; {note}")),
             (note, last) => note.map(str::to_owned).or_else(|| last.clone()),
         };
         let now = self.host.clock.now();
-        let end = Settlement { state, doubt, note, ..Settlement::nothing(now) };
+        let end = Settlement { state, in_doubt, note, ..Settlement::nothing(now) };
         if self.outbox.change(planned.entry, from, &end)? {
             self.told(planned.entry, &end);
         }
@@ -347,7 +349,7 @@ impl SendRound<'_> {
     /// Notes in memory what was written, and in the report what has come to its end.
     pub(crate) fn told(&mut self, entry: i64, end: &Settlement) {
         let Some(brief) = self.brief(entry) else { return };
-        (brief.state, brief.doubt, brief.next_at) = (end.state, end.doubt, end.next_at);
+        (brief.state, brief.in_doubt, brief.next_at) = (end.state, end.in_doubt, end.next_at);
         brief.note.clone_from(&end.note);
         brief.last_seen_at = brief.last_seen_at.max(Some(end.now));
         if end.afresh {
@@ -384,7 +386,7 @@ impl SendRound<'_> {
     /// Claims an attempt and makes its request; [`SendRound::departures`] lets it go.
     pub(crate) fn start(&mut self, planned: &Planned) -> Result<(), ArchiveError> {
         // Another one of its source may have found that nobody is there.
-        if self.troubles.contains_key(&planned.source) {
+        if self.errors.contains_key(&planned.source) {
             return Ok(());
         }
         match self.outbox.outbox_entry(planned.entry)? {
@@ -421,24 +423,24 @@ impl SendRound<'_> {
             }
         };
         let wired = wire_of(&filled);
-        let parcel = WriteRequest {
+        let write = WriteRequest {
             method: Method::from(wired.method),
             path: &wired.path,
             headers: &wired.headers,
             body: wired.body.as_deref(),
         };
-        let request = match self.courier.address(&source, &parcel) {
+        let request = match self.client.address(&source, &write) {
             Ok(request) => request,
-            Err(trouble) => {
-                self.troubles.insert(source.name.clone(), trouble);
+            Err(error) => {
+                self.errors.insert(source.name.clone(), error);
                 return Ok(());
             }
         };
         if !self.claim(entry, &filled, &source)? {
             return Ok(());
         }
-        self.courier.take_turn(&source);
-        let carried = self.courier.carry(&source, request);
+        self.client.take_turn(&source);
+        let carried = self.client.carry(&source, request);
         self.go(planned.entry, AttemptPurpose::Write, carried);
         Ok(())
     }
@@ -455,7 +457,7 @@ impl SendRound<'_> {
             let Some(source) = self.source(&planned.source) else { continue };
             let tries = self.tries.get(&planned.entry).copied().unwrap_or(0);
             let wait_ms = (at - now).num_milliseconds();
-            let open = !self.troubles.contains_key(&planned.source);
+            let open = !self.errors.contains_key(&planned.source);
             // What an earlier run left to wait is due in its time; only one's own is sat out.
             if !open || tries == 0 || tries >= source.retry.attempts {
                 continue;
@@ -489,7 +491,7 @@ impl SendRound<'_> {
                 () = &mut grace => None,
             };
             match landed {
-                Some(Ok(landed)) => self.land(&landed)?,
+                Some(Ok(landed)) => self.record_outcome(&landed)?,
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             }

@@ -1,9 +1,9 @@
 //! Reads what an archive holds a second time and compares: the idempotency test of the field, for
 //! one's own archive.
 //!
-//! The readings are a sync like any other, into a copy that is thrown away; the archive is opened
+//! The fetches are a sync like any other, into a copy that is thrown away; the archive is opened
 //! for reading alone and not locked. Which places are read, which rows may be judged and what two
-//! readings of a row mean are functions from values to values.
+//! fetches of a row mean are functions from values to values.
 
 pub(crate) mod compare;
 pub(crate) mod proof;
@@ -50,7 +50,7 @@ pub struct ProveOptions {
     pub seed: u64,
     /// Windows that share an instant with this stretch alone.
     pub range: Option<Window>,
-    /// What the readings may spend.
+    /// What the fetches may spend.
     pub budget: Budget,
     /// The folder that the copy's folder is made in.
     pub temporary: PathBuf,
@@ -74,7 +74,7 @@ struct Link {
     parent: String,
 }
 
-/// Proves a stream. Trouble with its source is in the proof; an error is trouble with the archive,
+/// Proves a stream. Error with its source is in the proof; an `Err` is an error of the archive,
 /// or with the copy.
 pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, ArchiveError> {
     let definition = parts.definition;
@@ -97,8 +97,8 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Arch
     let (places, candidates) = sampler.finish();
     if places.len() > PLACES_MAX {
         let message = format!("{candidates} windows are more than can be proved at once");
-        let cure = format!("take a --sample of at most {PLACES_MAX}, or a stretch with --from");
-        return Err(ArchiveError::new(Cause::Query, message).cure(cure));
+        let help = format!("take a --sample of at most {PLACES_MAX}, or a stretch with --from");
+        return Err(ArchiveError::new(Cause::Query, message).help(help));
     }
     proof.candidates = candidates;
     proof.places = places.iter().map(proven_place).collect();
@@ -142,7 +142,7 @@ fn proven_place(place: &DonePlace) -> ProvenPlace {
     }
 }
 
-/// The readings: a sync into a new archive.
+/// The fetches: a sync into a new archive.
 fn read_again(
     parts: SyncParts<'_>,
     options: &ProveOptions,
@@ -172,10 +172,10 @@ fn read_again(
 }
 
 fn take_report(proof: &mut Proof, report: SyncReport) {
-    proof.reading_code = report.exit_code();
+    proof.fetch_code = report.exit_code();
     proof.stats = report.stats;
     proof.stop = report.stop;
-    proof.troubles = report.troubles;
+    proof.errors = report.errors;
 }
 
 /// The columns that are compared, as the definition has them, and whether they are all of the
@@ -184,8 +184,8 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     let refuse = |what: String| {
         let message =
             format!("the definition of `{}` is not what its table has: {what}", row.stream);
-        let cure = format!("run `windrow sync {}` first", row.stream);
-        Err(ArchiveError::new(Cause::Definition, message).cure(cure))
+        let help = format!("run `windrow sync {}` first", row.stream);
+        Err(ArchiveError::new(Cause::Definition, message).help(help))
     };
     let key = match &stream.key {
         Key::Columns(names) => KeyShape::Columns(names.clone()),
@@ -411,7 +411,7 @@ impl<'a> Proving<'a> {
     }
 }
 
-/// What the copy holds of a partition: the windows that are proven, and whether a reading without
+/// What the copy holds of a partition: the windows that are proven, and whether a fetch without
 /// a window is.
 fn coverage_of(
     copy: &Reader,

@@ -6,12 +6,12 @@ use serde_json::{Map, Value as Json};
 use crate::host::StopCause;
 use crate::model::Spent;
 use crate::prove::Stamp;
-use crate::sync::TroubleReport;
+use crate::sync::RunError;
 
 /// Differences that are told one by one; all are counted.
 pub const DIFFERENCES_MAX: usize = 1000;
 
-/// What became of a second reading.
+/// What became of a second fetch.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Proof {
     /// The stream.
@@ -31,20 +31,20 @@ pub struct Proof {
     pub differences_left_out: u64,
     /// What of the comparison could not be made, a line each.
     pub notes: Vec<String>,
-    /// Trouble with the source.
-    pub troubles: Vec<TroubleReport>,
-    /// What the readings spent.
+    /// An error of the source.
+    pub errors: Vec<RunError>,
+    /// What the fetches spent.
     #[serde(skip)]
     pub stats: Spent,
     /// Who ended it early.
     #[serde(skip)]
     pub stop: Option<StopCause>,
-    /// The exit code that the readings stand for.
+    /// The exit code that the fetches stand for.
     #[serde(skip)]
-    pub reading_code: u8,
+    pub fetch_code: u8,
 }
 
-/// Rows by what the second reading says of them.
+/// Rows by what the second fetch says of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerdictCounts {
     /// The same.
@@ -193,8 +193,8 @@ impl Proof {
             Some(cause) => cause.exit_code(),
             None if self.counts.differing() > 0 => 1,
             None if self.is_whole() => 0,
-            None if self.reading_code == 0 => 3,
-            None => self.reading_code,
+            None if self.fetch_code == 0 => 3,
+            None => self.fetch_code,
         }
     }
 }

@@ -205,13 +205,13 @@ impl Reader {
         take: &mut dyn FnMut(&str, Option<&str>),
     ) -> Result<(), ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT record, above FROM _windrow_rejects
+            let sql = "SELECT record, ancestors FROM _windrow_rejects
                 WHERE stream = ?1 AND kind = 'orphan' AND discarded_at IS NULL";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([stream])?;
             while let Some(row) = rows.next()? {
-                let above: Option<String> = row.get(1)?;
-                take(row.get_ref(0)?.as_str()?, above.as_deref());
+                let ancestors: Option<String> = row.get(1)?;
+                take(row.get_ref(0)?.as_str()?, ancestors.as_deref());
             }
             Ok(())
         })

@@ -1,4 +1,4 @@
-//! What two readings of one row mean: pure, value by value, as a sync would judge them.
+//! What two fetches of one row mean: pure, value by value, as a sync would judge them.
 
 use crate::definition::OnConflict;
 use crate::store::Value;
@@ -16,7 +16,7 @@ pub struct RowRules {
     pub on_conflict: OnConflict,
 }
 
-/// What a second reading says of a row.
+/// What a second fetch says of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowVerdict {
     /// The same.

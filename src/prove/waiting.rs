@@ -29,10 +29,10 @@ pub fn waiting_keys(
     };
     let reader = RecordReader::new(columns, stream.key.clone());
     let nobody = BTreeMap::new();
-    archive.waiting_records(&stream.name, &mut |record, above| {
+    archive.waiting_records(&stream.name, &mut |record, ancestors| {
         let mut rows = RowSet::new(reader.width());
         let records = stream.records.text();
-        let read = read_kept(&reader, record, above, records, &nobody, &mut rows);
+        let read = read_kept(&reader, record, ancestors, records, &nobody, &mut rows);
         if read.is_ok() && keys.len() < KEYS_MAX {
             let key: Vec<Value> =
                 cells.iter().map(|cell| value_of(&rows, rows.row(0)[*cell])).collect();

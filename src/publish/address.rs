@@ -68,7 +68,7 @@ impl Address {
         let url = fill(text, environment)?;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             let message = "the address of a database begins with `postgresql://`";
-            return Err(wrong(message).cure("such as postgresql://ana@db.example.com/fleet"));
+            return Err(wrong(message).help("such as postgresql://ana@db.example.com/fleet"));
         }
         let (plain, options) = take_options(&url)?;
         let mut config: Config = plain.parse().map_err(|error: tokio_postgres::Error| {
@@ -76,12 +76,12 @@ impl Address {
             wrong(format!("the address of the database is wrong: {}", cause.unwrap_or_default()))
         })?;
         if config.get_hosts().is_empty() {
-            let cure = "such as postgresql://ana@db.example.com/fleet, or `?host=/run/postgresql`";
-            return Err(wrong("the address names no host").cure(cure));
+            let help = "such as postgresql://ana@db.example.com/fleet, or `?host=/run/postgresql`";
+            return Err(wrong("the address names no host").help(help));
         }
         if config.get_hosts().iter().any(|host| host_text(host).contains('@')) {
             // Part of a password may have become the host: it is not shown.
-            return Err(wrong("there are two `@` in the address").cure(ESCAPES));
+            return Err(wrong("there are two `@` in the address").help(ESCAPES));
         }
         let remote = config.get_hosts().iter().any(is_remote);
         let tls = tls_mode(options.mode.as_deref(), remote)?;
@@ -159,7 +159,7 @@ fn fill(text: &str, environment: &dyn Environment) -> Result<String, PublishErro
         let value = environment.variable(name).filter(|value| !value.is_empty());
         let value = value.ok_or_else(|| {
             wrong(format!("the variable {name} is not set, which the address needs"))
-                .cure("set it in the shell that runs windrow, for example `export NAME=…`")
+                .help("set it in the shell that runs windrow, for example `export NAME=…`")
         })?;
         out.push_str(before);
         if before.is_empty() && behind.is_empty() && out.is_empty() {
@@ -188,7 +188,7 @@ fn take_options(url: &str) -> Result<(String, Options), PublishError> {
         let text = percent_decode_str(value).decode_utf8();
         let text = text.map_err(|_| wrong(format!("`{name}` in the address is not text")))?;
         if !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
-            return Err(wrong("an option of the address is not known").cure(ESCAPES));
+            return Err(wrong("an option of the address is not known").help(ESCAPES));
         }
         match name {
             "sslmode" => options.mode = Some(text.into_owned()),
@@ -212,8 +212,8 @@ fn tls_mode(asked: Option<&str>, remote: bool) -> Result<TlsMode, PublishError> 
         Some("verify-ca") => TlsMode::VerifyCa,
         Some("verify-full") => TlsMode::VerifyFull,
         Some(other) => {
-            let cure = "one of disable, prefer, require, verify-ca, verify-full";
-            return Err(wrong(format!("`sslmode={other}` is not known")).cure(cure));
+            let help = "one of disable, prefer, require, verify-ca, verify-full";
+            return Err(wrong(format!("`sslmode={other}` is not known")).help(help));
         }
     })
 }
@@ -334,7 +334,7 @@ mod tests {
             "postgresql://a:secret?ive@b/c",
         ] {
             let error = Address::resolve(url, &environment(&[])).expect_err(url);
-            assert_eq!(error.trouble, PublishErrorKind::Usage, "{url}");
+            assert_eq!(error.kind, PublishErrorKind::Usage, "{url}");
             assert!(!format!("{error:?}").contains("ive"), "{error:?}");
         }
     }

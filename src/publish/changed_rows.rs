@@ -59,7 +59,7 @@ pub struct OutRow {
     pub archive: Option<String>,
     /// That run's name.
     pub run_uid: Option<String>,
-    /// As of when that run's readings speak; empty where it read no source.
+    /// As of when that run's fetches speak; empty where it read no source.
     pub read_at: String,
     /// SHA-256 of what it says.
     pub sha256: [u8; 32],
@@ -70,7 +70,7 @@ impl Reader {
     pub fn begin_snapshot(&self) -> Result<(), ArchiveError> {
         self.run(|connection| {
             connection.execute_batch("BEGIN")?;
-            // The snapshot is taken by the first reading, not by BEGIN.
+            // The snapshot is taken by the first fetch, not by BEGIN.
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
         })
     }
@@ -81,7 +81,7 @@ impl Reader {
     }
 
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
-    /// later reading of the archive finds beside this snapshot was written by a later run.
+    /// later fetch of the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), ArchiveError> {
         let sql = "SELECT run_id, coalesce(uid, '') FROM _windrow_runs WHERE run_id <
                 coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
@@ -208,8 +208,8 @@ impl OutTable {
         if !behind {
             return String::new();
         }
-        let holes: Vec<String> = (0..self.key).map(|n| format!("?{}", n + 2)).collect();
-        format!(" AND ({}) > ({})", qualified(self.key_columns()), holes.join(", "))
+        let parameters: Vec<String> = (0..self.key).map(|n| format!("?{}", n + 2)).collect();
+        format!(" AND ({}) > ({})", qualified(self.key_columns()), parameters.join(", "))
     }
 
     fn statement(&self, phase: Phase, behind: bool, limit: usize, expected: u64) -> Option<String> {
@@ -220,7 +220,7 @@ impl OutTable {
             Phase::Gone => ("v.changed_at", "v.changed_at"),
         };
         let behind = self.behind(behind);
-        // A few rows are found by one reading of the table from its beginning to its end, and
+        // A few rows are found by one fetch of the table from its beginning to its end, and
         // sorted; many by way of the key's index, which needs no place to sort.
         let order = if expected <= SORTED_ROWS_MAX {
             key.split(", ").map(|name| format!("+{name}")).collect::<Vec<_>>().join(", ")

@@ -78,5 +78,5 @@ pub(crate) async fn lock(
     }
     let message = format!("another windrow publishes this archive to {}", address.shown());
     Err(PublishError::new(PublishErrorKind::Held, message)
-        .cure("wait until it is done, then run it again"))
+        .help("wait until it is done, then run it again"))
 }

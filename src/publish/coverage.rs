@@ -23,7 +23,7 @@ const COLUMNS: [(&str, &str); 11] = [
     ("received", "bigint"),
     ("distinct_keys", "bigint"),
     ("source_total", "bigint"),
-    ("strays", "bigint"),
+    ("out_of_window", "bigint"),
     ("error", "text"),
 ];
 
@@ -55,14 +55,15 @@ pub(crate) async fn replace(
     on.execute(&forget, &[&archive, &stream]).await?;
     let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
     let cast = COLUMNS.iter().enumerate().map(|(n, (_, kind))| format!("c{n}::{kind}"));
-    let holes: Vec<String> = (0..=COLUMNS.len()).map(|n| format!("${}::text[]", n + 3)).collect();
+    let parameters: Vec<String> =
+        (0..=COLUMNS.len()).map(|n| format!("${}::text[]", n + 3)).collect();
     let cells_named: Vec<String> = (0..COLUMNS.len()).map(|n| format!("c{n}")).collect();
     let insert = format!(
         "INSERT INTO {table} (archive_id, stream, number, {}) SELECT $1::text, $2::text,
             number::bigint, {} FROM unnest({}) AS n (number, {})",
         names.join(", "),
         cast.collect::<Vec<_>>().join(", "),
-        holes.join(", "),
+        parameters.join(", "),
         cells_named.join(", ")
     );
     let mut skip = 0;
@@ -99,7 +100,7 @@ fn cells(row: &LedgerRow) -> Cells {
         number(Some(row.received)),
         number(row.distinct_keys),
         number(row.source_total),
-        number(Some(row.strays)),
+        number(Some(row.out_of_window)),
         row.error.as_deref().and_then(text),
     ]
 }

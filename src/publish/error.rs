@@ -7,7 +7,7 @@ use tokio_postgres::error::DbError;
 
 use crate::store::{ArchiveError, Cause};
 
-/// Which kind of trouble it is.
+/// Which kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishErrorKind {
     /// The command line is wrong, or the tables over there do not fit.
@@ -32,23 +32,23 @@ pub enum PublishErrorKind {
 #[derive(Clone, Debug)]
 pub struct PublishError {
     /// Which kind.
-    pub trouble: PublishErrorKind,
+    pub kind: PublishErrorKind,
     /// What happened, to what.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 impl PublishError {
-    /// Trouble of a kind.
-    pub fn new(trouble: PublishErrorKind, message: impl Into<String>) -> Self {
-        Self { trouble, message: message.into(), cure: None }
+    /// An error of a kind.
+    pub fn new(kind: PublishErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None }
     }
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 }
@@ -63,8 +63,8 @@ impl std::error::Error for PublishError {}
 
 impl From<ArchiveError> for PublishError {
     fn from(error: ArchiveError) -> Self {
-        let trouble = PublishErrorKind::Archive(error.cause);
-        Self { trouble, message: error.message, cure: error.cure }
+        let kind = PublishErrorKind::Archive(error.cause);
+        Self { kind, message: error.message, help: error.help }
     }
 }
 
@@ -104,17 +104,17 @@ fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
     let detail = said.detail().filter(|_| !is_state_of_a_row(said.code().code()));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let message = format!("{what} at {place}: {}{detail}", said.message());
-    let (trouble, cure) = cure_of(said.code().code());
-    let error = PublishError::new(trouble, message);
-    match (cure, said.hint()) {
-        (Some(cure), _) => error.cure(cure),
-        (None, Some(hint)) => error.cure(hint),
+    let (source_error, help) = help_of(said.code().code());
+    let error = PublishError::new(source_error, message);
+    match (help, said.hint()) {
+        (Some(help), _) => error.help(help),
+        (None, Some(hint)) => error.help(hint),
         (None, None) => error,
     }
 }
 
-/// Which kind of trouble an SQLSTATE is, and the cure.
-fn cure_of(code: &str) -> (PublishErrorKind, Option<&'static str>) {
+/// Which kind of error an SQLSTATE is, and the help.
+fn help_of(code: &str) -> (PublishErrorKind, Option<&'static str>) {
     let lasting = "nothing that was sent is lost: run it again, and it goes on where it ended";
     match (code, code.get(..2).unwrap_or_default()) {
         ("28P01", _) => (
@@ -173,21 +173,21 @@ fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Publi
     }
     let message = format!("{what} at {place}: {reason}");
     if text.starts_with("error performing TLS handshake") {
-        return PublishError::new(PublishErrorKind::Unsafe, message).cure(tls_cure(&reason));
+        return PublishError::new(PublishErrorKind::Unsafe, message).help(tls_help(&reason));
     }
     if text.starts_with("invalid configuration") || text.starts_with("authentication error") {
         return PublishError::new(PublishErrorKind::Credentials, message)
-            .cure("set PGPASSWORD or name a password file; see `windrow publish --help`");
+            .help("set PGPASSWORD or name a password file; see `windrow publish --help`");
     }
-    let cure = if error.is_closed() || text.starts_with("error communicating") {
+    let help = if error.is_closed() || text.starts_with("error communicating") {
         "the database went away: run it again, and it goes on where it ended"
     } else {
         "look at the network, at host and port, and at whether the database runs; run it again"
     };
-    PublishError::new(PublishErrorKind::Offline, message).cure(cure)
+    PublishError::new(PublishErrorKind::Offline, message).help(help)
 }
 
-fn tls_cure(reason: &str) -> &'static str {
+fn tls_help(reason: &str) -> &'static str {
     if reason.contains("does not support TLS") {
         "the server takes no TLS: switch it on there; `sslmode=disable` sends everything in the \
          open"
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_trouble_of_a_database_is_told_apart_by_its_cure() {
+    fn each_error_of_a_database_is_told_apart_by_its_help() {
         let cases = [
             ("28P01", PublishErrorKind::Credentials),
             ("28000", PublishErrorKind::Credentials),
@@ -220,8 +220,8 @@ mod tests {
             ("22003", PublishErrorKind::Usage),
             ("42601", PublishErrorKind::Bug),
         ];
-        for (code, trouble) in cases {
-            assert_eq!(cure_of(code).0, trouble, "{code}");
+        for (code, error) in cases {
+            assert_eq!(help_of(code).0, error, "{code}");
         }
     }
 }

@@ -112,7 +112,7 @@ struct Outgoing {
     ready: Ready,
 }
 
-/// Publishes what is new. What was sent before trouble came is over there, and is told.
+/// Publishes what is new. What was sent before error came is over there, and is told.
 pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<PublishError>) {
     let mut published = Published {
         database: publishing.address.shown(),
@@ -300,7 +300,7 @@ fn begun(table: &Table, ready: &Ready) -> PublishedStream {
 impl PublishError {
     /// The exit code (docs/contract.md, section 9).
     pub fn exit_code(&self) -> u8 {
-        match self.trouble {
+        match self.kind {
             PublishErrorKind::Usage => 2,
             PublishErrorKind::Offline => 3,
             PublishErrorKind::Credentials => 4,

@@ -119,7 +119,7 @@ impl StreamSender<'_> {
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
                 PublishError::new(PublishErrorKind::Usage, message)
-                    .cure("declare the column as `text`, then `windrow rebuild`")
+                    .help("declare the column as `text`, then `windrow rebuild`")
             })?;
             counts.beside += beside;
             batch.rows.push(cells);
@@ -334,7 +334,7 @@ impl From<crate::store::ArchiveError> for Failed {
 fn held(stream: &str) -> PublishError {
     let message = format!("another windrow publishes stream `{stream}` of this archive");
     PublishError::new(PublishErrorKind::Held, message)
-        .cure("wait until it is done, then run it again")
+        .help("wait until it is done, then run it again")
 }
 
 /// The most that one message of COPY holds, bytes.

@@ -60,7 +60,7 @@ pub const LEDGERS: [(&str, &str); 3] = [
          received bigint NOT NULL,
          distinct_keys bigint,
          source_total bigint,
-         strays bigint NOT NULL,
+         out_of_window bigint NOT NULL,
          error text,
          PRIMARY KEY (archive_id, stream, number)",
     ),
@@ -166,7 +166,7 @@ impl Table {
         let sent = self.sent();
         let names = list(sent.iter().map(|(name, _)| *name), "");
         let cast = sent.iter().enumerate().map(|(n, (_, kind))| format!("c{n}::{}", kind.as_str()));
-        let holes: Vec<String> = (1..=sent.len()).map(|n| format!("${n}::text[]")).collect();
+        let parameters: Vec<String> = (1..=sent.len()).map(|n| format!("${n}::text[]")).collect();
         let cells: Vec<String> = (0..sent.len()).map(|n| format!("c{n}")).collect();
         let others = sent.iter().filter(|(name, _)| !self.key.iter().any(|key| key == name));
         let sets = others.map(|(name, _)| format!("{0} = excluded.{0}", quote(name)));
@@ -180,7 +180,7 @@ impl Table {
              ON CONFLICT ({}) DO UPDATE SET {} WHERE {wins}",
             self.place(),
             cast.collect::<Vec<_>>().join(", "),
-            holes.join(", "),
+            parameters.join(", "),
             cells.join(", "),
             list(self.key.iter().map(String::as_str), ""),
             sets.collect::<Vec<_>>().join(", "),
@@ -188,8 +188,8 @@ impl Table {
     }
 
     /// Whether the row that comes beats the one that is there: by the greater version, then the
-    /// later reading, then the greater digest, so that the order in which archives come does not
-    /// matter. No version is less than any, and so is no reading.
+    /// later fetch, then the greater digest, so that the order in which archives come does not
+    /// matter. No version is less than any, and so is no fetch.
     fn wins(&self) -> String {
         let Some(version) = &self.version else { return LATER.to_owned() };
         let kind = self.columns.iter().find(|(name, _)| name == version).map(|(_, kind)| *kind);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upsert_never_touches_the_key_and_beats_by_version_reading_and_digest() {
+    fn an_upsert_never_touches_the_key_and_beats_by_version_fetch_and_digest() {
         let sql = table(Some(("at", PgType::Timestamp))).upsert(false);
         assert!(
             sql.contains("ON CONFLICT (\"id\") DO UPDATE SET \"gb\" = excluded.\"gb\""),

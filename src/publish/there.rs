@@ -54,14 +54,14 @@ pub fn decide(
         "publish into another schema with --schema; or `DROP TABLE {place}` over there: it is then \
          made and filled anew"
     );
-    let differs = |what: String| Err(PublishError::new(PublishErrorKind::Usage, what).cure(&anew));
+    let differs = |what: String| Err(PublishError::new(PublishErrorKind::Usage, what).help(&anew));
     let Some(noted) = noted.filter(|_| present) else {
         if !present {
             return Ok(TableStep::Create);
         }
         let message = format!("the database already has {place}, which windrow did not make");
-        let cure = "publish into a schema of its own with --schema, or rename that table";
-        return Err(PublishError::new(PublishErrorKind::Unsafe, message).cure(cure));
+        let help = "publish into a schema of its own with --schema, or rename that table";
+        return Err(PublishError::new(PublishErrorKind::Unsafe, message).help(help));
     };
     let stream = &table.name;
     if noted.key != table.key_text {
@@ -368,11 +368,11 @@ mod tests {
     fn what_is_not_ours_or_differs_is_refused_with_the_difference() {
         let refused = |noted: Option<&Noted>, alone| {
             let error = decide(&table(), noted, true, alone).expect_err("refused");
-            assert!(error.cure.is_some());
-            (error.trouble, error.message)
+            assert!(error.help.is_some());
+            (error.kind, error.message)
         };
-        let (trouble, message) = refused(None, true);
-        assert_eq!(trouble, PublishErrorKind::Unsafe);
+        let (source_error, message) = refused(None, true);
+        assert_eq!(source_error, PublishErrorKind::Unsafe);
         assert_eq!(message, "the database already has \"s\".\"usage\", which windrow did not make");
         let retyped = noted(r#"{"id": "text", "gb": "text"}"#);
         assert_eq!(

@@ -43,7 +43,7 @@ pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishE
 
 fn no_trust(error: &Error) -> PublishError {
     let message = format!("this machine's trusted authorities cannot be read: {error}");
-    PublishError::new(PublishErrorKind::Unsafe, message).cure("name one with `sslrootcert=FILE`")
+    PublishError::new(PublishErrorKind::Unsafe, message).help("name one with `sslrootcert=FILE`")
 }
 
 fn own_authority(
@@ -52,7 +52,7 @@ fn own_authority(
 ) -> Result<Arc<dyn ServerCertVerifier>, PublishError> {
     let wrong = |what: String| {
         let message = format!("cannot read the authority's certificate {}: {what}", file.display());
-        PublishError::new(PublishErrorKind::Usage, message).cure("`sslrootcert` names a PEM file")
+        PublishError::new(PublishErrorKind::Usage, message).help("`sslrootcert` names a PEM file")
     };
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;

@@ -250,8 +250,8 @@ fn hangs_off(child: &Stream, parent: &str) -> bool {
 }
 
 /// What the definition asks for cannot be.
-pub(crate) fn refuse(message: String, cure: impl Into<String>) -> ArchiveError {
-    ArchiveError::new(Cause::Definition, message).cure(cure)
+pub(crate) fn refuse(message: String, help: impl Into<String>) -> ArchiveError {
+    ArchiveError::new(Cause::Definition, message).help(help)
 }
 
 /// The table as it is, of a stream that can be made again.
@@ -262,8 +262,8 @@ fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
     };
     if open {
         let message = format!("the last rebuild of stream `{name}` is not confirmed");
-        let cure = "`windrow rebuild --confirm` lets the old table go, `--undo` puts it back";
-        return Err(refuse(message, cure));
+        let help = "`windrow rebuild --confirm` lets the old table go, `--undo` puts it back";
+        return Err(refuse(message, help));
     }
     if archive.kept_page_after(name, 0)?.is_none() {
         let message = format!("no page of stream `{name}` was kept");
@@ -291,8 +291,8 @@ fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> ArchiveE
         "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \
          {why}"
     );
-    let cure = format!("{READ_AGAIN}; an adoption can be taken back (`windrow adopt --undo`)");
-    refuse(message, cure)
+    let help = format!("{READ_AGAIN}; an adoption can be taken back (`windrow adopt --undo`)");
+    refuse(message, help)
 }
 
 #[cfg(test)]
@@ -328,9 +328,10 @@ mod tests {
             now: host.clock.now(),
         };
         let run = archive.start_run(&start).expect("a run");
-        let place = WindowKey { stream: "items".into(), partition: String::new(), window: None };
+        let window_key =
+            WindowKey { stream: "items".into(), partition: String::new(), window: None };
         let page = RawPage::pack("[{\"id\": 1}]", false, None, &BTreeMap::new());
-        archive.keep_page(&place, &page, true, now, run, now).expect("a page");
+        archive.keep_page(&window_key, &page, true, now, run, now).expect("a page");
         let apply = Rebuilding { definition: &definition, streams: &[], apply: true };
         let rows = || {
             let reader = Reader::open(archive.path()).expect("a reader");

@@ -1,7 +1,7 @@
 //! The kept pages of a stream on their way back into rows, by the rules of a sync.
 //!
 //! Pages are read one at a time in the order in which they were written, so that versions,
-//! duplicates and "the later reading wins" come out as they did.
+//! duplicates and "the later fetch wins" come out as they did.
 
 use std::collections::HashSet;
 
@@ -14,8 +14,8 @@ use crate::record::{PageRows, RecordReader, hash_text};
 use crate::store::{Archive, ArchiveError, KeptPage, TableWriter};
 
 use crate::rebuild::refuse;
+use crate::sync::fetch_window::page_context;
 use crate::sync::page::{broken, check_hash_fields, infer_from, read_kept};
-use crate::sync::reading::page_context;
 use crate::sync::records::{Records, write_records};
 use crate::sync::retry_rejects::{Late, open_orphans};
 
@@ -27,8 +27,8 @@ pub(crate) struct Replay<'a> {
     marks: bool,
     reader: Option<RecordReader>,
     pub(crate) table: Option<TableWriter>,
-    /// The reading in hand.
-    reading: Option<ReplayedFetch>,
+    /// The fetch in hand.
+    fetch: Option<ReplayedFetch>,
     pub(crate) pages: u64,
     /// Pages whose records held a secret that was taken out.
     pub(crate) altered: u64,
@@ -36,9 +36,9 @@ pub(crate) struct Replay<'a> {
     pub(crate) reopened: u64,
 }
 
-/// A reading on its way.
+/// A fetch on its way.
 struct ReplayedFetch {
-    place: WindowKey,
+    window_key: WindowKey,
     run: i64,
     written_at: String,
     counts: Recount,
@@ -48,8 +48,8 @@ struct ReplayedFetch {
 impl<'a> Replay<'a> {
     /// A replay that has not begun.
     pub(crate) fn new(archive: &'a Archive, stream: &'a Stream, marks: bool) -> Self {
-        let (reader, table, reading) = (None, None, None);
-        Self { archive, stream, marks, reader, table, reading, pages: 0, altered: 0, reopened: 0 }
+        let (reader, table, fetch) = (None, None, None);
+        Self { archive, stream, marks, reader, table, fetch, pages: 0, altered: 0, reopened: 0 }
     }
 
     /// Reads all pages. False when somebody asked for the end.
@@ -65,7 +65,7 @@ impl<'a> Replay<'a> {
             after = page.page;
             self.take(page)?;
         }
-        self.finish_reading()?;
+        self.finish_fetch()?;
         Ok(true)
     }
 
@@ -80,17 +80,17 @@ impl<'a> Replay<'a> {
     }
 
     fn take(&mut self, page: KeptPage) -> Result<(), ArchiveError> {
-        let same = self.reading.as_ref().is_some_and(|reading| {
-            !page.first && reading.run == page.run && reading.place == page.place
+        let same = self.fetch.as_ref().is_some_and(|fetch| {
+            !page.first && fetch.run == page.run && fetch.window_key == page.window_key
         });
         if !same {
-            let later = self.reading.as_ref().is_some_and(|reading| reading.run != page.run);
-            self.close_reading()?;
+            let later = self.fetch.as_ref().is_some_and(|fetch| fetch.run != page.run);
+            self.close_fetch()?;
             if later {
                 self.take_up_orphans(page.run, &page.written_at)?;
             }
-            self.reading = Some(ReplayedFetch {
-                place: page.place.clone(),
+            self.fetch = Some(ReplayedFetch {
+                window_key: page.window_key.clone(),
                 run: page.run,
                 written_at: page.written_at.clone(),
                 counts: Recount::default(),
@@ -99,15 +99,15 @@ impl<'a> Replay<'a> {
         }
         let mut rows = match page.body.as_str() {
             "" => None,
-            _ => Some(self.read(&page).map_err(|trouble| {
+            _ => Some(self.read(&page).map_err(|error| {
                 let (number, run) = (page.page, page.run);
                 let stream = &self.stream.name;
                 let message = format!(
                     "page {number} of stream `{stream}` (run {run}) cannot be read by the \
                      definition: {}",
-                    trouble.message
+                    error.message
                 );
-                refuse(message, trouble.cure.unwrap_or_else(|| "check the definition".to_owned()))
+                refuse(message, error.help.unwrap_or_else(|| "check the definition".to_owned()))
             })?),
         };
         self.write(&page, rows.as_mut())
@@ -129,7 +129,7 @@ impl<'a> Replay<'a> {
         };
         let context = page_context(self.stream, page.asked, &page.parent);
         let rows = read_kept(self.stream, reader, &context, &page.body)?;
-        if self.reading.as_ref().is_some_and(|reading| reading.counts.outcomes.received == 0) {
+        if self.fetch.as_ref().is_some_and(|fetch| fetch.counts.outcomes.received == 0) {
             check_hash_fields(self.stream, &rows, &page.body)?;
         }
         Ok(rows)
@@ -138,13 +138,13 @@ impl<'a> Replay<'a> {
     fn write(&mut self, page: &KeptPage, rows: Option<&mut PageRows>) -> Result<(), ArchiveError> {
         self.pages += 1;
         self.altered += u64::from(page.altered);
-        let reading = self.reading.as_mut().expect("a page belongs to a reading");
-        reading.counts.pages += 1;
-        reading.written_at.clone_from(&page.written_at);
+        let fetch = self.fetch.as_mut().expect("a page belongs to a fetch");
+        fetch.counts.pages += 1;
+        fetch.written_at.clone_from(&page.written_at);
         let Some(rows) = rows else { return Ok(()) };
         if self.stream.total.is_some() {
             let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
-            reading.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
+            fetch.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
         }
         let records = Records {
             rows: &mut rows.rows,
@@ -154,26 +154,26 @@ impl<'a> Replay<'a> {
         };
         let (run, now) = (page.run, &page.written_at);
         let table = self.table.as_ref().zip(self.reader.as_ref());
-        let outcomes = write_records(self.archive, table, &page.place, records, run, now)?;
-        reading.counts.outcomes += outcomes;
-        reading.counts.strays += rows.strays;
+        let outcomes = write_records(self.archive, table, &page.window_key, records, run, now)?;
+        fetch.counts.outcomes += outcomes;
+        fetch.counts.out_of_window += rows.out_of_window;
         Ok(())
     }
 
-    /// The end of a reading: the ledger counts what it counts now.
-    fn close_reading(&mut self) -> Result<(), ArchiveError> {
-        let Some(mut reading) = self.reading.take() else { return Ok(()) };
+    /// The end of a fetch: the ledger counts what it counts now.
+    fn close_fetch(&mut self) -> Result<(), ArchiveError> {
+        let Some(mut fetch) = self.fetch.take() else { return Ok(()) };
         let counted = self.stream.total.is_some();
-        reading.counts.refers = !self.stream.references.is_empty();
-        reading.counts.distinct_keys = counted.then_some(reading.keys.len() as u64);
-        let reopened = self.archive.recount(&reading.place, reading.run, &reading.counts)?;
+        fetch.counts.refers = !self.stream.references.is_empty();
+        fetch.counts.distinct_keys = counted.then_some(fetch.keys.len() as u64);
+        let reopened = self.archive.recount(&fetch.window_key, fetch.run, &fetch.counts)?;
         self.reopened += u64::from(reopened);
         Ok(())
     }
 
-    fn finish_reading(&mut self) -> Result<(), ArchiveError> {
-        let last = self.reading.as_ref().map(|reading| (reading.run, reading.written_at.clone()));
-        self.close_reading()?;
+    fn finish_fetch(&mut self) -> Result<(), ArchiveError> {
+        let last = self.fetch.as_ref().map(|fetch| (fetch.run, fetch.written_at.clone()));
+        self.close_fetch()?;
         last.map_or(Ok(()), |(run, now)| self.take_up_orphans(run, &now))
     }
 

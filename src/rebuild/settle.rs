@@ -64,7 +64,7 @@ impl Archive {
             WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
                 (SELECT 1 FROM _windrow_run_streams AS s
                  WHERE s.run_id = r.run_id AND s.stream = ?1
-                   AND (s.received > 0 OR s.windows_completed > 0 OR s.taken_up > 0))
+                   AND (s.received > 0 OR s.windows_completed > 0 OR s.late_rejects > 0))
             ORDER BY r.run_id DESC LIMIT 1";
         let since: Option<(i64, String)> = self
             .connection
@@ -76,9 +76,9 @@ impl Archive {
                 "the archive was written to since stream `{stream}` was made again (last by run \
                  {run}, {command}): to put the old table back would lose that"
             );
-            let cure = "confirm it, go back to the old definition, and rebuild: the kept pages \
+            let help = "confirm it, go back to the old definition, and rebuild: the kept pages \
                         hold everything";
-            return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+            return Err(ArchiveError::new(Cause::Definition, message).help(help));
         }
         self.put_back(stream).map_err(at(&self.path))
     }

@@ -59,7 +59,7 @@ pub struct UnkeptRuns {
     pub definition: Option<String>,
 }
 
-/// What a reading that was made again counts.
+/// What a fetch that was made again counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recount {
     /// Pages.
@@ -67,10 +67,11 @@ pub struct Recount {
     /// What became of its records.
     pub outcomes: Outcomes,
     /// Records outside the range.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// Distinct keys, where the source's total is held against them.
     pub distinct_keys: Option<u64>,
-    /// Whether the stream has references: rejects of then may be rows since their parents came.
+    /// Whether the stream has references: rejects of then may be rows since their parents
+    /// last_records.
     pub refers: bool,
 }
 
@@ -216,18 +217,24 @@ impl Archive {
         write().map_err(at(&self.path))
     }
 
-    /// Corrects what the ledger counts of a reading. A window whose source counts other records
+    /// Corrects what the ledger counts of a fetch. A window whose source counts other records
     /// than there are now is no longer complete; tells whether it is such a one.
-    pub fn recount(&self, place: &WindowKey, run: i64, to: &Recount) -> Result<bool, ArchiveError> {
-        let (start, end) = bounds_text(place.window);
+    pub fn recount(
+        &self,
+        window_key: &WindowKey,
+        run: i64,
+        to: &Recount,
+    ) -> Result<bool, ArchiveError> {
+        let (start, end) = bounds_text(window_key.window);
         let outcomes = &to.outcomes;
         let sql = "UPDATE _windrow_ledger SET received = ?7, inserted = ?8, updated = ?9,
-                unchanged = ?10, skipped = ?11, rejected = ?12, strays = ?13,
+                unchanged = ?10, skipped = ?11, rejected = ?12, out_of_window = ?13,
                 distinct_keys = coalesce(?14, distinct_keys),
-                came = iif(came IS NULL, NULL, ?7), came_before = iif(came = ?7, came_before, NULL)
+                last_records = iif(last_records IS NULL, NULL, ?7),
+                previous_records = iif(last_records = ?7, previous_records, NULL)
             WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
               AND run_id = ?5 AND pages = ?6
-              AND (received, iif(?15, ?12, rejected), strays, coalesce(?14, distinct_keys))
+              AND (received, iif(?15, ?12, rejected), out_of_window, coalesce(?14, distinct_keys))
                 IS NOT (?7, ?12, ?13, distinct_keys)";
         let doubt = "UPDATE _windrow_ledger SET state = 'partial', token = NULL,
                 error = 'the source counts ' || source_total || ' records, ' || distinct_keys
@@ -237,8 +244,8 @@ impl Archive {
               AND state IN ('complete', 'settled') AND source_total <> distinct_keys";
         let write = || -> rusqlite::Result<bool> {
             self.connection.prepare_cached(sql)?.execute(params![
-                place.stream,
-                place.partition,
+                window_key.stream,
+                window_key.partition,
                 start,
                 end,
                 run,
@@ -249,7 +256,7 @@ impl Archive {
                 outcomes.unchanged,
                 outcomes.skipped,
                 outcomes.rejected,
-                to.strays,
+                to.out_of_window,
                 to.distinct_keys,
                 to.refers,
             ])?;
@@ -257,8 +264,9 @@ impl Archive {
                 return Ok(false);
             }
             let mut doubt = self.connection.prepare_cached(doubt)?;
-            let place = params![place.stream, place.partition, start, end, run, to.pages];
-            Ok(doubt.execute(place)? > 0)
+            let window_key =
+                params![window_key.stream, window_key.partition, start, end, run, to.pages];
+            Ok(doubt.execute(window_key)? > 0)
         };
         write().map_err(at(&self.path))
     }

@@ -7,8 +7,8 @@ use crate::model::TableShape;
 use crate::record::RecordReader;
 use crate::store::{Archive, ArchiveError, KeptPage, StreamRow, TableWriter};
 
+use crate::sync::fetch_window::page_context;
 use crate::sync::page::read_kept;
-use crate::sync::reading::page_context;
 
 /// The pages of a stream on their way into a trial table.
 pub(crate) struct Trial<'a> {

@@ -23,7 +23,7 @@ pub struct KeptRecord {
     /// The record, verbatim.
     pub record: String,
     /// What lay above it, as JSON.
-    pub above: String,
+    pub ancestors: String,
 }
 
 /// Why a kept record is still not a row.
@@ -36,7 +36,7 @@ pub enum NotRead {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Above {
+struct Ancestors {
     /// The stream's `records`, which the depths of columns are counted by.
     records: String,
     /// The member's name that each step went through.
@@ -59,7 +59,7 @@ fn value_name(depth: usize, path: &[Segment]) -> String {
 }
 
 /// What lies above a record, as JSON.
-pub fn above(steps: &[RecordStep<'_>], records: &str, reader: &RecordReader) -> String {
+pub fn ancestors(steps: &[RecordStep<'_>], records: &str, reader: &RecordReader) -> String {
     let mut values = BTreeMap::new();
     for column in reader.columns() {
         let ColumnOrigin::Ancestor { depth, path } = &column.origin else { continue };
@@ -71,8 +71,8 @@ pub fn above(steps: &[RecordStep<'_>], records: &str, reader: &RecordReader) -> 
         }
     }
     let names = steps.iter().map(|step| step.name.as_ref().map(ToString::to_string)).collect();
-    let above = Above { records: records.to_owned(), names, values };
-    serde_json::to_string(&above).expect("names and JSON can be written as JSON")
+    let ancestors = Ancestors { records: records.to_owned(), names, values };
+    serde_json::to_string(&ancestors).expect("names and JSON can be written as JSON")
 }
 
 /// Appends the row of a record that was kept, as if it had just come.
@@ -91,22 +91,22 @@ pub fn read_kept(
         let steps = [RecordStep::new(None, record)];
         return reader.read(&steps, parent, out).map_err(NotRead::Refused);
     }
-    let above: Option<Above> = kept.and_then(|kept| serde_json::from_str(kept).ok());
-    let above = above.ok_or(NotRead::Unknown("what lay above the record was not kept"))?;
-    if above.records != records {
+    let ancestors: Option<Ancestors> = kept.and_then(|kept| serde_json::from_str(kept).ok());
+    let ancestors = ancestors.ok_or(NotRead::Unknown("what lay above the record was not kept"))?;
+    if ancestors.records != records {
         return Err(NotRead::Unknown("the stream's `records` was another one when it came"));
     }
-    let last = above.names.len().saturating_sub(1);
+    let last = ancestors.names.len().saturating_sub(1);
     let step = |(at, name): (usize, &Option<String>)| {
         RecordStep::new(name.clone().map(Into::into), if at == last { record } else { "null" })
     };
-    let steps: Vec<RecordStep<'_>> = above.names.iter().enumerate().map(step).collect();
+    let steps: Vec<RecordStep<'_>> = ancestors.names.iter().enumerate().map(step).collect();
     if steps.is_empty() {
         return Err(NotRead::Unknown("what lay above the record was not kept"));
     }
     for column in reader.columns() {
         let ColumnOrigin::Ancestor { depth, path } = &column.origin else { continue };
-        let value = above.values.get(&value_name(*depth, path));
+        let value = ancestors.values.get(&value_name(*depth, path));
         let (Some(value), Some(step)) = (value, steps.get(*depth)) else {
             return Err(NotRead::Unknown("what a column takes from above the record was not kept"));
         };
@@ -141,7 +141,7 @@ mod tests {
         extract(body, &path, &mut |steps| {
             let (mut on_page, mut again) = (RowSet::new(4), RowSet::new(4));
             let first = reader.read(steps, &none, &mut on_page);
-            let kept = above(steps, path.text(), &reader);
+            let kept = ancestors(steps, path.text(), &reader);
             let record = steps.last().expect("a record").raw;
             let second = read_kept(&reader, record, Some(&kept), path.text(), &none, &mut again);
             match (first, second) {

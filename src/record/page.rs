@@ -12,12 +12,12 @@ use crate::model::{Cell, PageFields, Reject, RowSet, Window, instant_to_text};
 use super::extract::{ExtractError, RecordStep, extract};
 use super::reader::{RecordReader, RecordRefusal};
 use super::shapes::Shapes;
-use crate::record::ancestors::{KeptRecord, above};
+use crate::record::ancestors::{KeptRecord, ancestors};
 
 /// What a page is judged by.
 #[derive(Clone, Debug, Default)]
 pub struct PageContext {
-    /// The range that was asked for and the zone of its dates; tells strays.
+    /// The range that was asked for and the zone of its dates; tells out-of-window records.
     pub asked: Option<(Window, Tz)>,
     /// The column that holds the record's own time.
     pub field: Option<String>,
@@ -54,7 +54,7 @@ pub struct PageRows {
     /// Records whose key came again in this page.
     pub duplicates: u64,
     /// Records outside the range that was asked for.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// The largest value of the cursor's column.
     pub mark: Option<PageMark>,
     /// The last record, as it came.
@@ -162,7 +162,7 @@ impl<'c> Builder<'c> {
 
     fn keep(&self, steps: &[RecordStep<'_>]) -> KeptRecord {
         let record = steps.last().map_or("", |step| step.raw).to_owned();
-        KeptRecord { record, above: above(steps, self.path.text(), self.reader) }
+        KeptRecord { record, ancestors: ancestors(steps, self.path.text(), self.reader) }
     }
 
     fn reject(&mut self, refusal: RecordRefusal, steps: &[RecordStep<'_>], position: usize) {
@@ -170,19 +170,20 @@ impl<'c> Builder<'c> {
             self.page.unkept += 1;
             return;
         }
-        let KeptRecord { record, above } = self.keep(steps);
+        let KeptRecord { record, ancestors } = self.keep(steps);
         let RecordRefusal { kind, reason, pointer } = refusal;
-        let above = Some(above);
-        self.page.rejects.push(Reject { kind, reason, pointer, record, above, position });
+        let ancestors = Some(ancestors);
+        self.page.rejects.push(Reject { kind, reason, pointer, record, ancestors, position });
     }
 
-    /// Looks at the row that was just appended: a stray, a mark, a key that came before.
+    /// Looks at the row that was just appended: an out-of-window record, a mark, a key that came
+    /// before.
     fn settle_row(&mut self) {
         let row = self.page.rows.len() - 1;
         if let Some((cell, first, after)) = &self.field {
             let text = self.page.rows.text_of(self.page.rows.row(row)[*cell]);
             let inside = text.is_some_and(|text| first.as_str() <= text && text < after.as_str());
-            self.page.strays += u64::from(!inside);
+            self.page.out_of_window += u64::from(!inside);
         }
         if let Some(mark) = self.cursor_cell.and_then(|cell| self.mark_of(row, cell)) {
             self.page.mark = self.page.mark.take().max(Some(mark));
@@ -214,7 +215,7 @@ impl<'c> Builder<'c> {
     }
 
     /// Of two rows of one key one stays: the newer version, else the later, or the first where
-    /// the first reading wins.
+    /// the first fetch wins.
     fn dedupe(&mut self, earlier: usize, later: usize) {
         self.page.duplicates += 1;
         let rows = &self.page.rows;
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn strays_and_marks_are_told_by_their_columns() {
+    fn out_of_window_records_and_marks_are_told_by_their_columns() {
         let at = |text| crate::model::instant_from_text(text).expect("an instant");
         let asked = Window::new(at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"));
         let context = PageContext {
@@ -407,9 +408,9 @@ mod tests {
             {"id":"c","at":"2025-12-31T23:59:59.999Z"},
             {"id":"d","at":"2026-01-01T23:59:59.999Z"}]"#;
         let page = read(body, usage_columns(), id(), &context);
-        assert_eq!(page.strays, 2);
+        assert_eq!(page.out_of_window, 2);
         assert_eq!(page.mark, Some(PageMark::Text("2026-01-02T00:00:00+00:00".to_owned())));
-        assert_eq!(page.rows.len(), 4, "strays are kept");
+        assert_eq!(page.rows.len(), 4, "out_of_window are kept");
     }
 
     #[test]

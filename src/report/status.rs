@@ -31,11 +31,11 @@ pub struct StreamStatus {
     /// Begun.
     pub partial: u64,
     /// Cannot be read.
-    pub holes: u64,
-    /// Readings that the next sync would make.
+    pub truncated: u64,
+    /// Fetches that the next sync would make.
     pub due: u64,
     /// Records outside the range that was asked for.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// The time that rows were adopted into and no sync has confirmed.
     pub adopted_unverified: Vec<String>,
     /// Pages that are kept as they came.

@@ -95,7 +95,7 @@ pub fn digest_statement(stream: &StreamRow) -> String {
     )
 }
 
-/// The logical digest of a stream, and that of all values of its table, in one reading. Hands on
+/// The logical digest of a stream, and that of all values of its table, in one fetch. Hands on
 /// the line of each row that holds all its values.
 pub fn digest_stream(
     reader: &Reader,

@@ -11,7 +11,7 @@ use crate::host::{Stop, StopCause};
 use crate::store::diagnosis::oddity;
 use crate::store::stops::was_ended;
 
-/// Which kind of trouble it is.
+/// Which kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// Damaged, not SQLite, not windrow's, or from a newer version.
@@ -50,7 +50,7 @@ impl Cause {
     }
 }
 
-/// Trouble with an archive.
+/// An error of an archive.
 #[derive(Clone, Debug)]
 pub struct ArchiveError {
     /// Which kind.
@@ -58,32 +58,32 @@ pub struct ArchiveError {
     /// What happened, to what.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 impl ArchiveError {
-    /// Trouble of a kind.
+    /// An error of a kind.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self { cause, message: message.into(), cure: None }
+        Self { cause, message: message.into(), help: None }
     }
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
     /// A statement was ended before it was done, by somebody who wanted that.
     pub(crate) fn ended() -> Self {
         Self::new(Cause::Interrupted, "stopped before the end")
-            .cure("run the command again: what was complete is kept")
+            .help("run the command again: what was complete is kept")
     }
 
     /// An operating system's error on a file, or a refusal to open it.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
         if let Some(refusal) = refusal(error) {
-            return Self::new(Cause::Unsafe, refusal.message()).cure(refusal.help());
+            return Self::new(Cause::Unsafe, refusal.message()).help(refusal.help());
         }
         let message = format!("cannot {doing} {}: {error}", path.display());
         Self::new(Cause::Storage, message)
@@ -111,32 +111,34 @@ pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> ArchiveError {
     }
     let name = path.display();
     let code = error.sqlite_error_code();
-    let trouble = |cause, what: &str| ArchiveError::new(cause, format!("{what}: {name} ({error})"));
+    let source_error =
+        |cause, what: &str| ArchiveError::new(cause, format!("{what}: {name} ({error})"));
     match code {
-        Some(ErrorCode::DiskFull) => trouble(Cause::Storage, "the disk is full")
-            .cure("free some space and run the command again: nothing that was complete is lost"),
-        Some(ErrorCode::ReadOnly) => trouble(Cause::Storage, "the archive cannot be written")
-            .cure("make the file and its folder writable, or copy the archive elsewhere"),
+        Some(ErrorCode::DiskFull) => source_error(Cause::Storage, "the disk is full")
+            .help("free some space and run the command again: nothing that was complete is lost"),
+        Some(ErrorCode::ReadOnly) => source_error(Cause::Storage, "the archive cannot be written")
+            .help("make the file and its folder writable, or copy the archive elsewhere"),
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            trouble(Cause::Storage, "the archive cannot be read or written")
-                .cure("look at the disk, the cable and the permissions, then run it again")
+            source_error(Cause::Storage, "the archive cannot be read or written")
+                .help("look at the disk, the cable and the permissions, then run it again")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            trouble(Cause::Held, "another program is writing to the archive")
-                .cure("close it, or wait until it is done")
+            source_error(Cause::Held, "another program is writing to the archive")
+                .help("close it, or wait until it is done")
         }
-        Some(ErrorCode::DatabaseCorrupt) => trouble(Cause::Unusable, "the archive is damaged")
-            .cure("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
+        Some(ErrorCode::DatabaseCorrupt) => source_error(Cause::Unusable, "the archive is damaged")
+            .help("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
         Some(ErrorCode::NotADatabase) => {
-            trouble(Cause::Unusable, "this is not an SQLite file").cure("name another archive path")
+            source_error(Cause::Unusable, "this is not an SQLite file")
+                .help("name another archive path")
         }
-        Some(ErrorCode::OutOfMemory) => trouble(Cause::Storage, "there is not enough memory")
-            .cure("close other programs, and run it again"),
+        Some(ErrorCode::OutOfMemory) => source_error(Cause::Storage, "there is not enough memory")
+            .help("close other programs, and run it again"),
         Some(ErrorCode::TooBig) => {
-            trouble(Cause::Unusable, "a value in the archive is too large").cure(DAMAGED_HELP)
+            source_error(Cause::Unusable, "a value in the archive is too large").help(DAMAGED_HELP)
         }
         Some(ErrorCode::FileLockingProtocolFailed) => {
-            trouble(Cause::Held, "other programs have the archive").cure("run it again")
+            source_error(Cause::Held, "other programs have the archive").help("run it again")
         }
         _ => of_contents(path, error),
     }
@@ -148,7 +150,7 @@ const DAMAGED_HELP: &str =
 /// An archive with something in it that windrow does not make.
 pub(crate) fn not_as_made(path: &Path, what: &str) -> ArchiveError {
     let message = format!("{} is not as windrow makes it: {what}", path.display());
-    ArchiveError::new(Cause::Unusable, message).cure(DAMAGED_HELP)
+    ArchiveError::new(Cause::Unusable, message).help(DAMAGED_HELP)
 }
 
 /// A statement of windrow's works on every archive that windrow made. Where one fails, the archive
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_trouble_of_sqlite_is_told_apart_by_its_cure() {
+    fn each_error_of_sqlite_is_told_apart_by_its_help() {
         let cases = [
             (rusqlite::ffi::SQLITE_FULL, Cause::Storage),
             (rusqlite::ffi::SQLITE_READONLY, Cause::Storage),

@@ -71,18 +71,18 @@ impl Foreign {
         };
         let (columns, name) = (columns.join(", "), quote(&table.name));
         let sql = format!("SELECT {number}, {columns} FROM {name} NOT INDEXED{order}");
-        let trouble = at_file(&self.path);
-        let mut statement = self.connection.prepare(&sql).map_err(&trouble)?;
-        let mut found = statement.query([]).map_err(&trouble)?;
+        let error = at_file(&self.path);
+        let mut statement = self.connection.prepare(&sql).map_err(&error)?;
+        let mut found = statement.query([]).map_err(&error)?;
         let mut values: Vec<Value> = Vec::with_capacity(table.columns.len());
         let mut count = 0_i64;
-        while let Some(row) = found.next().map_err(&trouble)? {
+        while let Some(row) = found.next().map_err(&error)? {
             count += 1;
             values.clear();
             for at in 0..table.columns.len() {
-                values.push(strictly(row.get_ref(at + 1).map_err(&trouble)?));
+                values.push(strictly(row.get_ref(at + 1).map_err(&error)?));
             }
-            let number: Option<i64> = row.get(0).map_err(&trouble)?;
+            let number: Option<i64> = row.get(0).map_err(&error)?;
             on(number.unwrap_or(count), &values)?;
         }
         Ok(())
@@ -151,7 +151,7 @@ pub(crate) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Resul
     Ok(())
 }
 
-/// Trouble with somebody's file: it is no archive, and a damaged one is left as it is.
+/// An error of somebody's file: it is no archive, and a damaged one is left as it is.
 pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
     let path = path.to_owned();
     move |error| {
@@ -162,17 +162,17 @@ pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 let message = format!("{name} is damaged ({error})");
-                let cure = "`sqlite3 FILE .recover` saves what can be read; adopt that";
-                ArchiveError::new(Cause::Unusable, message).cure(cure)
+                let help = "`sqlite3 FILE .recover` saves what can be read; adopt that";
+                ArchiveError::new(Cause::Unusable, message).help(help)
             }
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 let message = format!("another program is writing to {name}");
-                ArchiveError::new(Cause::Held, message).cure("close it, or wait until it is done")
+                ArchiveError::new(Cause::Held, message).help("close it, or wait until it is done")
             }
             Some(rusqlite::ErrorCode::DiskFull) => {
                 let message = format!("the disk is full: {name} ({error})");
-                let cure = "free some space and run it again: nothing was changed";
-                ArchiveError::new(Cause::Storage, message).cure(cure)
+                let help = "free some space and run it again: nothing was changed";
+                ArchiveError::new(Cause::Storage, message).help(help)
             }
             Some(
                 rusqlite::ErrorCode::SystemIoFailure
@@ -181,13 +181,13 @@ pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
                 | rusqlite::ErrorCode::ReadOnly,
             ) => {
                 let message = format!("{name} cannot be read or written ({error})");
-                let cure = "look at the disk and the permissions; nothing was changed";
-                ArchiveError::new(Cause::Storage, message).cure(cure)
+                let help = "look at the disk and the permissions; nothing was changed";
+                ArchiveError::new(Cause::Storage, message).help(help)
             }
             _ => {
                 let message = format!("{name} cannot be used: {error}");
-                let cure = "its schema may need something that this SQLite does not have";
-                ArchiveError::new(Cause::Definition, message).cure(cure)
+                let help = "its schema may need something that this SQLite does not have";
+                ArchiveError::new(Cause::Definition, message).help(help)
             }
         }
     }
@@ -207,8 +207,8 @@ pub(crate) fn ordinary_table(
     path: &Path,
     name: &str,
 ) -> Result<ForeignTable, ArchiveError> {
-    let trouble = at_file(path);
-    let names = table_names(connection).map_err(&trouble)?;
+    let error = at_file(path);
+    let names = table_names(connection).map_err(&error)?;
     let file = path.display();
     let Some(name) = names.iter().find(|have| have.eq_ignore_ascii_case(name)) else {
         let kind = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1)";
@@ -218,11 +218,11 @@ pub(crate) fn ordinary_table(
             Some(_) => format!("`{name}` of {file} is not an ordinary table"),
             None => format!("there is no table `{name}` in {file}"),
         };
-        let cure = match names.is_empty() {
+        let help = match names.is_empty() {
             true => "the file has no tables".to_owned(),
             false => format!("it has: {}", names.join(", ")),
         };
-        return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+        return Err(ArchiveError::new(Cause::Definition, message).help(help));
     };
     let read = || -> rusqlite::Result<ForeignTable> {
         let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid";
@@ -241,5 +241,5 @@ pub(crate) fn ordinary_table(
         }
         Ok(ForeignTable { name: name.clone(), columns, rowid })
     };
-    read().map_err(trouble)
+    read().map_err(error)
 }

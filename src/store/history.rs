@@ -115,8 +115,8 @@ impl Archive {
         if taken > 0 && !ours {
             let message =
                 format!("the archive already has a table `{history}` that windrow did not make");
-            let cure = "rename the table: that name is needed for the stream's history";
-            return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+            let help = "rename the table: that name is needed for the stream's history";
+            return Err(ArchiveError::new(Cause::Definition, message).help(help));
         }
         let sql = if have.is_empty() {
             create_history(

@@ -134,7 +134,7 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
             connection.query_row(sql, [&stream], |row| Ok((row.get(0)?, row.get(1)?)))?;
         if rows + deleted < keys {
             let there = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
-            let what = format!("{there} there, and one reading alone found {keys}");
+            let what = format!("{there} there, and one fetch alone found {keys}");
             all.push(broken(&stream, what));
         }
     }

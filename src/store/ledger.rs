@@ -29,25 +29,26 @@ pub(crate) fn known_state(text: String) -> rusqlite::Result<String> {
     known(text, ("_windrow_ledger", "state"), |text| State::parse(text).is_some())
 }
 
-/// A reading as a row of the ledger.
+/// A fetch as a row of the ledger.
 ///
-/// Two readings that the source has dated can only add to each other: what an earlier one proved
+/// Two fetches that the source has dated can only add to each other: what an earlier one proved
 /// stays proven where a later one was answered from a cache.
 const ENTRY: &str = "INSERT INTO _windrow_ledger
     (stream, partition, start_at, end_at, state, read_to, requested_at, completed_at,
      token, cursor, pages, received, inserted, updated, unchanged, skipped, rejected,
-     strays, distinct_keys, source_total, readings, error, run_id, by_source, asked_from,
-     came, whole_at, settled_at)
+     out_of_window, distinct_keys, source_total, fetches, error, run_id, dated_by_source,
+     asked_from,
+     last_records, first_complete_at, settled_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
             ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
             ?28)
     ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
-     state = CASE WHEN by_source AND excluded.by_source AND state = 'settled'
+     state = CASE WHEN dated_by_source AND excluded.dated_by_source AND state = 'settled'
              AND excluded.state = 'complete' THEN state ELSE excluded.state END,
-     read_to = CASE WHEN by_source AND excluded.by_source
+     read_to = CASE WHEN dated_by_source AND excluded.dated_by_source
              AND state IN ('complete', 'settled') AND read_to > excluded.read_to
              THEN read_to ELSE excluded.read_to END,
-     requested_at = CASE WHEN by_source AND excluded.by_source
+     requested_at = CASE WHEN dated_by_source AND excluded.dated_by_source
              AND state IN ('complete', 'settled') AND requested_at > excluded.requested_at
              THEN requested_at ELSE excluded.requested_at END,
      completed_at = coalesce(excluded.completed_at, completed_at),
@@ -55,36 +56,36 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
      pages = excluded.pages, received = excluded.received,
      inserted = excluded.inserted, updated = excluded.updated,
      unchanged = excluded.unchanged, skipped = excluded.skipped,
-     rejected = excluded.rejected, strays = excluded.strays,
+     rejected = excluded.rejected, out_of_window = excluded.out_of_window,
      distinct_keys = excluded.distinct_keys, source_total = excluded.source_total,
-     readings = readings + excluded.readings, error = excluded.error,
-     run_id = excluded.run_id, by_source = excluded.by_source,
+     fetches = fetches + excluded.fetches, error = excluded.error,
+     run_id = excluded.run_id, dated_by_source = excluded.dated_by_source,
      asked_from = coalesce(excluded.asked_from, asked_from),
-     came_before = CASE WHEN excluded.readings > 0 THEN came ELSE came_before END,
-     came = CASE WHEN excluded.readings > 0 THEN excluded.came ELSE came END,
-     whole_at = coalesce(whole_at, excluded.whole_at),
+     previous_records = CASE WHEN excluded.fetches > 0 THEN last_records ELSE previous_records END,
+     last_records = CASE WHEN excluded.fetches > 0 THEN excluded.last_records ELSE last_records END,
+     first_complete_at = coalesce(first_complete_at, excluded.first_complete_at),
      settled_at = coalesce(settled_at, excluded.settled_at)";
 
 impl Archive {
-    /// Writes how far a reading has come, in the transaction of its rows.
+    /// Writes how far a fetch has come, in the transaction of its rows.
     pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
         self.write_entry(progress, run).map_err(at(&self.path))
     }
 
     fn write_entry(&self, progress: &Checkpoint, run: i64) -> rusqlite::Result<()> {
         let complete = matches!(progress.state, State::Complete | State::Settled);
-        if complete && let Some(window) = progress.place.window {
-            self.trim_others(&progress.place, window)?;
+        if complete && let Some(window) = progress.window_key.window {
+            self.trim_others(&progress.window_key, window)?;
         }
-        let window = progress.place.window;
+        let window = progress.window_key.window;
         let settled = progress.state == State::Settled;
         let whole = complete && window.is_some_and(|w| progress.read_to >= Some(w.end()));
         let (start, end) = bounds_text(window);
         let outcomes = &progress.outcomes;
         let mut statement = self.connection.prepare_cached(ENTRY)?;
         statement.execute(params![
-            progress.place.stream,
-            progress.place.partition,
+            progress.window_key.stream,
+            progress.window_key.partition,
             start,
             end,
             progress.state.as_str(),
@@ -100,15 +101,15 @@ impl Archive {
             outcomes.unchanged,
             outcomes.skipped,
             outcomes.rejected,
-            progress.strays,
+            progress.out_of_window,
             progress.distinct_keys,
             progress.source_total,
             u64::from(complete),
             progress.error,
             run,
-            progress.by_source,
+            progress.dated_by_source,
             progress.asked_from.filter(|_| complete).map(instant_to_text),
-            progress.came.filter(|_| complete),
+            progress.last_records.filter(|_| complete),
             whole.then(|| instant_to_text(progress.at)),
             settled.then(|| instant_to_text(progress.at)),
         ])?;
@@ -116,14 +117,14 @@ impl Archive {
     }
 
     /// Leaves of every other window only what `window` does not cover.
-    fn trim_others(&self, place: &WindowKey, window: Window) -> rusqlite::Result<()> {
+    fn trim_others(&self, window_key: &WindowKey, window: Window) -> rusqlite::Result<()> {
         let (start, end) = bounds_text(Some(window));
         let sql = "SELECT start_at, end_at, read_to FROM _windrow_ledger
             WHERE stream = ?1 AND partition = ?2 AND start_at < ?4 AND end_at > ?3
               AND NOT (start_at = ?3 AND end_at = ?4)";
         let mut statement = self.connection.prepare_cached(sql)?;
         let others: Vec<(String, String, Option<String>)> = statement
-            .query_map([&place.stream, &place.partition, &start, &end], |row| {
+            .query_map([&window_key.stream, &window_key.partition, &start, &end], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -134,15 +135,15 @@ impl Archive {
                     return Ok(());
                 }
                 let read_to = read_to.as_deref().map(|read_to| read_to.min(to));
-                // A reading of this very piece that failed must not stand in the way of what an
+                // A fetch of this very piece that failed must not stand in the way of what an
                 // earlier one proved.
                 let clear = "DELETE FROM _windrow_ledger
                     WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
-                      AND state IN ('partial', 'hole')
+                      AND state IN ('partial', 'truncated')
                       AND NOT (start_at = ?5 AND end_at = ?6)";
                 self.connection.prepare_cached(clear)?.execute([
-                    &place.stream,
-                    &place.partition,
+                    &window_key.stream,
+                    &window_key.partition,
                     from,
                     to,
                     &other_start,
@@ -152,18 +153,20 @@ impl Archive {
                 let copy = "INSERT OR IGNORE INTO _windrow_ledger
                     (stream, partition, start_at, end_at, state, read_to, requested_at,
                      completed_at, token, cursor, pages, received, inserted, updated, unchanged,
-                     skipped, rejected, strays, readings, error, run_id, by_source, whole_at,
+                     skipped, rejected, out_of_window, fetches, error, run_id, dated_by_source,
+                     first_complete_at,
                      settled_at)
                     SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
                            cursor, pages, received, inserted, updated, unchanged, skipped,
-                           rejected, strays, readings, error, run_id, by_source, whole_at,
+                           rejected, out_of_window, fetches, error, run_id, dated_by_source,
+                           first_complete_at,
                            settled_at
                     FROM _windrow_ledger
                     WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
                       AND state IN ('complete', 'settled')";
                 self.connection.prepare_cached(copy)?.execute(params![
-                    place.stream,
-                    place.partition,
+                    window_key.stream,
+                    window_key.partition,
                     other_start,
                     other_end,
                     from,
@@ -174,31 +177,32 @@ impl Archive {
             };
             piece(&other_start, &start)?;
             piece(&end, &other_end)?;
-            self.forget(place, &other_start, &other_end)?;
+            self.forget(window_key, &other_start, &other_end)?;
         }
         Ok(())
     }
 
-    fn forget(&self, place: &WindowKey, start: &str, end: &str) -> rusqlite::Result<()> {
+    fn forget(&self, window_key: &WindowKey, start: &str, end: &str) -> rusqlite::Result<()> {
         let sql = "DELETE FROM _windrow_ledger
             WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute([&place.stream, &place.partition, start, end])?;
+        statement.execute([&window_key.stream, &window_key.partition, start, end])?;
         Ok(())
     }
 
     /// Whether this very window has been completed before, or others have proven all of it.
-    pub fn is_complete(&self, place: &WindowKey) -> Result<bool, ArchiveError> {
-        self.is_covered(place).map_err(at(&self.path))
+    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
+        self.is_covered(window_key).map_err(at(&self.path))
     }
 
-    fn is_covered(&self, place: &WindowKey) -> rusqlite::Result<bool> {
-        let (start, end) = bounds_text(place.window);
+    fn is_covered(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
+        let (start, end) = bounds_text(window_key.window);
         let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
             WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
               AND state IN ('complete', 'settled') ORDER BY start_at";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([&place.stream, &place.partition, &start, &end])?;
+        let mut rows =
+            statement.query([&window_key.stream, &window_key.partition, &start, &end])?;
         let mut covered_to = start.clone();
         while let Some(row) = rows.next()? {
             let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
@@ -210,18 +214,18 @@ impl Archive {
                 covered_to = read_to;
             }
         }
-        Ok(place.window.is_some() && covered_to >= end)
+        Ok(window_key.window.is_some() && covered_to >= end)
     }
 
-    /// Forgets a reading that was broken off and is replaced by readings of its parts.
-    pub fn forget_partial(&self, place: &WindowKey) -> Result<(), ArchiveError> {
-        let (start, end) = bounds_text(place.window);
+    /// Forgets a fetch that was broken off and is replaced by fetches of its parts.
+    pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), ArchiveError> {
+        let (start, end) = bounds_text(window_key.window);
         let sql = "DELETE FROM _windrow_ledger
             WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
-              AND state IN ('partial', 'hole')";
+              AND state IN ('partial', 'truncated')";
         let write = || -> rusqlite::Result<usize> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.execute([&place.stream, &place.partition, &start, &end])
+            statement.execute([&window_key.stream, &window_key.partition, &start, &end])
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
@@ -237,11 +241,11 @@ pub(crate) fn entries(
                       source_total, error IS NOT NULL,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
                         IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1),
-                      by_source,
+                      dated_by_source,
                       EXISTS (SELECT 1 FROM _windrow_adopted AS a WHERE a.stream = l.stream
                         AND a.run_id > l.run_id
                         AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at)),
-                      EXISTS (SELECT 1 FROM _windrow_doubts AS d WHERE d.stream = l.stream
+                      EXISTS (SELECT 1 FROM _windrow_disputed AS d WHERE d.stream = l.stream
                         AND d.partition = l.partition AND d.read_at >= l.requested_at
                         AND d.start_at < l.end_at AND d.end_at > l.start_at)
         FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
@@ -270,7 +274,7 @@ pub(crate) fn entries(
             source_total: row.get(8)?,
             failed: row.get(9)?,
             same_definition: row.get(10)?,
-            by_source: row.get(11)?,
+            dated_by_source: row.get(11)?,
             adopted_since: row.get(12)?,
             doubted: row.get(13)?,
         })
@@ -292,19 +296,19 @@ mod tests {
     fn progress(from: i64, to: i64, state: State) -> Checkpoint {
         let window = Window::new(day(from), day(to));
         Checkpoint {
-            place: WindowKey { stream: "usage".into(), partition: String::new(), window },
+            window_key: WindowKey { stream: "usage".into(), partition: String::new(), window },
             state,
             read_to: Some(day(to)),
             requested_at: day(40),
-            by_source: false,
+            dated_by_source: false,
             asked_from: Some(day(from)),
-            came: Some(1),
+            last_records: Some(1),
             at: day(40),
             token: None,
             cursor: None,
             pages: 1,
             outcomes: Outcomes::default(),
-            strays: 0,
+            out_of_window: 0,
             distinct_keys: None,
             source_total: None,
             error: None,
@@ -350,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_reading_trims_nothing_and_is_trimmed_away() {
+    fn a_partial_fetch_trims_nothing_and_is_trimmed_away() {
         let (_folder, archive) = archive_with(&usage_shape());
         let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
         let run = archive.start_run(&start).expect("a run");

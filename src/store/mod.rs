@@ -45,7 +45,7 @@ pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, Reader, RejectRow, StoredDefinition, StreamRow};
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
 pub use run_detail::{
-    EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow, RunDetail, RunEvent,
+    EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunDetail, RunEvent,
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use untrusted::{look_at_given, open_compared, open_untrusted};

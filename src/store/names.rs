@@ -71,7 +71,7 @@ const NAMES: [(&str, Grammar, &str); 12] = [
     ("archive_id", Grammar::Plain, "an archive"),
     ("parent_id", Grammar::Plain, "an archive"),
     ("handoff_id", Grammar::Plain, "a hand-off"),
-    ("station", Grammar::Plain, "a station"),
+    ("sender", Grammar::Plain, "a sender"),
     ("started_at", Grammar::Plain, "a time"),
     ("finished_at", Grammar::Plain, "a time"),
 ];
@@ -89,7 +89,7 @@ pub(crate) fn check_names(connection: &Connection, path: &Path) -> Result<(), Ar
     let (file, name) = (path.display(), printable(&odd.name));
     let message = format!("{file} calls {} `{name}`, which no definition can", odd.of);
     let help = "somebody has altered it: ask for a hand-off from somebody whom you trust";
-    Err(ArchiveError::new(Cause::Unsafe, message).cure(help))
+    Err(ArchiveError::new(Cause::Unsafe, message).help(help))
 }
 
 fn odd_name(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
@@ -228,7 +228,7 @@ mod tests {
             format!("INSERT INTO _windrow_waits VALUES ('{evil}', 'now', 'x', NULL)"),
             format!("INSERT INTO _windrow_clocks VALUES ('{evil}', 1, 'now')"),
             format!("INSERT INTO _windrow_fields VALUES ('{evil}', 'f', 'text', 'always')"),
-            format!("INSERT INTO _windrow_doubts VALUES ('{evil}', '', '', '', '')"),
+            format!("INSERT INTO _windrow_disputed VALUES ('{evil}', '', '', '', '')"),
             format!("INSERT INTO _windrow_lineage VALUES ('a', '{evil}', 'b', 'now')"),
             format!("INSERT INTO _windrow_manifest_marks VALUES ('{evil}', 1, x'00')"),
             format!(

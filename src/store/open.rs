@@ -66,13 +66,13 @@ impl Archive {
         let Opening { note, now, allow_network_fs, files: names } = *opening;
         if !sqlite_is_sound() {
             let message = format!("SQLite {} can damage archives", rusqlite::version());
-            return Err(ArchiveError::new(Cause::Bug, message).cure("build windrow with its own"));
+            return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
         }
         look_at(path)?;
         if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
             let message = format!("{} is on a network file system ({kind})", path.display());
-            let cure = "keep the archive on a local disk, or set `allow_network_fs = true`";
-            return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
+            let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
+            return Err(ArchiveError::new(Cause::Storage, message).help(help));
         }
         let lock = take_lock(path, note)?;
         remove_drafts(path, names);
@@ -126,8 +126,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError
     configure(&mut connection).map_err(at(path))?;
     if connection.is_readonly("main").map_err(at(path))? {
         let message = format!("the archive is read-only: {}", path.display());
-        let cure = "make the file writable, or copy it elsewhere";
-        return Err(ArchiveError::new(Cause::Storage, message).cure(cure));
+        let help = "make the file writable, or copy it elsewhere";
+        return Err(ArchiveError::new(Cause::Storage, message).help(help));
     }
     let version = check_identity(&connection, path)?;
     refuse_impostors(&connection, path)?;
@@ -139,8 +139,8 @@ pub(crate) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
         return Ok(());
     }
     let message = format!("there is no archive at {}", path.display());
-    let cure = "run `windrow sync` first, or name the archive with --archive";
-    Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
+    let help = "run `windrow sync` first, or name the archive with --archive";
+    Err(ArchiveError::new(Cause::Unusable, message).help(help))
 }
 
 /// Opens the archive at `path` for reading; never changes anything.
@@ -200,7 +200,7 @@ fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
 pub(crate) fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
     if path.is_dir() {
         let message = format!("the archive's path is a directory: {}", path.display());
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("name a file in it"));
+        return Err(ArchiveError::new(Cause::Unusable, message).help("name a file in it"));
     }
     Ok(())
 }
@@ -212,13 +212,13 @@ pub(crate) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveErro
             let holder = if note.is_empty() { "another process".to_owned() } else { note };
             let message = format!("the archive {} is held by {holder}", path.display());
             ArchiveError::new(Cause::Held, message)
-                .cure("wait until it is done (`--wait 5m` does), or stop it")
+                .help("wait until it is done (`--wait 5m` does), or stop it")
         }
         LockError::Io(error) => {
             let error = ArchiveError::io(&lock_path(path), "lock", &error);
             match error.cause {
                 Cause::Unsafe => error,
-                _ => error.cure("the archive's folder must exist and be writable"),
+                _ => error.help("the archive's folder must exist and be writable"),
             }
         }
     })
@@ -263,7 +263,7 @@ fn make_draft(draft: &Path) -> Result<(), ArchiveError> {
         std::io::ErrorKind::AlreadyExists => {
             let message = format!("{} is in the way and cannot be removed", draft.display());
             let help = "find out who made it, and remove it, or use a folder of your own";
-            ArchiveError::new(Cause::Unsafe, message).cure(help)
+            ArchiveError::new(Cause::Unsafe, message).help(help)
         }
         _ => ArchiveError::io(draft, "make", &error),
     })
@@ -303,8 +303,8 @@ pub(crate) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
     }
     let message =
         format!("{} is empty: an archive was cut off here, or never was one", path.display());
-    let cure = "go back to a copy, or remove the file to start a new archive";
-    Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
+    let help = "go back to a copy, or remove the file to start a new archive";
+    Err(ArchiveError::new(Cause::Unusable, message).help(help))
 }
 
 pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
@@ -316,14 +316,14 @@ pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i32
     let name = path.display();
     if id != APPLICATION_ID {
         let message = format!("{name} is another program's SQLite file, not a windrow archive");
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("name another archive path"));
+        return Err(ArchiveError::new(Cause::Unusable, message).help("name another archive path"));
     }
     if version > SCHEMA_VERSION {
         let message = format!(
             "{name} is from a newer windrow: its format is {version}, this program knows up to \
              {SCHEMA_VERSION}"
         );
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("use the newer windrow"));
+        return Err(ArchiveError::new(Cause::Unusable, message).help("use the newer windrow"));
     }
     Ok(version)
 }
@@ -334,7 +334,7 @@ fn refuse_impostors(connection: &Connection, path: &Path) -> Result<(), ArchiveE
     if let Some((kind, impostor)) = impostor(connection).map_err(at(path))? {
         let message = format!("{name}: `{impostor}` is a {kind} where windrow's own table must be");
         let help = "somebody has altered the archive: go back to a copy, or ask for a hand-off";
-        return Err(ArchiveError::new(Cause::Unsafe, message).cure(help));
+        return Err(ArchiveError::new(Cause::Unsafe, message).help(help));
     }
     Ok(())
 }
@@ -401,7 +401,7 @@ fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
         return Ok(());
     }
     let message = format!("SQLite cannot keep a write-ahead log beside {}", path.display());
-    Err(ArchiveError::new(Cause::Storage, message).cure("move the archive to a local disk"))
+    Err(ArchiveError::new(Cause::Storage, message).help("move the archive to a local disk"))
 }
 
 /// Copies the whole log into the file and empties it.
@@ -448,7 +448,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError>
         }
         let name = path.display();
         let message = format!("cannot bring {name} to this version's format: {error}");
-        ArchiveError::new(Cause::Bug, message).cure("keep the file as it is, and tell us")
+        ArchiveError::new(Cause::Bug, message).help("keep the file as it is, and tell us")
     })
 }
 
@@ -578,9 +578,9 @@ mod tests {
         older_format(&path, 2);
         let connection = open_reader(&path).expect("an older archive");
         let from = crate::store::history::history_from(&connection, "usage");
-        assert_eq!(from.expect("no trouble"), None);
+        assert_eq!(from.expect("no error"), None);
         let reader = crate::store::Reader::open(&path).expect("an older archive");
-        assert_eq!(reader.held_back("usage").expect("no trouble"), 0);
-        reader.vanished(&mut |row| panic!("{row:?}")).expect("no trouble");
+        assert_eq!(reader.held_back("usage").expect("no error"), 0);
+        reader.vanished(&mut |row| panic!("{row:?}")).expect("no error");
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn refuse_left_log(path: &Path) -> Result<(), ArchiveError> {
                 path.display(),
                 left.display()
             );
-            return Err(ArchiveError::new(Cause::Unsafe, message).cure(help));
+            return Err(ArchiveError::new(Cause::Unsafe, message).help(help));
         }
     }
     Ok(())

@@ -109,8 +109,8 @@ impl Reader {
         }
         if !statement.readonly() {
             let message = "the query would change the archive, and here is only read";
-            let cure = "open the file with `sqlite3` if you mean it";
-            return Err(ArchiveError::new(Cause::Query, message).cure(cure));
+            let help = "open the file with `sqlite3` if you mean it";
+            return Err(ArchiveError::new(Cause::Query, message).help(help));
         }
         Ok(statement)
     }
@@ -122,11 +122,11 @@ impl Reader {
             let message = format!("the query is wrong: {text}");
             let help = "only the archive says what its views are: write its definition out \
                  (`windrow definition --out windrow.toml`) and read it first, or ask the tables";
-            return ArchiveError::new(Cause::Query, message).cure(help);
+            return ArchiveError::new(Cause::Query, message).help(help);
         }
         match is_of_the_query(&error) {
             true => ArchiveError::new(Cause::Query, format!("the query is wrong: {error}"))
-                .cure("`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables"),
+                .help("`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables"),
             false => at(&self.path)(error),
         }
     }

@@ -1,6 +1,6 @@
 //! Raw pages: what a source said, word for word, kept in the transaction of the page's rows.
 //!
-//! A body is kept once however often it comes. What a page's reading depended on is kept with it,
+//! A body is kept once however often it comes. What a page's fetch depended on is kept with it,
 //! so that the same rules give the same rows again.
 
 use std::collections::BTreeMap;
@@ -70,13 +70,13 @@ impl RawPage {
 pub struct KeptPage {
     /// Its number; pages are numbered in the order of their writing.
     pub page: i64,
-    /// Which reading it belongs to.
-    pub place: WindowKey,
+    /// Which fetch it belongs to.
+    pub window_key: WindowKey,
     /// The range that was asked for.
     pub asked: Option<Window>,
     /// The parent row's columns.
     pub parent: BTreeMap<String, Scalar>,
-    /// Whether a reading begins with it.
+    /// Whether a fetch begins with it.
     pub first: bool,
     /// Whether a secret was taken out of its records.
     pub altered: bool,
@@ -103,7 +103,7 @@ impl Archive {
     /// Keeps a page, in the transaction of its rows.
     pub fn keep_page(
         &self,
-        place: &WindowKey,
+        window_key: &WindowKey,
         page: &RawPage,
         first: bool,
         requested_at: &str,
@@ -113,7 +113,7 @@ impl Archive {
         let write = || -> rusqlite::Result<()> {
             let body = self.keep_body(&page.body)?;
             let parent = page.parent.as_ref().map(|parent| self.keep_body(parent)).transpose()?;
-            let (start, end) = bounds_text(place.window);
+            let (start, end) = bounds_text(window_key.window);
             let asked = page.asked.map(|asked| bounds_text(Some(asked)));
             let (from, to) = asked.unzip();
             let sql = "INSERT INTO _windrow_raw_pages
@@ -121,8 +121,8 @@ impl Archive {
                  requested_at, written_at, run_id, parent_id, body_id)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
             self.connection.prepare_cached(sql)?.execute(params![
-                place.stream,
-                place.partition,
+                window_key.stream,
+                window_key.partition,
                 start,
                 end,
                 from,
@@ -173,8 +173,8 @@ impl Archive {
             Some((page, false)) => {
                 let number = page.page;
                 let message = format!("the kept page {number} of stream `{stream}` is damaged");
-                let cure = "go back to a copy of the archive, or read the stream's windows again";
-                Err(ArchiveError::new(Cause::Unusable, message).cure(cure))
+                let help = "go back to a copy of the archive, or read the stream's windows again";
+                Err(ArchiveError::new(Cause::Unusable, message).help(help))
             }
             other => Ok(other.map(|(page, _)| page)),
         }
@@ -215,7 +215,7 @@ fn kept_page(stream: &str, row: &Row<'_>) -> rusqlite::Result<(KeptPage, bool)> 
     let whole = body.is_some() && parent.is_some();
     let page = KeptPage {
         page: row.get(0)?,
-        place: WindowKey {
+        window_key: WindowKey {
             stream: stream.to_owned(),
             partition: row.get(1)?,
             window: window_of(&text(2)?, &text(3)?),
@@ -281,7 +281,7 @@ mod tests {
         (folder, archive, run)
     }
 
-    fn place() -> WindowKey {
+    fn window_key() -> WindowKey {
         let at = |second| chrono::DateTime::from_timestamp(second, 0).expect("in range");
         let window = Window::new(at(0), at(60));
         WindowKey { stream: "usage".into(), partition: "\"a\"".into(), window }
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_page_comes_back_as_it_was_kept_and_a_body_is_kept_once() {
         let (_folder, archive, run) = kept();
-        let place = place();
+        let window_key = window_key();
         let parent: BTreeMap<String, Scalar> = [
             ("a", Scalar::Real(0.1 + 0.2)),
             ("b", Scalar::Integer(i64::MIN)),
@@ -299,15 +299,15 @@ mod tests {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
-        let page = RawPage::pack("[1, 2]", false, place.window, &parent);
+        let page = RawPage::pack("[1, 2]", false, window_key.window, &parent);
         for first in [true, false] {
-            archive.keep_page(&place, &page, first, "then", run, "now").expect("kept");
+            archive.keep_page(&window_key, &page, first, "then", run, "now").expect("kept");
         }
         let one = archive.kept_page_after("usage", 0).expect("read").expect("a page");
         let expected = KeptPage {
             page: 1,
-            asked: place.window,
-            place,
+            asked: window_key.window,
+            window_key,
             parent,
             first: true,
             altered: false,
@@ -329,7 +329,7 @@ mod tests {
     fn a_page_that_is_not_what_was_kept_is_told_and_never_read() {
         let (_folder, archive, run) = kept();
         let page = RawPage::pack("[1, 2]", false, None, &BTreeMap::new());
-        archive.keep_page(&place(), &page, true, "then", run, "now").expect("kept");
+        archive.keep_page(&window_key(), &page, true, "then", run, "now").expect("kept");
         let other = Packed::new("[1, 3]").body;
         for body in [other, b"junk".to_vec()] {
             let sql = "UPDATE _windrow_raw_bodies SET body = ?1";

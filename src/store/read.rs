@@ -62,9 +62,9 @@ pub struct LedgerRow {
     pub start_at: String,
     /// The window's end, or empty.
     pub end_at: String,
-    /// `partial`, `complete`, `settled` or `hole`.
+    /// `partial`, `complete`, `settled` or `truncated`.
     pub state: String,
-    /// Up to where the reading counts.
+    /// Up to where the fetch counts.
     pub read_to: Option<String>,
     /// When it was last complete.
     pub completed_at: Option<String>,
@@ -77,7 +77,7 @@ pub struct LedgerRow {
     /// The source's own total.
     pub source_total: Option<u64>,
     /// Records outside the range.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// Why it is not complete.
     pub error: Option<String>,
 }
@@ -120,7 +120,7 @@ pub struct RejectRow {
 impl LedgerRow {
     /// The rows of a stream, oldest first.
     pub(crate) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
-            completed_at, cursor, received, distinct_keys, source_total, strays, error
+            completed_at, cursor, received, distinct_keys, source_total, out_of_window, error
         FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
 
     /// A row of [`Self::SELECT`].
@@ -136,7 +136,7 @@ impl LedgerRow {
             received: row.get(7)?,
             distinct_keys: row.get(8)?,
             source_total: row.get(9)?,
-            strays: row.get(10)?,
+            out_of_window: row.get(10)?,
             error: row.get(11)?,
         })
     }
@@ -310,8 +310,8 @@ impl Reader {
 fn older(path: &Path, version: i32) -> ArchiveError {
     let message =
         format!("{} has format {version}, and this needs {SCHEMA_VERSION}", path.display());
-    let cure = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).cure(cure)
+    let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
+    ArchiveError::new(Cause::Unusable, message).help(help)
 }
 
 pub(crate) fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {

@@ -135,9 +135,9 @@ pub struct KeptReject {
     /// The record, verbatim.
     pub record: String,
     /// What lay above it, or the fields of the file that it came from.
-    pub above: Option<String>,
+    pub ancestors: Option<String>,
     /// It is newer than rows that were last changed by an earlier run than this one. Rows that
-    /// are there stay where a later reading of its window did not bring it again.
+    /// are there stay where a later fetch of its window did not bring it again.
     pub as_of: i64,
 }
 
@@ -145,31 +145,31 @@ impl Archive {
     /// Keeps records that cannot become rows; each once, however often it comes.
     pub fn write_rejects(
         &self,
-        place: &WindowKey,
+        window_key: &WindowKey,
         rejects: &[Reject],
         run: i64,
         now: &str,
     ) -> Result<(), ArchiveError> {
         let again = "UPDATE SET last_run_id = excluded.last_run_id
             WHERE last_run_id IS NOT excluded.last_run_id";
-        self.put_rejects(place, rejects, (run, now), again)
+        self.put_rejects(window_key, rejects, (run, now), again)
     }
 
     /// Keeps a record of a file that cannot become a row. One that is kept already was said by the
     /// source or by an earlier file, and stays as it is.
     pub fn adopt_reject(
         &self,
-        place: &WindowKey,
+        window_key: &WindowKey,
         reject: Reject,
         run: i64,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        self.put_rejects(place, &[reject], (run, now), "NOTHING")
+        self.put_rejects(window_key, &[reject], (run, now), "NOTHING")
     }
 
     fn put_rejects(
         &self,
-        place: &WindowKey,
+        window_key: &WindowKey,
         rejects: &[Reject],
         (run, now): (i64, &str),
         again: &str,
@@ -177,17 +177,17 @@ impl Archive {
         let sql = format!(
             "INSERT INTO _windrow_rejects
              (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
-              first_seen_at, run_id, last_run_id, pointer, above)
+              first_seen_at, run_id, last_run_id, pointer, ancestors)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)
              ON CONFLICT (stream, partition, record_sha256, kind) DO {again}"
         );
-        let (start, end) = bounds_text(place.window);
+        let (start, end) = bounds_text(window_key.window);
         let write = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(&sql)?;
             for reject in rejects {
                 statement.execute(params![
-                    place.stream,
-                    place.partition,
+                    window_key.stream,
+                    window_key.partition,
                     start,
                     end,
                     reject.kind.as_str(),
@@ -197,7 +197,7 @@ impl Archive {
                     now,
                     run,
                     reject.pointer,
-                    reject.above,
+                    reject.ancestors,
                 ])?;
             }
             Ok(())
@@ -215,7 +215,7 @@ impl Archive {
     ) -> Result<Vec<KeptReject>, ArchiveError> {
         let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
         let sql = format!(
-            "SELECT reject_id, last_run_id, partition, record, above,
+            "SELECT reject_id, last_run_id, partition, record, ancestors,
                 CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
                     WHERE l.stream = r.stream AND l.partition = r.partition
                       AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
@@ -242,7 +242,7 @@ impl Archive {
                     last_run: row.get(1)?,
                     partition: row.get(2)?,
                     record,
-                    above: row.get(4)?,
+                    ancestors: row.get(4)?,
                     as_of: row.get(5)?,
                     run: row.get(6)?,
                 });

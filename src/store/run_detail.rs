@@ -1,4 +1,4 @@
-//! What a run did in detail: each reading with what it cost, troubles and waits. Bounded for each
+//! What a run did in detail: each fetch with what it cost, errors and waits. Bounded for each
 //! run, and kept for the latest runs alone; the sums by stream stay.
 
 use rusqlite::{Connection, Row, params};
@@ -10,20 +10,20 @@ use crate::store::error::{ArchiveError, at};
 use crate::store::open::Archive;
 use crate::store::read::Reader;
 
-/// Readings of one run that are kept one by one; of the others the sums remain. A run over three
+/// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
-pub const READINGS_PER_RUN_MAX: u64 = 1_000;
-/// Troubles and waits of one run that are kept one by one.
+pub const FETCHES_PER_RUN_MAX: u64 = 1_000;
+/// Errors and waits of one run that are kept one by one.
 pub const EVENTS_PER_RUN_MAX: u64 = 200;
-/// Runs whose readings and events are kept: ten days of a watch that syncs each quarter of an hour.
+/// Runs whose fetches and events are kept: ten days of a watch that syncs each quarter of an hour.
 pub const RUNS_IN_DETAIL_MAX: i64 = 1_000;
 
 /// What was due in a stream for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanPart {
     /// Why.
-    pub why: String,
-    /// How many readings.
+    pub reason: String,
+    /// How many fetches.
     pub windows: u64,
     /// The start of the earliest window, for windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,9 +33,9 @@ pub struct PlanPart {
     pub to: Option<String>,
 }
 
-/// One reading of a run.
+/// One fetch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ReadingRow {
+pub struct FetchRow {
     /// The stream.
     pub stream: String,
     /// The parent's key, or empty.
@@ -45,10 +45,10 @@ pub struct ReadingRow {
     /// The window's end, or empty.
     pub end_at: String,
     /// Why it was due.
-    pub why: String,
-    /// `complete`, `settled`, `partial`, `hole`; `kept` where it failed and what an earlier one
-    /// proved stays; `split` into smaller ones; `second` of what lies before a window; `too_early`
-    /// for its source; `failed` where nothing of it is noted in the ledger.
+    pub reason: String,
+    /// `complete`, `settled`, `partial`, `truncated`; `kept` where it failed and what an earlier
+    /// one proved stays; `split` into smaller ones; `second` of what lies before a window;
+    /// `too_early` for its source; `failed` where nothing of it is noted in the ledger.
     pub outcome: String,
     /// When it began.
     pub began_at: String,
@@ -60,7 +60,7 @@ pub struct ReadingRow {
     #[serde(flatten)]
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// What all its attempts cost.
     #[serde(flatten)]
     pub spent: Spent,
@@ -68,16 +68,16 @@ pub struct ReadingRow {
     pub error: Option<String>,
 }
 
-/// A trouble of a run, or a wait that a source imposed on it.
+/// A error of a run, or a wait that a source imposed on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunEvent {
     /// When.
     pub at: String,
-    /// `trouble` or `wait`.
+    /// `error` or `wait`.
     pub kind: String,
     /// The source, of a wait.
     pub source: Option<String>,
-    /// The stream, of a trouble.
+    /// The stream, of a error.
     pub stream: Option<String>,
     /// The parent's key.
     pub partition: Option<String>,
@@ -86,10 +86,10 @@ pub struct RunEvent {
     /// What happened.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
     /// Until when, of a wait.
     pub until: Option<String>,
-    /// The exit code that a trouble stands for.
+    /// The exit code that a error stands for.
     pub exit_code: Option<u8>,
 }
 
@@ -97,23 +97,18 @@ pub struct RunEvent {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RunDetail {
     /// In the order of their ends.
-    pub readings: Vec<ReadingRow>,
+    pub fetches: Vec<FetchRow>,
     /// In the order in which they came.
     pub events: Vec<RunEvent>,
 }
 
 impl Archive {
-    /// Notes a reading, in the transaction of its checkpoint. Beyond the limit nothing is noted.
-    pub fn write_reading(
-        &self,
-        run: i64,
-        number: u64,
-        row: &ReadingRow,
-    ) -> Result<(), ArchiveError> {
-        if number > READINGS_PER_RUN_MAX {
+    /// Notes a fetch, in the transaction of its checkpoint. Beyond the limit nothing is noted.
+    pub fn write_fetch(&self, run: i64, number: u64, row: &FetchRow) -> Result<(), ArchiveError> {
+        if number > FETCHES_PER_RUN_MAX {
             return Ok(());
         }
-        let sql = "INSERT INTO _windrow_run_readings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+        let sql = "INSERT INTO _windrow_run_fetches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
             ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
         let (outcomes, spent) = (&row.outcomes, &row.spent);
         let write = || -> rusqlite::Result<usize> {
@@ -124,7 +119,7 @@ impl Archive {
                 row.partition,
                 row.start_at,
                 row.end_at,
-                row.why,
+                row.reason,
                 row.outcome,
                 row.began_at,
                 row.ended_at,
@@ -135,7 +130,7 @@ impl Archive {
                 outcomes.unchanged,
                 outcomes.skipped,
                 outcomes.rejected,
-                row.strays,
+                row.out_of_window,
                 spent.requests,
                 spent.retries,
                 spent.bytes,
@@ -146,7 +141,7 @@ impl Archive {
         write().map(|_| ()).map_err(at(&self.path))
     }
 
-    /// Notes a trouble or a wait. Beyond the limit nothing is noted.
+    /// Notes a error or a wait. Beyond the limit nothing is noted.
     pub fn write_run_event(
         &self,
         run: i64,
@@ -169,7 +164,7 @@ impl Archive {
                 event.partition,
                 event.window,
                 event.message,
-                event.cure,
+                event.help,
                 event.until,
                 event.exit_code,
             ])
@@ -180,7 +175,7 @@ impl Archive {
 
 /// Forgets the details of runs that are long past. In a transaction of the caller's.
 pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
-    for table in ["_windrow_run_readings", "_windrow_run_events"] {
+    for table in ["_windrow_run_fetches", "_windrow_run_events"] {
         let sql = format!("DELETE FROM {table} WHERE run_id <= ?1");
         connection.execute(&sql, [run - RUNS_IN_DETAIL_MAX])?;
     }
@@ -191,24 +186,24 @@ impl Reader {
     /// What a run did, one by one.
     pub fn run_detail(&self, run: i64) -> Result<RunDetail, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT * FROM _windrow_run_readings WHERE run_id = ?1 ORDER BY number";
+            let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = ?1 ORDER BY number";
             let mut statement = connection.prepare(sql)?;
-            let readings = statement.query_map([run], reading)?.collect::<rusqlite::Result<_>>()?;
+            let fetches = statement.query_map([run], fetch)?.collect::<rusqlite::Result<_>>()?;
             let sql = "SELECT * FROM _windrow_run_events WHERE run_id = ?1 ORDER BY number";
             let mut statement = connection.prepare(sql)?;
             let events = statement.query_map([run], event)?.collect::<rusqlite::Result<_>>()?;
-            Ok(RunDetail { readings, events })
+            Ok(RunDetail { fetches, events })
         })
     }
 }
 
-fn reading(row: &Row<'_>) -> rusqlite::Result<ReadingRow> {
-    Ok(ReadingRow {
+fn fetch(row: &Row<'_>) -> rusqlite::Result<FetchRow> {
+    Ok(FetchRow {
         stream: row.get("stream")?,
         partition: row.get("partition")?,
         start_at: row.get("start_at")?,
         end_at: row.get("end_at")?,
-        why: row.get("why")?,
+        reason: row.get("reason")?,
         outcome: row.get("outcome")?,
         began_at: row.get("began_at")?,
         ended_at: row.get("ended_at")?,
@@ -221,7 +216,7 @@ fn reading(row: &Row<'_>) -> rusqlite::Result<ReadingRow> {
             skipped: row.get("skipped")?,
             rejected: row.get("rejected")?,
         },
-        strays: row.get("strays")?,
+        out_of_window: row.get("out_of_window")?,
         spent: Spent {
             requests: row.get("requests")?,
             retries: row.get("retries")?,
@@ -241,7 +236,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<RunEvent> {
         partition: row.get("partition")?,
         window: row.get("window")?,
         message: row.get("message")?,
-        cure: row.get("cure")?,
+        help: row.get("help")?,
         until: row.get("until")?,
         exit_code: row.get("exit_code")?,
     })
@@ -259,38 +254,38 @@ mod tests {
         let now = crate::model::instant_from_text("2026-01-01T00:00:00Z").expect("an instant");
         let start = RunStart { command: "sync", version: "0", definition: "", now };
         let run = archive.start_run(&start).expect("a run");
-        let row = ReadingRow {
+        let row = FetchRow {
             stream: "usage".into(),
             partition: String::new(),
             start_at: String::new(),
             end_at: String::new(),
-            why: "pending".into(),
+            reason: "pending".into(),
             outcome: "complete".into(),
             began_at: "then".into(),
             ended_at: "now".into(),
             pages: 1,
             outcomes: Outcomes::default(),
-            strays: 0,
+            out_of_window: 0,
             spent: Spent { requests: 2, retries: 1, bytes: 3, waited_ms: 4 },
             error: None,
         };
         let event = RunEvent { kind: "wait".into(), at: "now".into(), ..RunEvent::default() };
-        for number in 1..=READINGS_PER_RUN_MAX + 5 {
-            archive.write_reading(run, number, &row).expect("noted");
+        for number in 1..=FETCHES_PER_RUN_MAX + 5 {
+            archive.write_fetch(run, number, &row).expect("noted");
             archive.write_run_event(run, number, &event).expect("noted");
         }
         let reader = Reader::open(archive.path()).expect("a reader");
         let detail = reader.run_detail(run).expect("its detail");
-        assert_eq!(detail.readings.len() as u64, READINGS_PER_RUN_MAX);
+        assert_eq!(detail.fetches.len() as u64, FETCHES_PER_RUN_MAX);
         assert_eq!(detail.events.len() as u64, EVENTS_PER_RUN_MAX);
-        assert_eq!((&detail.readings[0], &detail.events[0]), (&row, &event));
+        assert_eq!((&detail.fetches[0], &detail.events[0]), (&row, &event));
         let later =
             "INSERT INTO _windrow_runs (run_id, command, windrow_version, started_at, state)
             VALUES (?1, 'sync', '0', 'now', 'complete')";
         archive.connection.execute(later, [run + RUNS_IN_DETAIL_MAX - 1]).expect("a later run");
         archive.start_run(&start).expect("and the next");
         let detail = reader.run_detail(run).expect("its detail");
-        assert_eq!((detail.readings.len(), detail.events.len()), (0, 0));
+        assert_eq!((detail.fetches.len(), detail.events.len()), (0, 0));
         assert!(reader.run_row(run).expect("read").is_some(), "the run itself stays");
     }
 }

@@ -41,9 +41,9 @@ pub struct RunEnd {
     pub windows_completed: u64,
     /// What it cost.
     pub spent: Spent,
-    /// How many troubles there were.
-    pub troubles: u64,
-    /// The gravest trouble.
+    /// How many errors there were.
+    pub errors: u64,
+    /// The gravest error.
     pub message: Option<String>,
     /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
     pub clocks: BTreeMap<String, i64>,
@@ -71,9 +71,9 @@ pub struct RunRow {
     /// What it cost.
     #[serde(flatten)]
     pub spent: Spent,
-    /// How many troubles there were.
-    pub troubles: u64,
-    /// The gravest trouble.
+    /// How many errors there were.
+    pub errors: u64,
+    /// The gravest error.
     pub message: Option<String>,
     /// The archive that it ran in.
     pub archive_id: Option<String>,
@@ -97,15 +97,15 @@ pub struct RunStreamRow {
     pub windows_completed: u64,
     /// What was due, by reason.
     pub plan: Vec<PlanPart>,
-    /// Readings that ended, one way or another.
-    pub readings: u64,
+    /// Fetches that ended, one way or another.
+    pub fetches: u64,
     /// What became of its records.
     #[serde(flatten)]
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
-    pub strays: u64,
-    /// Rejects of earlier readings that became rows.
-    pub taken_up: u64,
+    pub out_of_window: u64,
+    /// Rejects of earlier fetches that became rows.
+    pub late_rejects: u64,
     /// What it cost.
     #[serde(flatten)]
     pub spent: Spent,
@@ -121,7 +121,7 @@ impl RunEnd {
             windows_planned: 0,
             windows_completed: 0,
             spent: Spent::default(),
-            troubles: 0,
+            errors: 0,
             message: None,
             clocks: BTreeMap::new(),
         }
@@ -161,7 +161,8 @@ impl Archive {
     pub fn add_to_run(&self, run: i64, more: &RunStreamRow) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_run_streams
             (run_id, stream, windows_completed, received, inserted, updated, unchanged, skipped,
-             rejected, strays, taken_up, windows_planned, plan, readings, requests, retries, bytes,
+             rejected, out_of_window, late_rejects, windows_planned, plan, fetches, requests,
+             retries, bytes,
              waited_ms)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
                     ?18)
@@ -170,9 +171,10 @@ impl Archive {
               received = received + excluded.received, inserted = inserted + excluded.inserted,
               updated = updated + excluded.updated, unchanged = unchanged + excluded.unchanged,
               skipped = skipped + excluded.skipped, rejected = rejected + excluded.rejected,
-              strays = strays + excluded.strays, taken_up = taken_up + excluded.taken_up,
+              out_of_window = out_of_window + excluded.out_of_window,
+              late_rejects = late_rejects + excluded.late_rejects,
               windows_planned = windows_planned + excluded.windows_planned,
-              plan = coalesce(excluded.plan, plan), readings = readings + excluded.readings,
+              plan = coalesce(excluded.plan, plan), fetches = fetches + excluded.fetches,
               requests = requests + excluded.requests, retries = retries + excluded.retries,
               bytes = bytes + excluded.bytes, waited_ms = waited_ms + excluded.waited_ms";
         let plan = serde_json::to_string(&more.plan).expect("a plan can be written as JSON");
@@ -188,11 +190,11 @@ impl Archive {
                 outcomes.unchanged,
                 outcomes.skipped,
                 outcomes.rejected,
-                more.strays,
-                more.taken_up,
+                more.out_of_window,
+                more.late_rejects,
                 more.windows_planned,
                 (!more.plan.is_empty()).then_some(plan),
-                more.readings,
+                more.fetches,
                 more.spent.requests,
                 more.spent.retries,
                 more.spent.bytes,
@@ -202,17 +204,17 @@ impl Archive {
         write().map(|_| ()).map_err(at(&self.path))
     }
 
-    /// Dates a run's readings by the clocks of its sources so far: milliseconds by which each is
+    /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
     /// ahead. In a transaction of the caller's.
     pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), ArchiveError> {
-        date_readings(&self.connection, run, clocks).map_err(at(&self.path))
+        date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
     }
 
     /// Notes that a run has ended.
     pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), ArchiveError> {
         let sql = "UPDATE _windrow_runs SET finished_at = ?2, state = ?3, exit_code = ?4,
                 windows_planned = ?5, windows_completed = ?6, requests = ?7, retries = ?8,
-                bytes = ?9, message = ?10, waited_ms = ?11, troubles = ?12 WHERE run_id = ?1";
+                bytes = ?9, message = ?10, waited_ms = ?11, errors = ?12 WHERE run_id = ?1";
         let values = params![
             run,
             instant_to_text(end.now),
@@ -225,13 +227,13 @@ impl Archive {
             end.spent.bytes,
             end.message,
             end.spent.waited_ms,
-            end.troubles,
+            end.errors,
         ];
         let write = || -> rusqlite::Result<()> {
             let immediate = rusqlite::TransactionBehavior::Immediate;
             let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
             transaction.execute(sql, values)?;
-            date_readings(&transaction, run, &end.clocks)?;
+            date_fetches(&transaction, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
                     VALUES (?1, ?2, ?3) ON CONFLICT (source)
@@ -244,7 +246,7 @@ impl Archive {
     }
 }
 
-/// Gives a run its name in every archive that will ever hold it, and dates its readings by this
+/// Gives a run its name in every archive that will ever hold it, and dates its fetches by this
 /// machine's clock for now. What the archive's manifest said is no longer true.
 pub(crate) fn name_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE _windrow_runs SET uid = lower(hex(randomblob(16))),
@@ -262,13 +264,13 @@ pub(crate) fn name_run(connection: &Connection, run: i64) -> rusqlite::Result<()
 const COMMANDS_THAT_READ_NO_SOURCE: [&str; 6] =
     ["adopt", "rejects", "rebuild", "vanished", "merge", "handoff"];
 
-/// By how much this machine's clock must be off before readings are dated by their sources', in
+/// By how much this machine's clock must be off before fetches are dated by their sources', in
 /// milliseconds: a `Date` has whole seconds, and an answer takes its time.
 const SKEW_MS_MIN: u64 = 5_000;
 
-/// Dates a run's readings by the clocks of the sources that it has read: those of all laptops that
+/// Dates a run's fetches by the clocks of the sources that it has read: those of all laptops that
 /// read them.
-fn date_readings(
+fn date_fetches(
     connection: &Connection,
     run: i64,
     clocks: &BTreeMap<String, i64>,
@@ -317,7 +319,7 @@ pub(crate) fn runs(
     limit: u32,
 ) -> rusqlite::Result<Vec<RunRow>> {
     let sql = "SELECT run_id, command, state, started_at, finished_at, exit_code, windows_planned,
-            windows_completed, requests, retries, bytes, message, waited_ms, troubles, archive_id,
+            windows_completed, requests, retries, bytes, message, waited_ms, errors, archive_id,
             merged_by
         FROM _windrow_runs WHERE ?1 IS NULL OR run_id = ?1 ORDER BY run_id DESC LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
@@ -339,7 +341,7 @@ pub(crate) fn runs(
                     waited_ms: row.get(12)?,
                 },
                 message: row.get(11)?,
-                troubles: row.get(13)?,
+                errors: row.get(13)?,
                 archive_id: row.get(14)?,
                 merged_by: row.get(15)?,
                 outcomes: Outcomes::default(),
@@ -364,7 +366,8 @@ pub(crate) fn runs(
 
 fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStreamRow>> {
     let sql = "SELECT stream, windows_completed, received, inserted, updated, unchanged, skipped,
-            rejected, strays, taken_up, windows_planned, plan, readings, requests, retries, bytes,
+            rejected, out_of_window, late_rejects, windows_planned, plan, fetches, requests,
+            retries, bytes,
             waited_ms FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([run], |row| {
@@ -383,10 +386,10 @@ fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStr
             windows_planned: row.get(10)?,
             windows_completed: row.get(1)?,
             plan: plan.unwrap_or_default(),
-            readings: row.get(12)?,
+            fetches: row.get(12)?,
             outcomes,
-            strays: row.get(8)?,
-            taken_up: row.get(9)?,
+            out_of_window: row.get(8)?,
+            late_rejects: row.get(9)?,
             spent: Spent {
                 requests: row.get(13)?,
                 retries: row.get(14)?,

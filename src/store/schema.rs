@@ -105,7 +105,7 @@ fn check(
     let (mut foreign, missing) = compare(connection, version).map_err(|error| match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, error) => {
             let message = format!("{name} is damaged: its list of streams is none ({error})");
-            ArchiveError::new(Cause::Unusable, message).cure("ask for it again")
+            ArchiveError::new(Cause::Unusable, message).help("ask for it again")
         }
         error => at_file(path)(error),
     })?;
@@ -123,14 +123,14 @@ fn check(
             "{name} holds {article} {} `{}` that windrow did not make{more}",
             object.kind, object.name
         );
-        return Err(ArchiveError::new(Cause::Unsafe, message).cure(
+        return Err(ArchiveError::new(Cause::Unsafe, message).help(
             "take it only as a hand-off (`windrow handoff` leaves out what is not windrow's), from \
              somebody whom you trust",
         ));
     }
     if let Some(lacking) = missing.first() {
         let message = format!("{name} is damaged: it has no table `{lacking}` as windrow makes it");
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("ask for it again"));
+        return Err(ArchiveError::new(Cause::Unusable, message).help("ask for it again"));
     }
     crate::store::names::check_names(connection, path)
 }
@@ -372,7 +372,7 @@ impl Reader {
         let altered = self.run(|connection| altered(connection, given))?;
         let Some((table, what)) = altered else { return Ok(()) };
         let message = format!("{}: the table `{table}` {what}", self.path.display());
-        Err(ArchiveError::new(Cause::Unusable, message).cure(
+        Err(ArchiveError::new(Cause::Unusable, message).help(
             "make it again as it was (`ALTER TABLE … DROP COLUMN …` in the `sqlite3` shell), or \
              go back to a copy; your own columns have their place in a table of your own",
         ))

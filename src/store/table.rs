@@ -139,8 +139,8 @@ impl Archive {
                 "the archive already has a {kind} `{}` that windrow did not make",
                 shape.name
             );
-            let cure = "give the stream another name, or rename the table";
-            return Err(ArchiveError::new(Cause::Definition, message).cure(cure));
+            let help = "give the stream another name, or rename the table";
+            return Err(ArchiveError::new(Cause::Definition, message).help(help));
         }
         let sql = create_statement(shape);
         self.connection.execute_batch(&sql).map_err(at(&self.path))?;
@@ -159,12 +159,12 @@ impl Archive {
         stored: Vec<TableColumn>,
     ) -> Result<Vec<String>, ArchiveError> {
         let refuse = |what: String| {
-            let cure = format!(
+            let help = format!(
                 "`windrow rebuild {}` shows what making the table again from its kept pages \
                  changes; or give the stream another name, or go back to what it was",
                 shape.name
             );
-            Err(ArchiveError::new(Cause::Definition, what).cure(cure))
+            Err(ArchiveError::new(Cause::Definition, what).help(help))
         };
         if *key != shape.key {
             return refuse(format!(

@@ -42,7 +42,7 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
         refuse_odd_place(path)?;
     } else if !found.is_file() {
         let message = format!("{} is no file", path.display());
-        return Err(ArchiveError::new(Cause::Unsafe, message).cure("name an archive"));
+        return Err(ArchiveError::new(Cause::Unsafe, message).help("name an archive"));
     }
     look_at(path)?;
     if log_beside(path).is_none() {
@@ -56,12 +56,12 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
         }
         (Err(error), Some(beside)) if error.cause == Cause::Storage => {
             let message = format!("a change of {} was broken off", path.display());
-            let cure = format!(
+            let help = format!(
                 "{} belongs to it: if it is an archive of your own, `windrow status` takes the \
                  change back",
                 beside.display()
             );
-            return Err(ArchiveError::new(Cause::Unusable, message).cure(cure));
+            return Err(ArchiveError::new(Cause::Unusable, message).help(help));
         }
         (other, _) => other?,
     };
@@ -126,8 +126,8 @@ pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> 
 /// A link may lead to another file by the time that it is opened; a log beside the file would be
 /// taken for a part of it by the next program.
 fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
-    let refuse = |message: String, cure: &str| {
-        Err(ArchiveError::new(Cause::Unsafe, message).cure(cure.to_owned()))
+    let refuse = |message: String, help: &str| {
+        Err(ArchiveError::new(Cause::Unsafe, message).help(help.to_owned()))
     };
     let name = path.display();
     let found = path.symlink_metadata().map_err(|error| ArchiveError::io(path, "open", &error))?;
@@ -136,7 +136,7 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     }
     if found.is_dir() {
         let message = format!("{name} is a folder");
-        return Err(ArchiveError::new(Cause::Unusable, message).cure("name a file in it"));
+        return Err(ArchiveError::new(Cause::Unusable, message).help("name a file in it"));
     }
     if !found.is_file() {
         return refuse(format!("{name} is no file"), "name the file that you were given");
@@ -144,15 +144,15 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     look_at(path)?;
     if let Some(beside) = log_beside(path) {
         let message = format!("{} lies beside it", beside.display());
-        let cure = "an archive that is given away is one file: ask for a hand-off, or if it is \
+        let help = "an archive that is given away is one file: ask for a hand-off, or if it is \
                     an archive of your own, make it one file with `windrow eject`";
-        return refuse(message, cure);
+        return refuse(message, help);
     }
     match lock_holder(&lock_path(path)) {
         Ok(Some(note)) => {
             let message = format!("{name} is held by {note}");
-            let cure = "wait until it is done, or ask for a hand-off, which is made meanwhile";
-            Err(ArchiveError::new(Cause::Held, message).cure(cure))
+            let help = "wait until it is done, or ask for a hand-off, which is made meanwhile";
+            Err(ArchiveError::new(Cause::Held, message).help(help))
         }
         _ => Ok(()),
     }
@@ -189,15 +189,15 @@ fn log_beside(path: &Path) -> Option<PathBuf> {
 
 /// The first hundred bytes tell whether it is a whole SQLite file.
 fn check_header(path: &Path) -> Result<(), ArchiveError> {
-    let unusable = |message: String, cure: &str| {
-        Err(ArchiveError::new(Cause::Unusable, message).cure(cure.to_owned()))
+    let unusable = |message: String, help: &str| {
+        Err(ArchiveError::new(Cause::Unusable, message).help(help.to_owned()))
     };
     let (name, again) = (path.display(), "ask for it again");
-    let trouble = |error: std::io::Error| ArchiveError::io(path, "read", &error);
+    let source_error = |error: std::io::Error| ArchiveError::io(path, "read", &error);
     let mut header = Vec::with_capacity(100);
-    let file = open_named(path).map_err(trouble)?;
-    let length = file.metadata().map_err(trouble)?.len();
-    file.take(100).read_to_end(&mut header).map_err(trouble)?;
+    let file = open_named(path).map_err(source_error)?;
+    let length = file.metadata().map_err(source_error)?.len();
+    file.take(100).read_to_end(&mut header).map_err(source_error)?;
     if header.is_empty() {
         return unusable(format!("{name} is empty"), again);
     }

@@ -1,6 +1,6 @@
 //! Rows that their source no longer returns: noticed, marked or deleted, and brought back.
 //!
-//! Nothing is done before two complete readings in a row have missed a row, never to more of a
+//! Nothing is done before two complete fetches in a row have missed a row, never to more of a
 //! window at once than the definition allows, and all of it can be taken back.
 
 use rusqlite::types::ToSqlOutput;
@@ -17,13 +17,13 @@ use crate::store::read::Reader;
 use crate::store::table::{quote, stored_table};
 use crate::store::write::{Bound, TableWriter};
 
-/// The rows that the reading in hand has missed: a table of this connection alone.
+/// The rows that the fetch in hand has missed: a table of this connection alone.
 const GONE: &str = "temp._windrow_gone";
-/// Rows that one reading missed already, of those that this one misses too.
+/// Rows that one fetch missed already, of those that this one misses too.
 const MISSED_BEFORE: &str = "FROM temp._windrow_gone AS g JOIN main._windrow_vanished AS v
     ON v.stream = ?1 AND v.key = g.key WHERE v.state IN ('missed', 'held')";
 
-/// A row that a reading missed.
+/// A row that a fetch missed.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct VanishedRow {
     /// The stream.
@@ -88,7 +88,7 @@ fn same_key(key: &[String], one: &str, other: &str) -> String {
 }
 
 impl Archive {
-    /// A reading begins: nothing of it has been seen.
+    /// A fetch begins: nothing of it has been seen.
     pub fn begin_seen(&self, table: &TableWriter) -> Result<(), ArchiveError> {
         let key = table.shape.key.columns();
         let stream = &table.shape.name;
@@ -109,19 +109,19 @@ impl Archive {
         begin().map_err(at(&self.path))
     }
 
-    /// Notes which rows a page of the reading held.
+    /// Notes which rows a page of the fetch held.
     pub fn note_seen(&self, table: &TableWriter, rows: &RowSet) -> Result<(), ArchiveError> {
         let key = table.shape.key.columns();
         let columns = table.shape.row_columns();
         let cells: Vec<usize> =
             key.iter().filter_map(|name| columns.iter().position(|have| have == name)).collect();
         let names: Vec<String> = key.iter().map(|name| quote(name)).collect();
-        let holes: Vec<String> = (1..=key.len()).map(|n| format!("?{n}")).collect();
+        let parameters: Vec<String> = (1..=key.len()).map(|n| format!("?{n}")).collect();
         let sql = format!(
             "INSERT OR IGNORE INTO {} ({}) VALUES ({})",
             seen_table(&table.shape.name),
             names.join(", "),
-            holes.join(", ")
+            parameters.join(", ")
         );
         let note = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -134,14 +134,14 @@ impl Archive {
         note().map_err(at(&self.path))
     }
 
-    /// A reading is complete: rows that came back live again; rows of its scope that it and the
+    /// A fetch is complete: rows that came back live again; rows of its scope that it and the
     /// reading before have missed are marked or deleted. In the transaction that completes it,
     /// once its row of the ledger is written. Without a scope it can tell of no row that it is
     /// gone.
     pub fn settle_missing(
         &self,
         table: &TableWriter,
-        place: &WindowKey,
+        window_key: &WindowKey,
         scope: Option<&GoneScope>,
         run: i64,
         now: &str,
@@ -149,8 +149,8 @@ impl Archive {
         let settle = || -> rusqlite::Result<()> {
             self.take_back_seen(table)?;
             match scope {
-                Some(scope) if !self.has_strays(place)? => {
-                    self.judge(table, place, scope, run, now)
+                Some(scope) if !self.has_out_of_window(window_key)? => {
+                    self.judge(table, window_key, scope, run, now)
                 }
                 _ => Ok(()),
             }
@@ -174,24 +174,24 @@ impl Archive {
     }
 
     /// Where a source returns records outside the range that was asked for, the field does not
-    /// tell which reading would return a row.
-    fn has_strays(&self, place: &WindowKey) -> rusqlite::Result<bool> {
+    /// tell which fetch would return a row.
+    fn has_out_of_window(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND strays > 0 LIMIT 1";
-        self.connection.prepare_cached(sql)?.exists([&place.stream, &place.partition])
+            WHERE stream = ?1 AND partition = ?2 AND out_of_window > 0 LIMIT 1";
+        self.connection.prepare_cached(sql)?.exists([&window_key.stream, &window_key.partition])
     }
 
     fn judge(
         &self,
         table: &TableWriter,
-        place: &WindowKey,
+        window_key: &WindowKey,
         scope: &GoneScope,
         run: i64,
         now: &str,
     ) -> rusqlite::Result<()> {
-        let stream = &place.stream;
+        let stream = &window_key.stream;
         let rows = self.find_gone(table, scope)?;
-        let (start, end) = bounds_text(place.window);
+        let (start, end) = bounds_text(window_key.window);
         let missed_before: u64 = self
             .connection
             .prepare_cached(&format!("SELECT count(*) {MISSED_BEFORE}"))?
@@ -228,7 +228,7 @@ impl Archive {
                 changed_at = excluded.changed_at, run_id = excluded.run_id
              WHERE state IN ('marked', 'deleted')"
         );
-        let values = params![stream, place.partition, start, end, now, run];
+        let values = params![stream, window_key.partition, start, end, now, run];
         self.connection.prepare_cached(&sql)?.execute(values)?;
         Ok(())
     }
@@ -299,7 +299,7 @@ impl Archive {
     }
 
     /// Brings back what a run marked or deleted; tells how many rows of each stream that were. No
-    /// later reading takes them away again before it has seen them. In a transaction of its own.
+    /// later fetch takes them away again before it has seen them. In a transaction of its own.
     pub fn undo_vanished(
         &self,
         undone: i64,
@@ -392,7 +392,7 @@ fn counts(connection: &rusqlite::Connection, run: i64) -> rusqlite::Result<Vec<V
 }
 
 impl Reader {
-    /// Rows that readings missed, by stream and key, one call for each. An error of the caller's
+    /// Rows that fetches missed, by stream and key, one call for each. An error of the caller's
     /// ends it.
     pub fn vanished(
         &self,

@@ -44,8 +44,8 @@ impl WaitRow {
 
     /// The same for people: until when it holds, and why.
     pub fn shown(self, now: Timestamp) -> Option<WaitRow> {
-        let Wait { until, why } = self.held(now)?;
-        Some(WaitRow { not_before: instant_to_text(until), reason: why, ..self })
+        let Wait { until, reason } = self.held(now)?;
+        Some(WaitRow { not_before: instant_to_text(until), reason, ..self })
     }
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn put_wait(
         VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (source) DO UPDATE SET not_before = excluded.not_before,
             reason = excluded.reason, set_at = excluded.set_at";
-    let values = params![source, instant_to_text(wait.until), wait.why, instant_to_text(now)];
+    let values = params![source, instant_to_text(wait.until), wait.reason, instant_to_text(now)];
     connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 

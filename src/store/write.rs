@@ -28,7 +28,7 @@ impl TableWriter {
         Self { shape, upsert, probe }
     }
 
-    /// Makes the statements for records that come late: an older reading never beats a newer one.
+    /// Makes the statements for records that come late: an older fetch never beats a newer one.
     pub fn for_late(shape: TableShape) -> Self {
         let upsert = upsert_statement(&shape, true);
         let probe = Some(probe_statement(&shape));
@@ -41,7 +41,7 @@ impl TableWriter {
     }
 }
 
-/// The condition under which a column is not what a reading says it is.
+/// The condition under which a column is not what a fetch says it is.
 fn differs(column: &TableColumn, said: &str) -> String {
     let name = quote(&column.name);
     match column.tolerance {
@@ -53,7 +53,7 @@ fn differs(column: &TableColumn, said: &str) -> String {
     }
 }
 
-/// What a reading says of a column. What a tombstone does not say stays as it is.
+/// What a fetch says of a column. What a tombstone does not say stays as it is.
 fn said(shape: &TableShape, column: &str) -> String {
     let name = quote(column);
     if !shape.retention.tombstones {
@@ -117,7 +117,7 @@ fn upsert_statement(shape: &TableShape, late: bool) -> String {
     )
 }
 
-/// Of a table whose rows can be marked as gone: how a reading sets the mark, and when it must.
+/// Of a table whose rows can be marked as gone: how a fetch sets the mark, and when it must.
 fn mark_of(shape: &TableShape) -> Option<(&'static str, &'static str)> {
     if shape.retention.tombstones {
         return Some((
@@ -130,7 +130,7 @@ fn mark_of(shape: &TableShape) -> Option<(&'static str, &'static str)> {
     shape.retention.marks.then_some(lives)
 }
 
-/// Between equal versions, and without any, the later reading wins.
+/// Between equal versions, and without any, the later fetch wins.
 fn late_condition(shape: &TableShape, as_of: usize) -> String {
     let later = format!("\"_run\" < ?{as_of}");
     match shape.version.as_ref().map(|version| quote(version)) {
@@ -165,7 +165,7 @@ fn any_difference(shape: &TableShape) -> String {
 }
 
 /// Asks of a row that was not touched whether it differs: then it was protected. Only a version,
-/// `on_conflict = "keep"` and a later reading protect rows.
+/// `on_conflict = "keep"` and a later fetch protect rows.
 fn probe_statement(shape: &TableShape) -> String {
     difference_statement(shape, &|_| true, true)
 }
@@ -427,7 +427,7 @@ mod tests {
         assert_eq!(write(&archive, &shape, &day(9.0, "2026-01")), [0, 0, 0, 1], "older");
         assert_eq!(write(&archive, &shape, &day(9.0, "")), [0, 0, 0, 1], "without a version");
         assert_eq!(write(&archive, &shape, &day(1.0, "2026-02")), [0, 0, 1, 0], "equal");
-        assert_eq!(write(&archive, &shape, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later reading");
+        assert_eq!(write(&archive, &shape, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later fetch");
         assert_eq!(write(&archive, &shape, &day(3.0, "2026-03")), [0, 1, 0, 0], "newer");
         assert_eq!(gb(&archive), [("a".into(), 3.0, 3)]);
     }
@@ -446,11 +446,11 @@ mod tests {
                 [outcomes.inserted, outcomes.updated, outcomes.unchanged, outcomes.skipped]
             };
             assert_eq!(write(&archive, &shape, &day(1.0, "2026-02")), [1, 0, 0, 0], "by run 7");
-            assert_eq!(write_late(6, &day(2.0, "2026-02")), [0, 0, 0, 1], "an older reading");
+            assert_eq!(write_late(6, &day(2.0, "2026-02")), [0, 0, 0, 1], "an older fetch");
             assert_eq!(write_late(7, &day(2.0, "2026-02")), [0, 0, 0, 1], "who knows");
             assert_eq!(write_late(-1, &day(2.0, "2026-02")), [0, 0, 0, 1], "taken back since");
             assert_eq!(write_late(6, &day(1.0, "2026-02")), [0, 0, 1, 0], "equal");
-            assert_eq!(write_late(8, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later reading");
+            assert_eq!(write_late(8, &day(2.0, "2026-02")), [0, 1, 0, 0], "a later fetch");
             assert_eq!(write_late(8, &day(3.0, "2026-02")), [0, 0, 0, 1], "the latest came first");
             assert_eq!(write_late(8, &[("b", "1", 1.0, "")]), [1, 0, 0, 0], "new");
             let newer = if shape.version.is_some() { [0, 1, 0, 0] } else { [0, 0, 0, 1] };
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn an_insert_only_stream_keeps_the_first_reading() {
+    fn an_insert_only_stream_keeps_the_first_fetch() {
         let mut shape = usage_shape();
         shape.on_conflict = OnConflict::Keep;
         let (_folder, archive) = archive_with(&shape);

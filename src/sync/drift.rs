@@ -7,8 +7,8 @@ use crate::http::{Fetched, SourceError};
 use crate::model::{FieldUse, Kinds, KnownField, PageFields};
 use crate::record::PageContext;
 
+use super::fetch_lane::FetchLane;
 use super::page::{ReadPage, broken, read_answer};
-use super::pulling::FetchLane;
 
 /// Fields that are known of a stream: beyond that its records are maps, and their members data.
 const FIELDS_MAX: usize = 1_000;
@@ -135,8 +135,8 @@ impl FetchLane<'_> {
                 "the records have drifted: `{}` {} ({})",
                 first.field, first.change, first.detail
             );
-            let cure = "look at them; a sync with `on_drift = \"record\"` takes them as they are";
-            return Err(broken(message).cure(cure));
+            let help = "look at them; a sync with `on_drift = \"record\"` takes them as they are";
+            return Err(broken(message).help(help));
         }
         let reader = self.record_reader.clone();
         let mut columns = reader.map(|reader| reader.columns().to_vec()).unwrap_or_default();
@@ -153,7 +153,7 @@ impl FetchLane<'_> {
         }
         let reader = self.use_columns(stream, columns, stream.columns.is_none()).await?;
         let source = &self.definition.sources[&stream.source];
-        let page = read_answer(stream, &reader, context, fetched, &self.puller, source)?;
+        let page = read_answer(stream, &reader, context, fetched, &self.fetcher, source)?;
         Ok((page, noticed))
     }
 }

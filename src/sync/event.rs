@@ -12,7 +12,7 @@ use crate::store::{PlanPart, RawPage};
 use crate::window::Reason;
 
 use super::drift::Noticed;
-use super::report::TroubleReport;
+use super::report::RunError;
 
 /// From the pulling lane to the writing lane, in order.
 pub enum LaneEvent {
@@ -27,7 +27,7 @@ pub enum LaneEvent {
     },
     /// A whole page.
     Page(Box<PageEvent>),
-    /// More readings of the stream in hand are due.
+    /// More fetches of the stream in hand are due.
     Planned(Vec<PlanPart>),
     /// The end of the data is proven.
     Done {
@@ -36,25 +36,25 @@ pub enum LaneEvent {
         /// What it took.
         trace: Trace,
     },
-    /// The reading cannot go on.
+    /// The fetch cannot go on.
     Broken {
-        /// Which reading.
-        place: WindowKey,
+        /// Which fetch.
+        window_key: WindowKey,
         /// When it began.
         requested_at: Timestamp,
         /// Why; none when the run was asked to stop.
         error: Option<String>,
         /// Whether it can never be read as it is.
-        hole: bool,
+        truncated: bool,
         /// The numbers that do not agree.
         counts: Option<(u64, u64)>,
         /// What it took.
         trace: Trace,
     },
-    /// The reading is not kept in the ledger.
+    /// The fetch is not kept in the ledger.
     Forget {
-        /// Which reading.
-        place: WindowKey,
+        /// Which fetch.
+        window_key: WindowKey,
         /// Why not: `split`, `second`, `too_early` or `failed`.
         outcome: &'static str,
         /// Why it failed.
@@ -63,7 +63,7 @@ pub enum LaneEvent {
         trace: Trace,
     },
     /// Something went wrong.
-    Trouble(Box<TroubleReport>),
+    Error(Box<RunError>),
     /// A source asked not to be asked.
     Wait {
         /// The source.
@@ -80,11 +80,11 @@ pub enum LaneEvent {
     },
 }
 
-/// What a reading took.
+/// What a fetch took.
 #[derive(Clone, Copy)]
 pub struct Trace {
     /// Why it was due.
-    pub why: Reason,
+    pub reason: Reason,
     /// When it began, by this machine's clock.
     pub began_at: Timestamp,
     /// What it cost.
@@ -93,19 +93,19 @@ pub struct Trace {
 
 /// A whole page.
 pub struct PageEvent {
-    /// Which reading.
-    pub place: WindowKey,
-    /// Whether it is the reading's first page.
+    /// Which fetch.
+    pub window_key: WindowKey,
+    /// Whether it is the fetch's first page.
     pub first: bool,
-    /// As of when the reading speaks.
+    /// As of when the fetch speaks.
     pub requested_at: Timestamp,
     /// Whether that is the source's own time.
-    pub by_source: bool,
+    pub dated_by_source: bool,
     /// Milliseconds by which the source's clock is ahead of this machine's, where it tells.
     pub skew_ms: Option<i64>,
     /// Where the range that was asked for begins.
     pub asked_from: Option<Timestamp>,
-    /// Up to where the reading was asked for.
+    /// Up to where the fetch was asked for.
     pub asked_to: Option<Timestamp>,
     /// Its rows.
     pub rows: RowSet,
@@ -114,7 +114,7 @@ pub struct PageEvent {
     /// Records that came twice in the page.
     pub duplicates: u64,
     /// Records outside the range.
-    pub strays: u64,
+    pub out_of_window: u64,
     /// The record of each row, where the stream has references.
     pub records: Vec<KeptRecord>,
     /// Whether another page follows.
@@ -123,16 +123,16 @@ pub struct PageEvent {
     pub next: Option<String>,
     /// What it changes in what is known of the stream's fields.
     pub noticed: Noticed,
-    /// The source's total, as of the reading's first page.
+    /// The source's total, as of the fetch's first page.
     pub source_total: Option<u64>,
     /// The page as it came, where the stream keeps it.
     pub raw: Option<RawPage>,
 }
 
-/// The end of a reading.
+/// The end of a fetch.
 pub struct DoneEvent {
-    /// Which reading.
-    pub place: WindowKey,
+    /// Which fetch.
+    pub window_key: WindowKey,
     /// `Complete` or `Settled`.
     pub state: State,
     /// Up to where it counts.
@@ -145,21 +145,21 @@ pub struct DoneEvent {
     pub distinct_keys: Option<u64>,
     /// The source's total.
     pub source_total: Option<u64>,
-    /// The rows of which the reading can tell that they are gone.
+    /// The rows of which the fetch can tell that they are gone.
     pub scope: Option<GoneScope>,
 }
 
 /// What whoever watches is told.
 #[derive(Clone, Debug)]
 pub enum ProgressEvent {
-    /// A stream begins; so many readings are due in its first partition.
+    /// A stream begins; so many fetches are due in its first partition.
     StreamBegins {
         /// The stream.
         stream: String,
-        /// Readings that are due.
+        /// Fetches that are due.
         due: u64,
     },
-    /// More readings are due.
+    /// More fetches are due.
     MoreDue {
         /// How many more.
         due: u64,
@@ -171,15 +171,15 @@ pub enum ProgressEvent {
         /// What became of its records.
         outcomes: Outcomes,
     },
-    /// A reading is complete and on the disk.
-    ReadingDone {
-        /// Which reading.
-        place: WindowKey,
+    /// A fetch is complete and on the disk.
+    FetchDone {
+        /// Which fetch.
+        window_key: WindowKey,
     },
-    /// A reading is broken off.
-    ReadingBroken {
-        /// Which reading.
-        place: WindowKey,
+    /// A fetch is broken off.
+    FetchBroken {
+        /// Which fetch.
+        window_key: WindowKey,
         /// Why.
         message: String,
     },

@@ -6,11 +6,11 @@
 
 mod drift;
 mod event;
-mod job;
+mod fetch_job;
+mod fetch_lane;
+pub(crate) mod fetch_window;
 mod notes;
 pub(crate) mod page;
-mod pulling;
-pub(crate) mod reading;
 pub(crate) mod records;
 mod report;
 mod reread;
@@ -18,7 +18,7 @@ pub(crate) mod retry_rejects;
 mod scope;
 mod waits;
 mod watch_backoff;
-mod writing;
+mod write_lane;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ use crate::model::Window;
 use crate::store::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunStreamRow};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
-pub use job::{PlannedJob, plan_run, resolve_start, time_mark};
-pub use report::{StreamReport, SyncReport, TroubleReport};
+pub use fetch_job::{PlannedJob, plan_run, resolve_start, time_mark};
+pub use report::{RunError, StreamReport, SyncReport};
 pub use reread::Reread;
 pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
 pub use watch_backoff::{Rest, Round, rest_after};
@@ -88,8 +88,8 @@ pub fn transports<E>(
     sources.map(|source| Ok((source.name.clone(), make(source)?))).collect()
 }
 
-/// Brings the archive up to date, once. Trouble with a source is in the report; an error is
-/// trouble with the archive itself.
+/// Brings the archive up to date, once. An error of a source is in the report; an error is
+/// an error of the archive itself.
 pub fn sync(
     archive: &Archive,
     parts: SyncParts<'_>,
@@ -108,11 +108,11 @@ pub fn sync(
     let run = archive.start_run(&start)?;
     let path = archive.path().display();
     tracing::info!(run, command = options.command, archive = %path, "run begins");
-    let puller = HttpFetcher::new(host.clone(), transports, secrets, options.budget);
+    let fetcher = HttpFetcher::new(host.clone(), transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
-        pulling::FetchLane::new(definition, options, host, reader, puller, sender, observer);
-    let writing = writing::WriteLane::new(archive, run, host, observer, definition);
+        fetch_lane::FetchLane::new(definition, options, host, reader, fetcher, sender, observer);
+    let writing = write_lane::WriteLane::new(archive, run, host, observer, definition);
     let (mut report, written) = match lanes {
         Lanes::Interleaved => {
             runtime().block_on(async { tokio::join!(pulling.run(), writing.run(receiver)) })
@@ -135,11 +135,11 @@ pub fn sync(
         windows_planned: report.windows_planned(),
         windows_completed: report.windows_completed(),
         spent: report.stats,
-        troubles: report.troubles.len() as u64,
+        errors: report.errors.len() as u64,
         clocks: report.clocks.clone(),
         message: match &result {
             Err(error) => Some(error.message.clone()),
-            Ok(()) => report.gravest().map(|trouble| trouble.message.clone()),
+            Ok(()) => report.gravest().map(|source_error| source_error.message.clone()),
         },
     };
     log_end(run, &end);
@@ -149,7 +149,7 @@ pub fn sync(
     Ok(report)
 }
 
-/// Adds to the report what was written, or gives the trouble with the archive that ends the run.
+/// Adds to the report what was written, or gives the an error of the archive that ends the run.
 fn result_of(
     archive: &Archive,
     run: i64,
@@ -169,7 +169,7 @@ fn result_of(
         }
         Err(error) => Err(error),
     };
-    // Once somebody asked for the end, a reading that was broken off is no fault.
+    // Once somebody asked for the end, a fetch that was broken off is no fault.
     match report.fault.take().filter(|_| report.stop.is_none()) {
         Some(fault) => result.and(Err(fault)),
         None => result,
@@ -187,7 +187,7 @@ fn log_end(run: i64, end: &RunEnd) {
         retries = end.spent.retries,
         bytes = end.spent.bytes,
         waited_ms = end.spent.waited_ms,
-        trouble = end.message,
+        error = end.message,
         "run ended"
     );
 }

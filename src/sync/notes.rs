@@ -1,16 +1,16 @@
-//! What a run will be remembered by: its plan, its readings, its troubles and waits. Kept until the
+//! What a run will be remembered by: its plan, its fetches, its errors and waits. Kept until the
 //! next transaction, which they are part of.
 
 use std::collections::HashMap;
 
 use crate::model::{Timestamp, instant_to_text};
 use crate::store::{
-    Archive, ArchiveError, EVENTS_PER_RUN_MAX, PlanPart, READINGS_PER_RUN_MAX, ReadingRow,
-    RunEvent, RunStreamRow,
+    Archive, ArchiveError, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent,
+    RunStreamRow,
 };
 
-use super::job::FetchJob;
-use super::report::TroubleReport;
+use super::fetch_job::FetchJob;
+use super::report::RunError;
 
 /// The longest message that is kept, characters: an answer may be quoted in it.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -22,10 +22,10 @@ pub struct RunNotes {
     plan: Vec<PlanPart>,
     /// What is to be added to the stream.
     counts: RunStreamRow,
-    readings: Vec<ReadingRow>,
+    fetches: Vec<FetchRow>,
     events: Vec<RunEvent>,
     /// Of the whole run.
-    readings_noted: u64,
+    fetches_noted: u64,
     events_noted: u64,
     /// Until when each source was last said to wait.
     waits: HashMap<String, Option<String>>,
@@ -35,16 +35,16 @@ impl RunNotes {
     /// Whether there is nothing to be written.
     pub fn is_empty(&self) -> bool {
         self.counts.windows_planned == 0
-            && self.counts.readings == 0
-            && self.readings.is_empty()
+            && self.counts.fetches == 0
+            && self.fetches.is_empty()
             && self.events.is_empty()
     }
 
-    /// More readings of the stream in hand are due.
+    /// More fetches of the stream in hand are due.
     pub fn plan(&mut self, parts: Vec<PlanPart>) {
         for part in parts {
             self.counts.windows_planned += part.windows;
-            let Some(known) = self.plan.iter_mut().find(|known| known.why == part.why) else {
+            let Some(known) = self.plan.iter_mut().find(|known| known.reason == part.reason) else {
                 self.plan.push(part);
                 continue;
             };
@@ -54,9 +54,9 @@ impl RunNotes {
         }
     }
 
-    /// A reading has ended.
-    pub fn reading(&mut self, mut row: ReadingRow) {
-        self.counts.readings += 1;
+    /// A fetch has ended.
+    pub fn fetch(&mut self, mut row: FetchRow) {
+        self.counts.fetches += 1;
         self.counts.spent += row.spent;
         let (outcomes, spent) = (row.outcomes, row.spent);
         tracing::info!(
@@ -64,7 +64,7 @@ impl RunNotes {
             partition = row.partition,
             start_at = row.start_at,
             end_at = row.end_at,
-            why = row.why,
+            reason = row.reason,
             outcome = row.outcome,
             pages = row.pages,
             received = outcomes.received,
@@ -78,11 +78,11 @@ impl RunNotes {
             bytes = spent.bytes,
             waited_ms = spent.waited_ms,
             error = row.error,
-            "reading ended"
+            "fetch ended"
         );
         row.error = row.error.as_deref().map(clip);
-        if self.readings_noted + (self.readings.len() as u64) < READINGS_PER_RUN_MAX {
-            self.readings.push(row);
+        if self.fetches_noted + (self.fetches.len() as u64) < FETCHES_PER_RUN_MAX {
+            self.fetches.push(row);
         }
     }
 
@@ -95,7 +95,7 @@ impl RunNotes {
             }
         }
         event.message = clip(&event.message);
-        event.cure = event.cure.as_deref().map(clip);
+        event.help = event.help.as_deref().map(clip);
         if self.events_noted + (self.events.len() as u64) < EVENTS_PER_RUN_MAX {
             self.events.push(event);
         }
@@ -108,14 +108,14 @@ impl RunNotes {
         run: i64,
         counts: &mut RunStreamRow,
     ) -> Result<(), ArchiveError> {
-        for row in self.readings.drain(..) {
-            self.readings_noted += 1;
-            archive.write_reading(run, self.readings_noted, &row)?;
+        for row in self.fetches.drain(..) {
+            self.fetches_noted += 1;
+            archive.write_fetch(run, self.fetches_noted, &row)?;
         }
         self.write_events(archive, run)?;
         let more = std::mem::take(&mut self.counts);
         counts.windows_planned += more.windows_planned;
-        counts.readings += more.readings;
+        counts.fetches += more.fetches;
         counts.spent += more.spent;
         counts.plan.clone_from(&self.plan);
         Ok(())
@@ -140,12 +140,12 @@ impl RunNotes {
 pub fn plan_parts(jobs: &[FetchJob]) -> Vec<PlanPart> {
     let mut parts: Vec<PlanPart> = Vec::new();
     for job in jobs {
-        let why = job.reason.as_str();
-        let at = parts.iter().position(|part| part.why == why).unwrap_or_else(|| {
-            parts.push(PlanPart { why: why.to_owned(), windows: 0, from: None, to: None });
+        let reason = job.reason.as_str();
+        let at = parts.iter().position(|part| part.reason == reason).unwrap_or_else(|| {
+            parts.push(PlanPart { reason: reason.to_owned(), windows: 0, from: None, to: None });
             parts.len() - 1
         });
-        let (part, window) = (&mut parts[at], job.place.window);
+        let (part, window) = (&mut parts[at], job.window_key.window);
         part.windows += 1;
         let start = window.map(|window| instant_to_text(window.start()));
         part.from = [part.from.take(), start].into_iter().flatten().min();
@@ -161,19 +161,19 @@ fn clip(text: &str) -> String {
     }
 }
 
-/// A trouble as the run is remembered by it.
-pub fn trouble_event(trouble: TroubleReport, now: Timestamp) -> RunEvent {
+/// A error as the run is remembered by it.
+pub fn error_event(error: RunError, now: Timestamp) -> RunEvent {
     RunEvent {
         at: instant_to_text(now),
-        kind: "trouble".to_owned(),
+        kind: "error".to_owned(),
         source: None,
-        stream: Some(trouble.stream),
-        partition: Some(trouble.partition).filter(|partition| !partition.is_empty()),
-        window: trouble.window,
-        message: trouble.message,
-        cure: trouble.cure,
+        stream: Some(error.stream),
+        partition: Some(error.partition).filter(|partition| !partition.is_empty()),
+        window: error.window,
+        message: error.message,
+        help: error.help,
         until: None,
-        exit_code: Some(trouble.exit_code),
+        exit_code: Some(error.exit_code),
     }
 }
 
@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_plan_sums_up_its_parts_by_reason() {
-        let part = |why: &str, windows, from: &str, to: &str| PlanPart {
-            why: why.to_owned(),
+        let part = |reason: &str, windows, from: &str, to: &str| PlanPart {
+            reason: reason.to_owned(),
             windows,
             from: Some(from.to_owned()),
             to: Some(to.to_owned()),

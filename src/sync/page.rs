@@ -25,9 +25,9 @@ pub struct ReadPage {
     pub facts: PageFacts,
 }
 
-/// Trouble with what the source said.
+/// An error of what the source said.
 pub fn broken(message: impl Into<String>) -> SourceError {
-    SourceError::new(SourceErrorKind::BrokenWord, message)
+    SourceError::new(SourceErrorKind::InvalidResponse, message)
 }
 
 /// Judges and reads an answer.
@@ -36,7 +36,7 @@ pub fn read_answer(
     reader: &RecordReader,
     context: &PageContext,
     fetched: &Fetched,
-    puller: &HttpFetcher,
+    fetcher: &HttpFetcher,
     source: &crate::definition::Source,
 ) -> Result<ReadPage, SourceError> {
     let body = judge_content(&fetched.response)?;
@@ -44,7 +44,7 @@ pub fn read_answer(
         let rows = read_page("[]", &Path::parse("$[*]").expect("a path"), reader, context);
         return Ok(ReadPage { rows: rows.expect("an empty page"), facts: PageFacts::default() });
     }
-    check_error_member(stream.error.as_ref(), body, puller)?;
+    check_error_member(stream.error.as_ref(), body, fetcher)?;
     let rows = read_page(body, &stream.records, reader, context).map_err(|error| {
         if looks_like_portal(&fetched.response) {
             return login_page("the answer is not the source's");
@@ -53,11 +53,11 @@ pub fn read_answer(
     })?;
     if stream.error.is_none() && rows.received == 0 {
         for member in ["$.error", "$.errors"] {
-            check_error_member(Path::parse(member).ok().as_ref(), body, puller)?;
+            check_error_member(Path::parse(member).ok().as_ref(), body, fetcher)?;
         }
     }
     check_keys(stream, &rows, body)?;
-    let facts = facts_of(stream, body, fetched, &rows, puller, source)?;
+    let facts = facts_of(stream, body, fetched, &rows, fetcher, source)?;
     Ok(ReadPage { rows, facts })
 }
 
@@ -77,21 +77,21 @@ pub fn read_kept(
 fn no_records(stream: &Stream, error: &ExtractError) -> SourceError {
     let path = stream.records.text();
     broken(error.to_string())
-        .cure(format!("look at the answer, and at the stream's `records = {path:?}`"))
+        .help(format!("look at the answer, and at the stream's `records = {path:?}`"))
 }
 
 /// An answer that carries an error is no data, whatever its status.
 fn check_error_member(
     path: Option<&Path>,
     body: &str,
-    puller: &HttpFetcher,
+    fetcher: &HttpFetcher,
 ) -> Result<(), SourceError> {
     let Some(path) = path else { return Ok(()) };
     match body_value(body, path) {
         Some(raw) if !matches!(raw.as_str(), "null" | "false" | "\"\"" | "[]" | "{}" | "0") => {
-            let raw = excerpt(&puller.redact(&raw), 200);
+            let raw = excerpt(&fetcher.redact(&raw), 200);
             let message = format!("the answer is an error at {}: {raw}", path.text());
-            Err(broken(message).cure("if this member is no error, name another with `error`"))
+            Err(broken(message).help("if this member is no error, name another with `error`"))
         }
         _ => Ok(()),
     }
@@ -104,24 +104,24 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Source
     if none_is_a_row && !rows.rejects.is_empty() && all(RejectKind::NotAnObject) {
         let first = rows.rejects.first().map(|reject| excerpt(&reject.record, 60));
         let message = format!("no record is an object; the first is {}", first.unwrap_or_default());
-        let cure = format!(
+        let help = format!(
             "the stream's `records` is {:?}: does it lead to the elements of a list of objects, as \
              `$.data[*]` does?",
             stream.records.text()
         );
-        return Err(broken(message).cure(cure));
+        return Err(broken(message).help(help));
     }
     if rows.overgrown {
         let message = "the rows of one page take up many times what came".to_owned();
-        let cure = "take no long texts from an ancestor into `columns`, or ask for smaller pages";
-        return Err(broken(message).cure(cure));
+        let help = "take no long texts from an ancestor into `columns`, or ask for smaller pages";
+        return Err(broken(message).help(help));
     }
     if rows.unkept > 0 {
         let reason = rows.rejects.first().map_or("", |reject| reject.reason.as_str());
         let kept = rows.rejects.len();
         let message = format!("more than {kept} records of one page cannot be rows: {reason}");
         return Err(
-            broken(message).cure("look at the answer, and at the stream's `records` and `columns`")
+            broken(message).help("look at the answer, and at the stream's `records` and `columns`")
         );
     }
     let without = rows.rejects.iter().filter(|reject| reject.kind == RejectKind::NoKey).count();
@@ -136,7 +136,7 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &str) -> Result<(), Source
         format!("none of the page's {records} records has the key ({})", fields.join(", "));
     let members = member_names(body, &stream.records);
     let missing = fields.iter().find(|field| !members.contains(field)).unwrap_or(&fields[0]);
-    Err(broken(message).cure(cure_for(missing, &members)))
+    Err(broken(message).help(help_for(missing, &members)))
 }
 
 /// A field of a hash key that no record of the first page has is a mistake: without it, different
@@ -154,14 +154,14 @@ pub fn check_hash_fields(stream: &Stream, rows: &PageRows, body: &str) -> Result
         });
         if !elsewhere && !members.contains(field) {
             let message = format!("no record has the key's field `{field}`");
-            return Err(broken(message).cure(cure_for(field, &members)));
+            return Err(broken(message).help(help_for(field, &members)));
         }
     }
     Ok(())
 }
 
 /// What was probably meant by a name that no record has.
-fn cure_for(name: &str, known: &[String]) -> String {
+fn help_for(name: &str, known: &[String]) -> String {
     match nearest(name, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {
@@ -191,8 +191,8 @@ pub fn infer_from(stream: &Stream, body: &str) -> Result<Option<Vec<Column>>, So
     if members.len() >= MEMBER_NAMES_MAX {
         let most = MEMBER_NAMES_MAX - 1;
         let message = format!("the records have more than {most} different members");
-        let cure = "declare the stream's `columns`; all other members are kept in `_rest`";
-        return Err(broken(message).cure(cure));
+        let help = "declare the stream's `columns`; all other members are kept in `_rest`";
+        return Err(broken(message).help(help));
     }
     let mut columns =
         infer_columns(body, &stream.records, &times).map_err(|error| broken(error.to_string()))?;
@@ -202,10 +202,10 @@ pub fn infer_from(stream: &Stream, body: &str) -> Result<Option<Vec<Column>>, So
         }
         if members.iter().any(|member| member == field) {
             let message = format!("`{field}`, {role}, has no value on the first page");
-            return Err(broken(message).cure("declare the stream's `columns`"));
+            return Err(broken(message).help("declare the stream's `columns`"));
         }
         let message = format!("the records have no `{field}`, which is {role}");
-        return Err(broken(message).cure(cure_for(field, &members)));
+        return Err(broken(message).help(help_for(field, &members)));
     }
     check_inferred_times(stream, &mut columns)?;
     Ok(Some(columns))
@@ -245,7 +245,7 @@ fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), S
         (ColumnType::Date | ColumnType::Timestamp, false) => {}
         _ => {
             let message = format!("the values of `{field}` are not of the kind that is needed");
-            return Err(broken(message).cure("declare the stream's `columns`, with its `format`"));
+            return Err(broken(message).help("declare the stream's `columns`, with its `format`"));
         }
     }
     Ok(())
@@ -256,7 +256,7 @@ fn facts_of(
     body: &str,
     fetched: &Fetched,
     rows: &PageRows,
-    puller: &HttpFetcher,
+    fetcher: &HttpFetcher,
     source: &crate::definition::Source,
 ) -> Result<PageFacts, SourceError> {
     let mut facts = PageFacts {
@@ -277,7 +277,7 @@ fn facts_of(
             Some("false" | "null") => Some(false),
             _ => {
                 let message = format!("expected true or false at {}", path.text());
-                return Err(broken(message).cure("check the stream's `paginate.more`"));
+                return Err(broken(message).help("check the stream's `paginate.more`"));
             }
         };
     }
@@ -288,10 +288,10 @@ fn facts_of(
             facts.pages = count;
         }
         Paginate::Cursor { token, .. } => facts.next = token_of(token, body, fetched, rows),
-        Paginate::Link => facts.next = puller.link_of(source, fetched)?,
+        Paginate::Link => facts.next = fetcher.link_of(source, fetched)?,
         Paginate::NextUrl(path) => {
             if let Some(address) = body_value(body, path).as_deref().and_then(token_text) {
-                facts.next = Some(puller.address_of(source, fetched, &address)?);
+                facts.next = Some(fetcher.address_of(source, fetched, &address)?);
             }
         }
     }
@@ -331,7 +331,7 @@ fn page_total(stream: &Stream, body: &str, fetched: &Fetched) -> Result<Option<u
             let number = value.and_then(|value| value.trim().parse().ok());
             number.map(Some).ok_or_else(|| {
                 broken(format!("expected a total in the header {name}"))
-                    .cure("check the stream's `total`")
+                    .help("check the stream's `total`")
             })
         }
     }
@@ -344,6 +344,6 @@ pub fn number_at(body: &str, path: &Path) -> Result<u64, SourceError> {
     number.ok_or_else(|| {
         let found = raw.map_or_else(|| "nothing".to_owned(), |raw| excerpt(&raw, 60));
         broken(format!("expected a count at {}, found {found}", path.text()))
-            .cure("check `total` and `paginate.pages`")
+            .help("check `total` and `paginate.pages`")
     })
 }

@@ -21,7 +21,7 @@ pub struct Records<'p> {
 pub fn write_records(
     archive: &Archive,
     table: Option<(&TableWriter, &RecordReader)>,
-    place: &WindowKey,
+    window_key: &WindowKey,
     mut page: Records<'_>,
     run: i64,
     now: &str,
@@ -37,11 +37,11 @@ pub fn write_records(
     };
     if !page.rows.is_empty() {
         let (table, _) = table.ok_or_else(|| {
-            ArchiveError::new(Cause::Bug, format!("no table for {}", place.stream))
+            ArchiveError::new(Cause::Bug, format!("no table for {}", window_key.stream))
         })?;
         outcomes += archive.write_rows(table, page.rows, run, now)?;
     }
-    archive.write_rejects(place, page.rejects, run, now)?;
+    archive.write_rejects(window_key, page.rejects, run, now)?;
     debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
     Ok(outcomes)
 }
@@ -58,14 +58,14 @@ fn set_orphans_aside(
     }
     let orphans = archive.find_orphans(table, page.rows)?;
     for (row, orphan) in &orphans {
-        let KeptRecord { record, above } =
+        let KeptRecord { record, ancestors } =
             page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
         page.rejects.push(Reject {
             kind: RejectKind::Orphan,
             reason: orphan.reason.clone(),
             pointer: reader.pointer_of(&orphan.column),
             record,
-            above: Some(above),
+            ancestors: Some(ancestors),
             position: *row,
         });
     }

@@ -14,22 +14,22 @@ use crate::store::{ArchiveError, RunStreamRow, VanishedCount};
 pub struct StreamReport {
     /// The stream.
     pub stream: String,
-    /// Readings that were due.
+    /// Fetches that were due.
     pub windows_planned: u64,
-    /// Readings that are complete now.
+    /// Fetches that are complete now.
     pub windows_completed: u64,
     /// What became of the records.
     #[serde(flatten)]
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
-    pub strays: u64,
-    /// Rejects of earlier readings that became rows: they are not received again.
-    pub taken_up: u64,
+    pub out_of_window: u64,
+    /// Rejects of earlier fetches that became rows: they are not received again.
+    pub late_rejects: u64,
     /// Rows that their source no longer returns and that were marked or deleted.
     pub vanished: u64,
     /// Rows that their source no longer returns, left alone since they are too many at once.
     pub held_back: u64,
-    /// Whether readings were left for another run without being tried.
+    /// Whether fetches were left for another run without being tried.
     pub left_out: bool,
 }
 
@@ -41,8 +41,8 @@ impl StreamReport {
             windows_planned: 0,
             windows_completed: 0,
             outcomes: Outcomes::default(),
-            strays: 0,
-            taken_up: 0,
+            out_of_window: 0,
+            late_rejects: 0,
             vanished: 0,
             held_back: 0,
             left_out: false,
@@ -50,9 +50,9 @@ impl StreamReport {
     }
 }
 
-/// Trouble with a source.
+/// An error of a source.
 #[derive(Clone, Debug, Serialize)]
-pub struct TroubleReport {
+pub struct RunError {
     /// The stream.
     pub stream: String,
     /// The window, where it was about one.
@@ -65,30 +65,34 @@ pub struct TroubleReport {
     pub message: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cure: Option<String>,
+    pub help: Option<String>,
     /// The exit code that it stands for.
     pub exit_code: u8,
-    /// Whose trouble it is.
+    /// Whose error it is.
     #[serde(skip)]
     pub kind: SourceErrorKind,
 }
 
-impl TroubleReport {
-    /// Trouble of a stream, or of one of its readings.
+impl RunError {
+    /// Error of a stream, or of one of its fetches.
     pub fn new(
         stream: &str,
-        place: Option<&WindowKey>,
-        trouble: &SourceError,
+        window_key: Option<&WindowKey>,
+        error: &SourceError,
         message: String,
     ) -> Self {
         Self {
             stream: stream.to_owned(),
-            window: place.and_then(|place| place.window).map(|window| window.to_string()),
-            partition: place.map(|place| place.partition.clone()).unwrap_or_default(),
+            window: window_key
+                .and_then(|window_key| window_key.window)
+                .map(|window| window.to_string()),
+            partition: window_key
+                .map(|window_key| window_key.partition.clone())
+                .unwrap_or_default(),
             message,
-            cure: trouble.cure.clone(),
-            exit_code: exit_code_of(trouble.kind),
-            kind: trouble.kind,
+            help: error.help.clone(),
+            exit_code: exit_code_of(error.kind),
+            kind: error.kind,
         }
     }
 }
@@ -100,7 +104,7 @@ fn exit_code_of(kind: SourceErrorKind) -> u8 {
         SourceErrorKind::Offline | SourceErrorKind::Waiting | SourceErrorKind::Failing => 3,
         SourceErrorKind::Budget | SourceErrorKind::Stopped => 3,
         SourceErrorKind::Credentials => 4,
-        SourceErrorKind::BrokenWord => 5,
+        SourceErrorKind::InvalidResponse => 5,
         SourceErrorKind::Unsafe => 9,
     }
 }
@@ -112,8 +116,8 @@ pub struct SyncReport {
     pub run: i64,
     /// By stream, in the order in which they were read.
     pub streams: Vec<StreamReport>,
-    /// All trouble, in the order in which it came.
-    pub troubles: Vec<TroubleReport>,
+    /// All error, in the order in which it came.
+    pub errors: Vec<RunError>,
     /// What the run spent.
     #[serde(skip)]
     pub stats: Spent,
@@ -123,7 +127,7 @@ pub struct SyncReport {
     /// Who ended it early.
     #[serde(skip)]
     pub stop: Option<StopCause>,
-    /// The first trouble with reading the archive itself, which the run ends with.
+    /// The first error with reading the archive itself, which the run ends with.
     #[serde(skip)]
     pub fault: Option<ArchiveError>,
 }
@@ -135,8 +139,8 @@ impl SyncReport {
             if let Some(stream) = self.streams.iter_mut().find(|s| s.stream == row.stream) {
                 stream.windows_completed += row.windows_completed;
                 stream.outcomes += row.outcomes;
-                stream.strays += row.strays;
-                stream.taken_up += row.taken_up;
+                stream.out_of_window += row.out_of_window;
+                stream.late_rejects += row.late_rejects;
             }
         }
     }
@@ -162,36 +166,36 @@ impl SyncReport {
         all
     }
 
-    /// Readings that were due.
+    /// Fetches that were due.
     pub fn windows_planned(&self) -> u64 {
         self.streams.iter().map(|stream| stream.windows_planned).sum()
     }
 
-    /// Readings that were completed.
+    /// Fetches that were completed.
     pub fn windows_completed(&self) -> u64 {
         self.streams.iter().map(|stream| stream.windows_completed).sum()
     }
 
-    /// The trouble that decides the exit code.
-    pub fn gravest(&self) -> Option<&TroubleReport> {
+    /// The error that decides the exit code.
+    pub fn gravest(&self) -> Option<&RunError> {
         let gravity = |kind| match kind {
             SourceErrorKind::Stopped | SourceErrorKind::Budget => 0,
             SourceErrorKind::Offline | SourceErrorKind::Waiting => 1,
             SourceErrorKind::Failing => 2,
-            SourceErrorKind::BrokenWord => 3,
+            SourceErrorKind::InvalidResponse => 3,
             SourceErrorKind::Definition => 4,
             SourceErrorKind::Credentials => 5,
             SourceErrorKind::Unsafe => 6,
         };
         // The first of the gravest: `max_by_key` gives the last.
-        self.troubles.iter().rev().max_by_key(|trouble| gravity(trouble.kind))
+        self.errors.iter().rev().max_by_key(|error| gravity(error.kind))
     }
 
     /// The exit code of the command (docs/contract.md, section 9).
     pub fn exit_code(&self) -> u8 {
         match self.stop {
             Some(cause) => cause.exit_code(),
-            None => self.gravest().map_or(0, |trouble| trouble.exit_code),
+            None => self.gravest().map_or(0, |error| error.exit_code),
         }
     }
 

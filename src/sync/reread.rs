@@ -1,4 +1,4 @@
-//! Readings that somebody picked: a second look at places that are known, whatever is due.
+//! Fetches that somebody picked: a second look at places that are known, whatever is due.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::model::{Timestamp, Window, WindowKey};
 use crate::store::ParentRow;
 use crate::window::{Reason, WindowPlan, plan_again};
 
-use crate::sync::job::{FetchJob, cursor_text, window_job};
+use crate::sync::fetch_job::{FetchJob, cursor_text, window_job};
 
 /// Places that are read again, into an archive that may know nothing of them.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Reread {
 }
 
 impl Reread {
-    /// The readings of one stream and partition.
+    /// The fetches of one stream and partition.
     pub fn jobs(
         &self,
         stream: &Stream,
@@ -33,14 +33,14 @@ impl Reread {
     ) -> Vec<FetchJob> {
         let partition = parent.map(|row| row.partition.clone()).unwrap_or_default();
         let picked = self.places.get(&partition).map(Vec::as_slice).unwrap_or_default();
-        let place = |window| WindowKey {
+        let window_key = |window| WindowKey {
             stream: stream.name.clone(),
             partition: partition.clone(),
             window,
         };
         let parent = parent.map(|row| row.values.clone()).unwrap_or_default();
         let whole = |cursor| FetchJob {
-            place: place(None),
+            window_key: window_key(None),
             asked: None,
             reason: Reason::Asked,
             resume: None,
@@ -54,7 +54,9 @@ impl Reread {
                 let windows = picked.iter().flatten();
                 let tasks = windows.flat_map(|window| plan_again(&plan, *window));
                 tasks
-                    .filter_map(|task| window_job(rules, place(Some(task.window)), task, &parent))
+                    .filter_map(|task| {
+                        window_job(rules, window_key(Some(task.window)), task, &parent)
+                    })
                     .collect()
             }
             StreamKind::Snapshot { .. } => vec![whole(None)],

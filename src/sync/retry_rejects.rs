@@ -16,7 +16,7 @@ use crate::store::{
     RunStreamRow, StreamRow, TableWriter,
 };
 
-use crate::sync::job::resolve_start;
+use crate::sync::fetch_job::resolve_start;
 
 /// Rejects that are named one by one in a report.
 const NAMED_MAX: usize = 10;
@@ -56,7 +56,7 @@ pub struct StillRejected {
 
 impl LateReport {
     /// Rejects that are none any longer.
-    pub fn taken_up(&self) -> u64 {
+    pub fn late_rejects(&self) -> u64 {
         self.outcomes.received - self.outcomes.rejected
     }
 }
@@ -109,7 +109,7 @@ impl<'a> Late<'a> {
         parents: &mut Parents,
     ) -> Result<Result<Outcomes, String>, ArchiveError> {
         let mut rows = RowSet::new(self.reader.width());
-        if let Some(fields) = FileFields::of(reject.above.as_deref()) {
+        if let Some(fields) = FileFields::of(reject.ancestors.as_deref()) {
             let reader = fields.reader(self.reader);
             let read = fields.read_kept(&reader, &reject.record, &mut rows);
             if let Some(why) = self.why_not(reject, read, &reader, &rows)? {
@@ -123,14 +123,15 @@ impl<'a> Late<'a> {
         let Some(parent) = parents.values(self, reject)? else {
             return Ok(Err("the row of its parent is gone".to_owned()));
         };
-        let (above, records) = (reject.above.as_deref(), self.stream.records.text());
-        let read = match read_kept(self.reader, &reject.record, above, records, parent, &mut rows) {
-            Ok(()) => Ok(()),
-            Err(NotRead::Refused(refusal)) => Err(refusal),
-            Err(NotRead::Unknown(why)) => {
-                return Ok(Err(format!("{why}: only its source can send it again")));
-            }
-        };
+        let (ancestors, records) = (reject.ancestors.as_deref(), self.stream.records.text());
+        let read =
+            match read_kept(self.reader, &reject.record, ancestors, records, parent, &mut rows) {
+                Ok(()) => Ok(()),
+                Err(NotRead::Refused(refusal)) => Err(refusal),
+                Err(NotRead::Unknown(why)) => {
+                    return Ok(Err(format!("{why}: only its source can send it again")));
+                }
+            };
         if let Some(why) = self.why_not(reject, read, self.reader, &rows)? {
             return Ok(Err(why));
         }
@@ -293,8 +294,9 @@ fn retry_all(
         let late = Late::new(archive, stream, &reader, shape, number, &now);
         let report = late.take_up(&chosen)?;
         if let Some(run) = run {
-            let taken_up = report.taken_up();
-            let row = RunStreamRow { stream: stream.name.clone(), taken_up, ..Default::default() };
+            let late_rejects = report.late_rejects();
+            let row =
+                RunStreamRow { stream: stream.name.clone(), late_rejects, ..Default::default() };
             archive.add_to_run(run, &row)?;
         }
         reports.push(report);

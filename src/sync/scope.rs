@@ -1,4 +1,4 @@
-//! The rows of which a complete reading can tell that they are gone.
+//! The rows of which a complete fetch can tell that they are gone.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use chrono_tz::Tz;
 use crate::definition::{Column, ColumnType, Scalar, Stream, StreamKind, resolve_local};
 use crate::model::{GoneScope, Timestamp, Window, WindowKey, instant_to_text};
 
-/// The rows that a reading of `place` must have returned if they were there, as far as it counts:
+/// The rows that a fetch of `place` must have returned if they were there, as far as it counts:
 /// those whose own time lies in the window, and not in its overlap, which is no coverage; those of
 /// its parent. None where that cannot be told, or nothing would be done about it.
 pub fn scope_of(
     stream: &Stream,
     columns: &[Column],
-    place: &WindowKey,
+    window_key: &WindowKey,
     parent: &BTreeMap<String, Scalar>,
     read_to: Option<Timestamp>,
 ) -> Option<GoneScope> {
@@ -23,8 +23,8 @@ pub fn scope_of(
         StreamKind::Cursor(_) => return None,
         StreamKind::Snapshot { .. } => None,
         StreamKind::Window(window) => {
-            let place = place.window?;
-            let known = Window::new(place.start(), place.end().min(read_to?))?;
+            let window_key = window_key.window?;
+            let known = Window::new(window_key.start(), window_key.end().min(read_to?))?;
             let kind = columns.iter().find(|column| column.name == window.field)?.kind;
             let (first, after) = bounds_inside(kind, known, window.zone)?;
             Some((window.field.clone(), first, after))
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_only_judged_by_a_reading_that_covers_all_of_it() {
+    fn a_day_is_only_judged_by_a_fetch_that_covers_all_of_it() {
         let days = |start, end, zone| {
             inside(ColumnType::Date, start, end, zone).map(|(a, b)| format!("{a}..{b}"))
         };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_judged_up_to_where_the_reading_counts() {
+    fn an_instant_is_judged_up_to_where_the_fetch_counts() {
         let (start, end) = ("2026-01-01T00:00:00Z", "2026-01-01T12:00:00.5Z");
         assert_eq!(
             inside(ColumnType::Timestamp, start, end, Tz::UTC),

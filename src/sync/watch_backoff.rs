@@ -21,7 +21,7 @@ pub enum Round {
     Waiting,
     /// The source answers, with errors.
     Failing,
-    /// Somebody has to look: credentials, a broken word, a definition.
+    /// Somebody has to look: credentials, a invalid response, a definition.
     Broken,
     /// Another process has the archive.
     Held,
@@ -66,13 +66,13 @@ impl Round {
                 | Cause::Interrupted
                 | Cause::Bug => Round::Broken,
             },
-            Ok(report) => Round::after(report.gravest().map(|trouble| trouble.kind)),
+            Ok(report) => Round::after(report.gravest().map(|source_error| source_error.kind)),
         }
     }
 
-    /// How a round ended whose gravest trouble with a source was this.
-    pub fn after(trouble: Option<SourceErrorKind>) -> Round {
-        match trouble {
+    /// How a round ended whose gravest error with a source was this.
+    pub fn after(error: Option<SourceErrorKind>) -> Round {
+        match error {
             None | Some(SourceErrorKind::Stopped | SourceErrorKind::Budget) => Round::Complete,
             Some(SourceErrorKind::Offline) => Round::Offline,
             Some(SourceErrorKind::Waiting) => Round::Waiting,

@@ -11,6 +11,6 @@ pub use bounds::{AskedRange, ceil_to, floor_to, grid_start, render_bounds};
 pub use coverage::Coverage;
 pub use grid::Grid;
 pub use plan::{
-    Reason, Task, WindowPlan, asked_range, halve, is_settled, plan_again, plan_windows,
-    reading_is_old,
+    Reason, Task, WindowPlan, asked_range, fetch_is_old, halve, is_settled, plan_again,
+    plan_windows,
 };

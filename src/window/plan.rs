@@ -12,17 +12,17 @@ use super::{Coverage, Grid};
 pub enum Reason {
     /// It was never read.
     Pending,
-    /// A reading of it was broken off.
+    /// A fetch of it was broken off.
     Resume,
     /// It could not be read as a whole.
-    Hole,
+    Truncated,
     /// It is read, but may still change.
     Refresh,
     /// It holds now.
     Open,
     /// Somebody asked for it.
     Asked,
-    /// Rows were adopted into it that no reading has confirmed.
+    /// Rows were adopted into it that no fetch has confirmed.
     Adopted,
     /// Another archive that was merged disagrees with it.
     Doubted,
@@ -34,7 +34,7 @@ impl Reason {
         match self {
             Reason::Pending => "pending",
             Reason::Resume => "resume",
-            Reason::Hole => "hole",
+            Reason::Truncated => "truncated",
             Reason::Refresh => "refresh",
             Reason::Open => "open",
             Reason::Asked => "asked",
@@ -47,13 +47,13 @@ impl Reason {
 /// A window to read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
-    /// What the reading will cover.
+    /// What the fetch will cover.
     pub window: Window,
     /// What is asked for: with overlap, no further than now.
     pub asked: Window,
     /// Why.
     pub reason: Reason,
-    /// The broken-off reading that may be carried on.
+    /// The broken-off fetch that may be carried on.
     pub resume: Option<Entry>,
     /// When it was read last.
     pub read_at: Option<Timestamp>,
@@ -72,7 +72,7 @@ pub struct WindowPlan<'a> {
     pub range: Option<Window>,
 }
 
-/// Whether a reading can no longer change: it reached the window's end, and was begun after the
+/// Whether a fetch can no longer change: it reached the window's end, and was begun after the
 /// end and the lateness. The end is that of the step of the grid, also for a piece of one: what
 /// the definition says of lateness, it says of steps. What was settled under a shorter step stays
 /// so.
@@ -99,7 +99,7 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
         }
         let cell = grid.cell_at(window.start());
         let fits = cell.is_some_and(|cell| window.end() <= cell.end());
-        if matches!(entry.state, State::Partial | State::Hole) && !fits {
+        if matches!(entry.state, State::Partial | State::Truncated) && !fits {
             // It covers nothing, and the grid has changed: its span is planned anew.
             continue;
         }
@@ -133,7 +133,7 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     // What is not known comes before what may have changed, the longest unread of that first, and
     // what failed before comes last: nothing keeps anything else from being read for ever.
     tasks.sort_by_key(|task| match task.reason {
-        Reason::Hole => (2, None),
+        Reason::Truncated => (2, None),
         Reason::Resume if task.resume.as_ref().is_some_and(|entry| entry.failed) => (2, None),
         Reason::Refresh => (1, task.read_at),
         _ => (0, None),
@@ -141,7 +141,7 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     tasks
 }
 
-/// The readings of a window that somebody picked, whatever its state: itself, or its steps where
+/// The fetches of a window that somebody picked, whatever its state: itself, or its steps where
 /// it is longer than one, each no longer than the API takes.
 pub fn plan_again(plan: &WindowPlan<'_>, window: Window) -> Vec<Task> {
     let grid = Grid::new(plan.start, plan.rules.step, plan.rules.zone);
@@ -185,7 +185,7 @@ fn universe(plan: &WindowPlan<'_>) -> Option<(Grid, Window)> {
 fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     match entry.state {
         State::Partial => return Some(Reason::Resume),
-        State::Hole => return Some(Reason::Hole),
+        State::Truncated => return Some(Reason::Truncated),
         State::Complete | State::Settled => {}
     }
     if plan.range.is_some() {
@@ -200,16 +200,16 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.doubted {
         return Some(Reason::Doubted);
     }
-    // A reading from a time that has not come was made by a clock that ran ahead.
-    let from_the_future = !entry.by_source && entry.requested_at > plan.now;
+    // A fetch from a time that has not come was made by a clock that ran ahead.
+    let from_the_future = !entry.dated_by_source && entry.requested_at > plan.now;
     if !from_the_future && is_settled(entry, plan.rules, plan.start) {
         return None;
     }
-    reading_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh)
+    fetch_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh)
 }
 
-/// Whether a reading is older than it may get.
-pub fn reading_is_old(entry: &Entry, refresh: Option<Span>, now: Timestamp) -> bool {
+/// Whether a fetch is older than it may get.
+pub fn fetch_is_old(entry: &Entry, refresh: Option<Span>, now: Timestamp) -> bool {
     match (refresh, entry.completed_at) {
         // What was done at a time that has not come was noted by a clock that ran ahead.
         (Some(refresh), Some(done)) if done <= now => {
@@ -332,7 +332,7 @@ mod tests {
             source_total: None,
             failed: false,
             same_definition: true,
-            by_source: false,
+            dated_by_source: false,
             adopted_since: false,
             doubted: false,
         }
@@ -467,8 +467,8 @@ mod tests {
         let second = window("2026-01-02", "2026-01-03");
         let begun = entry(second, State::Partial, second.end(), at("2026-01-02"));
         let third = window("2026-01-03", "2026-01-04");
-        let hole = entry(third, State::Hole, third.end(), at("2026-01-02"));
-        let tasks = plan_text(&daily(), &[broken, begun, hole], "2026-01-04T10:00:00Z");
+        let truncated = entry(third, State::Truncated, third.end(), at("2026-01-02"));
+        let tasks = plan_text(&daily(), &[broken, begun, truncated], "2026-01-04T10:00:00Z");
         let days: Vec<&str> = tasks.iter().map(|task| &task[..10]).collect();
         assert_eq!(days, ["2026-01-02", "2026-01-04", "2026-01-01", "2026-01-03"]);
     }
@@ -564,7 +564,7 @@ mod tests {
             let day = |n: i64| start + chrono::TimeDelta::days(n);
             let ledger: Vec<Entry> = parts.iter().map(|(from, length, state)| {
                 let window = Window::new(day(*from), day(from + length)).expect("not empty");
-                let states = [State::Partial, State::Complete, State::Settled, State::Hole];
+                let states = [State::Partial, State::Complete, State::Settled, State::Truncated];
                 entry(window, states[usize::from(*state)], window.end(), day(59))
             }).collect();
             let now = day(now) + chrono::TimeDelta::hours(5);

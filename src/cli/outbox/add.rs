@@ -16,7 +16,7 @@ use crate::host::Host;
 use crate::host::files::open_named;
 use crate::model::Timestamp;
 use crate::outbox::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
-use crate::outbox::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, fresh_key, prepare, station_for};
+use crate::outbox::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, fresh_key, prepare, sender_for};
 
 use super::{folder_of, no_entry, one_of, open_outbox};
 
@@ -42,8 +42,8 @@ pub fn run(args: &OutboxAdd, global: &Global, host: &Host, output: &Output) -> R
     let wait = parse_duration(&args.wait)?;
     let outbox = open_outbox(&definition, Some(wait), host)?;
     let after = args.after.as_deref().map(|key| number_of(&outbox, key, source)).transpose()?;
-    let station = station_for(&outbox, host)?;
-    let entry = new.entry(args, after, &secrets, &station, now)?;
+    let sender = sender_for(&outbox, host)?;
+    let entry = new.entry(args, after, &secrets, &sender, now)?;
     let added = outbox.add_all(std::slice::from_ref(&entry))?.into_iter().next();
     tell(added.unwrap_or(Added::Full), &entry, &outbox, output)
 }
@@ -64,7 +64,7 @@ impl NewRequest<'_> {
         args: &OutboxAdd,
         after: Option<i64>,
         secrets: &crate::http::SecretValues,
-        station: &str,
+        sender: &str,
         now: Timestamp,
     ) -> Result<NewEntry, Failure> {
         let given = GivenRequest {
@@ -79,13 +79,13 @@ impl NewRequest<'_> {
             not_before: self.not_before,
             expires_at: self.expires_at,
         };
-        prepare(given, secrets, station, now).map_err(refused)
+        prepare(given, secrets, sender, now).map_err(refused)
     }
 }
 
 fn refused(refusal: QueueRefusal) -> Failure {
     let code = if refusal.is_secret { UNSAFE } else { USAGE };
-    Failure { cure: refusal.cure, ..Failure::new(code, refusal.message) }
+    Failure { help: refusal.help, ..Failure::new(code, refusal.message) }
 }
 
 fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a Source, Failure> {
@@ -96,14 +96,14 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
             (Some(source), None) => Ok(source),
             _ => {
                 let names: Vec<&str> = known().collect();
-                let cure = format!("name one with --source: {}", names.join(", "));
-                Err(Failure::new(USAGE, "the definition has more than one source").cure(cure))
+                let help = format!("name one with --source: {}", names.join(", "));
+                Err(Failure::new(USAGE, "the definition has more than one source").help(help))
             }
         };
     };
     definition.sources.get(name).ok_or_else(|| {
         let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
-        failure.cure = suggest(name, known());
+        failure.help = suggest(name, known());
         failure
     })
 }
@@ -111,7 +111,7 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
 fn method_of(text: &str) -> Result<WriteMethod, Failure> {
     WriteMethod::parse(text).ok_or_else(|| {
         Failure::new(USAGE, format!("{text:?} is not a method that writes"))
-            .cure("the outbox takes POST, PUT, PATCH and DELETE")
+            .help("the outbox takes POST, PUT, PATCH and DELETE")
     })
 }
 
@@ -133,11 +133,11 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
         return Ok(Some(text.clone().into_bytes()));
     }
     let Some(path) = &args.body_file else { return Ok(None) };
-    let trouble = |error: std::io::Error| {
+    let source_error = |error: std::io::Error| {
         let failure =
             Failure::file(USAGE, &format!("read the body from {}", path.display()), &error);
         match failure.code {
-            UNSAFE => failure.cure("write it into a file, or give it on stdin: `--body-file -`"),
+            UNSAFE => failure.help("write it into a file, or give it on stdin: `--body-file -`"),
             _ => failure,
         }
     };
@@ -151,7 +151,7 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
     } else {
         open_named(path).and_then(|mut file| read(&mut file))
     };
-    body.map(Some).map_err(trouble)
+    body.map(Some).map_err(source_error)
 }
 
 /// A time that may lie ahead: a date, a timestamp, or so long from now.
@@ -164,9 +164,9 @@ fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(_)) | Err(_) => {
             let message = format!("`{text}` is not a time");
-            let cure = "write a date (`2026-03-03`), a timestamp (`2026-03-03T12:00:00Z`), or a \
+            let help = "write a date (`2026-03-03`), a timestamp (`2026-03-03T12:00:00Z`), or a \
                 time from now (`2 hours`)";
-            Err(Failure::new(USAGE, message).cure(cure))
+            Err(Failure::new(USAGE, message).help(help))
         }
     }
 }
@@ -203,13 +203,13 @@ fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Resul
         Added::Different(entry) => {
             let (key, number) = (&new.key, entry.brief.entry);
             let message = format!("the key {key:?} belongs to another request, entry {number}");
-            let cure = "a new request needs a key of its own: leave --key out to be given one";
-            Err(Failure::new(USAGE, message).cure(cure))
+            let help = "a new request needs a key of its own: leave --key out to be given one";
+            Err(Failure::new(USAGE, message).help(help))
         }
         Added::Full => {
             let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most");
-            let cure = "send them (`windrow outbox send`), or cancel those that nobody needs";
-            Err(Failure::new(STORAGE, message).cure(cure))
+            let help = "send them (`windrow outbox send`), or cancel those that nobody needs";
+            Err(Failure::new(STORAGE, message).help(help))
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::definition::{Definition, Start, parse_start};
 use crate::host::Host;
 use crate::model::EntryState;
 use crate::outbox::{Outbox, OutboxEntry, Settlement};
-use crate::outbox::{Stations, claim_entry, fresh_key, station_for};
+use crate::outbox::{Senders, claim_entry, fresh_key, sender_for};
 use crate::store::Reader;
 
 use super::{find, open_outbox, tell, tell_count};
@@ -23,10 +23,10 @@ pub fn cancel(
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
     let brief = &entry.brief;
-    let refuse = |message: String, cure: &str| Err(Failure::new(USAGE, message).cure(cure));
+    let refuse = |message: String, help: &str| Err(Failure::new(USAGE, message).help(help));
     let key = &brief.key;
     match brief.state {
-        EntryState::Queued if !brief.doubt => {}
+        EntryState::Queued if !brief.in_doubt => {}
         EntryState::Cancelled => {
             tell(&outbox, brief.entry, output)?;
             return Ok(0);
@@ -62,17 +62,17 @@ pub fn resolve(
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, &args.choice, host)?;
     let (number, key) = (entry.brief.entry, &entry.brief.key);
-    let stations = Stations::of(outbox.path(), host)?;
-    let ours = stations.homes(&outbox.outbox_stations()?)?.contains(&entry.brief.owner);
-    let doubtful = entry.brief.state == EntryState::Unknown || entry.brief.doubt;
+    let senders = Senders::of(outbox.path(), host)?;
+    let ours = senders.homes(&outbox.outbox_senders()?)?.contains(&entry.brief.owner);
+    let doubtful = entry.brief.state == EntryState::Unknown || entry.brief.in_doubt;
     let moved = is_moved(&entry, &definition);
     // Only this archive's own sender can be at it; a copy's was left as it is.
     let busy = ours && entry.brief.state == EntryState::Sending;
     if busy || !(entry.brief.state.is_open() && (doubtful || !ours || moved)) {
         let state = entry.brief.state.as_str();
         let message = format!("{key} is {state}: there is nothing to resolve");
-        let cure = "`resolve` is for entries that are unknown, in doubt, or of another archive";
-        return Err(Failure::new(USAGE, message).cure(cure));
+        let help = "`resolve` is for entries that are unknown, in doubt, or of another archive";
+        return Err(Failure::new(USAGE, message).help(help));
     }
     let now = host.clock.now();
     let mut end = Settlement::nothing(now);
@@ -90,7 +90,7 @@ pub fn resolve(
     }
     if !outbox.change(number, entry.brief.state, &end)? {
         let message = format!("{key} has just been changed by another process");
-        return Err(Failure::new(USAGE, message).cure("look at it again"));
+        return Err(Failure::new(USAGE, message).help("look at it again"));
     }
     log(&entry, end.state.as_str());
     tell(&outbox, number, output)?;
@@ -111,13 +111,13 @@ pub fn retry(
 ) -> Result<u8, Failure> {
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
-    let station = station_for(&outbox, host)?;
+    let sender = sender_for(&outbox, host)?;
     let key = fresh_key(host.random.bits());
-    if !outbox.retry(entry.brief.entry, &key, &station, host.clock.now())? {
+    if !outbox.retry(entry.brief.entry, &key, &sender, host.clock.now())? {
         let (key, state) = (&entry.brief.key, entry.brief.state.as_str());
         let message = format!("{key} is {state}: only a rejected or expired entry is retried");
-        let cure = "an unknown one is for `windrow outbox resolve`, a queued one goes by itself";
-        return Err(Failure::new(USAGE, message).cure(cure));
+        let help = "an unknown one is for `windrow outbox resolve`, a queued one goes by itself";
+        return Err(Failure::new(USAGE, message).help(help));
     }
     log(&entry, "queued");
     tell(&outbox, entry.brief.entry, output)?;

@@ -88,13 +88,13 @@ fn one_of(numbers: &[i64], key: &str) -> Result<i64, Failure> {
         [number] => Ok(*number),
         [] => Err(no_entry(key)),
         _ => Err(Failure::new(USAGE, format!("two sources have an entry of the key {key:?}"))
-            .cure("say which one with --source")),
+            .help("say which one with --source")),
     }
 }
 
 fn no_entry(key: &str) -> Failure {
     Failure::new(USAGE, format!("there is no entry with the key {key:?}"))
-        .cure("`windrow outbox list` shows them")
+        .help("`windrow outbox list` shows them")
 }
 
 /// Opens the archive beside whoever has it.

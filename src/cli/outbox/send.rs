@@ -19,12 +19,12 @@ use crate::http::{SecretValues, Transport};
 use crate::model::count;
 use crate::model::{EntryState, printable};
 use crate::outbox::Outbox;
-use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Stations, plan, send};
+use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
 use crate::store::{ArchiveError, Reader, WaitRow};
 
 use super::{folder_of, one_of, open_outbox};
 
-/// Entries and troubles that are told one by one.
+/// Entries and errors that are told one by one.
 const TOLD_MAX: usize = 20;
 
 pub fn run(
@@ -72,7 +72,7 @@ fn dry_run(
     host: &Host,
     output: &Output,
 ) -> Result<u8, Failure> {
-    let home = Stations::of(outbox.path(), host)?.homes(&outbox.outbox_stations()?)?;
+    let home = Senders::of(outbox.path(), host)?.homes(&outbox.outbox_senders()?)?;
     let now = host.clock.now();
     let waits = outbox.waits(now)?;
     let scene = SendScene { sources: &definition.sources, home: &home, waits: &waits, now };
@@ -90,12 +90,12 @@ fn dry_run(
 
 /// What a round of sending did, as JSON.
 fn report_json(report: &SendReport) -> Value {
-    let troubles: BTreeMap<&String, &String> =
-        report.troubles.iter().map(|(source, trouble)| (source, &trouble.message)).collect();
+    let errors: BTreeMap<&String, &String> =
+        report.errors.iter().map(|(source, error)| (source, &error.message)).collect();
     let waiting: Vec<Value> = report.waiting.iter().map(planned_json).collect();
     json!({
         "attempts": report.attempts, "entries": report.sent, "waiting": waiting,
-        "troubles": troubles, "held_by": report.held_by, "exit_code": report.exit_code(),
+        "errors": errors, "held_by": report.held_by, "exit_code": report.exit_code(),
     })
 }
 
@@ -107,9 +107,9 @@ fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
         text.push_str(&format!("{}: {}{status}\n", sent.key, sent.state.as_str()));
     }
     output.result(&text)?;
-    for (source, trouble) in &report.troubles {
-        let message = format!("source {source}: {}", trouble.message);
-        output.trouble(&message, trouble.cure.as_deref());
+    for (source, error) in &report.errors {
+        let message = format!("source {source}: {}", error.message);
+        output.error(&message, error.help.as_deref());
     }
     if let Some(holder) = &report.held_by {
         let holder = if holder.is_empty() { "another process" } else { holder };

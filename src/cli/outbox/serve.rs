@@ -67,7 +67,7 @@ fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Failure> {
     let wanted = args.listen;
     if !wanted.ip().is_loopback() && !args.allow_remote {
         let message = format!("{wanted} can be reached from other machines");
-        return Err(Failure::new(UNSAFE, message).cure(
+        return Err(Failure::new(UNSAFE, message).help(
             "listen at 127.0.0.1, or say `--allow-remote`: the token and all that is sent go \
              over the wire unencrypted",
         ));
@@ -76,7 +76,7 @@ fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Failure> {
     listener.and_then(|listener| Ok((listener.local_addr()?, listener))).map_or_else(
         |error| {
             let message = format!("cannot listen at {wanted}: {error}");
-            Err(Failure::new(USAGE, message).cure("name another port with --listen"))
+            Err(Failure::new(USAGE, message).help("name another port with --listen"))
         },
         |(address, listener)| Ok((listener, address)),
     )
@@ -89,44 +89,44 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
         None => {
             let folder = host.environment.state_folder().ok_or_else(|| {
                 Failure::new(USAGE, "there is no state folder to keep the gateway's token in")
-                    .cure("name a file for it with --token-file")
+                    .help("name a file for it with --token-file")
             })?;
             let folder = folder.join("outbox");
-            make_private_folder(&folder).map_err(|error| trouble("make", &folder, &error))?;
+            make_private_folder(&folder).map_err(|error| source_error("make", &folder, &error))?;
             folder.join("gateway.token")
         }
     };
     if path.symlink_metadata().is_err() {
         let token = format!("{:032x}{:032x}", host.random.bits(), host.random.bits());
         make_private_file(&path, &format!("{token}\n"))
-            .map_err(|error| trouble("make", &path, &error))?;
+            .map_err(|error| source_error("make", &path, &error))?;
         return Ok((path, token));
     }
     if let Some(mode) = mode_for_others(&path) {
         let message = format!("others can read the token file {} ({mode:o})", path.display());
-        let cure = "make it its owner's alone (`chmod 600`), or remove it to have a new one made";
-        return Err(Failure::new(UNSAFE, message).cure(cure));
+        let help = "make it its owner's alone (`chmod 600`), or remove it to have a new one made";
+        return Err(Failure::new(UNSAFE, message).help(help));
     }
     if args.token_file.is_none() {
-        look_own(&path).map_err(|error| trouble("read", &path, &error))?;
+        look_own(&path).map_err(|error| source_error("read", &path, &error))?;
     }
     let token =
-        host.environment.secret_file(&path).map_err(|error| trouble("read", &path, &error))?;
+        host.environment.secret_file(&path).map_err(|error| source_error("read", &path, &error))?;
     if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!("the token file {} holds no token", path.display());
-        let cure = format!(
+        let help = format!(
             "a token is {TOKEN_CHARS_MIN} or more visible ASCII characters; remove the file to \
              have one made"
         );
-        return Err(Failure::new(USAGE, message).cure(cure));
+        return Err(Failure::new(USAGE, message).help(help));
     }
     Ok((path, token))
 }
 
-fn trouble(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
+fn source_error(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
     let failure = Failure::file(STORAGE, &format!("{doing} {}", path.display()), error);
     match failure.code {
         UNSAFE => failure,
-        _ => failure.cure("name another file with --token-file"),
+        _ => failure.help("name another file with --token-file"),
     }
 }

@@ -166,7 +166,7 @@ fn stream_line(stream: &ManifestStream, width: usize) -> String {
         covers_text(&stream.covers)
     );
     if stream.covers.unfinished > 0 {
-        line.push_str(&format!(", {} unfinished", many(stream.covers.unfinished, "reading")));
+        line.push_str(&format!(", {} unfinished", many(stream.covers.unfinished, "fetch")));
     }
     if stream.open_rejects > 0 {
         line.push_str(&format!(", {}", many(stream.open_rejects, "open reject")));

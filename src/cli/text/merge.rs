@@ -69,7 +69,7 @@ fn stream_lines(stream: &StreamMerge) -> String {
         };
         out.push_str(&format!("{name} is complete now in {}{more}\n", spans.join(", ")));
     }
-    if stream.readings > 0 {
+    if stream.fetches > 0 {
         let what = match stream.new {
             true => "is complete now, by its snapshot or mark",
             false => "has a later snapshot or mark now",
@@ -102,23 +102,23 @@ fn closing(report: &MergeReport) -> String {
         many(inserted, "row"),
         count(replaced),
         count(kept),
-        proven(complete, sum(&|s| s.readings)),
+        proven(complete, sum(&|s| s.fetches)),
     )
 }
 
 /// What is proven that was not: time, and snapshots and marks, which have none.
-fn proven(stretches: u64, readings: u64) -> String {
+fn proven(stretches: u64, fetches: u64) -> String {
     let mut said = Vec::new();
-    if stretches > 0 || readings == 0 {
+    if stretches > 0 || fetches == 0 {
         said.push(match stretches {
             1 => "1 stretch of time is complete that was not".to_owned(),
             _ => format!("{} stretches of time are complete that were not", count(stretches)),
         });
     }
-    if readings > 0 {
-        said.push(match readings {
+    if fetches > 0 {
+        said.push(match fetches {
             1 => "1 snapshot or mark is new or later".to_owned(),
-            _ => format!("{} snapshots or marks are new or later", count(readings)),
+            _ => format!("{} snapshots or marks are new or later", count(fetches)),
         });
     }
     said.join("; ")

@@ -26,10 +26,10 @@ fn text(at: Option<Timestamp>) -> Option<String> {
 pub fn outbox_table(rows: &[OutboxBrief]) -> String {
     let names = ["entry", "state", "source", "request", "key", "lane", "note"];
     let row = |row: &OutboxBrief| {
-        let doubt = if row.doubt { "?" } else { "" };
+        let in_doubt = if row.in_doubt { "?" } else { "" };
         vec![
             row.entry.to_string(),
-            format!("{}{doubt}", row.state.as_str()),
+            format!("{}{in_doubt}", row.state.as_str()),
             printable(&row.source),
             format!("{} {}", row.method.as_str(), excerpt(&row.path_start, PATH_CHARS_MAX)),
             printable(&row.key),
@@ -83,7 +83,7 @@ pub fn planned_json(planned: &Planned) -> Value {
 pub fn outbox_row_json(row: &OutboxBrief) -> Value {
     json!({
         "entry": row.entry, "source": row.source, "key": row.key, "state": row.state,
-        "doubt": row.doubt, "method": row.method.as_str(), "lane": row.lane,
+        "in_doubt": row.in_doubt, "method": row.method.as_str(), "lane": row.lane,
         "after": row.after.map(|(entry, _)| entry), "not_before": text(row.not_before),
         "expires_at": text(row.expires_at), "next_at": text(row.next_at), "note": row.note,
     })
@@ -129,8 +129,8 @@ fn put_body(value: &mut Value, body: Option<&[u8]>) {
 /// An entry in full for people.
 pub fn outbox_page(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> String {
     let brief = &entry.brief;
-    let doubt = if brief.doubt { ", may have taken effect" } else { "" };
-    let mut out = format!("entry {}: {}{doubt}\n", brief.entry, brief.state.as_str());
+    let in_doubt = if brief.in_doubt { ", may have taken effect" } else { "" };
+    let mut out = format!("entry {}: {}{in_doubt}\n", brief.entry, brief.state.as_str());
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             out.push_str(&format!("  {name:<10} {}\n", printable(&value)));

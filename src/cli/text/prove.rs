@@ -14,7 +14,7 @@ const VALUE_CHARS_MAX: usize = 60;
 
 /// The whole page. `windows` says whether the stream is read by windows.
 pub fn proof_page(proof: &Proof, windows: bool) -> String {
-    let noun = if windows { "settled windows" } else { "complete readings" };
+    let noun = if windows { "settled windows" } else { "complete fetches" };
     let picked = proof.places.len() as u64;
     let mut out = format!("{}: ", proof.stream);
     if proof.places.is_empty() {

@@ -1,13 +1,13 @@
 //! What runs did, for people.
 
 use crate::model::{Outcomes, Window, excerpt, instant_from_text, printable};
-use crate::store::{PlanPart, ReadingRow, RunDetail, RunEvent, RunRow, RunStreamRow};
+use crate::store::{FetchRow, PlanPart, RunDetail, RunEvent, RunRow, RunStreamRow};
 
-use crate::cli::text::sync::{outcome_table, taken_up_line};
+use crate::cli::text::sync::{outcome_table, retried_line};
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count, duration, many};
 
-/// Readings and events that are shown one by one; JSON has all that are kept.
+/// Fetches and events that are shown one by one; JSON has all that are kept.
 const ROWS_SHOWN_MAX: usize = 50;
 /// The longest error in a table, characters.
 const ERROR_CHARS_MAX: usize = 120;
@@ -56,7 +56,7 @@ pub fn run_page(run: &RunRow, detail: &RunDetail) -> String {
         line("waited", &duration(spent.waited_ms));
     }
     if let Some(message) = &run.message {
-        line("trouble", &printable(message));
+        line("error", &printable(message));
     }
     let rows: Vec<(Vec<String>, Outcomes)> = run
         .streams
@@ -71,9 +71,9 @@ pub fn run_page(run: &RunRow, detail: &RunDetail) -> String {
     for stream in &run.streams {
         out.push_str(&stream_lines(stream));
     }
-    let all = run.streams.iter().map(|stream| stream.readings).sum();
-    out.push_str(&readings_table(&detail.readings, all));
-    out.push_str(&events_lines(&detail.events, run.troubles));
+    let all = run.streams.iter().map(|stream| stream.fetches).sum();
+    out.push_str(&fetches_table(&detail.fetches, all));
+    out.push_str(&events_lines(&detail.events, run.errors));
     out
 }
 
@@ -85,15 +85,15 @@ fn stream_lines(stream: &RunStreamRow) -> String {
         let parts: Vec<String> = stream.plan.iter().map(plan_text).collect();
         out.push_str(&format!("{name} was due: {}\n", parts.join("; ")));
     }
-    if stream.taken_up > 0 {
-        out.push_str(&taken_up_line(stream.taken_up, &name));
+    if stream.late_rejects > 0 {
+        out.push_str(&retried_line(stream.late_rejects, &name));
     }
     out
 }
 
 /// `3 pending, 2026-01-01..2026-01-04`
 fn plan_text(part: &PlanPart) -> String {
-    let text = format!("{} {}", count(part.windows), part.why);
+    let text = format!("{} {}", count(part.windows), part.reason);
     match (&part.from, &part.to) {
         (Some(from), Some(to)) => format!("{text}, {}", window_text(from, to)),
         _ => text,
@@ -106,45 +106,45 @@ fn window_text(start: &str, end: &str) -> String {
     window.map_or_else(|| "all".to_owned(), |window| window.to_string())
 }
 
-fn readings_table(readings: &[ReadingRow], all: u64) -> String {
-    if readings.is_empty() {
+fn fetches_table(fetches: &[FetchRow], all: u64) -> String {
+    if fetches.is_empty() {
         return String::new();
     }
-    let names = ["stream", "window", "why", "outcome", "pages", "received", "requests", "bytes"];
+    let names = ["stream", "window", "reason", "outcome", "pages", "received", "requests", "bytes"];
     let header: Vec<String> = names.into_iter().chain(["waited"]).map(str::to_owned).collect();
-    let row = |reading: &ReadingRow| {
-        let window = window_text(&reading.start_at, &reading.end_at);
-        let window = match reading.partition.as_str() {
+    let row = |fetch: &FetchRow| {
+        let window = window_text(&fetch.start_at, &fetch.end_at);
+        let window = match fetch.partition.as_str() {
             "" => window,
             partition => format!("{window} of {}", excerpt(partition, ERROR_CHARS_MAX)),
         };
         vec![
-            printable(&reading.stream),
+            printable(&fetch.stream),
             window,
-            reading.why.clone(),
-            reading.outcome.clone(),
-            count(reading.pages),
-            count(reading.outcomes.received),
-            count(reading.spent.requests),
-            bytes(reading.spent.bytes),
-            duration(reading.spent.waited_ms),
+            fetch.reason.clone(),
+            fetch.outcome.clone(),
+            count(fetch.pages),
+            count(fetch.outcomes.received),
+            count(fetch.spent.requests),
+            bytes(fetch.spent.bytes),
+            duration(fetch.spent.waited_ms),
         ]
     };
-    let shown = &readings[..readings.len().min(ROWS_SHOWN_MAX)];
+    let shown = &fetches[..fetches.len().min(ROWS_SHOWN_MAX)];
     let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
     let numeric: Vec<bool> = (0..header.len()).map(|at| at > 3).collect();
     let mut out = format!("\n{}", plain_table(&header, &rows, &numeric));
-    for reading in shown {
-        let Some(error) = &reading.error else { continue };
-        let window = window_text(&reading.start_at, &reading.end_at);
+    for fetch in shown {
+        let Some(error) = &fetch.error else { continue };
+        let window = window_text(&fetch.start_at, &fetch.end_at);
         let error = excerpt(error, ERROR_CHARS_MAX);
-        out.push_str(&format!("{} {window}: {error}\n", printable(&reading.stream)));
+        out.push_str(&format!("{} {window}: {error}\n", printable(&fetch.stream)));
     }
-    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "reading"));
+    out.push_str(&left_out(all.saturating_sub(shown.len() as u64), "fetch"));
     out
 }
 
-fn events_lines(events: &[RunEvent], troubles: u64) -> String {
+fn events_lines(events: &[RunEvent], errors: u64) -> String {
     if events.is_empty() {
         return String::new();
     }
@@ -161,14 +161,14 @@ fn events_lines(events: &[RunEvent], troubles: u64) -> String {
             event.kind,
             printable(&place.join(" "))
         ));
-        if let Some(cure) = &event.cure {
-            out.push_str(&format!("  help: {}\n", printable(cure)));
+        if let Some(help) = &event.help {
+            out.push_str(&format!("  help: {}\n", printable(help)));
         }
     }
     let waits = events.iter().filter(|event| event.kind == "wait").count() as u64;
-    let all = (troubles + waits).max(events.len() as u64);
+    let all = (errors + waits).max(events.len() as u64);
     let shown = events.len().min(ROWS_SHOWN_MAX) as u64;
-    out.push_str(&left_out(all - shown, "trouble"));
+    out.push_str(&left_out(all - shown, "error"));
     out
 }
 

@@ -27,7 +27,7 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
         let covered = crate::window::Coverage::of(windows.iter().filter_map(|(window, state)| {
             matches!(state, State::Complete | State::Settled).then_some(*window)
         }));
-        if inside(&[State::Partial, State::Hole]) {
+        if inside(&[State::Partial, State::Truncated]) {
             MARKS[2]
         } else if !covered.covers(piece) {
             MARKS[3]
@@ -138,9 +138,9 @@ fn stream_lines(stream: &StreamStatus, now: Timestamp) -> String {
     if stream.due > 0 {
         out.push_str(&format!("  {} due at the next sync\n", count(stream.due)));
     }
-    if stream.strays > 0 {
-        let strays = many(stream.strays, "stray");
-        out.push_str(&format!("  {strays}: outside the range that was asked for, kept\n"));
+    if stream.out_of_window > 0 {
+        let out_of_window = many(stream.out_of_window, "out_of_window");
+        out.push_str(&format!("  {out_of_window}: outside the range that was asked for, kept\n"));
     }
     for span in stream.adopted_unverified.iter().take(SPANS_SHOWN_MAX) {
         out.push_str(&format!("  adopted, unverified: {span}\n"));

@@ -44,16 +44,16 @@ pub fn sync_page(report: &SyncReport) -> String {
         })
         .collect();
     let mut out = outcome_table(&["stream", "complete"], &rows);
-    for stream in report.streams.iter().filter(|stream| stream.strays > 0) {
-        let strays = many(stream.strays, "stray");
+    for stream in report.streams.iter().filter(|stream| stream.out_of_window > 0) {
+        let out_of_window = many(stream.out_of_window, "out_of_window");
         out.push_str(&format!(
-            "{strays} in {}: records outside the range that was asked \
+            "{out_of_window} in {}: records outside the range that was asked \
             for, kept\n",
             stream.stream
         ));
     }
-    for stream in report.streams.iter().filter(|stream| stream.taken_up > 0) {
-        out.push_str(&taken_up_line(stream.taken_up, &stream.stream));
+    for stream in report.streams.iter().filter(|stream| stream.late_rejects > 0) {
+        out.push_str(&retried_line(stream.late_rejects, &stream.stream));
     }
     for stream in &report.streams {
         let (name, run) = (&stream.stream, report.run);
@@ -89,8 +89,8 @@ pub fn sync_page(report: &SyncReport) -> String {
 }
 
 /// Records that a stream rejected before and that became rows.
-pub(super) fn taken_up_line(number: u64, stream: &str) -> String {
+pub(super) fn retried_line(number: u64, stream: &str) -> String {
     let were = if number == 1 { "was" } else { "were" };
     let rejects = many(number, "reject");
-    format!("{rejects} of earlier readings {were} taken up in {stream}\n")
+    format!("{rejects} of earlier fetches {were} taken up in {stream}\n")
 }

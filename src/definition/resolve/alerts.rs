@@ -123,7 +123,7 @@ fn check_path(place: &[&str], path: &str, context: &mut Context<'_>) {
         let help = "name the path alone: the source's `base_url` stands before it".to_owned();
         context.report_help(place, message, Some(help));
     } else if path.contains("{{") || path.contains("${") {
-        context.report(place, "the path of an alert is the same for all findings: no holes");
+        context.report(place, "the path of an alert is the same for all findings: no placeholders");
     } else if !path.bytes().all(allowed) {
         context.report(place, format!("the path `{path}` has characters that no address has"));
     } else if only_path.starts_with("//") || only_path.split('/').any(dots) {

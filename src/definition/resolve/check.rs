@@ -96,7 +96,7 @@ pub(super) fn resolve_check(
         name: name.to_owned(),
         question: question?,
         severity: raw.severity.unwrap_or(usual),
-        mend: raw.mend.clone(),
+        help: raw.help.clone(),
         time_ms_max: context.millis(&place, raw.max_time.as_deref(), CHECK_TIME_MS),
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::host::files::refusal;
 
-/// Which kind of trouble it is.
+/// Which kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EnvelopeFault {
     /// There is no signature.
@@ -34,7 +34,7 @@ pub enum EnvelopeFault {
     Storage,
 }
 
-/// Trouble with a sealed file or a key. Never holds a secret, nor text that might be one.
+/// An error of a sealed file or a key. Never holds a secret, nor text that might be one.
 #[derive(Debug)]
 pub struct EnvelopeError {
     /// Which kind.
@@ -42,26 +42,26 @@ pub struct EnvelopeError {
     /// What happened, to what.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 impl EnvelopeError {
-    /// Trouble of a kind.
+    /// An error of a kind.
     pub fn new(fault: EnvelopeFault, message: impl Into<String>) -> Self {
-        Self { fault, message: message.into(), cure: None }
+        Self { fault, message: message.into(), help: None }
     }
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
     /// An operating system's error on a file, or a refusal to open it.
     pub fn io(path: &Path, doing: &str, error: &std::io::Error) -> Self {
         if let Some(refusal) = refusal(error) {
-            return Self::new(EnvelopeFault::Refused, refusal.message()).cure(refusal.help());
+            return Self::new(EnvelopeFault::Refused, refusal.message()).help(refusal.help());
         }
         let message = format!("cannot {doing} {}: {error}", path.display());
         Self::new(EnvelopeFault::Storage, message)

@@ -74,7 +74,7 @@ fn read_file(path: &Path, password: Option<&str>) -> Result<Vec<Identity>, Envel
     let io = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => no_file(path),
         std::io::ErrorKind::IsADirectory | std::io::ErrorKind::FileTooLarge => no_identity(path),
-        _ => EnvelopeError::io(path, "read", &error).cure("name a file that you may read"),
+        _ => EnvelopeError::io(path, "read", &error).help("name a file that you may read"),
     };
     let mut bytes = read_named(path, IDENTITY_BYTES_MAX).map_err(io)?;
     if kind_of(&bytes) == EnvelopeKind::Age {
@@ -98,12 +98,12 @@ fn unlock(path: &Path, bytes: &[u8], password: Option<&str>) -> Result<Vec<u8>, 
 
 fn no_file(path: &Path) -> EnvelopeError {
     EnvelopeError::new(EnvelopeFault::Key, format!("there is no identity at {}", path.display()))
-        .cure("name a file that is there; those in the folder of keys are tried without")
+        .help("name a file that is there; those in the folder of keys are tried without")
 }
 
 fn no_identity(path: &Path) -> EnvelopeError {
     EnvelopeError::new(EnvelopeFault::Key, format!("{} holds no age identity", path.display()))
-        .cure("`windrow keys new` makes one, and so does `age-keygen`")
+        .help("`windrow keys new` makes one, and so does `age-keygen`")
 }
 
 pub(crate) fn locked(path: &Path) -> EnvelopeError {
@@ -111,10 +111,10 @@ pub(crate) fn locked(path: &Path) -> EnvelopeError {
         EnvelopeFault::Key,
         format!("{} is encrypted with a password", path.display()),
     )
-    .cure("put the password into the variable WINDROW_KEY_PASSWORD")
+    .help("put the password into the variable WINDROW_KEY_PASSWORD")
 }
 
 pub(crate) fn wrong_password(path: &Path) -> EnvelopeError {
     EnvelopeError::new(EnvelopeFault::Key, format!("the password does not open {}", path.display()))
-        .cure("look at the variable WINDROW_KEY_PASSWORD")
+        .help("look at the variable WINDROW_KEY_PASSWORD")
 }

@@ -92,7 +92,7 @@ impl Keyring {
         if let Some(path) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
             let message = format!("{} is there already", path.display());
             return Err(
-                EnvelopeError::new(EnvelopeFault::Key, message).cure("choose another --name")
+                EnvelopeError::new(EnvelopeFault::Key, message).help("choose another --name")
             );
         }
         make_private_folder(&self.folder)
@@ -140,7 +140,7 @@ impl Keyring {
         let known = self.named(name)?;
         if known.own {
             let message = format!("{name} is your own key");
-            return Err(EnvelopeError::new(EnvelopeFault::Key, message).cure(format!(
+            return Err(EnvelopeError::new(EnvelopeFault::Key, message).help(format!(
                 "without it nobody opens what was encrypted to it; if that is meant, remove \
                  {name}.key, {name}.age and {name}.pub from {}",
                 self.folder.display()
@@ -167,14 +167,14 @@ impl Keyring {
         own.retain(|key| key.own && name.is_none_or(|name| name == key.name));
         match (own.len(), name) {
             (0, None) => Err(EnvelopeError::new(EnvelopeFault::Key, "you have no key of your own")
-                .cure("`windrow keys new` makes one")),
+                .help("`windrow keys new` makes one")),
             (0, Some(name)) => Err(self.unknown(name)),
             (1, _) => Ok(own.remove(0)),
             _ => {
                 let names: Vec<&str> = own.iter().map(|key| key.name.as_str()).collect();
                 let message = format!("you have more than one key: {}", names.join(", "));
                 Err(EnvelopeError::new(EnvelopeFault::Key, message)
-                    .cure("name the one that is meant"))
+                    .help("name the one that is meant"))
             }
         }
     }
@@ -193,7 +193,7 @@ impl Keyring {
         {
             return known.public.recipient.ok_or_else(|| {
                 let message = format!("no age recipient of {named} is known");
-                EnvelopeError::new(EnvelopeFault::Key, message).cure(
+                EnvelopeError::new(EnvelopeFault::Key, message).help(
                     "ask for what `windrow keys show` prints there, then `windrow keys forget` \
                      and `windrow keys trust`",
                 )
@@ -232,7 +232,7 @@ impl Keyring {
                 read_text(&path).map_err(|error| EnvelopeError::io(&path, "read", &error))?;
             let public = PublicKeys::parse(&text).map_err(|error| {
                 let message = format!("{}: {}", path.display(), error.message);
-                EnvelopeError::new(error.fault, message).cure("mend the file or take it away")
+                EnvelopeError::new(error.fault, message).help("mend the file or take it away")
             })?;
             keys.push(KnownKey { name: name.to_owned(), own, public });
         }
@@ -251,16 +251,16 @@ impl Keyring {
     fn taken(&self, known: &KnownKey) -> EnvelopeError {
         let message = format!("there is a key named {} already", known.name);
         EnvelopeError::new(EnvelopeFault::Key, message)
-            .cure("choose another name; `windrow keys` lists them")
+            .help("choose another name; `windrow keys` lists them")
     }
 
     fn unknown(&self, name: &str) -> EnvelopeError {
         if name.is_empty() {
             return EnvelopeError::new(EnvelopeFault::Key, "a key without a name was asked for")
-                .cure("name it; `windrow keys` lists them");
+                .help("name it; `windrow keys` lists them");
         }
         EnvelopeError::new(EnvelopeFault::Key, format!("there is no key named {name}"))
-            .cure("`windrow keys` lists them")
+            .help("`windrow keys` lists them")
     }
 }
 
@@ -272,5 +272,5 @@ pub fn check_name(name: &str) -> Result<(), EnvelopeError> {
         return Ok(());
     }
     Err(EnvelopeError::new(EnvelopeFault::Key, "this is no name for a key")
-        .cure("up to 64 letters, digits, `_`, `-` and `.` of ASCII, with a letter or digit first"))
+        .help("up to 64 letters, digits, `_`, `-` and `.` of ASCII, with a letter or digit first"))
 }

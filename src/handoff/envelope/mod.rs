@@ -44,7 +44,7 @@ fn refuse_open(path: &std::path::Path) -> Result<(), EnvelopeError> {
         Some(mode) => {
             let name = path.display();
             let message = format!("others can read {name} (mode {mode:03o}), and it is secret");
-            Err(EnvelopeError::new(EnvelopeFault::Key, message).cure(format!(
+            Err(EnvelopeError::new(EnvelopeFault::Key, message).help(format!(
                 "`chmod 600 {name}`; if somebody may have read it, make a new key (`windrow keys \
                  new --name NAME`) and tell those who trust this one"
             )))

@@ -52,7 +52,7 @@ fn parse_recipients(texts: &[String]) -> Result<Vec<x25519::Recipient>, Envelope
     if texts.len() > RECIPIENTS_MAX {
         let message = format!("{} recipients are too many", texts.len());
         return Err(EnvelopeError::new(EnvelopeFault::Key, message)
-            .cure(format!("one file can be encrypted to {RECIPIENTS_MAX}")));
+            .help(format!("one file can be encrypted to {RECIPIENTS_MAX}")));
     }
     texts.iter().map(|text| crate::handoff::envelope::public::parse_recipient(text)).collect()
 }

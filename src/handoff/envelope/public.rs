@@ -36,7 +36,7 @@ impl PublicKeys {
             for word in line.split_whitespace() {
                 let place = if looks_secret(word) {
                     return Err(EnvelopeError::new(EnvelopeFault::Key, "this is a secret key")
-                        .cure("give it to nobody; `windrow keys show` prints the public parts"));
+                        .help("give it to nobody; `windrow keys show` prints the public parts"));
                 } else if word.starts_with("age1") {
                     parse_recipient(word)?;
                     &mut recipient
@@ -49,7 +49,7 @@ impl PublicKeys {
                         EnvelopeFault::Key,
                         "these are the keys of two people",
                     )
-                    .cure("trust them one by one, each under a name"));
+                    .help("trust them one by one, each under a name"));
                 }
             }
         }
@@ -87,10 +87,10 @@ pub(crate) fn parse_recipient(text: &str) -> Result<age::x25519::Recipient, Enve
     text.parse().map_err(|_| {
         if looks_secret(text) {
             return EnvelopeError::new(EnvelopeFault::Key, "this is an identity, which is secret")
-                .cure("name the recipient, which begins with `age1`");
+                .help("name the recipient, which begins with `age1`");
         }
         EnvelopeError::new(EnvelopeFault::Key, "this is no age recipient")
-            .cure("it begins with `age1` and has 62 letters and digits; `windrow keys` lists them")
+            .help("it begins with `age1` and has 62 letters and digits; `windrow keys` lists them")
     })
 }
 
@@ -104,7 +104,7 @@ fn public_key(text: &str) -> Result<minisign::PublicKey, EnvelopeError> {
 
 fn not_a_key() -> EnvelopeError {
     EnvelopeError::new(EnvelopeFault::Key, "this is no minisign public key")
-        .cure("it begins with `RW` and has 56 characters; `windrow keys show` prints it")
+        .help("it begins with `RW` and has 56 characters; `windrow keys show` prints it")
 }
 
 /// Whether it seems to be what nobody else may see.

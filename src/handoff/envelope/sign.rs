@@ -67,7 +67,7 @@ impl SigningKey {
     pub fn read(path: &Path, password: Option<&str>) -> Result<Self, EnvelopeError> {
         let no_key = || {
             let message = format!("{} holds no minisign secret key", path.display());
-            EnvelopeError::new(EnvelopeFault::Key, message).cure("`windrow keys new` makes one")
+            EnvelopeError::new(EnvelopeFault::Key, message).help("`windrow keys new` makes one")
         };
         let text = read_text(path).map_err(|error| EnvelopeError::io(path, "read", &error))?;
         let line = text.lines().nth(1).ok_or_else(no_key)?;
@@ -155,7 +155,7 @@ pub fn verify_signature(
         trusted.iter().filter(|key| key.public.key_id() == key_id).collect();
     if with_id.is_empty() {
         let message = format!("{} is signed by the unknown key {key_id}", name.display());
-        return Err(EnvelopeError::new(EnvelopeFault::UnknownSigner, message).cure(
+        return Err(EnvelopeError::new(EnvelopeFault::UnknownSigner, message).help(
             "ask its owner for the public key, by a way that you trust, and run \
              `windrow keys trust NAME KEY`",
         ));
@@ -180,20 +180,20 @@ pub fn verify_signature(
         "{} is not what the key {key_id} has signed: one of the two was changed since",
         name.display()
     );
-    Err(EnvelopeError::new(EnvelopeFault::Changed, message).cure("do not use it; ask for it again"))
+    Err(EnvelopeError::new(EnvelopeFault::Changed, message).help("do not use it; ask for it again"))
 }
 
 fn read_signature(path: &Path) -> Result<SignatureBox, EnvelopeError> {
     let malformed = |what: &str| {
         let message = format!("{} is no signature of minisign: {what}", path.display());
         EnvelopeError::new(EnvelopeFault::Malformed, message)
-            .cure("ask for the file and its signature")
+            .help("ask for the file and its signature")
     };
     let text = read_text(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("there is no signature: {} is missing", path.display());
             EnvelopeError::new(EnvelopeFault::NoSignature, message)
-                .cure("ask for it; it lies beside the file and ends in `.minisig`")
+                .help("ask for it; it lies beside the file and ends in `.minisig`")
         }
         std::io::ErrorKind::InvalidData => malformed("it is not text"),
         std::io::ErrorKind::FileTooLarge => malformed("it is too long"),

@@ -78,7 +78,7 @@ impl Bench {
         match self.opened(bytes, &Limits::default()) {
             Ok(_) => panic!("it was not refused"),
             Err(error) => {
-                let text = format!("{error} {:?}", error.cure);
+                let text = format!("{error} {:?}", error.help);
                 assert!(text.contains("sealed") && !text.contains("SECRET"), "{text}");
                 error.fault
             }
@@ -198,7 +198,7 @@ fn what_windrow_would_not_make_is_refused_each_with_its_reason() {
     let error = bench.opened(&bench.packed(&plain, &stranger), &Limits::default());
     let error = error.expect_err("it is for somebody else");
     assert_eq!(error.fault, EnvelopeFault::NotForUs);
-    assert!(error.cure.expect("a cure").contains("windrow keys show"));
+    assert!(error.help.expect("a help").contains("windrow keys show"));
     let path = bench.path("sealed");
     let file = File::open(&path).expect("a file");
     let error = unpack(&file, &path, &bench.path("into"), &[], &Limits::default());
@@ -308,7 +308,7 @@ fn a_signature_that_minisign_made_is_believed_and_each_wrong_one_has_its_reason(
     assert_eq!(fault(b"test", MANUAL_SIGNATURE), EnvelopeFault::UnknownSigner);
     let error = verified(b"test", MANUAL_SIGNATURE, &keyring).expect_err("unknown");
     assert!(error.message.contains("E7620F1842B4E81F"), "{error}");
-    assert!(error.cure.expect("a cure").contains("windrow keys trust NAME KEY"));
+    assert!(error.help.expect("a help").contains("windrow keys trust NAME KEY"));
 
     keyring.trust("frank", PublicKeys::parse(MANUAL_KEY).expect("a key")).expect("trusted");
     let signer = verified(b"test", MANUAL_SIGNATURE, &keyring).expect("it is right");
@@ -403,7 +403,7 @@ fn keys_with_a_password_need_it_and_no_error_tells_it() {
         for error in [one, two] {
             assert_eq!(error.fault, EnvelopeFault::Key);
             assert!(error.message.contains(message), "{error}");
-            assert!(error.cure.expect("a cure").contains("WINDROW_KEY_PASSWORD"));
+            assert!(error.help.expect("a help").contains("WINDROW_KEY_PASSWORD"));
         }
     }
     let key = keyring.signing_key(None, Some("open sesame")).expect("open");

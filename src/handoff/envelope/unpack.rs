@@ -190,7 +190,7 @@ impl<'a> Peeling<'a> {
         if decryptor.is_scrypt() {
             let message = format!("{} is encrypted with a password", self.name());
             return Err(EnvelopeError::new(EnvelopeFault::NotForUs, message)
-                .cure("decrypt it by hand (`age -d`), or have it encrypted to your key"));
+                .help("decrypt it by hand (`age -d`), or have it encrypted to your key"));
         }
         let ours = identities.iter().map(Identity::as_age);
         let stream = decryptor.decrypt(ours).map_err(|error| match error {
@@ -207,14 +207,14 @@ impl<'a> Peeling<'a> {
         let mut decoder = zstd::stream::read::Decoder::new(reader)
             .and_then(|mut decoder| decoder.window_log_max(WINDOW_LOG_MAX).map(|()| decoder))
             .map_err(|error| broken(self.name, &error))?;
-        // A window that is too large shows at the first byte, and its cure is not that of damage.
+        // A window that is too large shows at the first byte, and its help is not that of damage.
         let mut first = [0];
         let read = decoder.read(&mut first).map_err(|error| {
             if error.raw_os_error().is_none() && error.to_string().contains("memory") {
                 let message =
                     format!("{} needs more memory to decompress than it may have", self.name());
                 return EnvelopeError::new(EnvelopeFault::TooBig, message)
-                    .cure("compress it without `--long` or `--ultra`");
+                    .help("compress it without `--long` or `--ultra`");
             }
             broken(self.name, &error)
         })?;
@@ -235,17 +235,17 @@ impl<'a> Peeling<'a> {
     fn nested(&self) -> EnvelopeError {
         let message = format!("{} is packed more often than windrow packs", self.name());
         EnvelopeError::new(EnvelopeFault::Nested, message)
-            .cure("unpack it by hand to one encryption over one compression, or ask for it plain")
+            .help("unpack it by hand to one encryption over one compression, or ask for it plain")
     }
 
     fn not_for_us(&self, none: bool) -> EnvelopeError {
         if none {
             let message = format!("{} is encrypted, and there is no identity here", self.name());
             return EnvelopeError::new(EnvelopeFault::NotForUs, message)
-                .cure("name one, or put it into the folder of keys; `windrow keys new` makes one");
+                .help("name one, or put it into the folder of keys; `windrow keys new` makes one");
         }
         let message = format!("{} is encrypted to somebody else", self.name());
-        EnvelopeError::new(EnvelopeFault::NotForUs, message).cure(
+        EnvelopeError::new(EnvelopeFault::NotForUs, message).help(
             "`windrow keys show` prints what its sender needs to encrypt it to you; if it is to \
              you, the identity is not in the folder of keys",
         )
@@ -276,7 +276,7 @@ fn first_bytes(reader: &mut impl Read, most: usize) -> std::io::Result<(Vec<u8>,
 
 fn damaged(name: &Path, what: &str) -> EnvelopeError {
     EnvelopeError::new(EnvelopeFault::Damaged, format!("{} is damaged: {what}", name.display()))
-        .cure("ask for it again; it may not have been copied whole")
+        .help("ask for it again; it may not have been copied whole")
 }
 
 /// An error of a reader: the disk's, or that of a layer which is not as it was made.
@@ -346,7 +346,7 @@ impl Spill<'_> {
         if free < FREE_BYTES_MIN {
             let message = format!("no room left to unpack {}", self.name.display());
             return Err(EnvelopeError::new(EnvelopeFault::Storage, message)
-                .cure("free some space, or unpack it elsewhere"));
+                .help("free some space, or unpack it elsewhere"));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! The library is lenient, as RFC 9112 allows: it takes lines that end with a bare LF, a
 //! `Content-Length` that stands there twice, codings besides `chunked`. Whoever stands in front may
 //! read the same bytes in another way, and see another request in them. So each head of a
-//! connection has one reading only, or is refused: then the library gets a request of our own in
+//! connection has one fetch only, or is refused: then the library gets a request of our own in
 //! its place, which is answered with what is wrong, and the connection ends.
 
 use std::io;
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_has_one_reading_or_none() {
+    fn a_head_has_one_fetch_or_none() {
         let good: [&[u8]; 5] = [
             b"GET /a?b=%20 HTTP/1.1\r\nhost: a\r\nx:\r\ny: \xc3\xa9\tb \r\n\r\n",
             b"GET / HTTP/1.0\r\nhost: a\r\n\r\n",

@@ -31,8 +31,8 @@ const BATCH_MAX: usize = 256;
 /// How often the lane looks for what other processes have queued and whose time has come,
 /// milliseconds.
 const LOOK_MS: u64 = 1_000;
-/// How long a source in trouble is left alone, milliseconds: at first, and at most after more and
-/// more trouble.
+/// How long a source in error is left alone, milliseconds: at first, and at most after more and
+/// more error.
 const REST_MS: u64 = 1_000;
 const REST_MS_MAX: u64 = 30_000;
 /// How long the lane rests after the disk took nothing, milliseconds.
@@ -71,7 +71,7 @@ pub(crate) struct Order {
     pub teller: watch::Sender<EntryNews>,
 }
 
-/// How long a source in trouble is left alone.
+/// How long a source in error is left alone.
 #[derive(Default)]
 struct Rest {
     until: Duration,
@@ -95,8 +95,8 @@ pub(crate) struct Lane<'a> {
     listeners: HashMap<i64, Vec<(How, watch::Sender<EntryNews>)>>,
     /// Entries that rest after an attempt, and until when.
     resting: BinaryHeap<Reverse<(Duration, i64)>>,
-    /// Sources that were in trouble last.
-    troubled: BTreeMap<String, Rest>,
+    /// Sources that were in error last.
+    failed: BTreeMap<String, Rest>,
     /// When the lane looks around next, and what it last saw.
     look_at: Duration,
     seen: Option<i64>,
@@ -121,7 +121,7 @@ impl<'a> Lane<'a> {
             ready: VecDeque::new(),
             listeners: HashMap::new(),
             resting: BinaryHeap::new(),
-            troubled: BTreeMap::new(),
+            failed: BTreeMap::new(),
             look_at: Duration::ZERO,
             seen: None,
             due: true,
@@ -194,7 +194,7 @@ impl<'a> Lane<'a> {
 
     /// How many requests may still go on the wire.
     fn free(&self) -> usize {
-        SENDS_AT_ONCE.saturating_sub(self.wire.len() + self.sender.departing())
+        SENDS_AT_ONCE.saturating_sub(self.wire.len() + self.sender.due())
     }
 
     /// Sees what others have queued, and whose rest is over.
@@ -214,10 +214,10 @@ impl<'a> Lane<'a> {
             return Ok(());
         }
         self.look_at = now + Duration::from_millis(LOOK_MS);
-        for (source, rest) in &mut self.troubled {
+        for (source, rest) in &mut self.failed {
             if rest.lasts && rest.until <= now {
                 rest.lasts = false;
-                self.sender.troubles.remove(source);
+                self.sender.errors.remove(source);
             }
         }
         for listeners in self.listeners.values_mut() {
@@ -252,7 +252,7 @@ impl<'a> Lane<'a> {
         let outbox = self.sender.outbox;
         let mut heard = Vec::new();
         let done = outbox.together(|| {
-            landed.iter().try_for_each(|landed| self.sender.land(landed))?;
+            landed.iter().try_for_each(|landed| self.sender.record_outcome(landed))?;
             heard = orders.iter().map(|order| self.take(order)).collect::<Result<_, _>>()?;
             self.refill()
         });
@@ -280,7 +280,7 @@ impl<'a> Lane<'a> {
         let (now, sender) = (self.sender.host.clock.now(), &mut self.sender);
         let waits = sender.waits.iter().filter(|(_, until)| **until > now);
         let held: BTreeSet<&String> =
-            waits.map(|(source, _)| source).chain(sender.troubles.keys()).collect();
+            waits.map(|(source, _)| source).chain(sender.errors.keys()).collect();
         if held.is_empty() {
             return;
         }
@@ -335,16 +335,16 @@ impl<'a> Lane<'a> {
         let Some(entry) = outbox.outbox_entry(number)? else { return Ok((None, EntryNews::Gone)) };
         self.sender.take_up(entry.brief.clone());
         let planned = self.sender.plan_one(&entry.brief);
-        let trouble = |lane: &Self| {
-            let trouble = lane.sender.troubles.get(&entry.brief.source);
-            trouble.map(|trouble| trouble.message.clone())
+        let error = |lane: &Self| {
+            let error = lane.sender.errors.get(&entry.brief.source);
+            error.map(|error| error.message.clone())
         };
-        let mut why = trouble(self);
+        let mut why = error(self);
         match planned {
             Some(planned) if planned.doing == Doing::Send && why.is_none() => {
                 if self.free() > 0 && self.sender.turn_in(&planned).is_zero() {
                     self.sender.start_entry(&planned, &entry)?;
-                    why = trouble(self);
+                    why = error(self);
                 } else {
                     // Nothing but the requests before it is in its way: that is no reason to send
                     // its program away.
@@ -383,18 +383,18 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Has sources in trouble left alone for a while, longer each time.
+    /// Has sources in error left alone for a while, longer each time.
     fn rest(&mut self) {
         let now = self.now();
-        for (source, trouble) in &self.sender.troubles {
-            let rest = self.troubled.entry(source.clone()).or_default();
+        for (source, error) in &self.sender.errors {
+            let rest = self.failed.entry(source.clone()).or_default();
             if rest.lasts {
                 continue;
             }
             let rest_ms = (REST_MS << rest.times.min(16)).min(REST_MS_MAX);
             let until = now + Duration::from_millis(rest_ms);
             *rest = Rest { until, times: rest.times.saturating_add(1), lasts: true };
-            tracing::warn!(source, trouble = trouble.message, rest_ms, "left alone");
+            tracing::warn!(source, error = error.message, rest_ms, "left alone");
         }
     }
 
@@ -408,7 +408,7 @@ impl<'a> Lane<'a> {
             }
             let Some(brief) = brief else { continue };
             if closed(brief.state) {
-                self.troubled.remove(&brief.source);
+                self.failed.remove(&brief.source);
             }
             match brief.next_at {
                 Some(at) if brief.state == EntryState::Queued => self.rests(number, at),
@@ -443,9 +443,9 @@ impl<'a> Lane<'a> {
         listeners: Vec<(How, watch::Sender<EntryNews>)>,
     ) -> Result<(), ArchiveError> {
         if let Some(brief) = brief.filter(|brief| !is_over(brief.state)) {
-            let troubles = &self.sender.troubles;
-            let trouble = troubles.get(&brief.source).map(|trouble| trouble.message.clone());
-            let why = brief.note.clone().or(trouble);
+            let errors = &self.sender.errors;
+            let error = errors.get(&brief.source).map(|error| error.message.clone());
+            let why = brief.note.clone().or(error);
             for (how, teller) in &listeners {
                 let why = why.clone();
                 teller.send_replace(EntryNews::Open { how: *how, state: brief.state, why });
@@ -466,7 +466,7 @@ impl<'a> Lane<'a> {
     /// Lets what is on the wire land, and tells the last ones.
     async fn end(mut self) -> Result<(), ArchiveError> {
         for landed in std::mem::take(&mut self.landed) {
-            self.sender.land(&landed)?;
+            self.sender.record_outcome(&landed)?;
         }
         self.sender.end(std::mem::take(&mut self.wire)).await?;
         self.tell()

@@ -29,7 +29,7 @@ use crate::outbox::Outbox;
 use crate::store::{ArchiveError, Cause};
 
 use super::send::{SendParts, SendRound};
-use super::station::{Stations, Taken, station_for};
+use super::sender::{Senders, Taken, sender_for};
 
 use ask::Gate;
 use lane::Lane;
@@ -56,8 +56,8 @@ pub struct GatewayParts<'a> {
 
 /// The right to send an outbox's entries.
 pub struct SendPermit {
-    /// The station that queues.
-    station: String,
+    /// The sender that queues.
+    sender: String,
     taken: Taken,
 }
 
@@ -68,22 +68,22 @@ pub fn prepare_gateway(
     host: &Host,
     note: &str,
 ) -> Result<SendPermit, ArchiveError> {
-    let own = station_for(outbox, host)?;
-    // What others queue from now on is for this station, and is sent from here.
-    outbox.keep_station(&own, host.clock.now())?;
-    let stations = Stations::of(outbox.path(), host)?;
-    let candidates = stations.homes(&outbox.outbox_stations()?)?;
-    let mut taken = stations.take(candidates, note)?;
-    if let (Some(holder), false) = (&taken.held_by, taken.stations.contains(&own)) {
+    let own = sender_for(outbox, host)?;
+    // What others queue from now on is for this sender, and is sent from here.
+    outbox.keep_sender(&own, host.clock.now())?;
+    let senders = Senders::of(outbox.path(), host)?;
+    let candidates = senders.homes(&outbox.outbox_senders()?)?;
+    let mut taken = senders.take(candidates, note)?;
+    if let (Some(holder), false) = (&taken.held_by, taken.senders.contains(&own)) {
         let holder = if holder.is_empty() { "another process" } else { holder };
         let message = format!("{holder} is sending this outbox");
-        let cure = "wait until it is done (`--wait 5m` does), or stop it";
-        return Err(ArchiveError::new(Cause::Held, message).cure(cure));
+        let help = "wait until it is done (`--wait 5m` does), or stop it";
+        return Err(ArchiveError::new(Cause::Held, message).help(help));
     }
     // Before the locks were had, another process may have sent from a copy.
-    let home = stations.homes(&outbox.outbox_stations()?)?;
-    taken.stations.retain(|station| home.contains(station));
-    Ok(SendPermit { station: own, taken })
+    let home = senders.homes(&outbox.outbox_senders()?)?;
+    taken.senders.retain(|sender| home.contains(sender));
+    Ok(SendPermit { sender: own, taken })
 }
 
 /// Serves until the host's stop is asked for. `ready` is called once requests are taken, and says
@@ -97,13 +97,13 @@ pub fn serve_gateway(
     let (questions, asked) = mpsc::channel(ORDERS_MAX);
     lookup::start(outbox.path(), asked)?;
     let GatewayParts { listener, address, token, send, sending } = parts;
-    let SendPermit { station, taken } = sending;
+    let SendPermit { sender, taken } = sending;
     let host = send.host.clone();
     let gateway = Arc::new(Gateway::new(
         Gate::new(address, token),
         send.definition.clone(),
         send.secrets.clone(),
-        station,
+        sender,
         host.clone(),
         (orders, questions),
     ));
@@ -118,19 +118,19 @@ pub fn serve_gateway(
     let handle = runtime.handle().clone();
     let (over, ended) = oneshot::channel::<()>();
     let (noting, notes) = noting::noting();
-    let stations = Stations::of(outbox.path(), &host)?;
+    let senders = Senders::of(outbox.path(), &host)?;
     let served = std::thread::scope(|scope| {
         let notes = std::thread::Builder::new()
             .name("notes".to_owned())
-            .spawn_scoped(scope, move || notes.keep(&stations));
+            .spawn_scoped(scope, move || notes.keep(&senders));
         notes.map_err(failed)?;
         let lane = std::thread::Builder::new().name("outbox".to_owned()).spawn_scoped(
             scope,
             move || -> Result<(), ArchiveError> {
                 // Dropped when the lane ends, also by an error: that ends the server.
                 let _over = over;
-                let stations = Stations::of(outbox.path(), send.host)?;
-                let sender = SendRound::new(&outbox, send, stations, taken.stations.clone());
+                let senders = Senders::of(outbox.path(), send.host)?;
+                let sender = SendRound::new(&outbox, send, senders, taken.senders.clone());
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let lane = Lane::new(sender, handle, noting)?;
                 runtime.map_err(failed)?.block_on(lane.run(work))

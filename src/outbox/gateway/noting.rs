@@ -1,6 +1,6 @@
-//! Noting in the stations' records how many attempts have begun, beside the lane.
+//! Noting in the senders' records how many attempts have begun, beside the lane.
 //!
-//! An attempt must not be on the wire before its station's record counts it, so requests wait for
+//! An attempt must not be on the wire before its sender's record counts it, so requests wait for
 //! that here, and not the lane: it is at the next transaction meanwhile.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use crate::http::{NetError, NetKind};
 
-use super::super::send::{AttemptOutcome, Departing};
-use super::super::station::Stations;
+use super::super::send::{AttemptOutcome, DueAttempts};
+use super::super::sender::Senders;
 
-/// Counts of stations, and who hears whether they are on the disk.
+/// Counts of senders, and who hears whether they are on the disk.
 type Note = (BTreeMap<String, u64>, watch::Sender<Option<Result<(), String>>>);
 
 /// Where notes are handed in.
@@ -34,7 +34,7 @@ impl NoteSender {
     pub(crate) fn after(
         &self,
         begun: BTreeMap<String, u64>,
-        departures: Departing,
+        departures: DueAttempts,
     ) -> impl Iterator<Item = impl Future<Output = AttemptOutcome> + Send + 'static> {
         let noted = (!begun.is_empty()).then(|| {
             let (teller, noted) = watch::channel(None);
@@ -42,7 +42,7 @@ impl NoteSender {
             let _ = self.0.send((begun, teller));
             noted
         });
-        departures.into_iter().map(move |(entry, errand, departure)| {
+        departures.into_iter().map(move |(entry, purpose, departure)| {
             let noted = noted.clone();
             async move {
                 let why = match noted {
@@ -57,7 +57,7 @@ impl NoteSender {
                     // It never was on the wire.
                     Some(detail) => {
                         let error = NetError { kind: NetKind::Forbidden, detail };
-                        (entry, errand, Err(error))
+                        (entry, purpose, Err(error))
                     }
                 }
             }
@@ -67,17 +67,16 @@ impl NoteSender {
 
 impl NoteReceiver {
     /// Notes what comes until nobody hands in any more.
-    pub(crate) fn keep(self, stations: &Stations<'_>) {
+    pub(crate) fn keep(self, senders: &Senders<'_>) {
         while let Ok(first) = self.0.recv() {
             // The count of a later note holds those of all before it.
             let notes: Vec<Note> = std::iter::once(first).chain(self.0.try_iter()).collect();
             let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-            for (station, count) in notes.iter().flat_map(|(begun, _)| begun) {
-                let most = counts.entry(station).or_default();
+            for (sender, count) in notes.iter().flat_map(|(begun, _)| begun) {
+                let most = counts.entry(sender).or_default();
                 *most = (*most).max(*count);
             }
-            let kept =
-                counts.iter().try_for_each(|(station, count)| stations.count(station, *count));
+            let kept = counts.iter().try_for_each(|(sender, count)| senders.count(sender, *count));
             let said = kept.map_err(|error| error.message);
             for (_, teller) in &notes {
                 teller.send_replace(Some(said.clone()));

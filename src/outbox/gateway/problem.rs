@@ -99,7 +99,7 @@ impl GatewayProblemKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GatewayProblem {
     pub kind: GatewayProblemKind,
-    /// What is wrong with this very request, and the cure.
+    /// What is wrong with this very request, and the help.
     pub detail: String,
     /// The address of the entry that it is about.
     pub instance: Option<String>,

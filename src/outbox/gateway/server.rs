@@ -63,8 +63,8 @@ pub(crate) struct Gateway {
     pub gate: Gate,
     pub definition: Definition,
     pub secrets: SecretValues,
-    /// The station that queues.
-    pub station: String,
+    /// The sender that queues.
+    pub sender: String,
     pub host: Host,
     pub orders: mpsc::Sender<Order>,
     pub questions: mpsc::Sender<EntryLookup>,
@@ -76,12 +76,12 @@ impl Gateway {
         gate: Gate,
         definition: Definition,
         secrets: SecretValues,
-        station: String,
+        sender: String,
         host: Host,
         (orders, questions): (mpsc::Sender<Order>, mpsc::Sender<EntryLookup>),
     ) -> Self {
         let bodies = Arc::new(Semaphore::new(BODIES_BYTES_MAX / BODY_UNIT));
-        Self { gate, definition, secrets, station, host, orders, questions, bodies }
+        Self { gate, definition, secrets, sender, host, orders, questions, bodies }
     }
 
     async fn millis(&self, millis: u64) {
@@ -150,7 +150,7 @@ impl Gateway {
             expires_at: None,
         };
         let now = self.host.clock.now();
-        let new = prepare(given, &self.secrets, &self.station, now).map_err(refused)?;
+        let new = prepare(given, &self.secrets, &self.sender, now).map_err(refused)?;
         if let Some(entry) = self.find(&write.source, &write.key).await?
             && (entry.digest != new.digest || is_over(entry.brief.state))
         {
@@ -313,8 +313,8 @@ fn refused(refusal: QueueRefusal) -> GatewayProblem {
     } else {
         GatewayProblemKind::RequestInvalid
     };
-    let cure = refusal.cure.map(|cure| format!("; {cure}")).unwrap_or_default();
-    GatewayProblem::new(kind, format!("{}{cure}", refusal.message))
+    let help = refusal.help.map(|help| format!("; {help}")).unwrap_or_default();
+    GatewayProblem::new(kind, format!("{}{help}", refusal.message))
 }
 
 fn reused(new: &NewEntry) -> GatewayProblem {

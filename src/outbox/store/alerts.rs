@@ -27,7 +27,7 @@ pub struct AlertRow {
     /// What was there.
     pub found: String,
     /// The command that mends it.
-    pub mend: String,
+    pub help: String,
     /// How often it has come, this time included.
     pub episode: u32,
     /// Whether it is there no longer.
@@ -79,10 +79,10 @@ impl Outbox {
     /// Keeps what alerts know from now on, all under one count.
     pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_alerts (alert, finding, check_name, stream, severity,
-                expected, found, mend, episode, opened_at, solved_at, change)
+                expected, found, help, episode, opened_at, solved_at, change)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?11, ?10, NULL), ?12)
             ON CONFLICT (alert, finding) DO UPDATE SET severity = excluded.severity,
-                expected = excluded.expected, found = excluded.found, mend = excluded.mend,
+                expected = excluded.expected, found = excluded.found, help = excluded.help,
                 episode = excluded.episode, solved_at = excluded.solved_at,
                 opened_at = iif(?11, opened_at, excluded.opened_at), change = excluded.change";
         let now = instant_to_text(now);
@@ -98,7 +98,7 @@ impl Outbox {
                     row.severity.as_str(),
                     row.expected,
                     row.found,
-                    row.mend,
+                    row.help,
                     row.episode,
                     now,
                     row.solved,
@@ -120,7 +120,7 @@ fn rows(
     alert: &str,
     findings: &[&str],
 ) -> rusqlite::Result<Vec<AlertRow>> {
-    let sql = "SELECT alert, finding, check_name, stream, severity, expected, found, mend, episode,
+    let sql = "SELECT alert, finding, check_name, stream, severity, expected, found, help, episode,
             solved_at IS NOT NULL, change
         FROM _windrow_alerts
         WHERE alert = ?1 AND (solved_at IS NULL OR finding IN (SELECT value FROM json_each(?2)))
@@ -136,7 +136,7 @@ fn rows(
             severity: Severity::parse(&row.get::<_, String>(4)?).unwrap_or(Severity::Warning),
             expected: row.get(5)?,
             found: row.get(6)?,
-            mend: row.get(7)?,
+            help: row.get(7)?,
             episode: row.get(8)?,
             solved: row.get(9)?,
             change: row.get(10)?,

@@ -46,7 +46,7 @@ pub struct NewEntry {
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,
-    /// The station that queues it.
+    /// The sender that queues it.
     pub owner: String,
     /// When.
     pub created_at: Timestamp,
@@ -70,9 +70,9 @@ pub enum Added {
 pub struct AttemptClaim<'a> {
     /// The entry.
     pub entry: i64,
-    /// The station that sends it, which must be its owner.
-    pub station: &'a str,
-    /// The entry with its holes filled, where it had some.
+    /// The sender that sends it, which must be its owner.
+    pub sender: &'a str,
+    /// The entry with its placeholders filled, where it had some.
     pub filled: Option<&'a OutboxEntry>,
     /// From when on the API's memory of the key is counted.
     pub first_sent_at: Timestamp,
@@ -97,14 +97,14 @@ pub struct Settlement {
     /// How far the entry is now.
     pub state: EntryState,
     /// Whether it may have had its effect.
-    pub doubt: bool,
+    pub in_doubt: bool,
     /// Whether it is as if it had never been sent: the API's memory of its key counts anew.
     pub afresh: bool,
     /// Whether the attempt never reached a wire and is forgotten.
     pub unsent: bool,
     /// Not tried again before.
     pub next_at: Option<Timestamp>,
-    /// The trouble in words.
+    /// The error in words.
     pub note: Option<String>,
     /// The answer's status.
     pub status: Option<u16>,
@@ -119,7 +119,7 @@ impl Settlement {
     pub fn nothing(now: Timestamp) -> Self {
         Self {
             state: EntryState::Queued,
-            doubt: false,
+            in_doubt: false,
             afresh: false,
             unsent: false,
             next_at: None,
@@ -137,12 +137,12 @@ impl Outbox {
         self.write(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
-    /// Keeps a station that will queue entries, so that others queue for the same one.
-    pub fn keep_station(&self, station: &str, now: Timestamp) -> Result<(), ArchiveError> {
-        self.write(|connection| put_station(connection, station, now))
+    /// Keeps a sender that will queue entries, so that others queue for the same one.
+    pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), ArchiveError> {
+        self.write(|connection| put_sender(connection, sender, now))
     }
 
-    /// Begins an attempt: gives its number and the attempts that the station has begun, or none
+    /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
     pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {
         self.write(|connection| begin(connection, claim))
@@ -173,16 +173,16 @@ impl Outbox {
     pub fn claim_for(
         &self,
         entry: i64,
-        station: &str,
+        sender: &str,
         base_url: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
         self.write(|connection| {
-            put_station(connection, station, now)?;
+            put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
                 SET owner = ?2, base_url = coalesce(?3, base_url)
                 WHERE entry = ?1 AND state IN ('queued', 'sending', 'unknown', 'rejected')";
-            Ok(connection.execute(sql, params![entry, station, base_url])? == 1)
+            Ok(connection.execute(sql, params![entry, sender, base_url])? == 1)
         })
     }
 
@@ -192,18 +192,18 @@ impl Outbox {
         &self,
         entry: i64,
         sent_key: &str,
-        station: &str,
+        sender: &str,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
         self.write(|connection| {
-            put_station(connection, station, now)?;
+            put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
-                SET state = 'queued', sent_key = ?2, owner = ?3, doubt = 0, first_sent_at = NULL,
+                SET state = 'queued', sent_key = ?2, owner = ?3, in_doubt = 0, first_sent_at = NULL,
                     last_seen_at = NULL, valid_until = NULL, next_at = NULL, finished_at = NULL,
                     expires_at = NULL, status = NULL, answer_headers = NULL, answer = NULL,
                     note = NULL
                 WHERE entry = ?1 AND state IN ('rejected', 'expired')";
-            Ok(connection.execute(sql, params![entry, sent_key, station])? == 1)
+            Ok(connection.execute(sql, params![entry, sent_key, sender])? == 1)
         })
     }
 
@@ -254,10 +254,10 @@ impl Outbox {
     }
 }
 
-fn put_station(connection: &Connection, station: &str, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO _windrow_outbox_stations (station, made_at) VALUES (?1, ?2)
+fn put_sender(connection: &Connection, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (?1, ?2)
         ON CONFLICT DO NOTHING";
-    connection.prepare_cached(sql)?.execute([station, &instant_to_text(now)]).map(|_| ())
+    connection.prepare_cached(sql)?.execute([sender, &instant_to_text(now)]).map(|_| ())
 }
 
 fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
@@ -277,7 +277,7 @@ fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
     if open >= OPEN_ENTRIES_MAX {
         return Ok(Added::Full);
     }
-    put_station(connection, &new.owner, new.created_at)?;
+    put_sender(connection, &new.owner, new.created_at)?;
     let sql = "INSERT INTO _windrow_outbox (source, key, sent_key, key_rule, method, base_url,
             path, headers, body, templated, digest, lane, after_entry, not_before, expires_at,
             owner, created_at, state)
@@ -320,7 +320,7 @@ fn begin(
         .query_row(
             params![
                 claim.entry,
-                claim.station,
+                claim.sender,
                 now,
                 instant_to_text(claim.valid_until),
                 claim.filled.is_some(),
@@ -339,9 +339,9 @@ fn begin(
     let sql = "INSERT INTO _windrow_outbox_attempts (entry, attempt, sent_key, started_at)
         SELECT entry, ?2, sent_key, ?3 FROM _windrow_outbox WHERE entry = ?1";
     connection.prepare_cached(sql)?.execute(params![claim.entry, attempt, now])?;
-    let sql = "UPDATE _windrow_outbox_stations SET sends = sends + 1 WHERE station = ?1
+    let sql = "UPDATE _windrow_outbox_senders SET sends = sends + 1 WHERE sender = ?1
         RETURNING sends";
-    let sends = connection.prepare_cached(sql)?.query_row([claim.station], |row| row.get(0))?;
+    let sends = connection.prepare_cached(sql)?.query_row([claim.sender], |row| row.get(0))?;
     Ok(Some((attempt, sends)))
 }
 
@@ -355,7 +355,7 @@ fn put(
     let finished = !matches!(to.state, EntryState::Queued | EntryState::Unknown);
     let (headers, body) = to.answer.as_ref().map(|a| (json(&a.headers), &a.body)).unzip();
     let sql = "UPDATE _windrow_outbox
-        SET state = ?3, doubt = ?4, next_at = ?5, note = ?6, status = coalesce(?7, status),
+        SET state = ?3, in_doubt = ?4, next_at = ?5, note = ?6, status = coalesce(?7, status),
             answer_headers = coalesce(?8, answer_headers), answer = coalesce(?9, answer),
             finished_at = ?10,
             attempts = attempts - ?11,
@@ -368,7 +368,7 @@ fn put(
         entry,
         from.as_str(),
         to.state.as_str(),
-        to.doubt,
+        to.in_doubt,
         to.next_at.map(instant_to_text),
         to.note,
         to.status,
@@ -391,7 +391,7 @@ fn end_attempt(connection: &Connection, entry: i64, end: &Settlement) -> rusqlit
         return Ok(());
     }
     let sql = format!(
-        "UPDATE _windrow_outbox_attempts SET ended_at = ?2, status = ?3, fault = ?4
+        "UPDATE _windrow_outbox_attempts SET ended_at = ?2, status = ?3, error = ?4
          WHERE entry = ?1 AND attempt = {last}"
     );
     let values = params![entry, instant_to_text(end.now), end.status, end.note];

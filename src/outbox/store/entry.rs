@@ -32,19 +32,19 @@ pub struct OutboxBrief {
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,
-    /// The station that queued it.
+    /// The sender that queued it.
     pub owner: String,
     /// How far it is.
     pub state: EntryState,
     /// Whether an attempt may have had its effect.
-    pub doubt: bool,
+    pub in_doubt: bool,
     /// When its first attempt began.
     pub first_sent_at: Option<Timestamp>,
     /// The latest time that an attempt has shown.
     pub last_seen_at: Option<Timestamp>,
     /// Not tried again before.
     pub next_at: Option<Timestamp>,
-    /// The last trouble, in words.
+    /// The last error, in words.
     pub note: Option<String>,
 }
 
@@ -100,11 +100,11 @@ pub struct OutboxAttempt {
     pub fault: Option<String>,
 }
 
-/// A station of the archive.
+/// A sender of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SenderIdentity {
     /// Its id.
-    pub station: String,
+    pub sender: String,
     /// Attempts that it has begun.
     pub sends: u64,
 }
@@ -112,7 +112,7 @@ pub struct SenderIdentity {
 /// The columns of a brief; `e` is the entry, `p` the one that it waits for.
 pub(crate) const BRIEF: &str = "e.entry, e.source, e.key, e.base_url, e.method,
     e.key_rule IS NOT NULL, e.lane, e.after_entry, p.state, e.not_before, e.expires_at, e.owner,
-    e.state, e.doubt, e.first_sent_at, e.last_seen_at, e.next_at, e.note, substr(e.path, 1, 80)";
+    e.state, e.in_doubt, e.first_sent_at, e.last_seen_at, e.next_at, e.note, substr(e.path, 1, 80)";
 /// Where a brief comes from.
 pub(crate) const FROM: &str = "FROM _windrow_outbox AS e
     LEFT JOIN _windrow_outbox AS p ON p.entry = e.after_entry";
@@ -138,7 +138,7 @@ pub(crate) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
         expires_at: time(row, 10)?,
         owner: row.get(11)?,
         state: told(row, 12, EntryState::parse)?,
-        doubt: row.get(13)?,
+        in_doubt: row.get(13)?,
         first_sent_at: time(row, 14)?,
         last_seen_at: time(row, 15)?,
         next_at: time(row, 16)?,

@@ -89,7 +89,7 @@ pub fn move_outbox(
         true => Ok(()),
         false => {
             let message = "the outbox was changed while the copy was made; nothing was moved";
-            Err(ArchiveError::new(Cause::Held, message).cure("run it again"))
+            Err(ArchiveError::new(Cause::Held, message).help("run it again"))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The outbox in the archive: entries, their attempts, the stations that queued them.
+//! The outbox in the archive: entries, their attempts, the senders that queued them.
 //!
 //! Nothing here decides what becomes of an entry; each change is one transaction that takes effect
 //! only where the entry still is as the decision found it.

@@ -120,18 +120,18 @@ mod tests {
         let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
         let keep = |fails: bool| {
             outbox.together(|| {
-                outbox.keep_station("a", now)?;
-                outbox.keep_station("b", now)?;
-                assert_eq!(other.outbox_stations()?, [], "nothing is there before the end");
+                outbox.keep_sender("a", now)?;
+                outbox.keep_sender("b", now)?;
+                assert_eq!(other.outbox_senders()?, [], "nothing is there before the end");
                 if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
             })
         };
         let before = other.changes().expect("a number");
         keep(true).expect_err("it fails");
-        assert_eq!(outbox.outbox_stations().expect("stations"), []);
+        assert_eq!(outbox.outbox_senders().expect("senders"), []);
         assert_eq!(other.changes().expect("a number"), before);
         keep(false).expect("it is kept");
-        assert_eq!(other.outbox_stations().expect("stations").len(), 2);
+        assert_eq!(other.outbox_senders().expect("senders").len(), 2);
         assert_ne!(other.changes().expect("a number"), before);
     }
 }

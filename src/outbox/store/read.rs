@@ -66,9 +66,9 @@ macro_rules! questions {
             self.$run(counts)
         }
 
-        /// The archive's stations.
-        pub fn outbox_stations(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
-            self.$run(stations)
+        /// The archive's senders.
+        pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
+            self.$run(senders)
         }
     };
 }
@@ -160,7 +160,7 @@ fn find(connection: &Connection, key: &str, source: Option<&str>) -> rusqlite::R
 }
 
 fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxAttempt>> {
-    let sql = "SELECT attempt, sent_key, started_at, ended_at, status, fault
+    let sql = "SELECT attempt, sent_key, started_at, ended_at, status, error
         FROM _windrow_outbox_attempts WHERE entry = ?1 ORDER BY attempt";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([entry], |row| {
@@ -186,10 +186,10 @@ fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
     rows.collect()
 }
 
-fn stations(connection: &Connection) -> rusqlite::Result<Vec<SenderIdentity>> {
-    let sql = "SELECT station, sends FROM _windrow_outbox_stations ORDER BY made_at, station";
+fn senders(connection: &Connection) -> rusqlite::Result<Vec<SenderIdentity>> {
+    let sql = "SELECT sender, sends FROM _windrow_outbox_senders ORDER BY made_at, sender";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement
-        .query_map([], |row| Ok(SenderIdentity { station: row.get(0)?, sends: row.get(1)? }))?;
+        .query_map([], |row| Ok(SenderIdentity { sender: row.get(0)?, sends: row.get(1)? }))?;
     rows.collect()
 }

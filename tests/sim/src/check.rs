@@ -49,7 +49,7 @@ pub struct Seen {
     pub doubled: Vec<i64>,
     /// The stream's complete stretches.
     pub complete: Vec<Complete>,
-    /// Where partial readings and holes begin.
+    /// Where partial fetches and holes begin.
     pub unfinished: Vec<i64>,
     /// Rows that are marked as gone.
     pub marked: Vec<i64>,
@@ -104,9 +104,9 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         seen.versions = Some(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?);
     }
     if has("_windrow_ledger")? > 0 {
-        let doubted = match has("_windrow_doubts")? > 0 {
+        let doubted = match has("_windrow_disputed")? > 0 {
             true => {
-                "EXISTS (SELECT 1 FROM _windrow_doubts AS d WHERE d.stream = l.stream
+                "EXISTS (SELECT 1 FROM _windrow_disputed AS d WHERE d.stream = l.stream
                     AND d.partition = l.partition AND d.read_at >= l.requested_at
                     AND d.start_at < l.end_at AND d.end_at > l.start_at)"
             }
@@ -122,7 +122,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         while let Some(row) = rows.next()? {
             let text = |at: usize| row.get::<_, String>(at);
             let state = text(5)?;
-            if state == "partial" || state == "hole" {
+            if state == "partial" || state == "truncated" {
                 seen.unfinished.push(millis(&text(1)?));
                 continue;
             }
@@ -325,7 +325,7 @@ pub fn check_truth(seen: &Seen, world: &World, now: i64) -> Vec<String> {
         check_gaps(seen, scenario, now, &mut wrong);
     }
     if scenario.kind == Kind::Snapshot && scenario.missing && !hidden {
-        // Each stage of the rest has read it all, and two readings tell.
+        // Each stage of the rest has read it all, and two fetches tell.
         let stands = |id: &&i64| {
             let record = world.records.get(usize::try_from(**id - 1).unwrap_or(usize::MAX));
             !seen.marked.contains(id) && record.is_some_and(|r| r.visible(now).is_none())

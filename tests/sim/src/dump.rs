@@ -1,12 +1,12 @@
 //! An archive as one text that depends on its contents alone, and not on who wrote them when.
 //!
 //! It holds: streams with their keys and columns; rows in the order of their keys, with when they
-//! were first seen and the latest reading that speaks for them; all other contents of each key that
+//! were first seen and the latest fetch that speaks for them; all other contents of each key that
 //! are kept; rows that are gone; what the ledger covers, how fresh and whether settled, with
 //! touching stretches joined; marks; runs by name; rejects; fields and their changes;
 //! adoptions; raw pages by hash, in order. It leaves out what is each archive's own: numbers of
 //! runs and rows, revisions, when a row was written and replaced here, merges and hand-offs,
-//! readings that were broken off, doubts (who met whom first decides
+//! fetches that were broken off, doubts (who met whom first decides
 //! what is asked again), clocks, waits, the outbox, alerts, lineage.
 //!
 //! The simulator and the laws of merges (`tests/merge_laws.rs`) compare archives by it. It reads
@@ -49,7 +49,7 @@ const LISTS: [(&str, &str); 7] = [
     ),
     (
         "mark",
-        "SELECT stream, partition, requested_at, by_source, cursor FROM _windrow_ledger
+        "SELECT stream, partition, requested_at, dated_by_source, cursor FROM _windrow_ledger
          WHERE start_at = '' AND state IN ('complete', 'settled') ORDER BY 1, 2",
     ),
 ];
@@ -248,7 +248,7 @@ fn content_text(columns: &[String], values: &[Value]) -> String {
 fn dump_coverage(reader: &Reader, stream: &str, out: &mut String) -> Result<(), ArchiveError> {
     let sql = format!(
         "SELECT start_at, min(coalesce(read_to, end_at), end_at), partition, state, requested_at,
-            by_source
+            dated_by_source
          FROM _windrow_ledger WHERE stream = {} AND start_at <> ''
             AND state IN ('complete', 'settled') AND coalesce(read_to, end_at) > start_at
          ORDER BY partition, start_at",

@@ -466,7 +466,7 @@ impl Trio {
         let mut counts = Vec::new();
         for stream in report.files.iter().flat_map(|file| &file.streams) {
             let complete = stream.complete.len();
-            let counted = (stream.versions, complete, stream.readings);
+            let counted = (stream.versions, complete, stream.fetches);
             counts.push(format!("{} {:?} {counted:?}", stream.stream, stream.rows));
         }
         self.laptops[self.at].life.note(format!("changed {}, {counts:?}", report.changed));

@@ -2,8 +2,9 @@
 //!
 //! `scenario` draws the definition and the faults; `world` is the API and its truth; `net` is the
 //! wire; `seams` are the clock and the files; `vfs` and `disk` are the disk; `life` runs it all;
-//! `check` holds the file against the truth, `dump` writes it as a text that can be compared. `outbox` and `orders` are the same for writes;
-//! `laptops` are three lives that swap files, which lie on the `stick`. The same seed gives the same life, event for event.
+//! `check` holds the file against the truth, `dump` writes it as a text that can be compared.
+//! `outbox` and `orders` are the same for writes; `laptops` are three lives that swap files, which
+//! lie on the `stick`. The same seed gives the same life, event for event.
 
 pub mod check;
 pub mod disk;

@@ -211,7 +211,7 @@ struct Told<'a> {
 
 impl ProgressSink for Told<'_> {
     fn notice(&self, happening: &ProgressEvent) {
-        let ProgressEvent::ReadingDone { .. } = happening else { return };
+        let ProgressEvent::FetchDone { .. } = happening else { return };
         if !self.wanted || self.disk.lock().expect("no holder panics").is_cut() {
             return;
         }
@@ -523,9 +523,9 @@ impl Life {
                     .map(|stream| format!("{} {:?}", stream.stream, stream.outcomes));
                 let streams: Vec<String> = streams.collect();
                 self.note(format!("exit {} {}", report.exit_code(), streams.join("; ")));
-                for trouble in &report.troubles {
-                    self.note(format!("  {:?} {}", trouble.window, trouble.message));
-                    if trouble.message.contains(CANARY) {
+                for source_error in &report.errors {
+                    self.note(format!("  {:?} {}", source_error.window, source_error.message));
+                    if source_error.message.contains(CANARY) {
                         self.violated("S15", "a message holds the secret");
                     }
                 }
@@ -756,8 +756,8 @@ impl Life {
         let ended = self.sync(Budget::default());
         let code = match &ended {
             Ended::Report(report) => {
-                for trouble in &report.troubles {
-                    self.note(format!("  {:?} {}", trouble.window, trouble.message));
+                for source_error in &report.errors {
+                    self.note(format!("  {:?} {}", source_error.window, source_error.message));
                 }
                 Some(report.exit_code())
             }

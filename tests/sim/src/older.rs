@@ -61,8 +61,8 @@ fn copy(from: &Connection, to: &Connection, table: &str) {
     let both: Vec<String> =
         columns(to, table).into_iter().filter(|name| theirs.contains(name)).collect();
     let list = both.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let holes = vec!["?"; both.len()].join(", ");
-    let insert = format!("INSERT OR REPLACE INTO \"{table}\" ({list}) VALUES ({holes})");
+    let parameters = vec!["?"; both.len()].join(", ");
+    let insert = format!("INSERT OR REPLACE INTO \"{table}\" ({list}) VALUES ({parameters})");
     let mut insert = to.prepare(&insert).expect("a statement");
     let select = format!("SELECT {list} FROM \"{table}\"");
     let mut select = from.prepare(&select).expect("a statement");

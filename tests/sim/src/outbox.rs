@@ -15,7 +15,7 @@ use windrow::model::{EntryState, instant_to_text};
 use windrow::outbox::{Added, Outbox, OutboxBrief, Settlement};
 use windrow::outbox::{
     Doing, GivenRequest, Planned, SendOptions, SendParts, SendReport, WaitReason, prepare, send,
-    station_for,
+    sender_for,
 };
 use windrow::store::{ArchiveError, Opening};
 
@@ -348,7 +348,7 @@ impl Life {
 
     fn add(&self, order: &Order, host: &Host) -> Result<Added, ArchiveError> {
         let outbox = self.open(host)?;
-        let station = station_for(&outbox, host)?;
+        let sender = sender_for(&outbox, host)?;
         let wall = self.clock.truth() + self.clock.skew();
         let mut body = format!("{{\"ref\":{},\"bad\":{}", order.number, order.bad);
         if let Some(lane) = order.lane {
@@ -374,7 +374,7 @@ impl Life {
             not_before: None,
             expires_at: order.expires_in.map(|later| instant(wall + later)),
         };
-        let entry = prepare(given, &secrets(), &station, host.clock.now());
+        let entry = prepare(given, &secrets(), &sender, host.clock.now());
         let entry = entry.unwrap_or_else(|refusal| panic!("it is sound: {refusal:?}"));
         let added = outbox.add_all(&[entry])?;
         Ok(added.into_iter().next().expect("one for one"))
@@ -543,7 +543,7 @@ impl Life {
             let right = match brief.state {
                 EntryState::Done => effects == 1,
                 EntryState::Rejected | EntryState::Expired | EntryState::Cancelled => effects == 0,
-                EntryState::Queued if !brief.doubt => effects == 0,
+                EntryState::Queued if !brief.in_doubt => effects == 0,
                 _ => effects <= 1,
             };
             if !right {

@@ -28,8 +28,8 @@ fn real() -> *mut sqlite3_vfs {
 pub fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: SQLite's own default VFS lives as long as the process; ours is leaked. Nothing has
-        // used SQLite yet, so that it may be configured.
+        // SAFETY: SQLite's own default VFS lives as long as the process; ours is leaked. Nothing
+        // has used SQLite yet, so that it may be configured.
         unsafe {
             // Its count of bytes in use is one lock that all lives would wait for.
             sqlite3_config(SQLITE_CONFIG_MEMSTATUS, c_int::from(false));

@@ -13,10 +13,10 @@ use url::Url;
 use crate::definition::{EscapeContext, SecretReference, Source, TemplateValues};
 use crate::host::Host;
 
-use crate::http::judge::{SourceError, SourceErrorKind};
-use crate::http::puller::REQUEST_TIMEOUTS_MAX;
+use crate::http::fetcher::REQUEST_TIMEOUTS_MAX;
 use crate::http::rate::Pace;
 use crate::http::request::{SecretValues, authorise, same_origin};
+use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
 
 /// A write, without the source's own headers and credentials.
@@ -41,7 +41,7 @@ pub struct WriteClient {
 }
 
 impl WriteClient {
-    /// A courier over these transports, one for each source.
+    /// A client over these transports, one for each source.
     pub fn new(
         host: Host,
         transports: BTreeMap<String, Arc<dyn Transport>>,
@@ -74,20 +74,20 @@ impl WriteClient {
         self.paces.entry(source.name.clone()).or_default().take(source.rate, now);
     }
 
-    /// The request of a parcel, with the source's headers and credentials.
+    /// The request of a write, with the source's headers and credentials.
     pub fn address(
         &self,
         source: &Source,
-        parcel: &WriteRequest<'_>,
+        write: &WriteRequest<'_>,
     ) -> Result<HttpRequest, SourceError> {
-        self.build(source, parcel)
+        self.build(source, write)
             .map_err(|message| SourceError::new(SourceErrorKind::Definition, message))
     }
 
-    fn build(&self, source: &Source, parcel: &WriteRequest<'_>) -> Result<HttpRequest, String> {
+    fn build(&self, source: &Source, write: &WriteRequest<'_>) -> Result<HttpRequest, String> {
         let secret = |reference: &SecretReference| self.secrets.value(reference);
         let base = source.base_url.as_str().trim_end_matches('/');
-        let address = format!("{base}{}", parcel.path);
+        let address = format!("{base}{}", write.path);
         let mut url = Url::parse(&address).map_err(|error| error.to_string())?;
         if !same_origin(&url, &source.base_url) {
             return Err("the path leads to another host than base_url".to_owned());
@@ -98,20 +98,13 @@ impl WriteClient {
             let value = template.render(&values, EscapeContext::Plain, &secret)?;
             put(&mut headers, &name.to_lowercase(), value);
         }
-        for (name, value) in parcel.headers {
+        for (name, value) in write.headers {
             put(&mut headers, name, value.clone());
         }
         authorise(&source.auth, &mut url, &mut headers, &secret)?;
-        let body = parcel.body.map(<[u8]>::to_vec);
+        let body = write.body.map(<[u8]>::to_vec);
         let Source { body_bytes_max, body_ratio_max, .. } = *source;
-        Ok(HttpRequest {
-            method: parcel.method,
-            url,
-            headers,
-            body,
-            body_bytes_max,
-            body_ratio_max,
-        })
+        Ok(HttpRequest { method: write.method, url, headers, body, body_bytes_max, body_ratio_max })
     }
 
     /// Sends a request once and receives its whole answer.

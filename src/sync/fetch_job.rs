@@ -1,4 +1,4 @@
-//! What is due, as readings: a window, a snapshot or a mark of one stream and partition.
+//! What is due, as fetches: a window, a snapshot or a mark of one stream and partition.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::http::{PageToken, Pager, RequestPlan, show_request};
 use crate::model::{Entry, Timestamp, Window, WindowKey, instant_from_text};
 use crate::store::{ArchiveError, ParentRow, Reader, StreamRow};
 use crate::window::{
-    Reason, Task, WindowPlan, grid_start, plan_windows, reading_is_old, render_bounds,
+    Reason, Task, WindowPlan, fetch_is_old, grid_start, plan_windows, render_bounds,
 };
 
 use super::SyncOptions;
@@ -18,26 +18,26 @@ use super::SyncOptions;
 /// Parents that are read at a time.
 pub const PARENTS_AT_A_TIME: u32 = 500;
 
-/// One reading that is due.
+/// One fetch that is due.
 #[derive(Clone, Debug)]
 pub struct FetchJob {
     /// Its row in the ledger.
-    pub place: WindowKey,
+    pub window_key: WindowKey,
     /// What is asked for, for a window.
     pub asked: Option<Window>,
     /// Why it is due.
     pub reason: Reason,
-    /// The broken-off reading that may be carried on.
+    /// The broken-off fetch that may be carried on.
     pub resume: Option<Entry>,
-    /// What the request's holes are filled with.
+    /// What the request's placeholders are filled with.
     pub values: TemplateValues,
-    /// The mark that the reading starts from.
+    /// The mark that the fetch starts from.
     pub mark: Option<String>,
-    /// Whether it is a second reading of what lies before a window, which is never coverage.
+    /// Whether it is a second fetch of what lies before a window, which is never coverage.
     pub second: bool,
 }
 
-/// A reading that is due, for people.
+/// A fetch that is due, for people.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PlannedJob {
     /// The stream.
@@ -60,7 +60,7 @@ pub fn resolve_start(rules: &WindowRules, stored: Option<&StreamRow>, now: Times
     grid_start(rules, stored.and_then(|row| row.start_at), now)
 }
 
-/// The readings of one stream and partition that are due.
+/// The fetches of one stream and partition that are due.
 pub fn plan_jobs(
     stream: &Stream,
     start: Option<Timestamp>,
@@ -70,7 +70,7 @@ pub fn plan_jobs(
     now: Timestamp,
 ) -> Vec<FetchJob> {
     let partition = parent.map(|row| row.partition.clone()).unwrap_or_default();
-    let place =
+    let window_key =
         |window| WindowKey { stream: stream.name.clone(), partition: partition.clone(), window };
     let parent = parent.map(|row| row.values.clone()).unwrap_or_default();
     match &stream.kind {
@@ -79,14 +79,14 @@ pub fn plan_jobs(
             let plan = WindowPlan { rules, start, now, range: options.range };
             let tasks = plan_windows(&plan, ledger).into_iter();
             tasks
-                .filter_map(|task| window_job(rules, place(Some(task.window)), task, &parent))
+                .filter_map(|task| window_job(rules, window_key(Some(task.window)), task, &parent))
                 .collect()
         }
         StreamKind::Snapshot { refresh } => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
-            let due = due_reading(entry, *refresh, now);
+            let due = due_fetch(entry, *refresh, now);
             let job = due.map(|reason| FetchJob {
-                place: place(None),
+                window_key: window_key(None),
                 asked: None,
                 reason,
                 resume: entry.filter(|_| reason == Reason::Resume).cloned(),
@@ -98,10 +98,10 @@ pub fn plan_jobs(
         }
         StreamKind::Cursor(rules) => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
-            let due = due_reading(entry, rules.refresh, now);
+            let due = due_fetch(entry, rules.refresh, now);
             let mark = entry.and_then(|entry| entry.cursor.clone());
             let job = due.map(|reason| FetchJob {
-                place: place(None),
+                window_key: window_key(None),
                 asked: None,
                 reason,
                 resume: entry.filter(|_| reason == Reason::Resume).cloned(),
@@ -121,13 +121,13 @@ pub fn plan_jobs(
 /// Values for the request of a window, and of one that was cut out of it.
 pub fn window_job(
     rules: &WindowRules,
-    place: WindowKey,
+    window_key: WindowKey,
     task: Task,
     parent: &BTreeMap<String, Scalar>,
 ) -> Option<FetchJob> {
     let bounds = render_bounds(task.asked, rules)?;
     Some(FetchJob {
-        place,
+        window_key,
         asked: Some(task.asked),
         reason: task.reason,
         resume: task.resume,
@@ -141,7 +141,7 @@ pub fn window_job(
     })
 }
 
-fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Option<Reason> {
+fn due_fetch(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Option<Reason> {
     let Some(entry) = entry else { return Some(Reason::Pending) };
     if entry.state == crate::model::State::Partial {
         return Some(Reason::Resume);
@@ -149,7 +149,7 @@ fn due_reading(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> 
     if entry.adopted_since {
         return Some(Reason::Adopted);
     }
-    reading_is_old(entry, refresh, now).then_some(Reason::Refresh)
+    fetch_is_old(entry, refresh, now).then_some(Reason::Refresh)
 }
 
 /// The mark as the API wants it: the last one, or the first, moved back by the overlap.
@@ -218,7 +218,7 @@ pub fn next_mark(
     }
 }
 
-/// The mark of a stream that has been read and is empty: where the reading began, so that a start
+/// The mark of a stream that has been read and is empty: where the fetch began, so that a start
 /// that counts back does not move on over what comes later.
 fn first_mark(rules: &CursorRules, requested_at: Timestamp) -> Option<String> {
     match &rules.mark {
@@ -261,8 +261,8 @@ pub fn plan_run(
                 };
                 planned.push(PlannedJob {
                     stream: stream.name.clone(),
-                    partition: job.place.partition.clone(),
-                    window: job.place.window.map(|window| window.to_string()),
+                    partition: job.window_key.partition.clone(),
+                    window: job.window_key.window.map(|window| window.to_string()),
                     asked: job.asked.map(|asked| asked.to_string()),
                     reason: job.reason,
                     request: show_request(&plan),
@@ -288,7 +288,7 @@ pub fn plan_run(
     Ok(planned)
 }
 
-/// The page at which a reading begins or goes on.
+/// The page at which a fetch begins or goes on.
 pub fn first_token(stream: &Stream, job: &FetchJob) -> PageToken {
     let resumed = job.resume.as_ref().and_then(|entry| entry.token.as_deref());
     let resumed = resumed.and_then(PageToken::from_text);

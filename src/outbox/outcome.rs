@@ -12,14 +12,14 @@ use super::send::{AttemptOutcome, AttemptPurpose, SendRound};
 
 impl SendRound<'_> {
     /// What an answer, or that there is none, makes of its entry.
-    pub(crate) fn land(
+    pub(crate) fn record_outcome(
         &mut self,
-        (entry, errand, outcome): &AttemptOutcome,
+        (entry, purpose, outcome): &AttemptOutcome,
     ) -> Result<(), ArchiveError> {
         let entry = *entry;
         let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
         let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
-        if matches!(errand, AttemptPurpose::Look) {
+        if matches!(purpose, AttemptPurpose::Look) {
             return self.looked(&brief, &source, outcome);
         }
         let reply = match outcome {
@@ -33,7 +33,7 @@ impl SendRound<'_> {
         self.rested.remove(&entry);
         match outcome {
             Ok(response) => self.answered(&mut end, verdict, response),
-            Err(error) => end.note = Some(self.courier.redact(&error.detail)),
+            Err(error) => end.note = Some(self.client.redact(&error.detail)),
         }
         if verdict == AttemptVerdict::Unsent {
             end.afresh = self.outbox.outbox_entry(entry)?.is_some_and(|e| e.attempts <= 1);
@@ -44,12 +44,12 @@ impl SendRound<'_> {
         }
         match (verdict, outcome) {
             (AttemptVerdict::Unsent, Err(error)) => {
-                let trouble = judge_error(error, self.host.network.link_is_up());
-                self.troubles.insert(source.name.clone(), trouble);
+                let source_error = judge_error(error, self.host.network.link_is_up());
+                self.errors.insert(source.name.clone(), source_error);
             }
             (AttemptVerdict::Credentials, Ok(response)) => {
-                let trouble = refused_credentials(response.status);
-                self.troubles.insert(source.name.clone(), trouble);
+                let source_error = refused_credentials(response.status);
+                self.errors.insert(source.name.clone(), source_error);
             }
             _ => {}
         }
@@ -91,11 +91,11 @@ impl SendRound<'_> {
             verdict,
             AttemptVerdict::Taken | AttemptVerdict::Refused | AttemptVerdict::Elsewhere
         ) {
-            end.answer = Some(kept(response, &|text| self.courier.redact(text)));
+            end.answer = Some(kept(response, &|text| self.client.redact(text)));
         }
         if verdict != AttemptVerdict::Taken {
             let said = said(response);
-            end.note = Some(self.courier.redact(&said));
+            end.note = Some(self.client.redact(&said));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The writing lane: rows, rejects and the checkpoint that covers them, in one transaction.
 //!
 //! A transaction holds one or more whole pages. It ends when a bound of rows, bytes or time is
-//! met, and at the latest with the reading's last page, whose transaction also marks the reading
+//! met, and at the latest with the fetch's last page, whose transaction also marks the fetch
 //! complete. What is told to be complete is on the disk.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,14 +16,12 @@ use crate::model::{
     Checkpoint, FieldChange, Outcomes, State, TableShape, Timestamp, Wait, Window, WindowKey,
     instant_to_text,
 };
-use crate::store::{
-    Archive, ArchiveError, RawPage, ReadingRow, RunEvent, RunStreamRow, TableWriter,
-};
+use crate::store::{Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter};
 
 use crate::record::{Filler, RecordReader};
 
 use super::event::{DoneEvent, LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
-use super::notes::{RunNotes, trouble_event};
+use super::notes::{RunNotes, error_event};
 use super::records::{Records, write_records};
 use crate::sync::retry_rejects::{Late, open_orphans};
 
@@ -46,8 +44,8 @@ pub struct WriteLane<'a> {
     observer: &'a dyn ProgressSink,
     definition: &'a Definition,
     tables: HashMap<String, (TableWriter, Arc<RecordReader>)>,
-    reading: Option<WindowFetch>,
-    /// The reading whose rows are being noted as seen.
+    fetch: Option<WindowFetch>,
+    /// The fetch whose rows are being noted as seen.
     watched: Option<WindowKey>,
     /// Milliseconds by which the clocks of sources are ahead, as of their first pages.
     clocks: BTreeMap<String, i64>,
@@ -56,18 +54,18 @@ pub struct WriteLane<'a> {
     written: WrittenStreams,
 }
 
-/// The reading in hand.
+/// The fetch in hand.
 struct WindowFetch {
-    place: WindowKey,
+    window_key: WindowKey,
     requested_at: Timestamp,
-    by_source: bool,
+    dated_by_source: bool,
     asked_from: Option<Timestamp>,
     asked_to: Option<Timestamp>,
     /// Whether it began with its first page, in this run.
     in_one_piece: bool,
     pages: u64,
     outcomes: Outcomes,
-    strays: u64,
+    out_of_window: u64,
     next: Option<String>,
     source_total: Option<u64>,
 }
@@ -97,7 +95,7 @@ impl<'a> WriteLane<'a> {
             observer,
             definition,
             tables: HashMap::new(),
-            reading: None,
+            fetch: None,
             watched: None,
             clocks: BTreeMap::new(),
             batch: None,
@@ -136,19 +134,19 @@ impl<'a> WriteLane<'a> {
                 Ok(())
             }
             LaneEvent::Done { done, trace } => self.complete(*done, trace),
-            LaneEvent::Broken { place, requested_at, error, hole, counts, trace } => {
-                self.break_off(place, requested_at, error, hole, counts, trace)
+            LaneEvent::Broken { window_key, requested_at, error, truncated, counts, trace } => {
+                self.break_off(window_key, requested_at, error, truncated, counts, trace)
             }
-            LaneEvent::Forget { place, outcome, error, trace } => {
+            LaneEvent::Forget { window_key, outcome, error, trace } => {
                 self.finish_batch()?;
-                self.note_reading(&place, trace, outcome, error);
-                self.reading = None;
-                self.open_batch(&place.stream)?;
-                self.archive.forget_partial(&place)?;
+                self.note_fetch(&window_key, trace, outcome, error);
+                self.fetch = None;
+                self.open_batch(&window_key.stream)?;
+                self.archive.forget_partial(&window_key)?;
                 self.commit_batch()
             }
-            LaneEvent::Trouble(trouble) => {
-                self.notes.event(trouble_event(*trouble, self.host.clock.now()));
+            LaneEvent::Error(source_error) => {
+                self.notes.event(error_event(*source_error, self.host.clock.now()));
                 Ok(())
             }
             LaneEvent::Wait { source, wait } => self.keep_wait(source, wait),
@@ -177,7 +175,7 @@ impl<'a> WriteLane<'a> {
             at: instant_to_text(now),
             kind: "wait".to_owned(),
             source: Some(source),
-            message: wait.why,
+            message: wait.reason,
             until: Some(until),
             ..RunEvent::default()
         });
@@ -185,32 +183,32 @@ impl<'a> WriteLane<'a> {
         self.archive.commit()
     }
 
-    /// Notes that a reading has ended, with what is known of it; before it is forgotten.
-    fn note_reading(
+    /// Notes that a fetch has ended, with what is known of it; before it is forgotten.
+    fn note_fetch(
         &mut self,
-        place: &WindowKey,
+        window_key: &WindowKey,
         trace: Trace,
         outcome: &str,
         error: Option<String>,
     ) {
-        let known = self.reading.as_ref().filter(|reading| reading.place == *place);
+        let known = self.fetch.as_ref().filter(|fetch| fetch.window_key == *window_key);
         let bound = |at: Option<Timestamp>| at.map(instant_to_text).unwrap_or_default();
-        let row = ReadingRow {
-            stream: place.stream.clone(),
-            partition: place.partition.clone(),
-            start_at: bound(place.window.map(Window::start)),
-            end_at: bound(place.window.map(Window::end)),
-            why: trace.why.as_str().to_owned(),
+        let row = FetchRow {
+            stream: window_key.stream.clone(),
+            partition: window_key.partition.clone(),
+            start_at: bound(window_key.window.map(Window::start)),
+            end_at: bound(window_key.window.map(Window::end)),
+            reason: trace.reason.as_str().to_owned(),
             outcome: outcome.to_owned(),
             began_at: instant_to_text(trace.began_at),
             ended_at: instant_to_text(self.host.clock.now()),
-            pages: known.map_or(0, |reading| reading.pages),
-            outcomes: known.map_or_else(Outcomes::default, |reading| reading.outcomes),
-            strays: known.map_or(0, |reading| reading.strays),
+            pages: known.map_or(0, |fetch| fetch.pages),
+            outcomes: known.map_or_else(Outcomes::default, |fetch| fetch.outcomes),
+            out_of_window: known.map_or(0, |fetch| fetch.out_of_window),
             spent: trace.spent,
             error,
         };
-        self.notes.reading(row);
+        self.notes.fetch(row);
     }
 
     fn in_transaction(
@@ -244,8 +242,8 @@ impl<'a> WriteLane<'a> {
             self.open_batch(&name)?;
             let (archive, run) = (self.archive, self.run);
             let late = Late::new(archive, stream, &reader, shape.clone(), run, &now);
-            let taken_up = late.take_up(&open_orphans())?.taken_up();
-            self.open_batch(&name)?.counts.taken_up += taken_up;
+            let late_rejects = late.take_up(&open_orphans())?.late_rejects();
+            self.open_batch(&name)?.counts.late_rejects += late_rejects;
             self.commit_batch()?;
         }
         self.tables.insert(name, (TableWriter::new(shape), reader));
@@ -262,10 +260,10 @@ impl<'a> WriteLane<'a> {
         Ok(self.batch.as_mut().expect("it was just opened"))
     }
 
-    /// Dates the run's readings by its sources' clocks no later than their first rows: a run that
+    /// Dates the run's fetches by its sources' clocks no later than their first rows: a run that
     /// is killed does not come to its end.
     fn date_run(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
-        let stream = self.definition.stream(&page.place.stream);
+        let stream = self.definition.stream(&page.window_key.stream);
         let Some((stream, skew_ms)) = stream.zip(page.skew_ms) else { return Ok(()) };
         if self.clocks.contains_key(&stream.source) {
             return Ok(());
@@ -274,25 +272,25 @@ impl<'a> WriteLane<'a> {
         self.archive.date_run(self.run, &self.clocks)
     }
 
-    /// Notes which rows the reading has seen, where it matters.
+    /// Notes which rows the fetch has seen, where it matters.
     fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
-        let table = self.tables.get(&page.place.stream);
+        let table = self.tables.get(&page.window_key.stream);
         let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
             return Ok(());
         };
-        if page.first || self.watched.as_ref() != Some(&page.place) {
+        if page.first || self.watched.as_ref() != Some(&page.window_key) {
             self.archive.begin_seen(table)?;
-            self.watched = Some(page.place.clone());
+            self.watched = Some(page.window_key.clone());
         }
         self.archive.note_seen(table, &page.rows)
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
-        self.open_batch(&page.place.stream)?;
+        self.open_batch(&page.window_key.stream)?;
         self.date_run(&page)?;
         self.watch_rows(&page)?;
         let now = instant_to_text(self.host.clock.now());
-        let table = self.tables.get(&page.place.stream);
+        let table = self.tables.get(&page.window_key.stream);
         let table = table.map(|(table, reader)| (table, reader.as_ref()));
         let records = Records {
             rows: &mut page.rows,
@@ -300,15 +298,16 @@ impl<'a> WriteLane<'a> {
             records: &mut page.records,
             duplicates: page.duplicates,
         };
-        let outcomes = write_records(self.archive, table, &page.place, records, self.run, &now)?;
+        let outcomes =
+            write_records(self.archive, table, &page.window_key, records, self.run, &now)?;
         if let Some(raw) = &page.raw {
-            let (at, place) = (instant_to_text(page.requested_at), &page.place);
-            self.archive.keep_page(place, raw, page.first, &at, self.run, &now)?;
+            let (at, window_key) = (instant_to_text(page.requested_at), &page.window_key);
+            self.archive.keep_page(window_key, raw, page.first, &at, self.run, &now)?;
         }
-        self.archive.write_fields(&page.place.stream, &page.noticed.fields)?;
+        self.archive.write_fields(&page.window_key.stream, &page.noticed.fields)?;
         for drift in std::mem::take(&mut page.noticed.drift) {
             self.archive.log_field_change(&FieldChange {
-                stream: page.place.stream.clone(),
+                stream: page.window_key.stream.clone(),
                 change: drift.change.to_owned(),
                 field: drift.field,
                 detail: drift.detail,
@@ -316,45 +315,45 @@ impl<'a> WriteLane<'a> {
                 run: self.run,
             })?;
         }
-        let same = self.reading.as_ref().is_some_and(|reading| reading.place == page.place);
+        let same = self.fetch.as_ref().is_some_and(|fetch| fetch.window_key == page.window_key);
         if page.first || !same {
-            self.reading = Some(WindowFetch {
-                place: page.place.clone(),
+            self.fetch = Some(WindowFetch {
+                window_key: page.window_key.clone(),
                 requested_at: page.requested_at,
-                by_source: page.by_source,
+                dated_by_source: page.dated_by_source,
                 asked_from: page.asked_from,
                 asked_to: page.asked_to,
                 in_one_piece: page.first,
                 pages: 0,
                 outcomes: Outcomes::default(),
-                strays: 0,
+                out_of_window: 0,
                 next: None,
                 source_total: None,
             });
         }
-        let reading = self.reading.as_mut().expect("it was just set");
-        reading.pages += 1;
-        reading.outcomes += outcomes;
-        reading.strays += page.strays;
-        reading.next = page.next;
-        reading.source_total = page.source_total;
-        let mid_reading = page.more;
-        let batch = self.batch.as_mut().expect("it was opened above");
+        let fetch = self.fetch.as_mut().expect("it was just set");
+        fetch.pages += 1;
+        fetch.outcomes += outcomes;
+        fetch.out_of_window += page.out_of_window;
+        fetch.next = page.next;
+        fetch.source_total = page.source_total;
+        let mid_fetch = page.more;
+        let batch = self.batch.as_mut().expect("it was opened ancestors");
         batch.rows += page.rows.len() as u64;
         batch.bytes += page.rows.size() + page.raw.as_ref().map_or(0, RawPage::size);
         batch.counts.outcomes += outcomes;
-        batch.counts.strays += page.strays;
+        batch.counts.out_of_window += page.out_of_window;
         let full = batch.rows >= BATCH_ROWS_MAX
             || batch.bytes >= BATCH_BYTES_MAX
             || self.host.clock.monotonic().saturating_sub(batch.since) >= BATCH_TIME_MAX;
-        let stream = page.place.stream;
+        let stream = page.window_key.stream;
         self.observer.notice(&ProgressEvent::PageWritten { stream, outcomes });
-        if full && mid_reading { self.finish_batch() } else { Ok(()) }
+        if full && mid_fetch { self.finish_batch() } else { Ok(()) }
     }
 
     fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), ArchiveError> {
-        self.open_batch(&done.place.stream)?.counts.windows_completed += 1;
-        let mut progress = self.progress(&done.place, done.requested_at);
+        self.open_batch(&done.window_key.stream)?.counts.windows_completed += 1;
+        let mut progress = self.progress(&done.window_key, done.requested_at);
         progress.state = done.state;
         progress.read_to = done.read_to;
         progress.cursor = done.cursor;
@@ -362,44 +361,44 @@ impl<'a> WriteLane<'a> {
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
         self.archive.write_progress(&progress, self.run)?;
-        self.note_reading(&done.place, trace, done.state.as_str(), None);
-        if self.watched.as_ref() == Some(&done.place)
-            && let Some((table, _)) = self.tables.get(&done.place.stream)
+        self.note_fetch(&done.window_key, trace, done.state.as_str(), None);
+        if self.watched.as_ref() == Some(&done.window_key)
+            && let Some((table, _)) = self.tables.get(&done.window_key.stream)
         {
             let now = instant_to_text(self.host.clock.now());
             let scope = done.scope.as_ref();
-            self.archive.settle_missing(table, &done.place, scope, self.run, &now)?;
+            self.archive.settle_missing(table, &done.window_key, scope, self.run, &now)?;
         }
         self.watched = None;
-        self.reading = None;
+        self.fetch = None;
         self.commit_batch()?;
-        self.observer.notice(&ProgressEvent::ReadingDone { place: done.place });
+        self.observer.notice(&ProgressEvent::FetchDone { window_key: done.window_key });
         Ok(())
     }
 
-    /// Keeps the whole pages of a reading that cannot go on, and why.
+    /// Keeps the whole pages of a fetch that cannot go on, and why.
     fn break_off(
         &mut self,
-        place: WindowKey,
+        window_key: WindowKey,
         requested_at: Timestamp,
         error: Option<String>,
-        hole: bool,
+        truncated: bool,
         counts: Option<(u64, u64)>,
         trace: Trace,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
-        let known = self.reading.as_ref().is_some_and(|reading| reading.place == place);
-        let complete_before = self.archive.is_complete(&place)?;
-        let state = if hole { State::Hole } else { State::Partial };
+        let known = self.fetch.as_ref().is_some_and(|fetch| fetch.window_key == window_key);
+        let complete_before = self.archive.is_complete(&window_key)?;
+        let state = if truncated { State::Truncated } else { State::Partial };
         let outcome = if complete_before { "kept" } else { state.as_str() };
-        self.note_reading(&place, trace, outcome, error.clone());
+        self.note_fetch(&window_key, trace, outcome, error.clone());
         if !known && error.is_none() {
             return Ok(());
         }
-        let mut progress = self.progress(&place, requested_at);
-        self.reading = None;
+        let mut progress = self.progress(&window_key, requested_at);
+        self.fetch = None;
         if complete_before {
-            // What an earlier reading proved stays proven; the trouble is in the run.
+            // What an earlier fetch proved stays proven; the error is in the run.
             return Ok(());
         }
         progress.state = state;
@@ -409,20 +408,20 @@ impl<'a> WriteLane<'a> {
             progress.distinct_keys = Some(distinct);
             progress.token = None;
         }
-        self.open_batch(&place.stream)?;
+        self.open_batch(&window_key.stream)?;
         self.archive.write_progress(&progress, self.run)?;
         self.commit_batch()
     }
 
-    /// Ends the transaction in hand; a reading that goes on is noted with its next page.
+    /// Ends the transaction in hand; a fetch that goes on is noted with its next page.
     fn finish_batch(&mut self) -> Result<(), ArchiveError> {
         if self.batch.is_none() {
             return Ok(());
         }
-        if let Some(reading) = &self.reading {
-            let place = reading.place.clone();
-            if !self.archive.is_complete(&place)? {
-                let progress = self.progress(&place, reading.requested_at);
+        if let Some(fetch) = &self.fetch {
+            let window_key = fetch.window_key.clone();
+            if !self.archive.is_complete(&window_key)? {
+                let progress = self.progress(&window_key, fetch.requested_at);
                 self.archive.write_progress(&progress, self.run)?;
             }
         }
@@ -442,32 +441,32 @@ impl<'a> WriteLane<'a> {
         });
         let row = &mut self.written[at];
         row.windows_completed += batch.counts.windows_completed;
-        row.taken_up += batch.counts.taken_up;
-        row.strays += batch.counts.strays;
+        row.late_rejects += batch.counts.late_rejects;
+        row.out_of_window += batch.counts.out_of_window;
         row.outcomes += batch.counts.outcomes;
         Ok(())
     }
 
-    /// How far the reading of `place` has come, as far as this lane knows.
-    fn progress(&self, place: &WindowKey, requested_at: Timestamp) -> Checkpoint {
-        let reading = self.reading.as_ref().filter(|reading| reading.place == *place);
+    /// How far the fetch of `place` has come, as far as this lane knows.
+    fn progress(&self, window_key: &WindowKey, requested_at: Timestamp) -> Checkpoint {
+        let fetch = self.fetch.as_ref().filter(|fetch| fetch.window_key == *window_key);
         Checkpoint {
-            place: place.clone(),
+            window_key: window_key.clone(),
             state: State::Partial,
             // Whoever carries on must know what was asked for, which may be less than now.
-            read_to: reading.and_then(|reading| reading.asked_to),
-            requested_at: reading.map_or(requested_at, |reading| reading.requested_at),
-            by_source: reading.is_some_and(|reading| reading.by_source),
-            asked_from: reading.and_then(|reading| reading.asked_from),
-            came: reading.filter(|it| it.in_one_piece).map(|it| it.outcomes.received),
+            read_to: fetch.and_then(|fetch| fetch.asked_to),
+            requested_at: fetch.map_or(requested_at, |fetch| fetch.requested_at),
+            dated_by_source: fetch.is_some_and(|fetch| fetch.dated_by_source),
+            asked_from: fetch.and_then(|fetch| fetch.asked_from),
+            last_records: fetch.filter(|it| it.in_one_piece).map(|it| it.outcomes.received),
             at: self.host.clock.now(),
-            token: reading.and_then(|reading| reading.next.clone()),
+            token: fetch.and_then(|fetch| fetch.next.clone()),
             cursor: None,
-            pages: reading.map_or(0, |reading| reading.pages),
-            outcomes: reading.map_or_else(Outcomes::default, |reading| reading.outcomes),
-            strays: reading.map_or(0, |reading| reading.strays),
+            pages: fetch.map_or(0, |fetch| fetch.pages),
+            outcomes: fetch.map_or_else(Outcomes::default, |fetch| fetch.outcomes),
+            out_of_window: fetch.map_or(0, |fetch| fetch.out_of_window),
             distinct_keys: None,
-            source_total: reading.and_then(|reading| reading.source_total),
+            source_total: fetch.and_then(|fetch| fetch.source_total),
             error: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Whose entries these are: an archive's own, or those of an archive that it is a copy of.
 //!
-//! A station is known in two places: in the archive, and in a record in its owner's state folder
+//! A sender is known in two places: in the archive, and in a record in its owner's state folder
 //! that says where that archive lies and how many attempts it has begun. A copy of the archive has
 //! the one and not the other. The record counts each attempt before it is on the wire, so that an
 //! archive that has counted fewer is an older copy of itself, put back.
@@ -23,7 +23,7 @@ use crate::model::Timestamp;
 use crate::outbox::{Outbox, SenderIdentity};
 use crate::store::{ArchiveError, Cause};
 
-/// What a state folder knows of a station.
+/// What a state folder knows of a sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Where the archive lies.
@@ -33,20 +33,20 @@ pub struct Record {
     pub sends: u64,
 }
 
-/// How an archive stands to a station in it.
+/// How an archive stands to a sender in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// It is the station's archive.
+    /// It is the sender's archive.
     Here,
-    /// The station is of another machine or another person, or its record was lost.
+    /// The sender is of another machine or another person, or its record was lost.
     Elsewhere,
-    /// The station's archive is another file.
+    /// The sender's archive is another file.
     Copy,
-    /// This is the station's archive as it was before.
+    /// This is the sender's archive as it was before.
     Older,
 }
 
-/// Whether the archive that lies `here` and has begun `sends` attempts is the station's.
+/// Whether the archive that lies `here` and has begun `sends` attempts is the sender's.
 pub fn home_of(record: Option<&Record>, here: &Whereabouts, sends: u64) -> Home {
     let Some(record) = record else { return Home::Elsewhere };
     if record.at.machine != here.machine {
@@ -61,8 +61,8 @@ pub fn home_of(record: Option<&Record>, here: &Whereabouts, sends: u64) -> Home 
     }
 }
 
-/// The stations of one archive, as one state folder knows them.
-pub struct Stations<'a> {
+/// The senders of one archive, as one state folder knows them.
+pub struct Senders<'a> {
     folder: PathBuf,
     here: Whereabouts,
     files: &'a dyn Files,
@@ -74,26 +74,26 @@ const COUNT_DIGITS: usize = 20;
 /// The most bytes of a record: the longest path has 4096.
 const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
-impl<'a> Stations<'a> {
+impl<'a> Senders<'a> {
     /// Looks where the archive at `path` lies.
     pub fn of(path: &Path, host: &'a Host) -> Result<Self, ArchiveError> {
         let folder = host.environment.state_folder().ok_or_else(|| {
             let message = "there is no state folder to tell this archive from a copy of it by";
             ArchiveError::new(Cause::Storage, message)
-                .cure("set WINDROW_STATE_DIR to a folder that stays on this machine")
+                .help("set WINDROW_STATE_DIR to a folder that stays on this machine")
         })?;
         let here = whereabouts(path).map_err(|error| ArchiveError::io(path, "look at", &error))?;
         let (folder, counters) = (folder.join("outbox"), RefCell::default());
         Ok(Self { folder, here, files: &*host.files, counters })
     }
 
-    fn record_path(&self, station: &str) -> PathBuf {
-        self.folder.join(format!("{station}.json"))
+    fn record_path(&self, sender: &str) -> PathBuf {
+        self.folder.join(format!("{sender}.json"))
     }
 
-    fn record(&self, station: &str) -> Result<Option<Record>, ArchiveError> {
-        let text = read_state(&self.record_path(station))?;
-        let counted = read_state(&self.counter_path(station))?;
+    fn record(&self, sender: &str) -> Result<Option<Record>, ArchiveError> {
+        let text = read_state(&self.record_path(sender))?;
+        let counted = read_state(&self.counter_path(sender))?;
         // A record that cannot be read proves nothing.
         let record: Option<Record> = text.and_then(|text| serde_json::from_slice(&text).ok());
         let Some(mut record) = record else { return Ok(None) };
@@ -103,23 +103,23 @@ impl<'a> Stations<'a> {
         Ok(Some(record))
     }
 
-    fn counter_path(&self, station: &str) -> PathBuf {
-        self.folder.join(format!("{station}.sends"))
+    fn counter_path(&self, sender: &str) -> PathBuf {
+        self.folder.join(format!("{sender}.sends"))
     }
 
-    /// Notes how many attempts the station has begun; durable. The first time it notes where its
+    /// Notes how many attempts the sender has begun; durable. The first time it notes where its
     /// archive is as well. After that the count is written over the last one in its place, which
     /// costs a tenth of a new file: each attempt waits for it.
-    pub fn count(&self, station: &str, sends: u64) -> Result<(), ArchiveError> {
-        let path = self.counter_path(station);
-        let trouble = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+    pub fn count(&self, sender: &str, sends: u64) -> Result<(), ArchiveError> {
+        let path = self.counter_path(sender);
+        let source_error = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
         let mut counters = self.counters.borrow_mut();
-        let counter = match counters.entry(station.to_owned()) {
+        let counter = match counters.entry(sender.to_owned()) {
             Entry::Occupied(counter) => counter.into_mut(),
             Entry::Vacant(place) => {
-                self.note(station, sends)?;
-                let counter = open_own(&path).map_err(trouble)?;
-                self.files.keep_name(&path).map_err(trouble)?;
+                self.note(sender, sends)?;
+                let counter = open_own(&path).map_err(source_error)?;
+                self.files.keep_name(&path).map_err(source_error)?;
                 place.insert(counter)
             }
         };
@@ -128,44 +128,40 @@ impl<'a> Stations<'a> {
             .seek(SeekFrom::Start(0))
             .and_then(|_| counter.write_all(digits.as_bytes()))
             .and_then(|()| counter.sync_data())
-            .map_err(trouble)
+            .map_err(source_error)
     }
 
-    /// How the archive stands to a station of its own.
-    pub fn home(&self, station: &SenderIdentity) -> Result<Home, ArchiveError> {
-        let record = self.record(&station.station)?;
-        Ok(home_of(record.as_ref(), &self.here, station.sends))
+    /// How the archive stands to a sender of its own.
+    pub fn home(&self, sender: &SenderIdentity) -> Result<Home, ArchiveError> {
+        let record = self.record(&sender.sender)?;
+        Ok(home_of(record.as_ref(), &self.here, sender.sends))
     }
 
-    /// The stations that the archive is the home of.
-    pub fn homes(&self, stations: &[SenderIdentity]) -> Result<BTreeSet<String>, ArchiveError> {
+    /// The senders that the archive is the home of.
+    pub fn homes(&self, senders: &[SenderIdentity]) -> Result<BTreeSet<String>, ArchiveError> {
         let mut here = BTreeSet::new();
-        for station in stations {
-            if self.home(station)? == Home::Here {
-                here.insert(station.station.clone());
+        for sender in senders {
+            if self.home(sender)? == Home::Here {
+                here.insert(sender.sender.clone());
             }
         }
         Ok(here)
     }
 
-    /// Notes where the station's archive is and how many attempts it has begun; durable.
-    pub fn note(&self, station: &str, sends: u64) -> Result<(), ArchiveError> {
-        let path = self.record_path(station);
-        let trouble = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
-        make_private_folder(&self.folder).map_err(trouble)?;
+    /// Notes where the sender's archive is and how many attempts it has begun; durable.
+    pub fn note(&self, sender: &str, sends: u64) -> Result<(), ArchiveError> {
+        let path = self.record_path(sender);
+        let source_error = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+        make_private_folder(&self.folder).map_err(source_error)?;
         let record = Record { at: self.here.clone(), sends };
         let text = serde_json::to_vec(&record).unwrap_or_default();
-        replace(&path, &text, self.files).map_err(trouble)
+        replace(&path, &text, self.files).map_err(source_error)
     }
 
-    /// Takes the right to send a station's entries, until the lock is dropped; none when another
+    /// Takes the right to send a sender's entries, until the lock is dropped; none when another
     /// process has it, with what that says of itself.
-    pub fn lock(
-        &self,
-        station: &str,
-        note: &str,
-    ) -> Result<Result<FileLock, String>, ArchiveError> {
-        let path = self.folder.join(format!("{station}.lock"));
+    pub fn lock(&self, sender: &str, note: &str) -> Result<Result<FileLock, String>, ArchiveError> {
+        let path = self.folder.join(format!("{sender}.lock"));
         match try_lock(&path, note) {
             Ok(lock) => Ok(Ok(lock)),
             Err(LockError::Held { note }) => Ok(Err(note)),
@@ -173,14 +169,14 @@ impl<'a> Stations<'a> {
         }
     }
 
-    /// Takes the right to send for as many of these stations as can be had.
-    pub fn take(&self, stations: BTreeSet<String>, note: &str) -> Result<Taken, ArchiveError> {
+    /// Takes the right to send for as many of these senders as can be had.
+    pub fn take(&self, senders: BTreeSet<String>, note: &str) -> Result<Taken, ArchiveError> {
         let mut taken = Taken::default();
-        for station in stations {
-            match self.lock(&station, note)? {
+        for sender in senders {
+            match self.lock(&sender, note)? {
                 Ok(lock) => {
                     taken.locks.push(lock);
-                    taken.stations.insert(station);
+                    taken.senders.insert(sender);
                 }
                 Err(holder) => taken.held_by = Some(holder),
             }
@@ -197,26 +193,26 @@ fn read_state(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
     }
 }
 
-/// The stations that one process may send for.
+/// The senders that one process may send for.
 #[derive(Debug, Default)]
 pub struct Taken {
     /// What keeps others from sending.
     pub locks: Vec<FileLock>,
-    /// The stations.
-    pub stations: BTreeSet<String>,
+    /// The senders.
+    pub senders: BTreeSet<String>,
     /// Who has another one of them.
     pub held_by: Option<String>,
 }
 
-/// The station that queues entries of this archive; a new one where the archive has none here.
-pub fn station_for(outbox: &Outbox, host: &Host) -> Result<String, ArchiveError> {
-    let stations = Stations::of(outbox.path(), host)?;
-    if let Some(station) = stations.homes(&outbox.outbox_stations()?)?.into_iter().next() {
-        return Ok(station);
+/// The sender that queues entries of this archive; a new one where the archive has none here.
+pub fn sender_for(outbox: &Outbox, host: &Host) -> Result<String, ArchiveError> {
+    let senders = Senders::of(outbox.path(), host)?;
+    if let Some(sender) = senders.homes(&outbox.outbox_senders()?)?.into_iter().next() {
+        return Ok(sender);
     }
-    let station = format!("{:032x}", host.random.bits());
-    stations.note(&station, 0)?;
-    Ok(station)
+    let sender = format!("{:032x}", host.random.bits());
+    senders.note(&sender, 0)?;
+    Ok(sender)
 }
 
 /// Makes an entry one of this archive's own, because a person says so.
@@ -227,8 +223,8 @@ pub fn claim_entry(
     base_url: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, ArchiveError> {
-    let station = station_for(outbox, host)?;
-    outbox.claim_for(entry, &station, base_url, now)
+    let sender = sender_for(outbox, host)?;
+    outbox.claim_for(entry, &sender, base_url, now)
 }
 
 #[cfg(test)]
@@ -236,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_is_its_stations_home_only_where_and_as_the_record_says() {
+    fn an_archive_is_its_senders_home_only_where_and_as_the_record_says() {
         let at = |machine: &str, path: &str, inode: u64| Whereabouts {
             machine: Some(machine.to_owned()),
             path: path.to_owned(),

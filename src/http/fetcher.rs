@@ -12,11 +12,13 @@ use crate::definition::{Auth, SecretReference, Source, Template};
 use crate::host::Host;
 use crate::model::{Spent, Timestamp, Wait};
 
-use crate::http::judge::{SourceError, SourceErrorKind, judge_error, leads_to_login, login_page};
 use crate::http::link::next_link;
 use crate::http::rate::{Pace, quota_wait_ms};
 use crate::http::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
 use crate::http::retry::{Decision, asked_wait_ms, decide, is_retried, is_retried_error};
+use crate::http::source_error::{
+    SourceError, SourceErrorKind, judge_error, leads_to_login, login_page,
+};
 use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
 
 /// The most redirects that one request follows.
@@ -92,7 +94,7 @@ pub struct HttpFetcher {
 }
 
 impl HttpFetcher {
-    /// A puller over these transports, one for each source.
+    /// A fetcher over these transports, one for each source.
     pub fn new(
         host: Host,
         transports: BTreeMap<String, Arc<dyn Transport>>,
@@ -140,7 +142,7 @@ impl HttpFetcher {
             self.clear_to_send(source).await?;
             let outcome = self.send(source, &request).await?;
             let now = self.host.clock.now();
-            let (asked_ms, trouble) = match &outcome {
+            let (asked_ms, source_error) = match &outcome {
                 Ok(response) if is_retried(response, &source.retry) => {
                     (asked_wait_ms(response, now), None)
                 }
@@ -152,11 +154,11 @@ impl HttpFetcher {
                 }
                 Ok(_) => return self.accept(source, request.url, outcome, now),
                 Err(error) => {
-                    let trouble = judge_error(error, self.host.network.link_is_up());
+                    let source_error = judge_error(error, self.host.network.link_is_up());
                     if !is_retried_error(error.kind) {
-                        return Err(trouble);
+                        return Err(source_error);
                     }
-                    (None, Some(trouble))
+                    (None, Some(source_error))
                 }
             };
             match decide(attempt, &source.retry, asked_ms, now, self.host.random.unit()) {
@@ -180,7 +182,7 @@ impl HttpFetcher {
                     return Err(waiting(source, &wait));
                 }
                 Decision::GiveUp => {
-                    return self.give_up(source, request.url, outcome, trouble, now);
+                    return self.give_up(source, request.url, outcome, source_error, now);
                 }
             }
         }
@@ -193,17 +195,17 @@ impl HttpFetcher {
         source: &Source,
         url: Url,
         outcome: Result<HttpResponse, NetError>,
-        trouble: Option<SourceError>,
+        error: Option<SourceError>,
         now: Timestamp,
     ) -> Result<Fetched, SourceError> {
-        if let Some(trouble) = trouble {
-            return Err(trouble);
+        if let Some(error) = error {
+            return Err(error);
         }
         match outcome {
             Ok(response) if response.status < 400 => {
                 let message = format!("the source keeps saying later: HTTP {}", response.status);
                 Err(SourceError::new(SourceErrorKind::Failing, message)
-                    .cure("run it again later: it carries on where it was"))
+                    .help("run it again later: it carries on where it was"))
             }
             outcome => self.accept(source, url, outcome, now),
         }
@@ -370,14 +372,14 @@ impl HttpFetcher {
         response: &HttpResponse,
         redirects: u32,
     ) -> Result<(), SourceError> {
-        let broken = |message: &str| SourceError::new(SourceErrorKind::BrokenWord, message);
+        let broken = |message: &str| SourceError::new(SourceErrorKind::InvalidResponse, message);
         if redirects > REDIRECTS_MAX {
             return Err(broken("the source redirects in a circle"));
         }
         let target = response.header("location");
         let target = target.ok_or_else(|| broken("the source redirects to nowhere"))?;
         let target = match resolve_address(target, &request.url, source) {
-            Err(trouble) if trouble.kind == SourceErrorKind::Unsafe && leads_to_login(response) => {
+            Err(error) if error.kind == SourceErrorKind::Unsafe && leads_to_login(response) => {
                 return Err(login_page("the network leads to another host"));
             }
             target => target?,
@@ -412,7 +414,7 @@ fn is_redirect(response: &HttpResponse) -> bool {
 
 fn budget_reached(what: &str) -> SourceError {
     SourceError::new(SourceErrorKind::Budget, format!("this run's limit is reached: {what}"))
-        .cure("run it again: it carries on where it was")
+        .help("run it again: it carries on where it was")
 }
 
 fn stopped() -> SourceError {
@@ -421,7 +423,7 @@ fn stopped() -> SourceError {
 
 /// The source asked not to be asked before some time.
 pub fn waiting(source: &Source, wait: &Wait) -> SourceError {
-    SourceError::new(SourceErrorKind::Waiting, &wait.why).cure(format!(
+    SourceError::new(SourceErrorKind::Waiting, &wait.reason).help(format!(
         "run it again then: it carries on where it was; `windrow sync --now {}` asks at once",
         source.name
     ))

@@ -1,6 +1,6 @@
-//! One reading: from its first page to the proven end of its data, or to why there is none.
+//! One fetch: from its first page to the proven end of its data, or to why there is none.
 //!
-//! A reading is only called complete when every page came, no page repeated another, the number
+//! A fetch is only called complete when every page came, no page repeated another, the number
 //! of distinct records agrees with the source's total, and the total did not move meanwhile.
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,21 +17,21 @@ use crate::store::RawPage;
 use crate::window::is_settled;
 
 use super::event::{DoneEvent, LaneEvent, PageEvent};
-use super::job::{FetchJob, first_token, next_mark};
+use super::fetch_job::{FetchJob, first_token, next_mark};
+use super::fetch_lane::FetchLane;
 use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer, read_kept};
-use super::pulling::FetchLane;
 use super::scope::scope_of;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
 /// with more records than that cannot be held against a total, and needs a shorter step.
 const DISTINCT_KEYS_MAX: usize = 2_000_000;
 
-/// How long the token of a broken-off reading is believed, minutes. Counted pages shift as soon as
+/// How long the token of a broken-off fetch is believed, minutes. Counted pages shift as soon as
 /// records come or go, tokens of the API's own usually live for a day.
 const COUNTED_TOKEN_MINUTES: i64 = 15;
 const API_TOKEN_MINUTES: i64 = 24 * 60;
 
-/// How a reading ended.
+/// How a fetch ended.
 pub enum Ending {
     /// The end of the data is proven.
     Complete(Box<DoneEvent>),
@@ -41,15 +41,15 @@ pub enum Ending {
     Disagree(SourceError, (u64, u64)),
     /// The source has not lived up to the window's start yet: nothing is known of it.
     TooEarly,
-    /// Pages have shifted, or may have: read again until they have not. What this reading saw, if
+    /// Pages have shifted, or may have: read again until they have not. What this fetch saw, if
     /// it is fit to be compared.
     Unconfirmed(SourceError, Option<u64>),
 }
 
-/// What is known of a reading on its way.
+/// What is known of a fetch on its way.
 struct FetchSoFar {
     requested_at: Timestamp,
-    by_source: bool,
+    dated_by_source: bool,
     /// Up to where was asked, by the request whose pages these are.
     asked_to: Option<Timestamp>,
     first: bool,
@@ -76,14 +76,14 @@ impl FetchSoFar {
         self.moved |= self.keys.len() - before < came;
         if self.keys.len() > DISTINCT_KEYS_MAX {
             let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-            return Err(broken(message).cure("give the stream a shorter `step`"));
+            return Err(broken(message).help("give the stream a shorter `step`"));
         }
         Ok(())
     }
 }
 
 impl FetchLane<'_> {
-    /// Reads a job once, from its first page or from where an earlier reading broke off.
+    /// Reads a job once, from its first page or from where an earlier fetch broke off.
     pub(super) async fn read_once(
         &mut self,
         stream: &Stream,
@@ -96,7 +96,7 @@ impl FetchLane<'_> {
         let resumed = job.resume.as_ref().filter(|_| resume);
         let mut sofar = FetchSoFar {
             requested_at: resumed.map_or(now, |entry| entry.requested_at),
-            by_source: resumed.is_some_and(|entry| entry.by_source),
+            dated_by_source: resumed.is_some_and(|entry| entry.dated_by_source),
             asked_to: match resumed {
                 Some(entry) => entry.read_to,
                 None => job.asked.map(|asked| asked.end()),
@@ -126,8 +126,8 @@ impl FetchLane<'_> {
                 values: &job.values,
                 token: &token,
             };
-            let fetched = self.puller.fetch(&plan).await?;
-            if sofar.first && !sofar.by_source {
+            let fetched = self.fetcher.fetch(&plan).await?;
+            if sofar.first && !sofar.dated_by_source {
                 sofar.date_by(&fetched);
             }
             let next = self.read_one(stream, source, job, &fetched, &mut pager, &token, &mut sofar);
@@ -165,12 +165,12 @@ impl FetchLane<'_> {
             values: &job.values,
             token: &token,
         };
-        let fetched = self.puller.fetch(&plan).await?;
+        let fetched = self.fetcher.fetch(&plan).await?;
         let total = number_at(judge_content(&fetched.response)?, value)?;
         Ok(Some((fetched, total)))
     }
 
-    /// The total as of a reading's last page: what the page said, or what the address that counts
+    /// The total as of a fetch's last page: what the page said, or what the address that counts
     /// says now.
     async fn count_again(
         &mut self,
@@ -184,7 +184,7 @@ impl FetchLane<'_> {
     }
 
     /// Reads one page, sends it to be written, and tells where the next one is.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a reading, each used once")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a fetch, each used once")]
     async fn read_one(
         &mut self,
         stream: &Stream,
@@ -197,7 +197,7 @@ impl FetchLane<'_> {
     ) -> Result<Option<PageToken>, SourceError> {
         let reader = self.reader_of(stream, fetched).await?;
         let context = page_context(stream, job.asked, &job.values.parent);
-        let page = read_answer(stream, &reader, &context, fetched, &self.puller, source)?;
+        let page = read_answer(stream, &reader, &context, fetched, &self.fetcher, source)?;
         let (page, noticed) = self.heed_drift(stream, page, fetched, &context).await?;
         // A field that became a column is read by another reader than before.
         let reader = self.record_reader.clone().unwrap_or(reader);
@@ -219,7 +219,7 @@ impl FetchLane<'_> {
         }
         if let Some(most) = stream.max_rejects.filter(|most| sofar.rejects > *most) {
             let message = format!("more than {most} records of the window were rejected");
-            return Err(broken(message).cure("`windrow status` shows the reasons"));
+            return Err(broken(message).help("`windrow status` shows the reasons"));
         }
         let next = match pager.next(token, &facts) {
             Next::Broken(why) => return Err(broken(why)),
@@ -230,17 +230,17 @@ impl FetchLane<'_> {
         let raw = (stream.raw && self.options.again.is_none())
             .then(|| self.raw_page(stream, &reader, &context, (job, fetched), &rows));
         let event = PageEvent {
-            place: job.place.clone(),
+            window_key: job.window_key.clone(),
             first: std::mem::take(&mut sofar.first),
             requested_at: sofar.requested_at,
-            by_source: sofar.by_source,
-            skew_ms: self.puller.skew_of(&stream.source).map(|skew| skew.num_milliseconds()),
+            dated_by_source: sofar.dated_by_source,
+            skew_ms: self.fetcher.skew_of(&stream.source).map(|skew| skew.num_milliseconds()),
             asked_from: job.asked.map(|asked| asked.start()),
             asked_to: sofar.asked_to,
             rows: rows.rows,
             rejects: rows.rejects,
             duplicates: rows.duplicates,
-            strays: rows.strays,
+            out_of_window: rows.out_of_window,
             records: rows.records,
             more: next.is_some(),
             next: next.as_ref().and_then(|next| self.token_to_keep(next)),
@@ -293,7 +293,7 @@ impl FetchLane<'_> {
             return Ending::Disagree(broken(message), (total, distinct));
         }
         let (state, read_to) = state_of(stream, job, &sofar, self.start);
-        if job.place.window.is_some_and(|window| read_to == Some(window.start())) {
+        if job.window_key.window.is_some_and(|window| read_to == Some(window.start())) {
             return Ending::TooEarly;
         }
         // All that there is came with one page, and the source gives longer ones.
@@ -314,11 +314,11 @@ impl FetchLane<'_> {
         // What became of a rejected record's row, or of one between shifted pages, is not known.
         let whole = !sofar.resumed && sofar.rejects == 0 && !(counted && sofar.moved);
         let columns = self.record_reader.as_ref().map(|reader| reader.columns());
-        let scope = columns
-            .filter(|_| whole)
-            .and_then(|columns| scope_of(stream, columns, &job.place, &job.values.parent, read_to));
+        let scope = columns.filter(|_| whole).and_then(|columns| {
+            scope_of(stream, columns, &job.window_key, &job.values.parent, read_to)
+        });
         Ending::Complete(Box::new(DoneEvent {
-            place: job.place.clone(),
+            window_key: job.window_key.clone(),
             state,
             read_to,
             requested_at: sofar.requested_at,
@@ -339,7 +339,7 @@ impl FetchLane<'_> {
         rows: &PageRows,
     ) -> RawPage {
         let body = judge_content(&fetched.response).unwrap_or_default();
-        let clean = self.puller.redact(body);
+        let clean = self.fetcher.redact(body);
         let altered = clean != body
             && read_kept(stream, reader, context, &clean)
                 .map_or(true, |again| again.rows.text != rows.rows.text);
@@ -347,13 +347,13 @@ impl FetchLane<'_> {
     }
 
     /// The token as it is kept in the ledger. A source may repeat a secret in it; such a token is
-    /// not kept, and a broken-off reading begins anew.
+    /// not kept, and a broken-off fetch begins anew.
     fn token_to_keep(&self, token: &PageToken) -> Option<String> {
         let text = token.to_text();
-        (self.puller.redact(&text) == text).then_some(text)
+        (self.fetcher.redact(&text) == text).then_some(text)
     }
 
-    /// Whether a broken-off reading may be carried on: its token is fresh enough, and nothing has
+    /// Whether a broken-off fetch may be carried on: its token is fresh enough, and nothing has
     /// to be counted from the beginning.
     pub(super) fn may_resume(&self, stream: &Stream, job: &FetchJob) -> bool {
         let Some(entry) = &job.resume else { return false };
@@ -368,7 +368,7 @@ impl FetchLane<'_> {
             && stream.max_rejects.is_none()
             && age >= chrono::TimeDelta::zero()
             && age <= chrono::TimeDelta::minutes(minutes)
-            // The mark of a resumed reading is that of its later pages: lower at worst, and then
+            // The mark of a resumed fetch is that of its later pages: lower at worst, and then
             // more is read again. Counted pages would shift with a start that counts back.
             && !(counted && matches!(stream.kind, StreamKind::Cursor(_)))
     }
@@ -392,19 +392,19 @@ fn is_counted(stream: &Stream) -> bool {
 }
 
 impl FetchSoFar {
-    /// Dates the reading by the source's own clock: what the source has not lived through yet it
+    /// Dates the fetch by the source's own clock: what the source has not lived through yet it
     /// cannot have told, whatever this machine's clock says.
     fn date_by(&mut self, fetched: &Fetched) {
         if let Some(at) = fetched.as_of {
             self.requested_at = at;
-            self.by_source = true;
+            self.dated_by_source = true;
         }
     }
 }
 
 /// A record that goes while counted pages are read pulls another one over the edge between two
-/// pages, unseen. Where no later reading would bring that one, none of the records may have come
-/// twice, which gives such a move away; and without a total two readings in a row must have seen
+/// pages, unseen. Where no later fetch would bring that one, none of the records may have come
+/// twice, which gives such a move away; and without a total two fetches in a row must have seen
 /// the same records.
 fn shifted(
     stream: &Stream,
@@ -419,13 +419,13 @@ fn shifted(
     let seen = sofar.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
     let seen = (!sofar.resumed).then_some(seen);
     let message = "records moved between the pages while they were read";
-    let trouble = broken(message).cure("give the stream a `total`, if the source has one");
+    let error = broken(message).help("give the stream a `total`, if the source has one");
     let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
     let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
-    (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(trouble, seen))
+    (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(error, seen))
 }
 
-/// What the pages of a reading are judged by.
+/// What the pages of a fetch are judged by.
 pub(crate) fn page_context(
     stream: &Stream,
     asked: Option<Window>,
@@ -457,11 +457,11 @@ fn state_of(
     sofar: &FetchSoFar,
     start: Option<Timestamp>,
 ) -> (State, Option<Timestamp>) {
-    let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+    let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.window_key.window) else {
         return (State::Complete, None);
     };
     // Never beyond what was asked for: a window may have closed while the run was on its way, or
-    // since the reading began that this one carries on.
+    // since the fetch began that this one carries on.
     let asked_to = sofar.asked_to.unwrap_or(window.end());
     let requested_at = sofar.requested_at;
     let read_to = window.end().min(requested_at).min(asked_to).max(window.start());
@@ -476,7 +476,7 @@ fn state_of(
         source_total: None,
         failed: false,
         same_definition: true,
-        by_source: true,
+        dated_by_source: true,
         adopted_since: false,
         doubted: false,
     };

@@ -1,10 +1,10 @@
-//! Is an answer what was asked for? And if not: whose trouble is it?
+//! Is an answer what was asked for? And if not: whose error is it?
 
 use crate::model::excerpt;
 
 use crate::http::transport::{HttpResponse, NetError, NetKind};
 
-/// Whose trouble it is, which decides what a person does and which exit code a command has.
+/// Whose error it is, which decides what a person does and which exit code a command has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceErrorKind {
     /// There is no network, or not the one that leads to the source.
@@ -16,7 +16,7 @@ pub enum SourceErrorKind {
     /// The source refused the credentials.
     Credentials,
     /// The source broke its word: not JSON, not where the definition says, a page loop.
-    BrokenWord,
+    InvalidResponse,
     /// Going on would send credentials or data where they do not belong.
     Unsafe,
     /// The definition cannot be asked as it is.
@@ -30,12 +30,12 @@ pub enum SourceErrorKind {
 /// Why a window could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceError {
-    /// Whose trouble it is.
+    /// Whose error it is.
     pub kind: SourceErrorKind,
     /// What happened.
     pub message: String,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub help: Option<String>,
     /// Whether the source took too long: a smaller window may help.
     pub too_slow: bool,
     /// Whether a page that was there has gone: the window begins anew.
@@ -43,59 +43,67 @@ pub struct SourceError {
 }
 
 impl SourceError {
-    /// Trouble of a kind.
+    /// An error of a kind.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cure: None, too_slow: false, page_gone: false }
+        Self { kind, message: message.into(), help: None, too_slow: false, page_gone: false }
     }
 
     /// Says what to do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
-    /// Whether the next window of the same source would meet the same trouble.
+    /// Whether the next window of the same source would meet the same error.
     pub fn ends_source(&self) -> bool {
         !matches!(
             self.kind,
-            SourceErrorKind::BrokenWord | SourceErrorKind::Failing | SourceErrorKind::Definition
+            SourceErrorKind::InvalidResponse
+                | SourceErrorKind::Failing
+                | SourceErrorKind::Definition
         )
     }
 }
 
-/// The trouble of an exchange that gave no answer.
+/// The error of an exchange that gave no answer.
 pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> SourceError {
     match error.kind {
         NetKind::Unreachable | NetKind::Timeout | NetKind::Cut if link_is_up == Some(false) => {
             SourceError::new(SourceErrorKind::Offline, "no network interface is up")
-                .cure("run it again when there is a connection")
+                .help("run it again when there is a connection")
         }
         NetKind::Unreachable => SourceError::new(SourceErrorKind::Offline, error.detail.clone())
-            .cure("run it again when there is a connection"),
+            .help("run it again when there is a connection"),
         NetKind::Forbidden => SourceError::new(SourceErrorKind::Offline, error.detail.clone())
-            .cure("leave --offline out to bring the archive up to date"),
+            .help("leave --offline out to bring the archive up to date"),
         NetKind::Timeout | NetKind::Cut => {
-            let mut trouble = SourceError::new(SourceErrorKind::Offline, error.detail.clone())
-                .cure("run it again: it carries on where it was");
-            trouble.too_slow = error.kind == NetKind::Timeout;
-            trouble
+            let mut source_error = SourceError::new(SourceErrorKind::Offline, error.detail.clone())
+                .help("run it again: it carries on where it was");
+            source_error.too_slow = error.kind == NetKind::Timeout;
+            source_error
         }
-        NetKind::Tls => SourceError::new(SourceErrorKind::Unsafe, error.detail.clone()).cure(
+        NetKind::Tls => SourceError::new(SourceErrorKind::Unsafe, error.detail.clone()).help(
             "check the laptop's clock and the address; a login page of a hotel does this too",
         ),
-        NetKind::TooLarge => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
-            .cure("ask for smaller pages or windows, or raise the source's `max_body`"),
-        NetKind::Swollen => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
-            .cure("if this is honest data, raise the source's `max_ratio`"),
-        NetKind::Undecodable => SourceError::new(SourceErrorKind::BrokenWord, error.detail.clone())
-            .cure("ask for the same address with another tool, and tell whoever runs the API"),
+        NetKind::TooLarge => {
+            SourceError::new(SourceErrorKind::InvalidResponse, error.detail.clone())
+                .help("ask for smaller pages or windows, or raise the source's `max_body`")
+        }
+        NetKind::Swollen => {
+            SourceError::new(SourceErrorKind::InvalidResponse, error.detail.clone())
+                .help("if this is honest data, raise the source's `max_ratio`")
+        }
+        NetKind::Undecodable => {
+            SourceError::new(SourceErrorKind::InvalidResponse, error.detail.clone())
+                .help("ask for the same address with another tool, and tell whoever runs the API")
+        }
         NetKind::Malformed => SourceError::new(SourceErrorKind::Definition, error.detail.clone())
-            .cure("check the source's headers and its secrets: a line end does not belong there"),
+            .help("check the source's headers and its secrets: a line end does not belong there"),
     }
 }
 
-/// The body of an answer that holds data, or the trouble. An answer without content is `""`.
+/// The body of an answer that holds data, or the error. An answer without content is `""`.
 pub fn judge_content(response: &HttpResponse) -> Result<&str, SourceError> {
     judge_status(response)?;
     if response.status == 204 {
@@ -105,14 +113,17 @@ pub fn judge_content(response: &HttpResponse) -> Result<&str, SourceError> {
         return Err(login_page("the answer is a web page, not data"));
     }
     std::str::from_utf8(&response.body).map_err(|_| {
-        SourceError::new(SourceErrorKind::BrokenWord, "the answer is not UTF-8, as JSON must be")
+        SourceError::new(
+            SourceErrorKind::InvalidResponse,
+            "the answer is not UTF-8, as JSON must be",
+        )
     })
 }
 
-/// Trouble of a network that wants a person to log in first.
+/// An error of a network that wants a person to log in first.
 pub fn login_page(what: &str) -> SourceError {
     SourceError::new(SourceErrorKind::Offline, format!("{what}: this looks like a login page"))
-        .cure("log in to the network in a browser, then run it again")
+        .help("log in to the network in a browser, then run it again")
 }
 
 /// Whether a redirect is what an access point says in place of the source: for now, and to a page.
@@ -150,30 +161,30 @@ fn judge_status(response: &HttpResponse) -> Result<(), SourceError> {
         401 | 403 => {
             let message = format!("the source refused the credentials: HTTP {status}{says}");
             Err(SourceError::new(SourceErrorKind::Credentials, message)
-                .cure("check the source's `auth` and the variables that it names"))
+                .help("check the source's `auth` and the variables that it names"))
         }
         407 | 511 => {
             let message = format!("the network wants a login first: HTTP {status}");
             Err(SourceError::new(SourceErrorKind::Offline, message)
-                .cure("log in to the network in a browser, then run it again"))
+                .help("log in to the network in a browser, then run it again"))
         }
         429 | 500.. => {
             let message = format!("the source keeps failing: HTTP {status}{says}");
-            let mut trouble = SourceError::new(SourceErrorKind::Failing, message)
-                .cure("run it again later: it carries on where it was");
-            trouble.too_slow = status == 504;
-            Err(trouble)
+            let mut error = SourceError::new(SourceErrorKind::Failing, message)
+                .help("run it again later: it carries on where it was");
+            error.too_slow = status == 504;
+            Err(error)
         }
         _ => {
             let message = format!("the source answered HTTP {status}{says}");
-            let cure = match status {
+            let help = match status {
                 404 => "check `base_url` and the stream's `path`",
                 400..=499 => "check the stream's request: `windrow sync --dry-run` shows it",
                 _ => "windrow expects 200 with data",
             };
-            let mut trouble = SourceError::new(SourceErrorKind::BrokenWord, message).cure(cure);
-            trouble.page_gone = matches!(status, 400 | 404 | 410 | 422);
-            Err(trouble)
+            let mut error = SourceError::new(SourceErrorKind::InvalidResponse, message).help(help);
+            error.page_gone = matches!(status, 400 | 404 | 410 | 422);
+            Err(error)
         }
     }
 }
@@ -202,11 +213,11 @@ mod tests {
     fn judge(status: u16, kind: &str, body: &str) -> Result<String, SourceErrorKind> {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let response = HttpResponse { status, headers, body: body.as_bytes().to_vec() };
-        judge_content(&response).map(str::to_owned).map_err(|trouble| trouble.kind)
+        judge_content(&response).map(str::to_owned).map_err(|error| error.kind)
     }
 
     #[test]
-    fn each_answer_is_the_trouble_of_the_right_one() {
+    fn each_answer_is_the_error_of_the_right_kind() {
         use SourceErrorKind::*;
         let json = "application/json";
         let cases = [
@@ -218,8 +229,8 @@ mod tests {
             (511, json, "{}", Err(Offline)),
             (401, json, "{}", Err(Credentials)),
             (403, json, "{}", Err(Credentials)),
-            (404, json, "{}", Err(BrokenWord)),
-            (206, json, "[1]", Err(BrokenWord)),
+            (404, json, "{}", Err(InvalidResponse)),
+            (206, json, "[1]", Err(InvalidResponse)),
             (503, json, "{}", Err(Failing)),
             (429, json, "{}", Err(Failing)),
         ];

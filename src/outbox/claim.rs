@@ -1,7 +1,7 @@
 //! Requests that are claimed and not gone yet, and entries that come up one by one.
 //!
 //! Between the claim of an attempt and its first byte on the wire stands the disk: the archive's
-//! transaction, then the station's record. Several attempts may share both.
+//! transaction, then the sender's record. Several attempts may share both.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::store::ArchiveError;
 
 use super::fill::filled;
 use super::plan::{Planned, plan};
-use super::send::{AttemptPurpose, Departing, ReadyAttempt, SendRound};
+use super::send::{AttemptPurpose, DueAttempts, ReadyAttempt, SendRound};
 
 impl SendRound<'_> {
-    /// The entry with every hole filled, or why that cannot be.
+    /// The entry with every placeholder filled, or why that cannot be.
     pub(crate) fn fill(
         &self,
         entry: &OutboxEntry,
@@ -41,11 +41,11 @@ impl SendRound<'_> {
         let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
         let until = |first: Timestamp| first.checked_add_signed(lifetime).unwrap_or(first);
         // Without a doubt nothing has come of earlier attempts, and a new lifetime may begin.
-        let first = entry.brief.first_sent_at.filter(|at| entry.brief.doubt || now < until(*at));
+        let first = entry.brief.first_sent_at.filter(|at| entry.brief.in_doubt || now < until(*at));
         let first = first.unwrap_or(now);
         let claim = AttemptClaim {
             entry: entry.brief.entry,
-            station: &entry.brief.owner,
+            sender: &entry.brief.owner,
             filled: entry.templated.then_some(filled),
             first_sent_at: first,
             valid_until: until(first),
@@ -66,38 +66,38 @@ impl SendRound<'_> {
     pub(crate) fn go(
         &mut self,
         entry: i64,
-        errand: AttemptPurpose,
+        purpose: AttemptPurpose,
         carried: impl Future<Output = Result<HttpResponse, NetError>> + Send + 'static,
     ) {
-        let departure = Box::pin(async move { (entry, errand, carried.await) });
-        self.departing.push((entry, errand, departure));
+        let departure = Box::pin(async move { (entry, purpose, carried.await) });
+        self.due.push((entry, purpose, departure));
     }
 
     /// How many requests are claimed and not gone.
-    pub(crate) fn departing(&self) -> usize {
-        self.departing.len()
+    pub(crate) fn due(&self) -> usize {
+        self.due.len()
     }
 
     /// Takes back what was claimed in a transaction that failed.
     pub(crate) fn stay(&mut self) {
-        for (entry, _, _) in self.departing.drain(..) {
+        for (entry, _, _) in self.due.drain(..) {
             self.looking.remove(&entry);
         }
         self.begun.clear();
     }
 
-    /// The requests whose claims are on the disk, once their stations' records say so too.
+    /// The requests whose claims are on the disk, once their senders' records say so too.
     pub(crate) fn departures(&mut self) -> Result<Vec<ReadyAttempt>, ArchiveError> {
-        let (begun, departing) = self.claimed();
-        for (station, sends) in begun {
-            self.stations.count(&station, sends)?;
+        let (begun, due) = self.claimed();
+        for (sender, sends) in begun {
+            self.senders.count(&sender, sends)?;
         }
-        Ok(departing.into_iter().map(|(_, _, departure)| departure).collect())
+        Ok(due.into_iter().map(|(_, _, departure)| departure).collect())
     }
 
     /// The same before any record says so: what has to be in there first.
-    pub(crate) fn claimed(&mut self) -> (BTreeMap<String, u64>, Departing) {
-        (std::mem::take(&mut self.begun), std::mem::take(&mut self.departing))
+    pub(crate) fn claimed(&mut self) -> (BTreeMap<String, u64>, DueAttempts) {
+        (std::mem::take(&mut self.begun), std::mem::take(&mut self.due))
     }
 
     /// Takes an entry up that was queued since the last look.

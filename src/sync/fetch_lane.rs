@@ -1,4 +1,4 @@
-//! The pulling lane: streams in order, partitions, readings; what to do when one fails.
+//! The pulling lane: streams in order, partitions, fetches; what to do when one fails.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -16,20 +16,22 @@ use crate::window::{Task, WindowPlan, asked_range, halve};
 use super::SyncOptions;
 use super::drift::Fields;
 use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
-use super::job::{FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job};
+use super::fetch_job::{
+    FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job,
+};
+use super::fetch_window::Ending;
 use super::notes::plan_parts;
-use super::reading::Ending;
-use super::report::{StreamReport, SyncReport, TroubleReport};
+use super::report::{RunError, StreamReport, SyncReport};
 use super::waits::Waits;
 
-/// How many readings of a stream may fail one after another before the rest is left for another
+/// How many fetches of a stream may fail one after another before the rest is left for another
 /// run: a source that is down is not asked four hundred times.
 const FAILURES_IN_A_ROW_MAX: u32 = 3;
-/// How many readings of one partition may be broken words in a row before its rest is left for
+/// How many fetches of one partition may be invalid responses in a row before its rest is left for
 /// another run, which begins with what has not failed before.
 const BROKEN_IN_A_ROW_MAX: u32 = 10;
-/// How often a reading that was too slow is tried before its window is halved.
-const SLOW_READINGS_MAX: u32 = 1;
+/// How often a fetch that was too slow is tried before its window is halved.
+const SLOW_FETCHES_MAX: u32 = 1;
 
 /// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
 const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
@@ -40,7 +42,7 @@ pub struct FetchLane<'a> {
     pub(super) options: &'a SyncOptions,
     pub(super) host: &'a Host,
     reader: Reader,
-    pub(super) puller: HttpFetcher,
+    pub(super) fetcher: HttpFetcher,
     pub(super) sender: mpsc::Sender<LaneEvent>,
     observer: &'a dyn ProgressSink,
     pub(super) record_reader: Option<Arc<RecordReader>>,
@@ -51,10 +53,10 @@ pub struct FetchLane<'a> {
     pub(super) fields: Fields,
     /// Partitions of the stream in a row in which the source failed and nothing was read.
     failures: u32,
-    /// When the reading in hand began, and what the run had spent by then.
+    /// When the fetch in hand began, and what the run had spent by then.
     begun: (Timestamp, Spent),
     report: SyncReport,
-    /// The first trouble with the archive itself.
+    /// The first an error of the archive itself.
     fault: RefCell<Option<ArchiveError>>,
 }
 
@@ -65,7 +67,7 @@ impl<'a> FetchLane<'a> {
         options: &'a SyncOptions,
         host: &'a Host,
         reader: Reader,
-        puller: HttpFetcher,
+        fetcher: HttpFetcher,
         sender: mpsc::Sender<LaneEvent>,
         observer: &'a dyn ProgressSink,
     ) -> Self {
@@ -74,7 +76,7 @@ impl<'a> FetchLane<'a> {
             options,
             host,
             reader,
-            puller,
+            fetcher,
             sender,
             observer,
             record_reader: None,
@@ -89,16 +91,16 @@ impl<'a> FetchLane<'a> {
         }
     }
 
-    /// Runs to the end; trouble is in the report.
+    /// Runs to the end; error is in the report.
     pub async fn run(mut self) -> SyncReport {
         if let Ok(waits) = self.reader.waits() {
             for wait in waits {
                 if let Some(held) = wait.held(self.host.clock.now()) {
-                    self.puller.hold(&wait.source, held);
+                    self.fetcher.hold(&wait.source, held);
                 }
             }
         }
-        self.puller.keep_waits_with(Arc::new(Waits { sender: self.sender.clone() }));
+        self.fetcher.keep_waits_with(Arc::new(Waits { sender: self.sender.clone() }));
         let mut down: Vec<String> = Vec::new();
         let definition = self.definition;
         for stream in selected(definition, self.options) {
@@ -107,10 +109,10 @@ impl<'a> FetchLane<'a> {
                 self.current().left_out = true;
                 continue;
             }
-            if let Err(trouble) = self.pull_stream(stream).await {
-                let source_is_down = trouble.ends_source();
-                self.trouble(&stream.name, None, &trouble).await;
-                if source_is_down && trouble.kind != SourceErrorKind::Definition {
+            if let Err(error) = self.pull_stream(stream).await {
+                let source_is_down = error.ends_source();
+                self.error(&stream.name, None, &error).await;
+                if source_is_down && error.kind != SourceErrorKind::Definition {
                     down.push(stream.source.clone());
                 }
             }
@@ -124,26 +126,26 @@ impl<'a> FetchLane<'a> {
             }
         }
         for source in definition.sources.values() {
-            if let Some(wait) = self.puller.held(&source.name).cloned() {
+            if let Some(wait) = self.fetcher.held(&source.name).cloned() {
                 let source = source.name.clone();
                 // If the writing lane has ended, its error is the one that is reported.
                 let _ = self.send(LaneEvent::Wait { source, wait }).await;
             }
         }
         for name in definition.sources.keys() {
-            let skew = self.puller.skew_of(name).map(|skew| skew.num_milliseconds());
+            let skew = self.fetcher.skew_of(name).map(|skew| skew.num_milliseconds());
             self.report.clocks.extend(skew.map(|skew| (name.clone(), skew)));
         }
         self.report.stop = self.stop_cause();
         self.report.fault = self.fault.take();
-        self.report.stats = self.puller.stats;
+        self.report.stats = self.fetcher.stats;
         self.report
     }
 
     /// The time as the source has it, as far as that is known; else this machine's.
     pub(super) fn now_at(&self, source: &Source) -> Timestamp {
         let now = self.host.clock.now();
-        let skew = self.puller.skew_of(&source.name).filter(|skew| skew.abs() > SKEW_MIN);
+        let skew = self.fetcher.skew_of(&source.name).filter(|skew| skew.abs() > SKEW_MIN);
         skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
     }
 
@@ -156,22 +158,22 @@ impl<'a> FetchLane<'a> {
         self.report.streams.last_mut().expect("a stream is in hand")
     }
 
-    async fn trouble(&mut self, stream: &str, place: Option<&WindowKey>, trouble: &SourceError) {
-        let message = self.puller.redact(&trouble.message);
-        let report = TroubleReport::new(stream, place, trouble, message);
+    async fn error(&mut self, stream: &str, window_key: Option<&WindowKey>, error: &SourceError) {
+        let message = self.fetcher.redact(&error.message);
+        let report = RunError::new(stream, window_key, error, message);
         let (why, window) = (&report.message, report.window.as_deref());
-        tracing::warn!(stream, window, why, exit_code = report.exit_code, "trouble");
-        if trouble.kind != SourceErrorKind::Stopped {
+        tracing::warn!(stream, window, why, exit_code = report.exit_code, "error");
+        if error.kind != SourceErrorKind::Stopped {
             // If the writing lane has ended, its error is the one that is reported.
-            let _ = self.send(LaneEvent::Trouble(Box::new(report.clone()))).await;
+            let _ = self.send(LaneEvent::Error(Box::new(report.clone()))).await;
         }
-        self.report.troubles.push(report);
+        self.report.errors.push(report);
     }
 
-    /// What the reading in hand has taken so far.
+    /// What the fetch in hand has taken so far.
     fn trace(&self, job: &FetchJob) -> Trace {
         let (began_at, before) = self.begun;
-        Trace { why: job.reason, began_at, spent: self.puller.stats - before }
+        Trace { reason: job.reason, began_at, spent: self.fetcher.stats - before }
     }
 
     async fn forget(
@@ -180,8 +182,8 @@ impl<'a> FetchLane<'a> {
         outcome: &'static str,
         error: Option<String>,
     ) -> Result<(), SourceError> {
-        let (place, trace) = (job.place.clone(), self.trace(job));
-        self.send(LaneEvent::Forget { place, outcome, error, trace }).await
+        let (window_key, trace) = (job.window_key.clone(), self.trace(job));
+        self.send(LaneEvent::Forget { window_key, outcome, error, trace }).await
     }
 
     async fn pull_stream(&mut self, stream: &Stream) -> Result<(), SourceError> {
@@ -262,7 +264,8 @@ impl<'a> FetchLane<'a> {
         }
         let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
         // A clock that was set back does not undo what the source has dated.
-        let dated = ledger.iter().filter(|entry| entry.by_source).map(|entry| entry.requested_at);
+        let dated =
+            ledger.iter().filter(|entry| entry.dated_by_source).map(|entry| entry.requested_at);
         let now = dated.fold(self.now_at(source), std::cmp::max);
         let jobs = match again {
             Some(again) => again.jobs(stream, self.start, parent, now),
@@ -292,12 +295,12 @@ impl<'a> FetchLane<'a> {
                     (failing, broken) = (0, 0);
                     read += 1;
                 }
-                Err(trouble) if trouble.ends_source() => return Err(trouble),
-                Err(trouble) => {
-                    let fails = trouble.kind == SourceErrorKind::Failing;
+                Err(error) if error.ends_source() => return Err(error),
+                Err(error) => {
+                    let fails = error.kind == SourceErrorKind::Failing;
                     failing += u32::from(fails);
                     broken += u32::from(!fails);
-                    self.trouble(&stream.name, Some(&job.place), &trouble).await;
+                    self.error(&stream.name, Some(&job.window_key), &error).await;
                 }
             }
         }
@@ -317,37 +320,37 @@ impl<'a> FetchLane<'a> {
         job: &FetchJob,
     ) -> Result<(), SourceError> {
         let mut stack = vec![job.clone()];
-        let mut first_trouble = None;
+        let mut first_error = None;
         while let Some(job) = stack.pop() {
             let requested_at = self.now_at(source);
-            self.begun = (self.host.clock.now(), self.puller.stats);
+            self.begun = (self.host.clock.now(), self.fetcher.stats);
             match self.read_whole(stream, source, &job).await {
                 Ok(None) => {}
-                Ok(Some((trouble, _))) if self.split(stream, &job, &mut stack).await? => {
-                    tracing::info!(why = trouble.message, "halving the window");
+                Ok(Some((error, _))) if self.split(stream, &job, &mut stack).await? => {
+                    tracing::info!(why = error.message, "halving the window");
                 }
-                Ok(Some((trouble, hole))) => {
-                    self.break_off(&job, requested_at, &trouble, hole, None).await?;
-                    first_trouble.get_or_insert(trouble);
+                Ok(Some((error, truncated))) => {
+                    self.break_off(&job, requested_at, &error, truncated, None).await?;
+                    first_error.get_or_insert(error);
                 }
-                Err((trouble, counts)) => {
+                Err((error, counts)) => {
                     if job.second {
                         // Without it the window would be complete and lack what came late.
                         stack.clear();
                     }
-                    self.break_off(&job, requested_at, &trouble, false, counts).await?;
-                    if trouble.ends_source() {
-                        return Err(trouble);
+                    self.break_off(&job, requested_at, &error, false, counts).await?;
+                    if error.ends_source() {
+                        return Err(error);
                     }
-                    first_trouble.get_or_insert(trouble);
+                    first_error.get_or_insert(error);
                 }
             }
         }
-        first_trouble.map_or(Ok(()), Err)
+        first_error.map_or(Ok(()), Err)
     }
 
-    /// Reads until the reading is complete and its numbers agree. `Some` asks for smaller
-    /// windows; true with it where the window is a hole if there are none.
+    /// Reads until the fetch is complete and its numbers agree. `Some` asks for smaller
+    /// windows; true with it where the window is truncated if there are none.
     async fn read_whole(
         &mut self,
         stream: &Stream,
@@ -362,42 +365,42 @@ impl<'a> FetchLane<'a> {
             match self.read_once(stream, source, job, resume, seen).await {
                 Ok(Ending::Complete(_)) if job.second => {
                     let forget = self.forget(job, "second", None);
-                    forget.await.map_err(|trouble| (trouble, None))?;
+                    forget.await.map_err(|error| (error, None))?;
                     return Ok(None);
                 }
                 Ok(Ending::Complete(done)) => {
                     let trace = self.trace(job);
                     let done = self.send(LaneEvent::Done { done, trace });
-                    done.await.map_err(|trouble| (trouble, None))?;
+                    done.await.map_err(|error| (error, None))?;
                     return Ok(None);
                 }
                 Ok(Ending::TooEarly) => {
                     let forget = self.forget(job, "too_early", None);
-                    forget.await.map_err(|trouble| (trouble, None))?;
+                    forget.await.map_err(|error| (error, None))?;
                     return Ok(None);
                 }
-                Ok(Ending::Split(trouble)) => return Ok(Some((trouble, true))),
-                Ok(Ending::Disagree(trouble, counts)) => {
+                Ok(Ending::Split(error)) => return Ok(Some((error, true))),
+                Ok(Ending::Disagree(error, counts)) => {
                     disagreements += 1;
                     if disagreements >= stream.reconcile_attempts {
-                        return Err((trouble, Some(counts)));
+                        return Err((error, Some(counts)));
                     }
                 }
-                Ok(Ending::Unconfirmed(trouble, now_seen)) => {
+                Ok(Ending::Unconfirmed(error, now_seen)) => {
                     disagreements += 1;
                     if disagreements >= stream.reconcile_attempts {
-                        return Err((trouble, None));
+                        return Err((error, None));
                     }
                     seen = now_seen;
                 }
-                Err(trouble) if trouble.page_gone && resume => {}
-                Err(trouble) if trouble.too_slow && job.place.window.is_some() => {
+                Err(error) if error.page_gone && resume => {}
+                Err(error) if error.too_slow && job.window_key.window.is_some() => {
                     slow += 1;
-                    if slow > SLOW_READINGS_MAX {
-                        return Ok(Some((trouble, false)));
+                    if slow > SLOW_FETCHES_MAX {
+                        return Ok(Some((error, false)));
                     }
                 }
-                Err(trouble) => return Err((trouble, None)),
+                Err(error) => return Err((error, None)),
             }
             resume = false;
         }
@@ -410,7 +413,8 @@ impl<'a> FetchLane<'a> {
         job: &FetchJob,
         stack: &mut Vec<FetchJob>,
     ) -> Result<bool, SourceError> {
-        let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.place.window) else {
+        let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.window_key.window)
+        else {
             return Ok(false);
         };
         let plan = WindowPlan {
@@ -419,7 +423,7 @@ impl<'a> FetchLane<'a> {
             now: self.now_at(&self.definition.sources[&stream.source]),
             range: None,
         };
-        // The halves are read without overlap: a second reading must not keep them too large.
+        // The halves are read without overlap: a second fetch must not keep them too large.
         let task = |window| {
             let asked = asked_range(&plan, window, crate::definition::Span::ZERO)?;
             Some(Task { window, asked, reason: job.reason, resume: None, read_at: None })
@@ -429,7 +433,7 @@ impl<'a> FetchLane<'a> {
         let start_of = |asked: Option<Window>| asked.map(|asked| asked.start());
         let overlapped = plain.is_some() && start_of(job.asked) != start_of(plain);
         let pieces = if overlapped {
-            // The second reading of what lies before is a reading of its own and comes first, so
+            // The second fetch of what lies before is a fetch of its own and comes first, so
             // that the cap does not take it away.
             let before = job.asked.and_then(|asked| Window::new(asked.start(), window.start()));
             [Some((window, false)), before.map(|before| (before, true))]
@@ -444,14 +448,15 @@ impl<'a> FetchLane<'a> {
         };
         self.forget(job, "split", None).await?;
         for (piece, second) in pieces {
-            let place = WindowKey { window: Some(piece), ..job.place.clone() };
+            let window_key = WindowKey { window: Some(piece), ..job.window_key.clone() };
             // A half that lies wholly after now has nothing to be asked for yet.
-            let half = task(piece).and_then(|t| window_job(rules, place, t, &job.values.parent));
+            let half =
+                task(piece).and_then(|t| window_job(rules, window_key, t, &job.values.parent));
             stack.extend(half.map(|half| FetchJob { second, ..half }));
         }
         if !overlapped {
             self.current().windows_planned += 1;
-            let more = PlanPart { why: "split".to_owned(), windows: 1, from: None, to: None };
+            let more = PlanPart { reason: "split".to_owned(), windows: 1, from: None, to: None };
             self.send(LaneEvent::Planned(vec![more])).await?;
         }
         Ok(true)
@@ -461,24 +466,25 @@ impl<'a> FetchLane<'a> {
         &mut self,
         job: &FetchJob,
         requested_at: Timestamp,
-        trouble: &SourceError,
-        hole: bool,
+        source_error: &SourceError,
+        truncated: bool,
         counts: Option<(u64, u64)>,
     ) -> Result<(), SourceError> {
-        let message = self.puller.redact(&trouble.message);
-        let stopped = trouble.kind == SourceErrorKind::Stopped;
-        self.observer.notice(&ProgressEvent::ReadingBroken {
-            place: job.place.clone(),
+        let message = self.fetcher.redact(&source_error.message);
+        let stopped = source_error.kind == SourceErrorKind::Stopped;
+        self.observer.notice(&ProgressEvent::FetchBroken {
+            window_key: job.window_key.clone(),
             message: message.clone(),
         });
-        let place = job.place.clone();
-        let now = self.now_at(self.source_of(&place.stream));
-        if job.second || place.window.is_some_and(|window| window.start() > now) {
+        let window_key = job.window_key.clone();
+        let now = self.now_at(self.source_of(&window_key.stream));
+        if job.second || window_key.window.is_some_and(|window| window.start() > now) {
             // A clock that runs ahead asked for what has not begun: that is nothing to go on with.
             return self.forget(job, "failed", Some(message)).await;
         }
         let error = (!stopped).then_some(message);
         let trace = self.trace(job);
-        self.send(LaneEvent::Broken { place, requested_at, error, hole, counts, trace }).await
+        self.send(LaneEvent::Broken { window_key, requested_at, error, truncated, counts, trace })
+            .await
     }
 }
