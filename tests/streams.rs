@@ -490,3 +490,40 @@ fn both_ways_of_running_the_lanes_give_the_same_archive() {
     };
     assert_eq!(digest(Lanes::Overlapped), digest(Lanes::Interleaved));
 }
+
+#[test]
+fn one_page_is_read_without_an_archive() {
+    use windrow::host::{Host, Stop};
+    use windrow::http::{Budget, HttpFetcher, HttpTransport, SecretValues, Transport};
+    use windrow::sync::{pull_one_page, transports};
+    let api = UsageApi::start(nine_days(), 1);
+    let definition = windrow::definition::parse_definition("w.toml", &api.definition(""));
+    let definition = definition.expect("a definition");
+    let transports = transports(&definition, |source| {
+        let http = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
+        http.map(|transport| Arc::new(transport) as Arc<dyn Transport>)
+    });
+    let (secrets, budget) = (SecretValues::default(), Budget::default());
+    let host = Host::system(Stop::never());
+    let mut fetcher =
+        HttpFetcher::new(host, &definition, transports.expect("transports"), secrets, budget);
+    let stream = definition.stream("usage").expect("a stream");
+    let source = &definition.sources[&stream.source];
+    let at = |text: &str| text.parse().expect("an instant");
+    let range = windrow::model::Window::new(at("2026-01-03T00:00:00Z"), at("2026-01-04T00:00:00Z"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let now = at("2026-01-10T12:00:00Z");
+    let pull = pull_one_page(&mut fetcher, (stream, source), None, range, now);
+    let page = runtime.block_on(pull).expect("a page");
+    assert!(page.request.contains("/usage?from=2026-01-03&to=2026-01-04"), "{}", page.request);
+    assert_eq!(page.page.response.status, 200);
+    assert_eq!((page.rows.received, page.rows.rows.len(), page.rows.rejects.len()), (1, 1, 0));
+    assert!(!page.columns.is_empty());
+    assert_eq!(api.api.log().len(), 1, "one request, and no more");
+    let before =
+        windrow::model::Window::new(at("2030-01-03T00:00:00Z"), at("2030-01-04T00:00:00Z"));
+    let pull = pull_one_page(&mut fetcher, (stream, source), None, later, now);
+    let error = runtime.block_on(pull).expect_err("nothing is due there");
+    assert!(error.message.contains("no window of the stream"), "{}", error.message);
+}

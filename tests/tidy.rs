@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from top to bottom. A room imports only from layers below its own, so that a layer is the
 /// list of what may not know each other.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["cli"],
     &["demo", "report"],
     // Takes in what `handoff` has opened and proven.
@@ -15,7 +15,9 @@ const FLOORS: [&[&str]; 10] = [
     // `check` queues alerts in the outbox; `export` writes rows as they are or as they were.
     &["sync", "trust", "doctor", "check", "adopt", "export", "publish"],
     &["outbox", "history"],
-    &["window", "record", "http", "store"],
+    // The next page is read from the decoded body.
+    &["http"],
+    &["window", "record", "store"],
     &["model"],
     &["definition"],
     &["host"],

@@ -12,19 +12,19 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use windrow::definition::{
-    Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, TemplateValues,
-    TimeFormat, parse_definition,
+    Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, Stream,
+    TemplateValues, TimeFormat, parse_definition,
 };
 use windrow::host::{Host, SteadyClock, Stop, SystemFiles};
 use windrow::http::{
-    Budget, Fetched, HttpFetcher, HttpRequest, HttpResponse, Next, PageFacts, PageToken, Pager,
+    Budget, HttpFetcher, HttpRequest, HttpResponse, Next, Page, PageFacts, PageToken, Pager,
     RequestPlan, ResponseFuture, SecretValues, Transport,
 };
 use windrow::model::{
     Cell, RowSet, TableShape, Timestamp, excerpt, instant_from_text, instant_to_text, printable,
 };
 use windrow::record::{
-    PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
+    Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
     hash_key, infer_columns, member_names, read_page,
 };
 use windrow::store::{Archive, ArchiveError, Cause, Opening, Reader, RunStart, digest_tables};
@@ -73,7 +73,7 @@ pub fn page_to_rows(data: &[u8]) {
     let path = Path::parse("$[*]").expect("a path");
     let context = PageContext { keep_records: true, ..PageContext::default() };
     let reader = RecordReader::new(columns(), Key::Columns(vec!["id".to_owned()]));
-    let read = read_page(body, &path, &reader, &context);
+    let read = read_page(&Body::Json(body), &path, &reader, &context);
     let _ = (infer_columns(body, &path, &["at"]), member_names(body, &path));
     let text = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: Option<&RawValue> = serde_json::from_str(text).ok();
@@ -338,7 +338,7 @@ fn fetcher(response: Option<HttpResponse>) -> HttpFetcher {
     host.clock = Arc::new(SteadyClock::new(now()));
     let canned = response.map(|response| Arc::new(Canned(response)) as Arc<dyn Transport>);
     let transports = canned.map(|canned| ("api".to_owned(), canned)).into_iter().collect();
-    HttpFetcher::new(host, transports, SecretValues::default(), Budget::default())
+    HttpFetcher::new(host, &definition(), transports, SecretValues::default(), Budget::default())
 }
 
 /// How long a source that answers 429 with these headers is left alone, milliseconds.
@@ -413,21 +413,16 @@ pub fn rate_limit(data: &[u8]) {
     }
 }
 
-fn next_page(
-    fetcher: &HttpFetcher,
-    source: &windrow::definition::Source,
-    links: &[String],
-) -> Fate {
+fn next_page(definition: &windrow::definition::Definition, links: &[String]) -> Fate {
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
-    let fetched = Fetched {
-        response: HttpResponse { status: 200, headers, body: Vec::new() },
-        url,
-        as_of: None,
-    };
-    match fetcher.link_of(source, &fetched) {
-        Ok(Some(next)) => Fate::Next(next),
-        Ok(None) => Fate::End,
+    let response = HttpResponse { status: 200, headers, body: Vec::new() };
+    let page = Page { response, url, as_of: None };
+    let stream = Stream { paginate: Paginate::Link, total: None, ..definition.streams[0].clone() };
+    let source = &definition.sources["api"];
+    match PageFacts::of(&stream, source, &page, &Body::Empty, &PageRows::default()) {
+        Ok(PageFacts { next: Some(next), .. }) => Fate::Next(next),
+        Ok(_) => Fate::End,
         Err(_) => Fate::Refused,
     }
 }
@@ -446,8 +441,7 @@ pub fn link_header(data: &[u8]) {
     let links: Vec<String> = text.lines().map(header_text).collect();
     let definition = definition();
     let source = &definition.sources["api"];
-    let fetcher = fetcher(None);
-    if let Fate::Next(next) = next_page(&fetcher, source, &links) {
+    if let Fate::Next(next) = next_page(&definition, &links) {
         let url = url::Url::parse(&next).expect("a next page has an address");
         assert_eq!(url.origin(), source.base_url.origin(), "{next}");
         assert!(url.username().is_empty() && url.password().is_none(), "{next}");
@@ -457,9 +451,9 @@ pub fn link_header(data: &[u8]) {
     }
     let title = header_text(&text).replace('\\', "\\\\").replace('"', "\\\"");
     let with = |relation: &str| vec![format!("</2>; title=\"{title}\"; rel=\"{relation}\"")];
-    assert_eq!(next_page(&fetcher, source, &with("prev")), Fate::End, "{title}");
+    assert_eq!(next_page(&definition, &with("prev")), Fate::End, "{title}");
     let second = Fate::Next("https://api.example.com/2".to_owned());
-    assert_eq!(next_page(&fetcher, source, &with("next")), second, "{title}");
+    assert_eq!(next_page(&definition, &with("next")), second, "{title}");
 }
 
 /// A token is kept in the ledger and read back as it was; counting pages never overflows.

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::definition::{Auth, SecretReference, Source, Template};
+use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::model::{Spent, Timestamp, Wait};
 
-use crate::http::link::next_link;
+use crate::http::auth::{AuthContext, Authorizers};
+use crate::http::page::Page;
 use crate::http::rate::{Pace, quota_wait_ms};
-use crate::http::request::{RequestPlan, SecretValues, plan_request, resolve_address, same_origin};
+use crate::http::redact::SecretValues;
+use crate::http::request::{RequestPlan, read_request, resolve_address, same_origin};
 use crate::http::retry::{Decision, asked_wait_ms, decide, is_retried, is_retried_error};
 use crate::http::source_error::{
-    SourceError, SourceErrorKind, judge_error, leads_to_login, login_page,
+    SourceError, SourceErrorKind, error_of_exchange, invalid_response, leads_to_login, login_page,
 };
 use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
 
@@ -37,17 +39,6 @@ pub struct Budget {
     pub bytes_max: Option<u64>,
     /// Time.
     pub time_max: Option<Duration>,
-}
-
-/// An answer, and where it came from.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The answer.
-    pub response: HttpResponse,
-    /// The address after redirects.
-    pub url: Url,
-    /// As of when it speaks, by the source's own clock, where it says so.
-    pub as_of: Option<Timestamp>,
 }
 
 /// A wait that is being written down.
@@ -85,6 +76,7 @@ pub struct HttpFetcher {
     host: Host,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     secrets: SecretValues,
+    authorizers: Authorizers,
     states: HashMap<String, SourceState>,
     keeper: Option<Arc<dyn WaitKeeper>>,
     budget: Budget,
@@ -97,13 +89,22 @@ impl HttpFetcher {
     /// A fetcher over these transports, one for each source.
     pub fn new(
         host: Host,
+        definition: &Definition,
         transports: BTreeMap<String, Arc<dyn Transport>>,
         secrets: SecretValues,
         budget: Budget,
     ) -> Self {
+        let authorizers = Authorizers::new(definition.sources.values());
         let began = host.clock.monotonic();
         let (states, stats) = (HashMap::new(), Spent::default());
-        Self { host, transports, secrets, states, keeper: None, budget, began, stats }
+        Self { host, transports, secrets, authorizers, states, keeper: None, budget, began, stats }
+    }
+
+    /// The same with other authorizers, shared with whoever has them.
+    #[must_use]
+    pub fn with_authorizers(mut self, authorizers: Authorizers) -> Self {
+        self.authorizers = authorizers;
+        self
     }
 
     /// From here on waits are told to `keeper` as soon as they are known.
@@ -132,14 +133,17 @@ impl HttpFetcher {
 
     /// Sends the request of a plan and gives its answer, of whatever status, once no later
     /// attempt can better it.
-    pub async fn fetch(&mut self, plan: &RequestPlan<'_>) -> Result<Fetched, SourceError> {
+    pub async fn fetch(&mut self, plan: &RequestPlan<'_>) -> Result<Page, SourceError> {
         let source = plan.source;
-        let mut request = plan_request(plan, &self.secrets)?;
+        let mut request = read_request(plan, &self.secrets)?;
         let mut redirects = 0;
         let mut attempt = 0;
+        let mut renewed = false;
         loop {
             attempt += 1;
             self.clear_to_send(source).await?;
+            self.prepare(source).await?;
+            self.authorizers.authorize(source, &mut request, &self.secrets)?;
             let outcome = self.send(source, &request).await?;
             let now = self.host.clock.now();
             let (asked_ms, source_error) = match &outcome {
@@ -152,9 +156,17 @@ impl HttpFetcher {
                     self.follow(source, &mut request, response, redirects)?;
                     continue;
                 }
+                Ok(response)
+                    if response.status == 401
+                        && !std::mem::replace(&mut renewed, true)
+                        && self.authorizers.renew(source) =>
+                {
+                    attempt = 0;
+                    continue;
+                }
                 Ok(_) => return self.accept(source, request.url, outcome, now),
                 Err(error) => {
-                    let source_error = judge_error(error, self.host.network.link_is_up());
+                    let source_error = error_of_exchange(error, self.host.network.link_is_up());
                     if !is_retried_error(error.kind) {
                         return Err(source_error);
                     }
@@ -197,7 +209,7 @@ impl HttpFetcher {
         outcome: Result<HttpResponse, NetError>,
         error: Option<SourceError>,
         now: Timestamp,
-    ) -> Result<Fetched, SourceError> {
+    ) -> Result<Page, SourceError> {
         if let Some(error) = error {
             return Err(error);
         }
@@ -211,36 +223,14 @@ impl HttpFetcher {
         }
     }
 
-    /// The address of the next page by `Link` header, resolved and held to its origin.
-    pub fn link_of(
-        &self,
-        source: &Source,
-        fetched: &Fetched,
-    ) -> Result<Option<String>, SourceError> {
-        match next_link(fetched.response.headers_of("link")) {
-            Some(target) => self.address_of(source, fetched, &target).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// An address that a body gave, resolved and held to its origin.
-    pub fn address_of(
-        &self,
-        source: &Source,
-        fetched: &Fetched,
-        address: &str,
-    ) -> Result<String, SourceError> {
-        resolve_address(address, &fetched.url, source).map(|url| url.to_string())
-    }
-
     fn accept(
         &mut self,
         source: &Source,
         url: Url,
         outcome: Result<HttpResponse, NetError>,
         now: Timestamp,
-    ) -> Result<Fetched, SourceError> {
-        let mut response = outcome.map_err(|error| judge_error(&error, None))?;
+    ) -> Result<Page, SourceError> {
+        let mut response = outcome.map_err(|error| error_of_exchange(&error, None))?;
         if response.status >= 400 {
             // Its beginning may be shown; a source may repeat a credential in it.
             let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
@@ -250,7 +240,7 @@ impl HttpFetcher {
             self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
-        Ok(Fetched { response, url, as_of })
+        Ok(Page { response, url, as_of })
     }
 
     /// Waits until a request may be sent, within the limits of the run.
@@ -287,6 +277,18 @@ impl HttpFetcher {
     fn remaining_time(&self) -> Option<Duration> {
         let spent = self.host.clock.monotonic().saturating_sub(self.began);
         Some(self.budget.time_max?.saturating_sub(spent))
+    }
+
+    /// Gets credentials, where the source has to be asked for some.
+    async fn prepare(&self, source: &Source) -> Result<(), SourceError> {
+        let transport = self.transports.get(&source.name).expect("each source has a transport");
+        let context = AuthContext {
+            source,
+            transport: transport.as_ref(),
+            host: &self.host,
+            secrets: &self.secrets,
+        };
+        self.authorizers.prepare(&context).await
     }
 
     async fn send(
@@ -372,12 +374,11 @@ impl HttpFetcher {
         response: &HttpResponse,
         redirects: u32,
     ) -> Result<(), SourceError> {
-        let broken = |message: &str| SourceError::new(SourceErrorKind::InvalidResponse, message);
         if redirects > REDIRECTS_MAX {
-            return Err(broken("the source redirects in a circle"));
+            return Err(invalid_response("the source redirects in a circle"));
         }
         let target = response.header("location");
-        let target = target.ok_or_else(|| broken("the source redirects to nowhere"))?;
+        let target = target.ok_or_else(|| invalid_response("the source redirects to nowhere"))?;
         let target = match resolve_address(target, &request.url, source) {
             Err(error) if error.kind == SourceErrorKind::Unsafe && leads_to_login(response) => {
                 return Err(login_page("the network leads to another host"));
@@ -386,25 +387,15 @@ impl HttpFetcher {
         };
         let home = same_origin(&target, &source.base_url);
         if request.method != Method::Get && (!home || !matches!(response.status, 307 | 308)) {
-            return Err(broken("the source redirects a POST, which is not sent anywhere else"));
+            return Err(invalid_response(
+                "the source redirects a POST, which is not sent anywhere else",
+            ));
         }
         if !home {
             request.headers.retain(|(name, _)| name == "accept");
         }
         request.url = target;
-        if let (true, Auth::Query(name, value)) = (home, &source.auth) {
-            let secret = self.secret_of(value)?;
-            request.url.query_pairs_mut().append_pair(name, &secret);
-        }
         Ok(())
-    }
-
-    fn secret_of(&self, template: &Template) -> Result<String, SourceError> {
-        use crate::definition::{EscapeContext, TemplateValues};
-        let secret = |reference: &SecretReference| self.secrets.value(reference);
-        template
-            .render(&TemplateValues::default(), EscapeContext::Plain, &secret)
-            .map_err(|message| SourceError::new(SourceErrorKind::Definition, message))
     }
 }
 

@@ -1,13 +1,22 @@
-//! Is there another page, and where? Every kind of paging has its stop rule and the loop guard.
+//! The next page: what a kind of paging puts on a request, what it reads from an answer, when it
+//! stops. Each kind is decided here and nowhere else.
 //!
 //! Rules are judged on the page as received. Nothing but a proven end of the data is an end: an
-//! empty page where the source says there is more is a invalid response.
+//! empty page where the source says there is more is an invalid response.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Paginate;
+use url::Url;
+
+use crate::definition::{Paginate, Path, Segment, Source, Stream, TokenAt, TokenInto, Total};
+use crate::http::link::next_link;
+use crate::http::page::Page;
+use crate::http::request::{resolve_address, set_parameter};
+use crate::http::source_error::{SourceError, invalid_response};
+use crate::model::excerpt;
+use crate::record::{Body, PageRows, text_at};
 
 /// The most pages that one window is believed to have. A hundred thousand pages of one record
 /// each is already a mistake in the definition.
@@ -43,6 +52,39 @@ impl PageToken {
     pub fn from_text(text: &str) -> Option<PageToken> {
         serde_json::from_str(text).ok()
     }
+
+    /// Puts the page that is wanted on a request. An address that a source gave stays as it is.
+    pub(super) fn put(
+        &self,
+        paginate: &Paginate,
+        url: &mut Url,
+        body: &mut Option<serde_json::Value>,
+    ) {
+        if matches!(self, PageToken::Url(_)) {
+            return;
+        }
+        if let Paginate::Page { size: Some(size), size_param: Some(param), .. }
+        | Paginate::Offset { size: Some(size), size_param: Some(param), .. } = paginate
+        {
+            set_parameter(url, param, &size.to_string());
+        }
+        match (self, paginate) {
+            (PageToken::Page(number), Paginate::Page { param, .. }) => {
+                set_parameter(url, param, &number.to_string());
+            }
+            (PageToken::Offset(offset), Paginate::Offset { param, .. }) => {
+                set_parameter(url, param, &offset.to_string());
+            }
+            (PageToken::Cursor(token), Paginate::Cursor { into, .. }) => match into {
+                TokenInto::Query(param) => set_parameter(url, param, token),
+                TokenInto::Body(member) => {
+                    let object = body.get_or_insert_with(|| serde_json::json!({}));
+                    object[member.as_str()] = serde_json::Value::from(token.as_str());
+                }
+            },
+            _ => {}
+        }
+    }
 }
 
 /// What a page says about paging.
@@ -62,6 +104,112 @@ pub struct PageFacts {
     pub content_hash: u64,
 }
 
+impl PageFacts {
+    /// What an answer to a request of the stream says about paging and totals.
+    pub fn of(
+        stream: &Stream,
+        source: &Source,
+        page: &Page,
+        body: &Body<'_>,
+        rows: &PageRows,
+    ) -> Result<Self, SourceError> {
+        let mut facts = Self {
+            received: rows.received,
+            content_hash: rows.content_hash,
+            total: page_total(stream, page, body)?,
+            ..Self::default()
+        };
+        let more_at = match &stream.paginate {
+            Paginate::Page { more, .. }
+            | Paginate::Offset { more, .. }
+            | Paginate::Cursor { more, .. } => more.as_ref(),
+            _ => None,
+        };
+        facts.more = more_at.map(|path| more_of(body, path)).transpose()?;
+        match &stream.paginate {
+            Paginate::None | Paginate::Offset { .. } => {}
+            Paginate::Page { pages, .. } => {
+                facts.pages = pages.as_ref().map(|path| number_at(body, path)).transpose()?;
+            }
+            Paginate::Cursor { token, .. } => facts.next = token_of(token, page, body, rows),
+            Paginate::Link => {
+                let target = next_link(page.response.headers_of("link"));
+                facts.next = target.map(|to| address_of(&to, page, source)).transpose()?;
+            }
+            Paginate::NextUrl(path) => {
+                let target = body.value_at(path).as_deref().and_then(token_text);
+                facts.next = target.map(|to| address_of(&to, page, source)).transpose()?;
+            }
+        }
+        Ok(facts)
+    }
+}
+
+/// An address that an answer gave, resolved and held to its origin.
+fn address_of(address: &str, page: &Page, source: &Source) -> Result<String, SourceError> {
+    resolve_address(address, &page.url, source).map(|url| url.to_string())
+}
+
+fn more_of(body: &Body<'_>, path: &Path) -> Result<bool, SourceError> {
+    match body.value_at(path).as_deref() {
+        Some("true") => Ok(true),
+        Some("false" | "null") => Ok(false),
+        _ => {
+            let message = format!("expected true or false at {}", path.text());
+            Err(invalid_response(message).help("check the stream's `paginate.more`"))
+        }
+    }
+}
+
+fn token_of(token: &TokenAt, page: &Page, body: &Body<'_>, rows: &PageRows) -> Option<String> {
+    match token {
+        TokenAt::Body(path) => body.value_at(path).as_deref().and_then(token_text),
+        TokenAt::Header(name) => {
+            let value = page.response.header(&name.to_lowercase())?.trim();
+            (!value.is_empty()).then(|| value.to_owned())
+        }
+        TokenAt::LastRecord(field) => {
+            let record = rows.last_record.as_deref()?;
+            text_at(record, &[Segment::Name(field.clone())]).and_then(token_text)
+        }
+    }
+}
+
+/// A token as text; null, false and an empty text are none.
+fn token_text(raw: &str) -> Option<String> {
+    match raw {
+        "null" | "false" | "\"\"" => None,
+        raw if raw.starts_with('"') => serde_json::from_str(raw).ok(),
+        raw => Some(raw.to_owned()),
+    }
+}
+
+fn page_total(stream: &Stream, page: &Page, body: &Body<'_>) -> Result<Option<u64>, SourceError> {
+    match &stream.total {
+        None | Some(Total::Endpoint { .. }) => Ok(None),
+        Some(Total::Body(path)) => number_at(body, path).map(Some),
+        Some(Total::Header(name)) => {
+            let value = page.response.header(&name.to_lowercase());
+            let number = value.and_then(|value| value.trim().parse().ok());
+            number.map(Some).ok_or_else(|| {
+                invalid_response(format!("expected a total in the header {name}"))
+                    .help("check the stream's `total`")
+            })
+        }
+    }
+}
+
+/// The count at a path, which must be there.
+pub fn number_at(body: &Body<'_>, path: &Path) -> Result<u64, SourceError> {
+    let raw = body.value_at(path);
+    let number = raw.as_deref().and_then(|raw| raw.trim_matches('"').parse().ok());
+    number.ok_or_else(|| {
+        let found = raw.map_or_else(|| "nothing".to_owned(), |raw| excerpt(&raw, 60));
+        invalid_response(format!("expected a count at {}, found {found}", path.text()))
+            .help("check `total` and `paginate.pages`")
+    })
+}
+
 /// What comes after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -69,7 +217,7 @@ pub enum Next {
     Page(PageToken),
     /// Nothing: the end of the data is proven.
     End,
-    /// The source broke its word.
+    /// The source contradicts itself.
     Broken(String),
 }
 
@@ -160,7 +308,7 @@ impl<'d> Pager<'d> {
                 let next = PageToken::Offset(offset.saturating_add(facts.received));
                 self.counted(facts, *size, None, next)
             }
-            (Paginate::Cursor { token: crate::definition::TokenAt::LastRecord(field), .. }, _) => {
+            (Paginate::Cursor { token: TokenAt::LastRecord(field), .. }, _) => {
                 match (&facts.next, facts.received, facts.more) {
                     (_, _, Some(false)) | (_, 0, None) => Next::End,
                     (_, 0, Some(true)) => empty_but_more(),
@@ -220,7 +368,6 @@ fn empty_but_more() -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::{Path, TokenAt, TokenInto};
 
     fn page(size: Option<u64>) -> Paginate {
         Paginate::Page {

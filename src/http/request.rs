@@ -1,152 +1,18 @@
-//! What is sent: a stream's templates, filled, with credentials bound to their origin.
+//! The one builder of requests, of reads and of writes; credentials come after it (`auth`).
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use url::Url;
 
 use crate::definition::{
     Auth, EscapeContext, Paginate, RequestTemplate, SecretReference, Source, Template,
-    TemplateValues, TokenInto, show_reference,
+    TemplateValues, show_reference,
 };
 
 use crate::http::paginate::PageToken;
+use crate::http::redact::SecretValues;
 use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::{HttpRequest, Method};
 
-/// The values of all secrets that requests of a run may hold, also to take them out of texts.
-#[derive(Clone, Default)]
-pub struct SecretValues {
-    values: Vec<(SecretReference, String)>,
-    /// What Basic authorisation makes of user names and passwords, and what is shown instead.
-    pairs: Vec<(String, String)>,
-}
-
-impl std::fmt::Debug for SecretValues {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "SecretValues({})", self.values.len())
-    }
-}
-
-/// Secrets that are shorter are not searched for in a file, bytes.
-pub const SEARCHED_BYTES_MIN: usize = 8;
-
-impl SecretValues {
-    /// Remembers a secret's value.
-    pub fn insert(&mut self, reference: SecretReference, value: String) {
-        self.values.push((reference, value));
-    }
-
-    /// Remembers what Basic authorisation makes of a source's credentials.
-    pub fn remember_pairs(&mut self, source: &Source) {
-        if let Auth::Basic { username, password } = &source.auth {
-            let none = TemplateValues::default();
-            let secret = |reference: &SecretReference| self.value(reference);
-            let render =
-                |template: &Template| template.render(&none, EscapeContext::Plain, &secret);
-            if let (Ok(user), Ok(password)) = (render(username), render(password)) {
-                let pair = STANDARD.encode(format!("{user}:{password}"));
-                self.pairs.push((pair, format!("(credentials of {})", source.name)));
-            }
-        }
-    }
-
-    /// The value of a secret.
-    pub fn value(&self, reference: &SecretReference) -> Result<String, String> {
-        let found = self.values.iter().find(|(have, _)| have == reference);
-        found.map(|(_, value)| value.clone()).ok_or_else(|| format!("{reference} is not set"))
-    }
-
-    /// Every form in which each secret may lie in a file, with the name that it has. Short ones are
-    /// left out: they would be found everywhere.
-    pub fn forms(&self) -> Vec<(String, String)> {
-        let long = self.values.iter().filter(|(_, value)| value.len() >= SEARCHED_BYTES_MIN);
-        let forms = long.flat_map(|(reference, value)| {
-            forms_of(value).into_iter().map(|form| (form, reference.to_string()))
-        });
-        forms.chain(self.pairs.iter().cloned()).collect()
-    }
-
-    /// Whether a text holds a secret in any form.
-    pub fn are_in(&self, text: &[u8]) -> bool {
-        let text = String::from_utf8_lossy(text);
-        self.redact(&text) != text
-    }
-
-    /// Takes every secret out of a text, also where it is escaped for an address or in base64.
-    pub fn redact(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        // The longest of all comes first: one secret may begin with another.
-        let known = self.values.iter().filter(|(_, value)| value.len() >= 4);
-        let mut forms: Vec<(String, String)> = known
-            .flat_map(|(reference, value)| {
-                forms_of(value).into_iter().map(|form| (form, reference.to_string()))
-            })
-            .collect();
-        forms.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
-        for (form, shown) in &forms {
-            clean = clean.replace(form, shown);
-        }
-        for (pair, shown) in &self.pairs {
-            clean = clean.replace(pair, shown);
-        }
-        clean
-    }
-}
-
-/// The forms in which a secret may come back: as it is, escaped for an address in each of the
-/// usual ways, in base64, and as JSON text. Longer forms first, so that none is left in halves.
-fn forms_of(value: &str) -> Vec<String> {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    const UNRESERVED_KEPT: &percent_encoding::AsciiSet =
-        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    let json = serde_json::to_string(value).unwrap_or_default();
-    let escaped = [
-        utf8_percent_encode(value, NON_ALPHANUMERIC).to_string(),
-        utf8_percent_encode(value, UNRESERVED_KEPT).to_string(),
-        url::form_urlencoded::byte_serialize(value.as_bytes()).collect(),
-    ];
-    let mut forms: Vec<String> = escaped.iter().map(|form| lower_escapes(form)).collect();
-    forms.extend(escaped);
-    forms.extend([STANDARD.encode(value), STANDARD_NO_PAD.encode(value)]);
-    forms.extend([URL_SAFE.encode(value), URL_SAFE_NO_PAD.encode(value)]);
-    let json = json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned();
-    let ascii = in_ascii(&json);
-    forms.extend([json.replace('/', "\\/"), ascii.replace('/', "\\/"), ascii, json]);
-    forms.push(value.to_owned());
-    forms.retain(|form| !form.is_empty());
-    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-    forms.dedup();
-    forms
-}
-
-/// JSON text with `\u` escapes for all that is not ASCII, as many writers give it.
-fn in_ascii(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    let mut units = [0_u16; 2];
-    for letter in json.chars() {
-        match letter.is_ascii() {
-            true => out.push(letter),
-            false => letter.encode_utf16(&mut units).iter().for_each(|unit| {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }),
-        }
-    }
-    out
-}
-
-/// `%2F` as `%2f`.
-fn lower_escapes(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut left = 0_u8;
-    for letter in text.chars() {
-        left = if letter == '%' { 3 } else { left };
-        out.push(if left > 0 { letter.to_ascii_lowercase() } else { letter });
-        left = left.saturating_sub(1);
-    }
-    out
-}
-
-/// What a request is made of.
+/// What a read is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPlan<'a> {
     /// The API.
@@ -161,8 +27,21 @@ pub struct RequestPlan<'a> {
     pub token: &'a PageToken,
 }
 
-/// Makes the request.
-pub fn plan_request(
+/// What a write is made of, without the source's own headers.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteRequest<'a> {
+    /// What is done.
+    pub method: Method,
+    /// Path and query, appended to the source's address byte for byte.
+    pub path: &'a str,
+    /// Name (lower case) and value of each header.
+    pub headers: &'a [(String, String)],
+    /// The body.
+    pub body: Option<&'a [u8]>,
+}
+
+/// The request of a read, without credentials.
+pub fn read_request(
     plan: &RequestPlan<'_>,
     secrets: &SecretValues,
 ) -> Result<HttpRequest, SourceError> {
@@ -174,13 +53,36 @@ pub fn plan_request(
         }
     }
     let secret = |reference: &SecretReference| secrets.value(reference);
-    build(plan, &secret, true)
+    build_read(plan, &secret)
         .map_err(|message| SourceError::new(SourceErrorKind::Definition, message))
+}
+
+/// The request of a write, without credentials.
+pub fn write_request(
+    source: &Source,
+    write: &WriteRequest<'_>,
+    secrets: &SecretValues,
+) -> Result<HttpRequest, SourceError> {
+    let secret = |reference: &SecretReference| secrets.value(reference);
+    let build = || {
+        let base = source.base_url.as_str().trim_end_matches('/');
+        let url = parse_address(&format!("{base}{}", write.path))?;
+        if !same_origin(&url, &source.base_url) {
+            return Err("the path leads to another host than base_url".to_owned());
+        }
+        let mut request = start(source, write.method, url, &TemplateValues::default(), &secret)?;
+        for (name, value) in write.headers {
+            request.set_header(name, value.clone());
+        }
+        request.body = write.body.map(<[u8]>::to_vec);
+        Ok(request)
+    };
+    build().map_err(|message| SourceError::new(SourceErrorKind::Definition, message))
 }
 
 /// The request as a person may see it: no credentials, references for secrets.
 pub fn show_request(plan: &RequestPlan<'_>) -> String {
-    let shown = build(plan, &show_reference, false).map(|request| {
+    let shown = build_read(plan, &show_reference).map(|request| {
         let method = request.method.as_str();
         let body = request.body.map(|body| format!(" {}", String::from_utf8_lossy(&body)));
         format!("{method} {}{}", request.url, body.unwrap_or_default())
@@ -190,74 +92,73 @@ pub fn show_request(plan: &RequestPlan<'_>) -> String {
 
 type Secret<'s> = &'s dyn Fn(&SecretReference) -> Result<String, String>;
 
-fn build(
-    plan: &RequestPlan<'_>,
+fn parse_address(address: &str) -> Result<Url, String> {
+    Url::parse(address).map_err(|error| error.to_string())
+}
+
+/// A request with what all requests of a source have: its headers, which may hold secrets and so
+/// go to its own origin and no other, and the limits of an answer.
+fn start(
+    source: &Source,
+    method: Method,
+    url: Url,
+    values: &TemplateValues,
     secret: Secret<'_>,
-    with_auth: bool,
 ) -> Result<HttpRequest, String> {
-    let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
-    let mut body =
-        plan.template.body.as_ref().map(|b| fill_body(b, plan.values, secret)).transpose()?;
+    let Source { body_bytes_max, body_ratio_max, .. } = *source;
+    let headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    let mut request =
+        HttpRequest { method, url, headers, body: None, body_bytes_max, body_ratio_max };
+    if same_origin(&request.url, &source.base_url) {
+        set_headers(&mut request, &source.headers, values, secret)?;
+    }
+    Ok(request)
+}
+
+fn set_headers(
+    request: &mut HttpRequest,
+    headers: &[(String, Template)],
+    values: &TemplateValues,
+    secret: Secret<'_>,
+) -> Result<(), String> {
+    for (name, template) in headers {
+        request.set_header(name, template.render(values, EscapeContext::Plain, secret)?);
+    }
+    Ok(())
+}
+
+fn build_read(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<HttpRequest, String> {
+    let template = plan.template;
+    let body = template.body.as_ref().map(|body| fill_body(body, plan.values, secret));
+    let mut body = body.transpose()?;
     let mut url = match plan.token {
-        PageToken::Url(address) => Url::parse(address).map_err(|error| error.to_string())?,
+        PageToken::Url(address) => parse_address(address)?,
         _ => first_url(plan, secret)?,
     };
-    match (plan.token, plan.paginate) {
-        (PageToken::Page(number), Paginate::Page { param, .. }) => {
-            set_parameter(&mut url, param, &number.to_string());
-        }
-        (PageToken::Offset(offset), Paginate::Offset { param, .. }) => {
-            set_parameter(&mut url, param, &offset.to_string());
-        }
-        (PageToken::Cursor(token), Paginate::Cursor { into, .. }) => match into {
-            TokenInto::Query(param) => set_parameter(&mut url, param, token),
-            TokenInto::Body(member) => {
-                let object = body.get_or_insert_with(|| serde_json::json!({}));
-                object[member.as_str()] = serde_json::Value::from(token.as_str());
-            }
-        },
-        _ => {}
+    plan.token.put(plan.paginate, &mut url, &mut body);
+    let method = if template.post { Method::Post } else { Method::Get };
+    let mut request = start(plan.source, method, url, plan.values, secret)?;
+    if same_origin(&request.url, &plan.source.base_url) {
+        set_headers(&mut request, &template.headers, plan.values, secret)?;
     }
-    // Credentials, and headers that may hold some, go to the source's own origin and no other.
-    if same_origin(&url, &plan.source.base_url) {
-        for (name, template) in plan.source.headers.iter().chain(&plan.template.headers) {
-            let value = template.render(plan.values, EscapeContext::Plain, secret)?;
-            headers.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
-            headers.push((name.to_lowercase(), value));
-        }
-        if with_auth {
-            authorise(&plan.source.auth, &mut url, &mut headers, secret)?;
-        }
+    if body.is_some() && request.header("content-type").is_none() {
+        request.set_header("content-type", "application/json".to_owned());
     }
-    if body.is_some() && !headers.iter().any(|(name, _)| name == "content-type") {
-        headers.push(("content-type".to_owned(), "application/json".to_owned()));
-    }
-    let body = body.map(|body| body.to_string().into_bytes());
-    let Source { body_bytes_max, body_ratio_max, .. } = *plan.source;
-    let method = if plan.template.post { Method::Post } else { Method::Get };
-    Ok(HttpRequest { method, url, headers, body, body_bytes_max, body_ratio_max })
+    request.body = body.map(|body| body.to_string().into_bytes());
+    Ok(request)
 }
 
 fn first_url(plan: &RequestPlan<'_>, secret: Secret<'_>) -> Result<Url, String> {
     let path = plan.template.path.render(plan.values, EscapeContext::Path, secret)?;
     let base = plan.source.base_url.as_str().trim_end_matches('/');
     let separator = if path.is_empty() || path.starts_with(['/', '?']) { "" } else { "/" };
-    let mut url = Url::parse(&format!("{base}{separator}{path}")).map_err(|e| e.to_string())?;
+    let mut url = parse_address(&format!("{base}{separator}{path}"))?;
     if !same_origin(&url, &plan.source.base_url) {
         return Err("the path leads to another host than base_url".to_owned());
     }
     for (name, template) in &plan.template.query {
         let value = template.render(plan.values, EscapeContext::Plain, secret)?;
         url.query_pairs_mut().append_pair(name, &value);
-    }
-    let size = match plan.paginate {
-        Paginate::Page { size, size_param, .. } | Paginate::Offset { size, size_param, .. } => {
-            size.zip(size_param.as_ref())
-        }
-        _ => None,
-    };
-    if let Some((size, param)) = size {
-        set_parameter(&mut url, param, &size.to_string());
     }
     Ok(url)
 }
@@ -288,7 +189,7 @@ pub fn fill_body(
 }
 
 /// Replaces a parameter, or appends it.
-fn set_parameter(url: &mut Url, name: &str, value: &str) {
+pub(super) fn set_parameter(url: &mut Url, name: &str, value: &str) {
     remove_parameter(url, name);
     url.query_pairs_mut().append_pair(name, value);
 }
@@ -306,35 +207,6 @@ fn remove_parameter(url: &mut Url, name: &str) {
     if !kept.is_empty() {
         url.query_pairs_mut().extend_pairs(kept);
     }
-}
-
-pub(super) fn authorise(
-    auth: &Auth,
-    url: &mut Url,
-    headers: &mut Vec<(String, String)>,
-    secret: Secret<'_>,
-) -> Result<(), String> {
-    let none = TemplateValues::default();
-    let render = |template: &Template| template.render(&none, EscapeContext::Plain, secret);
-    let own = match auth {
-        Auth::Bearer(_) | Auth::Basic { .. } => Some("authorization"),
-        Auth::Header(name, _) => Some(name.as_str()),
-        Auth::None | Auth::Query(..) => None,
-    };
-    headers.retain(|(have, _)| own.is_none_or(|own| !have.eq_ignore_ascii_case(own)));
-    match auth {
-        Auth::None => {}
-        Auth::Bearer(token) => {
-            headers.push(("authorization".to_owned(), format!("Bearer {}", render(token)?)));
-        }
-        Auth::Basic { username, password } => {
-            let pair = format!("{}:{}", render(username)?, render(password)?);
-            headers.push(("authorization".to_owned(), format!("Basic {}", STANDARD.encode(pair))));
-        }
-        Auth::Header(name, value) => headers.push((name.to_lowercase(), render(value)?)),
-        Auth::Query(name, value) => set_parameter(url, name, &render(value)?),
-    }
-    Ok(())
 }
 
 /// Same scheme, host and port.
@@ -391,6 +263,7 @@ pub(super) fn resolve_address(
 mod tests {
     use super::*;
     use crate::definition::parse_definition;
+    use crate::http::auth::Authorizers;
 
     fn source(auth: &str, more: &str) -> Source {
         let text = format!(
@@ -419,7 +292,10 @@ mod tests {
         secrets.insert(SecretReference::Environment("KEY".into()), "s3cret/+".into());
         let shown = show_request(&plan);
         assert!(!shown.contains("s3cret"), "{shown}");
-        plan_request(&plan, &secrets).expect("a request")
+        let mut request = read_request(&plan, &secrets).expect("a request");
+        let authorizers = Authorizers::new([source]);
+        authorizers.authorize(source, &mut request, &secrets).expect("credentials");
+        request
     }
 
     #[test]
@@ -491,34 +367,5 @@ mod tests {
             next.expect("the same host").as_str(),
             "https://api.example.com/v1/items?page=2"
         );
-    }
-
-    #[test]
-    fn a_secret_that_begins_with_another_leaves_nothing_behind() {
-        let mut secrets = SecretValues::default();
-        let name = |name: &str| SecretReference::Environment(name.to_owned());
-        secrets.insert(name("A"), "s3cret/+ö".to_owned());
-        secrets.insert(name("B"), "s3cret/+öQz7longer".to_owned());
-        for form in [
-            "s3cret/+öQz7longer",
-            r"s3cret\/+öQz7longer",
-            r"s3cret\/+\u00f6Qz7longer",
-            &STANDARD_NO_PAD.encode("s3cret/+öQz7longer"),
-            &URL_SAFE_NO_PAD.encode("s3cret/+öQz7longer"),
-        ] {
-            assert_eq!(secrets.redact(form), "${env:B}", "{form}");
-        }
-    }
-
-    #[test]
-    fn a_secret_is_taken_out_of_a_text_in_each_of_its_forms() {
-        let mut secrets = SecretValues::default();
-        secrets.insert(SecretReference::Environment("KEY".into()), "s3cret/+".into());
-        let text = "bad key s3cret/+ or s3cret%2F%2B or czNjcmV0Lys=";
-        assert_eq!(secrets.redact(text), "bad key ${env:KEY} or ${env:KEY} or ${env:KEY}");
-        secrets.insert(SecretReference::Environment("B".into()), "ab_c-d/\"e".into());
-        for form in ["ab_c-d%2F%22e", "ab_c-d%2f%22e", "ab%5Fc%2Dd%2F%22e", "ab_c-d/\\\"e"] {
-            assert_eq!(secrets.redact(form), "${env:B}", "{form}");
-        }
     }
 }

@@ -66,8 +66,13 @@ impl SourceError {
     }
 }
 
+/// An answer that is not what was asked for, or contradicts itself.
+pub fn invalid_response(message: impl Into<String>) -> SourceError {
+    SourceError::new(SourceErrorKind::InvalidResponse, message)
+}
+
 /// The error of an exchange that gave no answer.
-pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> SourceError {
+pub fn error_of_exchange(error: &NetError, link_is_up: Option<bool>) -> SourceError {
     match error.kind {
         NetKind::Unreachable | NetKind::Timeout | NetKind::Cut if link_is_up == Some(false) => {
             SourceError::new(SourceErrorKind::Offline, "no network interface is up")
@@ -104,8 +109,8 @@ pub fn judge_error(error: &NetError, link_is_up: Option<bool>) -> SourceError {
 }
 
 /// The body of an answer that holds data, or the error. An answer without content is `""`.
-pub fn judge_content(response: &HttpResponse) -> Result<&str, SourceError> {
-    judge_status(response)?;
+pub fn data_of(response: &HttpResponse) -> Result<&str, SourceError> {
+    check_status(response)?;
     if response.status == 204 {
         return Ok("");
     }
@@ -153,7 +158,7 @@ pub fn looks_like_portal(response: &HttpResponse) -> bool {
         || members.is_ok_and(|members| NAMES.iter().any(|name| members.contains_key(*name)))
 }
 
-fn judge_status(response: &HttpResponse) -> Result<(), SourceError> {
+fn check_status(response: &HttpResponse) -> Result<(), SourceError> {
     let status = response.status;
     let says = body_excerpt(response);
     match status {
@@ -213,7 +218,7 @@ mod tests {
     fn judge(status: u16, kind: &str, body: &str) -> Result<String, SourceErrorKind> {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let response = HttpResponse { status, headers, body: body.as_bytes().to_vec() };
-        judge_content(&response).map(str::to_owned).map_err(|error| error.kind)
+        data_of(&response).map(str::to_owned).map_err(|error| error.kind)
     }
 
     #[test]

@@ -64,6 +64,20 @@ pub struct HttpRequest {
     pub body_ratio_max: u64,
 }
 
+impl HttpRequest {
+    /// The value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a header in place of the one that has its name.
+    pub fn set_header(&mut self, name: &str, value: String) {
+        let name = name.to_lowercase();
+        self.headers.retain(|(have, _)| *have != name);
+        self.headers.push((name, value));
+    }
+}
+
 /// An answer, received to its end.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {

@@ -8,35 +8,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
-use crate::definition::{EscapeContext, SecretReference, Source, TemplateValues};
+use crate::definition::{Definition, Source};
 use crate::host::Host;
 
+use crate::http::auth::{AuthContext, Authorizers};
 use crate::http::fetcher::REQUEST_TIMEOUTS_MAX;
 use crate::http::rate::Pace;
-use crate::http::request::{SecretValues, authorise, same_origin};
-use crate::http::source_error::{SourceError, SourceErrorKind};
-use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
-
-/// A write, without the source's own headers and credentials.
-#[derive(Clone, Copy, Debug)]
-pub struct WriteRequest<'a> {
-    /// What is done.
-    pub method: Method,
-    /// Path and query, appended to the source's address byte for byte.
-    pub path: &'a str,
-    /// Name (lower case) and value of each header.
-    pub headers: &'a [(String, String)],
-    /// The body.
-    pub body: Option<&'a [u8]>,
-}
+use crate::http::redact::SecretValues;
+use crate::http::request::{RequestPlan, WriteRequest, read_request, write_request};
+use crate::http::source_error::SourceError;
+use crate::http::transport::{HttpRequest, HttpResponse, NetError, NetKind, Transport};
 
 /// Carries writes to the sources of a definition.
 pub struct WriteClient {
     host: Host,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     secrets: SecretValues,
+    authorizers: Authorizers,
     paces: HashMap<String, Pace>,
 }
 
@@ -44,15 +32,19 @@ impl WriteClient {
     /// A client over these transports, one for each source.
     pub fn new(
         host: Host,
+        definition: &Definition,
         transports: BTreeMap<String, Arc<dyn Transport>>,
         secrets: SecretValues,
     ) -> Self {
-        Self { host, transports, secrets, paces: HashMap::new() }
+        let authorizers = Authorizers::new(definition.sources.values());
+        Self { host, transports, secrets, authorizers, paces: HashMap::new() }
     }
 
-    /// The values that requests hold.
-    pub fn secrets(&self) -> &SecretValues {
-        &self.secrets
+    /// The same with other authorizers, shared with whoever has them.
+    #[must_use]
+    pub fn with_authorizers(mut self, authorizers: Authorizers) -> Self {
+        self.authorizers = authorizers;
+        self
     }
 
     /// A text without any secret in it.
@@ -74,37 +66,39 @@ impl WriteClient {
         self.paces.entry(source.name.clone()).or_default().take(source.rate, now);
     }
 
+    /// Gets the credentials that writes to the source need; before the attempt is on the disk.
+    pub async fn prepare(&self, source: &Source) -> Result<(), SourceError> {
+        let Some(transport) = self.transports.get(&source.name) else { return Ok(()) };
+        let context = AuthContext {
+            source,
+            transport: transport.as_ref(),
+            host: &self.host,
+            secrets: &self.secrets,
+        };
+        self.authorizers.prepare(&context).await
+    }
+
+    /// The source has refused the credentials; true where others can be had.
+    pub fn renew(&self, source: &Source) -> bool {
+        self.authorizers.renew(source)
+    }
+
     /// The request of a write, with the source's headers and credentials.
-    pub fn address(
+    pub fn write(
         &self,
         source: &Source,
         write: &WriteRequest<'_>,
     ) -> Result<HttpRequest, SourceError> {
-        self.build(source, write)
-            .map_err(|message| SourceError::new(SourceErrorKind::Definition, message))
+        let mut request = write_request(source, write, &self.secrets)?;
+        self.authorizers.authorize(source, &mut request, &self.secrets)?;
+        Ok(request)
     }
 
-    fn build(&self, source: &Source, write: &WriteRequest<'_>) -> Result<HttpRequest, String> {
-        let secret = |reference: &SecretReference| self.secrets.value(reference);
-        let base = source.base_url.as_str().trim_end_matches('/');
-        let address = format!("{base}{}", write.path);
-        let mut url = Url::parse(&address).map_err(|error| error.to_string())?;
-        if !same_origin(&url, &source.base_url) {
-            return Err("the path leads to another host than base_url".to_owned());
-        }
-        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
-        let values = TemplateValues::default();
-        for (name, template) in &source.headers {
-            let value = template.render(&values, EscapeContext::Plain, &secret)?;
-            put(&mut headers, &name.to_lowercase(), value);
-        }
-        for (name, value) in write.headers {
-            put(&mut headers, name, value.clone());
-        }
-        authorise(&source.auth, &mut url, &mut headers, &secret)?;
-        let body = write.body.map(<[u8]>::to_vec);
-        let Source { body_bytes_max, body_ratio_max, .. } = *source;
-        Ok(HttpRequest { method: write.method, url, headers, body, body_bytes_max, body_ratio_max })
+    /// The request of a read that belongs to a write: a lookup.
+    pub fn read(&self, plan: &RequestPlan<'_>) -> Result<HttpRequest, SourceError> {
+        let mut request = read_request(plan, &self.secrets)?;
+        self.authorizers.authorize(plan.source, &mut request, &self.secrets)?;
+        Ok(request)
     }
 
     /// Sends a request once and receives its whole answer.
@@ -130,9 +124,4 @@ impl WriteClient {
             }
         }
     }
-}
-
-fn put(headers: &mut Vec<(String, String)>, name: &str, value: String) {
-    headers.retain(|(have, _)| have != name);
-    headers.push((name.to_owned(), value));
 }

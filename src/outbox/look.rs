@@ -1,9 +1,7 @@
 //! Asking the source whether a write of unknown outcome has taken effect.
 
 use crate::definition::{Lookup, Paginate, Source, TemplateValues};
-use crate::http::{
-    HttpResponse, NetError, PageToken, RequestPlan, judge_content, judge_error, plan_request,
-};
+use crate::http::{HttpResponse, NetError, PageToken, RequestPlan, data_of, error_of_exchange};
 use crate::model::EntryState;
 use crate::outbox::{OutboxBrief, OutboxEntry, Settlement};
 use crate::store::ArchiveError;
@@ -26,11 +24,11 @@ fn judge_look(response: &HttpResponse, lookup: &Lookup) -> Seen {
     let Some(found) = &lookup.found else {
         return match response.status {
             404 => Seen::Nothing,
-            200 | 204 if judge_content(response).is_ok() => Seen::Found,
+            200 | 204 if data_of(response).is_ok() => Seen::Found,
             _ => Seen::Unclear,
         };
     };
-    let Ok(text) = judge_content(response) else { return Seen::Unclear };
+    let Ok(text) = data_of(response) else { return Seen::Unclear };
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return Seen::Unclear };
     if found.library().query(&value).is_empty() { Seen::Nothing } else { Seen::Found }
 }
@@ -51,7 +49,7 @@ impl SendRound<'_> {
             values: &values,
             token: &PageToken::Start,
         };
-        let request = match plan_request(&plan, self.client.secrets()) {
+        let request = match self.client.read(&plan) {
             Ok(request) => request,
             Err(error) => {
                 self.errors.insert(source.name.clone(), error);
@@ -84,7 +82,7 @@ impl SendRound<'_> {
         self.keep_wait(source, asked, now)?;
         match outcome {
             Err(error) => {
-                let source_error = judge_error(error, self.host.network.link_is_up());
+                let source_error = error_of_exchange(error, self.host.network.link_is_up());
                 end.note = Some(self.client.redact(&format!("the lookup failed: {error}")));
                 self.errors.insert(source.name.clone(), source_error);
             }

@@ -1,7 +1,7 @@
 //! The way back: what came of an attempt is written down in one transaction.
 
 use crate::definition::Source;
-use crate::http::{HttpResponse, NetError, asked_wait_ms, backoff_ms, judge_error};
+use crate::http::{HttpResponse, NetError, asked_wait_ms, backoff_ms, error_of_exchange};
 use crate::model::{Timestamp, WAIT_IMPOSED_MAX, Wait};
 use crate::outbox::Settlement;
 use crate::store::ArchiveError;
@@ -44,10 +44,11 @@ impl SendRound<'_> {
         }
         match (verdict, outcome) {
             (AttemptVerdict::Unsent, Err(error)) => {
-                let source_error = judge_error(error, self.host.network.link_is_up());
+                let source_error = error_of_exchange(error, self.host.network.link_is_up());
                 self.errors.insert(source.name.clone(), source_error);
             }
             (AttemptVerdict::Credentials, Ok(response)) => {
+                self.client.renew(&source);
                 let source_error = refused_credentials(response.status);
                 self.errors.insert(source.name.clone(), source_error);
             }

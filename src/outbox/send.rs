@@ -142,7 +142,12 @@ impl<'a> SendRound<'a> {
             outbox,
             definition: parts.definition,
             host: parts.host,
-            client: WriteClient::new(parts.host.clone(), parts.transports, parts.secrets),
+            client: WriteClient::new(
+                parts.host.clone(),
+                parts.definition,
+                parts.transports,
+                parts.secrets,
+            ),
             senders,
             home,
             only: HashSet::new(),
@@ -176,6 +181,8 @@ impl SendRound<'_> {
             if ready.is_empty() {
                 ready = self.next_ready()?;
             }
+            let sources = ready.iter().map(|planned| planned.source.clone()).collect();
+            self.prepare(sources).await;
             while wire.len() < SENDS_AT_ONCE
                 && let Some(planned) = self.take_ready(&mut ready)
             {
@@ -211,6 +218,19 @@ impl SendRound<'_> {
         self.report.waiting = self.plan();
         self.report.errors = self.errors;
         Ok(self.report)
+    }
+
+    /// Gets the credentials that requests to these sources need, before an attempt is claimed. A
+    /// source that gives none is asked nothing in this round.
+    pub(crate) async fn prepare(&mut self, sources: BTreeSet<String>) {
+        for name in sources {
+            let Some(source) = self.definition.sources.get(&name) else { continue };
+            if !self.errors.contains_key(&name)
+                && let Err(error) = self.client.prepare(source).await
+            {
+                self.errors.insert(name, error);
+            }
+        }
     }
 
     pub(crate) fn load(&mut self) -> Result<(), ArchiveError> {
@@ -429,7 +449,7 @@ impl SendRound<'_> {
             headers: &wired.headers,
             body: wired.body.as_deref(),
         };
-        let request = match self.client.address(&source, &write) {
+        let request = match self.client.write(&source, &write) {
             Ok(request) => request,
             Err(error) => {
                 self.errors.insert(source.name.clone(), error);

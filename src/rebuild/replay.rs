@@ -10,12 +10,13 @@ use crate::host::Host;
 use crate::http::SourceError;
 use crate::model::{TableShape, WindowKey};
 use crate::rebuild::Recount;
-use crate::record::{PageRows, RecordReader, hash_text};
+use crate::record::{Body, PageRows, RecordReader, hash_text};
 use crate::store::{Archive, ArchiveError, KeptPage, TableWriter};
 
+use crate::http::invalid_response;
 use crate::rebuild::refuse;
 use crate::sync::fetch_window::page_context;
-use crate::sync::page::{broken, check_hash_fields, infer_from, read_kept};
+use crate::sync::page::{check_hash_fields, infer_from, read_kept};
 use crate::sync::records::{Records, write_records};
 use crate::sync::retry_rejects::{Late, open_orphans};
 
@@ -115,9 +116,9 @@ impl<'a> Replay<'a> {
 
     fn read(&mut self, page: &KeptPage) -> Result<PageRows, SourceError> {
         if self.reader.is_none()
-            && let Some(columns) = infer_from(self.stream, &page.body)?
+            && let Some(columns) = infer_from(self.stream, &Body::of_kept(&page.body))?
         {
-            self.use_columns(columns, true).map_err(|error| broken(error.message))?;
+            self.use_columns(columns, true).map_err(|error| invalid_response(error.message))?;
         }
         let none;
         let reader = match &self.reader {
@@ -130,7 +131,7 @@ impl<'a> Replay<'a> {
         let context = page_context(self.stream, page.asked, &page.parent);
         let rows = read_kept(self.stream, reader, &context, &page.body)?;
         if self.fetch.as_ref().is_some_and(|fetch| fetch.counts.outcomes.received == 0) {
-            check_hash_fields(self.stream, &rows, &page.body)?;
+            check_hash_fields(self.stream, &rows, &Body::of_kept(&page.body))?;
         }
         Ok(rows)
     }

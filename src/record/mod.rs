@@ -4,6 +4,7 @@
 //! so, and what cannot be kept exactly is kept verbatim. No IO, no clock.
 
 mod ancestors;
+mod body;
 mod canonical;
 mod coerce;
 mod extract;
@@ -18,6 +19,7 @@ mod reader;
 mod shapes;
 
 pub use ancestors::{KeptRecord, NotRead, read_kept};
+pub use body::Body;
 pub use canonical::{canonical_json, hash_key};
 pub use coerce::is_json_number;
 pub use extract::{ExtractError, RecordStep, body_value, extract, text_at};

@@ -9,7 +9,8 @@ use chrono_tz::Tz;
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
 use crate::model::{Cell, PageFields, Reject, RowSet, Window, instant_to_text};
 
-use super::extract::{ExtractError, RecordStep, extract};
+use super::body::Body;
+use super::extract::{ExtractError, RecordStep};
 use super::reader::{RecordReader, RecordRefusal};
 use super::shapes::Shapes;
 use crate::record::ancestors::{KeptRecord, ancestors};
@@ -82,15 +83,15 @@ const REJECTS_PER_PAGE_MAX: usize = 100_000;
 
 /// Reads a page.
 pub fn read_page(
-    body: &str,
+    body: &Body<'_>,
     path: &Path,
     reader: &RecordReader,
     context: &PageContext,
 ) -> Result<PageRows, ExtractError> {
     let mut page = Builder::new(reader, context, path);
-    page.room = body.len().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
+    page.room = body.size().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
     let mut last = None;
-    extract(body, path, &mut |steps| {
+    body.records(path, &mut |steps| {
         last = steps.last().map(|step| step.raw);
         page.take(steps);
     })?;
@@ -319,7 +320,7 @@ mod tests {
     fn read(body: &str, columns: Vec<Column>, key: Key, context: &PageContext) -> PageRows {
         let reader = RecordReader::new(columns, key);
         let path = Path::parse("$[*]").expect("a path");
-        read_page(body, &path, &reader, context).expect("a page")
+        read_page(&Body::Json(body), &path, &reader, context).expect("a page")
     }
 
     fn shown(page: &PageRows) -> Vec<String> {
@@ -438,7 +439,7 @@ mod tests {
         let context = PageContext { parent, ..PageContext::default() };
         let body = r#"{"SL-1":{"plan":1000,"days":[{"day":"2026-01-01"},{"day":"2026-01-02"}]},
             "SL-2":{"plan":5,"days":[{"day":"2026-01-01"}]}}"#;
-        let page = read_page(body, &path, &reader, &context).expect("a page");
+        let page = read_page(&Body::Json(body), &path, &reader, &context).expect("a page");
         assert_eq!(
             shown(&page),
             [
@@ -464,7 +465,8 @@ mod tests {
         let path = Path::parse("$.data[*]").expect("a path");
         let records: Vec<String> = (0..50_000).map(|n| format!("{{\"id\":{n}}}")).collect();
         let body = format!("{{\"plan\":7,\"data\":[{}]}}", records.join(","));
-        let page = read_page(&body, &path, &reader, &PageContext::default()).expect("a page");
+        let page =
+            read_page(&Body::Json(&body), &path, &reader, &PageContext::default()).expect("a page");
         assert_eq!(page.rows.len(), 50_000);
         assert_eq!(shown(&page)[49_999], "Integer(49999) | Integer(7) | Null");
     }
@@ -484,7 +486,8 @@ mod tests {
         let records: Vec<String> = (0..1_000).map(|n| format!("{{\"id\":{n}}}")).collect();
         let long = "x".repeat(1 << 20);
         let body = format!("{{\"plan\":\"{long}\",\"data\":[{}]}}", records.join(","));
-        let page = read_page(&body, &path, &reader, &PageContext::default()).expect("a page");
+        let page =
+            read_page(&Body::Json(&body), &path, &reader, &PageContext::default()).expect("a page");
         assert!(page.overgrown && page.rows.len() < 100, "{} rows", page.rows.len());
     }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::definition::{Column, ColumnType, OnDrift, Stream, is_column_name};
-use crate::http::{Fetched, SourceError};
+use crate::definition::{Column, ColumnType, OnDrift, Source, Stream, is_column_name};
+use crate::http::{Page, SourceError, invalid_response};
 use crate::model::{FieldUse, Kinds, KnownField, PageFields};
 use crate::record::PageContext;
 
 use super::fetch_lane::FetchLane;
-use super::page::{ReadPage, broken, read_answer};
+use super::page::{ReadPage, read_answer};
 
 /// Fields that are known of a stream: beyond that its records are maps, and their members data.
 const FIELDS_MAX: usize = 1_000;
@@ -119,8 +119,9 @@ impl FetchLane<'_> {
     pub(super) async fn heed_drift(
         &mut self,
         stream: &Stream,
+        source: &Source,
         page: ReadPage,
-        fetched: &Fetched,
+        answer: &Page,
         context: &PageContext,
     ) -> Result<(ReadPage, Noticed), SourceError> {
         let claimed = |name: &str| stream.columns.iter().flatten().any(|c| c.takes(name));
@@ -136,7 +137,7 @@ impl FetchLane<'_> {
                 first.field, first.change, first.detail
             );
             let help = "look at them; a sync with `on_drift = \"record\"` takes them as they are";
-            return Err(broken(message).help(help));
+            return Err(invalid_response(message).help(help));
         }
         let reader = self.record_reader.clone();
         let mut columns = reader.map(|reader| reader.columns().to_vec()).unwrap_or_default();
@@ -152,8 +153,8 @@ impl FetchLane<'_> {
             return Ok((page, noticed));
         }
         let reader = self.use_columns(stream, columns, stream.columns.is_none()).await?;
-        let source = &self.definition.sources[&stream.source];
-        let page = read_answer(stream, &reader, context, fetched, &self.fetcher, source)?;
+        let redact = |text: &str| self.fetcher.redact(text);
+        let page = read_answer(stream, source, &reader, context, answer, &redact)?;
         Ok((page, noticed))
     }
 }

@@ -1,20 +1,19 @@
-//! What the pulling lane tells the writing lane, and what both tell whoever watches.
+//! What the fetch lane tells the write lane, and what both report as progress.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::model::{
-    GoneScope, Outcomes, Reject, RowSet, Spent, State, TableShape, Timestamp, Wait, WindowKey,
-};
+use crate::model::{Outcomes, Reject, RowSet, Spent, TableShape, Timestamp, Wait, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
 use crate::store::{PlanPart, RawPage};
 use crate::window::Reason;
 
 use super::drift::Noticed;
+use super::fetch::{FetchEnd, FetchFacts};
 use super::report::RunError;
 
-/// From the pulling lane to the writing lane, in order.
+/// From the fetch lane to the write lane, in order.
 pub enum LaneEvent {
     /// A stream's table must be there.
     Table {
@@ -25,40 +24,20 @@ pub enum LaneEvent {
         /// What its records are read by.
         reader: Arc<RecordReader>,
     },
-    /// A whole page.
+    /// A fetch begins: its pages follow.
+    FetchBegins(Box<FetchFacts>),
+    /// A whole page of the fetch in hand.
     Page(Box<PageEvent>),
     /// More fetches of the stream in hand are due.
     Planned(Vec<PlanPart>),
-    /// The end of the data is proven.
-    Done {
-        /// What is proven.
-        done: Box<DoneEvent>,
-        /// What it took.
-        trace: Trace,
-    },
-    /// The fetch cannot go on.
-    Broken {
+    /// A fetch has ended.
+    FetchEnds {
         /// Which fetch.
         window_key: WindowKey,
-        /// When it began.
+        /// When it began; for a fetch that gave no page.
         requested_at: Timestamp,
-        /// Why; none when the run was asked to stop.
-        error: Option<String>,
-        /// Whether it can never be read as it is.
-        truncated: bool,
-        /// The numbers that do not agree.
-        counts: Option<(u64, u64)>,
-        /// What it took.
-        trace: Trace,
-    },
-    /// The fetch is not kept in the ledger.
-    Forget {
-        /// Which fetch.
-        window_key: WindowKey,
-        /// Why not: `split`, `second`, `too_early` or `failed`.
-        outcome: &'static str,
-        /// Why it failed.
-        error: Option<String>,
+        /// What came of it.
+        end: FetchEnd,
         /// What it took.
         trace: Trace,
     },
@@ -91,22 +70,8 @@ pub struct Trace {
     pub spent: Spent,
 }
 
-/// A whole page.
+/// A whole page of the fetch in hand.
 pub struct PageEvent {
-    /// Which fetch.
-    pub window_key: WindowKey,
-    /// Whether it is the fetch's first page.
-    pub first: bool,
-    /// As of when the fetch speaks.
-    pub requested_at: Timestamp,
-    /// Whether that is the source's own time.
-    pub dated_by_source: bool,
-    /// Milliseconds by which the source's clock is ahead of this machine's, where it tells.
-    pub skew_ms: Option<i64>,
-    /// Where the range that was asked for begins.
-    pub asked_from: Option<Timestamp>,
-    /// Up to where the fetch was asked for.
-    pub asked_to: Option<Timestamp>,
     /// Its rows.
     pub rows: RowSet,
     /// Records that cannot be rows.
@@ -129,27 +94,7 @@ pub struct PageEvent {
     pub raw: Option<RawPage>,
 }
 
-/// The end of a fetch.
-pub struct DoneEvent {
-    /// Which fetch.
-    pub window_key: WindowKey,
-    /// `Complete` or `Settled`.
-    pub state: State,
-    /// Up to where it counts.
-    pub read_to: Option<Timestamp>,
-    /// When it began.
-    pub requested_at: Timestamp,
-    /// The new mark.
-    pub cursor: Option<String>,
-    /// Distinct keys, where they were counted.
-    pub distinct_keys: Option<u64>,
-    /// The source's total.
-    pub source_total: Option<u64>,
-    /// The rows of which the fetch can tell that they are gone.
-    pub scope: Option<GoneScope>,
-}
-
-/// What whoever watches is told.
+/// What a watcher is told of.
 #[derive(Clone, Debug)]
 pub enum ProgressEvent {
     /// A stream begins; so many fetches are due in its first partition.
@@ -185,15 +130,15 @@ pub enum ProgressEvent {
     },
 }
 
-/// Whoever watches. Called from both lanes.
+/// Takes the progress of a run. Called from both lanes.
 pub trait ProgressSink: Sync {
     /// Something happened.
-    fn notice(&self, happening: &ProgressEvent);
+    fn notice(&self, event: &ProgressEvent);
 }
 
 /// Nobody watches.
 pub struct Silent;
 
 impl ProgressSink for Silent {
-    fn notice(&self, _happening: &ProgressEvent) {}
+    fn notice(&self, _event: &ProgressEvent) {}
 }

@@ -16,10 +16,10 @@ use crate::window::{Task, WindowPlan, asked_range, halve};
 use super::SyncOptions;
 use super::drift::Fields;
 use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
+use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{
     FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job,
 };
-use super::fetch_window::Ending;
 use super::notes::plan_parts;
 use super::report::{RunError, StreamReport, SyncReport};
 use super::waits::Waits;
@@ -176,14 +176,25 @@ impl<'a> FetchLane<'a> {
         Trace { reason: job.reason, began_at, spent: self.fetcher.stats - before }
     }
 
+    /// Tells the write lane what came of a fetch.
+    async fn end_fetch(
+        &mut self,
+        job: &FetchJob,
+        requested_at: Timestamp,
+        end: FetchEnd,
+    ) -> Result<(), SourceError> {
+        let (window_key, trace) = (job.window_key.clone(), self.trace(job));
+        self.send(LaneEvent::FetchEnds { window_key, requested_at, end, trace }).await
+    }
+
     async fn forget(
         &mut self,
         job: &FetchJob,
-        outcome: &'static str,
+        reason: ForgetReason,
         error: Option<String>,
     ) -> Result<(), SourceError> {
-        let (window_key, trace) = (job.window_key.clone(), self.trace(job));
-        self.send(LaneEvent::Forget { window_key, outcome, error, trace }).await
+        let requested_at = self.begun.0;
+        self.end_fetch(job, requested_at, FetchEnd::Forgotten { reason, error }).await
     }
 
     async fn pull_stream(&mut self, stream: &Stream) -> Result<(), SourceError> {
@@ -324,83 +335,80 @@ impl<'a> FetchLane<'a> {
         while let Some(job) = stack.pop() {
             let requested_at = self.now_at(source);
             self.begun = (self.host.clock.now(), self.fetcher.stats);
-            match self.read_whole(stream, source, &job).await {
-                Ok(None) => {}
-                Ok(Some((error, _))) if self.split(stream, &job, &mut stack).await? => {
+            let broken = match self.read_whole(stream, source, &job).await {
+                FetchOutcome::Complete(_) if job.second => {
+                    self.forget(&job, ForgetReason::Second, None).await?;
+                    continue;
+                }
+                FetchOutcome::Complete(done) => {
+                    self.end_fetch(&job, requested_at, FetchEnd::Complete(done)).await?;
+                    continue;
+                }
+                FetchOutcome::TooEarly => {
+                    self.forget(&job, ForgetReason::TooEarly, None).await?;
+                    continue;
+                }
+                FetchOutcome::Truncated(error) | FetchOutcome::TooSlow(error)
+                    if self.split(stream, &job, &mut stack).await? =>
+                {
                     tracing::info!(why = error.message, "halving the window");
+                    continue;
                 }
-                Ok(Some((error, truncated))) => {
-                    self.break_off(&job, requested_at, &error, truncated, None).await?;
-                    first_error.get_or_insert(error);
+                FetchOutcome::Truncated(error) => BrokenFetch::smaller(error, true),
+                FetchOutcome::TooSlow(error) => BrokenFetch::smaller(error, false),
+                FetchOutcome::Disagreement { error, total, distinct } => {
+                    BrokenFetch { counts: Some((total, distinct)), ..BrokenFetch::failed(error) }
                 }
-                Err((error, counts)) => {
-                    if job.second {
-                        // Without it the window would be complete and lack what came late.
-                        stack.clear();
-                    }
-                    self.break_off(&job, requested_at, &error, false, counts).await?;
-                    if error.ends_source() {
-                        return Err(error);
-                    }
-                    first_error.get_or_insert(error);
+                FetchOutcome::Unconfirmed { error, .. } | FetchOutcome::Failed(error) => {
+                    BrokenFetch::failed(error)
                 }
+            };
+            if job.second && broken.failed {
+                // Without it the window would be complete and lack what came late.
+                stack.clear();
             }
+            self.break_off(&job, requested_at, &broken).await?;
+            if broken.failed && broken.error.ends_source() {
+                return Err(broken.error);
+            }
+            first_error.get_or_insert(broken.error);
         }
         first_error.map_or(Ok(()), Err)
     }
 
-    /// Reads until the fetch is complete and its numbers agree. `Some` asks for smaller
-    /// windows; true with it where the window is truncated if there are none.
+    /// Reads until the fetch is complete and its numbers agree, as often as the stream allows.
     async fn read_whole(
         &mut self,
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-    ) -> Result<Option<(SourceError, bool)>, (SourceError, Option<(u64, u64)>)> {
+    ) -> FetchOutcome {
         let mut resume = self.may_resume(stream, job);
         let mut disagreements = 0;
         let mut slow = 0;
         let mut seen = None;
         loop {
             match self.read_once(stream, source, job, resume, seen).await {
-                Ok(Ending::Complete(_)) if job.second => {
-                    let forget = self.forget(job, "second", None);
-                    forget.await.map_err(|error| (error, None))?;
-                    return Ok(None);
-                }
-                Ok(Ending::Complete(done)) => {
-                    let trace = self.trace(job);
-                    let done = self.send(LaneEvent::Done { done, trace });
-                    done.await.map_err(|error| (error, None))?;
-                    return Ok(None);
-                }
-                Ok(Ending::TooEarly) => {
-                    let forget = self.forget(job, "too_early", None);
-                    forget.await.map_err(|error| (error, None))?;
-                    return Ok(None);
-                }
-                Ok(Ending::Split(error)) => return Ok(Some((error, true))),
-                Ok(Ending::Disagree(error, counts)) => {
-                    disagreements += 1;
-                    if disagreements >= stream.reconcile_attempts {
-                        return Err((error, Some(counts)));
-                    }
-                }
-                Ok(Ending::Unconfirmed(error, now_seen)) => {
-                    disagreements += 1;
-                    if disagreements >= stream.reconcile_attempts {
-                        return Err((error, None));
-                    }
-                    seen = now_seen;
-                }
-                Err(error) if error.page_gone && resume => {}
-                Err(error) if error.too_slow && job.window_key.window.is_some() => {
+                FetchOutcome::Failed(error) if error.page_gone && resume => {}
+                FetchOutcome::Failed(error)
+                    if error.too_slow && job.window_key.window.is_some() =>
+                {
                     slow += 1;
                     if slow > SLOW_FETCHES_MAX {
-                        return Ok(Some((error, false)));
+                        return FetchOutcome::TooSlow(error);
                     }
                 }
-                Err(error) => return Err((error, None)),
+                outcome
+                @ (FetchOutcome::Disagreement { .. } | FetchOutcome::Unconfirmed { .. }) => {
+                    disagreements += 1;
+                    if disagreements >= stream.reconcile_attempts {
+                        return outcome;
+                    }
+                    if let FetchOutcome::Unconfirmed { seen: now_seen, .. } = outcome {
+                        seen = now_seen;
+                    }
+                }
+                outcome => return outcome,
             }
             resume = false;
         }
@@ -446,7 +454,7 @@ impl<'a> FetchLane<'a> {
                 None => return Ok(false),
             }
         };
-        self.forget(job, "split", None).await?;
+        self.forget(job, ForgetReason::Split, None).await?;
         for (piece, second) in pieces {
             let window_key = WindowKey { window: Some(piece), ..job.window_key.clone() };
             // A half that lies wholly after now has nothing to be asked for yet.
@@ -466,25 +474,41 @@ impl<'a> FetchLane<'a> {
         &mut self,
         job: &FetchJob,
         requested_at: Timestamp,
-        source_error: &SourceError,
-        truncated: bool,
-        counts: Option<(u64, u64)>,
+        broken: &BrokenFetch,
     ) -> Result<(), SourceError> {
-        let message = self.fetcher.redact(&source_error.message);
-        let stopped = source_error.kind == SourceErrorKind::Stopped;
-        self.observer.notice(&ProgressEvent::FetchBroken {
-            window_key: job.window_key.clone(),
-            message: message.clone(),
-        });
+        let message = self.fetcher.redact(&broken.error.message);
         let window_key = job.window_key.clone();
-        let now = self.now_at(self.source_of(&window_key.stream));
-        if job.second || window_key.window.is_some_and(|window| window.start() > now) {
+        let notice = ProgressEvent::FetchBroken { window_key, message: message.clone() };
+        self.observer.notice(&notice);
+        let now = self.now_at(self.source_of(&job.window_key.stream));
+        if job.second || job.window_key.window.is_some_and(|window| window.start() > now) {
             // A clock that runs ahead asked for what has not begun: that is nothing to go on with.
-            return self.forget(job, "failed", Some(message)).await;
+            return self.forget(job, ForgetReason::Failed, Some(message)).await;
         }
+        let stopped = broken.error.kind == SourceErrorKind::Stopped;
         let error = (!stopped).then_some(message);
-        let trace = self.trace(job);
-        self.send(LaneEvent::Broken { window_key, requested_at, error, truncated, counts, trace })
-            .await
+        let BrokenFetch { truncated, counts, .. } = *broken;
+        self.end_fetch(job, requested_at, FetchEnd::Broken { error, truncated, counts }).await
+    }
+}
+
+/// A fetch that did not come to the proven end of its data.
+struct BrokenFetch {
+    error: SourceError,
+    /// Whether it can never be read as it is.
+    truncated: bool,
+    /// The source's total and the different records that came, where they disagree.
+    counts: Option<(u64, u64)>,
+    /// Whether it failed; else its window is too large, and cannot be made smaller.
+    failed: bool,
+}
+
+impl BrokenFetch {
+    fn failed(error: SourceError) -> Self {
+        Self { error, truncated: false, counts: None, failed: true }
+    }
+
+    fn smaller(error: SourceError, truncated: bool) -> Self {
+        Self { error, truncated, counts: None, failed: false }
     }
 }

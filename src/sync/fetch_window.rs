@@ -9,17 +9,20 @@ use std::sync::Arc;
 use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
 use crate::host::StopCause;
 use crate::http::{
-    Fetched, Next, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind, judge_content,
+    Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind,
+    invalid_response, number_at,
 };
-use crate::model::{State, Timestamp, Window};
+use crate::model::{Entry, State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader, hash_text};
 use crate::store::RawPage;
 use crate::window::is_settled;
 
-use super::event::{DoneEvent, LaneEvent, PageEvent};
+use super::drift::Noticed;
+use super::event::{LaneEvent, PageEvent};
+use super::fetch::{Completion, FetchFacts, FetchOutcome};
 use super::fetch_job::{FetchJob, first_token, next_mark};
 use super::fetch_lane::FetchLane;
-use super::page::{broken, check_hash_fields, infer_from, number_at, read_answer, read_kept};
+use super::page::{ReadPage, check_hash_fields, infer_from, read_answer, read_kept};
 use super::scope::scope_of;
 
 /// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
@@ -31,29 +34,12 @@ const DISTINCT_KEYS_MAX: usize = 2_000_000;
 const COUNTED_TOKEN_MINUTES: i64 = 15;
 const API_TOKEN_MINUTES: i64 = 24 * 60;
 
-/// How a fetch ended.
-pub enum Ending {
-    /// The end of the data is proven.
-    Complete(Box<DoneEvent>),
-    /// The source cut the result, or is too slow: smaller windows may help.
-    Split(SourceError),
-    /// The numbers do not agree, or moved.
-    Disagree(SourceError, (u64, u64)),
-    /// The source has not lived up to the window's start yet: nothing is known of it.
-    TooEarly,
-    /// Pages have shifted, or may have: read again until they have not. What this fetch saw, if
-    /// it is fit to be compared.
-    Unconfirmed(SourceError, Option<u64>),
-}
-
-/// What is known of a fetch on its way.
-struct FetchSoFar {
-    requested_at: Timestamp,
-    dated_by_source: bool,
-    /// Up to where was asked, by the request whose pages these are.
-    asked_to: Option<Timestamp>,
-    first: bool,
-    resumed: bool,
+/// What the pages of a fetch have shown so far.
+struct FetchTally {
+    /// What the write lane is handed with the first page.
+    facts: FetchFacts,
+    /// Whether it was handed over.
+    begun: bool,
     /// Pages of this attempt that held records.
     pages: u64,
     received: u64,
@@ -66,7 +52,71 @@ struct FetchSoFar {
     mark: Option<PageMark>,
 }
 
-impl FetchSoFar {
+/// A page whose records are read and counted.
+struct TakenPage {
+    rows: PageRows,
+    facts: PageFacts,
+    noticed: Noticed,
+    reader: Arc<RecordReader>,
+    context: PageContext,
+}
+
+impl FetchTally {
+    /// Of a fetch that begins, or carries on where `resumed` broke off.
+    fn new(job: &FetchJob, resumed: Option<&Entry>, now: Timestamp) -> Self {
+        let facts = FetchFacts {
+            window_key: job.window_key.clone(),
+            requested_at: resumed.map_or(now, |entry| entry.requested_at),
+            dated_by_source: resumed.is_some_and(|entry| entry.dated_by_source),
+            asked_from: job.asked.map(Window::start),
+            asked_to: match resumed {
+                Some(entry) => entry.read_to,
+                None => job.asked.map(Window::end),
+            },
+            in_one_piece: resumed.is_none(),
+            skew_ms: None,
+        };
+        Self {
+            facts,
+            begun: false,
+            pages: 0,
+            received: 0,
+            rejects: 0,
+            keys: HashSet::new(),
+            moved: false,
+            total: resumed.and_then(|entry| entry.source_total),
+            last_total: None,
+            mark: None,
+        }
+    }
+
+    /// Dates the fetch by the source's own clock: what the source has not lived through yet it
+    /// cannot have told, whatever this machine's clock says.
+    fn date_by(&mut self, page: &Page) {
+        if let Some(at) = page.as_of {
+            self.facts.requested_at = at;
+            self.facts.dated_by_source = true;
+        }
+    }
+
+    /// Counts the records of a page.
+    fn take(
+        &mut self,
+        stream: &Stream,
+        rows: &PageRows,
+        total: Option<u64>,
+    ) -> Result<(), SourceError> {
+        self.pages += u64::from(rows.received > 0);
+        self.received += rows.received;
+        self.rejects += rows.rejects.len() as u64;
+        self.mark = self.mark.take().max(rows.mark.clone());
+        if let Some(total) = total {
+            self.total.get_or_insert(total);
+            self.last_total = Some(total);
+        }
+        if stream.total.is_some() || is_counted(stream) { self.take_keys(rows) } else { Ok(()) }
+    }
+
     /// Counts the keys of a page, and sees whether one came before.
     fn take_keys(&mut self, rows: &PageRows) -> Result<(), SourceError> {
         let before = self.keys.len();
@@ -76,7 +126,7 @@ impl FetchSoFar {
         self.moved |= self.keys.len() - before < came;
         if self.keys.len() > DISTINCT_KEYS_MAX {
             let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-            return Err(broken(message).help("give the stream a shorter `step`"));
+            return Err(invalid_response(message).help("give the stream a shorter `step`"));
         }
         Ok(())
     }
@@ -91,30 +141,24 @@ impl FetchLane<'_> {
         job: &FetchJob,
         resume: bool,
         confirms: Option<u64>,
-    ) -> Result<Ending, SourceError> {
-        let now = self.now_at(source);
+    ) -> FetchOutcome {
+        let read = self.read_pages(stream, source, job, resume, confirms);
+        read.await.unwrap_or_else(FetchOutcome::Failed)
+    }
+
+    async fn read_pages(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &FetchJob,
+        resume: bool,
+        confirms: Option<u64>,
+    ) -> Result<FetchOutcome, SourceError> {
         let resumed = job.resume.as_ref().filter(|_| resume);
-        let mut sofar = FetchSoFar {
-            requested_at: resumed.map_or(now, |entry| entry.requested_at),
-            dated_by_source: resumed.is_some_and(|entry| entry.dated_by_source),
-            asked_to: match resumed {
-                Some(entry) => entry.read_to,
-                None => job.asked.map(|asked| asked.end()),
-            },
-            first: resumed.is_none(),
-            resumed: resumed.is_some(),
-            pages: 0,
-            received: 0,
-            rejects: 0,
-            keys: HashSet::new(),
-            moved: false,
-            total: resumed.and_then(|entry| entry.source_total),
-            last_total: None,
-            mark: None,
-        };
-        if let Some((fetched, total)) = self.count(stream, source, job).await? {
-            sofar.date_by(&fetched);
-            sofar.total = Some(total);
+        let mut tally = FetchTally::new(job, resumed, self.now_at(source));
+        if let Some((page, total)) = self.count(stream, source, job).await? {
+            tally.date_by(&page);
+            tally.total = Some(total);
         }
         let mut pager = Pager::new(&stream.paginate, self.full_page_seen);
         let mut token = if resumed.is_some() { first_token(stream, job) } else { pager.first() };
@@ -126,24 +170,29 @@ impl FetchLane<'_> {
                 values: &job.values,
                 token: &token,
             };
-            let fetched = self.fetcher.fetch(&plan).await?;
-            if sofar.first && !sofar.dated_by_source {
-                sofar.date_by(&fetched);
+            let page = self.fetcher.fetch(&plan).await?;
+            if !tally.begun && tally.facts.in_one_piece && !tally.facts.dated_by_source {
+                tally.date_by(&page);
             }
-            let next = self.read_one(stream, source, job, &fetched, &mut pager, &token, &mut sofar);
-            let next = next.await?;
+            let taken = self.take_page(stream, source, job, &page, &mut tally).await?;
+            let next = match pager.next(&token, &taken.facts) {
+                Next::Broken(why) => return Err(invalid_response(why)),
+                Next::Page(next) => Some(next),
+                Next::End => None,
+            };
+            self.hand_over(stream, job, &page, taken, next.as_ref(), &mut tally).await?;
             self.full_page_seen = pager.full_page_seen;
-            if let Some(most) = stream.max_records.filter(|most| sofar.received >= *most) {
+            if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
                 let message = format!("the source cuts results at {most} records");
-                return Ok(Ending::Split(broken(message)));
+                return Ok(FetchOutcome::Truncated(invalid_response(message)));
             }
             match next {
                 Some(next) => token = next,
                 None => {
-                    if is_counted(stream) && sofar.pages > 1 {
-                        sofar.last_total = self.count_again(stream, source, job, &sofar).await?;
+                    if is_counted(stream) && tally.pages > 1 {
+                        tally.last_total = self.count_again(stream, source, job, &tally).await?;
                     }
-                    return Ok(self.conclude(stream, job, sofar, confirms));
+                    return Ok(self.conclude(stream, job, tally, confirms));
                 }
             }
         }
@@ -155,7 +204,7 @@ impl FetchLane<'_> {
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-    ) -> Result<Option<(Fetched, u64)>, SourceError> {
+    ) -> Result<Option<(Page, u64)>, SourceError> {
         let Some(Total::Endpoint { request, value }) = &stream.total else { return Ok(None) };
         let (paginate, token) = (Paginate::None, PageToken::Start);
         let plan = RequestPlan {
@@ -165,9 +214,9 @@ impl FetchLane<'_> {
             values: &job.values,
             token: &token,
         };
-        let fetched = self.fetcher.fetch(&plan).await?;
-        let total = number_at(judge_content(&fetched.response)?, value)?;
-        Ok(Some((fetched, total)))
+        let page = self.fetcher.fetch(&plan).await?;
+        let total = number_at(&page.body()?, value)?;
+        Ok(Some((page, total)))
     }
 
     /// The total as of a fetch's last page: what the page said, or what the address that counts
@@ -177,91 +226,85 @@ impl FetchLane<'_> {
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-        sofar: &FetchSoFar,
+        tally: &FetchTally,
     ) -> Result<Option<u64>, SourceError> {
         let counted = self.count(stream, source, job).await?;
-        Ok(counted.map(|(_, total)| total).or(sofar.last_total))
+        Ok(counted.map(|(_, total)| total).or(tally.last_total))
     }
 
-    /// Reads one page, sends it to be written, and tells where the next one is.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a fetch, each used once")]
-    async fn read_one(
+    /// Reads the records of a page and counts them.
+    async fn take_page(
         &mut self,
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-        fetched: &Fetched,
-        pager: &mut Pager<'_>,
-        token: &PageToken,
-        sofar: &mut FetchSoFar,
-    ) -> Result<Option<PageToken>, SourceError> {
-        let reader = self.reader_of(stream, fetched).await?;
+        page: &Page,
+        tally: &mut FetchTally,
+    ) -> Result<TakenPage, SourceError> {
+        let reader = self.reader_of(stream, page).await?;
         let context = page_context(stream, job.asked, &job.values.parent);
-        let page = read_answer(stream, &reader, &context, fetched, &self.fetcher, source)?;
-        let (page, noticed) = self.heed_drift(stream, page, fetched, &context).await?;
+        let redact = |text: &str| self.fetcher.redact(text);
+        let read = read_answer(stream, source, &reader, &context, page, &redact)?;
+        let (read, noticed) = self.heed_drift(stream, source, read, page, &context).await?;
         // A field that became a column is read by another reader than before.
         let reader = self.record_reader.clone().unwrap_or(reader);
-        let (rows, facts) = (page.rows, page.facts);
-        if sofar.received == 0 {
-            check_hash_fields(stream, &rows, judge_content(&fetched.response)?)?;
+        let ReadPage { rows, facts } = read;
+        if tally.received == 0 {
+            check_hash_fields(stream, &rows, &page.body()?)?;
         }
-        sofar.pages += u64::from(rows.received > 0);
         self.largest_page = self.largest_page.max(rows.received);
-        sofar.received += rows.received;
-        sofar.rejects += rows.rejects.len() as u64;
-        sofar.mark = sofar.mark.take().max(rows.mark.clone());
-        if let Some(total) = facts.total {
-            sofar.total.get_or_insert(total);
-            sofar.last_total = Some(total);
-        }
-        if stream.total.is_some() || is_counted(stream) {
-            sofar.take_keys(&rows)?;
-        }
-        if let Some(most) = stream.max_rejects.filter(|most| sofar.rejects > *most) {
+        tally.take(stream, &rows, facts.total)?;
+        if let Some(most) = stream.max_rejects.filter(|most| tally.rejects > *most) {
             let message = format!("more than {most} records of the window were rejected");
-            return Err(broken(message).help("`windrow status` shows the reasons"));
+            return Err(invalid_response(message).help("`windrow status` shows the reasons"));
         }
-        let next = match pager.next(token, &facts) {
-            Next::Broken(why) => return Err(broken(why)),
-            Next::Page(next) => Some(next),
-            Next::End => None,
-        };
+        Ok(TakenPage { rows, facts, noticed, reader, context })
+    }
+
+    /// Hands a page to the write lane, with its first one the facts of the fetch.
+    async fn hand_over(
+        &mut self,
+        stream: &Stream,
+        job: &FetchJob,
+        page: &Page,
+        taken: TakenPage,
+        next: Option<&PageToken>,
+        tally: &mut FetchTally,
+    ) -> Result<(), SourceError> {
         // A second look is only compared.
         let raw = (stream.raw && self.options.again.is_none())
-            .then(|| self.raw_page(stream, &reader, &context, (job, fetched), &rows));
+            .then(|| self.raw_page(stream, job, page, &taken));
+        if !std::mem::replace(&mut tally.begun, true) {
+            let skew = self.fetcher.skew_of(&stream.source);
+            tally.facts.skew_ms = skew.map(|skew| skew.num_milliseconds());
+            self.send(LaneEvent::FetchBegins(Box::new(tally.facts.clone()))).await?;
+        }
+        let rows = taken.rows;
         let event = PageEvent {
-            window_key: job.window_key.clone(),
-            first: std::mem::take(&mut sofar.first),
-            requested_at: sofar.requested_at,
-            dated_by_source: sofar.dated_by_source,
-            skew_ms: self.fetcher.skew_of(&stream.source).map(|skew| skew.num_milliseconds()),
-            asked_from: job.asked.map(|asked| asked.start()),
-            asked_to: sofar.asked_to,
             rows: rows.rows,
             rejects: rows.rejects,
             duplicates: rows.duplicates,
             out_of_window: rows.out_of_window,
             records: rows.records,
             more: next.is_some(),
-            next: next.as_ref().and_then(|next| self.token_to_keep(next)),
-            noticed,
-            source_total: sofar.total,
+            next: next.and_then(|next| self.token_to_keep(next)),
+            noticed: taken.noticed,
+            source_total: tally.total,
             raw,
         };
-        self.send(LaneEvent::Page(Box::new(event))).await?;
-        Ok(next)
+        self.send(LaneEvent::Page(Box::new(event))).await
     }
 
     /// The reader of the stream's columns; makes it from the first page where they are inferred.
     async fn reader_of(
         &mut self,
         stream: &Stream,
-        fetched: &Fetched,
+        page: &Page,
     ) -> Result<Arc<RecordReader>, SourceError> {
         if let Some(reader) = &self.record_reader {
             return Ok(Arc::clone(reader));
         }
-        match infer_from(stream, judge_content(&fetched.response)?)? {
+        match infer_from(stream, &page.body()?)? {
             Some(columns) => self.use_columns(stream, columns, true).await,
             // A page without records tells nothing about columns.
             None => Ok(Arc::new(RecordReader::new(Vec::new(), stream.key.clone()))),
@@ -273,76 +316,71 @@ impl FetchLane<'_> {
         &self,
         stream: &Stream,
         job: &FetchJob,
-        sofar: FetchSoFar,
+        tally: FetchTally,
         confirms: Option<u64>,
-    ) -> Ending {
-        let distinct = stream.total.is_some().then_some(sofar.keys.len() as u64);
+    ) -> FetchOutcome {
+        let distinct = stream.total.is_some().then_some(tally.keys.len() as u64);
         let counted = is_counted(stream);
-        if let (Some(first), Some(last)) = (sofar.total, sofar.last_total)
+        if let (Some(first), Some(last)) = (tally.total, tally.last_total)
             && counted
             && first != last
         {
             let message = format!("the total moved from {first} to {last} while pages were read");
-            return Ending::Disagree(broken(message), (last, distinct.unwrap_or(0)));
+            let distinct = distinct.unwrap_or(0);
+            let error = invalid_response(message);
+            return FetchOutcome::Disagreement { error, total: last, distinct };
         }
-        if let (Some(total), Some(distinct)) = (sofar.last_total.or(sofar.total), distinct)
+        if let (Some(total), Some(distinct)) = (tally.last_total.or(tally.total), distinct)
             && total != distinct
         {
             let message =
                 format!("the source counts {total} records, {distinct} different ones came");
-            return Ending::Disagree(broken(message), (total, distinct));
+            let error = invalid_response(message);
+            return FetchOutcome::Disagreement { error, total, distinct };
         }
-        let (state, read_to) = state_of(stream, job, &sofar, self.start);
+        let (state, read_to) = state_of(stream, job, &tally, self.start);
         if job.window_key.window.is_some_and(|window| read_to == Some(window.start())) {
-            return Ending::TooEarly;
+            return FetchOutcome::TooEarly;
         }
         // All that there is came with one page, and the source gives longer ones.
-        let alone = !sofar.resumed && sofar.pages <= 1 && sofar.received < self.largest_page;
-        if !alone && let Some(ending) = shifted(stream, state, &sofar, confirms) {
-            return ending;
+        let alone =
+            tally.facts.in_one_piece && tally.pages <= 1 && tally.received < self.largest_page;
+        if !alone && let Some(outcome) = shifted(stream, state, &tally, confirms) {
+            return outcome;
         }
         let cursor = match &stream.kind {
             StreamKind::Cursor(rules) => {
-                let seen = sofar.mark.map(|mark| match mark {
+                let seen = tally.mark.map(|mark| match mark {
                     PageMark::Integer(number) => number.to_string(),
                     PageMark::Text(text) => text,
                 });
-                next_mark(rules, job.mark.as_deref(), seen, sofar.requested_at)
+                next_mark(rules, job.mark.as_deref(), seen, tally.facts.requested_at)
             }
             _ => None,
         };
         // What became of a rejected record's row, or of one between shifted pages, is not known.
-        let whole = !sofar.resumed && sofar.rejects == 0 && !(counted && sofar.moved);
+        let whole = tally.facts.in_one_piece && tally.rejects == 0 && !(counted && tally.moved);
         let columns = self.record_reader.as_ref().map(|reader| reader.columns());
         let scope = columns.filter(|_| whole).and_then(|columns| {
             scope_of(stream, columns, &job.window_key, &job.values.parent, read_to)
         });
-        Ending::Complete(Box::new(DoneEvent {
-            window_key: job.window_key.clone(),
+        FetchOutcome::Complete(Box::new(Completion {
             state,
             read_to,
-            requested_at: sofar.requested_at,
             cursor,
             distinct_keys: distinct,
-            source_total: sofar.total,
+            source_total: tally.total,
             scope,
         }))
     }
 
     /// The page as it is kept: an answer may repeat a secret, and that is not kept.
-    fn raw_page(
-        &self,
-        stream: &Stream,
-        reader: &RecordReader,
-        context: &PageContext,
-        (job, fetched): (&FetchJob, &Fetched),
-        rows: &PageRows,
-    ) -> RawPage {
-        let body = judge_content(&fetched.response).unwrap_or_default();
+    fn raw_page(&self, stream: &Stream, job: &FetchJob, page: &Page, taken: &TakenPage) -> RawPage {
+        let body = page.text().unwrap_or_default();
         let clean = self.fetcher.redact(body);
         let altered = clean != body
-            && read_kept(stream, reader, context, &clean)
-                .map_or(true, |again| again.rows.text != rows.rows.text);
+            && read_kept(stream, &taken.reader, &taken.context, &clean)
+                .map_or(true, |again| again.rows.text != taken.rows.rows.text);
         RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 
@@ -391,17 +429,6 @@ fn is_counted(stream: &Stream) -> bool {
     matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. })
 }
 
-impl FetchSoFar {
-    /// Dates the fetch by the source's own clock: what the source has not lived through yet it
-    /// cannot have told, whatever this machine's clock says.
-    fn date_by(&mut self, fetched: &Fetched) {
-        if let Some(at) = fetched.as_of {
-            self.requested_at = at;
-            self.dated_by_source = true;
-        }
-    }
-}
-
 /// A record that goes while counted pages are read pulls another one over the edge between two
 /// pages, unseen. Where no later fetch would bring that one, none of the records may have come
 /// twice, which gives such a move away; and without a total two fetches in a row must have seen
@@ -409,20 +436,20 @@ impl FetchSoFar {
 fn shifted(
     stream: &Stream,
     state: State,
-    sofar: &FetchSoFar,
+    tally: &FetchTally,
     confirms: Option<u64>,
-) -> Option<Ending> {
+) -> Option<FetchOutcome> {
     let once = stream.reconcile_attempts <= 1;
     if !is_counted(stream) || once {
         return None;
     }
-    let seen = sofar.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
-    let seen = (!sofar.resumed).then_some(seen);
+    let seen = tally.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
+    let seen = (tally.facts.in_one_piece).then_some(seen);
     let message = "records moved between the pages while they were read";
-    let error = broken(message).help("give the stream a `total`, if the source has one");
+    let error = invalid_response(message).help("give the stream a `total`, if the source has one");
     let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
     let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
-    (last_word && (sofar.moved || unconfirmed)).then_some(Ending::Unconfirmed(error, seen))
+    (last_word && (tally.moved || unconfirmed)).then_some(FetchOutcome::Unconfirmed { error, seen })
 }
 
 /// What the pages of a fetch are judged by.
@@ -454,7 +481,7 @@ pub(crate) fn page_context(
 fn state_of(
     stream: &Stream,
     job: &FetchJob,
-    sofar: &FetchSoFar,
+    tally: &FetchTally,
     start: Option<Timestamp>,
 ) -> (State, Option<Timestamp>) {
     let (StreamKind::Window(rules), Some(window)) = (&stream.kind, job.window_key.window) else {
@@ -462,8 +489,8 @@ fn state_of(
     };
     // Never beyond what was asked for: a window may have closed while the run was on its way, or
     // since the fetch began that this one carries on.
-    let asked_to = sofar.asked_to.unwrap_or(window.end());
-    let requested_at = sofar.requested_at;
+    let asked_to = tally.facts.asked_to.unwrap_or(window.end());
+    let requested_at = tally.facts.requested_at;
     let read_to = window.end().min(requested_at).min(asked_to).max(window.start());
     let entry = crate::model::Entry {
         window: Some(window),

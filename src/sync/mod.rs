@@ -6,10 +6,12 @@
 
 mod drift;
 mod event;
+mod fetch;
 mod fetch_job;
 mod fetch_lane;
 pub(crate) mod fetch_window;
 mod notes;
+mod one_page;
 pub(crate) mod page;
 pub(crate) mod records;
 mod report;
@@ -33,6 +35,7 @@ use crate::store::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunSt
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
 pub use fetch_job::{PlannedJob, plan_run, resolve_start, time_mark};
+pub use one_page::{OnePage, pull_one_page};
 pub use report::{RunError, StreamReport, SyncReport};
 pub use reread::Reread;
 pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
@@ -108,7 +111,7 @@ pub fn sync(
     let run = archive.start_run(&start)?;
     let path = archive.path().display();
     tracing::info!(run, command = options.command, archive = %path, "run begins");
-    let fetcher = HttpFetcher::new(host.clone(), transports, secrets, options.budget);
+    let fetcher = HttpFetcher::new(host.clone(), definition, transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
         fetch_lane::FetchLane::new(definition, options, host, reader, fetcher, sender, observer);

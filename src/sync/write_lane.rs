@@ -13,14 +13,16 @@ use tokio::sync::mpsc;
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{
-    Checkpoint, FieldChange, Outcomes, State, TableShape, Timestamp, Wait, Window, WindowKey,
-    instant_to_text,
+    Checkpoint, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
+    WindowKey, instant_to_text,
 };
 use crate::store::{Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter};
 
 use crate::record::{Filler, RecordReader};
 
-use super::event::{DoneEvent, LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
+use super::drift::Noticed;
+use super::event::{LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
+use super::fetch::{Completion, FetchEnd, FetchFacts};
 use super::notes::{RunNotes, error_event};
 use super::records::{Records, write_records};
 use crate::sync::retry_rejects::{Late, open_orphans};
@@ -56,18 +58,24 @@ pub struct WriteLane<'a> {
 
 /// The fetch in hand.
 struct WindowFetch {
-    window_key: WindowKey,
-    requested_at: Timestamp,
-    dated_by_source: bool,
-    asked_from: Option<Timestamp>,
-    asked_to: Option<Timestamp>,
-    /// Whether it began with its first page, in this run.
-    in_one_piece: bool,
+    facts: FetchFacts,
     pages: u64,
     outcomes: Outcomes,
     out_of_window: u64,
     next: Option<String>,
     source_total: Option<u64>,
+}
+
+impl WindowFetch {
+    fn new(facts: FetchFacts) -> Self {
+        let (outcomes, next, source_total) = (Outcomes::default(), None, None);
+        Self { facts, pages: 0, outcomes, out_of_window: 0, next, source_total }
+    }
+
+    /// Whether the page in hand is the first of the window's data.
+    fn is_at_first_page(&self) -> bool {
+        self.facts.in_one_piece && self.pages == 0
+    }
 }
 
 /// The transaction in hand.
@@ -128,23 +136,30 @@ impl<'a> WriteLane<'a> {
             LaneEvent::Table { shape, start_at, reader } => {
                 self.make_table(*shape, start_at, reader)
             }
+            LaneEvent::FetchBegins(facts) => {
+                self.fetch = Some(WindowFetch::new(*facts));
+                Ok(())
+            }
             LaneEvent::Page(page) => self.write_page(*page),
             LaneEvent::Planned(parts) => {
                 self.notes.plan(parts);
                 Ok(())
             }
-            LaneEvent::Done { done, trace } => self.complete(*done, trace),
-            LaneEvent::Broken { window_key, requested_at, error, truncated, counts, trace } => {
-                self.break_off(window_key, requested_at, error, truncated, counts, trace)
-            }
-            LaneEvent::Forget { window_key, outcome, error, trace } => {
-                self.finish_batch()?;
-                self.note_fetch(&window_key, trace, outcome, error);
-                self.fetch = None;
-                self.open_batch(&window_key.stream)?;
-                self.archive.forget_partial(&window_key)?;
-                self.commit_batch()
-            }
+            LaneEvent::FetchEnds { window_key, requested_at, end, trace } => match end {
+                FetchEnd::Complete(done) => self.complete(window_key, requested_at, *done, trace),
+                FetchEnd::Broken { error, truncated, counts } => {
+                    let state = if truncated { State::Truncated } else { State::Partial };
+                    self.break_off(window_key, requested_at, (state, error, counts), trace)
+                }
+                FetchEnd::Forgotten { reason, error } => {
+                    self.finish_batch()?;
+                    self.note_fetch(&window_key, trace, reason.as_str(), error);
+                    self.fetch = None;
+                    self.open_batch(&window_key.stream)?;
+                    self.archive.forget_partial(&window_key)?;
+                    self.commit_batch()
+                }
+            },
             LaneEvent::Error(source_error) => {
                 self.notes.event(error_event(*source_error, self.host.clock.now()));
                 Ok(())
@@ -191,7 +206,7 @@ impl<'a> WriteLane<'a> {
         outcome: &str,
         error: Option<String>,
     ) {
-        let known = self.fetch.as_ref().filter(|fetch| fetch.window_key == *window_key);
+        let known = self.fetch.as_ref().filter(|fetch| fetch.facts.window_key == *window_key);
         let bound = |at: Option<Timestamp>| at.map(instant_to_text).unwrap_or_default();
         let row = FetchRow {
             stream: window_key.stream.clone(),
@@ -262,9 +277,9 @@ impl<'a> WriteLane<'a> {
 
     /// Dates the run's fetches by its sources' clocks no later than their first rows: a run that
     /// is killed does not come to its end.
-    fn date_run(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
-        let stream = self.definition.stream(&page.window_key.stream);
-        let Some((stream, skew_ms)) = stream.zip(page.skew_ms) else { return Ok(()) };
+    fn date_run(&mut self, facts: &FetchFacts) -> Result<(), ArchiveError> {
+        let stream = self.definition.stream(&facts.window_key.stream);
+        let Some((stream, skew_ms)) = stream.zip(facts.skew_ms) else { return Ok(()) };
         if self.clocks.contains_key(&stream.source) {
             return Ok(());
         }
@@ -273,24 +288,32 @@ impl<'a> WriteLane<'a> {
     }
 
     /// Notes which rows the fetch has seen, where it matters.
-    fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
-        let table = self.tables.get(&page.window_key.stream);
+    fn watch_rows(
+        &mut self,
+        key: &WindowKey,
+        first: bool,
+        rows: &RowSet,
+    ) -> Result<(), ArchiveError> {
+        let table = self.tables.get(&key.stream);
         let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
             return Ok(());
         };
-        if page.first || self.watched.as_ref() != Some(&page.window_key) {
+        if first || self.watched.as_ref() != Some(key) {
             self.archive.begin_seen(table)?;
-            self.watched = Some(page.window_key.clone());
+            self.watched = Some(key.clone());
         }
-        self.archive.note_seen(table, &page.rows)
+        self.archive.note_seen(table, rows)
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
-        self.open_batch(&page.window_key.stream)?;
-        self.date_run(&page)?;
-        self.watch_rows(&page)?;
+        let fetch = self.fetch.as_ref().expect("a fetch begins before its pages");
+        let (facts, first) = (fetch.facts.clone(), fetch.is_at_first_page());
+        let key = &facts.window_key;
+        self.open_batch(&key.stream)?;
+        self.date_run(&facts)?;
+        self.watch_rows(key, first, &page.rows)?;
         let now = instant_to_text(self.host.clock.now());
-        let table = self.tables.get(&page.window_key.stream);
+        let table = self.tables.get(&key.stream);
         let table = table.map(|(table, reader)| (table, reader.as_ref()));
         let records = Records {
             rows: &mut page.rows,
@@ -298,47 +321,19 @@ impl<'a> WriteLane<'a> {
             records: &mut page.records,
             duplicates: page.duplicates,
         };
-        let outcomes =
-            write_records(self.archive, table, &page.window_key, records, self.run, &now)?;
+        let outcomes = write_records(self.archive, table, key, records, self.run, &now)?;
         if let Some(raw) = &page.raw {
-            let (at, window_key) = (instant_to_text(page.requested_at), &page.window_key);
-            self.archive.keep_page(window_key, raw, page.first, &at, self.run, &now)?;
+            let at = instant_to_text(facts.requested_at);
+            self.archive.keep_page(key, raw, first, &at, self.run, &now)?;
         }
-        self.archive.write_fields(&page.window_key.stream, &page.noticed.fields)?;
-        for drift in std::mem::take(&mut page.noticed.drift) {
-            self.archive.log_field_change(&FieldChange {
-                stream: page.window_key.stream.clone(),
-                change: drift.change.to_owned(),
-                field: drift.field,
-                detail: drift.detail,
-                at: now.clone(),
-                run: self.run,
-            })?;
-        }
-        let same = self.fetch.as_ref().is_some_and(|fetch| fetch.window_key == page.window_key);
-        if page.first || !same {
-            self.fetch = Some(WindowFetch {
-                window_key: page.window_key.clone(),
-                requested_at: page.requested_at,
-                dated_by_source: page.dated_by_source,
-                asked_from: page.asked_from,
-                asked_to: page.asked_to,
-                in_one_piece: page.first,
-                pages: 0,
-                outcomes: Outcomes::default(),
-                out_of_window: 0,
-                next: None,
-                source_total: None,
-            });
-        }
-        let fetch = self.fetch.as_mut().expect("it was just set");
+        self.write_drift(&key.stream, &mut page.noticed, &now)?;
+        let fetch = self.fetch.as_mut().expect("it is in hand");
         fetch.pages += 1;
         fetch.outcomes += outcomes;
         fetch.out_of_window += page.out_of_window;
         fetch.next = page.next;
         fetch.source_total = page.source_total;
-        let mid_fetch = page.more;
-        let batch = self.batch.as_mut().expect("it was opened ancestors");
+        let batch = self.batch.as_mut().expect("it was opened above");
         batch.rows += page.rows.len() as u64;
         batch.bytes += page.rows.size() + page.raw.as_ref().map_or(0, RawPage::size);
         batch.counts.outcomes += outcomes;
@@ -346,14 +341,40 @@ impl<'a> WriteLane<'a> {
         let full = batch.rows >= BATCH_ROWS_MAX
             || batch.bytes >= BATCH_BYTES_MAX
             || self.host.clock.monotonic().saturating_sub(batch.since) >= BATCH_TIME_MAX;
-        let stream = page.window_key.stream;
+        let stream = facts.window_key.stream;
         self.observer.notice(&ProgressEvent::PageWritten { stream, outcomes });
-        if full && mid_fetch { self.finish_batch() } else { Ok(()) }
+        if full && page.more { self.finish_batch() } else { Ok(()) }
     }
 
-    fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), ArchiveError> {
-        self.open_batch(&done.window_key.stream)?.counts.windows_completed += 1;
-        let mut progress = self.progress(&done.window_key, done.requested_at);
+    fn write_drift(
+        &self,
+        stream: &str,
+        noticed: &mut Noticed,
+        now: &str,
+    ) -> Result<(), ArchiveError> {
+        self.archive.write_fields(stream, &noticed.fields)?;
+        for drift in std::mem::take(&mut noticed.drift) {
+            self.archive.log_field_change(&FieldChange {
+                stream: stream.to_owned(),
+                change: drift.change.to_owned(),
+                field: drift.field,
+                detail: drift.detail,
+                at: now.to_owned(),
+                run: self.run,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        window_key: WindowKey,
+        requested_at: Timestamp,
+        done: Completion,
+        trace: Trace,
+    ) -> Result<(), ArchiveError> {
+        self.open_batch(&window_key.stream)?.counts.windows_completed += 1;
+        let mut progress = self.progress(&window_key, requested_at);
         progress.state = done.state;
         progress.read_to = done.read_to;
         progress.cursor = done.cursor;
@@ -361,18 +382,18 @@ impl<'a> WriteLane<'a> {
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
         self.archive.write_progress(&progress, self.run)?;
-        self.note_fetch(&done.window_key, trace, done.state.as_str(), None);
-        if self.watched.as_ref() == Some(&done.window_key)
-            && let Some((table, _)) = self.tables.get(&done.window_key.stream)
+        self.note_fetch(&window_key, trace, done.state.as_str(), None);
+        if self.watched.as_ref() == Some(&window_key)
+            && let Some((table, _)) = self.tables.get(&window_key.stream)
         {
             let now = instant_to_text(self.host.clock.now());
             let scope = done.scope.as_ref();
-            self.archive.settle_missing(table, &done.window_key, scope, self.run, &now)?;
+            self.archive.settle_missing(table, &window_key, scope, self.run, &now)?;
         }
         self.watched = None;
         self.fetch = None;
         self.commit_batch()?;
-        self.observer.notice(&ProgressEvent::FetchDone { window_key: done.window_key });
+        self.observer.notice(&ProgressEvent::FetchDone { window_key });
         Ok(())
     }
 
@@ -381,15 +402,12 @@ impl<'a> WriteLane<'a> {
         &mut self,
         window_key: WindowKey,
         requested_at: Timestamp,
-        error: Option<String>,
-        truncated: bool,
-        counts: Option<(u64, u64)>,
+        (state, error, counts): (State, Option<String>, Option<(u64, u64)>),
         trace: Trace,
     ) -> Result<(), ArchiveError> {
         self.finish_batch()?;
-        let known = self.fetch.as_ref().is_some_and(|fetch| fetch.window_key == window_key);
+        let known = self.fetch.as_ref().is_some_and(|fetch| fetch.facts.window_key == window_key);
         let complete_before = self.archive.is_complete(&window_key)?;
-        let state = if truncated { State::Truncated } else { State::Partial };
         let outcome = if complete_before { "kept" } else { state.as_str() };
         self.note_fetch(&window_key, trace, outcome, error.clone());
         if !known && error.is_none() {
@@ -419,9 +437,9 @@ impl<'a> WriteLane<'a> {
             return Ok(());
         }
         if let Some(fetch) = &self.fetch {
-            let window_key = fetch.window_key.clone();
-            if !self.archive.is_complete(&window_key)? {
-                let progress = self.progress(&window_key, fetch.requested_at);
+            let facts = fetch.facts.clone();
+            if !self.archive.is_complete(&facts.window_key)? {
+                let progress = self.progress(&facts.window_key, facts.requested_at);
                 self.archive.write_progress(&progress, self.run)?;
             }
         }
@@ -447,18 +465,18 @@ impl<'a> WriteLane<'a> {
         Ok(())
     }
 
-    /// How far the fetch of `place` has come, as far as this lane knows.
+    /// How far the fetch of a window has come, as far as this lane knows.
     fn progress(&self, window_key: &WindowKey, requested_at: Timestamp) -> Checkpoint {
-        let fetch = self.fetch.as_ref().filter(|fetch| fetch.window_key == *window_key);
+        let fetch = self.fetch.as_ref().filter(|fetch| fetch.facts.window_key == *window_key);
         Checkpoint {
             window_key: window_key.clone(),
             state: State::Partial,
             // Whoever carries on must know what was asked for, which may be less than now.
-            read_to: fetch.and_then(|fetch| fetch.asked_to),
-            requested_at: fetch.map_or(requested_at, |fetch| fetch.requested_at),
-            dated_by_source: fetch.is_some_and(|fetch| fetch.dated_by_source),
-            asked_from: fetch.and_then(|fetch| fetch.asked_from),
-            last_records: fetch.filter(|it| it.in_one_piece).map(|it| it.outcomes.received),
+            read_to: fetch.and_then(|fetch| fetch.facts.asked_to),
+            requested_at: fetch.map_or(requested_at, |fetch| fetch.facts.requested_at),
+            dated_by_source: fetch.is_some_and(|fetch| fetch.facts.dated_by_source),
+            asked_from: fetch.and_then(|fetch| fetch.facts.asked_from),
+            last_records: fetch.filter(|it| it.facts.in_one_piece).map(|it| it.outcomes.received),
             at: self.host.clock.now(),
             token: fetch.and_then(|fetch| fetch.next.clone()),
             cursor: None,

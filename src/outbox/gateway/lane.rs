@@ -243,12 +243,24 @@ impl<'a> Lane<'a> {
         self.tell()
     }
 
+    /// The sources to which requests may go in this turn.
+    fn sources_of(&self, orders: &[Order]) -> BTreeSet<String> {
+        let kept = orders.iter().filter_map(|order| match &order.work {
+            Work::Keep(entry) => Some(entry.source.clone()),
+            Work::Follow(_) => None,
+        });
+        let ready = self.ready.iter().map(|planned| planned.source.clone());
+        let open = self.sender.entries.iter().map(|brief| brief.source.clone());
+        kept.chain(ready).chain(open).collect()
+    }
+
     /// One transaction of what has gathered, and what follows from it.
     async fn turn(&mut self, orders: Vec<Order>) -> Result<(), ArchiveError> {
         let landed = std::mem::take(&mut self.landed);
         if orders.is_empty() && landed.is_empty() && !self.due && self.ready.is_empty() {
             return Ok(());
         }
+        self.sender.prepare(self.sources_of(&orders)).await;
         let outbox = self.sender.outbox;
         let mut heard = Vec::new();
         let done = outbox.together(|| {
