@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::api::answer;
-use crate::harness::{Ran, Workspace, execute, ran, rows};
+use crate::harness::{Ran, Workspace, execute, ran};
 use crate::outbox::{Counter, Step, definition};
 use crate::watch::Watch;
 
@@ -417,27 +417,4 @@ fn every_check_that_there_is_can_be_chosen() {
     let mut names: Vec<String> = names.collect();
     names.sort();
     assert_eq!(names, windrow::definition::CHECK_NAMES);
-}
-
-#[test]
-fn an_archive_without_alerts_is_brought_to_the_format_that_has_them() {
-    let case = Case::new(ALERT);
-    case.shelf(
-        "UPDATE shelf SET stock = 3 WHERE item = 'tea'; DROP TABLE _windrow_alerts;
-         DROP INDEX _windrow_runs_uid; ALTER TABLE _windrow_runs DROP COLUMN uid;
-         ALTER TABLE _windrow_runs DROP COLUMN archive_id;
-         ALTER TABLE _windrow_runs DROP COLUMN read_at;
-         ALTER TABLE _windrow_runs DROP COLUMN merged_by;
-         DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
-         DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
-         DROP TABLE _windrow_superseded; DROP TABLE _windrow_missing_runs;
-         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_disputed;
-         DELETE FROM _windrow_meta WHERE name = 'archive_id';
-         DELETE FROM _windrow_migrations WHERE version >= 10;
-         UPDATE _windrow_meta SET value = '9' WHERE name = 'format'; PRAGMA user_version = 9",
-    );
-    case.check(&[]).expect(1);
-    assert_eq!(case.entries(), ["found sql/low/tea"]);
-    let archive = case.workspace.path("a.db");
-    assert_eq!(rows(&archive, "PRAGMA user_version"), ["11"]);
 }

@@ -5,6 +5,8 @@ mod api;
 mod dump;
 mod harness;
 mod hostile;
+#[path = "sim/src/later.rs"]
+mod later;
 
 mod adopt;
 mod adopt_bad_input;

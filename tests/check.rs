@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use windrow::check::{CheckOptions, HelpCommands, Limit, check};
+use windrow::definition::{Severity, parse_definition};
 use windrow::host::files::{lock_path, try_lock};
+use windrow::host::{Host, Stop};
+use windrow::store::Reader;
 
 use crate::api::{Api, Asked, Record, Reply, answer, json};
 use crate::harness::{Ran, Workspace, rows};
+use crate::later::LATER;
 
 /// The days that the API knows: the first and how many.
 const FIRST: &str = "2025-11-01";
@@ -663,10 +668,28 @@ fn a_year_of_many_clean_series_makes_fewer_than_one_alarm_in_a_thousand_group_da
 #[test]
 fn an_older_archive_is_looked_at_as_it_is() {
     let case = Case::synced(|world| world.forget("SL-2", "2025-12-10"));
-    let columns =
-        ["asked_from", "last_records", "previous_records", "first_complete_at", "settled_at"];
-    let drops = columns.map(|name| format!("ALTER TABLE _windrow_ledger DROP COLUMN {name};"));
-    case.meddle(&format!("{} DROP TABLE _windrow_clocks; PRAGMA user_version = 2", drops.concat()));
-    assert_eq!(case.found(), ["missing_dates/usage/SL-2/2025-12-10"]);
-    assert_eq!(case.workspace.value("PRAGMA user_version"), "2");
+    let archive = case.workspace.path("a.db");
+    let before = std::fs::read(&archive).expect("the file");
+    let mut reader = Reader::open_with(&archive, LATER).expect("an older archive");
+    let host = Host::system(Stop::never());
+    let limit = Limit::on(&mut reader, host.clock.clone(), Stop::never()).expect("a limit");
+    let text = definition(&case.address, "", "");
+    let definition = parse_definition("windrow.toml", &text).expect("a definition");
+    let help_commands = HelpCommands::new(Vec::new(), "a.db".to_owned());
+    let at = |day: &str| format!("{day}T00:00:00Z").parse().expect("a time");
+    let options = CheckOptions {
+        definition: Some(&definition),
+        streams: &[],
+        starts: BTreeMap::from([("usage".to_owned(), at(FIRST))]),
+        since: None,
+        tolerance: None,
+        now: at("2026-01-10"),
+        help_commands: &help_commands,
+    };
+    let report = check(&reader, &options, &limit).expect("it is looked through");
+    let grave = report.findings.iter().filter(|finding| finding.severity != Severity::Info);
+    let found: Vec<&str> = grave.map(|finding| finding.id.as_str()).collect();
+    assert_eq!(found, ["missing_dates/usage/SL-2/2025-12-10"]);
+    drop(reader);
+    assert_eq!(std::fs::read(&archive).expect("the file"), before);
 }

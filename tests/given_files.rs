@@ -126,12 +126,6 @@ fn plain() -> Vec<Bad> {
         bytes("an unknown journal", 6, "its header makes no sense", |b| b[18] = 3),
         sql("another program's", 6, "another program's SQLite file", "PRAGMA application_id = 1"),
         sql("a newer format", 6, "is from a newer windrow", "PRAGMA user_version = 99"),
-        sql(
-            "an older format that is none",
-            9,
-            "that windrow did not make",
-            "PRAGMA user_version = 3",
-        ),
         sql("a format before all", 9, "did not make", "PRAGMA user_version = 0"),
     ]
 }
@@ -253,10 +247,10 @@ fn contents() -> Vec<Bad> {
             "UPDATE usage SET gb = 0 WHERE day = '2026-01-02' AND id = 'SL-1'"),
         sql("windows that overlap", 1, "two complete windows overlap in the ledger",
             "INSERT INTO _windrow_ledger SELECT stream, partition, start_at,
-                '2026-01-05T00:00:00+00:00', state, read_to, requested_at, completed_at, token, cursor,
-                pages, received, inserted, updated, unchanged, skipped, rejected, out_of_window,
-                distinct_keys, source_total, fetches, error, run_id, dated_by_source, asked_from, last_records,
-                previous_records, first_complete_at, settled_at
+                '2026-01-05T00:00:00+00:00', state, asked_from, read_to, requested_at, dated_by_source,
+                completed_at, first_complete_at, settled_at, token, cursor, pages, received, inserted, updated,
+                unchanged, skipped, rejected, out_of_window, distinct_keys, source_total, fetches, last_records,
+                previous_records, error, run_id
              FROM _windrow_ledger WHERE start_at LIKE '2026-01-02%'"),
         sql("a row that no run brought", 1, "brought by no run that is known", "UPDATE usage SET _run = 77"),
         sql("a fetch that no run made", 1, "refer to rows of _windrow_runs",

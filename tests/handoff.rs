@@ -194,7 +194,7 @@ fn a_hand_off_holds_no_secret_wherever_a_definition_allows_one() {
     // What was once in a row and is gone, and what waits to be sent, is not given away either.
     execute(
         &workspace.path("a.db"),
-        "INSERT INTO _windrow_waits VALUES ('s', '2026-01-01', 'CANARYbody', NULL);
+        "INSERT INTO _windrow_waits VALUES ('s', '2026-01-01', 'CANARYbody', '');
          INSERT INTO _windrow_alerts VALUES ('a', 'f', 'c', 's', 'info', 'CANARYwebhook', '', '', 1, '', NULL, 1);
          CREATE TABLE notes (text); INSERT INTO notes VALUES ('CANARYnotes'); DROP TABLE notes;
          CREATE TABLE own (text); INSERT INTO own VALUES ('CANARYown');",

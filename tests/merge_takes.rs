@@ -3,8 +3,13 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use windrow::host::SystemFiles;
+use windrow::merge::{MergeOrder, merge};
+use windrow::store::{Archive, Opening, Reader};
+
 use crate::api::{Api, UsageApi, json, nine_days};
 use crate::harness::{Workspace, execute, rows};
+use crate::later::{ASIDE, LATER};
 
 /// A snapshot whose records a test can change.
 struct Items {
@@ -120,25 +125,6 @@ fn pages_changes_fields_rejects_versions_and_adoptions_come_along_once() {
     assert_eq!(a.digests(), b.digests());
 }
 
-/// Makes of an archive what it was before hand-offs.
-pub fn make_older(path: &Path) {
-    execute(
-        path,
-        "PRAGMA journal_mode = DELETE;
-         DROP INDEX _windrow_runs_uid; ALTER TABLE _windrow_runs DROP COLUMN uid;
-         ALTER TABLE _windrow_runs DROP COLUMN archive_id;
-         ALTER TABLE _windrow_runs DROP COLUMN read_at;
-         ALTER TABLE _windrow_runs DROP COLUMN merged_by;
-         DROP TABLE _windrow_lineage; DROP TABLE _windrow_handoffs; DROP TABLE _windrow_manifest;
-         DROP TABLE _windrow_manifest_marks; DROP TABLE _windrow_part_ledger;
-         DROP TABLE _windrow_superseded; DROP TABLE _windrow_missing_runs;
-         DROP TABLE _windrow_confirmed; DROP TABLE _windrow_disputed;
-         DELETE FROM _windrow_meta WHERE name = 'archive_id';
-         DELETE FROM _windrow_migrations WHERE version >= 11;
-         UPDATE _windrow_meta SET value = '10' WHERE name = 'format'; PRAGMA user_version = 10",
-    );
-}
-
 fn laptop(api: &UsageApi, from: &str, to: &str) -> Workspace {
     let workspace = Workspace::new(&api.definition(""));
     workspace.run(&["sync", "--from", from, "--to", to]).expect(0);
@@ -150,33 +136,26 @@ fn an_older_archive_is_brought_up_to_date_and_a_copy_of_it_set_aside() {
     let api = UsageApi::start(nine_days(), 50);
     let a = laptop(&api, "2026-01-01", "2026-01-03");
     let b = laptop(&api, "2026-01-02", "2026-01-05");
-    make_older(&a.path("a.db"));
-    a.run(&["merge", name(&b.path("a.db"))]).expect(0);
-    assert_eq!(a.value("SELECT count(*) FROM usage"), "12");
-    assert_eq!(a.value("PRAGMA user_version"), "11");
-    let aside = a.path("a.db-before-format-11");
-    assert_eq!(rows(&aside, "PRAGMA user_version"), ["10"]);
+    let (ours, theirs) = (a.path("a.db"), b.path("a.db"));
+    let opening = Opening { note: "test", now: "", allow_network_fs: true, files: &SystemFiles };
+    let open = |path: &Path| Archive::open_with(path, &opening, LATER).expect("an older archive");
+    open(&theirs).close().expect("closed");
+    let archive = open(&ours);
+    let other = Reader::open_with(&theirs, LATER).expect("an archive of the later format");
+    let now = "2026-01-10T12:00:00Z".parse().expect("a time");
+    let order = MergeOrder { now, version: "0", dry_run: false };
+    let report = merge(&archive, &[("b".to_owned(), &other)], &order);
+    assert!(report.is_ok_and(|report| report.changed));
+    archive.close().expect("closed");
+    assert_eq!(rows(&ours, "SELECT count(*) FROM usage"), ["12"]);
+    assert_eq!(rows(&ours, "PRAGMA user_version"), ["2"]);
+    let later = "SELECT count(*) > 2, sum(later = requested_at) = count(*) FROM _windrow_ledger";
+    assert_eq!(rows(&ours, later), ["1|1"], "what the later format adds comes along");
+    let aside = ours.with_file_name(ASIDE);
+    assert_eq!(rows(&aside, "PRAGMA user_version"), ["1"]);
     assert_eq!(rows(&aside, "SELECT count(*) FROM usage"), ["6"]);
-}
-
-#[test]
-fn a_file_of_an_older_format_is_taken_in_and_stays_as_it_is() {
-    let api = UsageApi::start(nine_days(), 50);
-    let a = laptop(&api, "2026-01-01", "2026-01-03");
-    let b = laptop(&api, "2026-01-02", "2026-01-05");
-    make_older(&b.path("a.db"));
-    let before = std::fs::read(b.path("a.db")).expect("the file");
-    a.run(&["merge", name(&b.path("a.db"))]).expect(0);
-    assert_eq!(a.value("SELECT count(*) FROM usage"), "12");
-    assert_eq!(std::fs::read(b.path("a.db")).expect("the file"), before);
-    assert!(!b.path("a.db-before-format-11").exists(), "nothing is laid beside it");
-    let left = std::fs::read_dir(a.path("state").join("unpacked")).expect("the folder").count();
-    assert_eq!(left, 0, "the copy that was brought up to date is gone");
-    // One that only says that it is older is no archive of windrow's.
-    execute(&b.path("a.db"), "PRAGMA user_version = 9");
-    let refused = a.run(&["merge", name(&b.path("a.db"))]);
-    assert!([6, 9].contains(&refused.code), "{refused:?}");
-    assert_eq!(a.value("SELECT count(*) FROM usage"), "12");
+    let refused = a.run(&["status"]).expect(6);
+    assert!(refused.stderr.contains("its format is 2, this program knows up to 1"), "{refused:?}");
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn a_late_record_of_an_older_version_is_stale() {
 }
 
 #[test]
-fn rejects_of_an_older_format_are_taken_up_unless_something_of_them_is_missing() {
+fn rejects_are_taken_up_unless_what_lay_above_them_was_not_kept() {
     let nested = r#"{"SL-1":[{"day":"x"}],"SL-2":[{"day":"2026-01-01"}]}"#;
     let kid = r#"{"data":[{"id":10,"of":2}]}"#;
     let served = Served::start(&[("/parents", "{\"data\":[]}"), ("/kids", kid), ("/days", nested)]);
@@ -267,7 +267,6 @@ fn rejects_of_an_older_format_are_taken_up_unless_something_of_them_is_missing()
     };
     let workspace = Workspace::new(&days("\"date\""));
     workspace.sync();
-    // As format 2 left them.
     workspace.rows("UPDATE _windrow_rejects SET ancestors = NULL, pointer = NULL");
     workspace.define(&days("{ type = \"date\", format = \"%d.%m.%Y\" }"));
     let report = workspace.run(&["rejects", "retry", "--json"]).expect(0).json();

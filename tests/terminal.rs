@@ -248,7 +248,7 @@ fn names_that_no_definition_makes_are_refused_with_the_archive() {
         ),
         ("a stream", "INSERT INTO _windrow_fields VALUES ('EVIL_', 'f', 'text', 'always')"),
         ("a stream", "INSERT INTO _windrow_disputed VALUES ('../x', '', '', '', '')"),
-        ("a source", "INSERT INTO _windrow_waits VALUES ('EVIL_', 'now', 'x', NULL)"),
+        ("a source", "INSERT INTO _windrow_waits VALUES ('EVIL_', 'now', 'x', 'now')"),
         ("a source", "INSERT INTO _windrow_clocks VALUES ('a;b', 1, 'now')"),
         ("a command", "UPDATE _windrow_runs SET command = 'EVIL_'"),
         ("a command", "UPDATE _windrow_runs SET command = 'sync; rm -rf ~'"),

@@ -17,7 +17,7 @@ use crate::store::ledger::bounds_text;
 use crate::store::open::Archive;
 use crate::store::parents::{Orphan, orphans_among};
 use crate::store::read::Reader;
-use crate::store::runs::{RunStart, RunStreamRow, definition_id, name_run};
+use crate::store::runs::{NewRun, RunStart, RunStreamRow, definition_id};
 use crate::store::table::quote;
 use crate::store::write::{bind, difference_statement};
 
@@ -190,14 +190,8 @@ impl Archive {
         let note = || -> rusqlite::Result<i64> {
             let now = crate::model::instant_to_text(start.now);
             let definition = definition_id(&self.connection, start.definition, &now)?;
-            let sql = "INSERT INTO _windrow_runs (command, windrow_version, definition_id,
-                    started_at, finished_at, state, exit_code, message)
-                VALUES (?1, ?2, ?3, ?4, ?4, 'complete', 0, ?5)";
-            let values = params![start.command, start.version, definition, now, message];
-            self.connection.execute(sql, values)?;
-            let run = self.connection.last_insert_rowid();
-            name_run(&self.connection, run)?;
-            Ok(run)
+            let done = NewRun::done(start, definition, &now);
+            NewRun { message: Some(message), ..done }.insert(&self.connection)
         };
         note().map_err(at(&self.path))
     }

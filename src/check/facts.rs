@@ -136,18 +136,10 @@ impl Reader {
         stream: &str,
         each: Each<'_, LedgerFact>,
     ) -> Result<(), ArchiveError> {
-        let old = self.format()? < 3;
-        let newer = if old {
-            "NULL, NULL, NULL, NULL, NULL"
-        } else {
-            "asked_from, last_records, previous_records, first_complete_at, settled_at"
-        };
-        let sql = format!(
-            "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
-                out_of_window,
-                distinct_keys, source_total, error, {newer}
-             FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at"
-        );
+        let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
+                out_of_window, distinct_keys, source_total, error, asked_from,
+                last_records, previous_records, first_complete_at, settled_at
+            FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
         let read = |row: &Row<'_>| {
             Ok(LedgerFact {
                 partition: row.get(0)?,
@@ -168,13 +160,7 @@ impl Reader {
                 settled_at: row.get(15)?,
             })
         };
-        self.scan(&sql, [stream], read, each)
-    }
-
-    /// The version of the archive's format: who only reads an older one does not migrate it.
-    pub fn format(&self) -> Result<i32, ArchiveError> {
-        let sql = "PRAGMA user_version";
-        self.connection.query_row(sql, [], |row| row.get(0)).map_err(at(&self.path))
+        self.scan(sql, [stream], read, each)
     }
 
     /// The rows of a table, group by group and by date.
@@ -387,9 +373,6 @@ impl Reader {
 
     /// By how many milliseconds each source's clock was ahead of this machine's, and when.
     pub fn clocks(&self) -> Result<Vec<(String, i64, String)>, ArchiveError> {
-        if self.format()? < 3 {
-            return Ok(Vec::new());
-        }
         let mut clocks = Vec::new();
         let sql = "SELECT source, skew_ms, seen_at FROM _windrow_clocks ORDER BY source";
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));

@@ -85,7 +85,7 @@ pub fn ask_all(
         let mut each = definition.checks.iter();
         return each.try_for_each(|check| ask(reader, check, help_commands, limit, collector));
     }
-    let mut apart = Reader::open(reader.path())?;
+    let mut apart = reader.reopen()?;
     limit.also_on(&mut apart)?;
     apart.confine()?;
     let end = limit.millis().saturating_add(GIVEN_TIME_MS_TOTAL);

@@ -11,7 +11,9 @@ use crate::merge::merge;
 use crate::merge::{MergeError, MergeOrder};
 use crate::model::bytes;
 use crate::model::instant_to_text;
-use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION, look_at_given};
+use crate::store::{
+    Archive, ArchiveError, Cause, FORMATS, Formats, Opening, Reader, look_at_given,
+};
 
 use super::args::Global;
 use super::error::{Failure, UNSAFE, USAGE};
@@ -19,8 +21,6 @@ use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
 
-/// The first format that has manifests.
-const FORMAT_WITH_MANIFEST: i32 = 11;
 /// From this size on it is said how much room a merge may take.
 const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
 
@@ -51,7 +51,7 @@ pub fn run(
     let now = host.clock.now();
     let opening =
         Opening { note: &note, now: &instant_to_text(now), allow_network_fs, files: &*host.files };
-    let mut others = Others::new(&args.given, &opening, host);
+    let mut others = Others::new(&args.given, &opening, host, FORMATS);
     for file in &args.files {
         refuse_itself(&path, file)?;
         others.open(file)?;
@@ -59,7 +59,7 @@ pub fn run(
     say_room(&args.files, output);
     let made = !path.exists();
     let (archive, _room) = match args.dry_run {
-        true => open_untouched(&path, &opening, host)?,
+        true => open_untouched(&path, &opening, host, FORMATS)?,
         false => (waiting_for(wait, host, || Archive::open(&path, &opening))?, None),
     };
     let version = env!("CARGO_PKG_VERSION");
@@ -103,9 +103,10 @@ fn open_untouched(
     path: &Path,
     opening: &Opening<'_>,
     host: &Host,
+    formats: Formats,
 ) -> Result<(Archive, Option<Room>), Failure> {
-    if Archive::opens_untouched(path) {
-        match Archive::open(path, opening) {
+    if Archive::opens_untouched(path, formats) {
+        match Archive::open_with(path, opening, formats) {
             Err(error) if matches!(error.cause, Cause::Held | Cause::Storage) => {}
             other => return Ok((other?, None)),
         }
@@ -113,9 +114,9 @@ fn open_untouched(
     let room = Room::make(host)?;
     let copy = room.archive();
     if path.exists() {
-        Reader::open(path)?.copy_into(&copy, &host.stop)?;
+        Reader::open_with(path, formats)?.copy_into(&copy, &host.stop)?;
     }
-    Ok((Archive::open(&copy, opening)?, Some(room)))
+    Ok((Archive::open_with(&copy, opening, formats)?, Some(room)))
 }
 
 fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
@@ -160,32 +161,30 @@ struct Others<'o> {
     given: &'o GivenArguments,
     opening: &'o Opening<'o>,
     host: &'o Host,
+    formats: Formats,
     /// Copies that were brought up to this format.
     lifted: Vec<Room>,
 }
 
 impl<'o> Others<'o> {
-    fn new(given: &'o GivenArguments, opening: &'o Opening<'o>, host: &'o Host) -> Self {
-        Self { opened: Vec::new(), given, opening, host, lifted: Vec::new() }
+    fn new(
+        given: &'o GivenArguments,
+        opening: &'o Opening<'o>,
+        host: &'o Host,
+        formats: Formats,
+    ) -> Self {
+        Self { opened: Vec::new(), given, opening, host, formats, lifted: Vec::new() }
     }
 
     /// Here and nowhere else an archive is opened that somebody else may have written. All of it is
     /// looked at before anything of it is taken.
     fn open(&mut self, file: &Path) -> Result<(), Failure> {
         let mut opened = self.given.open(file, self.host)?;
-        let format = opened.reader.format()?;
         // A manifest speaks of the file as it was given.
-        let verified = match format >= FORMAT_WITH_MANIFEST {
-            true => Some(verify(&opened, self.host)?),
-            false => None,
-        };
-        if format < SCHEMA_VERSION {
+        let verified = verify(&opened, self.host)?;
+        if opened.reader.format()? < self.formats.newest().version() {
             self.lift(&mut opened)?;
         }
-        let verified = match verified {
-            Some(verified) => verified,
-            None => verify(&opened, self.host)?,
-        };
         let name = file.display().to_string();
         if let Some(difference) = verified.differences.first() {
             let place = match (&difference.key, difference.place.as_str()) {
@@ -211,8 +210,8 @@ impl<'o> Others<'o> {
         let copy = room.archive();
         self.lifted.push(room);
         older.reader.copy_into(&copy, &self.host.stop)?;
-        Archive::open(&copy, self.opening)?.close()?;
-        older.reader = Reader::open(&copy)?;
+        Archive::open_with(&copy, self.opening, self.formats)?.close()?;
+        older.reader = Reader::open_with(&copy, self.formats)?;
         Ok(())
     }
 }
@@ -225,5 +224,94 @@ fn refusal(error: MergeError) -> Failure {
             let help = "streams that mean different things need different names, or archives";
             Failure::new(USAGE, message).help(help)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::host::{Environment, Stop, SystemFiles};
+    use crate::store::RunStart;
+    use crate::store::formats::tests::LATER;
+
+    struct Folders(PathBuf);
+
+    impl Environment for Folders {
+        fn variable(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn secret_file(&self, _: &Path) -> std::io::Result<String> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+
+        fn state_folder(&self) -> Option<PathBuf> {
+            Some(self.0.join("state"))
+        }
+
+        fn keys_folder(&self) -> Option<PathBuf> {
+            Some(self.0.join("keys"))
+        }
+    }
+
+    const OPENING: Opening<'_> =
+        Opening { note: "test", now: "now", allow_network_fs: true, files: &SystemFiles };
+
+    fn host_in(folder: &Path) -> Host {
+        let environment = Arc::new(Folders(folder.to_owned()));
+        Host { environment, ..Host::system(Stop::never()) }
+    }
+
+    /// Makes an archive of this windrow's format with a run in it, and gives its bytes.
+    fn older(path: &Path, host: &Host) -> Vec<u8> {
+        let archive = Archive::open(path, &OPENING).expect("a new archive");
+        let now = host.clock.now();
+        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        archive.start_run(&start).expect("a run");
+        archive.close().expect("closed");
+        std::fs::read(path).expect("the file")
+    }
+
+    #[test]
+    fn a_dry_run_opens_a_copy_of_an_archive_of_an_older_format() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let host = host_in(folder.path());
+        let before = older(&path, &host);
+        for (formats, copied) in [(FORMATS, false), (LATER, true)] {
+            let opened = open_untouched(&path, &OPENING, &host, formats);
+            let (archive, room) = opened.map_err(|failure| failure.message).expect("it opens");
+            let found = (archive.path() != path, room.is_some());
+            assert_eq!(found, (copied, copied));
+            archive.close().expect("closed");
+            assert_eq!(std::fs::read(&path).expect("the file"), before);
+            assert!(!folder.path().join("a.db-before-format-2").exists());
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_older_format_is_taken_in_and_stays_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let (host, opening) = (host_in(folder.path()), OPENING);
+        let before = older(&path("b.db"), &host);
+        let now = host.clock.now();
+        let given = GivenArguments { signer: None, identity: Vec::new(), max_size: None };
+        let mut others = Others::new(&given, &opening, &host, LATER);
+        others.open(&path("b.db")).map_err(|failure| failure.message).expect("it is opened");
+        assert_eq!(others.opened[0].1.reader.format().expect("a format"), 2);
+        let ours = Archive::open_with(&path("a.db"), &opening, LATER).expect("a new archive");
+        let order = MergeOrder { now, version: "0", dry_run: false };
+        let report = merge(&ours, &others.readers(), &order);
+        assert!(report.map_err(|error| refusal(error).message).expect("it is merged").changed);
+        assert_eq!(ours.reader().expect("a reader").runs(9).expect("runs").len(), 2);
+        assert_eq!(std::fs::read(path("b.db")).expect("the file"), before);
+        assert!(!path("b.db-before-format-2").exists(), "nothing is laid beside it");
+        let unpacked = || path("state").join("unpacked").read_dir().expect("the folder").count();
+        assert!(unpacked() > 0);
+        drop(others);
+        assert_eq!(unpacked(), 0, "the copy that was brought up to date is gone");
     }
 }

@@ -103,7 +103,7 @@ fn no_reject(id: i64) -> Failure {
 
 /// Refuses numbers that are no rejects, before anything is changed.
 fn check_ids(archive: &Archive, ids: &[i64]) -> Result<Reader, Failure> {
-    let reader = Reader::open(archive.path())?;
+    let reader = archive.reader()?;
     for id in ids {
         reader.reject(*id)?.ok_or_else(|| no_reject(*id))?;
     }

@@ -35,7 +35,7 @@ pub fn run(
     let streams: Vec<StreamStatus> = streams.into_iter().map(|(_, status)| status).collect();
     let last_run = reader.runs(1)?.into_iter().next();
     let (rejects, waits) = (reader.rejects()?, reader.waits_held(now)?);
-    let outbox = if reader.has_outbox()? { reader.outbox_counts()? } else { Vec::new() };
+    let outbox = reader.outbox_counts()?;
     let digests = if args.digest { digest_tables(&reader)? } else { Vec::new() };
     let drift = reader.field_changes(None, None, DRIFT_MAX)?;
     let archive = path.display().to_string();

@@ -9,6 +9,7 @@ use crate::host::Files;
 use crate::model::{Timestamp, instant_to_text};
 
 use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::formats::{FORMATS, Formats};
 use crate::store::open::{copy_log, open_writer, refuse_directory, refuse_missing, take_lock};
 use crate::store::read::Reader;
 use crate::store::table::quote;
@@ -96,10 +97,20 @@ fn broken_references(connection: &Connection) -> rusqlite::Result<u64> {
 /// Makes the archive at `path` one file without a log beside it, on the disk and not only in the
 /// system's memory. It stays an archive like any other: the next sync begins a new log.
 pub fn eject(path: &Path, note: &str, names: &dyn Files) -> Result<Ejected, ArchiveError> {
+    eject_with(path, note, names, FORMATS)
+}
+
+/// The same for a program that knows these formats.
+pub fn eject_with(
+    path: &Path,
+    note: &str,
+    names: &dyn Files,
+    formats: Formats,
+) -> Result<Ejected, ArchiveError> {
     refuse_directory(path)?;
     refuse_missing(path)?;
     let lock = take_lock(path, note)?;
-    let (connection, _) = open_writer(path)?;
+    let (connection, _) = open_writer(path, formats)?;
     connection.busy_timeout(Duration::from_millis(READERS_WAIT_MS)).map_err(at(path))?;
     let (rows, streams) = count_rows(&connection).map_err(at(path))?;
     copy_log(&connection).map_err(|error| refused(path, error))?;
@@ -165,7 +176,7 @@ fn refuse_companions(path: &Path) -> Result<(), ArchiveError> {
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::open::{Archive, Opening, SCHEMA_VERSION};
+    use crate::store::open::{Archive, Opening};
 
     fn new_archive() -> (tempfile::TempDir, PathBuf, Archive) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -184,8 +195,7 @@ mod tests {
     fn a_new_archive_is_healthy_and_what_is_wrong_with_it_is_counted() {
         let (_folder, path, archive) = new_archive();
         let reader = Reader::open(&path).expect("a reader");
-        let expected =
-            Health { format: SCHEMA_VERSION, journal_mode: "wal".to_owned(), ..Health::default() };
+        let expected = Health { format: 1, journal_mode: "wal".to_owned(), ..Health::default() };
         assert_eq!(reader.health(now()).expect("it can be looked at"), expected);
         let wrong = "PRAGMA foreign_keys = OFF;
             INSERT INTO _windrow_run_streams (run_id, stream, windows_completed, received, inserted,

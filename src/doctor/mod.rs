@@ -18,4 +18,4 @@ pub use facts::{
 };
 pub use finding::{DoctorFinding, DoctorVerdict, FaultArea, worst};
 pub use gather::{Surroundings, Way, gather};
-pub use health::{Ejected, Health, eject};
+pub use health::{Ejected, Health, eject, eject_with};

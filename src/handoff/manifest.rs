@@ -6,7 +6,7 @@ use crate::handoff::Part;
 use crate::host::Stop;
 use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
 use crate::store::{
-    ArchiveError, Cause, LedgerRow, Reader, SCHEMA_VERSION, StreamRow, WholeDigest, digest_stream,
+    ArchiveError, Cause, FORMATS, LedgerRow, Reader, StreamRow, WholeDigest, digest_stream,
     digest_whole, digested_columns, sha256_of,
 };
 use crate::window::Coverage;
@@ -184,7 +184,7 @@ pub fn manifest_of(
     let mut manifest = Manifest {
         form: MANIFEST_FORM,
         windrow: env!("CARGO_PKG_VERSION").to_owned(),
-        archive_format: SCHEMA_VERSION,
+        archive_format: FORMATS.newest().version(),
         handoff_id: handoff_id.to_owned(),
         archive_id: reader.archive_id()?,
         lineage: reader.lineage()?.into_iter().map(|(_, parent)| parent).collect(),

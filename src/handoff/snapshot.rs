@@ -11,8 +11,9 @@ use crate::host::Stop;
 use crate::history::condition::Staying;
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::history::{history_name, keeps_versions};
-use crate::store::open::{SCHEMA_VERSION, open_writer, take_lock};
+use crate::store::open::{open_writer, take_lock};
 use crate::store::read::Reader;
 use crate::store::schema::{drop_foreign, objects};
 use crate::store::stops::{end_when, end_with_process};
@@ -100,18 +101,16 @@ impl Reader {
 impl Draft {
     /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
     pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
-        let (mut connection, version) = open_writer(path)?;
+        let (mut connection, format) = open_writer(path, FORMATS)?;
         let stop = stop.clone();
         end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
-        if version != SCHEMA_VERSION {
-            let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
-            let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-            return Err(ArchiveError::new(Cause::Unusable, message).help(help));
+        if !format.is_newest() {
+            return Err(refuse_older(path, format));
         }
         let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
             PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
         connection.execute_batch(set).map_err(at(path))?;
-        Ok(Self { reader: Reader { connection, path: path.to_owned() } })
+        Ok(Self { reader: Reader { connection, path: path.to_owned(), formats: FORMATS } })
     }
 
     fn run<T>(
@@ -162,7 +161,7 @@ impl Draft {
             )?;
             cut_outbox(transaction, with_outbox.then_some(naming.handoff_id))?;
             drop_set_aside(transaction)?;
-            let dropped = drop_foreign(transaction, SCHEMA_VERSION)?;
+            let dropped = drop_foreign(transaction, FORMATS.newest())?;
             cut(transaction, part, &staying)?;
             rename(transaction, naming)?;
             transaction.execute_batch("COMMIT")?;
@@ -194,7 +193,7 @@ impl Draft {
     pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
         let write = "INSERT INTO _windrow_manifest (manifest) VALUES (?1)";
         self.run(|connection| connection.execute(write, [manifest]))?;
-        let Reader { connection, path } = self.reader;
+        let Reader { connection, path, .. } = self.reader;
         connection.close().map_err(|(_, error)| at(&path)(error))
     }
 
@@ -455,12 +454,19 @@ impl Reader {
     }
 }
 
+/// What is given away is of the newest format.
+fn refuse_older(path: &Path, format: ArchiveFormat) -> ArchiveError {
+    let (version, newest) = (format.version(), FORMATS.newest().version());
+    let message = format!("{} has format {version}, and this needs {newest}", path.display());
+    let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
+    ArchiveError::new(Cause::Unusable, message).help(help)
+}
+
 /// Notes in an archive what was given away, beside whoever has it open: a short transaction.
 pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), ArchiveError> {
-    let (connection, version) = open_writer(path)?;
-    if version != SCHEMA_VERSION {
-        let message = format!("{} has format {version}", path.display());
-        return Err(ArchiveError::new(Cause::Unusable, message));
+    let (connection, format) = open_writer(path, FORMATS)?;
+    if !format.is_newest() {
+        return Err(refuse_older(path, format));
     }
     // An archive that was made one file has no log to share; then nobody else may have it.
     let mode: String =

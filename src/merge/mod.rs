@@ -177,7 +177,7 @@ pub fn merge(
     others: &[(String, &Reader)],
     order: &MergeOrder<'_>,
 ) -> Result<MergeReport, MergeError> {
-    let reader = Reader::open(archive.path())?;
+    let reader = archive.reader()?;
     let ours = reader.said()?;
     let mut text = reader.definition()?;
     drop(reader);

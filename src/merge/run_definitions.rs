@@ -11,8 +11,6 @@ use crate::store::read::Reader;
 
 /// Definitions that are asked, the latest ones: a stream that none of so many names is unknown.
 const DEFINITIONS_MAX: u32 = 1_000;
-/// The format that knows which runs a merge has brought.
-const MERGES_SINCE: i32 = 11;
 
 /// An archive's definitions, in the order in which they are asked: its own runs' before those that
 /// a merge has brought, the later before the earlier.
@@ -29,12 +27,12 @@ impl RunDefinitions {
             .find_map(|(run, definition)| Some((definition, definition.stream(stream)?, *run)))
     }
 
-    fn read(connection: &Connection, merges: bool) -> rusqlite::Result<Self> {
-        let brought = if merges { "min(r.merged_by IS NOT NULL)" } else { "0" };
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = format!(
             "SELECT max(r.run_id), d.text
              FROM _windrow_definitions d JOIN _windrow_runs r USING (definition_id)
-             GROUP BY definition_id ORDER BY {brought}, max(r.run_id) DESC LIMIT {DEFINITIONS_MAX}"
+             GROUP BY definition_id ORDER BY min(r.merged_by IS NOT NULL), max(r.run_id) DESC
+             LIMIT {DEFINITIONS_MAX}"
         );
         let mut statement = connection.prepare(&sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
@@ -51,14 +49,13 @@ impl RunDefinitions {
 impl Reader {
     /// What the archive's definitions say of its streams.
     pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
-        let merges = self.format()? >= MERGES_SINCE;
-        RunDefinitions::read(&self.connection, merges).map_err(at(&self.path))
+        RunDefinitions::read(&self.connection).map_err(at(&self.path))
     }
 }
 
 impl Merge<'_> {
     /// What this archive's definitions say, those that were brought a moment ago included.
     pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
-        RunDefinitions::read(self.ours(), true).map_err(at(self.archive.path()))
+        RunDefinitions::read(self.ours()).map_err(at(self.archive.path()))
     }
 }

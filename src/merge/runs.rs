@@ -24,7 +24,7 @@ pub struct RunCounts {
 }
 
 /// What a merge or a hand-off did is of the archive that did it; no row and no fetch is theirs.
-const TAKEN: &str = "command NOT IN ('merge', 'handoff') AND uid IS NOT NULL";
+const TAKEN: &str = "command NOT IN ('merge', 'handoff')";
 /// What is kept of a run beside its row; first the sums by stream.
 const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_fetches", "_windrow_run_events"];
 

@@ -19,7 +19,7 @@ use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::{ArchiveError, at};
 use crate::store::open::Archive;
 use crate::store::read::Reader;
-use crate::store::runs::{RunStart, definition_id, name_run};
+use crate::store::runs::{NewRun, RunStart, definition_id};
 
 pub use crate::merge::ended::EndedTaken;
 pub use crate::merge::fill::{FillBox, Filling};
@@ -89,7 +89,7 @@ impl Archive {
         others: &[&Reader],
     ) -> Result<Merge<'m>, ArchiveError> {
         // What is copied into a table is placed by the columns that the format gives it.
-        refuse_other_tables(&self.connection, &self.path)?;
+        refuse_other_tables(&self.connection, &self.path, self.formats.newest())?;
         self.begin()?;
         let merge = self.note_merge(start, others).map_err(at(&self.path));
         if merge.is_err() {
@@ -113,11 +113,8 @@ impl Archive {
         let run = last + unknown + 1;
         let now = instant_to_text(start.now);
         let definition = definition_id(ours, start.definition, &now)?;
-        let sql = "INSERT INTO _windrow_runs (run_id, command, windrow_version, definition_id,
-                started_at, finished_at, state, exit_code)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?5, 'complete', 0)";
-        ours.execute(sql, params![run, start.command, start.version, definition, now])?;
-        name_run(ours, run)?;
+        let new = NewRun { number: Some(run), ..NewRun::done(start, definition, &now) };
+        new.insert(ours)?;
         // What a merge replaces it keeps itself, with the time for which it stood.
         let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
         let mut statement = ours.prepare(sql)?;
@@ -187,8 +184,7 @@ impl<'m> Merge<'m> {
 
 /// As of when a run speaks, and its name.
 pub(super) fn fetch_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
-    let sql = "SELECT coalesce(read_at, ''), coalesce(uid, '') FROM _windrow_runs
-        WHERE run_id = ?1";
+    let sql = "SELECT read_at, uid FROM _windrow_runs WHERE run_id = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement
         .query_row([run], |row| Ok(ReadBy { read_at: row.get(0)?, uid: row.get(1)? }))

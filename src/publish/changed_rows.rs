@@ -83,7 +83,7 @@ impl Reader {
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
     /// later fetch of the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), ArchiveError> {
-        let sql = "SELECT run_id, coalesce(uid, '') FROM _windrow_runs WHERE run_id <
+        let sql = "SELECT run_id, uid FROM _windrow_runs WHERE run_id <
                 coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
                          9223372036854775807)
             ORDER BY run_id DESC LIMIT 1";

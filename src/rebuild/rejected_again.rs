@@ -7,7 +7,7 @@ use crate::store::open::Archive;
 use crate::store::table::quote;
 
 /// Orphans that a person has set aside have their numbers above this one while the others are made
-/// again.
+/// again. Until one of them comes out again no run has seen it last, which 0 stands for.
 const ASIDE: i64 = 1 << 40;
 /// And those that have just been made above this one, while they are given theirs.
 const NEW: i64 = 1 << 42;
@@ -19,7 +19,7 @@ impl Archive {
         self.connection.execute_batch(&format!(
             "DELETE FROM _windrow_rejects WHERE stream = '{stream}'
                 AND (discarded_at IS NULL OR kind <> 'orphan');
-             UPDATE _windrow_rejects SET reject_id = reject_id + {ASIDE}, last_run_id = NULL
+             UPDATE _windrow_rejects SET reject_id = reject_id + {ASIDE}, last_run_id = 0
              WHERE stream = '{stream}'"
         ))
     }
@@ -42,10 +42,10 @@ impl Archive {
                  FROM {old} AS old WHERE new.stream = '{stream}' AND new.reject_id > {NEW}
                     AND old.discarded_at IS NOT NULL AND {same};
                  DELETE FROM _windrow_rejects WHERE stream = '{stream}' AND reject_id < {NEW}
-                    AND last_run_id IS NULL AND reject_id - {ASIDE} IN
+                    AND last_run_id = 0 AND reject_id - {ASIDE} IN
                     (SELECT reject_id FROM {old} WHERE last_run_id IN ({kept_run}));
                  UPDATE _windrow_rejects AS new SET reject_id = old.reject_id,
-                    last_run_id = max(coalesce(new.last_run_id, 0), old.last_run_id)
+                    last_run_id = max(new.last_run_id, old.last_run_id)
                  FROM {old} AS old WHERE new.stream = '{stream}'
                     AND new.reject_id = old.reject_id + {ASIDE}"
             ))?;

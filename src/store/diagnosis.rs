@@ -10,7 +10,7 @@ use crate::host::Stop;
 
 use crate::store::error::{ArchiveError, not_as_made};
 use crate::store::foreign::open_guarded;
-use crate::store::open::{SCHEMA_VERSION, schema_of_format};
+use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::schema::{compare, objects};
 use crate::store::stops::end_when;
 use crate::store::table::quote;
@@ -52,29 +52,30 @@ pub(crate) fn oddity(path: &Path) -> Option<String> {
     };
     end_when(&mut connection, enough).ok()?;
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
-    if !(1..=SCHEMA_VERSION).contains(&version) {
+    let Some(format) = FORMATS.known(version).filter(|format| format.version() > 0) else {
         return Some(format!("its format is {version}"));
-    }
-    own_tables(&connection, version)
-        .or_else(|| own_values(&connection, version))
-        .or_else(|| other_objects(&connection, version))
+    };
+    own_tables(&connection, format)
+        .or_else(|| own_values(&connection, format))
+        .or_else(|| other_objects(&connection, format))
 }
 
-/// Refuses an archive of this format in which a table of windrow's is missing or another.
+/// Refuses an archive of a format in which a table of windrow's is missing or another.
 pub(crate) fn refuse_other_tables(
     connection: &Connection,
     path: &Path,
+    format: ArchiveFormat,
 ) -> Result<(), ArchiveError> {
-    match own_tables(connection, SCHEMA_VERSION) {
+    match own_tables(connection, format) {
         Some(found) => Err(not_as_made(path, &found)),
         None => Ok(()),
     }
 }
 
 /// A table of windrow's that is missing or another.
-fn own_tables(connection: &Connection, version: i32) -> Option<String> {
+fn own_tables(connection: &Connection, format: ArchiveFormat) -> Option<String> {
     let all = objects(connection).ok()?;
-    for ours in schema_of_format(version).ok()?.iter().filter(|object| object.kind == "table") {
+    for ours in format.schema().ok()?.iter().filter(|object| object.kind == "table") {
         if all.contains(ours) {
             continue;
         }
@@ -89,8 +90,8 @@ fn own_tables(connection: &Connection, version: i32) -> Option<String> {
 }
 
 /// A value that is none of its column's.
-fn own_values(connection: &Connection, version: i32) -> Option<String> {
-    for ours in schema_of_format(version).ok()?.iter().filter(|object| object.kind == "table") {
+fn own_values(connection: &Connection, format: ArchiveFormat) -> Option<String> {
+    for ours in format.schema().ok()?.iter().filter(|object| object.kind == "table") {
         let found = odd_value(connection, &ours.name);
         // What cannot be read at all is told by whoever reads it.
         if let Ok(Some(found)) = found {
@@ -150,8 +151,8 @@ fn is_json_text(text: &str) -> bool {
 }
 
 /// A stream's table that is missing, and what stands in the schema that windrow did not make.
-fn other_objects(connection: &Connection, version: i32) -> Option<String> {
-    let (foreign, missing) = match compare(connection, version) {
+fn other_objects(connection: &Connection, format: ArchiveFormat) -> Option<String> {
+    let (foreign, missing) = match compare(connection, format) {
         Ok(found) => found,
         Err(error) => return Some(format!("`_windrow_streams` cannot be read: {error}")),
     };

@@ -39,9 +39,6 @@ impl Reader {
             })?;
             rows.collect()
         };
-        if !self.knows_drift()? {
-            return Ok(Vec::new());
-        }
         read().map_err(at(&self.path))
     }
 
@@ -69,17 +66,7 @@ impl Reader {
             })?;
             rows.collect()
         };
-        if !self.knows_drift()? {
-            return Ok(Vec::new());
-        }
         read().map_err(at(&self.path))
-    }
-
-    /// An archive of an older format, which no sync has migrated yet, has no log.
-    fn knows_drift(&self) -> Result<bool, ArchiveError> {
-        let sql = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_schema_log'";
-        let found = self.connection.prepare_cached(sql).and_then(|mut s| s.exists([]));
-        found.map_err(at(&self.path))
     }
 }
 

@@ -45,11 +45,6 @@ pub(crate) fn history_from(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<String>> {
-    // A reader takes an archive of an older format as it is.
-    let streams = live_columns(connection, "_windrow_streams")?;
-    if !streams.iter().any(|column| column.name == "history_from") {
-        return Ok(None);
-    }
     let sql = "SELECT history_from FROM _windrow_streams WHERE stream = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())

@@ -9,6 +9,7 @@ pub(crate) mod digest;
 pub(crate) mod drift;
 pub(crate) mod error;
 pub(crate) mod foreign;
+pub(crate) mod formats;
 pub(crate) mod history;
 pub(crate) mod invariants;
 pub(crate) mod ledger;
@@ -37,8 +38,9 @@ pub use digest::{
 pub use drift::Fill;
 pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
+pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use invariants::Broken;
-pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};
+pub use open::{APPLICATION_ID, Archive, Opening, sqlite_is_sound};
 pub use parents::Orphan;
 pub use query::{QuerySink, Value};
 pub use raw::{Kept, KeptPage, RawPage};

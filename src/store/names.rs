@@ -27,7 +27,7 @@ const OWN: [&str; 9] = [
     "_replaced_at",
     "_replaced_run",
 ];
-/// The longest text that a run says of itself: an identity of an older format is 60 characters.
+/// The longest text that a run says of itself: a version, a time, an identity of 32 digits.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// What a name must be.
@@ -135,12 +135,7 @@ fn odd_in(
 fn odd_column(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
     let sql = "SELECT stream, key, columns FROM _windrow_streams
         UNION ALL SELECT stream, key, columns FROM _windrow_rebuilds";
-    let with_rebuilds = connection.prepare(sql);
-    let mut statement = match with_rebuilds {
-        Ok(statement) => statement,
-        // An older format has none.
-        Err(_) => connection.prepare("SELECT stream, key, columns FROM _windrow_streams")?,
-    };
+    let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let stream: String = row.get(0)?;
@@ -220,12 +215,13 @@ mod tests {
     #[test]
     fn a_name_that_no_definition_makes_is_found_wherever_it_stands() {
         let evil = "a\u{1b}]0;x\u{7}";
-        let run = "INSERT INTO _windrow_runs (run_id, command, windrow_version, started_at, state)";
+        let run = "INSERT INTO _windrow_runs (run_id, uid, archive_id, read_at, command,
+            windrow_version, started_at, state)";
         let statements = [
-            format!("{run} VALUES (1, '{evil}', '0', 'now', 'complete')"),
-            format!("{run} VALUES (1, 'sync', '{evil}', 'now', 'complete')"),
-            format!("{run} VALUES (1, 'sync', '0', '{evil}', 'complete')"),
-            format!("INSERT INTO _windrow_waits VALUES ('{evil}', 'now', 'x', NULL)"),
+            format!("{run} VALUES (1, 'u', 'a', '', '{evil}', '0', 'now', 'complete')"),
+            format!("{run} VALUES (1, 'u', 'a', '', 'sync', '{evil}', 'now', 'complete')"),
+            format!("{run} VALUES (1, 'u', 'a', '', 'sync', '0', '{evil}', 'complete')"),
+            format!("INSERT INTO _windrow_waits VALUES ('{evil}', 'now', 'x', 'now')"),
             format!("INSERT INTO _windrow_clocks VALUES ('{evil}', 1, 'now')"),
             format!("INSERT INTO _windrow_fields VALUES ('{evil}', 'f', 'text', 'always')"),
             format!("INSERT INTO _windrow_disputed VALUES ('{evil}', '', '', '', '')"),

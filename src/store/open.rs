@@ -3,9 +3,7 @@
 //! The settings are those of docs/contract.md, section 10: `synchronous=EXTRA` before WAL, so that
 //! what was called complete survives a power cut even on a stick that reorders its writes.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -14,15 +12,14 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
-use crate::store::error::{ArchiveError, Cause, at, classify};
+use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::formats::{ArchiveFormat, FORMATS, Formats};
 use crate::store::place::{look_at, refuse_left_log};
-use crate::store::schema::{SchemaObject, objects};
+use crate::store::read::Reader;
 use crate::store::stops::end_with_process;
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
 pub const APPLICATION_ID: i32 = 0x5752_4f57;
-/// The version of the newest migration.
-pub const SCHEMA_VERSION: i32 = 11;
 /// SQLite's page cache, KiB. Bounds windrow's memory whatever the archive's size.
 const CACHE_KIB: i64 = 24 * 1024;
 /// Pages in the log before it is copied into the file: 32 MiB, so that a page that many rows
@@ -31,14 +28,11 @@ const CHECKPOINT_PAGES: i64 = 8192;
 /// 3.51.3 is the first release without the WAL-reset corruption.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-mod embedded {
-    refinery::embed_migrations!("migrations");
-}
-
 /// An archive that is open for writing. Holds the lock: there is one writer.
 pub struct Archive {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    pub(crate) formats: Formats,
     _lock: FileLock,
 }
 
@@ -63,6 +57,16 @@ pub fn sqlite_is_sound() -> bool {
 impl Archive {
     /// Opens the archive at `path` for writing, or makes it.
     pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+        Self::open_with(path, opening, FORMATS)
+    }
+
+    /// The same for a program that knows these formats: an archive of an older one than the newest
+    /// of them is brought to that, after a copy of it was set aside.
+    pub fn open_with(
+        path: &Path,
+        opening: &Opening<'_>,
+        formats: Formats,
+    ) -> Result<Self, ArchiveError> {
         let Opening { note, now, allow_network_fs, files: names } = *opening;
         if !sqlite_is_sound() {
             let message = format!("SQLite {} can damage archives", rusqlite::version());
@@ -78,18 +82,18 @@ impl Archive {
         remove_drafts(path, names);
         if !path.exists() {
             refuse_left_log(path)?;
-            create(path, now, names)?;
+            create(path, now, names, formats.newest())?;
         } else if let Err(error) = names.keep_name(path) {
             return Err(ArchiveError::io(path, "keep the name of", &error));
         }
-        let (mut connection, version) = open_writer(path)?;
+        let (mut connection, format) = open_writer(path, formats)?;
         set_wal(&connection, path)?;
         remove_dead_journal(path, names);
-        if version < SCHEMA_VERSION {
-            set_copy_aside(&connection, path, version, names)?;
-            migrate(&mut connection, path)?;
+        if !format.is_newest() {
+            set_copy_aside(&connection, path, format, names)?;
+            formats.newest().bring(&mut connection, path)?;
         }
-        let archive = Self { connection, path: path.to_owned(), _lock: lock };
+        let archive = Self { connection, path: path.to_owned(), formats, _lock: lock };
         archive.keep_histories()?;
         Ok(archive)
     }
@@ -97,6 +101,11 @@ impl Archive {
     /// The archive's file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens the same archive for reading.
+    pub fn reader(&self) -> Result<Reader, ArchiveError> {
+        Reader::open_with(&self.path, self.formats)
     }
 
     /// The triggers of the archive, which windrow does not run: their names and their tables'.
@@ -118,7 +127,10 @@ impl Archive {
 
 /// Opens an archive that is there for writing, and says which format it has. The caller holds the
 /// lock.
-pub(crate) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError> {
+pub(crate) fn open_writer(
+    path: &Path,
+    formats: Formats,
+) -> Result<(Connection, ArchiveFormat), ArchiveError> {
     look_at(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -129,9 +141,9 @@ pub(crate) fn open_writer(path: &Path) -> Result<(Connection, i32), ArchiveError
         let help = "make the file writable, or copy it elsewhere";
         return Err(ArchiveError::new(Cause::Storage, message).help(help));
     }
-    let version = check_identity(&connection, path)?;
+    let format = check_identity(&connection, path, formats)?;
     refuse_impostors(&connection, path)?;
-    Ok((connection, version))
+    Ok((connection, format))
 }
 
 pub(crate) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
@@ -144,7 +156,7 @@ pub(crate) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
 }
 
 /// Opens the archive at `path` for reading; never changes anything.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
+pub(crate) fn open_reader(path: &Path, formats: Formats) -> Result<Connection, ArchiveError> {
     look_at(path)?;
     refuse_missing(path)?;
     refuse_empty(path)?;
@@ -168,7 +180,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
         }
         Err(error) => return Err(at(path)(error)),
     };
-    check_identity(&connection, path)?;
+    check_identity(&connection, path, formats)?;
     refuse_impostors(&connection, path)?;
     Ok(connection)
 }
@@ -271,7 +283,12 @@ fn make_draft(draft: &Path) -> Result<(), ArchiveError> {
 
 /// Makes a new archive under another name and moves it into place whole, so that a crash leaves
 /// an archive or none, and never half of one.
-fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError> {
+fn create(
+    path: &Path,
+    now: &str,
+    names: &dyn Files,
+    format: ArchiveFormat,
+) -> Result<(), ArchiveError> {
     let draft = draft_path(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -280,7 +297,7 @@ fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError>
     let mut connection = Connection::open_with_flags(&draft, flags).map_err(at(path))?;
     configure(&mut connection).map_err(at(path))?;
     set_wal(&connection, path)?;
-    migrate(&mut connection, path)?;
+    format.bring(&mut connection, path)?;
     connection
         .execute("INSERT INTO _windrow_meta (name, value) VALUES ('created_at', ?1)", [now])
         .map_err(at(path))?;
@@ -307,7 +324,12 @@ pub(crate) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
     Err(ArchiveError::new(Cause::Unusable, message).help(help))
 }
 
-pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
+/// Refuses what is no archive, and one of a format that is none of these. Gives its format.
+pub(crate) fn check_identity(
+    connection: &Connection,
+    path: &Path,
+    formats: Formats,
+) -> Result<ArchiveFormat, ArchiveError> {
     let pragma = |name: &str| {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
     };
@@ -318,14 +340,13 @@ pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i32
         let message = format!("{name} is another program's SQLite file, not a windrow archive");
         return Err(ArchiveError::new(Cause::Unusable, message).help("name another archive path"));
     }
-    if version > SCHEMA_VERSION {
+    formats.known(version).ok_or_else(|| {
         let message = format!(
-            "{name} is from a newer windrow: its format is {version}, this program knows up to \
-             {SCHEMA_VERSION}"
+            "{name} is from a newer windrow: its format is {version}, this program knows up to {}",
+            formats.newest().version()
         );
-        return Err(ArchiveError::new(Cause::Unusable, message).help("use the newer windrow"));
-    }
-    Ok(version)
+        ArchiveError::new(Cause::Unusable, message).help("use the newer windrow")
+    })
 }
 
 /// Refuses an archive in which something else has the place of a table of windrow's.
@@ -416,51 +437,15 @@ pub(crate) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     Err(rusqlite::Error::SqliteFailure(code, Some("a reader is in the way".to_owned())))
 }
 
-/// The schema of windrow's own tables in a format, as its migrations make it.
-pub(crate) fn schema_of_format(version: i32) -> rusqlite::Result<Vec<SchemaObject>> {
-    static KNOWN: Mutex<BTreeMap<i32, Vec<SchemaObject>>> = Mutex::new(BTreeMap::new());
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(objects) = known.get(&version) {
-        return Ok(objects.clone());
-    }
-    let mut connection = Connection::open_in_memory()?;
-    let mut runner = embedded::migrations::runner()
-        .set_grouped(true)
-        .set_target(refinery::Target::Version(version));
-    runner.set_migration_table_name("_windrow_migrations");
-    runner.run(&mut connection).map_err(|error| {
-        // They run in memory, and ran when this was built.
-        rusqlite::Error::ToSqlConversionFailure(Box::new(error))
-    })?;
-    let objects = objects(&connection)?;
-    known.insert(version, objects.clone());
-    Ok(objects)
-}
-
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), ArchiveError> {
-    let mut runner = embedded::migrations::runner().set_grouped(true);
-    runner.set_migration_table_name("_windrow_migrations");
-    runner.run(connection).map(|_| ()).map_err(|error| {
-        if let refinery::error::Kind::Connection(_, cause) = error.kind()
-            && let Some(cause) = cause.downcast_ref()
-        {
-            return classify(path, cause);
-        }
-        let name = path.display();
-        let message = format!("cannot bring {name} to this version's format: {error}");
-        ArchiveError::new(Cause::Bug, message).help("keep the file as it is, and tell us")
-    })
-}
-
 /// Keeps a copy of an older archive before it is migrated.
 fn set_copy_aside(
     connection: &Connection,
     path: &Path,
-    version: i32,
+    format: ArchiveFormat,
     names: &dyn Files,
 ) -> Result<PathBuf, ArchiveError> {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!("-before-format-{}", version + 1));
+    name.push(format!("-before-format-{}", format.version() + 1));
     let copy = PathBuf::from(name);
     let text = copy.to_str().ok_or_else(|| {
         ArchiveError::new(Cause::Storage, "the archive's path is not Unicode text")
@@ -485,6 +470,8 @@ fn set_copy_aside(
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
+    use crate::store::formats::Migration;
+    use crate::store::formats::tests::LATER;
 
     const TEST: Opening<'_> =
         Opening { note: "test", now: "now", allow_network_fs: false, files: &SystemFiles };
@@ -508,7 +495,7 @@ mod tests {
         assert_eq!(text("PRAGMA journal_mode"), "wal");
         assert_eq!(number("PRAGMA synchronous"), 3, "EXTRA");
         assert_eq!(number("PRAGMA application_id"), i64::from(APPLICATION_ID));
-        assert_eq!(number("PRAGMA user_version"), i64::from(SCHEMA_VERSION));
+        assert_eq!(number("PRAGMA user_version"), i64::from(FORMATS.newest().version()));
         let strict = "SELECT count(*) FROM pragma_table_list
             WHERE name LIKE '\\_windrow\\_%' ESCAPE '\\' AND strict = 0
               AND name <> '_windrow_migrations'";
@@ -535,52 +522,81 @@ mod tests {
         assert!(!names.iter().any(|name| name.contains("-new")), "{names:?}");
     }
 
-    /// An archive as an older version of the format made it.
-    #[expect(clippy::disallowed_methods, reason = "stands for an older windrow")]
-    fn older_format(path: &Path, version: i32) {
-        let mut connection = Connection::open(path).expect("a file");
-        configure(&mut connection).expect("settings");
-        set_wal(&connection, path).expect("a log");
-        let mut runner =
-            embedded::migrations::runner().set_target(refinery::Target::Version(version));
-        runner.set_migration_table_name("_windrow_migrations");
-        runner.run(&mut connection).expect("an older format");
+    /// An archive of this windrow's format, for a later windrow to open, and its path.
+    fn older() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        Archive::open(&path, &TEST).expect("a new archive").close().expect("closed");
+        (folder, path)
+    }
+
+    fn format(connection: &Connection) -> String {
+        let sql = "SELECT value FROM _windrow_meta WHERE name = 'format'";
+        connection.query_row(sql, [], |row| row.get(0)).expect(sql)
     }
 
     #[test]
     fn an_older_archive_is_copied_and_then_migrated() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.db");
-        older_format(&path, 1);
-        let reader = crate::store::Reader::open(&path).expect("an older archive is read");
-        let error = reader.rejects().expect_err("what came later is not there");
-        assert_eq!(error.cause, Cause::Unusable, "{error}");
-        assert!(
-            error.message.ends_with(&format!("has format 1, and this needs {SCHEMA_VERSION}")),
-            "{error}"
-        );
-        drop(reader);
-        let archive = Archive::open(&path, &TEST).expect("an older archive");
-        let format = |connection: &Connection| -> String {
-            let sql = "SELECT value FROM _windrow_meta WHERE name = 'format'";
-            connection.query_row(sql, [], |row| row.get(0)).expect(sql)
-        };
-        assert_eq!(format(&archive.connection), SCHEMA_VERSION.to_string());
+        let (folder, path) = older();
+        let was = Reader::open(&path).expect("a reader").archive_id().expect("a name");
+        let archive = Archive::open_with(&path, &TEST, LATER).expect("an older archive");
+        assert_eq!(format(&archive.connection), "2");
+        let now = archive.reader().expect("a reader").archive_id().expect("a name");
+        assert_eq!((now.len(), now), (32, was));
         let copy = folder.path().join("a.db-before-format-2");
-        let copy = open_reader(&copy).expect("a copy");
+        let copy = open_reader(&copy, FORMATS).expect("a copy");
         assert_eq!(format(&copy), "1", "the copy is what was there");
+        archive.close().expect("closed");
+        let again = Archive::open_with(&path, &TEST, LATER).expect("it is of this format now");
+        assert_eq!(format(&again.connection), "2");
+        again.close().expect("closed");
+        for refused in [Archive::open(&path, &TEST).err(), Reader::open(&path).err()] {
+            let error = refused.expect("it is of a newer format");
+            assert_eq!(error.cause, Cause::Unusable, "{error}");
+            let end = "its format is 2, this program knows up to 1";
+            assert!(error.message.ends_with(end), "{error}");
+        }
     }
 
     #[test]
-    fn a_reader_does_without_what_an_older_archive_lacks() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.db");
-        older_format(&path, 2);
-        let connection = open_reader(&path).expect("an older archive");
-        let from = crate::store::history::history_from(&connection, "usage");
-        assert_eq!(from.expect("no error"), None);
-        let reader = crate::store::Reader::open(&path).expect("an older archive");
-        assert_eq!(reader.held_back("usage").expect("no error"), 0);
-        reader.vanished(&mut |row| panic!("{row:?}")).expect("no error");
+    fn a_migration_that_fails_leaves_the_archive_and_the_copy_as_they_were() {
+        const BROKEN: Formats = Formats(&[
+            FORMATS.0[0],
+            Migration {
+                name: "V2__broken",
+                sql: "PRAGMA user_version = 2; CREATE TABLE _windrow_half (a TEXT) STRICT;
+                    UPDATE _windrow_meta SET value = '2' WHERE name = 'format';
+                    INSERT INTO _windrow_nowhere VALUES (1)",
+            },
+        ]);
+        let (folder, path) = older();
+        let error = Archive::open_with(&path, &TEST, BROKEN).err().expect("it cannot be brought");
+        assert!(error.message.contains("cannot bring") || error.cause == Cause::Bug, "{error}");
+        for name in ["a.db", "a.db-before-format-2"] {
+            let connection = open_reader(&folder.path().join(name), FORMATS).expect(name);
+            assert_eq!(format(&connection), "1", "{name}");
+            let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_half'";
+            let made: i64 = connection.query_row(sql, [], |row| row.get(0)).expect(sql);
+            assert_eq!(made, 0, "{name}");
+        }
+        Archive::open_with(&path, &TEST, LATER).expect("it can still be brought");
+    }
+
+    #[test]
+    fn a_reader_takes_an_older_archive_as_it_is_and_says_what_it_lacks() {
+        let (folder, path) = older();
+        let before = std::fs::read(&path).expect("the file");
+        let reader = Reader::open_with(&path, LATER).expect("an older archive is read");
+        assert_eq!(reader.runs(9).expect("runs").len(), 0);
+        let later = |connection: &Connection| {
+            let sql = "SELECT count(*) FROM _windrow_later";
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let error = reader.run(later).expect_err("what came later is not there");
+        assert_eq!(error.cause, Cause::Unusable, "{error}");
+        assert!(error.message.ends_with("has format 1, and this needs 2"), "{error}");
+        drop(reader);
+        assert_eq!(std::fs::read(&path).expect("the file"), before);
+        assert!(!folder.path().join("a.db-before-format-2").exists());
     }
 }

@@ -185,10 +185,6 @@ impl Reader {
     /// What is kept of a stream beside its rows.
     pub fn kept(&self, stream: &str) -> Result<Kept, ArchiveError> {
         let read = || -> rusqlite::Result<Kept> {
-            let sql = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_raw_pages'";
-            if !self.connection.prepare_cached(sql)?.exists([])? {
-                return Ok(Kept::default());
-            }
             let sql = "SELECT (SELECT count(*) FROM _windrow_raw_pages WHERE stream = ?1),
                 (SELECT coalesce(sum(length(body)), 0) FROM _windrow_raw_bodies WHERE body_id IN
                     (SELECT body_id FROM _windrow_raw_pages WHERE stream = ?1)),

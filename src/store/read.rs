@@ -10,8 +10,9 @@ use crate::definition::{Column, OnDrift, Scalar, Stream};
 use crate::model::{Entry, KeyShape, TableColumn, Timestamp, instant_from_text};
 
 use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::formats::{FORMATS, Formats};
 use crate::store::ledger::known_state;
-use crate::store::open::{SCHEMA_VERSION, open_reader};
+use crate::store::open::open_reader;
 use crate::store::runs::{RunRow, runs};
 use crate::store::table::{from_json, quote};
 
@@ -19,6 +20,7 @@ use crate::store::table::{from_json, quote};
 pub struct Reader {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
+    pub(crate) formats: Formats,
 }
 
 /// A stream as it stands in the archive.
@@ -145,7 +147,24 @@ impl LedgerRow {
 impl Reader {
     /// Opens the archive at `path` for reading.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
+        Self::open_with(path, FORMATS)
+    }
+
+    /// The same for a program that knows these formats. An archive of an older one than the newest
+    /// of them is read as it is.
+    pub fn open_with(path: &Path, formats: Formats) -> Result<Self, ArchiveError> {
+        Ok(Self { connection: open_reader(path, formats)?, path: path.to_owned(), formats })
+    }
+
+    /// Opens the same archive a second time.
+    pub fn reopen(&self) -> Result<Self, ArchiveError> {
+        Self::open_with(&self.path, self.formats)
+    }
+
+    /// The number of the archive's format.
+    pub fn format(&self) -> Result<i32, ArchiveError> {
+        let sql = "PRAGMA user_version";
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(at(&self.path))
     }
 
     /// The archive's file.
@@ -161,8 +180,9 @@ impl Reader {
             let sql = "PRAGMA user_version";
             let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
             let lacks = error.to_string().starts_with("no such ");
+            let newest = self.formats.newest().version();
             match version {
-                Ok(version) if lacks && version < SCHEMA_VERSION => older(&self.path, version),
+                Ok(version) if lacks && version < newest => older(&self.path, version, newest),
                 _ => at(&self.path)(error),
             }
         })
@@ -307,9 +327,8 @@ impl Reader {
 }
 
 /// What this program looks for came with a later format.
-fn older(path: &Path, version: i32) -> ArchiveError {
-    let message =
-        format!("{} has format {version}, and this needs {SCHEMA_VERSION}", path.display());
+fn older(path: &Path, version: i32, newest: i32) -> ArchiveError {
+    let message = format!("{} has format {version}, and this needs {newest}", path.display());
     let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
     ArchiveError::new(Cause::Unusable, message).help(help)
 }

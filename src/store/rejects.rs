@@ -98,7 +98,7 @@ pub struct RejectRecord {
 }
 
 const ENTRY: &str = "reject_id, stream, partition, start_at, end_at, kind, reason, pointer,
-    octet_length(record), run_id, coalesce(last_run_id, run_id), first_seen_at, discarded_at,
+    octet_length(record), run_id, last_run_id, first_seen_at, discarded_at,
     discarded_by, discard_note";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
@@ -151,7 +151,7 @@ impl Archive {
         now: &str,
     ) -> Result<(), ArchiveError> {
         let again = "UPDATE SET last_run_id = excluded.last_run_id
-            WHERE last_run_id IS NOT excluded.last_run_id";
+            WHERE last_run_id <> excluded.last_run_id";
         self.put_rejects(window_key, rejects, (run, now), again)
     }
 

@@ -279,9 +279,9 @@ mod tests {
         assert_eq!(detail.fetches.len() as u64, FETCHES_PER_RUN_MAX);
         assert_eq!(detail.events.len() as u64, EVENTS_PER_RUN_MAX);
         assert_eq!((&detail.fetches[0], &detail.events[0]), (&row, &event));
-        let later =
-            "INSERT INTO _windrow_runs (run_id, command, windrow_version, started_at, state)
-            VALUES (?1, 'sync', '0', 'now', 'complete')";
+        let later = "INSERT INTO _windrow_runs
+                (run_id, uid, archive_id, read_at, command, windrow_version, started_at, state)
+            VALUES (?1, 'u', 'a', 'now', 'sync', '0', 'now', 'complete')";
         archive.connection.execute(later, [run + RUNS_IN_DETAIL_MAX - 1]).expect("a later run");
         archive.start_run(&start).expect("and the next");
         let detail = reader.run_detail(run).expect("its detail");

@@ -76,7 +76,7 @@ pub struct RunRow {
     /// The gravest error.
     pub message: Option<String>,
     /// The archive that it ran in.
-    pub archive_id: Option<String>,
+    pub archive_id: String,
     /// The last merge that brought something of it; none where it is this archive's own alone.
     pub merged_by: Option<i64>,
     /// What became of all records.
@@ -141,14 +141,7 @@ impl Archive {
                 [],
             )?;
             let definition = definition_id(&transaction, start.definition, &now)?;
-            transaction.execute(
-                "INSERT INTO _windrow_runs
-                    (command, windrow_version, definition_id, started_at, state)
-                 VALUES (?1, ?2, ?3, ?4, 'running')",
-                params![start.command, start.version, definition, now],
-            )?;
-            let run = transaction.last_insert_rowid();
-            name_run(&transaction, run)?;
+            let run = NewRun::begun(start, definition, &now).insert(&transaction)?;
             forget_details(&transaction, run)?;
             transaction.commit()?;
             Ok(run)
@@ -246,18 +239,64 @@ impl Archive {
     }
 }
 
-/// Gives a run its name in every archive that will ever hold it, and dates its fetches by this
-/// machine's clock for now. What the archive's manifest said is no longer true.
-pub(crate) fn name_run(connection: &Connection, run: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE _windrow_runs SET uid = lower(hex(randomblob(16))),
-            archive_id = (SELECT value FROM _windrow_meta WHERE name = 'archive_id'),
-            read_at = iif(?2, started_at, '')
-        WHERE run_id = ?1";
-    let command = "SELECT command FROM _windrow_runs WHERE run_id = ?1";
-    let command: String = connection.query_row(command, [run], |row| row.get(0))?;
-    let command = command.split(' ').next().unwrap_or_default();
-    connection.execute(sql, params![run, !COMMANDS_THAT_READ_NO_SOURCE.contains(&command)])?;
-    connection.execute_batch("DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks")
+/// The row of a run as it is first written.
+pub(crate) struct NewRun<'a> {
+    /// Its number; the next one where none is given.
+    pub number: Option<i64>,
+    /// How it begins.
+    pub start: &'a RunStart<'a>,
+    /// Its definition's number.
+    pub definition: i64,
+    /// When it begins, as a text.
+    pub now: &'a str,
+    /// Whether all of it is in the caller's transaction.
+    pub done: bool,
+    /// What is said of it.
+    pub message: Option<&'a str>,
+}
+
+impl<'a> NewRun<'a> {
+    /// A run that goes on until [`Archive::end_run`].
+    fn begun(start: &'a RunStart<'a>, definition: i64, now: &'a str) -> Self {
+        Self { number: None, start, definition, now, done: false, message: None }
+    }
+
+    /// A run that ends with the caller's transaction, and so is never seen running.
+    pub fn done(start: &'a RunStart<'a>, definition: i64, now: &'a str) -> Self {
+        Self { done: true, ..Self::begun(start, definition, now) }
+    }
+
+    /// Writes it, with a name that it has in every archive that will ever hold it, and its fetches
+    /// dated by this machine's clock for now. What the archive's manifest said is no longer true.
+    /// Gives its number.
+    pub fn insert(&self, connection: &Connection) -> rusqlite::Result<i64> {
+        let sql = "INSERT INTO _windrow_runs (run_id, uid, archive_id, command, windrow_version,
+                definition_id, started_at, read_at, finished_at, state, exit_code, message)
+            SELECT ?1, lower(hex(randomblob(16))),
+                coalesce((SELECT value FROM _windrow_meta WHERE name = 'archive_id'), ''),
+                ?2, ?3, ?4, ?5, iif(?6, ?5, ''), iif(?7, ?5, NULL),
+                iif(?7, 'complete', 'running'), iif(?7, 0, NULL), ?8";
+        let RunStart { command, version, .. } = self.start;
+        let word = command.split(' ').next().unwrap_or_default();
+        let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
+        connection.execute(
+            sql,
+            params![
+                self.number,
+                command,
+                version,
+                self.definition,
+                self.now,
+                reads,
+                self.done,
+                self.message,
+            ],
+        )?;
+        let run = connection.last_insert_rowid();
+        let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
+        connection.execute_batch(forget)?;
+        Ok(run)
+    }
 }
 
 /// What they write does not say what a source says at that time.

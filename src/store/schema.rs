@@ -13,8 +13,9 @@ use crate::model::{KeyShape, TableColumn};
 
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::at_file;
+use crate::store::formats::ArchiveFormat;
 use crate::store::history::{history_name, live_columns};
-use crate::store::open::schema_of_format;
+use crate::store::open::check_identity;
 use crate::store::read::Reader;
 use crate::store::table::{from_json, quote, sql_type};
 
@@ -55,9 +56,9 @@ pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<Vec<SchemaObj
 pub(crate) fn check_schema(
     connection: &Connection,
     path: &Path,
-    version: i32,
+    format: ArchiveFormat,
 ) -> Result<(), ArchiveError> {
-    check(connection, path, version, &|_, _| true)
+    check(connection, path, format, &|_, _| true)
 }
 
 /// Refuses what stands where a table of windrow's must be. What an analyst has made besides stays
@@ -65,9 +66,9 @@ pub(crate) fn check_schema(
 pub(crate) fn check_own_tables(
     connection: &Connection,
     path: &Path,
-    version: i32,
+    format: ArchiveFormat,
 ) -> Result<(), ArchiveError> {
-    check(connection, path, version, &|object, streams| {
+    check(connection, path, format, &|object, streams| {
         let named = |name: &String| name.eq_ignore_ascii_case(&object.name);
         object.name.to_ascii_lowercase().starts_with("_windrow_") || streams.iter().any(named)
     })
@@ -78,9 +79,9 @@ pub(crate) fn check_own_tables(
 pub(crate) fn check_nothing_acts(
     connection: &Connection,
     path: &Path,
-    version: i32,
+    format: ArchiveFormat,
 ) -> Result<(), ArchiveError> {
-    check(connection, path, version, &|object, streams| {
+    check(connection, path, format, &|object, streams| {
         let own = |name: &str| {
             let listed = |stream: &String| {
                 name.eq_ignore_ascii_case(stream)
@@ -98,11 +99,11 @@ type Odd<'o> = dyn Fn(&SchemaObject, &[String]) -> bool + 'o;
 fn check(
     connection: &Connection,
     path: &Path,
-    version: i32,
+    format: ArchiveFormat,
     odd: &Odd<'_>,
 ) -> Result<(), ArchiveError> {
     let name = path.display();
-    let (mut foreign, missing) = compare(connection, version).map_err(|error| match error {
+    let (mut foreign, missing) = compare(connection, format).map_err(|error| match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, error) => {
             let message = format!("{name} is damaged: its list of streams is none ({error})");
             ArchiveError::new(Cause::Unusable, message).help("ask for it again")
@@ -138,10 +139,10 @@ fn check(
 /// Objects that windrow does not make, and tables that must be there and are not.
 pub(crate) fn compare(
     connection: &Connection,
-    version: i32,
+    format: ArchiveFormat,
 ) -> rusqlite::Result<(Vec<SchemaObject>, Vec<String>)> {
     let mut foreign = Vec::new();
-    let ours: BTreeSet<SchemaObject> = schema_of_format(version)?.into_iter().collect();
+    let ours: BTreeSet<SchemaObject> = format.schema()?.into_iter().collect();
     let all = objects(connection)?;
     let missing: Vec<String> = ours
         .iter()
@@ -369,7 +370,8 @@ impl Reader {
     /// Refuses an archive one of whose own tables somebody has altered: it would be taken for a
     /// table of theirs, and left out. `given` are the streams that matter.
     pub fn refuse_altered(&self, given: &[String]) -> Result<(), ArchiveError> {
-        let altered = self.run(|connection| altered(connection, given))?;
+        let format = check_identity(&self.connection, &self.path, self.formats)?;
+        let altered = self.run(|connection| altered(connection, format, given))?;
         let Some((table, what)) = altered else { return Ok(()) };
         let message = format!("{}: the table `{table}` {what}", self.path.display());
         Err(ArchiveError::new(Cause::Unusable, message).help(
@@ -382,10 +384,10 @@ impl Reader {
 /// The first of windrow's tables that is not as windrow makes it, and what is odd with it.
 fn altered(
     connection: &Connection,
+    format: ArchiveFormat,
     given: &[String],
 ) -> rusqlite::Result<Option<(String, String)>> {
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let (foreign, missing) = compare(connection, version)?;
+    let (foreign, missing) = compare(connection, format)?;
     if let Some(table) = missing.into_iter().find(|name| !is_left(connection, name, given)) {
         return Ok(Some((table, "is not there as windrow makes it".to_owned())));
     }
@@ -415,8 +417,11 @@ fn is_left(connection: &Connection, table: &str, given: &[String]) -> bool {
 }
 
 /// Takes out of a copy what windrow did not make, and says what it was.
-pub(crate) fn drop_foreign(connection: &Connection, version: i32) -> rusqlite::Result<Vec<String>> {
-    let (foreign, _) = compare(connection, version)?;
+pub(crate) fn drop_foreign(
+    connection: &Connection,
+    format: ArchiveFormat,
+) -> rusqlite::Result<Vec<String>> {
+    let (foreign, _) = compare(connection, format)?;
     let mut dropped = Vec::new();
     // Views and triggers first, since they may hang on tables; what belongs to a table that has
     // gone has gone with it.
@@ -433,6 +438,7 @@ pub(crate) fn drop_foreign(connection: &Connection, version: i32) -> rusqlite::R
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::formats::tests::LATER;
     use crate::store::table::tests::{archive_with, usage_shape};
 
     #[test]
@@ -450,8 +456,8 @@ mod tests {
         };
         shape.columns.push(plan);
         archive.ensure_table(&shape, None, "now").expect("a column more");
-        let version = crate::store::open::SCHEMA_VERSION;
-        assert_eq!(compare(&archive.connection, version).expect("read"), (vec![], vec![]));
+        let format = crate::store::FORMATS.newest();
+        assert_eq!(compare(&archive.connection, format).expect("read"), (vec![], vec![]));
     }
 
     #[test]
@@ -469,15 +475,30 @@ mod tests {
         for sql in cases {
             let (_folder, archive) = archive_with(&usage_shape());
             archive.connection.execute_batch(sql).expect(sql);
-            let version = crate::store::open::SCHEMA_VERSION;
-            let (foreign, missing) = compare(&archive.connection, version).expect("read");
+            let format = crate::store::FORMATS.newest();
+            let (foreign, missing) = compare(&archive.connection, format).expect("read");
             assert!(!foreign.is_empty() || !missing.is_empty(), "{sql}");
             if sql.starts_with("CREATE") && !sql.contains("VIRTUAL") {
-                assert_eq!(drop_foreign(&archive.connection, version).expect(sql).len(), 1);
-                let left = compare(&archive.connection, version).expect("read");
+                assert_eq!(drop_foreign(&archive.connection, format).expect(sql).len(), 1);
+                let left = compare(&archive.connection, format).expect("read");
                 assert_eq!(left, (vec![], vec![]), "{sql}");
             }
         }
+    }
+
+    #[test]
+    fn an_archive_that_says_that_it_is_older_than_it_is_is_refused() {
+        let (folder, archive) = archive_with(&usage_shape());
+        let path = archive.path().to_owned();
+        archive.close().expect("closed");
+        let files = &crate::host::SystemFiles;
+        let opening =
+            crate::store::Opening { note: "test", now: "now", allow_network_fs: false, files };
+        let archive = crate::store::Archive::open_with(&path, &opening, LATER).expect("later");
+        archive.connection.execute_batch("PRAGMA user_version = 1").expect("a lie");
+        let format = check_identity(&archive.connection, &path, LATER).expect("an archive");
+        let refused = check_schema(&archive.connection, folder.path(), format);
+        assert_eq!(refused.expect_err("it holds more").cause, Cause::Unsafe);
     }
 
     #[test]
@@ -501,8 +522,8 @@ mod tests {
             let (folder, archive) = archive_with(&usage_shape());
             let batch = format!("CREATE TABLE mine_too (a); {sql}");
             archive.connection.execute_batch(&batch).expect(sql);
-            let version = crate::store::open::SCHEMA_VERSION;
-            let found = check_nothing_acts(&archive.connection, folder.path(), version);
+            let format = crate::store::FORMATS.newest();
+            let found = check_nothing_acts(&archive.connection, folder.path(), format);
             assert_eq!(found.is_ok(), taken, "{sql}: {found:?}");
         }
     }

@@ -14,7 +14,8 @@ use crate::host::files::{lock_holder, lock_path, open_named};
 
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::{at_file, guard};
-use crate::store::open::{Archive, SCHEMA_VERSION, check_identity, refuse_missing, sqlite_address};
+use crate::store::formats::{FORMATS, Formats};
+use crate::store::open::{Archive, check_identity, refuse_missing, sqlite_address};
 use crate::store::place::look_at;
 use crate::store::read::Reader;
 
@@ -65,10 +66,10 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
         }
         (other, _) => other?,
     };
-    let version = check_identity(&connection, path)?;
-    crate::store::schema::check_own_tables(&connection, path, version)?;
+    let format = check_identity(&connection, path, FORMATS)?;
+    crate::store::schema::check_own_tables(&connection, path, format)?;
     connection.execute_batch("PRAGMA query_only = ON").map_err(at_file(path))?;
-    Ok(Reader { connection, path: path.to_owned() })
+    Ok(Reader { connection, path: path.to_owned(), formats: FORMATS })
 }
 
 /// Looks at an archive whose definition is not its user's own, and refuses one in which anything
@@ -78,8 +79,8 @@ pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, A
     refuse_missing(path)?;
     let reader = open_compared(path, stop)?;
     if writes {
-        let version = check_identity(&reader.connection, path)?;
-        crate::store::schema::check_nothing_acts(&reader.connection, path, version)?;
+        let format = check_identity(&reader.connection, path, FORMATS)?;
+        crate::store::schema::check_nothing_acts(&reader.connection, path, format)?;
     }
     Ok(reader)
 }
@@ -118,9 +119,9 @@ pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> 
     check_header(path)?;
     let address = format!("{}?immutable=1", sqlite_address(path)?);
     let connection = open_limited(&address, path, stop)?;
-    let version = check_identity(&connection, path)?;
-    crate::store::schema::check_schema(&connection, path, version)?;
-    Ok(Reader { connection, path: path.to_owned() })
+    let format = check_identity(&connection, path, FORMATS)?;
+    crate::store::schema::check_schema(&connection, path, format)?;
+    Ok(Reader { connection, path: path.to_owned(), formats: FORMATS })
 }
 
 /// A link may lead to another file by the time that it is opened; a log beside the file would be
@@ -160,14 +161,14 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
 
 impl Archive {
     /// Whether opening the archive at `path` for writing and closing it leaves every byte as it
-    /// is: it is of this format, keeps a log, and the log is empty.
-    pub fn opens_untouched(path: &Path) -> bool {
+    /// is: it is of the newest of these formats, keeps a log, and the log is empty.
+    pub fn opens_untouched(path: &Path, formats: Formats) -> bool {
         let header = || -> std::io::Result<[u8; 100]> {
             let mut header = [0; 100];
             open_named(path)?.read_exact(&mut header)?;
             Ok(header)
         };
-        let version = SCHEMA_VERSION.to_be_bytes();
+        let version = formats.newest().version().to_be_bytes();
         header().is_ok_and(|header| header[18..20] == [2, 2] && header[60..64] == version)
             && log_beside(path).is_none()
     }

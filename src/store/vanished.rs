@@ -401,9 +401,6 @@ impl Reader {
         let sql = "SELECT stream, key, state, partition, start_at, end_at, first_missed_at,
                 changed_at, run_id FROM _windrow_vanished ORDER BY stream, key";
         let mut read = || -> rusqlite::Result<std::io::Result<()>> {
-            if !self.notes_vanished()? {
-                return Ok(Ok(()));
-            }
             let mut statement = self.connection.prepare(sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -435,16 +432,8 @@ impl Reader {
     pub fn held_back(&self, stream: &str) -> Result<u64, ArchiveError> {
         let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = ?1 AND state = 'held'";
         let count = || -> rusqlite::Result<u64> {
-            if !self.notes_vanished()? {
-                return Ok(0);
-            }
             self.connection.query_row(sql, [stream], |row| row.get(0))
         };
         count().map_err(at(&self.path))
-    }
-
-    /// Whether the archive's format has a place for rows that vanished.
-    fn notes_vanished(&self) -> rusqlite::Result<bool> {
-        Ok(!live_columns(&self.connection, "_windrow_vanished")?.is_empty())
     }
 }

@@ -20,7 +20,7 @@ pub struct WaitRow {
     pub reason: String,
     /// When that was.
     #[serde(skip)]
-    pub set_at: Option<String>,
+    pub set_at: String,
 }
 
 impl WaitRow {
@@ -33,13 +33,13 @@ impl WaitRow {
 
     /// The wait as far as it holds, whoever noted it: see [`Wait::noted`].
     pub fn held(&self, now: Timestamp) -> Option<Wait> {
-        let set_at = self.set_at.as_deref().and_then(instant_from_text);
+        let set_at = instant_from_text(&self.set_at);
         Wait::noted(&self.source, instant_from_text(&self.not_before)?, set_at, &self.reason, now)
     }
 
     /// Whether the clock has been set back since it was noted.
     pub(crate) fn is_of_later(&self, now: Timestamp) -> bool {
-        self.set_at.as_deref().and_then(instant_from_text).is_some_and(|set_at| set_at > now)
+        instant_from_text(&self.set_at).is_some_and(|set_at| set_at > now)
     }
 
     /// The same for people: until when it holds, and why.

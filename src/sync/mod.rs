@@ -100,8 +100,10 @@ pub fn sync(
     lanes: Lanes,
 ) -> Result<SyncReport, ArchiveError> {
     let SyncParts { definition, host, transports, secrets, observer } = parts;
-    let known = options.again.as_ref().map_or(archive.path(), |again| again.known.as_path());
-    let reader = Reader::open(known)?;
+    let reader = match &options.again {
+        Some(again) => Reader::open(&again.known)?,
+        None => archive.reader()?,
+    };
     let start = RunStart {
         command: &options.command,
         version: env!("CARGO_PKG_VERSION"),

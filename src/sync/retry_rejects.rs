@@ -12,8 +12,8 @@ use crate::host::Host;
 use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
-    Archive, ArchiveError, KeptReject, Orphan, Reader, RejectSelection, RunEnd, RunStart,
-    RunStreamRow, StreamRow, TableWriter,
+    Archive, ArchiveError, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow,
+    StreamRow, TableWriter,
 };
 
 use crate::sync::fetch_job::resolve_start;
@@ -265,7 +265,7 @@ fn retry_all(
     selection: &RejectSelection,
     run: Option<i64>,
 ) -> Result<Vec<LateReport>, ArchiveError> {
-    let known = Reader::open(archive.path())?;
+    let known = archive.reader()?;
     let now = host.clock.now();
     let wanted = |stream: &&Stream| selection.stream.as_ref().is_none_or(|s| *s == stream.name);
     let mut reports = Vec::new();

@@ -40,8 +40,9 @@ pub fn run_page(run: &RunRow, detail: &RunDetail) -> String {
     let mut line = |name: &str, value: &str| out.push_str(&format!("  {name:<10} {value}\n"));
     line("started", &run.started_at);
     line("finished", run.finished_at.as_deref().unwrap_or("never: the process was killed"));
-    if let (Some(merge), Some(archive)) = (run.merged_by, &run.archive_id) {
-        line("ran in", &format!("archive {}; run {merge} merged it", printable(archive)));
+    if let Some(merge) = run.merged_by {
+        let archive = printable(&run.archive_id);
+        line("ran in", &format!("archive {archive}; run {merge} merged it"));
     }
     if let Some(code) = run.exit_code {
         line("exit code", &code.to_string());

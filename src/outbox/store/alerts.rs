@@ -37,9 +37,9 @@ pub struct AlertRow {
 }
 
 impl Reader {
-    /// How many changes the alerts have seen; none in an archive of a format without them.
+    /// How many changes the alerts have seen.
     pub fn alert_changes(&self) -> Result<i64, ArchiveError> {
-        if self.has_alerts()? { self.run(changes) } else { Ok(0) }
+        self.run(changes)
     }
 
     /// What an alert knows of these findings, and of those that are not solved.
@@ -48,15 +48,7 @@ impl Reader {
         alert: &str,
         findings: &[&str],
     ) -> Result<Vec<AlertRow>, ArchiveError> {
-        match self.has_alerts()? {
-            true => self.run(|connection| rows(connection, alert, findings)),
-            false => Ok(Vec::new()),
-        }
-    }
-
-    fn has_alerts(&self) -> Result<bool, ArchiveError> {
-        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_alerts'";
-        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
+        self.run(|connection| rows(connection, alert, findings))
     }
 }
 

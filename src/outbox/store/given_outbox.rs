@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::formats::FORMATS;
 use crate::store::open::open_writer;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
@@ -69,7 +70,7 @@ pub fn move_outbox(
     note: &str,
     entries: &[i64],
 ) -> Result<(), ArchiveError> {
-    let (connection, _) = open_writer(path)?;
+    let (connection, _) = open_writer(path, FORMATS)?;
     let owner = moved_owner(handoff_id);
     let sql = "UPDATE _windrow_outbox SET owner = ?1, note = ?2 WHERE entry = ?3";
     let write = || -> rusqlite::Result<bool> {

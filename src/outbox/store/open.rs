@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::{Archive, Opening, SCHEMA_VERSION, open_writer, refuse_directory};
+use crate::store::formats::{FORMATS, Formats};
+use crate::store::open::{Archive, Opening, open_writer, refuse_directory};
 
 /// An archive that is open for its outbox. Others may have it open too.
 pub struct Outbox {
@@ -21,15 +22,24 @@ impl Outbox {
     /// Opens the archive at `path` beside whoever has it, or makes it or brings it to this
     /// version's format, for which nobody else may have it.
     pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
-        if let Some(outbox) = Self::open_beside(path)? {
+        Self::open_with(path, opening, FORMATS)
+    }
+
+    /// The same for a program that knows these formats.
+    pub fn open_with(
+        path: &Path,
+        opening: &Opening<'_>,
+        formats: Formats,
+    ) -> Result<Self, ArchiveError> {
+        if let Some(outbox) = Self::open_beside_with(path, formats)? {
             return Ok(outbox);
         }
-        Archive::open(path, opening)?.close()?;
+        Archive::open_with(path, opening, formats)?.close()?;
         // Between the two somebody may have made it one file again; the next attempt mends that.
-        match Self::open_beside(path)? {
+        match Self::open_beside_with(path, formats)? {
             Some(outbox) => Ok(outbox),
             None => {
-                let archive = Archive::open(path, opening)?;
+                let archive = Archive::open_with(path, opening, formats)?;
                 Ok(Self { connection: archive.connection, path: path.to_owned() })
             }
         }
@@ -37,14 +47,18 @@ impl Outbox {
 
     /// Opens it if it is there, of this format, and has a log already.
     pub fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
+        Self::open_beside_with(path, FORMATS)
+    }
+
+    fn open_beside_with(path: &Path, formats: Formats) -> Result<Option<Self>, ArchiveError> {
         refuse_directory(path)?;
         if !path.exists() {
             return Ok(None);
         }
-        let (connection, version) = open_writer(path)?;
+        let (connection, format) = open_writer(path, formats)?;
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
-        let fits = version == SCHEMA_VERSION && mode.eq_ignore_ascii_case("wal");
+        let fits = format.is_newest() && mode.eq_ignore_ascii_case("wal");
         Ok(fits.then(|| Self { connection, path: path.to_owned() }))
     }
 
@@ -108,6 +122,27 @@ mod tests {
     use super::*;
     use crate::host::SystemFiles;
     use crate::store::Cause;
+    use crate::store::formats::tests::LATER;
+
+    #[test]
+    fn an_older_archive_is_brought_to_the_newest_format_when_its_outbox_is_opened() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let files = &SystemFiles;
+        let opening = Opening { note: "test", now: "now", allow_network_fs: false, files };
+        let outbox = Outbox::open(&path, &opening).expect("a new archive");
+        let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
+        outbox.keep_sender("a", now).expect("it is kept");
+        drop(outbox);
+        let beside = Outbox::open_beside_with(&path, LATER).expect("an archive");
+        assert!(beside.is_none(), "it is of an older format");
+        let outbox = Outbox::open_with(&path, &opening, LATER).expect("it is brought up to date");
+        assert_eq!(outbox.outbox_senders().expect("senders").len(), 1);
+        let sql = "SELECT count(*) FROM _windrow_later";
+        let later = outbox.read(|it| it.query_row(sql, [], |row| row.get::<_, i64>(0)));
+        assert_eq!(later.expect("a table of the later format"), 0);
+        assert!(folder.path().join("a.db-before-format-2").exists());
+    }
 
     #[test]
     fn changes_made_together_are_there_together_or_not_at_all() {

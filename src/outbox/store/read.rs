@@ -75,12 +75,6 @@ macro_rules! questions {
 
 impl Reader {
     questions!(run);
-
-    /// Whether the archive is of a format that has an outbox.
-    pub fn has_outbox(&self) -> Result<bool, ArchiveError> {
-        let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_outbox'";
-        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
-    }
 }
 
 impl Outbox {

@@ -10,20 +10,21 @@ use std::time::Duration;
 
 use windrow::adopt::{AdoptRequest, FieldRules, prepare};
 use windrow::definition::{Definition, SecretReference, parse_definition};
+use windrow::doctor::eject_with;
 use windrow::handoff::Part;
 use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::http::{Budget, SecretValues, Transport};
-use windrow::store::{Archive, ArchiveError, Opening, RunStart};
+use windrow::store::{Archive, ArchiveError, FORMATS, Formats, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
     Complete, Row, check_file, check_told, check_truth, check_versions, compare, look, open,
 };
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, lay_down};
+use crate::later::LATER;
 use crate::net::{EventLog, Shared, SimTransport};
-use crate::older::make_older;
 use crate::scenario::{CANARY, Classes, DAY, HOUR, SECOND, Scenario, once_in};
 use crate::seams::{SimClock, SimFiles, SimNetwork};
 use crate::vfs::{self, SharedDisk};
@@ -78,6 +79,8 @@ pub(crate) struct Life {
     pub(crate) random: fastrand::Rng,
     /// What its engine's chance begins with.
     own: u64,
+    /// The formats that its engine knows.
+    formats: Formats,
     rows: BTreeMap<i64, Row>,
     told: Vec<Complete>,
     pub(crate) runs: usize,
@@ -114,7 +117,7 @@ pub struct Recording {
 pub enum Beginning {
     /// With nothing.
     Fresh,
-    /// A windrow of today meets an archive of the first format.
+    /// A later windrow meets an archive of today's format.
     Older,
     /// What an old script has doubled is adopted.
     Adopted,
@@ -154,8 +157,9 @@ pub fn record(scenario: &Scenario, folder: &Path, runs: usize, beginning: Beginn
 }
 
 /// Goes on from whatever files are in `folder`: a crash image, say. Gives what was wrong.
-pub fn carry_on(scenario: &Scenario, folder: &Path, now: i64) -> Vec<String> {
+pub fn carry_on(scenario: &Scenario, folder: &Path, now: i64, formats: Formats) -> Vec<String> {
     let mut life = begin(scenario, folder, false);
+    life.formats = formats;
     life.clock.pass(now - life.clock.truth());
     life.stale = true;
     life.rest();
@@ -163,8 +167,8 @@ pub fn carry_on(scenario: &Scenario, folder: &Path, now: i64) -> Vec<String> {
     life.finish().violations
 }
 
-/// Lives a life in whose first run an operation fails, or in the run that meets an archive of the
-/// first format. Gives what was wrong, or none where the run ended before.
+/// Lives a life in whose first run an operation fails, or in the run that meets an archive of an
+/// older format. Gives what was wrong, or none where the run ended before.
 pub fn fail_one(
     scenario: &Scenario,
     folder: &Path,
@@ -290,6 +294,7 @@ pub(crate) fn laptop(
         disk,
         random: fastrand::Rng::with_seed(scenario.seed ^ 0x11fe ^ own),
         own,
+        formats: FORMATS,
         rows: BTreeMap::new(),
         told: Vec::new(),
         runs: 0,
@@ -330,13 +335,13 @@ impl Life {
         }
     }
 
-    /// A first sync; then the archive becomes one of the first format. Gives what is on the disk.
+    /// A first sync by a windrow of today; from here on it is a later one. Gives what is on the
+    /// disk.
     fn grow_older(&mut self) -> Image {
         self.run(Budget::default());
         self.clock.pass(7 * HOUR);
-        let older = self.folder.join("older.db");
-        make_older(&self.archive, &older);
-        self.begin_with(&older)
+        self.formats = LATER;
+        self.begin_with(&self.archive.clone())
     }
 
     /// A first sync. Gives what is on the disk.
@@ -414,7 +419,8 @@ impl Life {
     /// Makes the archive safe to unplug, as `windrow eject` does.
     pub(crate) fn eject(&self) {
         let files = SimFiles { disk: Arc::clone(&self.disk) };
-        if let Err(error) = windrow::doctor::eject(&self.archive, "the first", &files) {
+        let ejected = eject_with(&self.archive, "the first", &files, self.formats);
+        if let Err(error) = ejected {
             self.violated("archive", &format!("it cannot be ejected: {error}"));
         }
     }
@@ -573,7 +579,7 @@ impl Life {
         let now = windrow::model::instant_to_text(host.clock.now());
         let opening =
             Opening { note: "the first", now: &now, allow_network_fs: true, files: &*files };
-        let archive = match Archive::open(&self.archive, &opening) {
+        let archive = match Archive::open_with(&self.archive, &opening, self.formats) {
             Ok(archive) => archive,
             Err(error) => return Ended::Failed(error),
         };

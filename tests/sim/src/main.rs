@@ -41,8 +41,8 @@ fn cut_power(states: u64, from: u64) -> ExitCode {
         sum.violations.extend(cuts.violations);
     }
     println!(
-        "{} power cuts in {lives} lives, {} of them twice, {} while an older archive is brought to \
-         this format, {} around an adoption, {} while a file is made to be handed off (it was \
+        "{} power cuts in {lives} lives, {} of them twice, {} while an archive is brought to a \
+         later format, {} around an adoption, {} while a file is made to be handed off (it was \
          there {} times), {} carried on by windrow, in {:.0} s: {} violations",
         sum.states,
         sum.twice,

@@ -6,14 +6,18 @@
 //! and against everything that had been told to be complete; some images are crashed once more
 //! while they recover, and some are handed to windrow, which must come to rest on them.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use rusqlite::Connection;
 use windrow::host::{Host, Stop};
+use windrow::store::{FORMATS, Formats};
 
 use crate::check::{check_adopted, check_file, check_told, compare, look, open};
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, image_of, lay_down, take_in};
 use crate::laptops::verified;
+use crate::later::{ASIDE, LATER};
 use crate::life::{Beginning, GIVEN, Recording, carry_on, fail_one, record};
 use crate::scenario::{Classes, Scenario, once_in};
 use crate::swarm::scratch;
@@ -26,7 +30,7 @@ pub struct Cuts {
     pub states: u64,
     /// Of these, crashed again while they recovered.
     pub twice: u64,
-    /// Of these, in the life of an archive of the first format that is brought to today's.
+    /// Of these, in the life of an archive that is brought to a later format.
     pub older: u64,
     /// Of these, in a life that begins with an adoption.
     pub adopted: u64,
@@ -39,9 +43,6 @@ pub struct Cuts {
     /// What was wrong.
     pub violations: Vec<String>,
 }
-
-/// The copy of an archive of the first format.
-const ASIDE: &str = "a.db-before-format-2";
 
 /// Lives begin with nothing, with an older archive, with an adoption, or end with a hand-off, in
 /// turns.
@@ -120,6 +121,11 @@ struct Cut<'a> {
 }
 
 impl Cut<'_> {
+    /// What the windrow of this life knows.
+    fn formats(&self) -> Formats {
+        if self.beginning == Beginning::Older { LATER } else { FORMATS }
+    }
+
     fn look_at(&self, image: Image, random: &mut fastrand::Rng, cuts: &mut Cuts, place: &str) {
         let folder = scratch();
         let mut image = image;
@@ -136,7 +142,7 @@ impl Cut<'_> {
         cuts.verified += u64::from(verified);
         wrong.extend(if once_in(random, 60) {
             cuts.carried_on += 1;
-            carry_on(self.scenario, folder.path(), self.recording.now)
+            carry_on(self.scenario, folder.path(), self.recording.now, self.formats())
         } else {
             self.inspect(folder.path())
         });
@@ -155,6 +161,7 @@ impl Cut<'_> {
         }
         let found = open(&path).and_then(|connection| {
             let mut wrong = check_file(&connection)?;
+            wrong.extend(check_format(&connection, 1..=self.formats().newest().version())?);
             let seen = look(&connection)?;
             if self.recording.adopted > 0 {
                 wrong.extend(check_adopted(&connection, seen.rows.len(), self.recording.adopted)?);
@@ -172,14 +179,16 @@ impl Cut<'_> {
         }
     }
 
-    /// What is wrong with the copy that is set aside before an older archive is changed.
+    /// What is wrong with the copy that is set aside before an archive of today's format is
+    /// changed.
     fn inspect_aside(&self, folder: &Path) -> Vec<String> {
         let path = folder.join(ASIDE);
         if !path.exists() {
             return Vec::new();
         }
         let found = open(&path).and_then(|connection| {
-            let wrong = check_file(&connection)?;
+            let mut wrong = check_file(&connection)?;
+            wrong.extend(check_format(&connection, 1..=1)?);
             Ok((look(&connection)?, wrong))
         });
         match found {
@@ -190,6 +199,21 @@ impl Cut<'_> {
             }
         }
     }
+}
+
+/// A format that is there is there as a whole, and one of these.
+fn check_format(
+    connection: &Connection,
+    known: RangeInclusive<i32>,
+) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT user_version, CAST((SELECT value FROM _windrow_meta WHERE name = 'format') AS
+            INTEGER), (SELECT max(version) FROM _windrow_migrations),
+            1 + (SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_later')
+        FROM pragma_user_version";
+    let said: [i32; 4] = connection
+        .query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    let whole = said.iter().all(|number| *number == said[0] && known.contains(number));
+    Ok(if whole { Vec::new() } else { vec![format!("S26: half a format: {said:?}")] })
 }
 
 /// A hand-off under its final name is whole; gives whether there is one.
