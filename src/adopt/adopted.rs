@@ -4,8 +4,6 @@
 //! What is adopted is never coverage. It is confirmed by what completes a fetch of its time in
 //! a later run, which the runs' numbers tell; nobody has to remember to say so.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -14,11 +12,10 @@ use crate::model::{Outcomes, RowSet, TableShape, Timestamp, Window, instant_from
 
 use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::parents::{Orphan, orphans_among};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::runs::{RunStart, RunStreamRow, definition_id, name_run};
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::write::{bind, difference_statement};
 
 /// How an archive stands to a row.
@@ -135,15 +132,6 @@ impl Reader {
         query.ask(&self.connection, rows).map_err(at(&self.path))
     }
 
-    /// Which of these rows refer to a row that is not there: their numbers and why.
-    pub fn orphans(
-        &self,
-        shape: &TableShape,
-        rows: &RowSet,
-    ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
-        orphans_among(&self.connection, shape, rows).map_err(at(&self.path))
-    }
-
     /// The adoptions that were not undone, newest first.
     pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ArchiveError> {
         adoptions(&self.connection).map_err(at(&self.path))
@@ -160,31 +148,40 @@ impl Reader {
     }
 }
 
-impl Archive {
-    /// How the archive stands to these rows.
-    pub fn standings(
+impl Reader {
+    /// Whether a stream has a table.
+    pub fn has_table(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let stored = crate::store::table::stored_table(&self.connection, stream);
+        stored.map(|stored| stored.is_some()).map_err(at(&self.path))
+    }
+
+    /// The rows of a stream that are as a run left them.
+    pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, ArchiveError> {
+        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = ?1", quote(stream));
+        self.connection.query_row(&sql, [run], |row| row.get(0)).map_err(at(&self.path))
+    }
+
+    /// The type that a column of a stream's table was made with.
+    pub fn column_type(
         &self,
-        query: &StandingQuery,
-        rows: &RowSet,
-    ) -> Result<Vec<AdoptedStanding>, ArchiveError> {
-        query.ask(&self.connection, rows).map_err(at(&self.path))
+        stream: &str,
+        column: &str,
+    ) -> Result<Option<ColumnType>, ArchiveError> {
+        let stored =
+            crate::store::table::stored_table(&self.connection, stream).map_err(at(&self.path))?;
+        let columns = stored.map(|(_, columns)| columns).unwrap_or_default();
+        Ok(columns.iter().find(|have| have.name == column).map(|have| have.kind))
     }
 
-    /// The adoptions that were not undone, newest first.
-    pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ArchiveError> {
-        adoptions(&self.connection).map_err(at(&self.path))
+    /// How many keys stand more than once, by the query that proves it, which is given too.
+    pub fn prove_unique(&self, shape: &TableShape) -> Result<(String, u64), ArchiveError> {
+        let sql = duplicates_query(&shape.name, &shape.key.columns());
+        let count = count_of(&self.connection, &sql).map_err(at(&self.path))?;
+        Ok((sql, count))
     }
+}
 
-    /// The time that adopted rows of a stream lie in.
-    pub fn adopted_spans(&self, stream: &str) -> Result<Vec<AdoptedSpan>, ArchiveError> {
-        spans(&self.connection, stream).map_err(at(&self.path))
-    }
-
-    /// What the ledger says of a stream's partitions since a run.
-    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, ArchiveError> {
-        fetches_since(&self.connection, stream, run).map_err(at(&self.path))
-    }
-
+impl Tx<'_> {
     /// Notes a run that is done within the caller's transaction, and so never seen running.
     pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, ArchiveError> {
         let note = || -> rusqlite::Result<i64> {
@@ -238,37 +235,6 @@ impl Archive {
             VALUES (?1, ?2, ?3, ?4, ?5)";
         let values = params![stream, start, end, span.run, span.rows];
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
-    }
-
-    /// Whether a stream has a table.
-    pub fn has_table(&self, stream: &str) -> Result<bool, ArchiveError> {
-        let stored = crate::store::table::stored_table(&self.connection, stream);
-        stored.map(|stored| stored.is_some()).map_err(at(&self.path))
-    }
-
-    /// The rows of a stream that are as a run left them.
-    pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, ArchiveError> {
-        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = ?1", quote(stream));
-        self.connection.query_row(&sql, [run], |row| row.get(0)).map_err(at(&self.path))
-    }
-
-    /// The type that a column of a stream's table was made with.
-    pub fn column_type(
-        &self,
-        stream: &str,
-        column: &str,
-    ) -> Result<Option<ColumnType>, ArchiveError> {
-        let stored =
-            crate::store::table::stored_table(&self.connection, stream).map_err(at(&self.path))?;
-        let columns = stored.map(|(_, columns)| columns).unwrap_or_default();
-        Ok(columns.iter().find(|have| have.name == column).map(|have| have.kind))
-    }
-
-    /// How many keys stand more than once, by the query that proves it, which is given too.
-    pub fn prove_unique(&self, shape: &TableShape) -> Result<(String, u64), ArchiveError> {
-        let sql = duplicates_query(&shape.name, &shape.key.columns());
-        let count = count_of(&self.connection, &sql).map_err(at(&self.path))?;
-        Ok((sql, count))
     }
 
     /// Takes back the rows of an adoption that lie in these stretches of `field` (first text and
@@ -430,7 +396,7 @@ mod tests {
             rows
         };
         let table = TableWriter::new(shape.clone());
-        archive.write_rows(&table, &row("a", 1.0), 1, "now").expect("a row");
+        archive.transaction(|tx| tx.write_rows(&table, &row("a", 1.0), 1, "now")).expect("a row");
         let ask = |rows: &RowSet, counts: &dyn Fn(&str) -> bool| {
             let query = StandingQuery::new(shape.clone(), counts);
             archive.standings(&query, rows).expect("an answer")

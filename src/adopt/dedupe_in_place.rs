@@ -15,7 +15,9 @@ use crate::adopt::adopted::{count_of, duplicates_query};
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::{ForeignTable, at_file, open_guarded, ordinary_table};
 use crate::store::open::{APPLICATION_ID, take_lock};
+use crate::store::reader::Reader;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// Groups that are told one by one.
 const WORST_MAX: u32 = 10;
@@ -112,12 +114,13 @@ pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, Arch
 /// Sets all but one row of each key aside and keeps new ones out, in one transaction.
 pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, ArchiveError> {
     let error = at_file(healing.path);
-    let (connection, _lock) = open_writer(healing.path, note, healing.stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&error)?;
-    let table = target(&connection, healing)?;
-    let orphans = dangling(&connection, &table.name);
-    let mut healed = examine(&connection, &table, healing).map_err(&error)?;
-    if is_healed(&connection, &table.name).map_err(&error)? {
+    let (file, _lock) = open_writer(healing.path, note, healing.stop)?;
+    let tx = Tx::begin_on_file(&file).map_err(&error)?;
+    let connection = &tx.connection;
+    let table = target(connection, healing)?;
+    let orphans = dangling(connection, &table.name);
+    let mut healed = examine(connection, &table, healing).map_err(&error)?;
+    if is_healed(connection, &table.name).map_err(&error)? {
         if healed.duplicates == 0 {
             return Ok(healed);
         }
@@ -125,16 +128,16 @@ pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, Arc
         let help = "put the removed rows back with `--undo` first, then heal all of it";
         return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    set_aside(&connection, &table, healing).map_err(&error)?;
-    if dangling(&connection, &table.name) > orphans {
+    set_aside(connection, &table, healing).map_err(&error)?;
+    if dangling(connection, &table.name) > orphans {
         let message = format!("rows of another table refer to rows of `{}`", table.name);
         let help = "choose the rule so that those stay, or let them refer to the row that does";
         let message = format!("{message} that would be removed");
         return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    healed.remaining = count_of(&connection, &healed.proof).map_err(&error)?;
+    healed.remaining = count_of(connection, &healed.proof).map_err(&error)?;
     healed.applied = true;
-    connection.execute_batch("COMMIT").map_err(&error)?;
+    tx.commit_on_file().map_err(&error)?;
     Ok(healed)
 }
 
@@ -146,14 +149,15 @@ pub fn restore(
     stop: &Stop,
 ) -> Result<Restored, ArchiveError> {
     let source_error = at_file(path);
-    let (connection, _lock) = open_writer(path, note, stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&source_error)?;
-    let name = healed_table(&connection, table).map_err(&source_error)?.ok_or_else(|| {
+    let (file, _lock) = open_writer(path, note, stop)?;
+    let tx = Tx::begin_on_file(&file).map_err(&source_error)?;
+    let connection = &tx.connection;
+    let name = healed_table(connection, table).map_err(&source_error)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
         ArchiveError::new(Cause::Definition, message).help("there is nothing to undo")
     })?;
-    let table = ordinary_table(&connection, path, &name)?;
-    let back = put_back(&connection, &table).map_err(|error| match error.sqlite_error_code() {
+    let table = ordinary_table(connection, path, &name)?;
+    let back = put_back(connection, &table).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => {
             let message = format!("`{name}` has other rows in the places of the removed ones");
             let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
@@ -161,7 +165,7 @@ pub fn restore(
         }
         _ => source_error(error),
     })?;
-    connection.execute_batch("COMMIT").map_err(&source_error)?;
+    tx.commit_on_file().map_err(&source_error)?;
     Ok(Restored { table: name, rows: back })
 }
 
@@ -170,12 +174,12 @@ fn open_writer(
     path: &Path,
     note: &str,
     stop: &Stop,
-) -> Result<(Connection, Option<FileLock>), ArchiveError> {
+) -> Result<(Reader, Option<FileLock>), ArchiveError> {
     let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_WRITE, stop)?;
     let id = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0));
     let own = id.map_err(at_file(path))? == APPLICATION_ID;
     let lock = own.then(|| take_lock(path, note)).transpose()?;
-    Ok((connection, lock))
+    Ok((Reader { connection, path: path.to_owned() }, lock))
 }
 
 fn target(

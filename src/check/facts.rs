@@ -9,7 +9,7 @@ use crate::check::evidence::list;
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::ledger::known_state;
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::stops::end_when;
 use crate::store::table::quote;
 
@@ -91,23 +91,6 @@ impl Reader {
         enough: impl FnMut() -> bool + Send + 'static,
     ) -> Result<(), ArchiveError> {
         end_when(&mut self.connection, enough).map_err(at(&self.path))
-    }
-
-    /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
-    /// another such fetch its moment holds.
-    pub fn at_one_moment<T>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
-        if !self.connection.is_autocommit() {
-            return read(self);
-        }
-        self.connection.execute_batch("BEGIN").map_err(at(&self.path))?;
-        let found = read(self);
-        // There is nothing to lose; what matters is that the log can be copied again.
-        let ended = self.connection.execute_batch("ROLLBACK").map_err(at(&self.path));
-        let found = found?;
-        ended.map(|()| found)
     }
 
     fn scan<T>(

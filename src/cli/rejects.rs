@@ -180,7 +180,8 @@ fn discard(
     let login = || names.iter().find_map(|name| host.environment.variable(name));
     let who = args.by.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned());
     let now = host.clock.now();
-    let discarded = archive.discard_rejects(&selection, &who, &args.note, now)?;
+    let discarded =
+        archive.transaction(|tx| tx.discard_rejects(&selection, &who, &args.note, now))?;
     archive.close()?;
     tracing::info!(discarded, who, note = args.note, "rejects were set aside");
     let before = chosen - discarded;

@@ -10,7 +10,7 @@ use crate::model::{Timestamp, instant_to_text};
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::open::{copy_log, open_writer, refuse_directory, refuse_missing, take_lock};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// Damage that is told; one page that is gone can break thousands of references to it.
@@ -165,7 +165,8 @@ fn refuse_companions(path: &Path) -> Result<(), ArchiveError> {
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::open::{Archive, Opening, SCHEMA_VERSION};
+    use crate::store::Archive;
+    use crate::store::open::{Opening, SCHEMA_VERSION};
 
     fn new_archive() -> (tempfile::TempDir, PathBuf, Archive) {
         let folder = tempfile::tempdir().expect("a folder");

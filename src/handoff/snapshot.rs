@@ -13,10 +13,11 @@ use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::open::{SCHEMA_VERSION, open_writer, take_lock};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::schema::{drop_foreign, objects};
 use crate::store::stops::{end_when, end_with_process};
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// A copy that is being made ready.
 pub struct Draft {
@@ -97,6 +98,16 @@ impl Reader {
     }
 }
 
+impl Tx<'_> {
+    /// Puts away the marks of a stream's rows.
+    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (?1, ?2, ?3)";
+        self.run(|connection| {
+            connection.prepare_cached(sql)?.execute(params![stream, chunk, marks]).map(|_| ())
+        })
+    }
+}
+
 impl Draft {
     /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
     pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
@@ -121,23 +132,12 @@ impl Draft {
         act(&self.reader.connection).map_err(at(&self.reader.path))
     }
 
-    /// Puts away the marks of a stream's rows.
-    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (?1, ?2, ?3)";
-        self.run(|connection| {
-            connection.prepare_cached(sql)?.execute(params![stream, chunk, marks]).map(|_| ())
-        })
-    }
-
     /// Makes all that `act` writes one transaction.
-    pub fn together<T>(
-        &self,
-        act: impl FnOnce() -> Result<T, ArchiveError>,
+    pub fn transaction<'a, T>(
+        &'a self,
+        act: impl FnOnce(&Tx<'a>) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.run(|connection| connection.execute_batch("BEGIN"))?;
-        let done = act()?;
-        self.run(|connection| connection.execute_batch("COMMIT"))?;
-        Ok(done)
+        Tx::within(&self.reader, act)
     }
 
     /// Takes out what stays at home and what is not in the part, and gives the copy its names.
@@ -149,24 +149,25 @@ impl Draft {
         naming: &Naming<'_>,
         with_outbox: bool,
     ) -> Result<Vec<String>, ArchiveError> {
-        self.run(|connection| connection.execute_batch("BEGIN"))?;
-        let staying = self.decide(part)?;
-        let dropped = self.run(|transaction| {
-            for table in AT_HOME {
-                transaction.execute_batch(&format!("DELETE FROM {table}"))?;
-            }
-            transaction.execute_batch(
-                "DELETE FROM _windrow_handoffs WHERE direction = 'given';
-                 DELETE FROM _windrow_manifest;
-                 DELETE FROM _windrow_manifest_marks",
-            )?;
-            cut_outbox(transaction, with_outbox.then_some(naming.handoff_id))?;
-            drop_set_aside(transaction)?;
-            let dropped = drop_foreign(transaction, SCHEMA_VERSION)?;
-            cut(transaction, part, &staying)?;
-            rename(transaction, naming)?;
-            transaction.execute_batch("COMMIT")?;
-            Ok(dropped)
+        let dropped = self.transaction(|tx| {
+            let staying = self.decide(part)?;
+            let strip = |connection: &Connection| {
+                for table in AT_HOME {
+                    connection.execute_batch(&format!("DELETE FROM {table}"))?;
+                }
+                connection.execute_batch(
+                    "DELETE FROM _windrow_handoffs WHERE direction = 'given';
+                     DELETE FROM _windrow_manifest;
+                     DELETE FROM _windrow_manifest_marks",
+                )?;
+                cut_outbox(connection, with_outbox.then_some(naming.handoff_id))?;
+                drop_set_aside(connection)?;
+                let dropped = drop_foreign(connection, SCHEMA_VERSION)?;
+                cut(connection, part, &staying)?;
+                rename(connection, naming)?;
+                Ok(dropped)
+            };
+            strip(&tx.connection).map_err(at(tx.path()))
         })?;
         // What was taken out was overwritten; now its room goes as well.
         self.run(|connection| {
@@ -193,7 +194,7 @@ impl Draft {
     /// Writes what the copy says of itself, and closes it: it is one file then.
     pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
         let write = "INSERT INTO _windrow_manifest (manifest) VALUES (?1)";
-        self.run(|connection| connection.execute(write, [manifest]))?;
+        self.transaction(|tx| tx.run(|connection| connection.execute(write, [manifest])))?;
         let Reader { connection, path } = self.reader;
         connection.close().map_err(|(_, error)| at(&path)(error))
     }
@@ -481,13 +482,8 @@ pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), 
         given.sha256,
         given.summary
     ];
-    let write = || -> rusqlite::Result<()> {
-        let immediate = rusqlite::TransactionBehavior::Immediate;
-        let transaction = rusqlite::Transaction::new_unchecked(&connection, immediate)?;
-        transaction.execute(sql, values)?;
-        transaction.commit()
-    };
-    write().map_err(at(path))?;
+    let reader = Reader { connection, path: path.to_owned() };
+    Tx::within(&reader, |tx| tx.run(|connection| connection.execute(sql, values)))?;
     drop(lock);
     Ok(())
 }

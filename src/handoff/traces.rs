@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// Streams whose marks are looked at; no archive has as many.
 const STREAMS_MAX: usize = 10_000;
@@ -103,7 +103,12 @@ impl Reader {
     }
 
     /// Whether a piece of the marks of a stream's rows is this one.
-    pub fn has_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<bool, ArchiveError> {
+    pub fn has_row_marks(
+        &self,
+        stream: &str,
+        chunk: i64,
+        marks: &[u8],
+    ) -> Result<bool, ArchiveError> {
         self.run(|connection| {
             // A length is known without reading what may be far too long.
             let sql = "SELECT 1 FROM _windrow_manifest_marks

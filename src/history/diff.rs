@@ -5,10 +5,11 @@
 use rusqlite::{Connection, Row};
 
 use crate::history::moment::Moment;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::{ArchiveError, Cause};
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::{Value, owned};
-use crate::store::read::{Reader, StreamRow};
+use crate::store::read::StreamRow;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// Names and values of a row, or of some of it.
@@ -75,11 +76,9 @@ impl Reader {
             }
         };
         // All statements see the archive as it is at one time, also while a sync runs.
-        let known = self
-            .connection
-            .unchecked_transaction()
-            .and_then(|snapshot| diff(&snapshot, stream, moment, &mut put))
-            .map_err(at(&self.path))?;
+        let known = self.snapshot(|snapshot| {
+            snapshot.run(|connection| diff(connection, stream, moment, &mut put))
+        })?;
         match stopped {
             Some(error) => {
                 let message = format!("cannot write the answer: {error}");

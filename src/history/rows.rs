@@ -7,7 +7,7 @@ use crate::history::condition::in_brackets;
 use crate::history::past::Past;
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::live_columns;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// The mark of rows that are gone at their source.
@@ -134,13 +134,6 @@ pub struct ReadStretch {
 }
 
 impl Reader {
-    /// From here on everything that this reader is asked is answered as of one moment.
-    pub fn hold_moment(&self) -> Result<(), ArchiveError> {
-        // A transaction takes its snapshot at its first read, and ends with the connection.
-        let sql = "BEGIN; SELECT count(*) FROM sqlite_schema";
-        self.connection.execute_batch(sql).map_err(at(&self.path))
-    }
-
     /// windrow's own columns of a stream's table: when, how often and by which run a row was
     /// written.
     pub fn own_columns(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {

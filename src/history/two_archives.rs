@@ -13,7 +13,7 @@ use crate::history::diff::{Change, RowDifference, Taker};
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::history::live_columns;
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// When a source took the row away; two archives learn of it at different times.

@@ -44,7 +44,7 @@ impl Merge<'_> {
             let mut statement = self.ours().prepare(sql)?;
             statement.query_map([DEFINITIONS_MAX], |row| row.get(0))?.collect()
         };
-        read().map_err(at(&self.archive.path))
+        read().map_err(at(&self.tx.path))
     }
 
     /// Fills columns that this archive has just got.
@@ -54,13 +54,13 @@ impl Merge<'_> {
         added: &[String],
         judge: &dyn MergePolicy,
     ) -> Result<(), ArchiveError> {
-        let wrong = at(&self.archive.path);
+        let wrong = at(&self.tx.path);
         let stored = stored_table(self.ours(), stream).map_err(wrong)?;
         let columns = stored.map(|(_, columns)| columns).unwrap_or_default();
         let columns: Vec<TableColumn> =
             columns.into_iter().filter(|column| added.contains(&column.name)).collect();
         let Some(filling) = judge.filling(&columns) else { return Ok(()) };
-        self.archive.fill_columns(stream, &filling.columns, &*filling.fill, None, &self.now)
+        self.tx.fill_columns(stream, &filling.columns, &*filling.fill, None, &self.now)
     }
 }
 

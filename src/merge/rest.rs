@@ -231,6 +231,6 @@ impl Merge<'_> {
         let sha256 = manifest.map(crate::store::sha256_of);
         let values = params![archive_id, self.now, file, summary, self.run, manifest, sha256];
         let write = self.ours().execute(sql, values);
-        write.map(|_| ()).map_err(crate::store::error::at(&self.archive.path))
+        write.map(|_| ()).map_err(crate::store::error::at(&self.tx.path))
     }
 }

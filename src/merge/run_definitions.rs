@@ -7,7 +7,7 @@ use crate::definition::{Definition, Stream, parse_definition};
 
 use crate::merge::tables::Merge;
 use crate::store::error::{ArchiveError, at};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// Definitions that are asked, the latest ones: a stream that none of so many names is unknown.
 const DEFINITIONS_MAX: u32 = 1_000;
@@ -59,6 +59,6 @@ impl Reader {
 impl Merge<'_> {
     /// What this archive's definitions say, those that were brought a moment ago included.
     pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
-        RunDefinitions::read(self.ours(), true).map_err(at(self.archive.path()))
+        RunDefinitions::read(self.ours(), true).map_err(at(self.tx.path()))
     }
 }

@@ -252,7 +252,7 @@ impl Taking<'_> {
             return Ok(0);
         }
         if !has_column(self.ours(), &history, "_replaced_at").map_err(self.wrong())? {
-            self.merge.archive.make_history(stream)?;
+            self.merge.tx.make_history(stream)?;
             self.merge.grown.set(true);
         }
         self.each_version(pair, judge, &history).map_err(self.wrong())

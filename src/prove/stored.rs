@@ -9,7 +9,7 @@ use crate::model::{Window, hexadecimal, instant_from_text, instant_to_text};
 
 use crate::store::error::{ArchiveError, at};
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// A place of the ledger whose reading was complete.
@@ -107,11 +107,6 @@ impl TableView {
 }
 
 impl Reader {
-    /// From here on this connection sees the archive as it is now, until it is closed.
-    pub fn hold_still(&self) -> Result<(), ArchiveError> {
-        self.connection.execute_batch("BEGIN").map_err(at(&self.path))
-    }
-
     /// Hands on the places of a stream that are done, in order: settled windows that share an
     /// instant with `range`, or complete snapshots and marks.
     pub fn done_places(

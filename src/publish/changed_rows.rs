@@ -9,7 +9,8 @@ use crate::store::digest::hash_value;
 use crate::store::error::ArchiveError;
 use crate::store::history::{history_name, live_columns};
 use crate::store::query::{Value, owned};
-use crate::store::read::{LedgerRow, Reader, StreamRow};
+use crate::store::read::{LedgerRow, StreamRow};
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 use crate::store::vanished::key_text;
 
@@ -66,20 +67,6 @@ pub struct OutRow {
 }
 
 impl Reader {
-    /// From here on everything that is read is of one time, also while a sync runs.
-    pub fn begin_snapshot(&self) -> Result<(), ArchiveError> {
-        self.run(|connection| {
-            connection.execute_batch("BEGIN")?;
-            // The snapshot is taken by the first fetch, not by BEGIN.
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-        })
-    }
-
-    /// Ends what [`Reader::begin_snapshot`] began.
-    pub fn end_snapshot(&self) -> Result<(), ArchiveError> {
-        self.run(|connection| connection.execute_batch("COMMIT"))
-    }
-
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
     /// later fetch of the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), ArchiveError> {

@@ -14,8 +14,8 @@ use crate::model::{TableColumn, TableShape, instant_from_text, instant_to_text};
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::{LiveColumn, create_history, history_name, live_columns};
-use crate::store::open::Archive;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::vanished::key_text;
 
 /// Rows of the table that was set aside that are carried over, by their place in it.
@@ -130,7 +130,7 @@ fn all_of(conditions: Vec<String>) -> String {
     if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") }
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Finds the rows of the table that was set aside that no kept page gives: those that the trial
     /// table, which holds what the pages gave then, does not hold as they are, and that the new
     /// table does not say either. Without a trial there are none. Gives their number.

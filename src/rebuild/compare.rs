@@ -7,8 +7,8 @@ use crate::model::{KeyShape, TableShape};
 
 use crate::rebuild::table_swap::{before, part_before, same_key};
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
 use crate::store::table::{key_text, quote, type_text};
+use crate::store::transaction::Tx;
 
 /// What becomes of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +74,7 @@ pub struct RebuildComparison {
     pub new_rejects: Vec<NewRejects>,
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Compares the stream's table and rejects with those that were set aside.
     pub fn compare(
         &self,

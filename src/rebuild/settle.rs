@@ -1,15 +1,16 @@
 //! The end of a rebuild: the table that was set aside is let go, or put back.
 //!
-//! In a transaction of the caller's.
+
 
 use rusqlite::{OptionalExtension, params};
 
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::history::{history_name, live_columns};
-use crate::store::open::Archive;
+use crate::store::history::{history_name, live_columns, unwatch_updates, watch_updates};
+use crate::store::reader::Reader;
 use crate::store::table::{from_json, quote};
+use crate::store::transaction::Tx;
 
 /// What the table was, as it was noted.
 struct Was {
@@ -21,7 +22,7 @@ struct Was {
     history_from: Option<String>,
 }
 
-impl Archive {
+impl Reader {
     /// The streams whose rebuild is not confirmed yet.
     pub fn open_rebuilds(&self) -> Result<Vec<String>, ArchiveError> {
         let read = || -> rusqlite::Result<Vec<String>> {
@@ -31,7 +32,9 @@ impl Archive {
         };
         read().map_err(at(&self.path))
     }
+}
 
+impl Tx<'_> {
     /// Lets go of what a rebuild set aside. Gives the number of rows of the old table.
     pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
         let write = || -> rusqlite::Result<u64> {
@@ -85,7 +88,7 @@ impl Archive {
 
     fn put_back(&self, stream: &str) -> rusqlite::Result<u64> {
         let was = self.noted(stream)?;
-        self.unwatch_updates(stream)?;
+        unwatch_updates(&self.connection, stream)?;
         self.take_objects(stream)?;
         self.connection.execute_batch(&format!("DROP TABLE {}", quote(stream)))?;
         self.drop_empty_history(stream)?;
@@ -117,7 +120,7 @@ impl Archive {
         let sql = "DELETE FROM _windrow_run_streams WHERE run_id = ?1 AND stream = ?2";
         self.connection.execute(sql, params![was.run, stream])?;
         if was.history_from.is_some() {
-            self.watch_updates(stream)?;
+            watch_updates(&self.connection, stream)?;
         }
         self.forget_rebuild(stream)?;
         let count = format!("SELECT count(*) FROM {}", quote(stream));

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::history::{history_indexes, history_name, live_columns};
+use crate::store::history::{history_indexes, history_name, live_columns, unwatch_updates};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
 use crate::store::table::{create_statement, quote, stored_table, stored_text};
+use crate::store::transaction::Tx;
 
 /// The name of a stream's table that was set aside.
 pub(crate) fn before(stream: &str) -> String {
@@ -75,15 +76,43 @@ pub struct Recount {
     pub refers: bool,
 }
 
-impl Archive {
-    /// Begins a rebuild. Views, triggers and references of other tables keep the names that they
-    /// have while tables are renamed under them.
-    pub fn begin_rebuild(&self) -> Result<(), ArchiveError> {
-        let settings = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
-        self.connection.execute_batch(settings).map_err(at(&self.path))?;
-        self.begin()
+/// The settings of a connection while tables are renamed, until it is dropped: views, triggers and
+/// references of other tables keep the names that they have.
+pub(crate) struct RenameSettings<'a> {
+    archive: &'a Reader,
+    foreign_keys: bool,
+    legacy_alter_table: bool,
+}
+
+impl<'a> RenameSettings<'a> {
+    /// Sets them, before a transaction begins.
+    pub(crate) fn set(archive: &'a Reader) -> Result<Self, ArchiveError> {
+        archive.run(|connection| {
+            let is_on = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+            let foreign_keys = is_on("SELECT foreign_keys FROM pragma_foreign_keys")?;
+            let legacy = "SELECT legacy_alter_table FROM pragma_legacy_alter_table";
+            let settings = Self { archive, foreign_keys, legacy_alter_table: is_on(legacy)? };
+            settings.put(false, true)?;
+            Ok(settings)
+        })
     }
 
+    fn put(&self, foreign_keys: bool, legacy_alter_table: bool) -> rusqlite::Result<()> {
+        self.archive.connection.execute_batch(&format!(
+            "PRAGMA foreign_keys = {foreign_keys}; PRAGMA legacy_alter_table = {legacy_alter_table}"
+        ))
+    }
+}
+
+impl Drop for RenameSettings<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.put(self.foreign_keys, self.legacy_alter_table) {
+            tracing::warn!(%error, "the settings of the archive could not be put back");
+        }
+    }
+}
+
+impl Reader {
     /// The key, the columns and the rebuild that is not confirmed yet, of a stream that is there.
     pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, ArchiveError> {
         let read = || -> rusqlite::Result<Option<(TableShape, bool)>> {
@@ -133,12 +162,40 @@ impl Archive {
         read().map_err(at(&self.path))
     }
 
+    /// The definition that the pages of a run made rows by: the run's own, or that of the last
+    /// rebuild since, before run `before`.
+    pub fn definition_of_page(
+        &self,
+        stream: &str,
+        run: i64,
+        before: i64,
+    ) -> Result<Option<String>, ArchiveError> {
+        let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
+                USING (definition_id)
+            WHERE run_id = max(?2, coalesce((SELECT max(run_id) FROM _windrow_run_streams
+                JOIN _windrow_runs AS r USING (run_id)
+                WHERE stream = ?1 AND r.command = 'rebuild' AND r.merged_by IS NULL
+                    AND run_id < ?3), 0))";
+        let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
+        let found = statement.query_row(params![stream, run, before], |row| row.get(0)).optional();
+        found.map_err(at(&self.path))
+    }
+
+    /// Whether the stream's columns were inferred when its table was made.
+    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let sql = "SELECT inferred FROM _windrow_streams WHERE stream = ?1";
+        let found = self.connection.query_row(sql, [stream], |row| row.get(0)).optional();
+        found.map(|inferred| inferred.unwrap_or(false)).map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// Keeps the stream's table and history under other names, and copies of its rejects, ledger
     /// and vanished rows. Gives the analyst's indexes and triggers, which are taken off. Rejects
     /// that a person has set aside stay, so that they are not taken up by themselves.
     pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, ArchiveError> {
         let write = || -> rusqlite::Result<Vec<TableObject>> {
-            self.unwatch_updates(stream)?;
+            unwatch_updates(&self.connection, stream)?;
             let mut objects = self.take_objects(stream)?;
             self.rename_table(stream, &before(stream))?;
             if self.keeps_history(stream)? {
@@ -288,25 +345,6 @@ impl Archive {
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
     }
 
-    /// The definition that the pages of a run made rows by: the run's own, or that of the last
-    /// rebuild since, before run `before`.
-    pub fn definition_of_page(
-        &self,
-        stream: &str,
-        run: i64,
-        before: i64,
-    ) -> Result<Option<String>, ArchiveError> {
-        let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
-                USING (definition_id)
-            WHERE run_id = max(?2, coalesce((SELECT max(run_id) FROM _windrow_run_streams
-                JOIN _windrow_runs AS r USING (run_id)
-                WHERE stream = ?1 AND r.command = 'rebuild' AND r.merged_by IS NULL
-                    AND run_id < ?3), 0))";
-        let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
-        let found = statement.query_row(params![stream, run, before], |row| row.get(0)).optional();
-        found.map_err(at(&self.path))
-    }
-
     /// Makes a table to try the kept pages on, as the one that was set aside. Gives its name.
     pub fn make_trial(&self, old: &TableShape) -> Result<String, ArchiveError> {
         let name = trial(&old.name);
@@ -321,13 +359,6 @@ impl Archive {
     pub fn drop_trial(&self, stream: &str) -> Result<(), ArchiveError> {
         let sql = format!("DROP TABLE {}", quote(&trial(stream)));
         self.connection.execute_batch(&sql).map_err(at(&self.path))
-    }
-
-    /// Whether the stream's columns were inferred when its table was made.
-    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
-        let sql = "SELECT inferred FROM _windrow_streams WHERE stream = ?1";
-        let found = self.connection.query_row(sql, [stream], |row| row.get(0)).optional();
-        found.map(|inferred| inferred.unwrap_or(false)).map_err(at(&self.path))
     }
 }
 

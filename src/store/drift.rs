@@ -7,9 +7,9 @@ use crate::model::{Cell, FieldChange, FieldUse, Filled, Kinds, KnownField};
 use crate::store::content::filled_content;
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::history_name;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::write::Bound;
 
 /// What becomes of the left-over members of a row: its values for new columns, then what is still
@@ -83,8 +83,8 @@ impl Reader {
     }
 }
 
-impl Archive {
-    /// Keeps what is known of fields now. In a transaction of the caller's.
+impl Tx<'_> {
+    /// Keeps what is known of fields now.
     pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_fields (stream, field, kinds, usage)
             VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, field)

@@ -8,8 +8,9 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::model::TableShape;
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// What a history adds to the columns of its stream's table.
 const REPLACED: [&str; 2] = ["_replaced_at", "_replaced_run"];
@@ -55,21 +56,26 @@ pub(crate) fn history_from(
     Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())
 }
 
-impl Archive {
-    /// From here on, whoever writes to this archive keeps the histories that are kept.
-    pub(crate) fn keep_histories(&self) -> Result<(), ArchiveError> {
-        let keep = || -> rusqlite::Result<()> {
-            let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
-            let mut statement = self.connection.prepare(sql)?;
-            let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
-            let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
-            streams.iter().try_for_each(|stream| self.watch_updates(stream))
-        };
-        keep().map_err(at(&self.path))
+impl Reader {
+    /// Whether the stream has a history, as windrow makes it.
+    pub(crate) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
+        keeps_versions(&self.connection, stream)
     }
 
+    /// Whether the stream has a history that holds anything.
+    pub(crate) fn has_history(&self, stream: &str) -> rusqlite::Result<bool> {
+        let history = history_name(stream);
+        if !self.keeps_history(stream)? {
+            return Ok(false);
+        }
+        let sql = format!("SELECT 1 FROM main.{} LIMIT 1", quote(&history));
+        self.connection.prepare(&sql)?.exists([])
+    }
+}
+
+impl Tx<'_> {
     /// Makes the table's history, brings it up to the table, or ends it. `new` says that the table
-    /// has just been made. In a transaction of the caller's.
+    /// has just been made.
     pub(crate) fn settle_history(
         &self,
         shape: &TableShape,
@@ -87,9 +93,9 @@ impl Archive {
                 (true, None) => {
                     let since = if new { "" } else { now };
                     self.connection.execute(note, [since, stream])?;
-                    self.watch_updates(stream)
+                    watch_updates(&self.connection, stream)
                 }
-                (true, Some(_)) => self.watch_updates(stream),
+                (true, Some(_)) => watch_updates(&self.connection, stream),
                 (false, Some(_)) => {
                     self.connection.execute(note, (None::<&str>, stream))?;
                     self.connection
@@ -135,44 +141,6 @@ impl Archive {
         self.connection.execute_batch(&sql).map_err(at(&self.path))
     }
 
-    pub(crate) fn watch_updates(&self, stream: &str) -> rusqlite::Result<()> {
-        let columns = live_columns(&self.connection, stream)?;
-        let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
-        let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
-        let trigger = trigger(stream);
-        self.connection.execute_batch(&format!(
-            "DROP TRIGGER IF EXISTS {trigger};
-             CREATE TEMP TRIGGER {trigger} AFTER UPDATE ON main.{} BEGIN
-                 INSERT INTO {} ({}, \"_replaced_at\", \"_replaced_run\")
-                 VALUES ({}, NEW.\"_changed_at\", NEW.\"_run\");
-             END",
-            quote(stream),
-            quote(&history_name(stream)),
-            names.join(", "),
-            old.join(", ")
-        ))
-    }
-
-    /// Replaced versions of the stream's rows are not kept until [`Self::watch_updates`].
-    pub(crate) fn unwatch_updates(&self, stream: &str) -> rusqlite::Result<()> {
-        self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", trigger(stream)))
-    }
-
-    /// Whether the stream has a history, as windrow makes it.
-    pub(crate) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
-        keeps_versions(&self.connection, stream)
-    }
-
-    /// Whether the stream has a history that holds anything.
-    pub(crate) fn has_history(&self, stream: &str) -> rusqlite::Result<bool> {
-        let history = history_name(stream);
-        if !self.keeps_history(stream)? {
-            return Ok(false);
-        }
-        let sql = format!("SELECT 1 FROM main.{} LIMIT 1", quote(&history));
-        self.connection.prepare(&sql)?.exists([])
-    }
-
     /// Does what says nothing new of the source: no version is kept of what it replaces.
     pub(crate) fn beside_history<T>(
         &self,
@@ -182,7 +150,7 @@ impl Archive {
         self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))?;
         let done = act()?;
         if history_from(&self.connection, stream)?.is_some() {
-            self.watch_updates(stream)?;
+            watch_updates(&self.connection, stream)?;
         }
         Ok(done)
     }
@@ -195,6 +163,38 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// From here on, whoever writes by this connection keeps the histories that are kept.
+pub(crate) fn keep_histories(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let streams = statement.query_map([], |row| row.get::<_, String>("stream"))?;
+    let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
+    streams.iter().try_for_each(|stream| watch_updates(connection, stream))
+}
+
+pub(crate) fn watch_updates(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    let columns = live_columns(connection, stream)?;
+    let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+    let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
+    let trigger = trigger(stream);
+    connection.execute_batch(&format!(
+        "DROP TRIGGER IF EXISTS {trigger};
+         CREATE TEMP TRIGGER {trigger} AFTER UPDATE ON main.{} BEGIN
+             INSERT INTO {} ({}, \"_replaced_at\", \"_replaced_run\")
+             VALUES ({}, NEW.\"_changed_at\", NEW.\"_run\");
+         END",
+        quote(stream),
+        quote(&history_name(stream)),
+        names.join(", "),
+        old.join(", ")
+    ))
+}
+
+/// Replaced versions of the stream's rows are not kept until [`watch_updates`].
+pub(crate) fn unwatch_updates(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", trigger(stream)))
 }
 
 /// Whether a stream has a history, as windrow makes it.

@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// Faults of one sort that are told; one page that is gone can break thousands of things.

@@ -10,8 +10,9 @@ use crate::model::{
 };
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
 use crate::store::table::{known, unknown};
+use crate::store::transaction::Tx;
 
 /// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
 pub(crate) fn bounds_text(window: Option<Window>) -> (String, String) {
@@ -66,7 +67,36 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
      first_complete_at = coalesce(first_complete_at, excluded.first_complete_at),
      settled_at = coalesce(settled_at, excluded.settled_at)";
 
-impl Archive {
+impl Reader {
+    /// Whether this very window has been completed before, or others have proven all of it.
+    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
+        self.is_covered(window_key).map_err(at(&self.path))
+    }
+
+    fn is_covered(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
+        let (start, end) = bounds_text(window_key.window);
+        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
+              AND state IN ('complete', 'settled') ORDER BY start_at";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows =
+            statement.query([&window_key.stream, &window_key.partition, &start, &end])?;
+        let mut covered_to = start.clone();
+        while let Some(row) = rows.next()? {
+            let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
+            if from == start && to == end {
+                return Ok(true);
+            }
+            let read_to: String = row.get(2)?;
+            if from <= covered_to && read_to > covered_to {
+                covered_to = read_to;
+            }
+        }
+        Ok(window_key.window.is_some() && covered_to >= end)
+    }
+}
+
+impl Tx<'_> {
     /// Writes how far a fetch has come, in the transaction of its rows.
     pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
         self.write_entry(progress, run).map_err(at(&self.path))
@@ -190,33 +220,6 @@ impl Archive {
         Ok(())
     }
 
-    /// Whether this very window has been completed before, or others have proven all of it.
-    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
-        self.is_covered(window_key).map_err(at(&self.path))
-    }
-
-    fn is_covered(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
-        let (start, end) = bounds_text(window_key.window);
-        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
-              AND state IN ('complete', 'settled') ORDER BY start_at";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows =
-            statement.query([&window_key.stream, &window_key.partition, &start, &end])?;
-        let mut covered_to = start.clone();
-        while let Some(row) = rows.next()? {
-            let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
-            if from == start && to == end {
-                return Ok(true);
-            }
-            let read_to: String = row.get(2)?;
-            if from <= covered_to && read_to > covered_to {
-                covered_to = read_to;
-            }
-        }
-        Ok(window_key.window.is_some() && covered_to >= end)
-    }
-
     /// Forgets a fetch that was broken off and is replaced by fetches of its parts.
     pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), ArchiveError> {
         let (start, end) = bounds_text(window_key.window);
@@ -286,6 +289,7 @@ pub(crate) fn entries(
 mod tests {
     use super::*;
     use crate::model::Outcomes;
+    use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -326,9 +330,11 @@ mod tests {
     fn completing_a_window_trims_what_it_covers_of_others_and_loses_no_coverage() {
         let (_folder, archive) = archive_with(&usage_shape());
         let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
-            archive.write_progress(&progress(from, to, state), run).expect("written");
+            archive
+                .transaction(|tx| tx.write_progress(&progress(from, to, state), run))
+                .expect("written");
         };
         write(0, 30, State::Complete);
         write(10, 20, State::Settled);
@@ -357,9 +363,11 @@ mod tests {
     fn a_partial_fetch_trims_nothing_and_is_trimmed_away() {
         let (_folder, archive) = archive_with(&usage_shape());
         let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
-            archive.write_progress(&progress(from, to, state), run).expect("written");
+            archive
+                .transaction(|tx| tx.write_progress(&progress(from, to, state), run))
+                .expect("written");
         };
         write(0, 10, State::Complete);
         write(5, 20, State::Partial);

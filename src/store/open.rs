@@ -35,13 +35,6 @@ mod embedded {
     refinery::embed_migrations!("migrations");
 }
 
-/// An archive that is open for writing. Holds the lock: there is one writer.
-pub struct Archive {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    _lock: FileLock,
-}
-
 /// How an archive is opened for writing.
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
@@ -60,60 +53,38 @@ pub fn sqlite_is_sound() -> bool {
     rusqlite::version_number() >= SQLITE_VERSION_MIN
 }
 
-impl Archive {
-    /// Opens the archive at `path` for writing, or makes it.
-    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
-        let Opening { note, now, allow_network_fs, files: names } = *opening;
-        if !sqlite_is_sound() {
-            let message = format!("SQLite {} can damage archives", rusqlite::version());
-            return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
-        }
-        look_at(path)?;
-        if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
-            let message = format!("{} is on a network file system ({kind})", path.display());
-            let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
-            return Err(ArchiveError::new(Cause::Storage, message).help(help));
-        }
-        let lock = take_lock(path, note)?;
-        remove_drafts(path, names);
-        if !path.exists() {
-            refuse_left_log(path)?;
-            create(path, now, names)?;
-        } else if let Err(error) = names.keep_name(path) {
-            return Err(ArchiveError::io(path, "keep the name of", &error));
-        }
-        let (mut connection, version) = open_writer(path)?;
-        set_wal(&connection, path)?;
-        remove_dead_journal(path, names);
-        if version < SCHEMA_VERSION {
-            set_copy_aside(&connection, path, version, names)?;
-            migrate(&mut connection, path)?;
-        }
-        let archive = Self { connection, path: path.to_owned(), _lock: lock };
-        archive.keep_histories()?;
-        Ok(archive)
+/// Opens the archive at `path` for writing, or makes it; with the lock, which one writer holds.
+pub(super) fn open_or_make(
+    path: &Path,
+    opening: &Opening<'_>,
+) -> Result<(Connection, FileLock), ArchiveError> {
+    let Opening { note, now, allow_network_fs, files: names } = *opening;
+    if !sqlite_is_sound() {
+        let message = format!("SQLite {} can damage archives", rusqlite::version());
+        return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
     }
-
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    look_at(path)?;
+    if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
+        let message = format!("{} is on a network file system ({kind})", path.display());
+        let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
+        return Err(ArchiveError::new(Cause::Storage, message).help(help));
     }
-
-    /// The triggers of the archive, which windrow does not run: their names and their tables'.
-    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
-        let read = || -> rusqlite::Result<Vec<(String, String)>> {
-            let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
-                ORDER BY name LIMIT 100";
-            let mut statement = self.connection.prepare(sql)?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        read().map_err(at(&self.path))
+    let lock = take_lock(path, note)?;
+    remove_drafts(path, names);
+    if !path.exists() {
+        refuse_left_log(path)?;
+        create(path, now, names)?;
+    } else if let Err(error) = names.keep_name(path) {
+        return Err(ArchiveError::io(path, "keep the name of", &error));
     }
-
-    /// Copies the log into the file, so that it is one file again.
-    pub fn close(self) -> Result<(), ArchiveError> {
-        self.connection.close().map_err(|(_, error)| at(&self.path)(error))
+    let (mut connection, version) = open_writer(path)?;
+    set_wal(&connection, path)?;
+    remove_dead_journal(path, names);
+    if version < SCHEMA_VERSION {
+        set_copy_aside(&connection, path, version, names)?;
+        migrate(&mut connection, path)?;
     }
+    Ok((connection, lock))
 }
 
 /// Opens an archive that is there for writing, and says which format it has. The caller holds the
@@ -485,6 +456,7 @@ fn set_copy_aside(
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
+    use crate::store::Archive;
 
     const TEST: Opening<'_> =
         Opening { note: "test", now: "now", allow_network_fs: false, files: &SystemFiles };

@@ -14,8 +14,8 @@ use crate::model::{Window, WindowKey, hexadecimal};
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::ledger::{bounds_text, window_of};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// zstd's own default: JSON shrinks to a tenth or less, faster than any network brings it.
 const PACKING_LEVEL: i32 = 3;
@@ -99,7 +99,37 @@ pub struct Kept {
     pub table_aside: bool,
 }
 
-impl Archive {
+impl Reader {
+    /// The stream's page after page `after`, in the order of writing. One at a time: memory does
+    /// not grow with the number of pages.
+    pub fn kept_page_after(
+        &self,
+        stream: &str,
+        after: i64,
+    ) -> Result<Option<KeptPage>, ArchiveError> {
+        let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
+                p.first, p.written_at, p.run_id, b.sha256, b.bytes, b.body, r.sha256, r.bytes,
+                r.body, p.altered
+            FROM _windrow_raw_pages AS p JOIN _windrow_raw_bodies AS b USING (body_id)
+            LEFT JOIN _windrow_raw_bodies AS r ON r.body_id = p.parent_id
+            WHERE p.stream = ?1 AND p.page_id > ?2 ORDER BY p.page_id LIMIT 1";
+        let read = || -> rusqlite::Result<Option<(KeptPage, bool)>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_row(params![stream, after], |row| kept_page(stream, row)).optional()
+        };
+        match read().map_err(at(&self.path))? {
+            Some((page, false)) => {
+                let number = page.page;
+                let message = format!("the kept page {number} of stream `{stream}` is damaged");
+                let help = "go back to a copy of the archive, or read the stream's windows again";
+                Err(ArchiveError::new(Cause::Unusable, message).help(help))
+            }
+            other => Ok(other.map(|(page, _)| page)),
+        }
+    }
+}
+
+impl Tx<'_> {
     /// Keeps a page, in the transaction of its rows.
     pub fn keep_page(
         &self,
@@ -150,34 +180,6 @@ impl Archive {
         let values = params![body.sha256, body.bytes, body.body];
         self.connection.prepare_cached(sql)?.execute(values)?;
         Ok(self.connection.last_insert_rowid())
-    }
-
-    /// The stream's page after page `after`, in the order of writing. One at a time: memory does
-    /// not grow with the number of pages.
-    pub fn kept_page_after(
-        &self,
-        stream: &str,
-        after: i64,
-    ) -> Result<Option<KeptPage>, ArchiveError> {
-        let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
-                p.first, p.written_at, p.run_id, b.sha256, b.bytes, b.body, r.sha256, r.bytes,
-                r.body, p.altered
-            FROM _windrow_raw_pages AS p JOIN _windrow_raw_bodies AS b USING (body_id)
-            LEFT JOIN _windrow_raw_bodies AS r ON r.body_id = p.parent_id
-            WHERE p.stream = ?1 AND p.page_id > ?2 ORDER BY p.page_id LIMIT 1";
-        let read = || -> rusqlite::Result<Option<(KeptPage, bool)>> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row(params![stream, after], |row| kept_page(stream, row)).optional()
-        };
-        match read().map_err(at(&self.path))? {
-            Some((page, false)) => {
-                let number = page.page;
-                let message = format!("the kept page {number} of stream `{stream}` is damaged");
-                let help = "go back to a copy of the archive, or read the stream's windows again";
-                Err(ArchiveError::new(Cause::Unusable, message).help(help))
-            }
-            other => Ok(other.map(|(page, _)| page)),
-        }
     }
 }
 
@@ -270,6 +272,7 @@ fn parent_from_text(text: &str) -> Option<BTreeMap<String, Scalar>> {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
+    use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -277,7 +280,7 @@ mod tests {
         let (folder, archive) = archive_with(&usage_shape());
         let now = Timestamp::UNIX_EPOCH;
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         (folder, archive, run)
     }
 
@@ -301,7 +304,9 @@ mod tests {
         .into();
         let page = RawPage::pack("[1, 2]", false, window_key.window, &parent);
         for first in [true, false] {
-            archive.keep_page(&window_key, &page, first, "then", run, "now").expect("kept");
+            archive
+                .transaction(|tx| tx.keep_page(&window_key, &page, first, "then", run, "now"))
+                .expect("kept");
         }
         let one = archive.kept_page_after("usage", 0).expect("read").expect("a page");
         let expected = KeptPage {
@@ -329,7 +334,9 @@ mod tests {
     fn a_page_that_is_not_what_was_kept_is_told_and_never_read() {
         let (_folder, archive, run) = kept();
         let page = RawPage::pack("[1, 2]", false, None, &BTreeMap::new());
-        archive.keep_page(&window_key(), &page, true, "then", run, "now").expect("kept");
+        archive
+            .transaction(|tx| tx.keep_page(&window_key(), &page, true, "then", run, "now"))
+            .expect("kept");
         let other = Packed::new("[1, 3]").body;
         for body in [other, b"junk".to_vec()] {
             let sql = "UPDATE _windrow_raw_bodies SET body = ?1";

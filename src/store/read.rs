@@ -1,25 +1,18 @@
-//! Reading an archive without ever changing it.
+//! What is read of an archive: streams, ledger, runs, rejects, definitions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use crate::definition::{Column, OnDrift, Scalar, Stream};
 use crate::model::{Entry, KeyShape, TableColumn, Timestamp, instant_from_text};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::known_state;
-use crate::store::open::{SCHEMA_VERSION, open_reader};
+use crate::store::reader::Reader;
 use crate::store::runs::{RunRow, runs};
 use crate::store::table::{from_json, quote};
-
-/// A connection that only reads.
-pub struct Reader {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-}
 
 /// A stream as it stands in the archive.
 #[derive(Clone, Debug)]
@@ -143,29 +136,15 @@ impl LedgerRow {
 }
 
 impl Reader {
-    /// Opens the archive at `path` for reading.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
-    }
-
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn run<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        read(&self.connection).map_err(|error| {
-            let sql = "PRAGMA user_version";
-            let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
-            let lacks = error.to_string().starts_with("no such ");
-            match version {
-                Ok(version) if lacks && version < SCHEMA_VERSION => older(&self.path, version),
-                _ => at(&self.path)(error),
-            }
-        })
+    /// The triggers of the archive, which windrow does not run: their names and their tables'.
+    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+        let read = || -> rusqlite::Result<Vec<(String, String)>> {
+            let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
+                ORDER BY name LIMIT 100";
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(at(&self.path))
     }
 
     /// The entries of a stream and partition, oldest first.
@@ -304,14 +283,6 @@ impl Reader {
             stored.optional()
         })
     }
-}
-
-/// What this program looks for came with a later format.
-fn older(path: &Path, version: i32) -> ArchiveError {
-    let message =
-        format!("{} has format {version}, and this needs {SCHEMA_VERSION}", path.display());
-    let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).help(help)
 }
 
 pub(crate) fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {

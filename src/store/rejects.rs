@@ -9,8 +9,8 @@ use crate::model::{Reject, Timestamp, WindowKey, instant_to_text};
 use crate::store::digest::sha256_of;
 use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// Rejects that are held in memory at a time: so many, or so many bytes of records.
 const BATCH_MAX: u32 = 500;
@@ -141,7 +141,59 @@ pub struct KeptReject {
     pub as_of: i64,
 }
 
-impl Archive {
+impl Reader {
+    /// The next rejects of a stream after the one that was last seen by run `after.0` and has the
+    /// number `after.1`; the latest come first.
+    pub fn next_rejects(
+        &self,
+        stream: &str,
+        selection: &RejectSelection,
+        after: (i64, i64),
+    ) -> Result<Vec<KeptReject>, ArchiveError> {
+        let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
+        let sql = format!(
+            "SELECT reject_id, last_run_id, partition, record, ancestors,
+                CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
+                    WHERE l.stream = r.stream AND l.partition = r.partition
+                      AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
+                      AND l.start_at <= r.start_at AND l.end_at >= r.end_at AND l.cursor IS NULL)
+                THEN -1 ELSE last_run_id END, run_id
+             FROM _windrow_rejects AS r
+             WHERE stream = ?7 AND (last_run_id, reject_id) < (?8, ?9) {open} AND {CHOSEN}
+             ORDER BY last_run_id DESC, reject_id DESC LIMIT ?10"
+        );
+        let read = || -> rusqlite::Result<Vec<KeptReject>> {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            selection.bind(&mut statement)?;
+            statement.raw_bind_parameter(7, stream)?;
+            statement.raw_bind_parameter(8, after.0)?;
+            statement.raw_bind_parameter(9, after.1)?;
+            statement.raw_bind_parameter(10, BATCH_MAX)?;
+            let mut rows = statement.raw_query();
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let record: String = row.get(3)?;
+                bytes += record.len();
+                batch.push(KeptReject {
+                    id: row.get(0)?,
+                    last_run: row.get(1)?,
+                    partition: row.get(2)?,
+                    record,
+                    ancestors: row.get(4)?,
+                    as_of: row.get(5)?,
+                    run: row.get(6)?,
+                });
+                if bytes >= BATCH_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(batch)
+        };
+        read().map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// Keeps records that cannot become rows; each once, however often it comes.
     pub fn write_rejects(
         &self,
@@ -203,56 +255,6 @@ impl Archive {
             Ok(())
         };
         write().map_err(at(&self.path))
-    }
-
-    /// The next rejects of a stream after the one that was last seen by run `after.0` and has the
-    /// number `after.1`; the latest come first.
-    pub fn next_rejects(
-        &self,
-        stream: &str,
-        selection: &RejectSelection,
-        after: (i64, i64),
-    ) -> Result<Vec<KeptReject>, ArchiveError> {
-        let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
-        let sql = format!(
-            "SELECT reject_id, last_run_id, partition, record, ancestors,
-                CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
-                    WHERE l.stream = r.stream AND l.partition = r.partition
-                      AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
-                      AND l.start_at <= r.start_at AND l.end_at >= r.end_at AND l.cursor IS NULL)
-                THEN -1 ELSE last_run_id END, run_id
-             FROM _windrow_rejects AS r
-             WHERE stream = ?7 AND (last_run_id, reject_id) < (?8, ?9) {open} AND {CHOSEN}
-             ORDER BY last_run_id DESC, reject_id DESC LIMIT ?10"
-        );
-        let read = || -> rusqlite::Result<Vec<KeptReject>> {
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            selection.bind(&mut statement)?;
-            statement.raw_bind_parameter(7, stream)?;
-            statement.raw_bind_parameter(8, after.0)?;
-            statement.raw_bind_parameter(9, after.1)?;
-            statement.raw_bind_parameter(10, BATCH_MAX)?;
-            let mut rows = statement.raw_query();
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while let Some(row) = rows.next()? {
-                let record: String = row.get(3)?;
-                bytes += record.len();
-                batch.push(KeptReject {
-                    id: row.get(0)?,
-                    last_run: row.get(1)?,
-                    partition: row.get(2)?,
-                    record,
-                    ancestors: row.get(4)?,
-                    as_of: row.get(5)?,
-                    run: row.get(6)?,
-                });
-                if bytes >= BATCH_BYTES_MAX {
-                    break;
-                }
-            }
-            Ok(batch)
-        };
-        read().map_err(at(&self.path))
     }
 
     /// Forgets a reject that has become a row.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Outcomes, Spent};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
@@ -102,7 +102,7 @@ pub struct RunDetail {
     pub events: Vec<RunEvent>,
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Notes a fetch, in the transaction of its checkpoint. Beyond the limit nothing is noted.
     pub fn write_fetch(&self, run: i64, number: u64, row: &FetchRow) -> Result<(), ArchiveError> {
         if number > FETCHES_PER_RUN_MAX {
@@ -173,7 +173,7 @@ impl Archive {
     }
 }
 
-/// Forgets the details of runs that are long past. In a transaction of the caller's.
+/// Forgets the details of runs that are long past.
 pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
     for table in ["_windrow_run_fetches", "_windrow_run_events"] {
         let sql = format!("DELETE FROM {table} WHERE run_id <= ?1");
@@ -253,7 +253,7 @@ mod tests {
         let (_folder, archive) = archive_with(&usage_shape());
         let now = crate::model::instant_from_text("2026-01-01T00:00:00Z").expect("an instant");
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let row = FetchRow {
             stream: "usage".into(),
             partition: String::new(),
@@ -271,8 +271,8 @@ mod tests {
         };
         let event = RunEvent { kind: "wait".into(), at: "now".into(), ..RunEvent::default() };
         for number in 1..=FETCHES_PER_RUN_MAX + 5 {
-            archive.write_fetch(run, number, &row).expect("noted");
-            archive.write_run_event(run, number, &event).expect("noted");
+            archive.transaction(|tx| tx.write_fetch(run, number, &row)).expect("noted");
+            archive.transaction(|tx| tx.write_run_event(run, number, &event)).expect("noted");
         }
         let reader = Reader::open(archive.path()).expect("a reader");
         let detail = reader.run_detail(run).expect("its detail");
@@ -283,7 +283,7 @@ mod tests {
             "INSERT INTO _windrow_runs (run_id, command, windrow_version, started_at, state)
             VALUES (?1, 'sync', '0', 'now', 'complete')";
         archive.connection.execute(later, [run + RUNS_IN_DETAIL_MAX - 1]).expect("a later run");
-        archive.start_run(&start).expect("and the next");
+        archive.transaction(|tx| tx.start_run(&start)).expect("and the next");
         let detail = reader.run_detail(run).expect("its detail");
         assert_eq!((detail.fetches.len(), detail.events.len()), (0, 0));
         assert!(reader.run_row(run).expect("read").is_some(), "the run itself stays");

@@ -9,9 +9,9 @@ use crate::model::{Outcomes, Spent, Timestamp, instant_from_text, instant_to_tex
 
 use crate::store::digest::sha256_of;
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
 use crate::store::run_detail::{PlanPart, forget_details};
 use crate::store::table::{from_json, known};
+use crate::store::transaction::Tx;
 
 /// The beginning of a run.
 #[derive(Clone, Debug)]
@@ -128,29 +128,27 @@ impl RunEnd {
     }
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Notes that a run begins; runs that were killed are marked so.
     pub fn start_run(&self, start: &RunStart<'_>) -> Result<i64, ArchiveError> {
         let write = || -> rusqlite::Result<i64> {
             let now = instant_to_text(start.now);
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            transaction.execute(
+            let connection = &self.connection;
+            connection.execute(
                 "UPDATE _windrow_runs SET state = 'interrupted', message = 'the process was killed'
                  WHERE state = 'running'",
                 [],
             )?;
-            let definition = definition_id(&transaction, start.definition, &now)?;
-            transaction.execute(
+            let definition = definition_id(connection, start.definition, &now)?;
+            connection.execute(
                 "INSERT INTO _windrow_runs
                     (command, windrow_version, definition_id, started_at, state)
                  VALUES (?1, ?2, ?3, ?4, 'running')",
                 params![start.command, start.version, definition, now],
             )?;
-            let run = transaction.last_insert_rowid();
-            name_run(&transaction, run)?;
-            forget_details(&transaction, run)?;
-            transaction.commit()?;
+            let run = connection.last_insert_rowid();
+            name_run(connection, run)?;
+            forget_details(connection, run)?;
             Ok(run)
         };
         write().map_err(at(&self.path))
@@ -205,7 +203,7 @@ impl Archive {
     }
 
     /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
-    /// ahead. In a transaction of the caller's.
+    /// ahead.
     pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), ArchiveError> {
         date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
     }
@@ -230,17 +228,16 @@ impl Archive {
             end.errors,
         ];
         let write = || -> rusqlite::Result<()> {
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            transaction.execute(sql, values)?;
-            date_fetches(&transaction, run, &end.clocks)?;
+            let connection = &self.connection;
+            connection.execute(sql, values)?;
+            date_fetches(connection, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
                     VALUES (?1, ?2, ?3) ON CONFLICT (source)
                     DO UPDATE SET skew_ms = excluded.skew_ms, seen_at = excluded.seen_at";
-                transaction.execute(sql, params![source, skew_ms, instant_to_text(end.now)])?;
+                connection.execute(sql, params![source, skew_ms, instant_to_text(end.now)])?;
             }
-            transaction.commit()
+            Ok(())
         };
         write().map_err(at(&self.path))
     }

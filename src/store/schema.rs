@@ -15,7 +15,7 @@ use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::at_file;
 use crate::store::history::{history_name, live_columns};
 use crate::store::open::schema_of_format;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::{from_json, quote, sql_type};
 
 /// An object of a schema: its type, its name, its table's, and its statement.
@@ -449,7 +449,7 @@ mod tests {
             tolerance: None,
         };
         shape.columns.push(plan);
-        archive.ensure_table(&shape, None, "now").expect("a column more");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect("a column more");
         let version = crate::store::open::SCHEMA_VERSION;
         assert_eq!(compare(&archive.connection, version).expect("read"), (vec![], vec![]));
     }

@@ -6,7 +6,8 @@ use crate::definition::ColumnType;
 use crate::model::{KeyShape, TableColumn, TableShape};
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
 /// there harmless.
@@ -54,7 +55,39 @@ pub(crate) fn create_statement(shape: &TableShape) -> String {
     format!("CREATE TABLE {} (\n    {}\n) STRICT", quote(&shape.name), lines.join(",\n    "))
 }
 
-impl Archive {
+impl Reader {
+    /// Whether rows of the stream's table can be marked as gone.
+    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let columns = crate::store::history::live_columns(&self.connection, stream);
+        let columns = columns.map_err(at(&self.path))?;
+        Ok(columns.iter().any(|column| column.name == "_deleted_at"))
+    }
+
+    /// Whether the table can become the shape without losing anything.
+    fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
+        let same_type = |column: &TableColumn| {
+            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
+            have.is_none_or(|have| have.kind == column.kind)
+        };
+        *key == shape.key && shape.columns.iter().all(same_type)
+    }
+
+    fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
+        let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
+        let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
+        let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
+        found.map_err(at(&self.path))
+    }
+
+    fn stored_table(
+        &self,
+        stream: &str,
+    ) -> Result<Option<(KeyShape, Vec<TableColumn>)>, ArchiveError> {
+        stored_table(&self.connection, stream).map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// Makes the stream's table, or brings the one that is there up to the definition: columns
     /// that were added are added, and named; a changed key or type is refused. In a transaction of
     /// the caller's.
@@ -90,36 +123,6 @@ impl Archive {
         }
         self.settle_history(shape, new, now)?;
         Ok(added)
-    }
-
-    /// Whether rows of the stream's table can be marked as gone.
-    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
-        let columns = crate::store::history::live_columns(&self.connection, stream);
-        let columns = columns.map_err(at(&self.path))?;
-        Ok(columns.iter().any(|column| column.name == "_deleted_at"))
-    }
-
-    /// Whether the table can become the shape without losing anything.
-    fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
-        let same_type = |column: &TableColumn| {
-            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
-            have.is_none_or(|have| have.kind == column.kind)
-        };
-        *key == shape.key && shape.columns.iter().all(same_type)
-    }
-
-    fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
-        let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
-        let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
-        let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
-        found.map_err(at(&self.path))
-    }
-
-    fn stored_table(
-        &self,
-        stream: &str,
-    ) -> Result<Option<(KeyShape, Vec<TableColumn>)>, ArchiveError> {
-        stored_table(&self.connection, stream).map_err(at(&self.path))
     }
 
     fn create_table(
@@ -274,6 +277,7 @@ pub(crate) fn type_text(kind: ColumnType) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::definition::OnConflict;
+    use crate::store::Archive;
 
     /// A table of id, day, gb and at, keyed by id and day.
     pub fn usage_shape() -> TableShape {
@@ -304,7 +308,7 @@ pub(crate) mod tests {
             crate::store::Opening { note: "test", now: "now", allow_network_fs: false, files };
         let archive = Archive::open(&folder.path().join("a.db"), &opening);
         let archive = archive.expect("a new archive");
-        archive.ensure_table(shape, None, "now").expect("a table");
+        archive.transaction(|tx| tx.ensure_table(shape, None, "now")).expect("a table");
         (folder, archive)
     }
 
@@ -326,26 +330,34 @@ pub(crate) mod tests {
         let (_folder, archive) = archive_with(&shape);
         let mut empty = shape.clone();
         empty.columns[2].kind = ColumnType::Text;
-        archive.ensure_table(&empty, None, "now").expect("an empty table is made again");
-        archive.ensure_table(&shape, None, "now").expect("and again");
+        archive
+            .transaction(|tx| tx.ensure_table(&empty, None, "now"))
+            .expect("an empty table is made again");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect("and again");
         let row = "INSERT INTO usage VALUES ('a', '1', 1.0, NULL, NULL, 'now', 'now', 1, 1)";
         archive.connection.execute(row, []).expect("a row");
         let mut more = shape.clone();
         let plan = TableColumn { name: "plan".into(), kind: ColumnType::Text, tolerance: None };
         more.columns.push(plan);
-        archive.ensure_table(&more, None, "now").expect("a column more");
+        archive.transaction(|tx| tx.ensure_table(&more, None, "now")).expect("a column more");
         archive.connection.prepare("SELECT plan FROM usage").expect("the column is there");
-        archive.ensure_table(&shape, None, "now").expect("a column less in the definition");
+        archive
+            .transaction(|tx| tx.ensure_table(&shape, None, "now"))
+            .expect("a column less in the definition");
         let mut retyped = shape.clone();
         retyped.columns[2].kind = ColumnType::Text;
-        let error = archive.ensure_table(&retyped, None, "now").expect_err("a type changed");
+        let error = archive
+            .transaction(|tx| tx.ensure_table(&retyped, None, "now"))
+            .expect_err("a type changed");
         assert_eq!(
             (error.cause, error.message.as_str()),
             (Cause::Definition, "the column `gb` of stream `usage` was real and is now text")
         );
         let mut rekeyed = shape;
         rekeyed.key = KeyShape::Columns(vec!["id".into()]);
-        let error = archive.ensure_table(&rekeyed, None, "now").expect_err("a key changed");
+        let error = archive
+            .transaction(|tx| tx.ensure_table(&rekeyed, None, "now"))
+            .expect_err("a key changed");
         assert_eq!(error.cause, Cause::Definition);
     }
 
@@ -355,7 +367,8 @@ pub(crate) mod tests {
         archive.connection.execute_batch("CREATE TABLE Mine (a)").expect("a table");
         let mut shape = usage_shape();
         shape.name = "mine".to_owned();
-        let error = archive.ensure_table(&shape, None, "now").expect_err("taken");
+        let error =
+            archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect_err("taken");
         assert_eq!(error.cause, Cause::Definition);
     }
 }

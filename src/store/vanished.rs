@@ -12,9 +12,9 @@ use crate::model::{GoneScope, RowSet, WindowKey};
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::{history_name, live_columns};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::{quote, stored_table};
+use crate::store::transaction::Tx;
 use crate::store::write::{Bound, TableWriter};
 
 /// The rows that the fetch in hand has missed: a table of this connection alone.
@@ -87,7 +87,22 @@ fn same_key(key: &[String], one: &str, other: &str) -> String {
     same.collect::<Vec<_>>().join(" AND ")
 }
 
-impl Archive {
+impl Reader {
+    /// Where a source returns records outside the range that was asked for, the field does not
+    /// tell which fetch would return a row.
+    fn has_out_of_window(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM _windrow_ledger
+            WHERE stream = ?1 AND partition = ?2 AND out_of_window > 0 LIMIT 1";
+        self.connection.prepare_cached(sql)?.exists([&window_key.stream, &window_key.partition])
+    }
+
+    /// What a run found missing and did about it.
+    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, ArchiveError> {
+        counts(&self.connection, run).map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// A fetch begins: nothing of it has been seen.
     pub fn begin_seen(&self, table: &TableWriter) -> Result<(), ArchiveError> {
         let key = table.shape.key.columns();
@@ -171,14 +186,6 @@ impl Archive {
             seen_table(stream)
         );
         self.connection.prepare_cached(&sql)?.execute([stream]).map(|_| ())
-    }
-
-    /// Where a source returns records outside the range that was asked for, the field does not
-    /// tell which fetch would return a row.
-    fn has_out_of_window(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND out_of_window > 0 LIMIT 1";
-        self.connection.prepare_cached(sql)?.exists([&window_key.stream, &window_key.partition])
     }
 
     fn judge(
@@ -299,7 +306,7 @@ impl Archive {
     }
 
     /// Brings back what a run marked or deleted; tells how many rows of each stream that were. No
-    /// later fetch takes them away again before it has seen them. In a transaction of its own.
+    /// later fetch takes them away again before it has seen them.
     pub fn undo_vanished(
         &self,
         undone: i64,
@@ -307,9 +314,7 @@ impl Archive {
         now: &str,
     ) -> Result<Vec<VanishedCount>, ArchiveError> {
         let undo = || -> rusqlite::Result<Vec<VanishedCount>> {
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            let counts = counts(&transaction, undone)?;
+            let counts = counts(&self.connection, undone)?;
             let done = |count: &VanishedCount| matches!(&*count.state, "marked" | "deleted");
             let counts: Vec<VanishedCount> = counts.into_iter().filter(done).collect();
             for count in &counts {
@@ -317,8 +322,7 @@ impl Archive {
             }
             let sql = "UPDATE _windrow_vanished SET state = 'kept', changed_at = ?2, run_id = ?3
                 WHERE run_id = ?1 AND state IN ('marked', 'deleted')";
-            transaction.execute(sql, params![undone, now, run])?;
-            transaction.commit()?;
+            self.connection.execute(sql, params![undone, now, run])?;
             Ok(counts)
         };
         undo().map_err(at(&self.path))
@@ -367,11 +371,6 @@ impl Archive {
             )
         };
         self.connection.execute(&sql, params![count.stream, undone, now, run]).map(|_| ())
-    }
-
-    /// What a run found missing and did about it.
-    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, ArchiveError> {
-        counts(&self.connection, run).map_err(at(&self.path))
     }
 }
 

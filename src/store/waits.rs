@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::model::{Timestamp, Wait, instant_from_text, instant_to_text};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// A source that said "not before".
 #[derive(Clone, Debug, Serialize)]
@@ -49,8 +49,8 @@ impl WaitRow {
     }
 }
 
-impl Archive {
-    /// Keeps a wait of a source; in a transaction of the caller's.
+impl Tx<'_> {
+    /// Keeps a wait of a source.
     pub fn write_wait(
         &self,
         source: &str,
@@ -67,10 +67,7 @@ impl Archive {
         sources: &[String],
         now: Timestamp,
     ) -> Result<Vec<String>, ArchiveError> {
-        self.begin()?;
-        let lifted = lift_waits(&self.connection, sources, now).map_err(at(&self.path))?;
-        self.commit()?;
-        Ok(lifted)
+        lift_waits(&self.connection, sources, now).map_err(at(&self.path))
     }
 }
 

@@ -105,7 +105,7 @@ pub fn sync(
         definition: &definition.text,
         now: host.clock.now(),
     };
-    let run = archive.start_run(&start)?;
+    let run = archive.transaction(|tx| tx.start_run(&start))?;
     let path = archive.path().display();
     tracing::info!(run, command = options.command, archive = %path, "run begins");
     let fetcher = HttpFetcher::new(host.clone(), transports, secrets, options.budget);
@@ -143,7 +143,7 @@ pub fn sync(
         },
     };
     log_end(run, &end);
-    let ended = archive.end_run(run, &end);
+    let ended = archive.transaction(|tx| tx.end_run(run, &end));
     result?;
     ended?;
     Ok(report)

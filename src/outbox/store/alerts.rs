@@ -5,9 +5,8 @@ use rusqlite::{Connection, params};
 use crate::definition::Severity;
 use crate::model::{Timestamp, instant_to_text};
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
-
-use crate::outbox::store::open::Outbox;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// What an alert knows of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,28 +53,19 @@ impl Reader {
         }
     }
 
+    /// When the archive was made, which a copy of it keeps.
+    pub fn made_at(&self) -> Result<String, ArchiveError> {
+        let sql = "SELECT value FROM _windrow_meta WHERE name = 'created_at'";
+        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
+    }
+
     fn has_alerts(&self) -> Result<bool, ArchiveError> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_alerts'";
         self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
     }
 }
 
-impl Outbox {
-    /// What an alert knows of these findings, and of those that are not solved.
-    pub fn alert_rows(
-        &self,
-        alert: &str,
-        findings: &[&str],
-    ) -> Result<Vec<AlertRow>, ArchiveError> {
-        self.read(|connection| rows(connection, alert, findings))
-    }
-
-    /// When the archive was made, which a copy of it keeps.
-    pub fn made_at(&self) -> Result<String, ArchiveError> {
-        let sql = "SELECT value FROM _windrow_meta WHERE name = 'created_at'";
-        self.read(|connection| connection.query_row(sql, [], |row| row.get(0)))
-    }
-
+impl Tx<'_> {
     /// Keeps what alerts know from now on, all under one count.
     pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_alerts (alert, finding, check_name, stream, severity,
@@ -86,7 +76,7 @@ impl Outbox {
                 episode = excluded.episode, solved_at = excluded.solved_at,
                 opened_at = iif(?11, opened_at, excluded.opened_at), change = excluded.change";
         let now = instant_to_text(now);
-        self.write(|connection| {
+        self.run(|connection| {
             let change = changes(connection)? + 1;
             let mut statement = connection.prepare_cached(sql)?;
             for row in rows {

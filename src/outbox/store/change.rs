@@ -1,15 +1,14 @@
-//! Changes of the outbox, each one transaction.
+//! Changes of the outbox, in transactions.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::definition::{KeyRule, WriteMethod};
-use crate::model::{EntryState, Timestamp, Wait, instant_to_text};
+use crate::model::{EntryState, Timestamp, instant_to_text};
 use crate::store::error::ArchiveError;
-use crate::store::waits::{lift_waits, put_wait};
+use crate::store::transaction::Tx;
 
 use crate::outbox::store::OPEN_ENTRIES_MAX;
 use crate::outbox::store::entry::OutboxEntry;
-use crate::outbox::store::open::Outbox;
 use crate::outbox::store::read::entry_of;
 
 /// Attempts of one entry that are kept; the first one always is.
@@ -131,26 +130,26 @@ impl Settlement {
     }
 }
 
-impl Outbox {
-    /// Queues entries, all in one transaction; each is new, there already, or refused.
+impl Tx<'_> {
+    /// Queues entries; each is new, there already, or refused.
     pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, ArchiveError> {
-        self.write(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
+        self.run(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
     /// Keeps a sender that will queue entries, so that others queue for the same one.
     pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), ArchiveError> {
-        self.write(|connection| put_sender(connection, sender, now))
+        self.run(|connection| put_sender(connection, sender, now))
     }
 
     /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
     pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {
-        self.write(|connection| begin(connection, claim))
+        self.run(|connection| begin(connection, claim))
     }
 
     /// Ends an attempt. It changes nothing when the entry is not being sent.
     pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             let settled = put(connection, entry, EntryState::Sending, end)?;
             if settled {
                 end_attempt(connection, entry, end)?;
@@ -166,7 +165,7 @@ impl Outbox {
         from: EntryState,
         to: &Settlement,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| put(connection, entry, from, to))
+        self.run(|connection| put(connection, entry, from, to))
     }
 
     /// Gives an entry another owner, and the address that its source has now.
@@ -177,7 +176,7 @@ impl Outbox {
         base_url: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
                 SET owner = ?2, base_url = coalesce(?3, base_url)
@@ -195,7 +194,7 @@ impl Outbox {
         sender: &str,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
                 SET state = 'queued', sent_key = ?2, owner = ?3, in_doubt = 0, first_sent_at = NULL,
@@ -221,7 +220,7 @@ impl Outbox {
               AND coalesce(valid_until, '') <= ?2
               AND NOT EXISTS (SELECT 1 FROM _windrow_outbox AS f
                   WHERE f.after_entry = _windrow_outbox.entry)";
-        self.write(|connection| {
+        self.run(|connection| {
             let values = params![instant_to_text(before), instant_to_text(now), done_only];
             let mut removed = 0;
             // A chain of entries that waited for each other goes from its end.
@@ -232,25 +231,6 @@ impl Outbox {
                 }
             }
         })
-    }
-
-    /// Keeps a wait of a source.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        wait: &Wait,
-        now: Timestamp,
-    ) -> Result<(), ArchiveError> {
-        self.write(|connection| put_wait(connection, source, wait, now))
-    }
-
-    /// The same as [`Archive::lift_waits`](crate::store::Archive::lift_waits).
-    pub fn lift_waits(
-        &self,
-        sources: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, ArchiveError> {
-        self.write(|connection| lift_waits(connection, sources, now))
     }
 }
 

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::{ArchiveError, Cause};
 use crate::store::open::open_writer;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
 /// goes with no other copy, nor does what waits for its answer, which comes nowhere else.
@@ -70,26 +72,21 @@ pub fn move_outbox(
     entries: &[i64],
 ) -> Result<(), ArchiveError> {
     let (connection, _) = open_writer(path)?;
+    let reader = Reader { connection, path: path.to_owned() };
     let owner = moved_owner(handoff_id);
     let sql = "UPDATE _windrow_outbox SET owner = ?1, note = ?2 WHERE entry = ?3";
-    let write = || -> rusqlite::Result<bool> {
-        let immediate = rusqlite::TransactionBehavior::Immediate;
-        let transaction = rusqlite::Transaction::new_unchecked(&connection, immediate)?;
-        let going: BTreeSet<i64> = entries_of(&transaction, GOING)?.into_iter().collect();
+    Tx::within(&reader, |tx| {
+        let going = tx.run(|connection| entries_of(connection, GOING))?;
+        let going: BTreeSet<i64> = going.into_iter().collect();
         if !entries.iter().all(|entry| going.contains(entry)) {
-            return Ok(false);
-        }
-        for entry in entries {
-            transaction.prepare_cached(sql)?.execute(params![owner, note, entry])?;
-        }
-        transaction.commit()?;
-        Ok(true)
-    };
-    match write().map_err(at(path))? {
-        true => Ok(()),
-        false => {
             let message = "the outbox was changed while the copy was made; nothing was moved";
-            Err(ArchiveError::new(Cause::Held, message).help("run it again"))
+            return Err(ArchiveError::new(Cause::Held, message).help("run it again"));
         }
-    }
+        tx.run(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            entries
+                .iter()
+                .try_for_each(|entry| statement.execute(params![owner, note, entry]).map(drop))
+        })
+    })
 }

@@ -4,17 +4,21 @@
 //! windrow's: `add` works while a `sync` has the archive. Only what changes the archive as a whole
 //! (making it, a new format, another journal mode) waits for windrow's lock.
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::Row;
 
+use crate::store::archive::Archive;
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::{Archive, Opening, SCHEMA_VERSION, open_writer, refuse_directory};
+use crate::store::open::{Opening, SCHEMA_VERSION, open_writer, refuse_directory};
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
-/// An archive that is open for its outbox. Others may have it open too.
+/// An archive that is open for its outbox. Others may have it open too. It reads as a [`Reader`]
+/// does; whatever writes to it is a method of a transaction.
 pub struct Outbox {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
+    reader: Reader,
 }
 
 impl Outbox {
@@ -29,8 +33,8 @@ impl Outbox {
         match Self::open_beside(path)? {
             Some(outbox) => Ok(outbox),
             None => {
-                let archive = Archive::open(path, opening)?;
-                Ok(Self { connection: archive.connection, path: path.to_owned() })
+                let reader = Archive::open(path, opening)?.into_reader();
+                Ok(Self { reader })
             }
         }
     }
@@ -45,7 +49,7 @@ impl Outbox {
         let mode: String =
             connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
         let fits = version == SCHEMA_VERSION && mode.eq_ignore_ascii_case("wal");
-        Ok(fits.then(|| Self { connection, path: path.to_owned() }))
+        Ok(fits.then(|| Self { reader: Reader { connection, path: path.to_owned() } }))
     }
 
     /// How many pages of the log are not in the file yet.
@@ -66,40 +70,20 @@ impl Outbox {
         copied.map_err(at(&self.path))
     }
 
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Does `work` in one transaction: all of it is on the disk, or nothing.
+    pub fn transaction<'a, T, E: From<ArchiveError>>(
+        &'a self,
+        work: impl FnOnce(&Tx<'a>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        Tx::within(&self.reader, work)
     }
+}
 
-    /// Makes all changes in `work` one transaction: they are on the disk together, or none is.
-    pub fn together<T>(
-        &self,
-        work: impl FnOnce() -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
-        let behavior = TransactionBehavior::Immediate;
-        let transaction =
-            Transaction::new_unchecked(&self.connection, behavior).map_err(at(&self.path))?;
-        let result = work()?;
-        transaction.commit().map_err(at(&self.path))?;
-        Ok(result)
-    }
+impl Deref for Outbox {
+    type Target = Reader;
 
-    /// Runs one transaction, or a part of one: all of it is on the disk, or nothing.
-    pub(crate) fn write<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        if !self.connection.is_autocommit() {
-            return work(&self.connection).map_err(at(&self.path));
-        }
-        let whole = || {
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        whole().map_err(at(&self.path))
+    fn deref(&self) -> &Reader {
+        &self.reader
     }
 }
 
@@ -119,9 +103,9 @@ mod tests {
         let other = Outbox::open_beside(&path).expect("an archive").expect("of this format");
         let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
         let keep = |fails: bool| {
-            outbox.together(|| {
-                outbox.keep_sender("a", now)?;
-                outbox.keep_sender("b", now)?;
+            outbox.transaction(|tx| {
+                tx.keep_sender("a", now)?;
+                tx.keep_sender("b", now)?;
                 assert_eq!(other.outbox_senders()?, [], "nothing is there before the end");
                 if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
             })

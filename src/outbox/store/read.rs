@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::model::{EntryState, Timestamp};
-use crate::store::error::{ArchiveError, at};
-use crate::store::read::Reader;
-use crate::store::waits::{WaitRow, renew_waits, waits};
+use crate::store::error::ArchiveError;
+use crate::store::reader::Reader;
+use crate::store::waits::{WaitRow, renew_waits};
 
 use crate::outbox::store::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,
@@ -24,57 +24,54 @@ pub struct OutboxCount {
     pub entries: u64,
 }
 
-/// What can be asked of an outbox through a reader and through an open outbox alike.
-macro_rules! questions {
-    ($run:ident) => {
-        /// The entries that a plan is made of: those of which something is still to come, and the
-        /// rejected ones, which may hold up their lanes. The oldest first.
-        pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
-            self.$run(open_entries)
-        }
-
-        /// The newest entries, of one state or of all, at most `most`.
-        pub fn outbox_list(
-            &self,
-            state: Option<EntryState>,
-            most: u32,
-        ) -> Result<Vec<OutboxBrief>, ArchiveError> {
-            self.$run(|connection| list(connection, state, most))
-        }
-
-        /// The entry of that number.
-        pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
-            self.$run(|connection| entry_of(connection, number))
-        }
-
-        /// The numbers of the entries of that key, of one source or of all.
-        pub fn outbox_find(
-            &self,
-            key: &str,
-            source: Option<&str>,
-        ) -> Result<Vec<i64>, ArchiveError> {
-            self.$run(|connection| find(connection, key, source))
-        }
-
-        /// The attempts of an entry, the first one first.
-        pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
-            self.$run(|connection| attempts(connection, entry))
-        }
-
-        /// How many entries there are of each state that there is.
-        pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
-            self.$run(counts)
-        }
-
-        /// The archive's senders.
-        pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
-            self.$run(senders)
-        }
-    };
-}
-
 impl Reader {
-    questions!(run);
+    /// The entries that a plan is made of: those of which something is still to come, and the
+    /// rejected ones, which may hold up their lanes. The oldest first.
+    pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
+        self.run(open_entries)
+    }
+
+    /// The newest entries, of one state or of all, at most `most`.
+    pub fn outbox_list(
+        &self,
+        state: Option<EntryState>,
+        most: u32,
+    ) -> Result<Vec<OutboxBrief>, ArchiveError> {
+        self.run(|connection| list(connection, state, most))
+    }
+
+    /// The entry of that number.
+    pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
+        self.run(|connection| entry_of(connection, number))
+    }
+
+    /// The numbers of the entries of that key, of one source or of all.
+    pub fn outbox_find(&self, key: &str, source: Option<&str>) -> Result<Vec<i64>, ArchiveError> {
+        self.run(|connection| find(connection, key, source))
+    }
+
+    /// The attempts of an entry, the first one first.
+    pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
+        self.run(|connection| attempts(connection, entry))
+    }
+
+    /// How many entries there are of each state that there is.
+    pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
+        self.run(counts)
+    }
+
+    /// The archive's senders.
+    pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
+        self.run(senders)
+    }
+
+    /// Until when sources must not be asked, where that is still to come.
+    pub fn waits_to_come(
+        &self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+        Ok(to_come(self.waits()?, now))
+    }
 
     /// Whether the archive is of a format that has an outbox.
     pub fn has_outbox(&self) -> Result<bool, ArchiveError> {
@@ -84,34 +81,20 @@ impl Reader {
 }
 
 impl Outbox {
-    questions!(read);
-
-    pub(crate) fn read<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        read(&self.connection).map_err(at(&self.path))
-    }
-
     /// A number that is another one once somebody else has written to the archive.
     pub fn changes(&self) -> Result<i64, ArchiveError> {
-        self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+        self.run(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
     }
 
-    /// The same as [`Outbox::waits`]. From here on, waits that were noted by a clock which has been
-    /// set back since are counted by the clock as it is: else they would not end before it has
-    /// caught up.
+    /// The same as [`Reader::waits_to_come`]. From here on, waits that were noted by a clock which
+    /// has been set back since are counted by the clock as it is: else they would not end before
+    /// it has caught up.
     pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
-        let noted = self.read(waits)?;
+        let noted = self.waits()?;
         if noted.iter().any(|wait| wait.is_of_later(now)) {
-            self.write(|connection| renew_waits(connection, &noted, now))?;
+            self.transaction(|tx| tx.run(|connection| renew_waits(connection, &noted, now)))?;
         }
         Ok(to_come(noted, now))
-    }
-
-    /// Until when sources must not be asked, where that is still to come.
-    pub fn waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
-        Ok(to_come(self.read(waits)?, now))
     }
 }
 
