@@ -4,7 +4,7 @@
 //! What is adopted is never coverage. It is confirmed by what completes a fetch of its time in
 //! a later run, which the runs' numbers tell; nobody has to remember to say so.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
 use crate::definition::ColumnType;
@@ -13,6 +13,7 @@ use crate::model::{Outcomes, RowSet, TableShape, Timestamp, Window, instant_from
 use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::runs::{RunStart, RunStreamRow, definition_id, name_run};
 use crate::store::table::quote;
 use crate::store::transaction::Tx;
@@ -58,7 +59,7 @@ impl StandingQuery {
             let mut found = statement.raw_query();
             let mut standing = AdoptedStanding::Absent;
             while let Some(row) = found.next()? {
-                let differs = row.get::<_, Option<bool>>(0)?.unwrap_or(false);
+                let differs = only::<Option<bool>>(row)?.unwrap_or(false);
                 standing =
                     if differs { AdoptedStanding::Different } else { AdoptedStanding::Equal };
             }
@@ -157,8 +158,8 @@ impl Reader {
 
     /// The rows of a stream that are as a run left them.
     pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, ArchiveError> {
-        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = ?1", quote(stream));
-        self.connection.query_row(&sql, [run], |row| row.get(0)).map_err(at(&self.path))
+        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = :run", quote(stream));
+        self.connection.query_row(&sql, named_params! { ":run": run }, only).map_err(at(&self.path))
     }
 
     /// The type that a column of a stream's table was made with.
@@ -189,8 +190,14 @@ impl Tx<'_> {
             let definition = definition_id(&self.connection, start.definition, &now)?;
             let sql = "INSERT INTO _windrow_runs (command, windrow_version, definition_id,
                     started_at, finished_at, state, exit_code, message)
-                VALUES (?1, ?2, ?3, ?4, ?4, 'complete', 0, ?5)";
-            let values = params![start.command, start.version, definition, now, message];
+                VALUES (:command, :version, :definition, :now, :now, 'complete', 0, :message)";
+            let values = named_params! {
+                ":command": start.command,
+                ":version": start.version,
+                ":definition": definition,
+                ":now": now,
+                ":message": message,
+            };
             self.connection.execute(sql, values)?;
             let run = self.connection.last_insert_rowid();
             name_run(&self.connection, run)?;
@@ -203,27 +210,33 @@ impl Tx<'_> {
     pub fn note_adoption(&self, row: &AdoptionRow) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_adoptions
             (run_id, stream, file, source_table, rule, sha256, made_table)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let values = params![
-            row.run,
-            row.stream,
-            row.file,
-            row.source_table,
-            row.rule,
-            row.sha256,
-            row.made_table
-        ];
+            VALUES (:run, :stream, :file, :source_table, :rule, :sha256, :made_table)";
+        let values = named_params! {
+            ":run": row.run,
+            ":stream": row.stream,
+            ":file": row.file,
+            ":source_table": row.source_table,
+            ":rule": row.rule,
+            ":sha256": row.sha256,
+            ":made_table": row.made_table,
+        };
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
     }
 
     /// Keeps a record that did not become a row.
     pub fn keep_removed(&self, run: i64, removed: Removed<'_>) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_adopted_removed (run_id, place, kept, reason, record)
-            VALUES (?1, ?2, ?3, ?4, ?5)";
+            VALUES (:run, :place, :kept, :reason, :record)";
         let Removed { place, kept, reason, record } = removed;
         let keep = || {
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.execute(params![run, place, kept, reason, record])
+            statement.execute(named_params! {
+                ":run": run,
+                ":place": place,
+                ":kept": kept,
+                ":reason": reason,
+                ":record": record,
+            })
         };
         keep().map(|_| ()).map_err(at(&self.path))
     }
@@ -232,8 +245,14 @@ impl Tx<'_> {
     pub fn mark_adopted(&self, stream: &str, span: AdoptedSpan) -> Result<(), ArchiveError> {
         let (start, end) = bounds_text(span.window);
         let sql = "INSERT INTO _windrow_adopted (stream, start_at, end_at, run_id, rows)
-            VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![stream, start, end, span.run, span.rows];
+            VALUES (:stream, :start, :end, :run, :rows)";
+        let values = named_params! {
+            ":stream": stream,
+            ":start": start,
+            ":end": end,
+            ":run": span.run,
+            ":rows": span.rows,
+        };
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
     }
 
@@ -248,17 +267,21 @@ impl Tx<'_> {
         let table = quote(&adoption.stream);
         let take = || -> rusqlite::Result<usize> {
             let Some(field) = field.map(quote) else {
-                let sql = format!("DELETE FROM {table} WHERE \"_run\" = ?1");
-                return self.connection.execute(&sql, [adoption.run]);
+                let sql = format!("DELETE FROM {table} WHERE \"_run\" = :run");
+                return self.connection.execute(&sql, named_params! { ":run": adoption.run });
             };
-            let sql = format!("DELETE FROM {table} WHERE \"_run\" = ?1 AND {field} IS NULL");
-            let mut taken = self.connection.execute(&sql, [adoption.run])?;
+            let sql = format!("DELETE FROM {table} WHERE \"_run\" = :run AND {field} IS NULL");
+            let mut taken =
+                self.connection.execute(&sql, named_params! { ":run": adoption.run })?;
             let sql = format!(
-                "DELETE FROM {table} WHERE \"_run\" = ?1 AND {field} >= ?2 AND {field} < ?3"
+                "DELETE FROM {table} WHERE \"_run\" = :run AND {field} >= :first AND
+                    {field} < :after"
             );
             let mut statement = self.connection.prepare(&sql)?;
             for (first, after) in stretches {
-                taken += statement.execute(params![adoption.run, first, after])?;
+                taken += statement.execute(
+                    named_params! { ":run": adoption.run, ":first": first, ":after": after },
+                )?;
             }
             Ok(taken)
         };
@@ -271,22 +294,32 @@ impl Tx<'_> {
         let forget = || -> rusqlite::Result<()> {
             let run = adoption.run;
             for table in ["_windrow_adopted_removed", "_windrow_adopted", "_windrow_rejects"] {
-                self.connection
-                    .execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), [run])?;
+                self.connection.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE
+                        run_id = :run"
+                    ),
+                    named_params! { ":run": run },
+                )?;
             }
-            self.connection.execute("DELETE FROM _windrow_adoptions WHERE run_id = ?1", [run])?;
+            self.connection.execute(
+                "DELETE FROM _windrow_adoptions WHERE
+                run_id = :run",
+                named_params! { ":run": run },
+            )?;
             let table = quote(&adoption.stream);
             let used = format!(
                 "SELECT EXISTS (SELECT 1 FROM {table}) OR EXISTS (SELECT 1 FROM _windrow_ledger
-                    WHERE stream = ?1)
-                 OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = ?1)"
+                    WHERE stream = :stream)
+                 OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = :stream)"
             );
             let stream = &adoption.stream;
-            let used: bool = self.connection.query_row(&used, [stream], |row| row.get(0))?;
+            let used: bool =
+                self.connection.query_row(&used, named_params! { ":stream": stream }, only)?;
             if adoption.made_table && !used {
                 self.connection.execute_batch(&format!("DROP TABLE {table}"))?;
-                let sql = "DELETE FROM _windrow_streams WHERE stream = ?1";
-                self.connection.execute(sql, [stream])?;
+                let sql = "DELETE FROM _windrow_streams WHERE stream = :stream";
+                self.connection.execute(sql, named_params! { ":stream": stream })?;
             }
             Ok(())
         };
@@ -318,7 +351,7 @@ pub(crate) fn duplicates_query(table: &str, key: &[String]) -> String {
 }
 
 pub(crate) fn count_of(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
-    connection.query_row(&format!("SELECT count(*) FROM ({sql})"), [], |row| row.get(0))
+    connection.query_row(&format!("SELECT count(*) FROM ({sql})"), [], only)
 }
 
 fn adoptions(connection: &Connection) -> rusqlite::Result<Vec<AdoptionRow>> {
@@ -327,13 +360,13 @@ fn adoptions(connection: &Connection) -> rusqlite::Result<Vec<AdoptionRow>> {
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         Ok(AdoptionRow {
-            run: row.get(0)?,
-            stream: row.get(1)?,
-            file: row.get(2)?,
-            source_table: row.get(3)?,
-            rule: row.get(4)?,
-            sha256: row.get(5)?,
-            made_table: row.get(6)?,
+            run: row.get("run_id")?,
+            stream: row.get("stream")?,
+            file: row.get("file")?,
+            source_table: row.get("source_table")?,
+            rule: row.get("rule")?,
+            sha256: row.get("sha256")?,
+            made_table: row.get("made_table")?,
         })
     })?;
     rows.collect()
@@ -348,10 +381,14 @@ fn window_at(row: &rusqlite::Row<'_>, start: usize) -> rusqlite::Result<Option<W
 
 fn spans(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<AdoptedSpan>> {
     let sql = "SELECT run_id, rows, start_at, end_at FROM _windrow_adopted
-        WHERE stream = ?1 ORDER BY start_at, run_id";
+        WHERE stream = :stream ORDER BY start_at, run_id";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([stream], |row| {
-        Ok(AdoptedSpan { run: row.get(0)?, rows: row.get(1)?, window: window_at(row, 2)? })
+    let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
+        Ok(AdoptedSpan {
+            run: row.get("run_id")?,
+            rows: row.get("rows")?,
+            window: window_at(row, 2)?,
+        })
     })?;
     rows.collect()
 }
@@ -361,13 +398,14 @@ fn fetches_since(
     stream: &str,
     run: i64,
 ) -> rusqlite::Result<Vec<FetchSince>> {
-    let sql = "SELECT partition, run_id > ?2 AND state IN ('complete', 'settled'), start_at,
+    let sql = "SELECT partition, run_id > :run AND state IN ('complete', 'settled') AS complete,
+        start_at,
             coalesce(read_to, end_at)
-        FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at";
+        FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map(params![stream, run], |row| {
+    let rows = statement.query_map(named_params! { ":stream": stream, ":run": run }, |row| {
         let window = window_at(row, 2)?;
-        Ok(FetchSince { partition: row.get(0)?, complete: row.get(1)?, window })
+        Ok(FetchSince { partition: row.get("partition")?, complete: row.get("complete")?, window })
     })?;
     rows.collect()
 }

@@ -1,6 +1,7 @@
 //! Rows and fetches as they are stored, for whoever writes them elsewhere: borrowed, never bent,
 //! and all of one moment.
 
+use rusqlite::named_params;
 use rusqlite::types::ValueRef;
 
 use crate::history::condition::in_brackets;
@@ -150,19 +151,20 @@ impl Reader {
         stream: &str,
         mut take: impl FnMut(ReadStretch),
     ) -> Result<(), ArchiveError> {
-        let sql = "SELECT partition, start_at, end_at, state IN ('complete', 'settled'), read_to,
+        let sql = "SELECT partition, start_at, end_at, state IN ('complete',
+            'settled') AS complete, read_to,
                 completed_at
-            FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+            FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
         self.run(|connection| {
             let mut statement = connection.prepare(sql)?;
-            let mut rows = statement.query([stream])?;
+            let mut rows = statement.query(named_params! { ":stream": stream })?;
             while let Some(row) = rows.next()? {
                 take(ReadStretch {
-                    partition: row.get(0)?,
-                    window: (row.get(1)?, row.get(2)?),
-                    complete: row.get(3)?,
-                    read_to: row.get(4)?,
-                    completed_at: row.get(5)?,
+                    partition: row.get("partition")?,
+                    window: (row.get("start_at")?, row.get("end_at")?),
+                    complete: row.get("complete")?,
+                    read_to: row.get("read_to")?,
+                    completed_at: row.get("completed_at")?,
                 });
             }
             Ok(())

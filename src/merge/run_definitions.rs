@@ -32,12 +32,13 @@ impl RunDefinitions {
     fn read(connection: &Connection, merges: bool) -> rusqlite::Result<Self> {
         let brought = if merges { "min(r.merged_by IS NOT NULL)" } else { "0" };
         let sql = format!(
-            "SELECT max(r.run_id), d.text
+            "SELECT max(r.run_id) AS rows, d.text
              FROM _windrow_definitions d JOIN _windrow_runs r USING (definition_id)
              GROUP BY definition_id ORDER BY {brought}, max(r.run_id) DESC LIMIT {DEFINITIONS_MAX}"
         );
         let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let rows =
+            statement.query_map([], |row| Ok((row.get("rows")?, row.get::<_, String>("text")?)))?;
         let mut by_run = Vec::new();
         for row in rows {
             let (run, text) = row?;

@@ -1,6 +1,7 @@
 //! The tables of one stream in two archives: what cannot be united, and their common columns.
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 use rusqlite::types::Value;
 
 use crate::model::{KeyShape, Retention, TableColumn, TableShape};
@@ -15,6 +16,7 @@ use crate::store::table::{key_text, quote, stored_table, type_text};
 use crate::merge::fill::Fills;
 use crate::merge::tables::{Merge, MergePolicy, Taking};
 use crate::store::content::MARK;
+use crate::store::row::only;
 
 /// What the tables of one stream differ in, so that their rows are no rows of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -124,8 +126,10 @@ impl Merge<'_> {
         }
         self.fill_added(name, &added, judge)?;
         if new && let Some(from) = &their_from {
-            let sql = "UPDATE _windrow_streams SET history_from = ?2 WHERE stream = ?1";
-            self.ours().execute(sql, [name, from]).map_err(&wrong)?;
+            let sql = "UPDATE _windrow_streams SET history_from = :from WHERE stream = :name";
+            self.ours()
+                .execute(sql, named_params! { ":name": name, ":from": from })
+                .map_err(&wrong)?;
         }
         let live = live_columns(self.ours(), name).map_err(&wrong)?;
         // One that has ended has not got the columns with its table.
@@ -255,6 +259,6 @@ impl Taking<'_> {
         let parameters: Vec<String> = (1..=key.len()).map(|n| format!("quote(?{n})")).collect();
         let sql = format!("SELECT {}", parameters.join(" || ',' || "));
         let mut statement = self.ours().prepare_cached(&sql)?;
-        statement.query_row(rusqlite::params_from_iter(key), |row| row.get(0))
+        statement.query_row(rusqlite::params_from_iter(key), only)
     }
 }

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
 use crate::model::{TableColumn, instant_to_text};
@@ -20,6 +20,7 @@ use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::{keep_histories, unwatch_updates};
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::runs::{RunStart, definition_id, name_run};
 use crate::store::transaction::Tx;
 
@@ -131,8 +132,9 @@ impl<'m> Merge<'m> {
 
     /// Makes it all durable, with what the run says of it.
     pub fn commit(self, message: &str) -> Result<(), ArchiveError> {
-        let sql = "UPDATE _windrow_runs SET message = ?2 WHERE run_id = ?1";
-        let note = self.ours().execute(sql, params![self.run, message]);
+        let sql = "UPDATE _windrow_runs SET message = :message WHERE run_id = :run";
+        let note =
+            self.ours().execute(sql, named_params! { ":run": self.run, ":message": message });
         note.map_err(at(&self.tx.path))?;
         keep_histories(self.ours()).map_err(at(&self.tx.path))?;
         self.tx.commit()
@@ -169,13 +171,22 @@ fn note_merge(
     let definition = definition_id(ours, start.definition, now)?;
     let sql = "INSERT INTO _windrow_runs (run_id, command, windrow_version, definition_id,
             started_at, finished_at, state, exit_code)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?5, 'complete', 0)";
-    ours.execute(sql, params![run, start.command, start.version, definition, now])?;
+        VALUES (:run, :command, :version, :definition, :now, :now, 'complete', 0)";
+    ours.execute(
+        sql,
+        named_params! {
+            ":run": run,
+            ":command": start.command,
+            ":version": start.version,
+            ":definition": definition,
+            ":now": now,
+        },
+    )?;
     name_run(ours, run)?;
     // What a merge replaces it keeps itself, with the time for which it stood.
     let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
     let mut statement = ours.prepare(sql)?;
-    let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let streams = statement.query_map([], only::<String>)?;
     for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
         unwatch_updates(ours, &stream)?;
     }
@@ -184,11 +195,13 @@ fn note_merge(
 
 /// As of when a run speaks, and its name.
 pub(super) fn fetch_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
-    let sql = "SELECT coalesce(read_at, ''), coalesce(uid, '') FROM _windrow_runs
-        WHERE run_id = ?1";
+    let sql = "SELECT coalesce(read_at, '') AS read_at, coalesce(uid, '') AS uid FROM _windrow_runs
+        WHERE run_id = :run";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement
-        .query_row([run], |row| Ok(ReadBy { read_at: row.get(0)?, uid: row.get(1)? }))
+        .query_row(named_params! { ":run": run }, |row| {
+            Ok(ReadBy { read_at: row.get("read_at")?, uid: row.get("uid")? })
+        })
         .optional()?;
     Ok(found.unwrap_or_default())
 }

@@ -3,12 +3,13 @@
 //! A trigger of the writing connection, which is no part of the file, copies the old version in
 //! the very statement that replaces it. A row that is equal is not written and costs nothing.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::model::TableShape;
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
 use crate::store::transaction::Tx;
 
@@ -32,10 +33,15 @@ pub(crate) fn live_columns(
     connection: &Connection,
     table: &str,
 ) -> rusqlite::Result<Vec<LiveColumn>> {
-    let sql = "SELECT name, type, \"notnull\" FROM pragma_table_info(?1, 'main') ORDER BY cid";
+    let sql = "SELECT name, type, \"notnull\" AS required FROM pragma_table_info(:table, 'main')
+        ORDER BY cid";
     let mut statement = connection.prepare_cached(sql)?;
-    let columns = statement.query_map([table], |row| {
-        Ok(LiveColumn { name: row.get(0)?, sql_type: row.get(1)?, required: row.get(2)? })
+    let columns = statement.query_map(named_params! { ":table": table }, |row| {
+        Ok(LiveColumn {
+            name: row.get("name")?,
+            sql_type: row.get("type")?,
+            required: row.get("required")?,
+        })
     })?;
     columns.collect()
 }
@@ -51,9 +57,9 @@ pub(crate) fn history_from(
     if !streams.iter().any(|column| column.name == "history_from") {
         return Ok(None);
     }
-    let sql = "SELECT history_from FROM _windrow_streams WHERE stream = ?1";
+    let sql = "SELECT history_from FROM _windrow_streams WHERE stream = :stream";
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())
+    Ok(statement.query_row(named_params! { ":stream": stream }, only).optional()?.flatten())
 }
 
 impl Reader {
@@ -88,16 +94,19 @@ impl Tx<'_> {
             self.make_history(stream)?;
         }
         let settle = || -> rusqlite::Result<()> {
-            let note = "UPDATE _windrow_streams SET history_from = ?1 WHERE stream = ?2";
+            let note = "UPDATE _windrow_streams SET history_from = :since WHERE stream = :stream";
             match (shape.retention.history, from) {
                 (true, None) => {
                     let since = if new { "" } else { now };
-                    self.connection.execute(note, [since, stream])?;
+                    self.connection
+                        .execute(note, named_params! { ":since": since, ":stream": stream })?;
                     watch_updates(&self.connection, stream)
                 }
                 (true, Some(_)) => watch_updates(&self.connection, stream),
                 (false, Some(_)) => {
-                    self.connection.execute(note, (None::<&str>, stream))?;
+                    let none = None::<&str>;
+                    self.connection
+                        .execute(note, named_params! { ":since": none, ":stream": stream })?;
                     self.connection
                         .execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))
                 }
@@ -112,10 +121,10 @@ impl Tx<'_> {
         let history = history_name(stream);
         let columns = |table: &str| live_columns(&self.connection, table).map_err(at(&self.path));
         let (wanted, have) = (columns(stream)?, columns(&history)?);
-        let taken = "SELECT count(*) FROM sqlite_schema WHERE lower(name) = ?1";
+        let taken = "SELECT count(*) FROM sqlite_schema WHERE lower(name) = :history";
         let taken: i64 = self
             .connection
-            .query_row(taken, [&history], |row| row.get(0))
+            .query_row(taken, named_params! { ":history": &history }, only)
             .map_err(at(&self.path))?;
         let ours = REPLACED.iter().all(|own| have.iter().any(|column| column.name == *own));
         if taken > 0 && !ours {

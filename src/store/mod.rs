@@ -22,6 +22,7 @@ pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod reader;
 pub(crate) mod rejects;
+pub(crate) mod row;
 pub(crate) mod run_detail;
 pub(crate) mod runs;
 pub(crate) mod schema;

@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
 use crate::store::error::{ArchiveError, Cause, at, classify};
 use crate::store::place::{look_at, refuse_left_log};
+use crate::store::row::only;
 use crate::store::schema::{SchemaObject, objects};
 use crate::store::stops::end_with_process;
 
@@ -147,7 +148,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, ArchiveError> {
 fn look_in(connection: &mut Connection) -> rusqlite::Result<()> {
     configure(connection)?;
     let sql = "SELECT count(*) FROM sqlite_schema";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|_| ())
+    connection.query_row(sql, [], only::<i64>).map(|_| ())
 }
 
 /// The address of a file, for what SQLite takes only there.
@@ -253,7 +254,11 @@ fn create(path: &Path, now: &str, names: &dyn Files) -> Result<(), ArchiveError>
     set_wal(&connection, path)?;
     migrate(&mut connection, path)?;
     connection
-        .execute("INSERT INTO _windrow_meta (name, value) VALUES ('created_at', ?1)", [now])
+        .execute(
+            "INSERT INTO _windrow_meta (name, value) VALUES ('created_at',
+            :now)",
+            named_params! { ":now": now },
+        )
         .map_err(at(path))?;
     // Closing copies the log into the file too, but is silent when that fails; only the file gets
     // the final name.
@@ -279,9 +284,7 @@ pub(crate) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
 }
 
 pub(crate) fn check_identity(connection: &Connection, path: &Path) -> Result<i32, ArchiveError> {
-    let pragma = |name: &str| {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
-    };
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], only::<i32>);
     let id = pragma("application_id").map_err(at(path))?;
     let version = pragma("user_version").map_err(at(path))?;
     let name = path.display();
@@ -316,7 +319,7 @@ fn impostor(connection: &Connection) -> rusqlite::Result<Option<(String, String)
     const KIND: &str = "CASE WHEN type = 'view' THEN 'view'
         WHEN type = 'table' AND sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' END";
     let first = |sql: String| {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get("kind")?, row.get("name")?));
         connection.query_row(&sql, [], row).optional()
     };
     let own = first(format!(
@@ -364,9 +367,8 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(at(path))?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], only).map_err(at(path))?;
     // SQLite keeps the old mode without an error where it cannot change it.
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
@@ -379,7 +381,7 @@ fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
 pub(crate) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
     let (busy, left): (i64, i64) =
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        connection.query_row(sql, [], |row| Ok((row.get("busy")?, row.get("log")?)))?;
     if busy == 0 && left <= 0 {
         return Ok(());
     }
@@ -444,7 +446,8 @@ fn set_copy_aside(
         make_draft(&draft)?;
         // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1).map_err(at(path))?;
-        let copied = connection.execute("VACUUM INTO ?1", [format!("{text}-new")]);
+        let copied = connection
+            .execute("VACUUM INTO :format", named_params! { ":format": format!("{text}-new") });
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(at(path))?;
         copied.map_err(at(path))?;
         names.publish(&draft, &copy).map_err(|e| ArchiveError::io(&copy, "make", &e))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::Scalar;
 use crate::model::{Cell, RowSet, TableShape};
@@ -53,7 +53,7 @@ fn missing_parents(
     };
     let key = key.columns();
     let Some(key) = key.first() else { return Ok(Vec::new()) };
-    let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
+    let sql = format!("SELECT 1 FROM {} WHERE {} = :value", quote(parent), quote(key));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut missing = Vec::new();
     for at in 0..rows.len() {
@@ -61,7 +61,9 @@ fn missing_parents(
         if value == Cell::Null {
             continue;
         }
-        let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
+        let found = statement
+            .query_row(named_params! { ":value": Bound(rows, value) }, |_| Ok(()))
+            .optional()?;
         if found.is_none() {
             missing.push(at);
         }

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::open::{SCHEMA_VERSION, open_reader};
+use crate::store::row::only;
 
 /// An archive that is read. [`Reader::open`] gives a connection that only reads; an archive that is
 /// open for writing, and its transactions, read through this type too.
@@ -31,7 +32,7 @@ impl Reader {
     ) -> Result<T, ArchiveError> {
         read(&self.connection).map_err(|error| {
             let sql = "PRAGMA user_version";
-            let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+            let version = self.connection.query_row(sql, [], only::<i32>);
             let lacks = error.to_string().starts_with("no such ");
             match version {
                 Ok(version) if lacks && version < SCHEMA_VERSION => older(&self.path, version),

@@ -1,7 +1,7 @@
 //! What a run did in detail: each fetch with what it cost, errors and waits. Bounded for each
 //! run, and kept for the latest runs alone; the sums by stream stay.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Outcomes, Spent};
@@ -108,35 +108,37 @@ impl Tx<'_> {
         if number > FETCHES_PER_RUN_MAX {
             return Ok(());
         }
-        let sql = "INSERT INTO _windrow_run_fetches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-            ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
+        let sql = "INSERT INTO _windrow_run_fetches VALUES (:run, :number, :stream, :partition,
+            :start_at, :end_at, :reason, :outcome, :began_at,
+            :ended_at, :pages, :received, :inserted, :updated, :unchanged, :skipped, :rejected,
+            :out_of_window, :requests, :retries, :bytes, :waited_ms, :error)";
         let (outcomes, spent) = (&row.outcomes, &row.spent);
         let write = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                run,
-                number,
-                row.stream,
-                row.partition,
-                row.start_at,
-                row.end_at,
-                row.reason,
-                row.outcome,
-                row.began_at,
-                row.ended_at,
-                row.pages,
-                outcomes.received,
-                outcomes.inserted,
-                outcomes.updated,
-                outcomes.unchanged,
-                outcomes.skipped,
-                outcomes.rejected,
-                row.out_of_window,
-                spent.requests,
-                spent.retries,
-                spent.bytes,
-                spent.waited_ms,
-                row.error,
-            ])
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":run": run,
+                ":number": number,
+                ":stream": row.stream,
+                ":partition": row.partition,
+                ":start_at": row.start_at,
+                ":end_at": row.end_at,
+                ":reason": row.reason,
+                ":outcome": row.outcome,
+                ":began_at": row.began_at,
+                ":ended_at": row.ended_at,
+                ":pages": row.pages,
+                ":received": outcomes.received,
+                ":inserted": outcomes.inserted,
+                ":updated": outcomes.updated,
+                ":unchanged": outcomes.unchanged,
+                ":skipped": outcomes.skipped,
+                ":rejected": outcomes.rejected,
+                ":out_of_window": row.out_of_window,
+                ":requests": spent.requests,
+                ":retries": spent.retries,
+                ":bytes": spent.bytes,
+                ":waited_ms": spent.waited_ms,
+                ":error": row.error,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
@@ -152,22 +154,23 @@ impl Tx<'_> {
             return Ok(());
         }
         let sql = "INSERT INTO _windrow_run_events
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            VALUES (:run, :number, :at, :kind, :source, :stream, :partition, :window, :message,
+            :help, :until, :exit_code)";
         let write = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                run,
-                number,
-                event.at,
-                event.kind,
-                event.source,
-                event.stream,
-                event.partition,
-                event.window,
-                event.message,
-                event.help,
-                event.until,
-                event.exit_code,
-            ])
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":run": run,
+                ":number": number,
+                ":at": event.at,
+                ":kind": event.kind,
+                ":source": event.source,
+                ":stream": event.stream,
+                ":partition": event.partition,
+                ":window": event.window,
+                ":message": event.message,
+                ":help": event.help,
+                ":until": event.until,
+                ":exit_code": event.exit_code,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
@@ -176,8 +179,8 @@ impl Tx<'_> {
 /// Forgets the details of runs that are long past.
 pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
     for table in ["_windrow_run_fetches", "_windrow_run_events"] {
-        let sql = format!("DELETE FROM {table} WHERE run_id <= ?1");
-        connection.execute(&sql, [run - RUNS_IN_DETAIL_MAX])?;
+        let sql = format!("DELETE FROM {table} WHERE run_id <= :_");
+        connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
     }
     Ok(())
 }
@@ -186,12 +189,16 @@ impl Reader {
     /// What a run did, one by one.
     pub fn run_detail(&self, run: i64) -> Result<RunDetail, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = ?1 ORDER BY number";
+            let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = :run ORDER BY number";
             let mut statement = connection.prepare(sql)?;
-            let fetches = statement.query_map([run], fetch)?.collect::<rusqlite::Result<_>>()?;
-            let sql = "SELECT * FROM _windrow_run_events WHERE run_id = ?1 ORDER BY number";
+            let fetches = statement
+                .query_map(named_params! { ":run": run }, fetch)?
+                .collect::<rusqlite::Result<_>>()?;
+            let sql = "SELECT * FROM _windrow_run_events WHERE run_id = :run ORDER BY number";
             let mut statement = connection.prepare(sql)?;
-            let events = statement.query_map([run], event)?.collect::<rusqlite::Result<_>>()?;
+            let events = statement
+                .query_map(named_params! { ":run": run }, event)?
+                .collect::<rusqlite::Result<_>>()?;
             Ok(RunDetail { fetches, events })
         })
     }

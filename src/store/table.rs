@@ -1,12 +1,13 @@
 //! The streams' tables: making them, growing them, and refusing what would lose data.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::ColumnType;
 use crate::model::{KeyShape, TableColumn, TableShape};
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::transaction::Tx;
 
 /// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
@@ -109,8 +110,10 @@ impl Tx<'_> {
                 self.drop_empty_history(&shape.name).map_err(at(&self.path))?;
                 let drop = format!("DROP TABLE {}", quote(&shape.name));
                 self.connection.execute_batch(&drop).map_err(at(&self.path))?;
-                let forget = "DELETE FROM _windrow_streams WHERE stream = ?1";
-                self.connection.execute(forget, [&shape.name]).map_err(at(&self.path))?;
+                let forget = "DELETE FROM _windrow_streams WHERE stream = :name";
+                self.connection
+                    .execute(forget, named_params! { ":name": &shape.name })
+                    .map_err(at(&self.path))?;
                 true
             }
         };
@@ -131,10 +134,10 @@ impl Tx<'_> {
         start_at: Option<&str>,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1)";
+        let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(:name)";
         let taken: Option<String> = self
             .connection
-            .query_row(taken, [&shape.name], |row| row.get(0))
+            .query_row(taken, named_params! { ":name": &shape.name }, only)
             .optional()
             .map_err(at(&self.path))?;
         if let Some(kind) = taken {
@@ -149,8 +152,16 @@ impl Tx<'_> {
         self.connection.execute_batch(&sql).map_err(at(&self.path))?;
         let (key, columns) = stored_text(shape);
         let insert = "INSERT INTO _windrow_streams
-            (stream, key, columns, inferred, start_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = (&shape.name, key, columns, shape.inferred, start_at, now);
+            (stream, key, columns, inferred, start_at, created_at) VALUES (:name, :key, :columns,
+            :inferred, :start_at, :now)";
+        let values = named_params! {
+            ":name": &shape.name,
+            ":key": key,
+            ":columns": columns,
+            ":inferred": shape.inferred,
+            ":start_at": start_at,
+            ":now": now,
+        };
         self.connection.execute(insert, values).map_err(at(&self.path))?;
         Ok(())
     }
@@ -202,8 +213,10 @@ impl Tx<'_> {
         }
         if all != stored {
             let columns = serde_json::to_string(&all).expect("columns can be written as JSON");
-            let sql = "UPDATE _windrow_streams SET columns = ?1 WHERE stream = ?2";
-            self.connection.execute(sql, [&columns, &shape.name]).map_err(at(&self.path))?;
+            let sql = "UPDATE _windrow_streams SET columns = :columns WHERE stream = :name";
+            self.connection
+                .execute(sql, named_params! { ":columns": &columns, ":name": &shape.name })
+                .map_err(at(&self.path))?;
         }
         Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
@@ -214,10 +227,12 @@ pub(crate) fn stored_table(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<(KeyShape, Vec<TableColumn>)>> {
-    let sql = "SELECT key, columns FROM _windrow_streams WHERE stream = ?1";
+    let sql = "SELECT key, columns FROM _windrow_streams WHERE stream = :stream";
     let mut statement = connection.prepare_cached(sql)?;
     let texts = statement
-        .query_row([stream], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .query_row(named_params! { ":stream": stream }, |row| {
+            Ok((row.get::<_, String>("key")?, row.get::<_, String>("columns")?))
+        })
         .optional()?;
     let Some((key, columns)) = texts else { return Ok(None) };
     Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))

@@ -1,5 +1,6 @@
 //! Writing: the rows of pages and the checkpoint that covers them, in one transaction.
 
+use crate::store::row::only;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
@@ -321,7 +322,7 @@ fn revision(upsert: &mut CachedStatement<'_>) -> rusqlite::Result<Option<i64>> {
     let mut found = upsert.raw_query();
     let mut revision = None;
     while let Some(row) = found.next()? {
-        revision = Some(row.get(0)?);
+        revision = Some(only(row)?);
     }
     Ok(revision)
 }
@@ -335,7 +336,7 @@ fn is_different(
     let mut found = probe.raw_query();
     let mut different = false;
     while let Some(row) = found.next()? {
-        different = row.get::<_, Option<bool>>(0)?.unwrap_or(false);
+        different = only::<Option<bool>>(row)?.unwrap_or(false);
     }
     Ok(different)
 }

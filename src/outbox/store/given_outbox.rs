@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::open::open_writer;
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::transaction::Tx;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
@@ -45,8 +46,8 @@ pub(crate) fn cut_outbox(connection: &Connection, moved_by: Option<&str>) -> rus
          DROP TABLE kept;"
     ))?;
     if let Some(handoff_id) = moved_by {
-        let sql = "UPDATE _windrow_outbox SET owner = ?1";
-        connection.execute(sql, [moved_owner(handoff_id)])?;
+        let sql = "UPDATE _windrow_outbox SET owner = :handoff_id";
+        connection.execute(sql, named_params! { ":handoff_id": moved_owner(handoff_id) })?;
     }
     Ok(())
 }
@@ -59,7 +60,7 @@ pub(crate) fn going_with(connection: &Connection) -> rusqlite::Result<Vec<i64>> 
 
 fn entries_of(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare(sql)?;
-    let entries = statement.query_map([], |row| row.get(0))?;
+    let entries = statement.query_map([], only)?;
     entries.collect()
 }
 
@@ -74,7 +75,7 @@ pub fn move_outbox(
     let (connection, _) = open_writer(path)?;
     let reader = Reader { connection, path: path.to_owned() };
     let owner = moved_owner(handoff_id);
-    let sql = "UPDATE _windrow_outbox SET owner = ?1, note = ?2 WHERE entry = ?3";
+    let sql = "UPDATE _windrow_outbox SET owner = :owner, note = :note WHERE entry = :entry";
     Tx::within(&reader, |tx| {
         let going = tx.run(|connection| entries_of(connection, GOING))?;
         let going: BTreeSet<i64> = going.into_iter().collect();
@@ -84,9 +85,11 @@ pub fn move_outbox(
         }
         tx.run(|connection| {
             let mut statement = connection.prepare_cached(sql)?;
-            entries
-                .iter()
-                .try_for_each(|entry| statement.execute(params![owner, note, entry]).map(drop))
+            entries.iter().try_for_each(|entry| {
+                statement
+                    .execute(named_params! { ":owner": owner, ":note": note, ":entry": entry })
+                    .map(drop)
+            })
         })
     })
 }

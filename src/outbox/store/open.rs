@@ -13,6 +13,7 @@ use crate::store::archive::Archive;
 use crate::store::error::{ArchiveError, at};
 use crate::store::open::{Opening, SCHEMA_VERSION, open_writer, refuse_directory};
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::transaction::Tx;
 
 /// An archive that is open for its outbox. Others may have it open too. It reads as a [`Reader`]
@@ -47,14 +48,15 @@ impl Outbox {
         }
         let (connection, version) = open_writer(path)?;
         let mode: String =
-            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
+            connection.query_row("PRAGMA journal_mode", [], only).map_err(at(path))?;
         let fits = version == SCHEMA_VERSION && mode.eq_ignore_ascii_case("wal");
         Ok(fits.then(|| Self { reader: Reader { connection, path: path.to_owned() } }))
     }
 
     /// How many pages of the log are not in the file yet.
     pub fn log_pages(&self) -> Result<u64, ArchiveError> {
-        let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let pages =
+            |row: &Row<'_>| Ok((row.get::<_, i64>("log")?, row.get::<_, i64>("checkpointed")?));
         let counted = self
             .connection
             .query_row("PRAGMA wal_checkpoint(NOOP)", [], pages)

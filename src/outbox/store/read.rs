@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{EntryState, Timestamp};
 use crate::store::error::ArchiveError;
 use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::waits::{WaitRow, renew_waits};
 
 use crate::outbox::store::entry::{
@@ -76,14 +77,14 @@ impl Reader {
     /// Whether the archive is of a format that has an outbox.
     pub fn has_outbox(&self) -> Result<bool, ArchiveError> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_outbox'";
-        self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
+        self.run(|connection| connection.query_row(sql, [], only))
     }
 }
 
 impl Outbox {
     /// A number that is another one once somebody else has written to the archive.
     pub fn changes(&self) -> Result<i64, ArchiveError> {
-        self.run(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+        self.run(|connection| connection.query_row("PRAGMA data_version", [], only))
     }
 
     /// The same as [`Reader::waits_to_come`]. From here on, waits that were noted by a clock which
@@ -119,10 +120,14 @@ fn list(
     most: u32,
 ) -> rusqlite::Result<Vec<OutboxBrief>> {
     let sql = format!(
-        "SELECT {BRIEF} {FROM} WHERE ?1 IS NULL OR e.state = ?1 ORDER BY e.entry DESC LIMIT ?2"
+        "SELECT {BRIEF} {FROM} WHERE :state IS NULL OR e.state = :state ORDER BY e.entry DESC LIMIT
+            :most"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![state.map(EntryState::as_str), most], brief)?;
+    let rows = statement.query_map(
+        named_params! { ":state": state.map(EntryState::as_str), ":most": most },
+        brief,
+    )?;
     rows.collect()
 }
 
@@ -130,41 +135,45 @@ pub(crate) fn entry_of(
     connection: &Connection,
     number: i64,
 ) -> rusqlite::Result<Option<OutboxEntry>> {
-    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = ?1");
-    connection.prepare_cached(&sql)?.query_row([number], entry).optional()
+    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = :number");
+    connection
+        .prepare_cached(&sql)?
+        .query_row(named_params! { ":number": number }, entry)
+        .optional()
 }
 
 fn find(connection: &Connection, key: &str, source: Option<&str>) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT entry FROM _windrow_outbox
-        WHERE key = ?1 AND (?2 IS NULL OR source = ?2) ORDER BY entry";
+        WHERE key = :key AND (:source IS NULL OR source = :source) ORDER BY entry";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![key, source], |row| row.get(0))?;
+    let rows = statement.query_map(named_params! { ":key": key, ":source": source }, only)?;
     rows.collect()
 }
 
 fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxAttempt>> {
     let sql = "SELECT attempt, sent_key, started_at, ended_at, status, error
-        FROM _windrow_outbox_attempts WHERE entry = ?1 ORDER BY attempt";
+        FROM _windrow_outbox_attempts WHERE entry = :entry ORDER BY attempt";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([entry], |row| {
+    let rows = statement.query_map(named_params! { ":entry": entry }, |row| {
         Ok(OutboxAttempt {
-            attempt: row.get(0)?,
-            sent_key: row.get(1)?,
-            started_at: row.get(2)?,
-            ended_at: row.get(3)?,
-            status: row.get(4)?,
-            fault: row.get(5)?,
+            attempt: row.get("attempt")?,
+            sent_key: row.get("sent_key")?,
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
+            status: row.get("status")?,
+            fault: row.get("error")?,
         })
     })?;
     rows.collect()
 }
 
 fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
-    let sql = "SELECT state, count(*) FROM _windrow_outbox GROUP BY state";
+    let sql = "SELECT state, count(*) AS entries FROM _windrow_outbox GROUP BY state";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
-        let state = EntryState::parse(&row.get::<_, String>(0)?).unwrap_or(EntryState::Unknown);
-        Ok(OutboxCount { state, entries: row.get(1)? })
+        let state =
+            EntryState::parse(&row.get::<_, String>("state")?).unwrap_or(EntryState::Unknown);
+        Ok(OutboxCount { state, entries: row.get("entries")? })
     })?;
     rows.collect()
 }
@@ -172,7 +181,8 @@ fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
 fn senders(connection: &Connection) -> rusqlite::Result<Vec<SenderIdentity>> {
     let sql = "SELECT sender, sends FROM _windrow_outbox_senders ORDER BY made_at, sender";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement
-        .query_map([], |row| Ok(SenderIdentity { sender: row.get(0)?, sends: row.get(1)? }))?;
+    let rows = statement.query_map([], |row| {
+        Ok(SenderIdentity { sender: row.get("sender")?, sends: row.get("sends")? })
+    })?;
     rows.collect()
 }
