@@ -54,10 +54,10 @@ fn make(path: &Path, definition: &Definition, (first, count): (u64, u64), second
     let columns: Vec<Column> =
         columns.iter().map(|(name, kind)| Column::plain(name, *kind)).collect();
     let shape = TableShape::of(&definition.streams[0], &columns, false);
-    archive.ensure_table(&shape, None, &text).expect("a table");
+    archive.transaction(|tx| tx.ensure_table(&shape, None, &text)).expect("a table");
     let start = RunStart { command: "sync", version: "0", definition: &definition.text, now };
-    let run = archive.start_run(&start).expect("a run");
-    archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
+    let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
+    archive.transaction(|tx| tx.end_run(run, &RunEnd::nothing_asked(now))).expect("ended");
     archive.close().expect("closed");
     let connection = rusqlite::Connection::open(path).expect("the archive");
     let sql = format!(

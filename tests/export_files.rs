@@ -218,7 +218,7 @@ fn a_reader_that_holds_a_moment_sees_nothing_later() {
     let (_api, workspace) = synced("");
     let path = workspace.path("a.db");
     let reader = Reader::open(&path).expect("a reader");
-    reader.hold_moment().expect("a moment");
+    reader.hold_snapshot().expect("a moment");
     execute(&path, "DELETE FROM usage WHERE id = 'SL-1'");
     let columns = ["gb".to_owned()];
     let selection = Selection {

@@ -152,15 +152,17 @@ impl World {
             RunStart { command: "sync", version: "0", definition: &self.definition.text, now };
         let laptop = &mut self.laptops[who];
         let archive = &laptop.archive;
-        let run = *laptop.run.get_or_insert_with(|| archive.start_run(&start).expect("a run"));
+        let run = *laptop
+            .run
+            .get_or_insert_with(|| archive.transaction(|tx| tx.start_run(&start)).expect("a run"));
         let columns = [("id", ColumnType::Text), ("day", ColumnType::Date)];
         let columns = columns.map(|(name, kind)| Column::plain(name, kind));
         let shape = TableShape::of(&self.definition.streams[stream], &columns, false);
         let window = Window::new(day(on), day(on + 1));
         let name = STREAMS[stream].to_owned();
         let place = WindowKey { stream: name.clone(), partition: String::new(), window };
-        archive.begin().expect("begun");
-        archive.ensure_table(&shape, None, &text).expect("a table");
+        let tx = archive.begin().expect("begun");
+        tx.ensure_table(&shape, None, &text).expect("a table");
         // A fetch that was broken off goes on from its last page.
         let sql = format!(
             "SELECT 1 FROM _windrow_ledger WHERE stream = '{name}' AND state = 'partial'
@@ -180,22 +182,22 @@ impl World {
             let at = rows.push_text(&format!("2026-01-0{}", on + 1));
             rows.cells.extend([id, at, Cell::Null]);
         }
-        let outcomes =
-            archive.write_rows(&TableWriter::new(shape), &rows, run, &text).expect("written");
+        let outcomes = tx.write_rows(&TableWriter::new(shape), &rows, run, &text).expect("written");
         if last || !archive.is_complete(&place).expect("known") {
             let state = if last { State::Complete } else { State::Partial };
-            archive.write_progress(&progress(place, state, false, now), run).expect("written");
+            tx.write_progress(&progress(place, state, false, now), run).expect("written");
         }
         let row = RunStreamRow { stream: name, outcomes, ..RunStreamRow::default() };
-        archive.add_to_run(run, &row).expect("added");
-        archive.commit().expect("committed");
+        tx.add_to_run(run, &row).expect("added");
+        tx.commit().expect("committed");
     }
 
     fn end(&mut self, who: usize) {
         let now = day(31) + chrono::TimeDelta::seconds(self.now);
         let Laptop { archive, run } = &mut self.laptops[who];
         if let Some(run) = run.take() {
-            archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
+            let end = RunEnd::nothing_asked(now);
+            archive.transaction(|tx| tx.end_run(run, &end)).expect("ended");
         }
     }
 

@@ -196,14 +196,12 @@ fn apply(archive: &Archive, of: &Sync) {
     let text = instant_to_text(now);
     let command = if of.adopts { "adopt" } else { "sync" };
     let start = RunStart { command, version: "0", definition: &definition.text, now };
-    let run = archive.start_run(&start).expect("a run");
-    archive.begin().expect("begun");
-    let added = archive.ensure_table(&shape, None, &text).expect("a table");
+    let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
+    let tx = archive.begin().expect("begun");
+    let added = tx.ensure_table(&shape, None, &text).expect("a table");
     if let Some(filler) = filler(definition, of.stream, &added) {
         let fill = |rest: &str| filler.fill(rest);
-        archive
-            .fill_columns(&shape.name, filler.columns(), &fill, Some(run), &text)
-            .expect("filled");
+        tx.fill_columns(&shape.name, filler.columns(), &fill, Some(run), &text).expect("filled");
     }
     let writer = TableWriter::new(shape.clone());
     let rows = row_set(definition, &shape, of);
@@ -211,9 +209,9 @@ fn apply(archive: &Archive, of: &Sync) {
     let window = Window::new(day(of.day), day(of.day + of.days));
     let place = WindowKey { stream: shape.name.clone(), partition, window };
     if shape.retention.watched {
-        archive.begin_seen(&writer).expect("begun");
+        tx.begin_seen(&writer).expect("begun");
     }
-    archive.write_rows(&writer, &rows, run, &text).expect("written");
+    tx.write_rows(&writer, &rows, run, &text).expect("written");
     if let Some(reject) = of.reject {
         let reject = Reject {
             kind: RejectKind::Type,
@@ -223,22 +221,22 @@ fn apply(archive: &Archive, of: &Sync) {
             ancestors: None,
             position: 0,
         };
-        archive.write_rejects(&place, &[reject], run, &text).expect("written");
+        tx.write_rejects(&place, &[reject], run, &text).expect("written");
     }
     // A fetch that is broken off leaves what an earlier one has proven.
     let proven = of.state == State::Partial && archive.is_complete(&place).expect("known");
     if !of.adopts && !proven {
-        archive
-            .write_progress(&progress(place.clone(), of.state, of.at % 2 == 0, now), run)
+        tx.write_progress(&progress(place.clone(), of.state, of.at % 2 == 0, now), run)
             .expect("written");
     }
     if shape.retention.watched {
-        archive.note_seen(&writer, &rows).expect("noted");
+        tx.note_seen(&writer, &rows).expect("noted");
         let scope = GoneScope { field: None, parent: Vec::new(), delete: true, ratio_max: 1.0 };
-        archive.settle_missing(&writer, &place, Some(&scope), run, &text).expect("settled");
+        tx.settle_missing(&writer, &place, Some(&scope), run, &text).expect("settled");
     }
-    archive.commit().expect("committed");
-    archive.end_run(run, &RunEnd::nothing_asked(now)).expect("ended");
+    tx.commit().expect("committed");
+    let end = RunEnd::nothing_asked(now);
+    archive.transaction(|tx| tx.end_run(run, &end)).expect("ended");
 }
 
 /// A fetch of a place that came to this.

@@ -521,8 +521,7 @@ fn one_page_is_read_without_an_archive() {
     assert_eq!((page.rows.received, page.rows.rows.len(), page.rows.rejects.len()), (1, 1, 0));
     assert!(!page.columns.is_empty());
     assert_eq!(api.api.log().len(), 1, "one request, and no more");
-    let later =
-        windrow::model::Window::new(at("2030-01-03T00:00:00Z"), at("2030-01-04T00:00:00Z"));
+    let later = windrow::model::Window::new(at("2030-01-03T00:00:00Z"), at("2030-01-04T00:00:00Z"));
     let pull = pull_one_page(&mut fetcher, (stream, source), None, later, now);
     let error = runtime.block_on(pull).expect_err("nothing is due there");
     assert!(error.message.contains("no window of the stream"), "{}", error.message);

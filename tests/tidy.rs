@@ -40,7 +40,7 @@ const SQL_ROOMS: [&str; 11] = [
 ];
 
 /// Who may speak of these.
-const ONLY_IN: [(&str, &[&str]); 15] = [
+const ONLY_IN: [(&str, &[&str]); 21] = [
     ("reqwest", &["src/http/client.rs"]),
     ("rusqlite", &SQL_ROOMS),
     (" age::", &["src/handoff/envelope/"]),
@@ -57,6 +57,13 @@ const ONLY_IN: [(&str, &[&str]); 15] = [
     ("indicatif", &["src/cli/output.rs", "src/cli/progress.rs"]),
     ("anstream", &["src/cli/output.rs"]),
     ("set_hook", &["src/cli/output.rs"]),
+    // Transactions and snapshots begin and end in one place.
+    ("\"BEGIN", &["src/store/transaction.rs"]),
+    ("\"COMMIT", &["src/store/transaction.rs"]),
+    ("\"ROLLBACK", &["src/store/transaction.rs"]),
+    ("TransactionBehavior", &[]),
+    ("unchecked_transaction", &[]),
+    ("Transaction::new", &[]),
 ];
 
 const LINE_CHARS_MAX: usize = 100;
@@ -148,6 +155,51 @@ fn each_outside_thing_has_one_place() {
         }
     }
     assert_eq!(faults, [""; 0]);
+}
+
+/// Files with positions in SQL: what is bound there is made at run time, or is bound row by row.
+const POSITIONS_IN: [&str; 2] = [
+    // The one place that reads a row of one column.
+    "src/store/row.rs",
+    // The values of a key of as many columns as a stream's table has, behind the run.
+    "src/publish/changed_rows.rs",
+];
+
+/// Whether a line reads a column, or binds a parameter, by a number that stands in the source.
+fn has_position(line: &str) -> bool {
+    let digit = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    let reads = |word: &str| {
+        line.match_indices(word).any(|(at, _)| {
+            let rest = &line[at + word.len()..];
+            let rest = match rest.strip_prefix("::<") {
+                Some(rest) => rest.split_once(">(").map_or("", |(_, rest)| rest),
+                None => rest.strip_prefix('(').unwrap_or_default(),
+            };
+            digit(rest)
+        })
+    };
+    let binds = line.match_indices('?').any(|(at, _)| digit(&line[at + 1..]));
+    (reads("row.get") || reads("row.get_ref") || binds) && !line.trim_start().starts_with("//")
+}
+
+#[test]
+fn sql_names_its_parameters_and_columns() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        let sql = SQL_ROOMS.iter().any(|room| name.starts_with(room));
+        // PostgreSQL's rows have their positions in `publish`.
+        if !sql || POSITIONS_IN.contains(&name.as_str()) || text.contains("tokio_postgres") {
+            continue;
+        }
+        let lines = code(&text).lines().enumerate().filter(|(_, line)| has_position(line));
+        faults.extend(
+            lines.map(|(number, line)| format!("{name}:{}: name it: {}", number + 1, line.trim())),
+        );
+    }
+    assert_eq!(faults, [""; 0]);
+    assert!(has_position("a = ?1 AND b") && has_position("row.get(0)?"));
+    assert!(has_position("row.get::<_, Option<i64>>(12)?") && has_position("row.get_ref(3)"));
+    assert!(!has_position("row.get(at)?") && !has_position("format!(\"?{}\", n)"));
 }
 
 /// Opening a file by its name: `host/files` looks first, follows no link and waits for nothing.

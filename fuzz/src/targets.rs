@@ -647,9 +647,9 @@ fn real_archive() -> &'static [u8] {
         let archive = Archive::open(&path, &opening).expect("an archive");
         let stream = &definition().streams[0];
         let shape = TableShape::of(stream, &columns(), false);
-        archive.ensure_table(&shape, None, text).expect("a table");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, text)).expect("a table");
         let start = RunStart { command: "sync", version: "0", definition: DEFINITION, now: now() };
-        archive.start_run(&start).expect("a run");
+        archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         archive.close().expect("one file");
         let journal = "PRAGMA journal_mode = DELETE";
         plain(&path).query_row(journal, [], |_| Ok(())).expect("one file");

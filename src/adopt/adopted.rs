@@ -4,9 +4,7 @@
 //! What is adopted is never coverage. It is confirmed by what completes a fetch of its time in
 //! a later run, which the runs' numbers tell; nobody has to remember to say so.
 
-use std::collections::BTreeMap;
-
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
 use crate::definition::ColumnType;
@@ -14,11 +12,11 @@ use crate::model::{Outcomes, RowSet, TableShape, Timestamp, Window, instant_from
 
 use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::parents::{Orphan, orphans_among};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::runs::{NewRun, RunStart, RunStreamRow, definition_id};
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::write::{bind, difference_statement};
 
 /// How an archive stands to a row.
@@ -61,7 +59,7 @@ impl StandingQuery {
             let mut found = statement.raw_query();
             let mut standing = AdoptedStanding::Absent;
             while let Some(row) = found.next()? {
-                let differs = row.get::<_, Option<bool>>(0)?.unwrap_or(false);
+                let differs = only::<Option<bool>>(row)?.unwrap_or(false);
                 standing =
                     if differs { AdoptedStanding::Different } else { AdoptedStanding::Equal };
             }
@@ -135,15 +133,6 @@ impl Reader {
         query.ask(&self.connection, rows).map_err(at(&self.path))
     }
 
-    /// Which of these rows refer to a row that is not there: their numbers and why.
-    pub fn orphans(
-        &self,
-        shape: &TableShape,
-        rows: &RowSet,
-    ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
-        orphans_among(&self.connection, shape, rows).map_err(at(&self.path))
-    }
-
     /// The adoptions that were not undone, newest first.
     pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ArchiveError> {
         adoptions(&self.connection).map_err(at(&self.path))
@@ -160,80 +149,7 @@ impl Reader {
     }
 }
 
-impl Archive {
-    /// How the archive stands to these rows.
-    pub fn standings(
-        &self,
-        query: &StandingQuery,
-        rows: &RowSet,
-    ) -> Result<Vec<AdoptedStanding>, ArchiveError> {
-        query.ask(&self.connection, rows).map_err(at(&self.path))
-    }
-
-    /// The adoptions that were not undone, newest first.
-    pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ArchiveError> {
-        adoptions(&self.connection).map_err(at(&self.path))
-    }
-
-    /// The time that adopted rows of a stream lie in.
-    pub fn adopted_spans(&self, stream: &str) -> Result<Vec<AdoptedSpan>, ArchiveError> {
-        spans(&self.connection, stream).map_err(at(&self.path))
-    }
-
-    /// What the ledger says of a stream's partitions since a run.
-    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, ArchiveError> {
-        fetches_since(&self.connection, stream, run).map_err(at(&self.path))
-    }
-
-    /// Notes a run that is done within the caller's transaction, and so never seen running.
-    pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, ArchiveError> {
-        let note = || -> rusqlite::Result<i64> {
-            let now = crate::model::instant_to_text(start.now);
-            let definition = definition_id(&self.connection, start.definition, &now)?;
-            let done = NewRun::done(start, definition, &now);
-            NewRun { message: Some(message), ..done }.insert(&self.connection)
-        };
-        note().map_err(at(&self.path))
-    }
-
-    /// Notes an adoption, before its rows.
-    pub fn note_adoption(&self, row: &AdoptionRow) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_adoptions
-            (run_id, stream, file, source_table, rule, sha256, made_table)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        let values = params![
-            row.run,
-            row.stream,
-            row.file,
-            row.source_table,
-            row.rule,
-            row.sha256,
-            row.made_table
-        ];
-        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
-    }
-
-    /// Keeps a record that did not become a row.
-    pub fn keep_removed(&self, run: i64, removed: Removed<'_>) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_adopted_removed (run_id, place, kept, reason, record)
-            VALUES (?1, ?2, ?3, ?4, ?5)";
-        let Removed { place, kept, reason, record } = removed;
-        let keep = || {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.execute(params![run, place, kept, reason, record])
-        };
-        keep().map(|_| ()).map_err(at(&self.path))
-    }
-
-    /// Marks a stretch of time as adopted and unverified.
-    pub fn mark_adopted(&self, stream: &str, span: AdoptedSpan) -> Result<(), ArchiveError> {
-        let (start, end) = bounds_text(span.window);
-        let sql = "INSERT INTO _windrow_adopted (stream, start_at, end_at, run_id, rows)
-            VALUES (?1, ?2, ?3, ?4, ?5)";
-        let values = params![stream, start, end, span.run, span.rows];
-        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
-    }
-
+impl Reader {
     /// Whether a stream has a table.
     pub fn has_table(&self, stream: &str) -> Result<bool, ArchiveError> {
         let stored = crate::store::table::stored_table(&self.connection, stream);
@@ -242,8 +158,8 @@ impl Archive {
 
     /// The rows of a stream that are as a run left them.
     pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, ArchiveError> {
-        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = ?1", quote(stream));
-        self.connection.query_row(&sql, [run], |row| row.get(0)).map_err(at(&self.path))
+        let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = :run", quote(stream));
+        self.connection.query_row(&sql, named_params! { ":run": run }, only).map_err(at(&self.path))
     }
 
     /// The type that a column of a stream's table was made with.
@@ -264,6 +180,69 @@ impl Archive {
         let count = count_of(&self.connection, &sql).map_err(at(&self.path))?;
         Ok((sql, count))
     }
+}
+
+impl Tx<'_> {
+    /// Notes a run that is done within the caller's transaction, and so never seen running.
+    pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, ArchiveError> {
+        let note = || -> rusqlite::Result<i64> {
+            let now = crate::model::instant_to_text(start.now);
+            let definition = definition_id(&self.connection, start.definition, &now)?;
+            let done = NewRun::done(start, definition, &now);
+            NewRun { message: Some(message), ..done }.insert(&self.connection)
+        };
+        note().map_err(at(&self.path))
+    }
+
+    /// Notes an adoption, before its rows.
+    pub fn note_adoption(&self, row: &AdoptionRow) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_adoptions
+            (run_id, stream, file, source_table, rule, sha256, made_table)
+            VALUES (:run, :stream, :file, :source_table, :rule, :sha256, :made_table)";
+        let values = named_params! {
+            ":run": row.run,
+            ":stream": row.stream,
+            ":file": row.file,
+            ":source_table": row.source_table,
+            ":rule": row.rule,
+            ":sha256": row.sha256,
+            ":made_table": row.made_table,
+        };
+        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
+    }
+
+    /// Keeps a record that did not become a row.
+    pub fn keep_removed(&self, run: i64, removed: Removed<'_>) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_adopted_removed (run_id, place, kept, reason, record)
+            VALUES (:run, :place, :kept, :reason, :record)";
+        let Removed { place, kept, reason, record } = removed;
+        let keep = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute(named_params! {
+                ":run": run,
+                ":place": place,
+                ":kept": kept,
+                ":reason": reason,
+                ":record": record,
+            })
+        };
+        keep().map(|_| ()).map_err(at(&self.path))
+    }
+
+    /// Marks a stretch of time as adopted and unverified.
+    pub fn mark_adopted(&self, stream: &str, span: AdoptedSpan) -> Result<(), ArchiveError> {
+        let (start, end) = bounds_text(span.window);
+        let sql = "INSERT INTO _windrow_adopted (stream, start_at, end_at, run_id, rows)
+            VALUES (:stream, :start, :end, :run, :rows)";
+        let values = named_params! {
+            ":stream": stream,
+            ":start": start,
+            ":end": end,
+            ":run": span.run,
+            ":rows": span.rows,
+        };
+        self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
+    }
 
     /// Takes back the rows of an adoption that lie in these stretches of `field` (first text and
     /// the one after the last), or all of them, and those without a time. Gives their number.
@@ -276,17 +255,21 @@ impl Archive {
         let table = quote(&adoption.stream);
         let take = || -> rusqlite::Result<usize> {
             let Some(field) = field.map(quote) else {
-                let sql = format!("DELETE FROM {table} WHERE \"_run\" = ?1");
-                return self.connection.execute(&sql, [adoption.run]);
+                let sql = format!("DELETE FROM {table} WHERE \"_run\" = :run");
+                return self.connection.execute(&sql, named_params! { ":run": adoption.run });
             };
-            let sql = format!("DELETE FROM {table} WHERE \"_run\" = ?1 AND {field} IS NULL");
-            let mut taken = self.connection.execute(&sql, [adoption.run])?;
+            let sql = format!("DELETE FROM {table} WHERE \"_run\" = :run AND {field} IS NULL");
+            let mut taken =
+                self.connection.execute(&sql, named_params! { ":run": adoption.run })?;
             let sql = format!(
-                "DELETE FROM {table} WHERE \"_run\" = ?1 AND {field} >= ?2 AND {field} < ?3"
+                "DELETE FROM {table} WHERE \"_run\" = :run AND {field} >= :first AND
+                    {field} < :after"
             );
             let mut statement = self.connection.prepare(&sql)?;
             for (first, after) in stretches {
-                taken += statement.execute(params![adoption.run, first, after])?;
+                taken += statement.execute(
+                    named_params! { ":run": adoption.run, ":first": first, ":after": after },
+                )?;
             }
             Ok(taken)
         };
@@ -299,22 +282,32 @@ impl Archive {
         let forget = || -> rusqlite::Result<()> {
             let run = adoption.run;
             for table in ["_windrow_adopted_removed", "_windrow_adopted", "_windrow_rejects"] {
-                self.connection
-                    .execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), [run])?;
+                self.connection.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE
+                        run_id = :run"
+                    ),
+                    named_params! { ":run": run },
+                )?;
             }
-            self.connection.execute("DELETE FROM _windrow_adoptions WHERE run_id = ?1", [run])?;
+            self.connection.execute(
+                "DELETE FROM _windrow_adoptions WHERE
+                run_id = :run",
+                named_params! { ":run": run },
+            )?;
             let table = quote(&adoption.stream);
             let used = format!(
                 "SELECT EXISTS (SELECT 1 FROM {table}) OR EXISTS (SELECT 1 FROM _windrow_ledger
-                    WHERE stream = ?1)
-                 OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = ?1)"
+                    WHERE stream = :stream)
+                 OR EXISTS (SELECT 1 FROM _windrow_adoptions WHERE stream = :stream)"
             );
             let stream = &adoption.stream;
-            let used: bool = self.connection.query_row(&used, [stream], |row| row.get(0))?;
+            let used: bool =
+                self.connection.query_row(&used, named_params! { ":stream": stream }, only)?;
             if adoption.made_table && !used {
                 self.connection.execute_batch(&format!("DROP TABLE {table}"))?;
-                let sql = "DELETE FROM _windrow_streams WHERE stream = ?1";
-                self.connection.execute(sql, [stream])?;
+                let sql = "DELETE FROM _windrow_streams WHERE stream = :stream";
+                self.connection.execute(sql, named_params! { ":stream": stream })?;
             }
             Ok(())
         };
@@ -346,7 +339,7 @@ pub(crate) fn duplicates_query(table: &str, key: &[String]) -> String {
 }
 
 pub(crate) fn count_of(connection: &Connection, sql: &str) -> rusqlite::Result<u64> {
-    connection.query_row(&format!("SELECT count(*) FROM ({sql})"), [], |row| row.get(0))
+    connection.query_row(&format!("SELECT count(*) FROM ({sql})"), [], only)
 }
 
 fn adoptions(connection: &Connection) -> rusqlite::Result<Vec<AdoptionRow>> {
@@ -355,13 +348,13 @@ fn adoptions(connection: &Connection) -> rusqlite::Result<Vec<AdoptionRow>> {
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         Ok(AdoptionRow {
-            run: row.get(0)?,
-            stream: row.get(1)?,
-            file: row.get(2)?,
-            source_table: row.get(3)?,
-            rule: row.get(4)?,
-            sha256: row.get(5)?,
-            made_table: row.get(6)?,
+            run: row.get("run_id")?,
+            stream: row.get("stream")?,
+            file: row.get("file")?,
+            source_table: row.get("source_table")?,
+            rule: row.get("rule")?,
+            sha256: row.get("sha256")?,
+            made_table: row.get("made_table")?,
         })
     })?;
     rows.collect()
@@ -376,10 +369,14 @@ fn window_at(row: &rusqlite::Row<'_>, start: usize) -> rusqlite::Result<Option<W
 
 fn spans(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<AdoptedSpan>> {
     let sql = "SELECT run_id, rows, start_at, end_at FROM _windrow_adopted
-        WHERE stream = ?1 ORDER BY start_at, run_id";
+        WHERE stream = :stream ORDER BY start_at, run_id";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([stream], |row| {
-        Ok(AdoptedSpan { run: row.get(0)?, rows: row.get(1)?, window: window_at(row, 2)? })
+    let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
+        Ok(AdoptedSpan {
+            run: row.get("run_id")?,
+            rows: row.get("rows")?,
+            window: window_at(row, 2)?,
+        })
     })?;
     rows.collect()
 }
@@ -389,13 +386,14 @@ fn fetches_since(
     stream: &str,
     run: i64,
 ) -> rusqlite::Result<Vec<FetchSince>> {
-    let sql = "SELECT partition, run_id > ?2 AND state IN ('complete', 'settled'), start_at,
+    let sql = "SELECT partition, run_id > :run AND state IN ('complete', 'settled') AS complete,
+        start_at,
             coalesce(read_to, end_at)
-        FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at";
+        FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map(params![stream, run], |row| {
+    let rows = statement.query_map(named_params! { ":stream": stream, ":run": run }, |row| {
         let window = window_at(row, 2)?;
-        Ok(FetchSince { partition: row.get(0)?, complete: row.get(1)?, window })
+        Ok(FetchSince { partition: row.get("partition")?, complete: row.get("complete")?, window })
     })?;
     rows.collect()
 }
@@ -424,7 +422,7 @@ mod tests {
             rows
         };
         let table = TableWriter::new(shape.clone());
-        archive.write_rows(&table, &row("a", 1.0), 1, "now").expect("a row");
+        archive.transaction(|tx| tx.write_rows(&table, &row("a", 1.0), 1, "now")).expect("a row");
         let ask = |rows: &RowSet, counts: &dyn Fn(&str) -> bool| {
             let query = StandingQuery::new(shape.clone(), counts);
             archive.standings(&query, rows).expect("an answer")

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
 use crate::host::Stop;
 use crate::host::files::FileLock;
@@ -14,8 +14,12 @@ use crate::host::files::FileLock;
 use crate::adopt::adopted::{count_of, duplicates_query};
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::{ForeignTable, at_file, open_guarded, ordinary_table};
+use crate::store::formats::FORMATS;
 use crate::store::open::{APPLICATION_ID, take_lock};
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// Groups that are told one by one.
 const WORST_MAX: u32 = 10;
@@ -112,12 +116,13 @@ pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, Arch
 /// Sets all but one row of each key aside and keeps new ones out, in one transaction.
 pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, ArchiveError> {
     let error = at_file(healing.path);
-    let (connection, _lock) = open_writer(healing.path, note, healing.stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&error)?;
-    let table = target(&connection, healing)?;
-    let orphans = dangling(&connection, &table.name);
-    let mut healed = examine(&connection, &table, healing).map_err(&error)?;
-    if is_healed(&connection, &table.name).map_err(&error)? {
+    let (file, _lock) = open_writer(healing.path, note, healing.stop)?;
+    let tx = Tx::begin_on_file(&file).map_err(&error)?;
+    let connection = &tx.connection;
+    let table = target(connection, healing)?;
+    let orphans = dangling(connection, &table.name);
+    let mut healed = examine(connection, &table, healing).map_err(&error)?;
+    if is_healed(connection, &table.name).map_err(&error)? {
         if healed.duplicates == 0 {
             return Ok(healed);
         }
@@ -125,16 +130,16 @@ pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, Arc
         let help = "put the removed rows back with `--undo` first, then heal all of it";
         return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    set_aside(&connection, &table, healing).map_err(&error)?;
-    if dangling(&connection, &table.name) > orphans {
+    set_aside(connection, &table, healing).map_err(&error)?;
+    if dangling(connection, &table.name) > orphans {
         let message = format!("rows of another table refer to rows of `{}`", table.name);
         let help = "choose the rule so that those stay, or let them refer to the row that does";
         let message = format!("{message} that would be removed");
         return Err(ArchiveError::new(Cause::Definition, message).help(help));
     }
-    healed.remaining = count_of(&connection, &healed.proof).map_err(&error)?;
+    healed.remaining = count_of(connection, &healed.proof).map_err(&error)?;
     healed.applied = true;
-    connection.execute_batch("COMMIT").map_err(&error)?;
+    tx.commit_on_file().map_err(&error)?;
     Ok(healed)
 }
 
@@ -146,14 +151,15 @@ pub fn restore(
     stop: &Stop,
 ) -> Result<Restored, ArchiveError> {
     let source_error = at_file(path);
-    let (connection, _lock) = open_writer(path, note, stop)?;
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(&source_error)?;
-    let name = healed_table(&connection, table).map_err(&source_error)?.ok_or_else(|| {
+    let (file, _lock) = open_writer(path, note, stop)?;
+    let tx = Tx::begin_on_file(&file).map_err(&source_error)?;
+    let connection = &tx.connection;
+    let name = healed_table(connection, table).map_err(&source_error)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
         ArchiveError::new(Cause::Definition, message).help("there is nothing to undo")
     })?;
-    let table = ordinary_table(&connection, path, &name)?;
-    let back = put_back(&connection, &table).map_err(|error| match error.sqlite_error_code() {
+    let table = ordinary_table(connection, path, &name)?;
+    let back = put_back(connection, &table).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => {
             let message = format!("`{name}` has other rows in the places of the removed ones");
             let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
@@ -161,7 +167,7 @@ pub fn restore(
         }
         _ => source_error(error),
     })?;
-    connection.execute_batch("COMMIT").map_err(&source_error)?;
+    tx.commit_on_file().map_err(&source_error)?;
     Ok(Restored { table: name, rows: back })
 }
 
@@ -170,12 +176,12 @@ fn open_writer(
     path: &Path,
     note: &str,
     stop: &Stop,
-) -> Result<(Connection, Option<FileLock>), ArchiveError> {
+) -> Result<(Reader, Option<FileLock>), ArchiveError> {
     let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_WRITE, stop)?;
-    let id = connection.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0));
+    let id = connection.query_row("PRAGMA application_id", [], only::<i32>);
     let own = id.map_err(at_file(path))? == APPLICATION_ID;
     let lock = own.then(|| take_lock(path, note)).transpose()?;
-    Ok((connection, lock))
+    Ok((Reader::over(connection, path, FORMATS), lock))
 }
 
 fn target(
@@ -250,7 +256,7 @@ fn forms_of(
     let (table, c) = (quote(table), quote(column));
     let iso = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]";
     let sql = format!(
-        "SELECT form, count(*), min(place) FROM (SELECT {rowid} AS place, CASE
+        "SELECT form, count(*) AS rows, min(place) AS first FROM (SELECT {rowid} AS place, CASE
             WHEN typeof({c}) IN ('integer', 'real') THEN 'number'
             WHEN typeof({c}) = 'blob' THEN 'bytes'
             WHEN {c} GLOB '{iso}' AND julianday({c}) IS NOT NULL THEN 'an ISO date'
@@ -262,7 +268,7 @@ fn forms_of(
     );
     let mut statement = connection.prepare(&sql)?;
     let forms = statement.query_map([], |row| {
-        Ok(Form { name: row.get(0)?, rows: row.get(1)?, first: row.get(2)? })
+        Ok(Form { name: row.get("form")?, rows: row.get("rows")?, first: row.get("first")? })
     })?;
     forms.collect()
 }
@@ -295,7 +301,7 @@ fn examine(
         alike.join(", "),
         known.join(" AND ")
     ))?;
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let number = |sql: &str| connection.query_row(sql, [], only::<u64>);
     let proof = duplicates_query(&table.name, healing.key);
     let null_keys = format!("SELECT count(*) FROM main.{name} WHERE NOT ({})", known.join(" AND "));
     let mut healed = Deduplicated {
@@ -323,10 +329,10 @@ fn weigh(
     healed: &mut Deduplicated,
 ) -> rusqlite::Result<()> {
     let (name, rowid) = (quote(&table.name), table.rowid.unwrap_or("rowid"));
-    let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE pk > 0";
+    let sql = "SELECT name FROM pragma_table_xinfo(:name) WHERE pk > 0";
     let primary: Vec<String> = connection
         .prepare(sql)?
-        .query_map([&table.name], |row| row.get(0))?
+        .query_map(named_params! { ":name": &table.name }, only)?
         .collect::<rusqlite::Result<_>>()?;
     for column in &table.columns {
         if healing.key.contains(column) || primary.contains(column) {
@@ -339,16 +345,17 @@ fn weigh(
                 JOIN main.{name} AS stays ON stays.{rowid} = away.kept
              WHERE gone.{c} IS NOT stays.{c}"
         );
-        let differ: u64 = connection.query_row(&differ, [], |row| row.get(0))?;
+        let differ: u64 = connection.query_row(&differ, [], only)?;
         if differ > 0 {
             healed.differing.push((column.clone(), differ));
         }
         let all = format!(
-            "SELECT total({c}), count({c}) > 0 AND sum(typeof({c}) IN ('text', 'blob')) = 0
+            "SELECT total({c}) AS sum,
+                count({c}) > 0 AND sum(typeof({c}) IN ('text', 'blob')) = 0 AS numeric
              FROM main.{name}"
         );
         let (with, numeric): (f64, bool) =
-            connection.query_row(&all, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            connection.query_row(&all, [], |row| Ok((row.get("sum")?, row.get("numeric")?)))?;
         if !numeric {
             continue;
         }
@@ -356,13 +363,13 @@ fn weigh(
             "SELECT total({c}) FROM main.{name} WHERE {rowid} NOT IN
                 (SELECT place FROM temp._windrow_away)"
         );
-        let without = connection.query_row(&stay, [], |row| row.get(0))?;
+        let without = connection.query_row(&stay, [], only)?;
         healed.inflation.push(Inflation { column: column.clone(), with, without });
     }
     let key: Vec<String> =
         healing.key.iter().map(|column| format!("stays.{}", quote(column))).collect();
     let sql = format!(
-        "SELECT away.kept, count(*) + 1, {} FROM temp._windrow_away AS away
+        "SELECT away.kept, count(*) + 1 AS times, {} FROM temp._windrow_away AS away
             JOIN main.{name} AS stays ON stays.{rowid} = away.kept
          GROUP BY away.kept ORDER BY count(*) DESC, away.kept LIMIT {WORST_MAX}",
         key.join(", ")
@@ -374,7 +381,7 @@ fn weigh(
             |at: usize| row.get::<_, rusqlite::types::Value>(at).map(|value| spoken(&value));
         let values =
             (0..key.len()).map(|at| value(at + 2)).collect::<rusqlite::Result<Vec<_>>>()?;
-        healed.worst.push((values.join(", "), row.get(1)?, row.get(0)?));
+        healed.worst.push((values.join(", "), row.get("times")?, row.get("kept")?));
     }
     Ok(())
 }
@@ -425,9 +432,17 @@ fn set_aside(
         quote(&index_of(&table.name)),
         key.join(", ")
     ))?;
-    let sql = "INSERT INTO _windrow_healed VALUES (?1, ?2, ?3, ?4)";
+    let sql = "INSERT INTO _windrow_healed VALUES (:name, :key, :rule_text, :now)";
     let key = healing.key.join(", ");
-    connection.execute(sql, params![table.name, key, healing.rule_text, healing.now])?;
+    connection.execute(
+        sql,
+        named_params! {
+            ":name": table.name,
+            ":key": key,
+            ":rule_text": healing.rule_text,
+            ":now": healing.now,
+        },
+    )?;
     Ok(())
 }
 
@@ -438,7 +453,12 @@ fn has_healed(connection: &Connection) -> rusqlite::Result<bool> {
 
 fn is_healed(connection: &Connection, table: &str) -> rusqlite::Result<bool> {
     Ok(has_healed(connection)?
-        && connection.prepare("SELECT 1 FROM _windrow_healed WHERE name = ?1")?.exists([table])?)
+        && connection
+            .prepare(
+                "SELECT 1 FROM _windrow_healed WHERE
+            name = :table",
+            )?
+            .exists(named_params! { ":table": table })?)
 }
 
 /// The table that was healed: the one that was named, else the last one.
@@ -446,9 +466,9 @@ fn healed_table(connection: &Connection, named: Option<&str>) -> rusqlite::Resul
     if !has_healed(connection)? {
         return Ok(None);
     }
-    let sql = "SELECT name FROM _windrow_healed WHERE ?1 IS NULL OR lower(name) = lower(?1)
+    let sql = "SELECT name FROM _windrow_healed WHERE :named IS NULL OR lower(name) = lower(:named)
         ORDER BY rowid DESC LIMIT 1";
-    connection.query_row(sql, [named], |row| row.get(0)).optional()
+    connection.query_row(sql, named_params! { ":named": named }, only).optional()
 }
 
 fn put_back(connection: &Connection, table: &ForeignTable) -> rusqlite::Result<u64> {
@@ -462,9 +482,13 @@ fn put_back(connection: &Connection, table: &ForeignTable) -> rusqlite::Result<u
     );
     let back = connection.execute(&sql, [])?;
     connection.execute_batch(&format!("DROP TABLE {kept}"))?;
-    connection.execute("DELETE FROM _windrow_healed WHERE name = ?1", [&table.name])?;
+    connection.execute(
+        "DELETE FROM _windrow_healed WHERE
+        name = :name",
+        named_params! { ":name": &table.name },
+    )?;
     let left = "SELECT count(*) FROM _windrow_healed";
-    if connection.query_row(left, [], |row| row.get::<_, u64>(0))? == 0 {
+    if connection.query_row(left, [], only::<u64>)? == 0 {
         connection.execute_batch("DROP TABLE _windrow_healed")?;
     }
     Ok(back as u64)
@@ -472,6 +496,6 @@ fn put_back(connection: &Connection, table: &ForeignTable) -> rusqlite::Result<u
 
 /// References to rows of the table that lead nowhere; none where SQLite cannot tell.
 fn dangling(connection: &Connection, table: &str) -> u64 {
-    let sql = "SELECT count(*) FROM pragma_foreign_key_check WHERE lower(parent) = lower(?1)";
-    connection.query_row(sql, [table], |row| row.get(0)).unwrap_or(0)
+    let sql = "SELECT count(*) FROM pragma_foreign_key_check WHERE lower(parent) = lower(:table)";
+    connection.query_row(sql, named_params! { ":table": table }, only).unwrap_or(0)
 }

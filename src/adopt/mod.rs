@@ -31,7 +31,7 @@ use crate::definition::{Column, Stream, StreamKind};
 use crate::host::Stop;
 use crate::model::{Outcomes, TableShape, Timestamp, instant_to_text};
 use crate::record::{Filler, RecordReader};
-use crate::store::{Archive, ArchiveError, Cause, Reader, RunStart, StreamRow};
+use crate::store::{Archive, ArchiveError, Cause, Reader, RunStart, StreamRow, Tx};
 use crate::window::grid_start;
 
 use file::AdoptedFile;
@@ -178,30 +178,22 @@ impl Prepared<'_> {
         if let Some(before) = self.adopted_before(&archive.adoptions()?)? {
             return Ok(self.report(Walked::default(), Some(before), true));
         }
-        archive.begin()?;
-        let result = self.write(archive, start).and_then(|report| {
-            archive.commit()?;
-            Ok(report)
-        });
-        if result.is_err() {
-            archive.roll_back();
-        }
-        result
+        archive.transaction(|tx| self.write(tx, start))
     }
 
-    fn write(&self, archive: &Archive, start: &RunStart<'_>) -> Result<AdoptReport, AdoptError> {
+    fn write(&self, tx: &Tx<'_>, start: &RunStart<'_>) -> Result<AdoptReport, AdoptError> {
         let stream = self.request.stream;
         let now = instant_to_text(start.now);
         let shape = self.shape();
-        let made_table = !archive.has_table(&stream.name)?;
-        let added = archive.ensure_table(&shape, self.start_at(start.now).as_deref(), &now)?;
-        let run = archive.note_run(start, &format!("adopted {}", self.source_name()))?;
+        let made_table = !tx.has_table(&stream.name)?;
+        let added = tx.ensure_table(&shape, self.start_at(start.now).as_deref(), &now)?;
+        let run = tx.note_run(start, &format!("adopted {}", self.source_name()))?;
         let reader = RecordReader::new(self.columns.clone(), stream.key.clone());
         if let Some(filler) = Filler::new(&reader, &added) {
             let fill = |rest: &str| filler.fill(rest);
-            archive.fill_columns(&stream.name, filler.columns(), &fill, Some(run), &now)?;
+            tx.fill_columns(&stream.name, filler.columns(), &fill, Some(run), &now)?;
         }
-        archive.note_adoption(&AdoptionRow {
+        tx.note_adoption(&AdoptionRow {
             run,
             stream: stream.name.clone(),
             file: self.file_name(),
@@ -210,16 +202,16 @@ impl Prepared<'_> {
             sha256: self.loaded.sha256.clone(),
             made_table,
         })?;
-        let found = self.walk(Target::Archive { archive, run, now: &now })?;
+        let found = self.walk(Target::Archive { tx, run, now: &now })?;
         let rejected: u64 = found.rejects.iter().map(|reject| reject.count).sum();
         if stream.max_rejects.is_some_and(|most| rejected > most) {
             let message = format!("{rejected} records cannot be rows, more than `max_rejects`");
             return Err(AdoptError::input(message).help("look at them without --apply"));
         }
         for (window, rows) in spans_of(&found.days, self.zone) {
-            archive.mark_adopted(&stream.name, AdoptedSpan { run, window, rows })?;
+            tx.mark_adopted(&stream.name, AdoptedSpan { run, window, rows })?;
         }
-        archive.note_outcomes(
+        tx.note_outcomes(
             run,
             &stream.name,
             Outcomes {
@@ -231,7 +223,7 @@ impl Prepared<'_> {
                 rejected,
             },
         )?;
-        let proof = archive.prove_unique(&shape)?;
+        let proof = tx.prove_unique(&shape)?;
         if proof.1 > 0 {
             let message = format!("keys of `{}` stand more than once", stream.name);
             return Err(ArchiveError::new(Cause::Bug, message).into());

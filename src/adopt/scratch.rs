@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 use crate::model::{Cell, Reject, RejectKind, RowSet};
@@ -106,10 +106,18 @@ impl Scratch {
 
     /// Keeps a record that cannot become a row.
     pub fn reject(&self, place: i64, reject: &Reject) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO rejects VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO rejects VALUES (:place, :kind, :reason, :pointer, :record,
+            :ancestors)";
         let add = || {
             let Reject { kind, reason, pointer, record, ancestors, .. } = reject;
-            let values = (place, kind.as_str(), reason, pointer, record, ancestors);
+            let values = named_params! {
+                ":place": place,
+                ":kind": kind.as_str(),
+                ":reason": reason,
+                ":pointer": pointer,
+                ":record": record,
+                ":ancestors": ancestors,
+            };
             self.connection.prepare_cached(sql)?.execute(values)
         };
         add().map(|_| ()).map_err(scratch_error)
@@ -125,7 +133,8 @@ impl Scratch {
         let keys: Vec<String> = self.keys.iter().map(|cell| format!("c{cell}")).collect();
         let cells: Vec<String> = (0..self.width).map(|cell| format!("c{cell}")).collect();
         let sql = format!(
-            "SELECT place, first_value(place) OVER (PARTITION BY {} ORDER BY rank DESC, place {}),
+            "SELECT place, first_value(place) OVER (PARTITION BY {} ORDER BY rank DESC, place {})
+                AS head,
                     record, {} FROM records",
             keys.join(", "),
             if first_wins { "ASC" } else { "DESC" },
@@ -149,7 +158,11 @@ impl Scratch {
                     };
                     rows.cells.push(cell);
                 }
-                Ok(Member { place: row.get(0)?, head: row.get(1)?, record: row.get(2)? })
+                Ok(Member {
+                    place: row.get("place")?,
+                    head: row.get("head")?,
+                    record: row.get("record")?,
+                })
             };
             let member = read().map_err(scratch_error)?;
             on(member, &rows)?;
@@ -167,10 +180,10 @@ impl Scratch {
         let mut found = statement.query([]).map_err(scratch_error)?;
         while let Some(row) = found.next().map_err(scratch_error)? {
             let read = || -> rusqlite::Result<Reject> {
-                let kind: String = row.get(0)?;
+                let kind: String = row.get("kind")?;
                 let kind = RejectKind::parse(&kind).unwrap_or(RejectKind::Type);
-                let (reason, pointer) = (row.get(1)?, row.get(2)?);
-                let (record, ancestors) = (row.get(3)?, row.get(4)?);
+                let (reason, pointer) = (row.get("reason")?, row.get("pointer")?);
+                let (record, ancestors) = (row.get("record")?, row.get("ancestors")?);
                 Ok(Reject { kind, reason, pointer, record, ancestors, position: 0 })
             };
             on(read().map_err(scratch_error)?)?;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::adopt::AdoptionRow;
 use crate::definition::{ColumnType, Stream, StreamKind};
 use crate::model::{Window, instant_to_text};
-use crate::store::{Archive, RunStart};
+use crate::store::{Archive, RunStart, Tx};
 
 use super::error::AdoptError;
 use super::unverified::unverified;
@@ -34,24 +34,16 @@ pub fn undo(
     stream: Option<&Stream>,
     start: &RunStart<'_>,
 ) -> Result<Undone, AdoptError> {
-    archive.begin()?;
-    let result = take_back(archive, adoption, stream, start).and_then(|undone| {
-        archive.commit()?;
-        Ok(undone)
-    });
-    if result.is_err() {
-        archive.roll_back();
-    }
-    result
+    archive.transaction(|tx| take_back(tx, adoption, stream, start))
 }
 
 fn take_back(
-    archive: &Archive,
+    tx: &Tx<'_>,
     adoption: &AdoptionRow,
     stream: Option<&Stream>,
     start: &RunStart<'_>,
 ) -> Result<Undone, AdoptError> {
-    let fetches = archive.fetches_since(&adoption.stream, adoption.run)?;
+    let fetches = tx.fetches_since(&adoption.stream, adoption.run)?;
     let rules = match stream.map(|stream| &stream.kind) {
         Some(StreamKind::Window(rules)) => Some(rules),
         _ => None,
@@ -62,15 +54,15 @@ fn take_back(
         return Err(AdoptError::input(message).help(help));
     }
     let mut open: Vec<Option<Window>> = Vec::new();
-    for span in archive.adopted_spans(&adoption.stream)? {
+    for span in tx.adopted_spans(&adoption.stream)? {
         if span.run == adoption.run {
             open.extend(unverified(&span, &fetches));
         }
     }
-    let adopted = archive.count_of_run(&adoption.stream, adoption.run)?;
+    let adopted = tx.count_of_run(&adoption.stream, adoption.run)?;
     let removed = match rules {
         Some(rules) => {
-            let kind = archive.column_type(&adoption.stream, &rules.field)?;
+            let kind = tx.column_type(&adoption.stream, &rules.field)?;
             let as_stored = |window: &Window| match kind {
                 Some(ColumnType::Date) => {
                     let day = |at: chrono::DateTime<chrono::Utc>| {
@@ -83,14 +75,14 @@ fn take_back(
                 _ => (instant_to_text(window.start()), instant_to_text(window.end())),
             };
             let stretches: Vec<_> = open.iter().flatten().map(as_stored).collect();
-            archive.take_back(adoption, Some(&rules.field), &stretches)?
+            tx.take_back(adoption, Some(&rules.field), &stretches)?
         }
         None if open.is_empty() => 0,
-        None => archive.take_back(adoption, None, &[])?,
+        None => tx.take_back(adoption, None, &[])?,
     };
-    archive.forget_adoption(adoption)?;
+    tx.forget_adoption(adoption)?;
     let (run, file) = (adoption.run, &adoption.file);
-    archive.note_run(start, &format!("undid run {run}, which had adopted {file}"))?;
+    tx.note_run(start, &format!("undid run {run}, which had adopted {file}"))?;
     Ok(Undone {
         run,
         stream: adoption.stream.clone(),

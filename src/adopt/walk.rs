@@ -12,7 +12,7 @@ use crate::model::{
     Cell, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
-use crate::store::{Archive, ArchiveError, Orphan, Reader, TableWriter};
+use crate::store::{ArchiveError, Orphan, Reader, TableWriter, Tx};
 
 use super::error::AdoptError;
 use super::keep::Keep;
@@ -34,8 +34,8 @@ pub enum Target<'a> {
     Reader(&'a Reader),
     /// It is asked and written to, in a transaction of the caller's.
     Archive {
-        /// The archive.
-        archive: &'a Archive,
+        /// Its transaction.
+        tx: &'a Tx<'a>,
         /// The adoption's run.
         run: i64,
         /// The time that rows are written with.
@@ -262,7 +262,7 @@ impl<'a> Walk<'a> {
         let standings = match &self.target {
             Target::Nobody => vec![AdoptedStanding::Absent; rows.len()],
             Target::Reader(reader) => reader.standings(&self.query, &rows)?,
-            Target::Archive { archive, .. } => archive.standings(&self.query, &rows)?,
+            Target::Archive { tx, .. } => tx.standings(&self.query, &rows)?,
         };
         let mut fresh = vec![false; rows.len()];
         for (at, (head, standing)) in heads.into_iter().zip(standings).enumerate() {
@@ -295,9 +295,9 @@ impl<'a> Walk<'a> {
             };
             self.write_removed(Removed { place, kept: None, reason, record: &record })?;
         }
-        let Target::Archive { archive, run, now } = self.target else { return Ok(()) };
+        let Target::Archive { tx, run, now } = self.target else { return Ok(()) };
         rows.take_out(&|row| !fresh[row]);
-        archive.write_rows(&self.writer, &rows, run, now)?;
+        tx.write_rows(&self.writer, &rows, run, now)?;
         Ok(())
     }
 
@@ -314,8 +314,8 @@ impl<'a> Walk<'a> {
             return Ok(BTreeMap::new());
         }
         Ok(match &self.target {
-            Target::Reader(reader) => reader.orphans(&self.shape, rows)?,
-            Target::Archive { archive, .. } => archive.find_orphans(&self.writer, rows)?,
+            Target::Reader(reader) => reader.find_orphans(&self.shape, rows)?,
+            Target::Archive { tx, .. } => tx.find_orphans(&self.shape, rows)?,
             // Without an archive there is no parent.
             Target::Nobody => {
                 let mut orphans = BTreeMap::new();
@@ -341,16 +341,16 @@ impl<'a> Walk<'a> {
 
     fn write_removed(&self, removed: Removed<'_>) -> Result<(), ArchiveError> {
         match &self.target {
-            Target::Archive { archive, run, .. } => archive.keep_removed(*run, removed),
+            Target::Archive { tx, run, .. } => tx.keep_removed(*run, removed),
             _ => Ok(()),
         }
     }
 
     fn write_reject(&self, reject: Reject) -> Result<(), AdoptError> {
-        if let Target::Archive { archive, run, now } = &self.target {
+        if let Target::Archive { tx, run, now } = &self.target {
             let stream = self.shape.name.clone();
             let place = WindowKey { stream, partition: String::new(), window: None };
-            archive.adopt_reject(&place, reject, *run, now)?;
+            tx.adopt_reject(&place, reject, *run, now)?;
         }
         Ok(())
     }

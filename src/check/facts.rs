@@ -3,13 +3,14 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::ledger::known_state;
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::stops::end_when;
 use crate::store::table::quote;
 
@@ -93,23 +94,6 @@ impl Reader {
         end_when(&mut self.connection, enough).map_err(at(&self.path))
     }
 
-    /// Reads the archive as it stands at one moment, whatever a sync writes meanwhile. Inside
-    /// another such fetch its moment holds.
-    pub fn at_one_moment<T>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
-        if !self.connection.is_autocommit() {
-            return read(self);
-        }
-        self.connection.execute_batch("BEGIN").map_err(at(&self.path))?;
-        let found = read(self);
-        // There is nothing to lose; what matters is that the log can be copied again.
-        let ended = self.connection.execute_batch("ROLLBACK").map_err(at(&self.path));
-        let found = found?;
-        ended.map(|()| found)
-    }
-
     fn scan<T>(
         &self,
         sql: &str,
@@ -139,28 +123,28 @@ impl Reader {
         let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
                 out_of_window, distinct_keys, source_total, error, asked_from,
                 last_records, previous_records, first_complete_at, settled_at
-            FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+            FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
         let read = |row: &Row<'_>| {
             Ok(LedgerFact {
-                partition: row.get(0)?,
-                start_at: row.get(1)?,
-                end_at: row.get(2)?,
-                state: known_state(row.get(3)?)?,
-                read_to: row.get(4)?,
-                completed_at: row.get(5)?,
-                rejected: row.get(6)?,
-                out_of_window: row.get(7)?,
-                distinct_keys: row.get(8)?,
-                source_total: row.get(9)?,
-                error: row.get(10)?,
-                asked_from: row.get(11)?,
-                last_records: row.get(12)?,
-                previous_records: row.get(13)?,
-                first_complete_at: row.get(14)?,
-                settled_at: row.get(15)?,
+                partition: row.get("partition")?,
+                start_at: row.get("start_at")?,
+                end_at: row.get("end_at")?,
+                state: known_state(row.get("state")?)?,
+                read_to: row.get("read_to")?,
+                completed_at: row.get("completed_at")?,
+                rejected: row.get("rejected")?,
+                out_of_window: row.get("out_of_window")?,
+                distinct_keys: row.get("distinct_keys")?,
+                source_total: row.get("source_total")?,
+                error: row.get("error")?,
+                asked_from: row.get("asked_from")?,
+                last_records: row.get("last_records")?,
+                previous_records: row.get("previous_records")?,
+                first_complete_at: row.get("first_complete_at")?,
+                settled_at: row.get("settled_at")?,
             })
         };
-        self.scan(sql, [stream], read, each)
+        self.scan(sql, named_params! { ":stream": stream }, read, each)
     }
 
     /// The rows of a table, group by group and by date.
@@ -202,13 +186,13 @@ impl Reader {
         take: &mut dyn FnMut(&str),
     ) -> Result<(), ArchiveError> {
         let date = quote(date);
-        let sql = format!("SELECT {date} FROM {} WHERE {date} IS NOT NULL", quote(table));
+        let sql = format!("SELECT {date} AS date FROM {} WHERE {date} IS NOT NULL", quote(table));
         let mut scan = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 // A text that is no UTF-8 is no date either.
-                take(row.get_ref(0)?.as_str_or_null().ok().flatten().unwrap_or_default());
+                take(row.get_ref("date")?.as_str_or_null().ok().flatten().unwrap_or_default());
             }
             Ok(())
         };
@@ -224,24 +208,28 @@ impl Reader {
     ) -> Result<(), ArchiveError> {
         let date = quote(date);
         let sql = format!(
-            "SELECT {date}, \"_first_seen_at\", count(*) FROM {} WHERE {date} IS NOT NULL
+            "SELECT {date} AS date, \"_first_seen_at\" AS first_seen_at, count(*) AS rows FROM {}
+                WHERE {date} IS NOT NULL
              GROUP BY 1, 2 ORDER BY 1, 2",
             quote(table)
         );
-        self.scan(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)), each)
+        let read =
+            |row: &Row<'_>| Ok((row.get("date")?, row.get("first_seen_at")?, row.get("rows")?));
+        self.scan(&sql, [], read, each)
     }
 
     /// Whether SQLite itself keeps two rows from having the same key.
     pub fn has_unique_key(&self, table: &str, key: &[String]) -> Result<bool, ArchiveError> {
         let look = |connection: &Connection| -> rusqlite::Result<bool> {
-            let sql = "SELECT (SELECT group_concat(name, char(10)) FROM
-                    (SELECT name FROM pragma_index_info(i.name) ORDER BY name))
-                FROM pragma_index_list(?1) AS i WHERE i.\"unique\" AND NOT i.partial";
+            let sql = "SELECT (SELECT group_concat(name, char(10))
+                    FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY name))
+                FROM pragma_index_list(:table) AS i WHERE i.\"unique\" AND NOT i.partial";
             let mut wanted = key.to_vec();
             wanted.sort();
             let wanted = wanted.join("\n");
             let mut statement = connection.prepare(sql)?;
-            let found = statement.query_map([table], |row| row.get::<_, Option<String>>(0))?;
+            let found =
+                statement.query_map(named_params! { ":table": table }, only::<Option<String>>)?;
             let found: Vec<Option<String>> = found.collect::<rusqlite::Result<_>>()?;
             Ok(found.contains(&Some(wanted)))
         };
@@ -250,18 +238,20 @@ impl Reader {
 
     /// Whether anything of a stream and partition was read.
     pub fn is_begun(&self, stream: &str, partition: &str) -> Result<bool, ArchiveError> {
-        let sql = "SELECT 1 FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2";
+        let sql = "SELECT 1 FROM _windrow_ledger WHERE stream = :stream AND partition = :partition";
         let found = self.connection.prepare_cached(sql);
-        let found = found.and_then(|mut statement| statement.exists([stream, partition]));
+        let found = found.and_then(|mut statement| {
+            statement.exists(named_params! { ":stream": stream, ":partition": partition })
+        });
         found.map_err(at(&self.path))
     }
 
     /// The names of a table's or view's columns; none when there is no such table.
     pub fn columns_of(&self, table: &str) -> Result<Vec<String>, ArchiveError> {
         let look = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
-            let sql = "SELECT name FROM pragma_table_info(?1) ORDER BY cid";
+            let sql = "SELECT name FROM pragma_table_info(:table) ORDER BY cid";
             let mut statement = connection.prepare(sql)?;
-            statement.query_map([table], |row| row.get(0))?.collect()
+            statement.query_map(named_params! { ":table": table }, only)?.collect()
         };
         look(&self.connection).map_err(at(&self.path))
     }
@@ -306,7 +296,7 @@ impl Reader {
         let names = list(columns);
         let sql = format!(
             "SELECT {names}, count(*), min(_rowid_), max(_rowid_) FROM {} GROUP BY {names}
-             HAVING count(*) > 1 AND max(\"_first_seen_at\") >= ?1",
+             HAVING count(*) > 1 AND max(\"_first_seen_at\") >= :since",
             quote(table)
         );
         let width = columns.len();
@@ -318,7 +308,7 @@ impl Reader {
                 rows: (row.get(width + 1)?, row.get(width + 2)?),
             })
         };
-        self.scan(&sql, [since], read, each)
+        self.scan(&sql, named_params! { ":since": since }, read, each)
     }
 
     /// The number of rows of a table, and of the different values of each of these columns.
@@ -329,10 +319,10 @@ impl Reader {
     ) -> Result<(u64, Vec<u64>), ArchiveError> {
         let counts: Vec<String> =
             columns.iter().map(|name| format!(", count(DISTINCT {})", quote(name))).collect();
-        let sql = format!("SELECT count(*){} FROM {}", counts.concat(), quote(table));
+        let sql = format!("SELECT count(*) AS rows{} FROM {}", counts.concat(), quote(table));
         let read = |row: &Row<'_>| {
             let each = (1..=columns.len()).map(|at| row.get(at));
-            Ok((row.get(0)?, each.collect::<rusqlite::Result<_>>()?))
+            Ok((row.get("rows")?, each.collect::<rusqlite::Result<_>>()?))
         };
         self.connection.query_row(&sql, [], read).map_err(at(&self.path))
     }
@@ -344,11 +334,11 @@ impl Reader {
         columns: &[String],
         row: i64,
     ) -> Result<Vec<Value>, ArchiveError> {
-        let sql = format!("SELECT {} FROM {} WHERE _rowid_ = ?1", list(columns), quote(table));
+        let sql = format!("SELECT {} FROM {} WHERE _rowid_ = :row", list(columns), quote(table));
         let read = |row: &Row<'_>| {
             (0..columns.len()).map(|at| row.get_ref(at).map(owned)).collect::<rusqlite::Result<_>>()
         };
-        let found = self.connection.query_row(&sql, [row], read).optional();
+        let found = self.connection.query_row(&sql, named_params! { ":row": row }, read).optional();
         Ok(found.map_err(at(&self.path))?.unwrap_or_default())
     }
 
@@ -360,11 +350,12 @@ impl Reader {
     ) -> Result<Vec<(String, String, u64, String)>, ArchiveError> {
         let read = |connection: &Connection| -> rusqlite::Result<Vec<_>> {
             // A bare column beside max() is that of the row with the maximum.
-            let sql = "SELECT stream, kind, count(*), reason, max(reject_id) FROM _windrow_rejects
-                WHERE first_seen_at >= ?1 GROUP BY stream, kind ORDER BY stream, kind";
+            let sql = "SELECT stream, kind, count(*) AS number, reason, max(reject_id)
+                FROM _windrow_rejects
+                WHERE first_seen_at >= :since GROUP BY stream, kind ORDER BY stream, kind";
             let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map(params![since], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            let rows = statement.query_map(named_params! { ":since": since }, |row| {
+                Ok((row.get("stream")?, row.get("kind")?, row.get("number")?, row.get("reason")?))
             })?;
             rows.collect()
         };
@@ -375,7 +366,8 @@ impl Reader {
     pub fn clocks(&self) -> Result<Vec<(String, i64, String)>, ArchiveError> {
         let mut clocks = Vec::new();
         let sql = "SELECT source, skew_ms, seen_at FROM _windrow_clocks ORDER BY source";
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let read =
+            |row: &Row<'_>| Ok((row.get("source")?, row.get("skew_ms")?, row.get("seen_at")?));
         self.scan(sql, [], read, &mut |clock| {
             clocks.push(clock);
             ControlFlow::Continue(())

@@ -100,15 +100,12 @@ pub fn check(
         let row = rows.iter().find(|row| row.stream == stream.name);
         // One moment for the ledger and the rows that it speaks of, and no longer than one stream
         // takes: the log of a sync cannot be emptied meanwhile.
-        reader.at_one_moment(|reader| {
-            check_stream(reader, options, Some(stream), row, &mut collector)
-        })?;
+        reader
+            .snapshot(|reader| check_stream(reader, options, Some(stream), row, &mut collector))?;
     }
     let left = rows.iter().filter(|row| !defined.iter().any(|it| it.name == row.stream));
     for row in left {
-        reader.at_one_moment(|reader| {
-            check_stream(reader, options, None, Some(row), &mut collector)
-        })?;
+        reader.snapshot(|reader| check_stream(reader, options, None, Some(row), &mut collector))?;
     }
     rejects(reader, options, &wanted, &mut collector)?;
     if options.streams.is_empty() {

@@ -8,9 +8,9 @@ use crate::host::Host;
 use crate::http::SecretValues;
 use crate::model::Timestamp;
 use crate::model::count;
-use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX, Outbox};
+use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX};
 use crate::outbox::{QueueRefusal, alert_entry, sender_for, tidings};
-use crate::store::{ArchiveError, Cause, Reader};
+use crate::store::{ArchiveError, Cause, Reader, Tx};
 
 use super::args::Global;
 use super::error::Failure;
@@ -69,22 +69,21 @@ pub fn tell_of(
     let outbox = open_outbox(definition, None, host)?;
     let post = Post {
         definition,
-        outbox: &outbox,
         archive: outbox.made_at()?,
         sender: sender_for(&outbox, host)?,
         secrets: known_secrets(definition, folder_of(global), host),
         now: host.clock.now(),
     };
-    let queued = outbox.together(|| {
+    let queued = outbox.transaction(|tx| {
         let mut queued = Queued::default();
         for alert in &definition.alerts {
             // Somebody else may have told it since.
-            let rows = outbox.alert_rows(&alert.name, &borrowed(&ids))?;
+            let rows = tx.alert_rows(&alert.name, &borrowed(&ids))?;
             let changed = plan_alerts(alert, report, &rows, scope);
-            post.queue(alert, &changed, &mut queued)?;
-            outbox.put_alerts(&changed, post.now)?;
+            post.queue(tx, alert, &changed, &mut queued)?;
+            tx.put_alerts(&changed, post.now)?;
         }
-        Ok(queued)
+        Ok::<_, ArchiveError>(queued)
     })?;
     Ok(queued)
 }
@@ -92,7 +91,6 @@ pub fn tell_of(
 /// What messages are made and queued with.
 struct Post<'a> {
     definition: &'a Definition,
-    outbox: &'a Outbox,
     archive: String,
     sender: String,
     secrets: SecretValues,
@@ -102,6 +100,7 @@ struct Post<'a> {
 impl Post<'_> {
     fn queue(
         &self,
+        tx: &Tx<'_>,
         alert: &Alert,
         changed: &[AlertRow],
         queued: &mut Queued,
@@ -111,7 +110,7 @@ impl Post<'_> {
             let by = (self.sender.as_str(), self.now);
             let entry = alert_entry(alert, source, &tiding, &self.secrets, by);
             let entry = entry.map_err(|refusal| refused(alert, refusal))?;
-            for added in self.outbox.add_all(&[entry])? {
+            for added in tx.add_all(&[entry])? {
                 match added {
                     Added::Full => return Err(full()),
                     // Under its key it was told before.

@@ -38,7 +38,7 @@ pub fn run(
         return Err(Failure::new(ExitCode::Usage, message).help("name two archives"));
     }
     let readers = [open_compared(a, &host.stop)?, open_compared(b, &host.stop)?];
-    readers.iter().try_for_each(Reader::hold_still)?;
+    let _snapshots = [readers[0].begin_snapshot()?, readers[1].begin_snapshot()?];
     let rows = [readers[0].streams()?, readers[1].streams()?];
     let read = [readers[0].read_streams()?, readers[1].read_streams()?];
     let streams = pairs(&rows, &read, only)?;

@@ -89,7 +89,7 @@ pub fn run(
     let mut reader = Reader::open(&path)?;
     let stop = host.stop.clone();
     reader.end_when(move || stop.cause().is_some())?;
-    reader.hold_moment()?;
+    reader.hold_snapshot()?;
     let streams = archived_streams(&reader, &args.streams)?;
     if streams.is_empty() {
         let failure =

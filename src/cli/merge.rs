@@ -270,7 +270,7 @@ mod tests {
         let archive = Archive::open(path, &OPENING).expect("a new archive");
         let now = host.clock.now();
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        archive.start_run(&start).expect("a run");
+        archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         archive.close().expect("closed");
         std::fs::read(path).expect("the file")
     }
@@ -307,7 +307,7 @@ mod tests {
         let order = MergeOrder { now, version: "0", dry_run: false };
         let report = merge(&ours, &others.readers(), &order);
         assert!(report.map_err(|error| refusal(error).message).expect("it is merged").changed);
-        assert_eq!(ours.reader().expect("a reader").runs(9).expect("runs").len(), 2);
+        assert_eq!(ours.reopen().expect("a reader").runs(9).expect("runs").len(), 2);
         assert_eq!(std::fs::read(path("b.db")).expect("the file"), before);
         assert!(!path("b.db-before-format-2").exists(), "nothing is laid beside it");
         let unpacked = || path("state").join("unpacked").read_dir().expect("the folder").count();

@@ -116,7 +116,7 @@ fn no_reject(id: i64) -> Failure {
 
 /// Refuses numbers that are no rejects, before anything is changed.
 fn check_ids(archive: &Archive, ids: &[i64]) -> Result<Reader, Failure> {
-    let reader = archive.reader()?;
+    let reader = archive.reopen()?;
     for id in ids {
         reader.reject(*id)?.ok_or_else(|| no_reject(*id))?;
     }
@@ -193,7 +193,8 @@ fn discard(
     let login = || names.iter().find_map(|name| host.environment.variable(name));
     let who = args.by.clone().or_else(login).unwrap_or_else(|| "unknown".to_owned());
     let now = host.clock.now();
-    let discarded = archive.discard_rejects(&selection, &who, &args.note, now)?;
+    let discarded =
+        archive.transaction(|tx| tx.discard_rejects(&selection, &who, &args.note, now))?;
     archive.close()?;
     tracing::info!(discarded, who, note = args.note, "rejects were set aside");
     let before = chosen - discarded;

@@ -63,7 +63,8 @@ pub fn run(
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
     let looking = Looking { args, definition: definition.as_ref(), path: &path, global, now };
     // One moment for all of it: what a sync writes meanwhile comes into the next report.
-    let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
+    let gathered =
+        reader.snapshot(|reader| Ok::<_, ArchiveError>(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
         (Err(ReportFailure::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
             return Ok(cause.into());

@@ -48,7 +48,7 @@ pub fn run(
         let idle = format!("the trigger `{trigger}` on `{table}` is not run by windrow");
         output.say(&format!("{}: see docs/ledger.md\n", printable(&idle)));
     }
-    let lifted = archive.lift_waits(&args.now, host.clock.now())?;
+    let lifted = archive.transaction(|tx| tx.lift_waits(&args.now, host.clock.now()))?;
     tell_lifted(&args.now, &lifted, output);
     let sent = match args.offline {
         true => Ok(None),

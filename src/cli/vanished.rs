@@ -46,8 +46,8 @@ pub fn run(
     let command = format!("vanished --undo {undone}");
     let version = env!("CARGO_PKG_VERSION");
     let start = RunStart { command: &command, version, definition: &stored, now };
-    let run = archive.start_run(&start)?;
-    let undo = archive.undo_vanished(undone, run, &text);
+    let run = archive.transaction(|tx| tx.start_run(&start))?;
+    let undo = archive.transaction(|tx| tx.undo_vanished(undone, run, &text));
     let end = match &undo {
         Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
         Err(error) => RunEnd {
@@ -57,7 +57,7 @@ pub fn run(
             ..RunEnd::nothing_asked(host.clock.now())
         },
     };
-    let ended = archive.end_run(run, &end);
+    let ended = archive.transaction(|tx| tx.end_run(run, &end));
     let counts = undo?;
     ended?;
     archive.close()?;

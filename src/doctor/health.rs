@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, named_params};
 
 use crate::host::Files;
 use crate::model::{Timestamp, instant_to_text};
@@ -11,7 +11,8 @@ use crate::model::{Timestamp, instant_to_text};
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::formats::{FORMATS, Formats};
 use crate::store::open::{copy_log, open_writer, refuse_directory, refuse_missing, take_lock};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
 
 /// Damage that is told; one page that is gone can break thousands of references to it.
@@ -59,15 +60,15 @@ impl Reader {
 
 fn examine(connection: &Connection, now: Timestamp) -> rusqlite::Result<Health> {
     let (future_fetches, latest_fetch) = connection.query_row(
-        "SELECT count(*), max(requested_at) FROM _windrow_ledger WHERE requested_at > ?1",
-        [instant_to_text(now)],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        "SELECT count(*) AS number, max(requested_at) AS requested_at FROM _windrow_ledger WHERE
+            requested_at > :now",
+        named_params! { ":now": instant_to_text(now) },
+        |row| Ok((row.get("number")?, row.get("requested_at")?)),
     )?;
     Ok(Health {
-        format: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
-        streams: connection
-            .query_row("SELECT count(*) FROM _windrow_streams", [], |row| row.get(0))?,
-        journal_mode: connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?,
+        format: connection.query_row("PRAGMA user_version", [], only)?,
+        streams: connection.query_row("SELECT count(*) FROM _windrow_streams", [], only)?,
+        journal_mode: connection.query_row("PRAGMA journal_mode", [], only)?,
         damage: damage(connection)?,
         broken_references: broken_references(connection)?,
         future_fetches,
@@ -77,7 +78,7 @@ fn examine(connection: &Connection, now: Timestamp) -> rusqlite::Result<Health> 
 
 fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA quick_check({DAMAGE_MAX})"))?;
-    let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let rows = statement.query_map([], only::<String>)?;
     let mut damage: Vec<String> = rows.collect::<rusqlite::Result<_>>()?;
     damage.retain(|line| line != "ok");
     Ok(damage)
@@ -126,19 +127,19 @@ pub fn eject_with(
 
 fn count_rows(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     let mut statement = connection.prepare("SELECT stream FROM _windrow_streams")?;
-    let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let names = statement.query_map([], only::<String>)?;
     let names: Vec<String> = names.collect::<rusqlite::Result<_>>()?;
     let mut rows = 0;
     for name in &names {
         let sql = format!("SELECT count(*) FROM {}", quote(name));
-        rows += connection.query_row(&sql, [], |row| row.get::<_, u64>(0))?;
+        rows += connection.query_row(&sql, [], only::<u64>)?;
     }
     Ok((rows, names.len() as u64))
 }
 
 fn leave_log(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
     let mode = connection
-        .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0))
+        .query_row("PRAGMA journal_mode = DELETE", [], only::<String>)
         .map_err(|error| refused(path, error))?;
     // SQLite may keep the old mode without an error where it cannot change it.
     if mode.eq_ignore_ascii_case("delete") { Ok(()) } else { Err(in_the_way(path)) }
@@ -176,7 +177,8 @@ fn refuse_companions(path: &Path) -> Result<(), ArchiveError> {
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::open::{Archive, Opening};
+    use crate::store::Archive;
+    use crate::store::open::Opening;
 
     fn new_archive() -> (tempfile::TempDir, PathBuf, Archive) {
         let folder = tempfile::tempdir().expect("a folder");

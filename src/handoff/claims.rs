@@ -41,7 +41,7 @@ impl MarksSeen {
         chunk: i64,
         marks: &[u8],
     ) -> Result<(), ArchiveError> {
-        if !self.odd.contains(stream) && !reader.has_marks(stream, chunk, marks)? {
+        if !self.odd.contains(stream) && !reader.has_row_marks(stream, chunk, marks)? {
             self.odd.insert(stream.to_owned());
         }
         Ok(())

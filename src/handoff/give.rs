@@ -184,9 +184,9 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     let draft = Draft::open(&drafts.plain, stop)?;
     let part = part_made(draft.reader(), &giving.part)?;
     let left_out = draft.strip(&giving.part, &naming, giving.with_outbox)?;
-    let found = draft.together(|| {
-        let mut put = |stream: &str, chunk, marks: &[u8]| draft.put_marks(stream, chunk, marks);
-        find(draft.reader(), stop, &mut put)
+    let found = draft.transaction(|tx| {
+        let mut put = |stream: &str, chunk, marks: &[u8]| tx.put_marks(stream, chunk, marks);
+        find(tx, stop, &mut put)
     })?;
     let manifest = manifest_of(draft.reader(), &found, part, &handoff_id, now)?;
     let text = serde_json::to_string(&manifest).map_err(|error| {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::host::Stop;
 
@@ -14,10 +14,12 @@ use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::open::{open_writer, take_lock};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::schema::{drop_foreign, objects};
 use crate::store::stops::{end_when, end_with_process};
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// A copy that is being made ready.
 pub struct Draft {
@@ -89,12 +91,26 @@ impl Reader {
             end_when(connection, move || stop.cause().is_some())?;
             // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
             connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1)?;
-            let copied = connection.execute("VACUUM INTO ?1", [text]);
+            let copied = connection.execute("VACUUM INTO :text", named_params! { ":text": text });
             connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
             end_with_process(connection)?;
             copied.map(|_| ())
         };
         copy().map_err(at(draft))
+    }
+}
+
+impl Tx<'_> {
+    /// Puts away the marks of a stream's rows.
+    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
+        let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (:stream,
+            :chunk, :marks)";
+        self.run(|connection| {
+            connection
+                .prepare_cached(sql)?
+                .execute(named_params! { ":stream": stream, ":chunk": chunk, ":marks": marks })
+                .map(|_| ())
+        })
     }
 }
 
@@ -110,7 +126,7 @@ impl Draft {
         let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
             PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
         connection.execute_batch(set).map_err(at(path))?;
-        Ok(Self { reader: Reader { connection, path: path.to_owned(), formats: FORMATS } })
+        Ok(Self { reader: Reader::over(connection, path, FORMATS) })
     }
 
     fn run<T>(
@@ -120,23 +136,12 @@ impl Draft {
         act(&self.reader.connection).map_err(at(&self.reader.path))
     }
 
-    /// Puts away the marks of a stream's rows.
-    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
-        let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (?1, ?2, ?3)";
-        self.run(|connection| {
-            connection.prepare_cached(sql)?.execute(params![stream, chunk, marks]).map(|_| ())
-        })
-    }
-
     /// Makes all that `act` writes one transaction.
-    pub fn together<T>(
-        &self,
-        act: impl FnOnce() -> Result<T, ArchiveError>,
+    pub fn transaction<'a, T>(
+        &'a self,
+        act: impl FnOnce(&Tx<'a>) -> Result<T, ArchiveError>,
     ) -> Result<T, ArchiveError> {
-        self.run(|connection| connection.execute_batch("BEGIN"))?;
-        let done = act()?;
-        self.run(|connection| connection.execute_batch("COMMIT"))?;
-        Ok(done)
+        Tx::within(&self.reader, act)
     }
 
     /// Takes out what stays at home and what is not in the part, and gives the copy its names.
@@ -148,24 +153,25 @@ impl Draft {
         naming: &Naming<'_>,
         with_outbox: bool,
     ) -> Result<Vec<String>, ArchiveError> {
-        self.run(|connection| connection.execute_batch("BEGIN"))?;
-        let staying = self.decide(part)?;
-        let dropped = self.run(|transaction| {
-            for table in AT_HOME {
-                transaction.execute_batch(&format!("DELETE FROM {table}"))?;
-            }
-            transaction.execute_batch(
-                "DELETE FROM _windrow_handoffs WHERE direction = 'given';
-                 DELETE FROM _windrow_manifest;
-                 DELETE FROM _windrow_manifest_marks",
-            )?;
-            cut_outbox(transaction, with_outbox.then_some(naming.handoff_id))?;
-            drop_set_aside(transaction)?;
-            let dropped = drop_foreign(transaction, FORMATS.newest())?;
-            cut(transaction, part, &staying)?;
-            rename(transaction, naming)?;
-            transaction.execute_batch("COMMIT")?;
-            Ok(dropped)
+        let dropped = self.transaction(|tx| {
+            let staying = self.decide(part)?;
+            let strip = |connection: &Connection| {
+                for table in AT_HOME {
+                    connection.execute_batch(&format!("DELETE FROM {table}"))?;
+                }
+                connection.execute_batch(
+                    "DELETE FROM _windrow_handoffs WHERE direction = 'given';
+                     DELETE FROM _windrow_manifest;
+                     DELETE FROM _windrow_manifest_marks",
+                )?;
+                cut_outbox(connection, with_outbox.then_some(naming.handoff_id))?;
+                drop_set_aside(connection)?;
+                let dropped = drop_foreign(connection, FORMATS.newest())?;
+                cut(connection, part, &staying)?;
+                rename(connection, naming)?;
+                Ok(dropped)
+            };
+            strip(&tx.connection).map_err(at(tx.path()))
         })?;
         // What was taken out was overwritten; now its room goes as well.
         self.run(|connection| {
@@ -191,8 +197,10 @@ impl Draft {
 
     /// Writes what the copy says of itself, and closes it: it is one file then.
     pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
-        let write = "INSERT INTO _windrow_manifest (manifest) VALUES (?1)";
-        self.run(|connection| connection.execute(write, [manifest]))?;
+        let write = "INSERT INTO _windrow_manifest (manifest) VALUES (:manifest)";
+        self.transaction(|tx| {
+            tx.run(|connection| connection.execute(write, named_params! { ":manifest": manifest }))
+        })?;
         let Reader { connection, path, .. } = self.reader;
         connection.close().map_err(|(_, error)| at(&path)(error))
     }
@@ -215,7 +223,7 @@ fn drop_set_aside(connection: &Connection) -> rusqlite::Result<()> {
 
 fn names(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| row.get(0))?;
+    let rows = statement.query_map([], only)?;
     rows.collect()
 }
 
@@ -277,15 +285,21 @@ fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::R
 /// Nothing of this stream is given, and it is said which runs' work on it is lacking.
 fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
     // What reads no source keeps no sums by stream, or not all of them.
-    let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = ?1
+    let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = :stream
         UNION SELECT run_id FROM _windrow_runs
             WHERE read_at = '' AND command NOT IN ('merge', 'handoff')";
     let runs: Vec<i64> = connection
         .prepare(runs)?
-        .query_map([stream], |row| row.get(0))?
+        .query_map(named_params! { ":stream": stream }, only)?
         .collect::<rusqlite::Result<_>>()?;
     for table in tables_with(connection, "stream")? {
-        connection.execute(&format!("DELETE FROM {table} WHERE stream = ?1"), [stream])?;
+        connection.execute(
+            &format!(
+                "DELETE FROM {table} WHERE
+            stream = :stream"
+            ),
+            named_params! { ":stream": stream },
+        )?;
     }
     for run in runs {
         lack(connection, stream, run)?;
@@ -303,34 +317,34 @@ fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
 }
 
 fn lack(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id) VALUES (?1, ?2)";
-    connection.execute(sql, params![stream, run]).map(|_| ())
+    let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id) VALUES (:stream, :run)";
+    connection.execute(sql, named_params! { ":stream": stream, ":run": run }).map(|_| ())
 }
 
-/// Runs of which a merge has brought something after run `?1`: they are given as a whole.
-const BROUGHT_SINCE: &str = "(SELECT run_id FROM _windrow_runs WHERE merged_by > ?1)";
+/// Runs of which a merge has brought something after a run: they are given as a whole.
+const BROUGHT_SINCE: &str = "(SELECT run_id FROM _windrow_runs WHERE merged_by > :run)";
 
 /// Only what was written after the run is given, and what a merge has brought after it.
 fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite::Result<()> {
-    let before = |column: &str| format!("{column} <= ?1 AND {column} NOT IN {BROUGHT_SINCE}");
+    let before = |column: &str| format!("{column} <= :run AND {column} NOT IN {BROUGHT_SINCE}");
     for stream in streams {
         let sql = format!("DELETE FROM {} WHERE {}", quote(stream), before("\"_run\""));
-        connection.execute(&sql, [run])?;
+        connection.execute(&sql, named_params! { ":run": run })?;
         let history = history_name(stream);
         if keeps_versions(connection, stream)? {
             let sql = format!(
-                "DELETE FROM {} WHERE \"_replaced_run\" <= ?1 AND {}",
+                "DELETE FROM {} WHERE \"_replaced_run\" <= :run AND {}",
                 quote(&history),
                 before("\"_run\"")
             );
-            connection.execute(&sql, [run])?;
+            connection.execute(&sql, named_params! { ":run": run })?;
         }
         let sql = format!(
             "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
-             SELECT ?2, run_id FROM _windrow_runs WHERE {}",
+             SELECT :stream, run_id FROM _windrow_runs WHERE {}",
             before("run_id")
         );
-        connection.execute(&sql, params![run, stream])?;
+        connection.execute(&sql, named_params! { ":run": run, ":stream": stream })?;
     }
     for (table, column) in [
         ("_windrow_rejects", "last_run_id"),
@@ -358,20 +372,33 @@ fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> 
         "_windrow_adoptions",
         "_windrow_raw_pages",
     ] {
-        connection.execute(&format!("DELETE FROM {table} WHERE stream = ?1"), [stream])?;
+        connection.execute(
+            &format!(
+                "DELETE FROM {table} WHERE
+            stream = :stream"
+            ),
+            named_params! { ":stream": stream },
+        )?;
     }
     let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
-        SELECT ?1, run_id FROM _windrow_runs";
-    connection.execute(sql, [stream])?;
+        SELECT :stream, run_id FROM _windrow_runs";
+    connection.execute(sql, named_params! { ":stream": stream })?;
     Ok(())
 }
 
 fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO _windrow_lineage (archive_id, parent_id, handoff_id, at)
-        SELECT ?1, value, ?2, ?3 FROM _windrow_meta WHERE name = 'archive_id'";
-    connection.execute(sql, [naming.archive_id, naming.handoff_id, naming.at])?;
-    let sql = "UPDATE _windrow_meta SET value = ?1 WHERE name = 'archive_id'";
-    connection.execute(sql, [naming.archive_id]).map(|_| ())
+        SELECT :archive_id, value, :handoff_id, :at FROM _windrow_meta WHERE name = 'archive_id'";
+    connection.execute(
+        sql,
+        named_params! {
+            ":archive_id": naming.archive_id,
+            ":handoff_id": naming.handoff_id,
+            ":at": naming.at,
+        },
+    )?;
+    let sql = "UPDATE _windrow_meta SET value = :archive_id WHERE name = 'archive_id'";
+    connection.execute(sql, named_params! { ":archive_id": naming.archive_id }).map(|_| ())
 }
 
 impl Reader {
@@ -379,16 +406,18 @@ impl Reader {
     pub fn manifest(&self) -> Result<Option<String>, ArchiveError> {
         self.run(|connection| {
             let sql = "SELECT manifest FROM _windrow_manifest";
-            connection.query_row(sql, [], |row| row.get(0)).optional()
+            connection.query_row(sql, [], only).optional()
         })
     }
 
     /// The marks of a stream's rows, as they were given: four bytes for each.
     pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = ?1 ORDER BY chunk";
+            let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = :stream ORDER BY
+                chunk";
             let mut statement = connection.prepare(sql)?;
-            let chunks = statement.query_map([stream], |row| row.get::<_, Vec<u8>>(0))?;
+            let chunks =
+                statement.query_map(named_params! { ":stream": stream }, only::<Vec<u8>>)?;
             let chunks: Vec<Vec<u8>> = chunks.collect::<rusqlite::Result<_>>()?;
             Ok(chunks.concat())
         })
@@ -397,8 +426,8 @@ impl Reader {
     /// The run's name in every archive.
     pub fn run_uid(&self, run: i64) -> Result<Option<String>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT uid FROM _windrow_runs WHERE run_id = ?1";
-            connection.query_row(sql, [run], |row| row.get(0)).optional()
+            let sql = "SELECT uid FROM _windrow_runs WHERE run_id = :run";
+            connection.query_row(sql, named_params! { ":run": run }, only).optional()
         })
     }
 
@@ -408,7 +437,8 @@ impl Reader {
         self.run(|connection| {
             let sql = "SELECT archive_id, parent_id FROM _windrow_lineage ORDER BY at DESC";
             let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement
+                .query_map([], |row| Ok((row.get("archive_id")?, row.get("parent_id")?)))?;
             rows.collect()
         })
     }
@@ -416,10 +446,10 @@ impl Reader {
     /// Streams with the number of runs of whose work on them something is lacking.
     pub fn lacks(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT stream, count(*) FROM _windrow_missing_runs
+            let sql = "SELECT stream, count(*) AS rows FROM _windrow_missing_runs
                 GROUP BY stream ORDER BY stream";
             let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = statement.query_map([], |row| Ok((row.get("stream")?, row.get("rows")?)))?;
             rows.collect()
         })
     }
@@ -436,10 +466,10 @@ impl Reader {
                 if object.kind != "table" || own {
                     continue;
                 }
-                let sql = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk";
+                let sql = "SELECT name FROM pragma_table_info(:name) WHERE pk > 0 ORDER BY pk";
                 let mut statement = connection.prepare(sql)?;
                 let mut order: Vec<String> = statement
-                    .query_map([&name], |row| row.get(0))?
+                    .query_map(named_params! { ":name": &name }, only)?
                     .collect::<rusqlite::Result<_>>()?;
                 if let Some(stream) = streams.iter().find(|s| history_name(s) == name) {
                     // The index of a history is in this order.
@@ -469,31 +499,25 @@ pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), 
         return Err(refuse_older(path, format));
     }
     // An archive that was made one file has no log to share; then nobody else may have it.
-    let mode: String =
-        connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], only).map_err(at(path))?;
     let lock = match mode.eq_ignore_ascii_case("wal") {
         true => None,
         false => Some(take_lock(path, note)?),
     };
     let sql = "INSERT INTO _windrow_handoffs
         (direction, handoff_id, archive_id, at, file, sha256, summary)
-        VALUES ('given', ?1, ?2, ?3, ?4, ?5, ?6)";
+        VALUES ('given', :handoff_id, :archive_id, :at, :file, :sha256, :summary)";
     let naming = &given.naming;
-    let values = params![
-        naming.handoff_id,
-        naming.archive_id,
-        naming.at,
-        given.file,
-        given.sha256,
-        given.summary
-    ];
-    let write = || -> rusqlite::Result<()> {
-        let immediate = rusqlite::TransactionBehavior::Immediate;
-        let transaction = rusqlite::Transaction::new_unchecked(&connection, immediate)?;
-        transaction.execute(sql, values)?;
-        transaction.commit()
+    let values = named_params! {
+        ":handoff_id": naming.handoff_id,
+        ":archive_id": naming.archive_id,
+        ":at": naming.at,
+        ":file": given.file,
+        ":sha256": given.sha256,
+        ":summary": given.summary,
     };
-    write().map_err(at(path))?;
+    let reader = Reader::over(connection, path, FORMATS);
+    Tx::within(&reader, |tx| tx.run(|connection| connection.execute(sql, values)))?;
     drop(lock);
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! What an archive's own tables tell of how it came to be: what a hand-off's manifest says is held
 //! against it.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 
 /// Streams whose marks are looked at; no archive has as many.
 const STREAMS_MAX: usize = 10_000;
@@ -70,18 +71,17 @@ impl Reader {
     pub fn traces(&self) -> Result<Traces, ArchiveError> {
         self.run(|connection| {
             let own = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
-            let number = |sql: &str| -> rusqlite::Result<u64> {
-                connection.query_row(sql, [], |row| row.get(0))
-            };
+            let number =
+                |sql: &str| -> rusqlite::Result<u64> { connection.query_row(sql, [], only) };
             let any = |sql: &str| number(&format!("SELECT EXISTS ({sql})")).map(|any| any > 0);
             let copied =
                 format!("SELECT handoff_id, at FROM _windrow_lineage WHERE archive_id = ({own})");
             let copied = connection
                 .query_row(&copied, [], |row| {
-                    Ok(Copied { handoff_id: row.get(0)?, at: row.get(1)? })
+                    Ok(Copied { handoff_id: row.get("handoff_id")?, at: row.get("at")? })
                 })
                 .optional()?;
-            let format = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            let format = connection.query_row("PRAGMA user_version", [], only)?;
             Ok(Traces {
                 manifests: number("SELECT count(*) FROM _windrow_manifest")?,
                 format,
@@ -103,12 +103,23 @@ impl Reader {
     }
 
     /// Whether a piece of the marks of a stream's rows is this one.
-    pub fn has_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<bool, ArchiveError> {
+    pub fn has_row_marks(
+        &self,
+        stream: &str,
+        chunk: i64,
+        marks: &[u8],
+    ) -> Result<bool, ArchiveError> {
         self.run(|connection| {
             // A length is known without reading what may be far too long.
             let sql = "SELECT 1 FROM _windrow_manifest_marks
-                WHERE stream = ?1 AND chunk = ?2 AND iif(length(marks) = ?4, marks = ?3, 0)";
-            connection.prepare_cached(sql)?.exists(params![stream, chunk, marks, marks.len()])
+                WHERE stream = :stream AND chunk = :chunk AND iif(length(marks) = :length,
+                marks = :marks, 0)";
+            connection.prepare_cached(sql)?.exists(named_params! {
+                ":stream": stream,
+                ":chunk": chunk,
+                ":marks": marks,
+                ":length": marks.len(),
+            })
         })
     }
 
@@ -121,27 +132,29 @@ impl Reader {
         up_to: Option<i64>,
     ) -> Result<(u64, u64), ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT count(*) FILTER (WHERE l.run_id IS NULL AND r.run_id <= ?2
-                        AND NOT coalesce(r.merged_by > ?2, 0)),
-                    count(*) FILTER (WHERE l.run_id IS NOT NULL AND r.run_id > ?2)
+            let sql = "SELECT count(*) FILTER (WHERE l.run_id IS NULL AND r.run_id <= :up_to
+                        AND NOT coalesce(r.merged_by > :up_to, 0)) AS done,
+                    count(*) FILTER (WHERE l.run_id IS NOT NULL AND r.run_id > :up_to) AS lacking
                 FROM _windrow_runs AS r
-                LEFT JOIN _windrow_missing_runs AS l ON l.run_id = r.run_id AND l.stream = ?1";
+                LEFT JOIN _windrow_missing_runs AS l ON l.run_id = r.run_id AND l.stream = :stream";
             let up_to = up_to.unwrap_or(i64::MAX);
-            connection.query_row(sql, params![stream, up_to], |row| Ok((row.get(0)?, row.get(1)?)))
+            connection.query_row(sql, named_params! { ":stream": stream, ":up_to": up_to }, |row| {
+                Ok((row.get("done")?, row.get("lacking")?))
+            })
         })
     }
 }
 
 fn marks(connection: &Connection) -> rusqlite::Result<Vec<MarksOf>> {
-    let sql = "SELECT stream, count(*), max(chunk), sum(length(marks))
+    let sql = "SELECT stream, count(*) AS chunks, max(chunk) AS last, sum(length(marks)) AS bytes
         FROM _windrow_manifest_marks GROUP BY stream ORDER BY stream";
     let mut statement = connection.prepare(&format!("{sql} LIMIT {STREAMS_MAX}"))?;
     let rows = statement.query_map([], |row| {
         Ok(MarksOf {
-            stream: row.get(0)?,
-            chunks: row.get(1)?,
-            last: row.get(2)?,
-            bytes: row.get(3)?,
+            stream: row.get("stream")?,
+            chunks: row.get("chunks")?,
+            last: row.get("last")?,
+            bytes: row.get("bytes")?,
         })
     })?;
     rows.collect()

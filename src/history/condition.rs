@@ -6,7 +6,7 @@ use crate::history::rows::RowSource;
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::query::is_of_the_query;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// The line ends keep a comment of the person's own inside the brackets.

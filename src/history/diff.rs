@@ -2,13 +2,14 @@
 //!
 //! Rows go to the caller as SQLite finds them; nothing is gathered here.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, named_params};
 
 use crate::history::moment::Moment;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::{ArchiveError, Cause};
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::{Value, owned};
-use crate::store::read::{Reader, StreamRow};
+use crate::store::read::StreamRow;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// Names and values of a row, or of some of it.
@@ -75,11 +76,9 @@ impl Reader {
             }
         };
         // All statements see the archive as it is at one time, also while a sync runs.
-        let known = self
-            .connection
-            .unchecked_transaction()
-            .and_then(|snapshot| diff(&snapshot, stream, moment, &mut put))
-            .map_err(at(&self.path))?;
+        let known = self.snapshot(|snapshot| {
+            snapshot.run(|connection| diff(connection, stream, moment, &mut put))
+        })?;
         match stopped {
             Some(error) => {
                 let message = format!("cannot write the answer: {error}");
@@ -245,7 +244,7 @@ fn without_history(
     put: &mut dyn FnMut(RowDifference) -> bool,
 ) -> rusqlite::Result<bool> {
     let sql = format!(
-        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= ?1, {} FROM main.{} AS n
+        "SELECT {}, n.\"_revision\" = 1 OR n.\"_first_seen_at\" >= :begins, {} FROM main.{} AS n
          WHERE NOT ({}) ORDER BY {}",
         parts.all("n"),
         parts.alive("n"),
@@ -254,7 +253,7 @@ fn without_history(
         parts.list(&parts.key, "n"),
     );
     let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([moment.begins(connection)?])?;
+    let mut rows = statement.query(named_params! { ":begins": moment.begins(connection)? })?;
     while let Some(row) = rows.next()? {
         let flags = parts.key.len() + parts.others.len();
         let values = named(row, &parts.others, parts.key.len())?;
@@ -280,7 +279,7 @@ fn deleted(
 ) -> rusqlite::Result<()> {
     let newest = parts.key.iter().map(|name| format!("x.{0} = h.{0}", quote(name)));
     let sql = format!(
-        "SELECT {0} FROM main.{1} AS h WHERE {2} AND h.\"_first_seen_at\" < ?1
+        "SELECT {0} FROM main.{1} AS h WHERE {2} AND h.\"_first_seen_at\" < :begins
             AND NOT EXISTS (SELECT 1 FROM main.{3} AS n WHERE {4})
             AND h._rowid_ = (SELECT max(x._rowid_) FROM main.{1} AS x WHERE {5}) ORDER BY {6}",
         parts.all("h"),
@@ -292,7 +291,7 @@ fn deleted(
         parts.list(&parts.key, "h"),
     );
     let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([moment.begins(connection)?])?;
+    let mut rows = statement.query(named_params! { ":begins": moment.begins(connection)? })?;
     while let Some(row) = rows.next()? {
         let change = Change::Vanished(named(row, &parts.others, parts.key.len())?);
         if !put(RowDifference { key: parts.key_of(row)?, change }) {

@@ -1,6 +1,8 @@
 //! A moment of an archive's past, and which versions of rows were true at it.
 
+use crate::store::row::only;
 use rusqlite::Connection;
+use rusqlite::named_params;
 
 use crate::model::{Timestamp, instant_to_text};
 
@@ -48,8 +50,8 @@ impl Moment {
             // Then every run since must have ended with the history on.
             Moment::Run(run) => {
                 let sql = "SELECT NOT EXISTS (SELECT 1 FROM _windrow_runs
-                    WHERE run_id > ?1 AND coalesce(finished_at, started_at) < ?2)";
-                connection.query_row(sql, (run, from), |row| row.get(0))
+                    WHERE run_id > :run AND coalesce(finished_at, started_at) < :from)";
+                connection.query_row(sql, named_params! { ":run": run, ":from": from }, only)
             }
         }
     }
@@ -60,8 +62,8 @@ impl Moment {
             Moment::After(at) | Moment::Before(at) => Ok(instant_to_text(*at)),
             Moment::Run(run) => {
                 let sql = "SELECT coalesce(min(started_at), '9999') FROM _windrow_runs
-                    WHERE run_id > ?1";
-                connection.query_row(sql, [run], |row| row.get(0))
+                    WHERE run_id > :run";
+                connection.query_row(sql, named_params! { ":run": run }, only)
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::history::moment::Moment;
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::QuerySink;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// An archive as it was at a moment.
@@ -163,10 +163,10 @@ mod tests {
 
     fn write_and(archive: &Archive, rows: &[(u8, u8)], now: Timestamp, delete: bool) -> i64 {
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let writer = TableWriter::new(kept());
-        archive.begin().expect("begun");
-        archive.begin_seen(&writer).expect("begun");
+        let tx = archive.begin().expect("begun");
+        tx.begin_seen(&writer).expect("begun");
         for (id, gb) in rows {
             let mut set = RowSet::new(5);
             let cells = [
@@ -177,18 +177,18 @@ mod tests {
                 Cell::Null,
             ];
             set.cells.extend(cells);
-            archive.write_rows(&writer, &set, run, &instant_to_text(now)).expect("written");
-            archive.note_seen(&writer, &set).expect("noted");
+            tx.write_rows(&writer, &set, run, &instant_to_text(now)).expect("written");
+            tx.note_seen(&writer, &set).expect("noted");
         }
         let window_key =
             WindowKey { stream: "usage".to_owned(), partition: String::new(), window: None };
         let scope = GoneScope { field: None, parent: Vec::new(), delete, ratio_max: 1.0 };
         let settled =
-            archive.settle_missing(&writer, &window_key, Some(&scope), run, &instant_to_text(now));
+            tx.settle_missing(&writer, &window_key, Some(&scope), run, &instant_to_text(now));
         settled.expect("settled");
-        archive.commit().expect("committed");
+        tx.commit().expect("committed");
         let end = RunEnd::nothing_asked(now);
-        archive.end_run(run, &end).expect("ended");
+        archive.transaction(|tx| tx.end_run(run, &end)).expect("ended");
         run
     }
 
@@ -324,11 +324,11 @@ mod tests {
         // The run begins, is named and ends, and the two rows that were seen are noted anew:
         // nothing else.
         assert_eq!((versions(), runs_only), (0, 7));
-        archive.begin().expect("begun");
+        let tx = archive.begin().expect("begun");
         let update = "UPDATE usage SET gb = 9, _changed_at = 'x', _run = 1";
         assert_eq!(archive.connection.execute(update, []).expect("updated"), 2);
         assert_eq!(versions(), 2);
-        archive.roll_back();
+        drop(tx);
         assert_eq!(versions(), 0);
     }
 

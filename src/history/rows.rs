@@ -1,13 +1,14 @@
 //! Rows and fetches as they are stored, for whoever writes them elsewhere: borrowed, never bent,
 //! and all of one moment.
 
+use rusqlite::named_params;
 use rusqlite::types::ValueRef;
 
 use crate::history::condition::in_brackets;
 use crate::history::past::Past;
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::live_columns;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// The mark of rows that are gone at their source.
@@ -134,13 +135,6 @@ pub struct ReadStretch {
 }
 
 impl Reader {
-    /// From here on everything that this reader is asked is answered as of one moment.
-    pub fn hold_moment(&self) -> Result<(), ArchiveError> {
-        // A transaction takes its snapshot at its first read, and ends with the connection.
-        let sql = "BEGIN; SELECT count(*) FROM sqlite_schema";
-        self.connection.execute_batch(sql).map_err(at(&self.path))
-    }
-
     /// windrow's own columns of a stream's table: when, how often and by which run a row was
     /// written.
     pub fn own_columns(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {
@@ -157,19 +151,20 @@ impl Reader {
         stream: &str,
         mut take: impl FnMut(ReadStretch),
     ) -> Result<(), ArchiveError> {
-        let sql = "SELECT partition, start_at, end_at, state IN ('complete', 'settled'), read_to,
+        let sql = "SELECT partition, start_at, end_at, state IN ('complete',
+            'settled') AS complete, read_to,
                 completed_at
-            FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+            FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
         self.run(|connection| {
             let mut statement = connection.prepare(sql)?;
-            let mut rows = statement.query([stream])?;
+            let mut rows = statement.query(named_params! { ":stream": stream })?;
             while let Some(row) = rows.next()? {
                 take(ReadStretch {
-                    partition: row.get(0)?,
-                    window: (row.get(1)?, row.get(2)?),
-                    complete: row.get(3)?,
-                    read_to: row.get(4)?,
-                    completed_at: row.get(5)?,
+                    partition: row.get("partition")?,
+                    window: (row.get("start_at")?, row.get("end_at")?),
+                    complete: row.get("complete")?,
+                    read_to: row.get("read_to")?,
+                    completed_at: row.get("completed_at")?,
                 });
             }
             Ok(())

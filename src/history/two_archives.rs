@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::{Connection, Rows, Statement};
+use rusqlite::{Connection, Rows, Statement, named_params};
 
 use crate::model::{Window, instant_from_text};
 
@@ -13,7 +13,8 @@ use crate::history::diff::{Change, RowDifference, Taker};
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::history::live_columns;
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
 
 /// When a source took the row away; two archives learn of it at different times.
@@ -126,7 +127,7 @@ impl Reader {
         let read = || -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT DISTINCT stream FROM _windrow_ledger ORDER BY stream";
             let mut statement = self.connection.prepare(sql)?;
-            statement.query_map([], |row| row.get(0))?.collect()
+            statement.query_map([], only)?.collect()
         };
         read().map_err(at(&self.path))
     }
@@ -278,9 +279,9 @@ fn whole_and_real(whole: i64, real: f64) -> Ordering {
     whole.cmp(&floor).then(if real > real.floor() { Ordering::Less } else { Ordering::Equal })
 }
 
-const LEDGER: &str = "SELECT partition, start_at, coalesce(read_to, end_at), cursor
-    FROM _windrow_ledger WHERE stream = ?1 AND state IN ('complete', 'settled')
-    ORDER BY partition, start_at, end_at";
+const LEDGER: &str = "SELECT partition, start_at, coalesce(read_to, end_at) AS end_at, cursor
+    FROM _windrow_ledger WHERE stream = :stream AND state IN ('complete', 'settled')
+    ORDER BY partition, start_at, _windrow_ledger.end_at";
 
 /// The ledger of a stream, a partition at a time.
 struct Ledger<'s> {
@@ -295,7 +296,8 @@ impl<'s> Ledger<'s> {
         statement: &'s mut Statement<'_>,
         stream: &str,
     ) -> Result<Self, ArchiveError> {
-        let rows = statement.query([stream]).map_err(at(&reader.path))?;
+        let rows =
+            statement.query(named_params! { ":stream": stream }).map_err(at(&reader.path))?;
         let mut ledger = Self { reader, rows, ahead: None };
         ledger.ahead = ledger.line()?;
         Ok(ledger)
@@ -320,15 +322,15 @@ impl<'s> Ledger<'s> {
     fn line(&mut self) -> Result<Option<PartitionCoverage>, ArchiveError> {
         let mut read = || -> rusqlite::Result<Option<PartitionCoverage>> {
             let Some(row) = self.rows.next()? else { return Ok(None) };
-            let (start, end): (String, String) = (row.get(1)?, row.get(2)?);
+            let (start, end): (String, String) = (row.get("start_at")?, row.get("end_at")?);
             let window = instant_from_text(&start)
                 .zip(instant_from_text(&end))
                 .and_then(|(start, end)| Window::new(start, end));
             Ok(Some(PartitionCoverage {
-                partition: row.get(0)?,
+                partition: row.get("partition")?,
                 windows: window.into_iter().collect(),
                 whole: start.is_empty(),
-                mark: row.get(3)?,
+                mark: row.get("cursor")?,
             }))
         };
         read().map_err(at(&self.reader.path))

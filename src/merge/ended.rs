@@ -1,11 +1,13 @@
 //! Histories that ended with a rebuild under another key: each is a table of its own, named by the
 //! rebuild's run, whose number is another one here.
 
+use rusqlite::named_params;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::store::error::ArchiveError;
 use crate::store::history::{LiveColumn, create_history, history_indexes, live_columns};
+use crate::store::row::only;
 use crate::store::table::quote;
 
 use crate::merge::copy::number;
@@ -28,9 +30,10 @@ impl Taking<'_> {
             let mut taken = EndedTaken::default();
             let prefix = format!("{}_history_until_", pair.stream);
             let sql = "SELECT name FROM sqlite_schema
-                WHERE type = 'table' AND substr(name, 1, length(?1)) = ?1 ORDER BY name";
+                WHERE type = 'table' AND substr(name, 1, length(:prefix)) = :prefix ORDER BY name";
             let mut statement = self.theirs.prepare(sql)?;
-            let names = statement.query_map([&prefix], |row| row.get::<_, String>(0))?;
+            let names =
+                statement.query_map(named_params! { ":prefix": &prefix }, only::<String>)?;
             for theirs in names.collect::<rusqlite::Result<Vec<_>>>()? {
                 let run = theirs[prefix.len()..].parse::<i64>().ok();
                 let known = run.and_then(|run| self.runs.get(&run));
@@ -54,8 +57,12 @@ impl Taking<'_> {
         let key = key_of(self.theirs, theirs)?;
         let have: Vec<String> =
             live_columns(self.ours(), ours)?.into_iter().map(|column| column.name).collect();
-        let taken = "SELECT 1 FROM sqlite_schema WHERE lower(name) = lower(?1)";
-        let taken = self.ours().query_row(taken, [ours], |_| Ok(())).optional()?.is_some();
+        let taken = "SELECT 1 FROM sqlite_schema WHERE lower(name) = lower(:ours)";
+        let taken = self
+            .ours()
+            .query_row(taken, named_params! { ":ours": ours }, |_| Ok(()))
+            .optional()?
+            .is_some();
         if !taken {
             self.make_ended(ours, columns, &key)?;
         } else if names.iter().any(|name| !have.contains(name)) {
@@ -110,7 +117,8 @@ impl Taking<'_> {
 /// The key by which the history was kept, as its index has it.
 fn key_of(connection: &Connection, history: &str) -> rusqlite::Result<Vec<String>> {
     let [by_key, _] = history_indexes(history);
-    let sql = "SELECT name FROM pragma_index_info(?1) WHERE name <> '_revision' ORDER BY seqno";
+    let sql = "SELECT name FROM pragma_index_info(:by_key) WHERE name <> '_revision' ORDER BY
+        seqno";
     let mut statement = connection.prepare(sql)?;
-    statement.query_map([by_key], |row| row.get(0))?.collect()
+    statement.query_map(named_params! { ":by_key": by_key }, only)?.collect()
 }

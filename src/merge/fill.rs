@@ -1,6 +1,7 @@
 //! Columns that only one archive has: rows of the other take their values from what was left over
 //! of each, as when a sync adds a column, so that a row says the same wherever it is.
 
+use rusqlite::named_params;
 use rusqlite::types::Value;
 
 use crate::model::{Filled, TableColumn};
@@ -10,6 +11,7 @@ use crate::store::table::stored_table;
 use crate::merge::shape::Pair;
 use crate::merge::tables::{Merge, MergePolicy};
 use crate::store::content::{Content, filled_content, value_of};
+use crate::store::row::only;
 
 /// Definitions that are looked at for where a column's values come from, the newest of them:
 /// nobody changes one every day of half a year.
@@ -39,12 +41,12 @@ impl Merge<'_> {
     /// first: the same in whatever order archives meet.
     pub fn definitions(&self) -> Result<Vec<String>, ArchiveError> {
         let sql = "SELECT text FROM _windrow_definitions
-            ORDER BY first_used_at DESC, sha256 LIMIT ?1";
+            ORDER BY first_used_at DESC, sha256 LIMIT :limit";
         let read = || -> rusqlite::Result<Vec<String>> {
             let mut statement = self.ours().prepare(sql)?;
-            statement.query_map([DEFINITIONS_MAX], |row| row.get(0))?.collect()
+            statement.query_map(named_params! { ":limit": DEFINITIONS_MAX }, only)?.collect()
         };
-        read().map_err(at(&self.archive.path))
+        read().map_err(at(&self.tx.path))
     }
 
     /// Fills columns that this archive has just got.
@@ -54,13 +56,13 @@ impl Merge<'_> {
         added: &[String],
         judge: &dyn MergePolicy,
     ) -> Result<(), ArchiveError> {
-        let wrong = at(&self.archive.path);
+        let wrong = at(&self.tx.path);
         let stored = stored_table(self.ours(), stream).map_err(wrong)?;
         let columns = stored.map(|(_, columns)| columns).unwrap_or_default();
         let columns: Vec<TableColumn> =
             columns.into_iter().filter(|column| added.contains(&column.name)).collect();
         let Some(filling) = judge.filling(&columns) else { return Ok(()) };
-        self.archive.fill_columns(stream, &filling.columns, &*filling.fill, None, &self.now)
+        self.tx.fill_columns(stream, &filling.columns, &*filling.fill, None, &self.now)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
 use crate::merge::{ReadBy, RowClaim};
@@ -37,12 +37,14 @@ impl Taking<'_> {
         values: &[Value],
     ) -> rusqlite::Result<Option<Deletion>> {
         let sql = "SELECT changed_at, run_id FROM _windrow_vanished
-            WHERE stream = ?1 AND key = ?2 AND state = 'deleted'";
+            WHERE stream = :stream AND key = :key AND state = 'deleted'";
         let key = self.key_text(pair, values)?;
         let found: Option<(String, i64)> = self
             .ours()
             .prepare_cached(sql)?
-            .query_row([&pair.stream, &key], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(named_params! { ":stream": &pair.stream, ":key": &key }, |row| {
+                Ok((row.get("changed_at")?, row.get("run_id")?))
+            })
             .optional()?;
         let Some((changed_at, run)) = found else { return Ok(None) };
         let side = (pair.our_list(), None);
@@ -53,8 +55,11 @@ impl Taking<'_> {
     }
 
     pub(crate) fn forget_deletion(&self, pair: &Pair, key: &str) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM _windrow_vanished WHERE stream = ?1 AND key = ?2";
-        self.ours().prepare_cached(sql)?.execute([&pair.stream, key]).map(|_| ())
+        let sql = "DELETE FROM _windrow_vanished WHERE stream = :stream AND key = :key";
+        self.ours()
+            .prepare_cached(sql)?
+            .execute(named_params! { ":stream": &pair.stream, ":key": key })
+            .map(|_| ())
     }
 
     /// Takes what the other knows of rows that are gone: deletions, marks, and rows that a person
@@ -75,13 +80,13 @@ impl Taking<'_> {
         judge: &dyn MergePolicy,
         counts: &mut RowCounts,
     ) -> rusqlite::Result<()> {
-        let condition = "stream = ?1 AND state IN ('deleted', 'marked', 'kept')";
+        let condition = "stream = :stream AND state IN ('deleted', 'marked', 'kept')";
         let copy = Copy::of(self.ours(), "_windrow_vanished", condition)?;
         let (key, state) = (copy.place("key"), copy.place("state"));
         let (changed_at, run) = (copy.place("changed_at"), copy.place("run_id"));
         let first_run = copy.place("first_missed_by");
         let side = pair.their_side(self.theirs, &history_name(&pair.stream), judge)?;
-        copy.each(self.theirs, [&pair.stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": &pair.stream }, &mut |mut row| {
             let Some(values) = parse_key(text(&row[key])).and_then(|key| placed(pair, key)) else {
                 return Ok(());
             };
@@ -143,14 +148,19 @@ impl Taking<'_> {
         );
         let keep = format!(
             "INSERT INTO main.{} ({names}, \"_replaced_at\", \"_replaced_run\")
-             SELECT {names}, max(\"_changed_at\", ?2), max(\"_run\", ?3) FROM main.{table}
-             WHERE _rowid_ = ?1",
+             SELECT {names}, max(\"_changed_at\", :changed_at), max(\"_run\", :run)
+             FROM main.{table}
+             WHERE _rowid_ = :rowid",
             quote(&history)
         );
-        let values = params![row.rowid, gone.changed_at, gone.run];
+        let values =
+            named_params! { ":rowid": row.rowid, ":changed_at": gone.changed_at, ":run": gone.run };
         self.ours().prepare_cached(&keep)?.execute(values)?;
-        let delete = format!("DELETE FROM main.{table} WHERE _rowid_ = ?1");
-        self.ours().prepare_cached(&delete)?.execute([row.rowid]).map(|_| ())
+        let delete = format!("DELETE FROM main.{table} WHERE _rowid_ = :rowid");
+        self.ours()
+            .prepare_cached(&delete)?
+            .execute(named_params! { ":rowid": row.rowid })
+            .map(|_| ())
     }
 
     /// A note on a row that is there and says the same as the other's.

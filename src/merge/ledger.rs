@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::{LedgerOrigin, LedgerSpan, UnitedSpan};
 use crate::store::error::ArchiveError;
@@ -50,13 +50,13 @@ impl Taking<'_> {
             self.take_disputed(stream)?;
             let mut gained = Gained::default();
             let sql = format!(
-                "SELECT DISTINCT partition FROM _windrow_ledger WHERE stream = ?1 AND {DONE}
+                "SELECT DISTINCT partition FROM _windrow_ledger WHERE stream = :stream AND {DONE}
                  ORDER BY 1"
             );
             let mut statement = self.theirs.prepare(&sql)?;
-            let mut rows = statement.query([stream])?;
+            let mut rows = statement.query(named_params! { ":stream": stream })?;
             while let Some(row) = rows.next()? {
-                self.unite_partition(stream, &row.get::<_, String>(0)?, of, &mut gained)?;
+                self.unite_partition(stream, &row.get::<_, String>("partition")?, of, &mut gained)?;
             }
             Ok(gained)
         };
@@ -64,13 +64,14 @@ impl Taking<'_> {
     }
 
     fn take_disputed(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_disputed", "stream = ?1")?;
-        copy.each(self.theirs, [stream], &mut |row| self.put_disputed(&row))
+        let copy = Copy::of(self.ours(), "_windrow_disputed", "stream = :stream")?;
+        let whose = named_params! { ":stream": stream };
+        copy.each(self.theirs, whose, &mut |row| self.put_disputed(&row))
     }
 
     fn put_disputed(&self, row: &[Value]) -> rusqlite::Result<()> {
         let sql = "INSERT INTO _windrow_disputed (stream, partition, start_at, end_at, read_at)
-            VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (stream, partition, start_at, end_at)
+            VALUES (?, ?, ?, ?, ?) ON CONFLICT (stream, partition, start_at, end_at)
             DO UPDATE SET read_at = excluded.read_at WHERE excluded.read_at > read_at";
         self.ours().prepare_cached(sql)?.execute(params_from_iter(row)).map(|_| ())
     }
@@ -85,7 +86,7 @@ impl Taking<'_> {
         let copy = Copy::of(
             self.ours(),
             "_windrow_ledger",
-            &format!("stream = ?1 AND partition = ?2 AND start_at <> '' AND {DONE}"),
+            &format!("stream = :stream AND partition = :partition AND start_at <> '' AND {DONE}"),
         )?;
         let ours = Side::read(&copy, self.ours(), stream, partition)?;
         let theirs = Side::read(&copy, self.theirs, stream, partition)?;
@@ -104,9 +105,14 @@ impl Taking<'_> {
         let place = [stream, partition];
         for (n, span) in ours.spans.iter().enumerate() {
             if !whole.contains(&n) {
-                let sql = "DELETE FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2
-                    AND start_at = ?3 AND end_at = ?4";
-                let values = [place[0], place[1], &span.start, &span.end];
+                let sql = "DELETE FROM _windrow_ledger WHERE stream = :stream
+                    AND partition = :partition AND start_at = :start AND end_at = :end";
+                let values = named_params! {
+                    ":stream": stream,
+                    ":partition": partition,
+                    ":start": span.start,
+                    ":end": span.end,
+                };
                 self.ours().prepare_cached(sql)?.execute(values)?;
             }
         }
@@ -130,10 +136,15 @@ impl Taking<'_> {
 
     /// Fetches that were broken off go where a complete one covers them now.
     fn clear_broken_off(&self, place: [&str; 2], span: &LedgerSpan) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2
-            AND start_at <> '' AND start_at < ?4 AND end_at > ?3
-            AND state IN ('partial', 'truncated')";
-        let values = [place[0], place[1], &span.start, &span.read_to];
+        let sql = "DELETE FROM _windrow_ledger WHERE stream = :stream
+            AND partition = :partition AND start_at <> '' AND start_at < :read_to
+            AND end_at > :start AND state IN ('partial', 'truncated')";
+        let values = named_params! {
+            ":stream": place[0],
+            ":partition": place[1],
+            ":start": span.start,
+            ":read_to": span.read_to,
+        };
         self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
@@ -145,18 +156,19 @@ impl Taking<'_> {
         of: &LedgerOf<'_>,
         gained: &mut Gained,
     ) -> rusqlite::Result<()> {
-        let condition = "stream = ?1 AND partition = ?2 AND start_at = ''";
+        let condition = "stream = :stream AND partition = :partition AND start_at = ''";
         let copy = Copy::of(self.ours(), "_windrow_ledger", condition)?;
         let (mut ours, mut theirs) = (None, None);
         let (state, cursor) = (copy.place("state"), copy.place("cursor"));
         let (requested, dated_by_source) =
             (copy.place("requested_at"), copy.place("dated_by_source"));
         let done = |row: &Vec<Value>| matches!(text(&row[state]), "complete" | "settled");
-        copy.each(self.ours(), [stream, partition], &mut |row| {
+        let which = named_params! { ":stream": stream, ":partition": partition };
+        copy.each(self.ours(), which, &mut |row| {
             ours = Some(row);
             Ok(())
         })?;
-        copy.each(self.theirs, [stream, partition], &mut |row| {
+        copy.each(self.theirs, which, &mut |row| {
             theirs = Some(row).filter(done);
             Ok(())
         })?;
@@ -185,7 +197,7 @@ impl Taking<'_> {
         }
         gained.fetches += 1;
         let sql = format!("DELETE FROM _windrow_ledger WHERE {condition}");
-        self.ours().prepare_cached(&sql)?.execute([stream, partition])?;
+        self.ours().prepare_cached(&sql)?.execute(which)?;
         copy.put(self.ours(), &united).map(|_| ())
     }
 
@@ -200,28 +212,31 @@ impl Taking<'_> {
     ) -> rusqlite::Result<()> {
         let sql = format!(
             "SELECT stream, partition, start_at, end_at, requested_at FROM _windrow_ledger AS l
-             WHERE stream = ?1 AND start_at <= ?2 AND coalesce(read_to, end_at) > ?2
-                AND requested_at > ?3 AND {DONE}"
+             WHERE stream = :stream AND start_at <= :instant
+                AND coalesce(read_to, end_at) > :instant AND requested_at > :after AND {DONE}"
         );
         let (loser, winner) = match of_theirs {
             true => (self.theirs, self.ours()),
             false => (self.ours(), self.theirs),
         };
         let later = format!(
-            "SELECT 1 FROM _windrow_ledger WHERE stream = ?1 AND partition = ?2
-                AND start_at <= ?3 AND coalesce(read_to, end_at) > ?3 AND requested_at >= ?4
-                AND {DONE}"
+            "SELECT 1 FROM _windrow_ledger WHERE stream = :stream AND partition = :partition
+                AND start_at <= :instant AND coalesce(read_to, end_at) > :instant
+                AND requested_at >= :read_at AND {DONE}"
         );
         let mut statement = loser.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![stream, instant, after])?;
+        let mut rows = statement
+            .query(named_params! { ":stream": stream, ":instant": instant, ":after": after })?;
         while let Some(row) = rows.next()? {
             let values: Vec<Value> = (0..5).map(|n| row.get(n)).collect::<rusqlite::Result<_>>()?;
             let (partition, read_at) = (text(&values[1]), text(&values[4]));
-            let own = winner
-                .prepare_cached(&later)?
-                .query_row([stream, partition, instant, read_at], |_| Ok(()))
-                .optional()?;
-            if own.is_none() {
+            let own = winner.prepare_cached(&later)?.exists(named_params! {
+                ":stream": stream,
+                ":partition": partition,
+                ":instant": instant,
+                ":read_at": read_at,
+            })?;
+            if !own {
                 self.put_disputed(&values)?;
             }
         }

@@ -177,17 +177,18 @@ pub fn merge(
     others: &[(String, &Reader)],
     order: &MergeOrder<'_>,
 ) -> Result<MergeReport, MergeError> {
-    let reader = archive.reader()?;
+    let reader = archive.reopen()?;
     let ours = reader.said()?;
     let mut text = reader.definition()?;
     drop(reader);
+    let mut snapshots = Vec::new();
     for (name, other) in others {
-        other.hold_still()?;
+        snapshots.push(other.begin_snapshot()?);
         if text.is_none() {
             text = other.definition()?;
         }
         let sides = Sides { ours: ours.clone(), theirs: other.said()? };
-        let here = |stream: &str| archive.stream_row(stream);
+        let here = |stream: &str| archive.stream(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
             return Err(MergeError::Refused(name.clone(), compared.refused));
@@ -201,26 +202,14 @@ pub fn merge(
         now: order.now,
     };
     let readers: Vec<&Reader> = others.iter().map(|(_, other)| *other).collect();
-    let merge = archive.begin_merge(&start, &readers)?;
-    let taken = take_all(archive, &merge, others);
-    let (files, changed) = match taken {
-        Ok(taken) => taken,
-        Err(error) => {
-            merge.roll_back();
-            return Err(error);
-        }
-    };
+    let merge = Merge::begin(archive, &start, &readers)?;
+    let (files, changed) = take_all(&merge, others)?;
     let mut report = MergeReport { run: None, changed, dry_run: order.dry_run, files };
     if !changed || order.dry_run {
-        merge.roll_back();
         return Ok(report);
     }
     report.run = Some(merge.run());
-    let finished = finish(archive, &merge, &report);
-    if let Err(error) = finished {
-        merge.roll_back();
-        return Err(error.into());
-    }
+    finish(&merge, &report)?;
     merge.commit(&report.summary())?;
     Ok(report)
 }
@@ -245,7 +234,6 @@ fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared
 
 /// Takes file after file. Gives what came of each, and whether anything changed.
 fn take_all(
-    archive: &Archive,
     merge: &Merge<'_>,
     others: &[(String, &Reader)],
 ) -> Result<(Vec<FileReport>, bool), MergeError> {
@@ -253,7 +241,7 @@ fn take_all(
     for (name, other) in others {
         // An earlier file may have brought streams that this one has otherwise.
         let sides = Sides { ours: merge.said()?, theirs: other.said()? };
-        let here = |stream: &str| archive.stream_row(stream);
+        let here = |stream: &str| merge.tx.stream(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
             return Err(MergeError::Refused(name.clone(), compared.refused));
@@ -357,7 +345,7 @@ fn field_of(stream: &Stream) -> Option<&str> {
 }
 
 /// Writes what the run did, and the log.
-fn finish(archive: &Archive, merge: &Merge<'_>, report: &MergeReport) -> Result<(), ArchiveError> {
+fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), ArchiveError> {
     for file in &report.files {
         for stream in &file.streams {
             let rows = &stream.rows;
@@ -371,7 +359,7 @@ fn finish(archive: &Archive, merge: &Merge<'_>, report: &MergeReport) -> Result<
             };
             let stream = stream.stream.clone();
             let row = RunStreamRow { stream, outcomes, ..RunStreamRow::default() };
-            archive.add_to_run(merge.run(), &row)?;
+            merge.tx.add_to_run(merge.run(), &row)?;
         }
         let path = std::path::Path::new(&file.file);
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());

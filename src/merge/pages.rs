@@ -1,26 +1,28 @@
 //! Raw pages of runs of which more comes than was here: bodies once, pages in the order in which
 //! they speak, so that a rebuild from them comes to what both archives say.
 
+use crate::store::row::only;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, named_params};
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::Taking;
 
 impl Taking<'_> {
     pub(crate) fn take_pages(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_raw_pages", "stream = ?1 ORDER BY page_id")?;
+        let copy =
+            Copy::of(self.ours(), "_windrow_raw_pages", "stream = :stream ORDER BY page_id")?;
         let (id, run) = (copy.place("page_id"), copy.place("run_id"));
         let (body, parent) = (copy.place("body_id"), copy.place("parent_id"));
         let mut taken = false;
         // Of a run of which more comes than was here, all pages come again.
         let brought = self.brought(stream)?;
-        let sql = "DELETE FROM _windrow_raw_pages WHERE stream = ?1 AND run_id = ?2";
+        let sql = "DELETE FROM _windrow_raw_pages WHERE stream = :stream AND run_id = :run";
         let mut clear = self.ours().prepare(sql)?;
         for (_, known) in self.runs.iter().filter(|(run, _)| brought.contains(run)) {
-            clear.execute(params![stream, known.run])?;
+            clear.execute(named_params! { ":stream": stream, ":run": known.run })?;
         }
-        copy.each(self.theirs, [stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": stream }, &mut |mut row| {
             let known = self.known(number(&row[run]));
             if !brought.contains(&number(&row[run])) {
                 return Ok(());
@@ -39,13 +41,15 @@ impl Taking<'_> {
     }
 
     fn take_body(&self, their: i64) -> rusqlite::Result<i64> {
-        let copy = Copy::of(self.ours(), "_windrow_raw_bodies", "body_id = ?1")?;
+        let copy = Copy::of(self.ours(), "_windrow_raw_bodies", "body_id = :body")?;
         let (id, sha256) = (copy.place("body_id"), copy.place("sha256"));
         let mut found = 0;
-        copy.each(self.theirs, [their], &mut |mut row| {
-            let known = "SELECT body_id FROM _windrow_raw_bodies WHERE sha256 = ?1";
+        copy.each(self.theirs, named_params! { ":body": their }, &mut |mut row| {
+            let known = "SELECT body_id FROM _windrow_raw_bodies WHERE sha256 = :sha256";
             let mut known = self.ours().prepare_cached(known)?;
-            let ours = known.query_row([text(&row[sha256])], |row| row.get(0)).optional()?;
+            let ours = known
+                .query_row(named_params! { ":sha256": text(&row[sha256]) }, only)
+                .optional()?;
             found = match ours {
                 Some(ours) => ours,
                 None => {
@@ -69,12 +73,12 @@ impl Taking<'_> {
                 FROM main._windrow_raw_pages AS p JOIN main._windrow_runs AS r USING (run_id);",
         )?;
         let moves = "SELECT EXISTS (SELECT 1 FROM temp._windrow_order WHERE page <> place)";
-        if self.ours().query_row(moves, [], |row| row.get(0))? {
+        if self.ours().query_row(moves, [], only)? {
             let sql = "UPDATE main._windrow_raw_pages SET page_id =
                 -(SELECT place FROM temp._windrow_order WHERE page = page_id)";
-            self.ours().execute(sql, params![])?;
+            self.ours().execute(sql, [])?;
             let sql = "UPDATE main._windrow_raw_pages SET page_id = -page_id";
-            self.ours().execute(sql, params![])?;
+            self.ours().execute(sql, [])?;
         }
         self.ours().execute_batch("DROP TABLE temp._windrow_order")
     }

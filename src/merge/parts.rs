@@ -26,9 +26,10 @@
 use std::collections::HashSet;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::store::error::ArchiveError;
+use crate::store::row::only;
 use crate::store::table::quote;
 
 use crate::merge::copy::Copy;
@@ -54,14 +55,15 @@ impl Taking<'_> {
     /// read in the place of the other's ledger.
     pub fn is_part(&self, stream: &str) -> Result<bool, ArchiveError> {
         let look = || -> rusqlite::Result<bool> {
-            let cut = "SELECT EXISTS (SELECT 1 FROM main._windrow_part_ledger WHERE stream = ?1)";
-            if !self.theirs.query_row(cut, [stream], |row| row.get::<_, bool>(0))? {
+            let cut = "SELECT EXISTS (SELECT 1 FROM main._windrow_part_ledger WHERE
+                stream = :stream)";
+            if !self.theirs.query_row(cut, named_params! { ":stream": stream }, only::<bool>)? {
                 // What a whole archive's ledger says, its own rows prove, whatever else it lacks.
                 return Ok(false);
             }
             self.theirs.execute_batch(
-                "CREATE TEMP VIEW IF NOT EXISTS _windrow_ledger AS
-                 SELECT * FROM main._windrow_part_ledger",
+                "CREATE TEMP VIEW IF NOT EXISTS
+                 _windrow_ledger AS SELECT * FROM main._windrow_part_ledger",
             )?;
             let here = lacks(self.ours(), stream)?;
             for run in lacks(self.theirs, stream)? {
@@ -79,8 +81,11 @@ impl Taking<'_> {
         let Some(known) = self.runs.get(&their_run) else {
             // A merge or a hand-off has written no row under its own number.
             let sql = "SELECT 1 FROM _windrow_runs
-                WHERE run_id = ?1 AND command IN ('merge', 'handoff')";
-            return self.theirs.prepare_cached(sql)?.exists([their_run]);
+                WHERE run_id = :their_run AND command IN ('merge', 'handoff')";
+            return self
+                .theirs
+                .prepare_cached(sql)?
+                .exists(named_params! { ":their_run": their_run });
         };
         Ok(!here.contains(&known.run) && !self.reach(stream, their_run, known)?.further)
     }
@@ -112,7 +117,7 @@ impl Taking<'_> {
             let mut statement = self.theirs.prepare(sql)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                self.take_work(&row.get::<_, String>(0)?)?;
+                self.take_work(&row.get::<_, String>("stream")?)?;
             }
             Ok(())
         };
@@ -122,8 +127,8 @@ impl Taking<'_> {
     /// Every run's work on one stream.
     fn take_work(&self, stream: &str) -> rusqlite::Result<()> {
         let (here, there) = (lacks(self.ours(), stream)?, lacks(self.theirs, stream)?);
-        let sql = "SELECT 1 FROM _windrow_streams WHERE stream = ?1";
-        let given = self.theirs.prepare_cached(sql)?.exists([stream])?;
+        let sql = "SELECT 1 FROM _windrow_streams WHERE stream = :stream";
+        let given = self.theirs.prepare_cached(sql)?.exists(named_params! { ":stream": stream })?;
         for (their_run, known) in &self.runs {
             if known.ended_here && !here.contains(&known.run) {
                 continue;
@@ -133,14 +138,20 @@ impl Taking<'_> {
             let lacks_here = here.contains(&known.run);
             let fills = lacks_here && given && !lacks_there && reach.covers;
             if fills {
-                let sql = "DELETE FROM _windrow_missing_runs WHERE stream = ?1 AND run_id = ?2";
-                self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
+                let sql = "DELETE FROM _windrow_missing_runs WHERE stream = :stream AND
+                    run_id = :run";
+                self.ours()
+                    .prepare_cached(sql)?
+                    .execute(named_params! { ":stream": stream, ":run": known.run })?;
             } else if !reach.further || (lacks_here && !reach.covers) {
                 continue;
             } else if !lacks_here && (lacks_there || !reach.covers) {
                 // Of two copies that differ both ways none can be told to be whole.
-                let sql = "INSERT INTO _windrow_missing_runs (stream, run_id) VALUES (?1, ?2)";
-                self.ours().prepare_cached(sql)?.execute(params![stream, known.run])?;
+                let sql = "INSERT INTO _windrow_missing_runs (stream, run_id) VALUES (:stream,
+                    :run)";
+                self.ours()
+                    .prepare_cached(sql)?
+                    .execute(named_params! { ":stream": stream, ":run": known.run })?;
             }
             self.bring(known.run)?;
             if reach.covers && !known.new {
@@ -175,14 +186,19 @@ impl Taking<'_> {
             return Ok(());
         }
         // What rebuilds are this archive's own is told by this column.
-        let sql = "UPDATE _windrow_runs SET merged_by = ?2
-            WHERE run_id = ?1 AND run_id <> ?2 AND merged_by IS NOT ?2 AND command <> 'rebuild'";
-        self.ours().prepare_cached(sql)?.execute([run, self.merge.run]).map(|_| ())
+        let sql = "UPDATE _windrow_runs SET merged_by = :merge
+            WHERE run_id = :run AND run_id <> :merge AND merged_by IS NOT :merge AND command <>
+            'rebuild'";
+        self.ours()
+            .prepare_cached(sql)?
+            .execute(named_params! { ":run": run, ":merge": self.merge.run })
+            .map(|_| ())
     }
 
     /// Takes the sums of a run's work where they are not the same.
     fn take_sums(&self, stream: &str, their_run: i64, run: i64) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_run_streams", "stream = ?1 AND run_id = ?2")?;
+        let copy =
+            Copy::of(self.ours(), "_windrow_run_streams", "stream = :stream AND run_id = :run")?;
         let sets = copy.columns.iter().map(|name| quote(name));
         let sets: Vec<String> = sets.map(|name| format!("{name} = excluded.{name}")).collect();
         let parameters: Vec<String> = (1..=sets.len()).map(|n| format!("?{n}")).collect();
@@ -195,11 +211,13 @@ impl Taking<'_> {
             sets.join(", ")
         );
         let mut ours = None;
-        copy.each(self.ours(), params![stream, run], &mut |row| {
+        let which = named_params! { ":stream": stream, ":run": run };
+        copy.each(self.ours(), which, &mut |row| {
             ours = Some(row);
             Ok(())
         })?;
-        copy.each(self.theirs, params![stream, their_run], &mut |mut row| {
+        let which = named_params! { ":stream": stream, ":run": their_run };
+        copy.each(self.theirs, which, &mut |mut row| {
             row[copy.place("run_id")] = Value::Integer(run);
             if ours.as_ref() == Some(&row) {
                 return Ok(());
@@ -211,18 +229,18 @@ impl Taking<'_> {
 
 /// The runs of whose work on a stream something is lacking.
 fn lacks(connection: &Connection, stream: &str) -> rusqlite::Result<HashSet<i64>> {
-    let sql = "SELECT run_id FROM _windrow_missing_runs WHERE stream = ?1";
+    let sql = "SELECT run_id FROM _windrow_missing_runs WHERE stream = :stream";
     let mut statement = connection.prepare_cached(sql)?;
-    let runs = statement.query_map([stream], |row| row.get(0))?;
+    let runs = statement.query_map(named_params! { ":stream": stream }, only)?;
     runs.collect()
 }
 
 /// What a run's sums on a stream are, in the order of the table; nothing where it has none.
 fn sums(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT * FROM _windrow_run_streams WHERE stream = ?1 AND run_id = ?2";
+    let sql = "SELECT * FROM _windrow_run_streams WHERE stream = :stream AND run_id = :run";
     let mut statement = connection.prepare_cached(sql)?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let read = statement.query_row(params![stream, run], |row| {
+    let read = statement.query_row(named_params! { ":stream": stream, ":run": run }, |row| {
         let sums = names.iter().filter(|name| !NO_SUMS.contains(&name.as_str()));
         sums.map(|name| row.get(name.as_str())).collect()
     });

@@ -2,10 +2,11 @@
 //! lost elsewhere, lineage, and the log of what was taken in.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
 use crate::model::{FieldUse, Kinds};
 use crate::store::error::ArchiveError;
+use crate::store::row::only;
 use crate::store::table::quote;
 
 use crate::merge::copy::{Copy, number, text};
@@ -28,11 +29,11 @@ impl Taking<'_> {
 
     /// Contents that had lost before: those that do not stand here.
     fn take_superseded(&self, pair: &Pair, judge: &dyn MergePolicy) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_superseded", "stream = ?1")?;
+        let copy = Copy::of(self.ours(), "_windrow_superseded", "stream = :stream")?;
         let (key, sha256, said) = (copy.place("key"), copy.place("sha256"), copy.place("row"));
         let (_, fills) = pair.their_side(self.theirs, &pair.stream, judge)?;
         let (run, merged_by) = (copy.place("run_id"), copy.place("merged_by"));
-        copy.each(self.theirs, [&pair.stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": &pair.stream }, &mut |mut row| {
             if let Some(filled) = fills.as_ref().and_then(|fills| fills.fill_text(text(&row[said])))
             {
                 row[sha256] = Value::Text(filled.digest);
@@ -58,13 +59,14 @@ impl Taking<'_> {
     /// A record is kept once; it was first seen when either saw it first, and is set aside where
     /// either did, by whoever did it first.
     fn take_rejects(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_rejects", "stream = ?1 ORDER BY reject_id")?;
+        let copy =
+            Copy::of(self.ours(), "_windrow_rejects", "stream = :stream ORDER BY reject_id")?;
         let place = |name: &str| copy.place(name);
         let (id, run, last_run) = (place("reject_id"), place("run_id"), place("last_run_id"));
         let known = ["stream", "partition", "record_sha256", "kind"].map(place);
         let discarded = ["discarded_at", "discarded_by", "discard_note"].map(place);
         let first = place("first_seen_at");
-        copy.each(self.theirs, [stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": stream }, &mut |mut row| {
             let their_last = self.known(number(&row[last_run]));
             row[id] = Value::Null;
             row[run] = Value::Integer(self.known(number(&row[run])).run);
@@ -73,29 +75,40 @@ impl Taking<'_> {
                 return self.bring(their_last.run);
             }
             let sql = "SELECT reject_id, last_run_id FROM _windrow_rejects
-                WHERE stream = ?1 AND partition = ?2 AND record_sha256 = ?3 AND kind = ?4";
+                WHERE stream = ? AND partition = ? AND record_sha256 = ? AND kind = ?";
             let found: Option<(i64, i64)> = self
                 .ours()
                 .prepare_cached(sql)?
                 .query_row(params_from_iter(known.map(|at| &row[at])), |row| {
-                    Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.unwrap_or_default()))
+                    Ok((
+                        row.get("reject_id")?,
+                        row.get::<_, Option<i64>>("last_run_id")?.unwrap_or_default(),
+                    ))
                 })
                 .optional()?;
             let Some((ours, our_last)) = found else { return Ok(()) };
-            let sql = "UPDATE _windrow_rejects SET first_seen_at = ?2, run_id = ?3
-                WHERE reject_id = ?1 AND first_seen_at > ?2";
-            let values = params![ours, row[first], row[run]];
+            let sql = "UPDATE _windrow_rejects SET first_seen_at = :first_seen_at, run_id = :run
+                WHERE reject_id = :ours AND first_seen_at > :first_seen_at";
+            let values = named_params! {
+                ":ours": ours,
+                ":first_seen_at": row[first],
+                ":run": row[run],
+            };
             self.ours().prepare_cached(sql)?.execute(values)?;
             let [at, by, note] = discarded.map(|at| &row[at]);
             let sql = "UPDATE _windrow_rejects
-                SET discarded_at = ?2, discarded_by = ?3, discard_note = ?4
-                WHERE reject_id = ?1 AND ?2 IS NOT NULL AND (discarded_at IS NULL
+                SET discarded_at = :at, discarded_by = :by, discard_note = :note
+                WHERE reject_id = :ours AND :at IS NOT NULL AND (discarded_at IS NULL
                     OR (discarded_at, coalesce(discarded_by, ''), coalesce(discard_note, ''))
-                       > (?2, coalesce(?3, ''), coalesce(?4, '')))";
-            self.ours().prepare_cached(sql)?.execute(params![ours, at, by, note])?;
+                       > (:at, coalesce(:by, ''), coalesce(:note, '')))";
+            self.ours()
+                .prepare_cached(sql)?
+                .execute(named_params! { ":ours": ours, ":at": at, ":by": by, ":note": note })?;
             if *self.merge.fetch(our_last)? < *their_last.read {
-                let sql = "UPDATE _windrow_rejects SET last_run_id = ?2 WHERE reject_id = ?1";
-                self.ours().prepare_cached(sql)?.execute(params![ours, their_last.run])?;
+                let sql = "UPDATE _windrow_rejects SET last_run_id = :run WHERE reject_id = :ours";
+                self.ours()
+                    .prepare_cached(sql)?
+                    .execute(named_params! { ":ours": ours, ":run": their_last.run })?;
                 self.bring(their_last.run)?;
             }
             Ok(())
@@ -104,17 +117,19 @@ impl Taking<'_> {
 
     /// A field has held what either has seen in it. It is always there where both say so.
     fn take_fields(&self, stream: &str) -> rusqlite::Result<()> {
-        let read = "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = ?1";
+        let read = "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = :stream";
         let mut statement = self.theirs.prepare_cached(read)?;
-        let mut rows = statement.query([stream])?;
+        let mut rows = statement.query(named_params! { ":stream": stream })?;
         while let Some(row) = rows.next()? {
             let (field, kinds, usage): (String, String, String) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
-            let known = format!("{} AND field = ?2", read.replace("field, ", ""));
+                (row.get("field")?, row.get("kinds")?, row.get("usage")?);
+            let known = format!("{} AND field = :field", read.replace("field, ", ""));
             let ours: Option<(String, String)> = self
                 .ours()
                 .prepare_cached(&known)?
-                .query_row([stream, &field], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row(named_params! { ":stream": stream, ":field": field }, |row| {
+                    Ok((row.get("kinds")?, row.get("usage")?))
+                })
                 .optional()?;
             let (kinds, usage) = match &ours {
                 None => (kinds, usage),
@@ -127,8 +142,13 @@ impl Taking<'_> {
             };
             if ours.as_ref() != Some(&(kinds.clone(), usage.clone())) {
                 let sql = "INSERT OR REPLACE INTO _windrow_fields (stream, field, kinds, usage)
-                    VALUES (?1, ?2, ?3, ?4)";
-                self.ours().prepare_cached(sql)?.execute([stream, &field, &kinds, &usage])?;
+                    VALUES (:stream, :field, :kinds, :usage)";
+                self.ours().prepare_cached(sql)?.execute(named_params! {
+                    ":stream": stream,
+                    ":field": &field,
+                    ":kinds": &kinds,
+                    ":usage": &usage,
+                })?;
             }
         }
         Ok(())
@@ -136,7 +156,8 @@ impl Taking<'_> {
 
     /// The log of changes of fields: entries of runs that were here with theirs are here.
     fn take_changes(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_schema_log", "stream = ?1 ORDER BY log_id")?;
+        let copy =
+            Copy::of(self.ours(), "_windrow_schema_log", "stream = :stream ORDER BY log_id")?;
         let (id, run) = (copy.place("log_id"), copy.place("run_id"));
         let others: Vec<usize> = (0..copy.columns.len()).filter(|at| *at != id).collect();
         let same: Vec<String> = others
@@ -145,7 +166,7 @@ impl Taking<'_> {
             .map(|(n, at)| format!("{} IS ?{}", quote(&copy.columns[*at]), n + 1))
             .collect();
         let sql = format!("SELECT 1 FROM _windrow_schema_log WHERE {}", same.join(" AND "));
-        copy.each(self.theirs, [stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": stream }, &mut |mut row| {
             row[id] = Value::Null;
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             let values = params_from_iter(others.iter().map(|at| &row[*at]));
@@ -159,10 +180,10 @@ impl Taking<'_> {
 
     /// Adoptions of runs that this merge has brought: one that was undone here stays undone.
     fn take_adoptions(&self, stream: &str) -> rusqlite::Result<()> {
-        let copy = Copy::of(self.ours(), "_windrow_adoptions", "stream = ?1")?;
+        let copy = Copy::of(self.ours(), "_windrow_adoptions", "stream = :stream")?;
         let run = copy.place("run_id");
         let brought = self.brought(stream)?;
-        copy.each(self.theirs, [stream], &mut |mut row| {
+        copy.each(self.theirs, named_params! { ":stream": stream }, &mut |mut row| {
             let their = number(&row[run]);
             if !brought.contains(&their) {
                 return Ok(());
@@ -171,9 +192,9 @@ impl Taking<'_> {
             row[run] = Value::Integer(ours);
             copy.put(self.ours(), &row)?;
             for table in ["_windrow_adopted", "_windrow_adopted_removed"] {
-                let part = Copy::of(self.ours(), table, "run_id = ?1")?;
+                let part = Copy::of(self.ours(), table, "run_id = :run")?;
                 let run = part.place("run_id");
-                part.each(self.theirs, [their], &mut |mut row| {
+                part.each(self.theirs, named_params! { ":run": their }, &mut |mut row| {
                     row[run] = Value::Integer(ours);
                     part.put(self.ours(), &row).map(|_| ())
                 })?;
@@ -203,7 +224,7 @@ impl Taking<'_> {
         let own = own.into_iter().chain([(broken_off, "fetches that were broken off")]);
         let count = |table: &str| -> rusqlite::Result<u64> {
             let sql = format!("SELECT count(*) FROM {table}");
-            self.theirs.query_row(&sql, [], |row| row.get(0))
+            self.theirs.query_row(&sql, [], only)
         };
         let mut left = Vec::new();
         for (table, what) in own {
@@ -227,10 +248,19 @@ impl Merge<'_> {
     ) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_handoffs
             (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
-            VALUES ('taken', json_extract(?6, '$.handoff_id'), ?1, ?2, ?3, ?7, ?4, ?5)";
+            VALUES ('taken', json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
+            :sha256, :summary, :run)";
         let sha256 = manifest.map(crate::store::sha256_of);
-        let values = params![archive_id, self.now, file, summary, self.run, manifest, sha256];
+        let values = named_params! {
+            ":archive_id": archive_id,
+            ":now": self.now,
+            ":file": file,
+            ":summary": summary,
+            ":run": self.run,
+            ":manifest": manifest,
+            ":sha256": sha256,
+        };
         let write = self.ours().execute(sql, values);
-        write.map(|_| ()).map_err(crate::store::error::at(&self.archive.path))
+        write.map(|_| ()).map_err(crate::store::error::at(&self.tx.path))
     }
 }

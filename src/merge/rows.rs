@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 
+use rusqlite::named_params;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, params_from_iter};
 
@@ -17,6 +18,7 @@ use crate::merge::fill::Fills;
 use crate::merge::shape::Pair;
 use crate::merge::tables::{MergePolicy, Taking};
 use crate::store::content::Content;
+use crate::store::row::only;
 
 /// Keys of rows in conflict that are told one by one.
 const KEYS_TOLD_MAX: usize = 5;
@@ -163,8 +165,8 @@ impl Taking<'_> {
     fn scan<'j>(&self, pair: &Pair, judge: &'j dyn MergePolicy) -> rusqlite::Result<Scan<'j>> {
         let stream = &pair.stream;
         let any = |connection: &rusqlite::Connection, table: &str, more: &str| {
-            let sql = format!("SELECT 1 FROM {table} WHERE stream = ?1 {more} LIMIT 1");
-            connection.prepare(&sql)?.exists([stream])
+            let sql = format!("SELECT 1 FROM {table} WHERE stream = :stream {more} LIMIT 1");
+            connection.prepare(&sql)?.exists(named_params! { ":stream": stream })
         };
         let width = pair.columns.len();
         let parameters: Vec<String> = (1..=width + 4).map(|n| format!("?{n}")).collect();
@@ -298,10 +300,10 @@ impl Taking<'_> {
             return Ok(());
         }
         let sql = format!(
-            "UPDATE main.{} SET \"_first_seen_at\" = ?2 WHERE _rowid_ = ?1",
+            "UPDATE main.{} SET \"_first_seen_at\" = :first_seen_at WHERE _rowid_ = :rowid",
             quote(&pair.stream)
         );
-        let values = (ours.rowid, first_seen_at);
+        let values = named_params! { ":rowid": ours.rowid, ":first_seen_at": first_seen_at };
         self.ours().prepare_cached(&sql)?.execute(values).map(|_| ())
     }
 
@@ -315,39 +317,43 @@ impl Taking<'_> {
     ) -> rusqlite::Result<()> {
         let Meeting { ours, theirs, our_content, their_content, key, .. } = meeting;
         let known = self.known(theirs.run);
-        let sets: Vec<String> = pair
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(n, name)| format!("{} = ?{}", quote(name), n + 6))
-            .collect();
+        let sets: Vec<String> =
+            pair.columns.iter().map(|name| format!("{} = ?", quote(name))).collect();
         let sql = format!(
-            "UPDATE main.{} SET \"_first_seen_at\" = ?2, \"_changed_at\" = ?3, \"_revision\" = ?4,
-                \"_run\" = ?5, {} WHERE _rowid_ = ?1",
+            "UPDATE main.{} SET \"_first_seen_at\" = ?, \"_changed_at\" = ?, \"_revision\" = ?,
+                \"_run\" = ?, {} WHERE _rowid_ = ?",
             quote(&pair.stream),
             sets.join(", ")
         );
         let own = [
-            Value::Integer(ours.rowid),
             Value::Text(ours.first_seen_at.clone().min(theirs.first_seen_at)),
             Value::Text(theirs.changed_at),
             Value::Integer(ours.revision.max(theirs.revision) + 1),
             Value::Integer(known.run),
         ];
         let mut update = self.ours().prepare_cached(&sql)?;
-        update.execute(params_from_iter(own.iter().chain(&theirs.values)))?;
+        let row = Value::Integer(ours.rowid);
+        let values = own.iter().chain(&theirs.values).chain(std::iter::once(&row));
+        update.execute(params_from_iter(values))?;
         self.bring(known.run)?;
         if scan.confirmed || scan.their_confirmed {
-            let forget = "DELETE FROM _windrow_confirmed WHERE stream = ?1 AND key = ?2";
-            self.ours().prepare_cached(forget)?.execute([&pair.stream, &key])?;
+            let forget = "DELETE FROM _windrow_confirmed WHERE stream = :stream AND key = :key";
+            self.ours().prepare_cached(forget)?.execute(named_params! {
+                ":stream": pair.stream,
+                ":key": key,
+            })?;
             if let Some(run) = confirmed_by(self.theirs, pair, &key, theirs.run)? {
                 self.confirm(pair, &key, self.known(run).run, known.run)?;
             }
         }
         if scan.superseded {
             let sql = "DELETE FROM _windrow_superseded
-                WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
-            let values = [&pair.stream, &key, &their_content.digest];
+                WHERE stream = :stream AND key = :key AND sha256 = :digest";
+            let values = named_params! {
+                ":stream": pair.stream,
+                ":key": key,
+                ":digest": their_content.digest,
+            };
             self.ours().prepare_cached(sql)?.execute(values)?;
         }
         scan.counts.borrow_mut().replaced += 1;
@@ -357,9 +363,14 @@ impl Taking<'_> {
     /// Notes that a later fetch has said the same as the row.
     fn confirm(&self, pair: &Pair, key: &str, run: i64, row_run: i64) -> rusqlite::Result<()> {
         let sql = "INSERT INTO _windrow_confirmed (stream, key, run_id, row_run)
-            VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, key)
+            VALUES (:stream, :key, :run, :row_run) ON CONFLICT (stream, key)
             DO UPDATE SET run_id = excluded.run_id, row_run = excluded.row_run";
-        let values = (&pair.stream, key, run, row_run);
+        let values = named_params! {
+            ":stream": &pair.stream,
+            ":key": key,
+            ":run": run,
+            ":row_run": row_run,
+        };
         self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
@@ -463,7 +474,8 @@ pub(crate) fn confirmed_by(
 ) -> rusqlite::Result<Option<i64>> {
     use rusqlite::OptionalExtension;
     let sql = "SELECT run_id FROM _windrow_confirmed
-        WHERE stream = ?1 AND key = ?2 AND row_run = ?3";
+        WHERE stream = :stream AND key = :key AND row_run = :row_run";
     let mut statement = connection.prepare_cached(sql)?;
-    statement.query_row((&pair.stream, key, row_run), |row| row.get(0)).optional()
+    let which = named_params! { ":stream": pair.stream, ":key": key, ":row_run": row_run };
+    statement.query_row(which, only).optional()
 }

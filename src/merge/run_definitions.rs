@@ -7,7 +7,7 @@ use crate::definition::{Definition, Stream, parse_definition};
 
 use crate::merge::tables::Merge;
 use crate::store::error::{ArchiveError, at};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// Definitions that are asked, the latest ones: a stream that none of so many names is unknown.
 const DEFINITIONS_MAX: u32 = 1_000;
@@ -29,13 +29,14 @@ impl RunDefinitions {
 
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let sql = format!(
-            "SELECT max(r.run_id), d.text
+            "SELECT max(r.run_id) AS rows, d.text
              FROM _windrow_definitions d JOIN _windrow_runs r USING (definition_id)
              GROUP BY definition_id ORDER BY min(r.merged_by IS NOT NULL), max(r.run_id) DESC
              LIMIT {DEFINITIONS_MAX}"
         );
         let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        let rows =
+            statement.query_map([], |row| Ok((row.get("rows")?, row.get::<_, String>("text")?)))?;
         let mut by_run = Vec::new();
         for row in rows {
             let (run, text) = row?;
@@ -56,6 +57,6 @@ impl Reader {
 impl Merge<'_> {
     /// What this archive's definitions say, those that were brought a moment ago included.
     pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
-        RunDefinitions::read(self.ours()).map_err(at(self.archive.path()))
+        RunDefinitions::read(self.ours()).map_err(at(self.tx.path()))
     }
 }

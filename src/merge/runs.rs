@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
 use crate::store::run_detail::forget_details;
@@ -32,10 +32,10 @@ pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite:
     let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");
     let mut statement = theirs.prepare(&sql)?;
     let mut rows = statement.query([])?;
-    let mut known = ours.prepare("SELECT 1 FROM _windrow_runs WHERE uid = ?1")?;
+    let mut known = ours.prepare("SELECT 1 FROM _windrow_runs WHERE uid = :uid")?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        if !known.exists([row.get::<_, String>(0)?])? {
+        if !known.exists(named_params! { ":uid": row.get::<_, String>("uid")? })? {
             count += 1;
         }
     }
@@ -58,10 +58,16 @@ pub(crate) fn take_runs(
     copy.each(theirs, [], &mut |mut row| {
         let their = number(&row[id]);
         let name = text(&row[uid]).to_owned();
-        let known = "SELECT run_id, finished_at IS NULL FROM _windrow_runs WHERE uid = ?1";
+        let known =
+            "SELECT run_id, finished_at IS NULL AS is_open FROM _windrow_runs WHERE uid = :name";
         let known: Option<(i64, bool)> = ours
             .prepare_cached(known)?
-            .query_row([&name], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(
+                named_params! {
+                    ":name": &name,
+                },
+                |row| Ok((row.get("run_id")?, row.get("is_open")?)),
+            )
             .optional()?;
         let read = ReadBy { read_at: text(&row[read_at]).to_owned(), uid: name };
         row[definition] = match row[definition] {
@@ -108,15 +114,17 @@ pub(crate) fn take_runs(
 }
 
 fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
-    let sql = "SELECT text, first_used_at FROM _windrow_definitions WHERE definition_id = ?1";
+    let sql = "SELECT text, first_used_at FROM _windrow_definitions WHERE definition_id = :id";
     let mut statement = theirs.prepare_cached(sql)?;
-    let (text, used): (String, String) =
-        statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (text, used): (String, String) = statement
+        .query_row(named_params! { ":id": id }, |row| {
+            Ok((row.get("text")?, row.get("first_used_at")?))
+        })?;
     let known = definition_id(ours, &text, &used)?;
     // The same in whatever order archives meet: which of several is the newest may matter.
-    let sql = "UPDATE _windrow_definitions SET first_used_at = ?2
-        WHERE definition_id = ?1 AND first_used_at > ?2";
-    ours.prepare_cached(sql)?.execute(params![known, used])?;
+    let sql = "UPDATE _windrow_definitions SET first_used_at = :used
+        WHERE definition_id = :known AND first_used_at > :used";
+    ours.prepare_cached(sql)?.execute(named_params! { ":known": known, ":used": used })?;
     Ok(known)
 }
 
@@ -137,15 +145,18 @@ fn end_run(
         .enumerate()
         .map(|(at, n)| format!("{} = ?{}", quote(&copy.columns[*n]), at + 2))
         .collect();
-    let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?1", sets.join(", "));
+    let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = :their", sets.join(", "));
     let run_id = &row[copy.place("run_id")];
     let values = std::iter::once(run_id).chain(changed.iter().map(|n| &row[*n]));
     ours.execute(&sql, params_from_iter(values))?;
     for table in &DETAILS[1..] {
         // A part may have left them out.
-        let there = format!("SELECT 1 FROM {table} WHERE run_id = ?1");
-        if theirs.prepare_cached(&there)?.exists([their])? {
-            ours.execute(&format!("DELETE FROM {table} WHERE run_id = ?1"), [run_id])?;
+        let there = format!("SELECT 1 FROM {table} WHERE run_id = :their");
+        if theirs.prepare_cached(&there)?.exists(named_params! { ":their": their })? {
+            ours.execute(
+                &format!("DELETE FROM {table} WHERE run_id = :run_id"),
+                named_params! { ":run_id": run_id },
+            )?;
             take_detail(ours, theirs, table, their, run_id)?;
         }
     }
@@ -159,9 +170,9 @@ fn take_detail(
     their: i64,
     run: &Value,
 ) -> rusqlite::Result<()> {
-    let copy = Copy::of(ours, table, "run_id = ?1")?;
+    let copy = Copy::of(ours, table, "run_id = :run")?;
     let id = copy.place("run_id");
-    copy.each(theirs, [their], &mut |mut row| {
+    copy.each(theirs, named_params! { ":run": their }, &mut |mut row| {
         row[id] = run.clone();
         copy.put(ours, &row).map(|_| ())
     })

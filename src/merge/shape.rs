@@ -1,17 +1,22 @@
 //! The tables of one stream in two archives: what cannot be united, and their common columns.
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 use rusqlite::types::Value;
 
 use crate::model::{KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::{ArchiveError, at};
-use crate::store::history::{history_from, history_name, keeps_versions, live_columns};
-use crate::store::read::{Reader, StreamRow};
+use crate::store::history::{
+    history_from, history_name, keeps_versions, live_columns, unwatch_updates,
+};
+use crate::store::read::StreamRow;
+use crate::store::reader::Reader;
 use crate::store::table::{key_text, quote, stored_table, type_text};
 
 use crate::merge::fill::Fills;
 use crate::merge::tables::{Merge, MergePolicy, Taking};
 use crate::store::content::MARK;
+use crate::store::row::only;
 
 /// What the tables of one stream differ in, so that their rows are no rows of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -94,9 +99,9 @@ impl Merge<'_> {
         named: NamedColumns<'_>,
         judge: &dyn MergePolicy,
     ) -> Result<Pair, ArchiveError> {
-        let wrong = at(&self.archive.path);
+        let wrong = at(&self.tx.path);
         let name = &stream.stream;
-        let new = !self.archive.has_table(name)?;
+        let new = !self.tx.has_table(name)?;
         let before = live_columns(self.ours(), name).map_err(&wrong)?.len();
         let their_from = history_from(&theirs.connection, name).map_err(&wrong)?;
         let marks = has_column(&theirs.connection, name, MARK).map_err(&wrong)?;
@@ -115,21 +120,23 @@ impl Merge<'_> {
             retention: Retention { history, marks, deletes: kept, ..Retention::default() },
         };
         let start = stream.start_at.map(crate::model::instant_to_text);
-        let mut added = self.archive.ensure_table(&shape, start.as_deref(), &self.now)?;
+        let mut added = self.tx.ensure_table(&shape, start.as_deref(), &self.now)?;
         if new {
             added.clear();
         }
         self.fill_added(name, &added, judge)?;
         if new && let Some(from) = &their_from {
-            let sql = "UPDATE _windrow_streams SET history_from = ?2 WHERE stream = ?1";
-            self.ours().execute(sql, [name, from]).map_err(&wrong)?;
+            let sql = "UPDATE _windrow_streams SET history_from = :from WHERE stream = :name";
+            self.ours()
+                .execute(sql, named_params! { ":name": name, ":from": from })
+                .map_err(&wrong)?;
         }
         let live = live_columns(self.ours(), name).map_err(&wrong)?;
         // One that has ended has not got the columns with its table.
         if history || keeps_versions(self.ours(), name).map_err(&wrong)? {
-            self.archive.make_history(name)?;
+            self.tx.make_history(name)?;
         }
-        self.archive.unwatch_updates(name).map_err(&wrong)?;
+        unwatch_updates(self.ours(), name).map_err(&wrong)?;
         if new || live.len() > before {
             self.grown.set(true);
         }
@@ -252,21 +259,6 @@ impl Taking<'_> {
         let parameters: Vec<String> = (1..=key.len()).map(|n| format!("quote(?{n})")).collect();
         let sql = format!("SELECT {}", parameters.join(" || ',' || "));
         let mut statement = self.ours().prepare_cached(&sql)?;
-        statement.query_row(rusqlite::params_from_iter(key), |row| row.get(0))
-    }
-}
-
-impl crate::store::Archive {
-    /// A stream's key and columns as they are in the transaction that is open.
-    pub fn stream_row(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
-        let stored = crate::store::table::stored_table(&self.connection, name);
-        let stored = stored.map_err(at(&self.path))?;
-        Ok(stored.map(|(key, columns)| StreamRow {
-            stream: name.to_owned(),
-            key,
-            columns,
-            inferred: false,
-            start_at: None,
-        }))
+        statement.query_row(rusqlite::params_from_iter(key), only)
     }
 }

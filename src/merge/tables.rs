@@ -9,17 +9,20 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
 use crate::model::{TableColumn, instant_to_text};
 
 use crate::merge::runs;
+use crate::store::archive::Archive;
 use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::history::{keep_histories, unwatch_updates};
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::runs::{NewRun, RunStart, definition_id};
+use crate::store::transaction::Tx;
 
 pub use crate::merge::ended::EndedTaken;
 pub use crate::merge::fill::{FillBox, Filling};
@@ -45,7 +48,7 @@ pub trait MergePolicy {
 
 /// A merge that is going on: one transaction and one run.
 pub struct Merge<'m> {
-    pub(crate) archive: &'m Archive,
+    pub(crate) tx: Tx<'m>,
     /// The merge's own run; the runs that it brings have smaller numbers.
     pub(super) run: i64,
     pub(super) now: String,
@@ -81,61 +84,35 @@ pub struct Taking<'m> {
     pub(super) runs: HashMap<i64, KnownRun>,
 }
 
-impl Archive {
-    /// Begins a merge of these archives. Until [`Merge::commit`] nothing is changed.
-    pub fn begin_merge<'m>(
-        &'m self,
+impl<'m> Merge<'m> {
+    /// Begins a merge of these archives. Until [`Merge::commit`] nothing is changed; dropping it
+    /// takes everything back.
+    pub fn begin(
+        archive: &'m Archive,
         start: &RunStart<'_>,
         others: &[&Reader],
-    ) -> Result<Merge<'m>, ArchiveError> {
+    ) -> Result<Self, ArchiveError> {
         // What is copied into a table is placed by the columns that the format gives it.
-        refuse_other_tables(&self.connection, &self.path, self.formats.newest())?;
-        self.begin()?;
-        let merge = self.note_merge(start, others).map_err(at(&self.path));
-        if merge.is_err() {
-            self.roll_back();
-        }
-        merge
-    }
-
-    pub(super) fn note_merge<'m>(
-        &'m self,
-        start: &RunStart<'_>,
-        others: &[&Reader],
-    ) -> rusqlite::Result<Merge<'m>> {
-        let ours = &self.connection;
-        let last = "SELECT coalesce(max(run_id), 0) FROM _windrow_runs";
-        let last: i64 = ours.query_row(last, [], |row| row.get(0))?;
-        let mut unknown = 0;
-        for other in others {
-            unknown += runs::count_unknown(ours, &other.connection)?;
-        }
-        let run = last + unknown + 1;
+        refuse_other_tables(&archive.connection, archive.path(), archive.formats().newest())?;
+        let tx = archive.begin()?;
+        let last = tx.run(|ours| {
+            let last = "SELECT coalesce(max(run_id), 0) AS last FROM _windrow_runs";
+            ours.query_row(last, [], |row| row.get::<_, i64>("last"))
+        })?;
         let now = instant_to_text(start.now);
-        let definition = definition_id(ours, start.definition, &now)?;
-        let new = NewRun { number: Some(run), ..NewRun::done(start, definition, &now) };
-        new.insert(ours)?;
-        // What a merge replaces it keeps itself, with the time for which it stood.
-        let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
-        let mut statement = ours.prepare(sql)?;
-        let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
-        for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
-            self.unwatch_updates(&stream)?;
-        }
-        Ok(Merge {
-            archive: self,
+        let run = tx.run(|ours| note_merge(ours, start, &now, last, others))?;
+        Ok(Self {
             run,
             now,
             next_run: Cell::new(last + 1),
-            changes: ours.total_changes(),
+            changes: tx.connection.total_changes(),
             grown: Cell::new(false),
             fetches: RefCell::default(),
             brought: RefCell::default(),
+            tx,
         })
     }
-}
 
-impl<'m> Merge<'m> {
     /// The merge's own run.
     pub fn run(&self) -> i64 {
         self.run
@@ -149,26 +126,22 @@ impl<'m> Merge<'m> {
     /// Takes in an archive's runs; what else is taken refers to them.
     pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), ArchiveError> {
         let taken = runs::take_runs(self, &theirs.connection);
-        let (runs, counts) = taken.map_err(at(&self.archive.path))?;
+        let (runs, counts) = taken.map_err(at(&self.tx.path))?;
         Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
     }
 
     /// Makes it all durable, with what the run says of it.
     pub fn commit(self, message: &str) -> Result<(), ArchiveError> {
-        let sql = "UPDATE _windrow_runs SET message = ?2 WHERE run_id = ?1";
-        let note = self.ours().execute(sql, params![self.run, message]);
-        note.map_err(at(&self.archive.path))?;
-        self.archive.keep_histories()?;
-        self.archive.commit()
+        let sql = "UPDATE _windrow_runs SET message = :message WHERE run_id = :run";
+        let note =
+            self.ours().execute(sql, named_params! { ":run": self.run, ":message": message });
+        note.map_err(at(&self.tx.path))?;
+        keep_histories(self.ours()).map_err(at(&self.tx.path))?;
+        self.tx.commit()
     }
 
-    /// Takes everything back.
-    pub fn roll_back(self) {
-        self.archive.roll_back();
-    }
-
-    pub(crate) fn ours(&self) -> &'m Connection {
-        &self.archive.connection
+    pub(crate) fn ours(&self) -> &Connection {
+        &self.tx.connection
     }
 
     /// As of when a run of this archive speaks.
@@ -182,12 +155,40 @@ impl<'m> Merge<'m> {
     }
 }
 
+/// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
+fn note_merge(
+    ours: &Connection,
+    start: &RunStart<'_>,
+    now: &str,
+    last: i64,
+    others: &[&Reader],
+) -> rusqlite::Result<i64> {
+    let mut unknown = 0;
+    for other in others {
+        unknown += runs::count_unknown(ours, &other.connection)?;
+    }
+    let run = last + unknown + 1;
+    let definition = definition_id(ours, start.definition, now)?;
+    let new = NewRun { number: Some(run), ..NewRun::done(start, definition, now) };
+    new.insert(ours)?;
+    // What a merge replaces it keeps itself, with the time for which it stood.
+    let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
+    let mut statement = ours.prepare(sql)?;
+    let streams = statement.query_map([], only::<String>)?;
+    for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
+        unwatch_updates(ours, &stream)?;
+    }
+    Ok(run)
+}
+
 /// As of when a run speaks, and its name.
 pub(super) fn fetch_of(connection: &Connection, run: i64) -> rusqlite::Result<ReadBy> {
-    let sql = "SELECT read_at, uid FROM _windrow_runs WHERE run_id = ?1";
+    let sql = "SELECT read_at, uid FROM _windrow_runs WHERE run_id = :run";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement
-        .query_row([run], |row| Ok(ReadBy { read_at: row.get(0)?, uid: row.get(1)? }))
+        .query_row(named_params! { ":run": run }, |row| {
+            Ok(ReadBy { read_at: row.get("read_at")?, uid: row.get("uid")? })
+        })
         .optional()?;
     Ok(found.unwrap_or_default())
 }
@@ -211,6 +212,6 @@ impl Taking<'_> {
     }
 
     pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> ArchiveError {
-        at(&self.merge.archive.path)
+        at(&self.merge.tx.path)
     }
 }

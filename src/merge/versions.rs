@@ -2,7 +2,7 @@
 //! where the stream has none.
 
 use rusqlite::types::Value;
-use rusqlite::{params, params_from_iter};
+use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
 use crate::store::error::ArchiveError;
@@ -90,10 +90,11 @@ impl Taking<'_> {
             return Ok(true);
         }
         let sql = "SELECT 1 FROM _windrow_superseded
-            WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
+            WHERE stream = :stream AND key = :key AND sha256 = :digest";
         let key = self.key_text(pair, &row.values)?;
-        let lost =
-            self.ours().prepare_cached(sql)?.exists([&pair.stream, &key, &content.digest])?;
+        let lost = self.ours().prepare_cached(sql)?.exists(
+            named_params! { ":stream": &pair.stream, ":key": &key, ":digest": &content.digest },
+        )?;
         Ok(lost || self.history_holds(pair, &row.values, &content.digest)?)
     }
 
@@ -105,9 +106,16 @@ impl Taking<'_> {
         run: i64,
     ) -> rusqlite::Result<()> {
         let sql = "INSERT INTO _windrow_superseded (stream, key, sha256, row, run_id, merged_by)
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6
-            WHERE EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id = ?5) ON CONFLICT DO NOTHING";
-        let values = params![stream, key, content.digest, content.text, run, self.merge.run];
+            SELECT :stream, :key, :digest, :text, :run, :merge
+            WHERE EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id = :run) ON CONFLICT DO NOTHING";
+        let values = named_params! {
+            ":stream": stream,
+            ":key": key,
+            ":digest": content.digest,
+            ":text": content.text,
+            ":run": run,
+            ":merge": self.merge.run,
+        };
         self.ours().prepare_cached(sql)?.execute(values).map(|_| ())
     }
 
@@ -216,13 +224,15 @@ impl Taking<'_> {
         }
         let cut = judge.recut(&versions);
         let sql = format!(
-            "UPDATE main.{history} SET \"_replaced_at\" = ?2, \"_replaced_run\" = ?3
-             WHERE _rowid_ = ?1 AND (\"_replaced_at\" <> ?2 OR \"_replaced_run\" <> ?3)"
+            "UPDATE main.{history} SET \"_replaced_at\" = :at, \"_replaced_run\" = :run
+             WHERE _rowid_ = :rowid AND (\"_replaced_at\" <> :at OR \"_replaced_run\" <> :run)"
         );
         let mut update = self.ours().prepare_cached(&sql)?;
         for (rowid, ended) in rowids.iter().zip(&cut) {
             if let Some(ended) = ended {
-                update.execute(params![rowid, ended.at, ended.run])?;
+                update.execute(
+                    named_params! { ":rowid": rowid, ":at": ended.at, ":run": ended.run },
+                )?;
             }
         }
         Ok(())
@@ -252,7 +262,7 @@ impl Taking<'_> {
             return Ok(0);
         }
         if !has_column(self.ours(), &history, "_replaced_at").map_err(self.wrong())? {
-            self.merge.archive.make_history(stream)?;
+            self.merge.tx.make_history(stream)?;
             self.merge.grown.set(true);
         }
         self.each_version(pair, judge, &history).map_err(self.wrong())
@@ -311,9 +321,11 @@ impl Taking<'_> {
         let settle = || -> rusqlite::Result<()> {
             let from = history_from(self.theirs, &pair.stream)?;
             let from = from.unwrap_or_else(|| self.merge.now.clone());
-            let sql = "UPDATE _windrow_streams SET history_from = ?2
-                WHERE stream = ?1 AND history_from < ?2";
-            self.ours().execute(sql, [&pair.stream, &from]).map(|_| ())
+            let sql = "UPDATE _windrow_streams SET history_from = :from
+                WHERE stream = :stream AND history_from < :from";
+            self.ours()
+                .execute(sql, named_params! { ":stream": &pair.stream, ":from": &from })
+                .map(|_| ())
         };
         if pair.history && !pair.new { settle().map_err(self.wrong()) } else { Ok(()) }
     }

@@ -9,7 +9,7 @@ use crate::definition::Source;
 use crate::http::{HttpResponse, NetError};
 use crate::model::{EntryState, Timestamp};
 use crate::outbox::{AttemptClaim, OutboxBrief, OutboxEntry};
-use crate::store::ArchiveError;
+use crate::store::{ArchiveError, Tx};
 
 use super::fill::filled;
 use super::plan::{Planned, plan};
@@ -33,6 +33,7 @@ impl SendRound<'_> {
     /// Puts the attempt on the disk.
     pub(crate) fn claim(
         &mut self,
+        within: Option<&Tx<'_>>,
         entry: &OutboxEntry,
         filled: &OutboxEntry,
         source: &Source,
@@ -51,7 +52,8 @@ impl SendRound<'_> {
             valid_until: until(first),
             now,
         };
-        let Some((_, sends)) = self.outbox.claim(&claim)? else { return Ok(false) };
+        let claimed = self.write(within, |tx| tx.claim(&claim))?;
+        let Some((_, sends)) = claimed else { return Ok(false) };
         self.begun.insert(entry.brief.owner.clone(), sends);
         if let Some(brief) = self.brief(entry.brief.entry) {
             brief.state = EntryState::Sending;

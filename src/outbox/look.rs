@@ -4,7 +4,7 @@ use crate::definition::{Lookup, Paginate, Source, TemplateValues};
 use crate::http::{HttpResponse, NetError, PageToken, RequestPlan, data_of, error_of_exchange};
 use crate::model::EntryState;
 use crate::outbox::{OutboxBrief, OutboxEntry, Settlement};
-use crate::store::ArchiveError;
+use crate::store::{ArchiveError, Tx};
 
 use super::send::{AttemptPurpose, SendRound};
 
@@ -70,6 +70,7 @@ impl SendRound<'_> {
     /// What a lookup makes of its entry.
     pub(crate) fn looked(
         &mut self,
+        within: Option<&Tx<'_>>,
         brief: &OutboxBrief,
         source: &Source,
         outcome: &Result<HttpResponse, NetError>,
@@ -79,7 +80,7 @@ impl SendRound<'_> {
         let now = self.host.clock.now();
         let mut end = Settlement::nothing(now);
         let (wait_ms, asked) = self.wait_of(outcome, source, brief.entry);
-        self.keep_wait(source, asked, now)?;
+        self.keep_wait(within, source, asked, now)?;
         match outcome {
             Err(error) => {
                 let source_error = error_of_exchange(error, self.host.network.link_is_up());
@@ -108,7 +109,7 @@ impl SendRound<'_> {
             (end.state, end.in_doubt) = (EntryState::Unknown, true);
             end.next_at = now.checked_add_signed(chrono::TimeDelta::milliseconds(wait_ms));
         }
-        if self.outbox.change(brief.entry, EntryState::Unknown, &end)? {
+        if self.write(within, |tx| tx.change(brief.entry, EntryState::Unknown, &end))? {
             self.told(brief.entry, &end);
         }
         Ok(())

@@ -4,7 +4,7 @@ use crate::definition::Source;
 use crate::http::{HttpResponse, NetError, asked_wait_ms, backoff_ms, error_of_exchange};
 use crate::model::{Timestamp, WAIT_IMPOSED_MAX, Wait};
 use crate::outbox::Settlement;
-use crate::store::ArchiveError;
+use crate::store::{ArchiveError, Tx};
 
 use super::decide::{AttemptVerdict, Reply, judge, settle};
 use super::report::{kept, refused_credentials, said};
@@ -14,13 +14,14 @@ impl SendRound<'_> {
     /// What an answer, or that there is none, makes of its entry.
     pub(crate) fn record_outcome(
         &mut self,
+        within: Option<&Tx<'_>>,
         (entry, purpose, outcome): &AttemptOutcome,
     ) -> Result<(), ArchiveError> {
         let entry = *entry;
         let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
         let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
         if matches!(purpose, AttemptPurpose::Look) {
-            return self.looked(&brief, &source, outcome);
+            return self.looked(within, &brief, &source, outcome);
         }
         let reply = match outcome {
             Ok(response) => Reply::Answer(response),
@@ -38,9 +39,9 @@ impl SendRound<'_> {
         if verdict == AttemptVerdict::Unsent {
             end.afresh = self.outbox.outbox_entry(entry)?.is_some_and(|e| e.attempts <= 1);
         }
-        self.put(entry, &end)?;
+        self.put(within, entry, &end)?;
         if matches!(verdict, AttemptVerdict::Later | AttemptVerdict::Doubtful) {
-            self.keep_wait(&source, asked, now)?;
+            self.keep_wait(within, &source, asked, now)?;
         }
         match (verdict, outcome) {
             (AttemptVerdict::Unsent, Err(error)) => {
@@ -60,6 +61,7 @@ impl SendRound<'_> {
     /// Keeps what a source asked for, for this run and later ones.
     pub(crate) fn keep_wait(
         &mut self,
+        within: Option<&Tx<'_>>,
         source: &Source,
         asked_ms: Option<i64>,
         now: Timestamp,
@@ -67,7 +69,7 @@ impl SendRound<'_> {
         let Some(asked_ms) = asked_ms else { return Ok(()) };
         let wait = Wait::imposed(&source.name, asked_ms, now);
         self.waits.insert(source.name.clone(), wait.until);
-        self.outbox.write_wait(&source.name, &wait, now)
+        self.write(within, |tx| tx.write_wait(&source.name, &wait, now))
     }
 
     /// How long an entry rests, and what the source asked for, which may be longer.

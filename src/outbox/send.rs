@@ -17,7 +17,7 @@ use crate::http::{
 };
 use crate::model::{EntryState, Timestamp};
 use crate::outbox::{Outbox, OutboxBrief, OutboxEntry, Settlement};
-use crate::store::ArchiveError;
+use crate::store::{ArchiveError, Tx};
 
 use super::decide::{Reply, ResendRule, judge, settle};
 use super::plan::{Doing, Planned, SendScene, WaitReason, plan};
@@ -179,14 +179,14 @@ impl SendRound<'_> {
                 break;
             }
             if ready.is_empty() {
-                ready = self.next_ready()?;
+                ready = self.next_ready(None)?;
             }
             let sources = ready.iter().map(|planned| planned.source.clone()).collect();
             self.prepare(sources).await;
             while wire.len() < SENDS_AT_ONCE
                 && let Some(planned) = self.take_ready(&mut ready)
             {
-                self.start(&planned)?;
+                self.start(None, &planned)?;
                 self.departures()?.into_iter().for_each(|departure| drop(wire.spawn(departure)));
             }
             if wire.is_empty() && !ready.is_empty() {
@@ -195,7 +195,7 @@ impl SendRound<'_> {
             }
             if wire.is_empty() && ready.is_empty() {
                 self.load()?;
-                ready = self.next_ready()?;
+                ready = self.next_ready(None)?;
                 if ready.is_empty() && !self.pause().await? {
                     break;
                 }
@@ -208,6 +208,7 @@ impl SendRound<'_> {
             };
             if let Some(landed) = landed {
                 self.record_outcome(
+                    None,
                     &landed.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic())),
                 )?;
             }
@@ -230,6 +231,18 @@ impl SendRound<'_> {
             {
                 self.errors.insert(name, error);
             }
+        }
+    }
+
+    /// Writes in the transaction in hand, or in one of its own.
+    pub(crate) fn write<T>(
+        &self,
+        within: Option<&Tx<'_>>,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        match within {
+            Some(tx) => work(tx),
+            None => self.outbox.transaction(work),
         }
     }
 
@@ -281,27 +294,30 @@ impl SendRound<'_> {
             let verdict = judge(&Reply::Interrupted, source);
             let mut end = settle(&brief, verdict, &source.idempotency, 0, self.host.clock.now());
             end.note = Some("its sender ended before there was an answer".to_owned());
-            self.put(brief.entry, &end)?;
+            self.put(None, brief.entry, &end)?;
         }
         Ok(())
     }
 
     /// Entries that go now. Those whose time is over are marked on the way.
-    pub(crate) fn next_ready(&mut self) -> Result<VecDeque<Planned>, ArchiveError> {
+    pub(crate) fn next_ready(
+        &mut self,
+        within: Option<&Tx<'_>>,
+    ) -> Result<VecDeque<Planned>, ArchiveError> {
         let mut ready = VecDeque::new();
         for planned in self.plan() {
             if !self.only.is_empty() && !self.only.contains(&planned.entry) {
                 continue;
             }
             match planned.doing {
-                Doing::Expire => self.close(&planned, EntryState::Expired, None)?,
+                Doing::Expire => self.close(within, &planned, EntryState::Expired, None)?,
                 Doing::GiveUp(why) => {
                     let note = match why {
                         ResendRule::NoKey => "its source is told no key",
                         ResendRule::ClockBack => "the clock was set back since its last attempt",
                         _ => "its source may have forgotten its key",
                     };
-                    self.close(&planned, EntryState::Unknown, Some(note))?;
+                    self.close(within, &planned, EntryState::Unknown, Some(note))?;
                 }
                 Doing::Send | Doing::Look => {
                     let most = self.source(&planned.source).map_or(0, |s| s.retry.attempts);
@@ -348,6 +364,7 @@ impl SendRound<'_> {
 
     fn close(
         &mut self,
+        within: Option<&Tx<'_>>,
         planned: &Planned,
         state: EntryState,
         note: Option<&str>,
@@ -360,7 +377,7 @@ impl SendRound<'_> {
         };
         let now = self.host.clock.now();
         let end = Settlement { state, in_doubt, note, ..Settlement::nothing(now) };
-        if self.outbox.change(planned.entry, from, &end)? {
+        if self.write(within, |tx| tx.change(planned.entry, from, &end))? {
             self.told(planned.entry, &end);
         }
         Ok(())
@@ -396,21 +413,30 @@ impl SendRound<'_> {
         }
     }
 
-    pub(crate) fn put(&mut self, entry: i64, end: &Settlement) -> Result<(), ArchiveError> {
-        if self.outbox.settle(entry, end)? {
+    pub(crate) fn put(
+        &mut self,
+        within: Option<&Tx<'_>>,
+        entry: i64,
+        end: &Settlement,
+    ) -> Result<(), ArchiveError> {
+        if self.write(within, |tx| tx.settle(entry, end))? {
             self.told(entry, end);
         }
         Ok(())
     }
 
     /// Claims an attempt and makes its request; [`SendRound::departures`] lets it go.
-    pub(crate) fn start(&mut self, planned: &Planned) -> Result<(), ArchiveError> {
+    pub(crate) fn start(
+        &mut self,
+        within: Option<&Tx<'_>>,
+        planned: &Planned,
+    ) -> Result<(), ArchiveError> {
         // Another one of its source may have found that nobody is there.
         if self.errors.contains_key(&planned.source) {
             return Ok(());
         }
         match self.outbox.outbox_entry(planned.entry)? {
-            Some(entry) => self.start_entry(planned, &entry),
+            Some(entry) => self.start_entry(within, planned, &entry),
             None => Ok(()),
         }
     }
@@ -418,6 +444,7 @@ impl SendRound<'_> {
     /// The same for an entry that was read already.
     pub(crate) fn start_entry(
         &mut self,
+        within: Option<&Tx<'_>>,
         planned: &Planned,
         entry: &OutboxEntry,
     ) -> Result<(), ArchiveError> {
@@ -439,7 +466,7 @@ impl SendRound<'_> {
             Ok(filled) => filled,
             Err(message) => {
                 let note = format!("it cannot be filled: {message}");
-                return self.close(planned, EntryState::Rejected, Some(&note));
+                return self.close(within, planned, EntryState::Rejected, Some(&note));
             }
         };
         let wired = wire_of(&filled);
@@ -456,7 +483,7 @@ impl SendRound<'_> {
                 return Ok(());
             }
         };
-        if !self.claim(entry, &filled, &source)? {
+        if !self.claim(within, entry, &filled, &source)? {
             return Ok(());
         }
         self.client.take_turn(&source);
@@ -511,7 +538,7 @@ impl SendRound<'_> {
                 () = &mut grace => None,
             };
             match landed {
-                Some(Ok(landed)) => self.record_outcome(&landed)?,
+                Some(Ok(landed)) => self.record_outcome(None, &landed)?,
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             }

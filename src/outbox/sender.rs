@@ -224,7 +224,7 @@ pub fn claim_entry(
     now: Timestamp,
 ) -> Result<bool, ArchiveError> {
     let sender = sender_for(outbox, host)?;
-    outbox.claim_for(entry, &sender, base_url, now)
+    outbox.transaction(|tx| tx.claim_for(entry, &sender, base_url, now))
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Arch
         proof.places.iter_mut().for_each(|place| place.outcome = PlaceOutcome::Unread);
         return Ok(proof);
     }
-    reader.hold_still()?;
+    let _snapshot = reader.begin_snapshot()?;
     let scopes = proving.scopes(&reader, &copy, &mut proof, now)?;
     if !scopes.is_empty() {
         proving.comparison(&reader, &copy, scopes, host, &mut proof)?.run(&mut proof)?;

@@ -1,7 +1,7 @@
 //! What a proof reads of an archive and of its copy: places that are done, and rows one by one.
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{OptionalExtension, Row, ToSql, params};
+use rusqlite::{OptionalExtension, Row, ToSql, named_params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,7 @@ use crate::model::{Window, hexadecimal, instant_from_text, instant_to_text};
 
 use crate::store::error::{ArchiveError, at};
 use crate::store::query::{Value, owned};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// A place of the ledger whose reading was complete.
@@ -107,11 +107,6 @@ impl TableView {
 }
 
 impl Reader {
-    /// From here on this connection sees the archive as it is now, until it is closed.
-    pub fn hold_still(&self) -> Result<(), ArchiveError> {
-        self.connection.execute_batch("BEGIN").map_err(at(&self.path))
-    }
-
     /// Hands on the places of a stream that are done, in order: settled windows that share an
     /// instant with `range`, or complete snapshots and marks.
     pub fn done_places(
@@ -121,24 +116,25 @@ impl Reader {
         take: &mut dyn FnMut(DonePlace),
     ) -> Result<(), ArchiveError> {
         let sql = "SELECT partition, start_at, end_at, completed_at, run_id, cursor
-            FROM _windrow_ledger WHERE stream = ?1 AND completed_at IS NOT NULL
+            FROM _windrow_ledger WHERE stream = :stream AND completed_at IS NOT NULL
               AND (state = 'settled' OR state = 'complete' AND start_at = '')
-              AND (?2 IS NULL OR end_at > ?2) AND (?3 IS NULL OR start_at < ?3)
+              AND (:from IS NULL OR end_at > :from) AND (:to IS NULL OR start_at < :to)
             ORDER BY partition, start_at, end_at";
         let from = range.map(|range| instant_to_text(range.start()));
         let to = range.map(|range| instant_to_text(range.end()));
         let mut read = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let mut rows = statement.query(params![stream, from, to])?;
+            let mut rows =
+                statement.query(named_params! { ":stream": stream, ":from": from, ":to": to })?;
             while let Some(row) = rows.next()? {
-                let (start, end): (String, String) = (row.get(1)?, row.get(2)?);
+                let (start, end): (String, String) = (row.get("start_at")?, row.get("end_at")?);
                 let ends = instant_from_text(&start).zip(instant_from_text(&end));
                 take(DonePlace {
-                    partition: row.get(0)?,
+                    partition: row.get("partition")?,
                     window: ends.and_then(|(start, end)| Window::new(start, end)),
-                    completed_at: row.get(3)?,
-                    run: row.get(4)?,
-                    cursor: row.get(5)?,
+                    completed_at: row.get("completed_at")?,
+                    run: row.get("run_id")?,
+                    cursor: row.get("cursor")?,
                 });
             }
             Ok(())
@@ -155,7 +151,7 @@ impl Reader {
         take: &mut dyn FnMut(ViewRow) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
         let chosen = bounds.map_or_else(String::new, |(field, _, _)| {
-            format!("WHERE {0} >= ?1 AND {0} < ?2", quote(field))
+            format!("WHERE {0} >= :from AND {0} < :to", quote(field))
         });
         // Sorted on the side: along the key's index each row would be fetched from another end of
         // the table, also the many that are not chosen.
@@ -166,10 +162,13 @@ impl Reader {
             quote(&view.table),
             order.join(", ")
         );
-        let values: Vec<&Value> = bounds.iter().flat_map(|(_, from, to)| [*from, *to]).collect();
+        let values: Vec<(&str, &dyn ToSql)> = bounds
+            .iter()
+            .flat_map(|(_, from, to)| [(":from", *from as &dyn ToSql), (":to", *to as &dyn ToSql)])
+            .collect();
         let wrong = at(&self.path);
         let mut statement = self.connection.prepare(&sql).map_err(&wrong)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values)).map_err(&wrong)?;
+        let mut rows = statement.query(&*values).map_err(&wrong)?;
         while let Some(row) = rows.next().map_err(&wrong)? {
             take(view.read(row).map_err(&wrong)?)?;
         }
@@ -206,12 +205,12 @@ impl Reader {
     ) -> Result<(), ArchiveError> {
         self.run(|connection| {
             let sql = "SELECT record, ancestors FROM _windrow_rejects
-                WHERE stream = ?1 AND kind = 'orphan' AND discarded_at IS NULL";
+                WHERE stream = :stream AND kind = 'orphan' AND discarded_at IS NULL";
             let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([stream])?;
+            let mut rows = statement.query(named_params! { ":stream": stream })?;
             while let Some(row) = rows.next()? {
-                let ancestors: Option<String> = row.get(1)?;
-                take(row.get_ref(0)?.as_str()?, ancestors.as_deref());
+                let ancestors: Option<String> = row.get("ancestors")?;
+                take(row.get_ref("record")?.as_str()?, ancestors.as_deref());
             }
             Ok(())
         })
@@ -223,11 +222,11 @@ impl Reader {
         stream: &str,
         take: &mut dyn FnMut(&str, &str, &str) -> Result<(), ArchiveError>,
     ) -> Result<(), ArchiveError> {
-        let sql = "SELECT kind, reason, record_sha256 FROM _windrow_rejects WHERE stream = ?1
+        let sql = "SELECT kind, reason, record_sha256 FROM _windrow_rejects WHERE stream = :stream
             ORDER BY reject_id";
         let wrong = at(&self.path);
         let mut statement = self.connection.prepare_cached(sql).map_err(&wrong)?;
-        let mut rows = statement.query([stream]).map_err(&wrong)?;
+        let mut rows = statement.query(named_params! { ":stream": stream }).map_err(&wrong)?;
         while let Some(row) = rows.next().map_err(&wrong)? {
             let text = |at: usize| row.get::<_, String>(at).map_err(&wrong);
             take(&text(0)?, &text(1)?, &text(2)?)?;
@@ -237,9 +236,12 @@ impl Reader {
 
     /// Whether this very record is kept as a reject.
     pub fn has_reject(&self, stream: &str, sha256: &str) -> Result<bool, ArchiveError> {
-        let sql = "SELECT 1 FROM _windrow_rejects WHERE stream = ?1 AND record_sha256 = ?2";
+        let sql = "SELECT 1 FROM _windrow_rejects WHERE stream = :stream AND
+            record_sha256 = :sha256";
         let read = || -> rusqlite::Result<bool> {
-            self.connection.prepare_cached(sql)?.exists([stream, sha256])
+            self.connection
+                .prepare_cached(sql)?
+                .exists(named_params! { ":stream": stream, ":sha256": sha256 })
         };
         read().map_err(at(&self.path))
     }

@@ -1,6 +1,7 @@
 //! What is published elsewhere: rows since a run in the order of their keys, rows that were
 //! deleted, and the ledger, batch by batch from one snapshot.
 
+use rusqlite::named_params;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sha2::{Digest, Sha256};
@@ -9,7 +10,9 @@ use crate::store::digest::hash_value;
 use crate::store::error::ArchiveError;
 use crate::store::history::{history_name, live_columns};
 use crate::store::query::{Value, owned};
-use crate::store::read::{LedgerRow, Reader, StreamRow};
+use crate::store::read::{LedgerRow, StreamRow};
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
 use crate::store::vanished::key_text;
 
@@ -66,38 +69,25 @@ pub struct OutRow {
 }
 
 impl Reader {
-    /// From here on everything that is read is of one time, also while a sync runs.
-    pub fn begin_snapshot(&self) -> Result<(), ArchiveError> {
-        self.run(|connection| {
-            connection.execute_batch("BEGIN")?;
-            // The snapshot is taken by the first fetch, not by BEGIN.
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-        })
-    }
-
-    /// Ends what [`Reader::begin_snapshot`] began.
-    pub fn end_snapshot(&self) -> Result<(), ArchiveError> {
-        self.run(|connection| connection.execute_batch("COMMIT"))
-    }
-
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
     /// later fetch of the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), ArchiveError> {
-        let sql = "SELECT run_id, uid FROM _windrow_runs WHERE run_id <
-                coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
+        let sql = "SELECT run_id, uid FROM _windrow_runs WHERE
+                run_id < coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
                          9223372036854775807)
             ORDER BY run_id DESC LIMIT 1";
         self.run(|connection| {
-            let found = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+            let found =
+                connection.query_row(sql, [], |row| Ok((row.get("run_id")?, row.get("uid")?)));
             Ok(found.optional()?.unwrap_or_default())
         })
     }
 
     /// Whether a run after this one may have taken rows out of a stream's table without a trace.
     pub fn has_undone_since(&self, run: i64) -> Result<bool, ArchiveError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id > ?1
+        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id > :run
             AND (command LIKE 'adopt%' OR command LIKE 'rebuild%'))";
-        self.run(|connection| connection.query_row(sql, [run], |row| row.get(0)))
+        self.run(|connection| connection.query_row(sql, named_params! { ":run": run }, only))
     }
 
     /// How a stream's table is read on its way out.
@@ -131,9 +121,7 @@ impl Reader {
         let Some(from) = table.from(phase) else { return Ok(0) };
         let sql = format!("SELECT count(*) {from}{}", table.behind(after.is_some()));
         let values = bound(since, after);
-        self.run(|connection| {
-            connection.query_row(&sql, params_from_iter(values), |row| row.get(0))
-        })
+        self.run(|connection| connection.query_row(&sql, params_from_iter(values), only))
     }
 
     /// Up to `limit` rows of a phase that were written by runs after `since`, in the order of
@@ -160,10 +148,13 @@ impl Reader {
         skip: u64,
         limit: u64,
     ) -> Result<Vec<LedgerRow>, ArchiveError> {
-        let sql = format!("{} LIMIT ?3 OFFSET ?2", LedgerRow::SELECT);
+        let sql = format!("{} LIMIT :limit OFFSET :skip", LedgerRow::SELECT);
         self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map((stream, skip, limit), LedgerRow::of)?;
+            let rows = statement.query_map(
+                named_params! { ":stream": stream, ":skip": skip, ":limit": limit },
+                LedgerRow::of,
+            )?;
             rows.collect()
         })
     }

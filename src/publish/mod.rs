@@ -126,7 +126,7 @@ pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<PublishE
 
 impl Publishing<'_> {
     async fn run(&self, done: &mut Vec<PublishedStream>) -> Result<(), PublishError> {
-        self.reader.begin_snapshot()?;
+        let _snapshot = self.reader.begin_snapshot()?;
         let archive = self.reader.archive_id()?;
         let (run, uid) = self.reader.settled_run()?;
         let newest = RunName { run, uid };
@@ -173,7 +173,6 @@ impl Publishing<'_> {
             done.push(stream);
             sent?;
         }
-        self.reader.end_snapshot()?;
         Ok(())
     }
 

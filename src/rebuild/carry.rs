@@ -5,7 +5,7 @@
 //! else has changed now, and the history keeps what was said until then, as it was said.
 
 use chrono::TimeDelta;
-use rusqlite::params;
+use rusqlite::named_params;
 use serde::Serialize;
 
 use crate::definition::ColumnType;
@@ -14,8 +14,9 @@ use crate::model::{TableColumn, TableShape, instant_from_text, instant_to_text};
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::{LiveColumn, create_history, history_name, live_columns};
-use crate::store::open::Archive;
+use crate::store::row::only;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::vanished::key_text;
 
 /// Rows of the table that was set aside that are carried over, by their place in it.
@@ -130,7 +131,7 @@ fn all_of(conditions: Vec<String>) -> String {
     if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") }
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Finds the rows of the table that was set aside that no kept page gives: those that the trial
     /// table, which holds what the pages gave then, does not hold as they are, and that the new
     /// table does not say either. Without a trial there are none. Gives their number.
@@ -159,7 +160,7 @@ impl Archive {
                 ))?;
             }
             let count = format!("SELECT count(*) FROM {CARRIED}");
-            self.connection.query_row(&count, [], |row| row.get(0))
+            self.connection.query_row(&count, [], only)
         };
         find().map_err(at(&self.path))
     }
@@ -167,7 +168,8 @@ impl Archive {
     /// The rows that are carried over, by where they came from.
     pub fn carried(&self, stream: &str) -> Result<Vec<Carried>, ArchiveError> {
         let sql = format!(
-            "SELECT coalesce(r.command, ''), min(old._run), max(old._run), count(*)
+            "SELECT coalesce(r.command, '') AS command, min(old._run) AS first_run, max(old._run)
+                AS last_run, count(*) AS rows
              FROM {CARRIED} AS c JOIN main.{} AS old ON old._rowid_ = c.row
              LEFT JOIN _windrow_runs AS r ON r.run_id = old._run
              GROUP BY 1 ORDER BY 2",
@@ -177,10 +179,10 @@ impl Archive {
             let mut statement = self.connection.prepare(&sql)?;
             let rows = statement.query_map([], |row| {
                 Ok(Carried {
-                    command: row.get(0)?,
-                    first_run: row.get(1)?,
-                    last_run: row.get(2)?,
-                    rows: row.get(3)?,
+                    command: row.get("command")?,
+                    first_run: row.get("first_run")?,
+                    last_run: row.get("last_run")?,
+                    rows: row.get("rows")?,
                 })
             })?;
             rows.collect()
@@ -226,16 +228,16 @@ impl Archive {
     fn begin_anew(&self, remade: &Remade<'_>) -> rusqlite::Result<EndedHistory> {
         let Remade { new, run, now, .. } = *remade;
         let stamps = format!(
-            "UPDATE main.{} SET _changed_at = ?1, _revision = 1, _run = ?2",
+            "UPDATE main.{} SET _changed_at = :now, _revision = 1, _run = :run",
             quote(&new.name)
         );
-        self.connection.execute(&stamps, params![now, run])?;
+        self.connection.execute(&stamps, named_params! { ":now": now, ":run": run })?;
         let history = self.end_history(remade)?;
-        let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = ?1
+        let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = :name
             AND state IN ('marked', 'deleted')";
-        let alive = self.connection.query_row(sql, [&new.name], |row| row.get(0))?;
-        let sql = "DELETE FROM _windrow_vanished WHERE stream = ?1";
-        self.connection.execute(sql, [&new.name])?;
+        let alive = self.connection.query_row(sql, named_params! { ":name": &new.name }, only)?;
+        let sql = "DELETE FROM _windrow_vanished WHERE stream = :name";
+        self.connection.execute(sql, named_params! { ":name": &new.name })?;
         Ok(EndedHistory { alive, history })
     }
 
@@ -262,28 +264,28 @@ impl Archive {
         let sql = format!(
             "UPDATE main.{table} AS new SET
                 _first_seen_at = min(old._first_seen_at, new._first_seen_at),
-                _changed_at = max(old._changed_at, ?1), _revision = old._revision + 1, _run = ?2
+                _changed_at = max(old._changed_at, :now), _revision = old._revision + 1, _run = :run
              FROM main.{aside} AS old WHERE {join} AND NOT ({unchanged})"
         );
-        self.connection.execute(&sql, params![now, run])?;
+        self.connection.execute(&sql, named_params! { ":now": now, ":run": run })?;
         let key = key_text(&columns.key, "new");
         let fresh = format!("NOT EXISTS (SELECT 1 FROM main.{aside} AS old WHERE {join})");
         let sql = format!(
             "DELETE FROM main.{table} AS new WHERE {fresh} AND {key} IN
-                (SELECT key FROM _windrow_vanished WHERE stream = ?1 AND state = 'deleted')"
+                (SELECT key FROM _windrow_vanished WHERE stream = :name AND state = 'deleted')"
         );
-        self.connection.execute(&sql, [&new.name])?;
+        self.connection.execute(&sql, named_params! { ":name": &new.name })?;
         let sql = format!(
-            "UPDATE main.{table} AS new SET _changed_at = ?1, _revision = 1, _run = ?2
+            "UPDATE main.{table} AS new SET _changed_at = :now, _revision = 1, _run = :run
              WHERE {fresh}"
         );
-        self.connection.execute(&sql, params![now, run])?;
+        self.connection.execute(&sql, named_params! { ":now": now, ":run": run })?;
         self.carry_rows(remade, join, &columns)?;
         let sql = format!(
-            "DELETE FROM _windrow_vanished WHERE stream = ?1 AND state <> 'deleted'
+            "DELETE FROM _windrow_vanished WHERE stream = :name AND state <> 'deleted'
                 AND key NOT IN (SELECT {key} FROM main.{table} AS new)"
         );
-        self.connection.execute(&sql, [&new.name]).map(|_| ())
+        self.connection.execute(&sql, named_params! { ":name": &new.name }).map(|_| ())
     }
 
     /// Rows that were marked since their source no longer returns them stay marked: no page says
@@ -298,12 +300,12 @@ impl Archive {
         let sql = format!(
             "UPDATE main.{} AS new SET _deleted_at = old._deleted_at FROM main.{} AS old
              WHERE {join} AND old._deleted_at IS NOT NULL AND {} IN
-                (SELECT key FROM _windrow_vanished WHERE stream = ?1 AND state = 'marked')",
+                (SELECT key FROM _windrow_vanished WHERE stream = :stream AND state = 'marked')",
             quote(stream),
             quote(&before(stream)),
             key_text(&columns.key, "old")
         );
-        self.connection.execute(&sql, [stream]).map(|_| ())
+        self.connection.execute(&sql, named_params! { ":stream": stream }).map(|_| ())
     }
 
     /// Puts the rows that no page gives into the new table, with the stamps that they have.
@@ -368,8 +370,8 @@ impl Archive {
         }
         let aside = quote(&before(&new.name));
         self.add_last_versions(remade, &ended, &aside, "TRUE")?;
-        let sql = "UPDATE _windrow_streams SET history_from = NULL WHERE stream = ?1";
-        self.connection.execute(sql, [&new.name])?;
+        let sql = "UPDATE _windrow_streams SET history_from = NULL WHERE stream = :name";
+        self.connection.execute(sql, named_params! { ":name": &new.name })?;
         Ok(Some(ended))
     }
 
@@ -427,12 +429,12 @@ impl Archive {
         let from: Vec<String> = names.iter().map(|name| format!("old.{name}")).collect();
         let sql = format!(
             "INSERT INTO main.{} ({}, _replaced_at, _replaced_run)
-             SELECT {}, max(old._changed_at, ?1), ?2 FROM main.{aside} AS old WHERE {which}",
+             SELECT {}, max(old._changed_at, :now), :run FROM main.{aside} AS old WHERE {which}",
             quote(history),
             names.join(", "),
             from.join(", ")
         );
-        self.connection.execute(&sql, params![now, run]).map(|_| ())
+        self.connection.execute(&sql, named_params! { ":now": now, ":run": run }).map(|_| ())
     }
 
     /// The rebuild is done: the stream is watched for its history as the definition says, and the

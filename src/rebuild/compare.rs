@@ -1,14 +1,16 @@
 //! What a rebuild changes: the table that was set aside against the one in its place.
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 use serde::Serialize;
 
 use crate::model::{KeyShape, TableShape};
 
 use crate::rebuild::table_swap::{before, part_before, same_key};
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
+use crate::store::row::only;
 use crate::store::table::{key_text, quote, type_text};
+use crate::store::transaction::Tx;
 
 /// What becomes of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,7 +76,7 @@ pub struct RebuildComparison {
     pub new_rejects: Vec<NewRejects>,
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Compares the stream's table and rejects with those that were set aside.
     pub fn compare(
         &self,
@@ -91,7 +93,7 @@ fn compare(
     new: &TableShape,
 ) -> rusqlite::Result<RebuildComparison> {
     let stream = &new.name;
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let number = |sql: &str| connection.query_row(sql, [], only::<u64>);
     let (table, aside) = (quote(stream), quote(&before(stream)));
     let rejects = quote(&part_before("_windrow_rejects", stream));
     let join = same_key(old, new);
@@ -190,12 +192,13 @@ fn regrouped(
     let glue = if matches!(key, KeyShape::Hash(_)) { " OR " } else { " AND " };
     let there: Vec<String> = values.iter().map(|value| format!("{value} IS NOT NULL")).collect();
     let sql = format!(
-        "SELECT coalesce(sum(n), 0), count(*) FROM (SELECT count(*) AS n FROM {table}
+        "SELECT coalesce(sum(n), 0) AS sum, count(*) AS number FROM (SELECT count(*) AS n
+            FROM {table}
          WHERE {} GROUP BY {} HAVING n > 1)",
         there.join(glue),
         values.join(", ")
     );
-    connection.query_row(&sql, [], |row| Ok(Some((row.get(0)?, row.get(1)?))))
+    connection.query_row(&sql, [], |row| Ok(Some((row.get("sum")?, row.get("number")?))))
 }
 
 fn new_rejects(
@@ -204,14 +207,18 @@ fn new_rejects(
     old: &str,
 ) -> rusqlite::Result<Vec<NewRejects>> {
     let sql = format!(
-        "SELECT kind, count(*), min(reason) FROM _windrow_rejects AS new
-         WHERE stream = ?1 AND discarded_at IS NULL AND NOT EXISTS
+        "SELECT kind, count(*) AS count, min(reason) AS example FROM _windrow_rejects AS new
+         WHERE stream = :stream AND discarded_at IS NULL AND NOT EXISTS
             (SELECT 1 FROM {old} AS old WHERE old.reject_id = new.reject_id)
          GROUP BY kind ORDER BY kind"
     );
     let mut statement = connection.prepare(&sql)?;
-    let rows = statement.query_map([stream], |row| {
-        Ok(NewRejects { kind: row.get(0)?, count: row.get(1)?, example: row.get(2)? })
+    let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
+        Ok(NewRejects {
+            kind: row.get("kind")?,
+            count: row.get("count")?,
+            example: row.get("example")?,
+        })
     })?;
     rows.collect()
 }

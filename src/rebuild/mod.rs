@@ -16,9 +16,10 @@ use serde::Serialize;
 use crate::definition::{Definition, Stream, parse_definition};
 use crate::host::Host;
 use crate::model::{TableShape, instant_to_text};
-use crate::store::{Archive, ArchiveError, Cause, RunStart};
+use crate::store::{Archive, ArchiveError, Cause, RunStart, Tx};
 
 use crate::rebuild::replay::Replay;
+use crate::rebuild::table_swap::RenameSettings;
 use crate::rebuild::trial::Trial;
 
 pub use carry::{Carried, EndedHistory, Remade};
@@ -68,42 +69,41 @@ pub fn rebuild(
     host: &Host,
     rebuilding: &Rebuilding<'_>,
 ) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
-    let Rebuilding { definition, streams: names, apply } = *rebuilding;
-    archive.begin_rebuild()?;
-    let work = || -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
-        let mut run = None;
-        let mut done = Vec::new();
-        for stream in &definition.streams {
-            let named = names.contains(&stream.name);
-            if !named && (!names.is_empty() || archive.kept_page_after(&stream.name, 0)?.is_none())
-            {
-                continue;
-            }
-            let now = host.clock.now();
-            if run.is_none() {
-                let version = env!("CARGO_PKG_VERSION");
-                let text = &definition.text;
-                let start = RunStart { command: "rebuild", version, definition: text, now };
-                run = Some(archive.note_run(&start, "made tables again from kept pages")?);
-            }
-            match rebuild_stream(archive, host, definition, stream, run.unwrap_or_default())? {
-                Some(rebuilt) => done.push(rebuilt),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(done))
-    };
-    let result = work();
-    match &result {
-        Ok(Some(_)) if apply => {
-            if let Err(error) = archive.commit() {
-                archive.roll_back();
-                return Err(error);
-            }
-        }
-        _ => archive.roll_back(),
+    let _settings = RenameSettings::set(archive)?;
+    let tx = archive.begin()?;
+    let rebuilt = rebuild_all(&tx, host, rebuilding)?;
+    if rebuilding.apply && rebuilt.is_some() {
+        tx.commit()?;
     }
-    result
+    Ok(rebuilt)
+}
+
+fn rebuild_all(
+    tx: &Tx<'_>,
+    host: &Host,
+    rebuilding: &Rebuilding<'_>,
+) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+    let Rebuilding { definition, streams: names, .. } = *rebuilding;
+    let mut run = None;
+    let mut done = Vec::new();
+    for stream in &definition.streams {
+        let named = names.contains(&stream.name);
+        if !named && (!names.is_empty() || tx.kept_page_after(&stream.name, 0)?.is_none()) {
+            continue;
+        }
+        let now = host.clock.now();
+        if run.is_none() {
+            let version = env!("CARGO_PKG_VERSION");
+            let text = &definition.text;
+            let start = RunStart { command: "rebuild", version, definition: text, now };
+            run = Some(tx.note_run(&start, "made tables again from kept pages")?);
+        }
+        match rebuild_stream(tx, host, definition, stream, run.unwrap_or_default())? {
+            Some(rebuilt) => done.push(rebuilt),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(done))
 }
 
 /// A rebuild that is done with.
@@ -131,43 +131,37 @@ pub fn settle_rebuilds(
     let command = if undo { "rebuild --undo" } else { "rebuild --confirm" };
     let (version, text) = (env!("CARGO_PKG_VERSION"), &definition.text);
     let start = RunStart { command, version, definition: text, now: host.clock.now() };
-    archive.begin_rebuild()?;
-    let work = || -> Result<Vec<Settled>, ArchiveError> {
+    let _settings = RenameSettings::set(archive)?;
+    archive.transaction(|tx| {
         let mut settled = Vec::new();
         for stream in open.into_iter().filter(|one| streams.is_empty() || streams.contains(one)) {
             let rows = match undo {
-                true => archive.undo_rebuild(&stream)?,
-                false => archive.confirm_rebuild(&stream)?,
+                true => tx.undo_rebuild(&stream)?,
+                false => tx.confirm_rebuild(&stream)?,
             };
             settled.push(Settled { stream, rows });
         }
         if !settled.is_empty() {
-            archive.note_run(&start, "")?;
+            tx.note_run(&start, "")?;
         }
-        archive.commit()?;
         Ok(settled)
-    };
-    let result = work();
-    if result.is_err() {
-        archive.roll_back();
-    }
-    result
+    })
 }
 
 fn rebuild_stream(
-    archive: &Archive,
+    tx: &Tx<'_>,
     host: &Host,
     definition: &Definition,
     stream: &Stream,
     run: i64,
 ) -> Result<Option<Rebuilt>, ArchiveError> {
     let name = &stream.name;
-    let old = standing(archive, name)?;
-    let unkept = unkept_runs(archive, name)?;
-    let inferred = archive.was_inferred(name)?;
-    let objects = archive.set_aside(name)?;
-    archive.note_rebuild(&old, inferred, &objects, run)?;
-    let mut replay = Replay::new(archive, stream, old.retention.marks);
+    let old = standing(tx, name)?;
+    let unkept = unkept_runs(tx, name)?;
+    let inferred = tx.was_inferred(name)?;
+    let objects = tx.set_aside(name)?;
+    tx.note_rebuild(&old, inferred, &objects, run)?;
+    let mut replay = Replay::new(tx, stream, old.retention.marks);
     if !replay.run(host)? {
         return Ok(None);
     }
@@ -179,24 +173,24 @@ fn rebuild_stream(
     let now = instant_to_text(host.clock.now());
     let remade = Remade { old: &old, new: &new, run, now: &now };
     let tried = !unkept.is_empty();
-    if tried && !Trial::new(archive, &old, run)?.run(host)? {
+    if tried && !Trial::new(tx, &old, run)?.run(host)? {
         return Ok(None);
     }
-    let found = archive.find_carried(&remade, tried)?;
+    let found = tx.find_carried(&remade, tried)?;
     if tried {
-        archive.drop_trial(name)?;
+        tx.drop_trial(name)?;
     }
-    let carried = archive.carried(name)?;
+    let carried = tx.carried(name)?;
     if found > 0
-        && let Some(why) = archive.unfit(&remade)?
+        && let Some(why) = tx.unfit(&remade)?
     {
         return Err(do_not_fit(name, found, &carried, &why));
     }
-    let ended = archive.carry_over(&remade)?;
-    archive.settle_rejects(name)?;
-    archive.end_rebuild(&remade)?;
-    let comparison = archive.compare(&old, &new)?;
-    let unfit = archive.put_objects(name, &objects)?;
+    let ended = tx.carry_over(&remade)?;
+    tx.settle_rejects(name)?;
+    tx.end_rebuild(&remade)?;
+    let comparison = tx.compare(&old, &new)?;
+    let unfit = tx.put_objects(name, &objects)?;
     let mut notes: Vec<String> = unfit
         .into_iter()
         .map(|(object, why)| {
@@ -255,8 +249,8 @@ pub(crate) fn refuse(message: String, help: impl Into<String>) -> ArchiveError {
 }
 
 /// The table as it is, of a stream that can be made again.
-fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
-    let Some((old, open)) = archive.standing(name)? else {
+fn standing(tx: &Tx<'_>, name: &str) -> Result<TableShape, ArchiveError> {
+    let Some((old, open)) = tx.standing(name)? else {
         let message = format!("stream `{name}` has no table yet");
         return Err(refuse(message, "`windrow sync` makes it as the definition says"));
     };
@@ -265,7 +259,7 @@ fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
         let help = "`windrow rebuild --confirm` lets the old table go, `--undo` puts it back";
         return Err(refuse(message, help));
     }
-    if archive.kept_page_after(name, 0)?.is_none() {
+    if tx.kept_page_after(name, 0)?.is_none() {
         let message = format!("no page of stream `{name}` was kept");
         return Err(refuse(message, READ_AGAIN));
     }
@@ -274,8 +268,8 @@ fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
 
 /// Runs that brought the stream rows whose pages were not kept. A run that kept pages and got none
 /// may still have taken up orphans.
-fn unkept_runs(archive: &Archive, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
-    let mut unkept = archive.unkept_runs(name)?;
+fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+    let mut unkept = tx.unkept_runs(name)?;
     unkept.retain(|runs| {
         let text = runs.definition.as_deref().unwrap_or_default();
         let definition = parse_definition("the archive's definition", text).ok();
@@ -320,18 +314,20 @@ mod tests {
         let stream = &definition.streams[0];
         let columns = stream.columns.clone().expect("columns");
         let shape = TableShape::of(stream, &columns, false);
-        archive.ensure_table(&shape, None, now).expect("a table");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, now)).expect("a table");
         let start = RunStart {
             command: "sync",
             version: "0",
             definition: &definition.text,
             now: host.clock.now(),
         };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let window_key =
             WindowKey { stream: "items".into(), partition: String::new(), window: None };
         let page = RawPage::pack("[{\"id\": 1}]", false, None, &BTreeMap::new());
-        archive.keep_page(&window_key, &page, true, now, run, now).expect("a page");
+        archive
+            .transaction(|tx| tx.keep_page(&window_key, &page, true, now, run, now))
+            .expect("a page");
         let apply = Rebuilding { definition: &definition, streams: &[], apply: true };
         let rows = || {
             let reader = Reader::open(archive.path()).expect("a reader");

@@ -3,8 +3,8 @@
 
 use crate::rebuild::table_swap::part_before;
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// Orphans that a person has set aside have their numbers above this one while the others are made
 /// again. Until one of them comes out again no run has seen it last, which 0 stands for.
@@ -12,7 +12,7 @@ const ASIDE: i64 = 1 << 40;
 /// And those that have just been made above this one, while they are given theirs.
 const NEW: i64 = 1 << 42;
 
-impl Archive {
+impl Tx<'_> {
     /// Takes the rejects off, apart from orphans that a person has set aside: those are not taken
     /// up by themselves.
     pub(crate) fn take_rejects_off(&self, stream: &str) -> rusqlite::Result<()> {

@@ -11,7 +11,7 @@ use crate::http::SourceError;
 use crate::model::{TableShape, WindowKey};
 use crate::rebuild::Recount;
 use crate::record::{Body, PageRows, RecordReader, hash_text};
-use crate::store::{Archive, ArchiveError, KeptPage, TableWriter};
+use crate::store::{ArchiveError, KeptPage, TableWriter, Tx};
 
 use crate::http::invalid_response;
 use crate::rebuild::refuse;
@@ -22,7 +22,7 @@ use crate::sync::retry_rejects::{Late, open_orphans};
 
 /// The pages of a stream on their way back into rows.
 pub(crate) struct Replay<'a> {
-    archive: &'a Archive,
+    tx: &'a Tx<'a>,
     stream: &'a Stream,
     /// Whether the table that was set aside can mark rows as gone.
     marks: bool,
@@ -48,9 +48,9 @@ struct ReplayedFetch {
 
 impl<'a> Replay<'a> {
     /// A replay that has not begun.
-    pub(crate) fn new(archive: &'a Archive, stream: &'a Stream, marks: bool) -> Self {
+    pub(crate) fn new(tx: &'a Tx<'a>, stream: &'a Stream, marks: bool) -> Self {
         let (reader, table, fetch) = (None, None, None);
-        Self { archive, stream, marks, reader, table, fetch, pages: 0, altered: 0, reopened: 0 }
+        Self { tx, stream, marks, reader, table, fetch, pages: 0, altered: 0, reopened: 0 }
     }
 
     /// Reads all pages. False when somebody asked for the end.
@@ -59,7 +59,7 @@ impl<'a> Replay<'a> {
             self.use_columns(columns.clone(), false)?;
         }
         let mut after = 0;
-        while let Some(page) = self.archive.kept_page_after(&self.stream.name, after)? {
+        while let Some(page) = self.tx.kept_page_after(&self.stream.name, after)? {
             if host.stop.cause().is_some() {
                 return Ok(false);
             }
@@ -73,7 +73,7 @@ impl<'a> Replay<'a> {
     fn use_columns(&mut self, columns: Vec<Column>, inferred: bool) -> Result<(), ArchiveError> {
         let mut shape = TableShape::of(self.stream, &columns, inferred);
         shape.retention.marks |= self.marks;
-        self.archive.remake_table(&shape)?;
+        self.tx.remake_table(&shape)?;
         let reader = RecordReader::new(columns, self.stream.key.clone());
         self.reader = Some(reader.with_tombstones(self.stream.deleted.clone()));
         self.table = Some(TableWriter::new(shape));
@@ -155,7 +155,7 @@ impl<'a> Replay<'a> {
         };
         let (run, now) = (page.run, &page.written_at);
         let table = self.table.as_ref().zip(self.reader.as_ref());
-        let outcomes = write_records(self.archive, table, &page.window_key, records, run, now)?;
+        let outcomes = write_records(self.tx, table, &page.window_key, records, run, now)?;
         fetch.counts.outcomes += outcomes;
         fetch.counts.out_of_window += rows.out_of_window;
         Ok(())
@@ -167,7 +167,7 @@ impl<'a> Replay<'a> {
         let counted = self.stream.total.is_some();
         fetch.counts.refers = !self.stream.references.is_empty();
         fetch.counts.distinct_keys = counted.then_some(fetch.keys.len() as u64);
-        let reopened = self.archive.recount(&fetch.window_key, fetch.run, &fetch.counts)?;
+        let reopened = self.tx.recount(&fetch.window_key, fetch.run, &fetch.counts)?;
         self.reopened += u64::from(reopened);
         Ok(())
     }
@@ -185,8 +185,8 @@ impl<'a> Replay<'a> {
         else {
             return Ok(());
         };
-        let (archive, shape) = (self.archive, table.shape().clone());
-        Late::new(archive, self.stream, reader, shape, run, now).take_up(&open_orphans())?;
+        let (tx, shape) = (self.tx, table.shape().clone());
+        Late::new(tx, self.stream, reader, shape, run, now).take_up(&open_orphans())?;
         Ok(())
     }
 }

@@ -1,15 +1,15 @@
 //! The end of a rebuild: the table that was set aside is let go, or put back.
-//!
-//! In a transaction of the caller's.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, named_params};
 
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::history::{history_name, live_columns};
-use crate::store::open::Archive;
+use crate::store::history::{history_name, live_columns, unwatch_updates, watch_updates};
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::{from_json, quote};
+use crate::store::transaction::Tx;
 
 /// What the table was, as it was noted.
 struct Was {
@@ -21,23 +21,25 @@ struct Was {
     history_from: Option<String>,
 }
 
-impl Archive {
+impl Reader {
     /// The streams whose rebuild is not confirmed yet.
     pub fn open_rebuilds(&self) -> Result<Vec<String>, ArchiveError> {
         let read = || -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT stream FROM _windrow_rebuilds ORDER BY stream";
             let mut statement = self.connection.prepare(sql)?;
-            statement.query_map([], |row| row.get(0))?.collect()
+            statement.query_map([], only)?.collect()
         };
         read().map_err(at(&self.path))
     }
+}
 
+impl Tx<'_> {
     /// Lets go of what a rebuild set aside. Gives the number of rows of the old table.
     pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
         let write = || -> rusqlite::Result<u64> {
             let old = quote(&before(stream));
             let count = format!("SELECT count(*) FROM {old}");
-            let rows = self.connection.query_row(&count, [], |row| row.get(0))?;
+            let rows = self.connection.query_row(&count, [], only)?;
             let history = quote(&history_before(stream));
             let drop = format!("DROP TABLE {old}; DROP TABLE IF EXISTS {history}");
             self.connection.execute_batch(&drop)?;
@@ -52,23 +54,25 @@ impl Archive {
     }
 
     fn forget_rebuild(&self, stream: &str) -> rusqlite::Result<()> {
-        let sql = "DELETE FROM _windrow_rebuilds WHERE stream = ?1";
-        self.connection.execute(sql, [stream]).map(|_| ())
+        let sql = "DELETE FROM _windrow_rebuilds WHERE stream = :stream";
+        self.connection.execute(sql, named_params! { ":stream": stream }).map(|_| ())
     }
 
     /// Puts back what a rebuild set aside. Gives the number of rows of the table that is there
     /// again. Refused once anything has come to the stream since.
     pub fn undo_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
         let sql = "SELECT r.run_id, r.command FROM _windrow_runs AS r JOIN _windrow_rebuilds AS b
-                ON b.stream = ?1 AND r.run_id > b.run_id
+                ON b.stream = :stream AND r.run_id > b.run_id
             WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
                 (SELECT 1 FROM _windrow_run_streams AS s
-                 WHERE s.run_id = r.run_id AND s.stream = ?1
+                 WHERE s.run_id = r.run_id AND s.stream = :stream
                    AND (s.received > 0 OR s.windows_completed > 0 OR s.late_rejects > 0))
             ORDER BY r.run_id DESC LIMIT 1";
         let since: Option<(i64, String)> = self
             .connection
-            .query_row(sql, [stream], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row(sql, named_params! { ":stream": stream }, |row| {
+                Ok((row.get("run_id")?, row.get("command")?))
+            })
             .optional()
             .map_err(at(&self.path))?;
         if let Some((run, command)) = since {
@@ -85,7 +89,7 @@ impl Archive {
 
     fn put_back(&self, stream: &str) -> rusqlite::Result<u64> {
         let was = self.noted(stream)?;
-        self.unwatch_updates(stream)?;
+        unwatch_updates(&self.connection, stream)?;
         self.take_objects(stream)?;
         self.connection.execute_batch(&format!("DROP TABLE {}", quote(stream)))?;
         self.drop_empty_history(stream)?;
@@ -104,38 +108,51 @@ impl Archive {
             let columns = live_columns(&self.connection, &copy)?;
             let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
             let names = names.join(", ");
-            self.connection.execute(&format!("DELETE FROM {part} WHERE stream = ?1"), [stream])?;
+            self.connection.execute(
+                &format!(
+                    "DELETE FROM {part} WHERE
+                stream = :stream"
+                ),
+                named_params! { ":stream": stream },
+            )?;
             self.connection.execute_batch(&format!(
                 "INSERT INTO {part} ({names}) SELECT {names} FROM {0}; DROP TABLE {0}",
                 quote(&copy)
             ))?;
         }
-        let sql = "UPDATE _windrow_streams SET key = ?1, columns = ?2, inferred = ?3,
-                history_from = ?4 WHERE stream = ?5";
-        let values = params![was.key, was.columns, was.inferred, was.history_from, stream];
+        let sql =
+            "UPDATE _windrow_streams SET key = :key, columns = :columns, inferred = :inferred,
+                history_from = :history_from WHERE stream = :stream";
+        let values = named_params! {
+            ":key": was.key,
+            ":columns": was.columns,
+            ":inferred": was.inferred,
+            ":history_from": was.history_from,
+            ":stream": stream,
+        };
         self.connection.execute(sql, values)?;
-        let sql = "DELETE FROM _windrow_run_streams WHERE run_id = ?1 AND stream = ?2";
-        self.connection.execute(sql, params![was.run, stream])?;
+        let sql = "DELETE FROM _windrow_run_streams WHERE run_id = :run AND stream = :stream";
+        self.connection.execute(sql, named_params! { ":run": was.run, ":stream": stream })?;
         if was.history_from.is_some() {
-            self.watch_updates(stream)?;
+            watch_updates(&self.connection, stream)?;
         }
         self.forget_rebuild(stream)?;
         let count = format!("SELECT count(*) FROM {}", quote(stream));
-        self.connection.query_row(&count, [], |row| row.get(0))
+        self.connection.query_row(&count, [], only)
     }
 
     fn noted(&self, stream: &str) -> rusqlite::Result<Was> {
         let sql = "SELECT run_id, key, columns, inferred, objects, history_from
-            FROM _windrow_rebuilds WHERE stream = ?1";
-        self.connection.query_row(sql, [stream], |row| {
-            let objects: String = row.get(4)?;
+            FROM _windrow_rebuilds WHERE stream = :stream";
+        self.connection.query_row(sql, named_params! { ":stream": stream }, |row| {
+            let objects: String = row.get("objects")?;
             Ok(Was {
-                run: row.get(0)?,
-                key: row.get(1)?,
-                columns: row.get(2)?,
-                inferred: row.get(3)?,
+                run: row.get("run_id")?,
+                key: row.get("key")?,
+                columns: row.get("columns")?,
+                inferred: row.get("inferred")?,
                 objects: from_json(&objects, 4)?,
-                history_from: row.get(5)?,
+                history_from: row.get("history_from")?,
             })
         })
     }

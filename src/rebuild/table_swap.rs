@@ -3,16 +3,18 @@
 //!
 //! Everything happens in one transaction of the caller's; a dry run is one that is taken back.
 
-use rusqlite::{ErrorCode, OptionalExtension, params};
+use rusqlite::{ErrorCode, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::history::{history_indexes, history_name, live_columns};
+use crate::store::history::{history_indexes, history_name, live_columns, unwatch_updates};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::{create_statement, quote, stored_table, stored_text};
+use crate::store::transaction::Tx;
 
 /// The name of a stream's table that was set aside.
 pub(crate) fn before(stream: &str) -> String {
@@ -75,23 +77,52 @@ pub struct Recount {
     pub refers: bool,
 }
 
-impl Archive {
-    /// Begins a rebuild. Views, triggers and references of other tables keep the names that they
-    /// have while tables are renamed under them.
-    pub fn begin_rebuild(&self) -> Result<(), ArchiveError> {
-        let settings = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
-        self.connection.execute_batch(settings).map_err(at(&self.path))?;
-        self.begin()
+/// The settings of a connection while tables are renamed, until it is dropped: views, triggers and
+/// references of other tables keep the names that they have.
+pub(crate) struct RenameSettings<'a> {
+    archive: &'a Reader,
+    foreign_keys: bool,
+    legacy_alter_table: bool,
+}
+
+impl<'a> RenameSettings<'a> {
+    /// Sets them, before a transaction begins.
+    pub(crate) fn set(archive: &'a Reader) -> Result<Self, ArchiveError> {
+        archive.run(|connection| {
+            let is_on = |sql: &str| connection.query_row(sql, [], only);
+            let foreign_keys = is_on("SELECT foreign_keys FROM pragma_foreign_keys")?;
+            let legacy = "SELECT legacy_alter_table FROM pragma_legacy_alter_table";
+            let settings = Self { archive, foreign_keys, legacy_alter_table: is_on(legacy)? };
+            settings.put(false, true)?;
+            Ok(settings)
+        })
     }
 
+    fn put(&self, foreign_keys: bool, legacy_alter_table: bool) -> rusqlite::Result<()> {
+        self.archive.connection.execute_batch(&format!(
+            "PRAGMA foreign_keys = {foreign_keys}; PRAGMA legacy_alter_table = {legacy_alter_table}"
+        ))
+    }
+}
+
+impl Drop for RenameSettings<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.put(self.foreign_keys, self.legacy_alter_table) {
+            tracing::warn!(%error, "the settings of the archive could not be put back");
+        }
+    }
+}
+
+impl Reader {
     /// The key, the columns and the rebuild that is not confirmed yet, of a stream that is there.
     pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, ArchiveError> {
         let read = || -> rusqlite::Result<Option<(TableShape, bool)>> {
             let Some((key, columns)) = stored_table(&self.connection, stream)? else {
                 return Ok(None);
             };
-            let sql = "SELECT 1 FROM _windrow_rebuilds WHERE stream = ?1";
-            let open = self.connection.prepare_cached(sql)?.exists([stream])?;
+            let sql = "SELECT 1 FROM _windrow_rebuilds WHERE stream = :stream";
+            let open =
+                self.connection.prepare_cached(sql)?.exists(named_params! { ":stream": stream })?;
             let live = live_columns(&self.connection, stream)?;
             let marks = live.iter().any(|column| column.name == "_deleted_at");
             let shape = TableShape {
@@ -112,33 +143,64 @@ impl Archive {
     /// Runs that brought the stream records without keeping their pages, or that its rows name.
     pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
         let sql = format!(
-            "SELECT coalesce(r.command, ''), min(run), max(run), d.text
+            "SELECT coalesce(r.command, '') AS command, min(run) AS first, max(run) AS last, d.text
              FROM (SELECT run_id AS run FROM _windrow_run_streams
-                   WHERE stream = ?1 AND received > 0 UNION SELECT _run FROM {})
+                   WHERE stream = :stream AND received > 0 UNION SELECT _run FROM {})
              LEFT JOIN _windrow_runs AS r ON r.run_id = run
              LEFT JOIN _windrow_definitions AS d USING (definition_id)
-             WHERE run NOT IN (SELECT run_id FROM _windrow_raw_pages WHERE stream = ?1)
+             WHERE run NOT IN (SELECT run_id FROM _windrow_raw_pages WHERE stream = :stream)
                 AND coalesce(r.command, '') <> 'merge'
              GROUP BY r.command, d.definition_id ORDER BY min(run)",
             quote(stream)
         );
         let read = || -> rusqlite::Result<Vec<UnkeptRuns>> {
             let mut statement = self.connection.prepare(&sql)?;
-            let rows = statement.query_map([stream], |row| {
-                let runs = (row.get(1)?, row.get(2)?);
-                Ok(UnkeptRuns { command: row.get(0)?, runs, definition: row.get(3)? })
+            let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
+                let runs = (row.get("first")?, row.get("last")?);
+                Ok(UnkeptRuns { command: row.get("command")?, runs, definition: row.get("text")? })
             })?;
             rows.collect()
         };
         read().map_err(at(&self.path))
     }
 
+    /// The definition that the pages of a run made rows by: the run's own, or that of the last
+    /// rebuild since, before run `before`.
+    pub fn definition_of_page(
+        &self,
+        stream: &str,
+        run: i64,
+        before: i64,
+    ) -> Result<Option<String>, ArchiveError> {
+        let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
+                USING (definition_id)
+            WHERE run_id = max(:run, coalesce((SELECT max(run_id) FROM _windrow_run_streams
+                JOIN _windrow_runs AS r USING (run_id)
+                WHERE stream = :stream AND r.command = 'rebuild' AND r.merged_by IS NULL
+                    AND run_id < :before), 0))";
+        let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
+        let found = statement
+            .query_row(named_params! { ":stream": stream, ":run": run, ":before": before }, only)
+            .optional();
+        found.map_err(at(&self.path))
+    }
+
+    /// Whether the stream's columns were inferred when its table was made.
+    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
+        let sql = "SELECT inferred FROM _windrow_streams WHERE stream = :stream";
+        let found =
+            self.connection.query_row(sql, named_params! { ":stream": stream }, only).optional();
+        found.map(|inferred| inferred.unwrap_or(false)).map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// Keeps the stream's table and history under other names, and copies of its rejects, ledger
     /// and vanished rows. Gives the analyst's indexes and triggers, which are taken off. Rejects
     /// that a person has set aside stay, so that they are not taken up by themselves.
     pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, ArchiveError> {
         let write = || -> rusqlite::Result<Vec<TableObject>> {
-            self.unwatch_updates(stream)?;
+            unwatch_updates(&self.connection, stream)?;
             let mut objects = self.take_objects(stream)?;
             self.rename_table(stream, &before(stream))?;
             if self.keeps_history(stream)? {
@@ -163,11 +225,11 @@ impl Archive {
     }
 
     pub(crate) fn take_objects(&self, stream: &str) -> rusqlite::Result<Vec<TableObject>> {
-        let sql = "SELECT type, name, sql FROM sqlite_schema WHERE lower(tbl_name) = ?1
+        let sql = "SELECT type, name, sql FROM sqlite_schema WHERE lower(tbl_name) = :stream
             AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid";
         let mut statement = self.connection.prepare(sql)?;
-        let objects = statement.query_map([stream], |row| {
-            Ok(TableObject { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? })
+        let objects = statement.query_map(named_params! { ":stream": stream }, |row| {
+            Ok(TableObject { kind: row.get("type")?, name: row.get("name")?, sql: row.get("sql")? })
         })?;
         let objects: Vec<TableObject> = objects.collect::<rusqlite::Result<_>>()?;
         for object in &objects {
@@ -209,9 +271,18 @@ impl Archive {
         let write = || -> rusqlite::Result<()> {
             self.connection.execute_batch(&create_statement(shape))?;
             let (key, columns) = stored_text(shape);
-            let sql = "UPDATE _windrow_streams SET key = ?1, columns = ?2, inferred = ?3
-                WHERE stream = ?4";
-            self.connection.execute(sql, params![key, columns, shape.inferred, shape.name])?;
+            let sql = "UPDATE _windrow_streams SET key = :key, columns = :columns,
+                inferred = :inferred
+                WHERE stream = :name";
+            self.connection.execute(
+                sql,
+                named_params! {
+                    ":key": key,
+                    ":columns": columns,
+                    ":inferred": shape.inferred,
+                    ":name": shape.name,
+                },
+            )?;
             Ok(())
         };
         write().map_err(at(&self.path))
@@ -227,46 +298,57 @@ impl Archive {
     ) -> Result<bool, ArchiveError> {
         let (start, end) = bounds_text(window_key.window);
         let outcomes = &to.outcomes;
-        let sql = "UPDATE _windrow_ledger SET received = ?7, inserted = ?8, updated = ?9,
-                unchanged = ?10, skipped = ?11, rejected = ?12, out_of_window = ?13,
-                distinct_keys = coalesce(?14, distinct_keys),
-                last_records = iif(last_records IS NULL, NULL, ?7),
-                previous_records = iif(last_records = ?7, previous_records, NULL)
-            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
-              AND run_id = ?5 AND pages = ?6
-              AND (received, iif(?15, ?12, rejected), out_of_window, coalesce(?14, distinct_keys))
-                IS NOT (?7, ?12, ?13, distinct_keys)";
+        let sql = "UPDATE _windrow_ledger SET received = :received, inserted = :inserted,
+            updated = :updated,
+                unchanged = :unchanged, skipped = :skipped, rejected = :rejected,
+                out_of_window = :out_of_window,
+                distinct_keys = coalesce(:distinct_keys, distinct_keys),
+                last_records = iif(last_records IS NULL, NULL, :received),
+                previous_records = iif(last_records = :received, previous_records, NULL)
+            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
+            end_at = :end
+              AND run_id = :run AND pages = :pages
+              AND (received, iif(:refers, :rejected, rejected), out_of_window,
+              coalesce(:distinct_keys, distinct_keys))
+                IS NOT (:received, :rejected, :out_of_window, distinct_keys)";
         let doubt = "UPDATE _windrow_ledger SET state = 'partial', token = NULL,
                 error = 'the source counts ' || source_total || ' records, ' || distinct_keys
                     || ' different ones are there since the rebuild'
-            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
-              AND run_id = ?5 AND pages = ?6
+            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
+            end_at = :end
+              AND run_id = :run AND pages = :pages
               AND state IN ('complete', 'settled') AND source_total <> distinct_keys";
         let write = || -> rusqlite::Result<bool> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                window_key.stream,
-                window_key.partition,
-                start,
-                end,
-                run,
-                to.pages,
-                outcomes.received,
-                outcomes.inserted,
-                outcomes.updated,
-                outcomes.unchanged,
-                outcomes.skipped,
-                outcomes.rejected,
-                to.out_of_window,
-                to.distinct_keys,
-                to.refers,
-            ])?;
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":stream": window_key.stream,
+                ":partition": window_key.partition,
+                ":start": start,
+                ":end": end,
+                ":run": run,
+                ":pages": to.pages,
+                ":received": outcomes.received,
+                ":inserted": outcomes.inserted,
+                ":updated": outcomes.updated,
+                ":unchanged": outcomes.unchanged,
+                ":skipped": outcomes.skipped,
+                ":rejected": outcomes.rejected,
+                ":out_of_window": to.out_of_window,
+                ":distinct_keys": to.distinct_keys,
+                ":refers": to.refers,
+            })?;
             if to.distinct_keys.is_none() {
                 return Ok(false);
             }
             let mut doubt = self.connection.prepare_cached(doubt)?;
-            let window_key =
-                params![window_key.stream, window_key.partition, start, end, run, to.pages];
-            Ok(doubt.execute(window_key)? > 0)
+            let values = named_params! {
+                ":stream": window_key.stream,
+                ":partition": window_key.partition,
+                ":start": start,
+                ":end": end,
+                ":run": run,
+                ":pages": to.pages,
+            };
+            Ok(doubt.execute(values)? > 0)
         };
         write().map_err(at(&self.path))
     }
@@ -283,28 +365,17 @@ impl Archive {
         let objects = serde_json::to_string(objects).expect("texts can be written as JSON");
         let sql = "INSERT INTO _windrow_rebuilds
                 (stream, run_id, key, columns, inferred, objects, history_from)
-            SELECT ?1, ?2, ?3, ?4, ?5, ?6, history_from FROM _windrow_streams WHERE stream = ?1";
-        let values = params![old.name, run, key, columns, inferred, objects];
+            SELECT :name, :run, :key, :columns, :inferred, :objects, history_from
+            FROM _windrow_streams WHERE stream = :name";
+        let values = named_params! {
+            ":name": old.name,
+            ":run": run,
+            ":key": key,
+            ":columns": columns,
+            ":inferred": inferred,
+            ":objects": objects,
+        };
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
-    }
-
-    /// The definition that the pages of a run made rows by: the run's own, or that of the last
-    /// rebuild since, before run `before`.
-    pub fn definition_of_page(
-        &self,
-        stream: &str,
-        run: i64,
-        before: i64,
-    ) -> Result<Option<String>, ArchiveError> {
-        let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
-                USING (definition_id)
-            WHERE run_id = max(?2, coalesce((SELECT max(run_id) FROM _windrow_run_streams
-                JOIN _windrow_runs AS r USING (run_id)
-                WHERE stream = ?1 AND r.command = 'rebuild' AND r.merged_by IS NULL
-                    AND run_id < ?3), 0))";
-        let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
-        let found = statement.query_row(params![stream, run, before], |row| row.get(0)).optional();
-        found.map_err(at(&self.path))
     }
 
     /// Makes a table to try the kept pages on, as the one that was set aside. Gives its name.
@@ -321,13 +392,6 @@ impl Archive {
     pub fn drop_trial(&self, stream: &str) -> Result<(), ArchiveError> {
         let sql = format!("DROP TABLE {}", quote(&trial(stream)));
         self.connection.execute_batch(&sql).map_err(at(&self.path))
-    }
-
-    /// Whether the stream's columns were inferred when its table was made.
-    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
-        let sql = "SELECT inferred FROM _windrow_streams WHERE stream = ?1";
-        let found = self.connection.query_row(sql, [stream], |row| row.get(0)).optional();
-        found.map(|inferred| inferred.unwrap_or(false)).map_err(at(&self.path))
     }
 }
 

@@ -5,14 +5,14 @@ use crate::definition::{Column, Stream, parse_definition};
 use crate::host::Host;
 use crate::model::TableShape;
 use crate::record::RecordReader;
-use crate::store::{Archive, ArchiveError, KeptPage, StreamRow, TableWriter};
+use crate::store::{ArchiveError, KeptPage, StreamRow, TableWriter, Tx};
 
 use crate::sync::fetch_window::page_context;
 use crate::sync::page::read_kept;
 
 /// The pages of a stream on their way into a trial table.
 pub(crate) struct Trial<'a> {
-    archive: &'a Archive,
+    tx: &'a Tx<'a>,
     old: &'a TableShape,
     /// The trial table's name.
     table: String,
@@ -31,18 +31,18 @@ struct Rules {
 impl<'a> Trial<'a> {
     /// A trial of the pages that came before run `before`; `old` is the table that they gave.
     pub(crate) fn new(
-        archive: &'a Archive,
+        tx: &'a Tx<'a>,
         old: &'a TableShape,
         before: i64,
     ) -> Result<Self, ArchiveError> {
-        let table = archive.make_trial(old)?;
-        Ok(Self { archive, old, table, before, known: None })
+        let table = tx.make_trial(old)?;
+        Ok(Self { tx, old, table, before, known: None })
     }
 
     /// Reads all pages. False when somebody asked for the end.
     pub(crate) fn run(mut self, host: &Host) -> Result<bool, ArchiveError> {
         let mut after = 0;
-        while let Some(page) = self.archive.kept_page_after(&self.old.name, after)? {
+        while let Some(page) = self.tx.kept_page_after(&self.old.name, after)? {
             if host.stop.cause().is_some() {
                 return Ok(false);
             }
@@ -64,14 +64,14 @@ impl<'a> Trial<'a> {
         let context = page_context(&rules.stream, page.asked, &page.parent);
         if let Ok(rows) = read_kept(&rules.stream, &rules.reader, &context, &page.body) {
             let (run, now) = (page.run, &page.written_at);
-            self.archive.write_rows(&rules.writer, &rows.rows, run, now)?;
+            self.tx.write_rows(&rules.writer, &rows.rows, run, now)?;
         }
         Ok(())
     }
 
     /// What the pages of a run were read by; none where that is not known, or made another table.
     fn rules_of(&self, run: i64) -> Result<Option<Rules>, ArchiveError> {
-        let text = self.archive.definition_of_page(&self.old.name, run, self.before)?;
+        let text = self.tx.definition_of_page(&self.old.name, run, self.before)?;
         let definition = text.and_then(|text| parse_definition("the archive", &text).ok());
         let stream = definition.and_then(|one| one.stream(&self.old.name).cloned());
         let Some(stream) = stream else { return Ok(None) };

@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 
 use crate::store::error::{ArchiveError, not_as_made};
 use crate::store::foreign::open_guarded;
 use crate::store::formats::{ArchiveFormat, FORMATS};
+use crate::store::row::only;
 use crate::store::schema::{compare, objects};
 use crate::store::stops::end_when;
 use crate::store::table::quote;
@@ -51,7 +52,7 @@ pub(crate) fn oddity(path: &Path) -> Option<String> {
         looks > LOOKS_MAX
     };
     end_when(&mut connection, enough).ok()?;
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
+    let version = connection.query_row("PRAGMA user_version", [], only).ok()?;
     let Some(format) = FORMATS.known(version).filter(|format| format.version() > 0) else {
         return Some(format!("its format is {version}"));
     };
@@ -100,13 +101,15 @@ fn own_values(connection: &Connection, format: ArchiveFormat) -> Option<String> 
     }
     // Types, NULL and CHECK: SQLite knows these rules itself.
     let mut statement = connection.prepare("PRAGMA quick_check(1)").ok()?;
-    let line: String = statement.query_row([], |row| row.get(0)).ok()?;
+    let line: String = statement.query_row([], only).ok()?;
     (line != "ok").then_some(line)
 }
 
 fn odd_value(connection: &Connection, table: &str) -> rusqlite::Result<Option<String>> {
-    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(?1)")?;
-    let columns = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut statement = connection.prepare("SELECT name, type FROM pragma_table_info(:table)")?;
+    let columns = statement.query_map(named_params! { ":table": table }, |row| {
+        Ok((row.get("name")?, row.get("type")?))
+    })?;
     let columns: Vec<(String, String)> = columns.collect::<rusqlite::Result<_>>()?;
     let list: Vec<String> = columns.iter().map(|(name, _)| quote(name)).collect();
     let sql = format!("SELECT {} FROM {}", list.join(", "), quote(table));
@@ -160,8 +163,10 @@ fn other_objects(connection: &Connection, format: ArchiveFormat) -> Option<Strin
         return Some(format!("it has no table `{name}`"));
     }
     let ours = |table: &str| {
-        let sql = "SELECT 1 FROM _windrow_streams WHERE lower(stream) = lower(?1)";
-        let is_stream = connection.prepare(sql).and_then(|mut found| found.exists([table]));
+        let sql = "SELECT 1 FROM _windrow_streams WHERE lower(stream) = lower(:table)";
+        let is_stream = connection
+            .prepare(sql)
+            .and_then(|mut found| found.exists(named_params! { ":table": table }));
         table.to_ascii_lowercase().starts_with("_windrow_") || is_stream.unwrap_or(false)
     };
     let found = foreign.iter().find(|object| ours(&object.table) || ours(&object.name))?;

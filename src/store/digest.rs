@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 use crate::model::hexadecimal;
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::read::{Reader, StreamRow};
+use crate::store::read::StreamRow;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
 
 /// The digest of one stream.

@@ -1,15 +1,15 @@
 //! The fields of a stream's records as they have been so far, and the log of their changes.
 
-use rusqlite::params;
+use rusqlite::named_params;
 
 use crate::model::{Cell, FieldChange, FieldUse, Filled, Kinds, KnownField};
 
 use crate::store::content::filled_content;
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::history_name;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 use crate::store::write::Bound;
 
 /// What becomes of the left-over members of a row: its values for new columns, then what is still
@@ -27,14 +27,14 @@ impl Reader {
     /// The fields that a stream's records have had, by name.
     pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, ArchiveError> {
         let sql =
-            "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = ?1 ORDER BY field";
+            "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = :stream ORDER BY field";
         let read = || -> rusqlite::Result<Vec<KnownField>> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let rows = statement.query_map([stream], |row| {
+            let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
                 Ok(KnownField {
-                    name: row.get(0)?,
-                    kinds: Kinds::parse(&row.get::<_, String>(1)?),
-                    usage: FieldUse::parse(&row.get::<_, String>(2)?),
+                    name: row.get("field")?,
+                    kinds: Kinds::parse(&row.get::<_, String>("kinds")?),
+                    usage: FieldUse::parse(&row.get::<_, String>("usage")?),
                 })
             })?;
             rows.collect()
@@ -50,37 +50,45 @@ impl Reader {
         limit: u32,
     ) -> Result<Vec<FieldChange>, ArchiveError> {
         let sql = "SELECT stream, change, field, detail, at, run_id FROM _windrow_schema_log
-            WHERE (?1 IS NULL OR stream = ?1) AND (?2 IS NULL OR run_id = ?2)
-            ORDER BY log_id DESC LIMIT ?3";
+            WHERE (:stream IS NULL OR stream = :stream) AND (:run IS NULL OR run_id = :run)
+            ORDER BY log_id DESC LIMIT :limit";
         let read = || -> rusqlite::Result<Vec<FieldChange>> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![stream, run, limit], |row| {
-                Ok(FieldChange {
-                    stream: row.get(0)?,
-                    change: row.get(1)?,
-                    field: row.get(2)?,
-                    detail: row.get(3)?,
-                    at: row.get(4)?,
-                    run: row.get(5)?,
-                })
-            })?;
+            let rows = statement.query_map(
+                named_params! { ":stream": stream, ":run": run, ":limit": limit },
+                |row| {
+                    Ok(FieldChange {
+                        stream: row.get("stream")?,
+                        change: row.get("change")?,
+                        field: row.get("field")?,
+                        detail: row.get("detail")?,
+                        at: row.get("at")?,
+                        run: row.get("run_id")?,
+                    })
+                },
+            )?;
             rows.collect()
         };
         read().map_err(at(&self.path))
     }
 }
 
-impl Archive {
-    /// Keeps what is known of fields now. In a transaction of the caller's.
+impl Tx<'_> {
+    /// Keeps what is known of fields now.
     pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_fields (stream, field, kinds, usage)
-            VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, field)
+            VALUES (:stream, :name, :kinds, :usage) ON CONFLICT (stream, field)
             DO UPDATE SET kinds = excluded.kinds, usage = excluded.usage";
         let write = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(sql)?;
             for field in fields {
                 let (kinds, usage) = (field.kinds.to_string(), field.usage.as_str());
-                statement.execute(params![stream, field.name, kinds, usage])?;
+                statement.execute(named_params! {
+                    ":stream": stream,
+                    ":name": field.name,
+                    ":kinds": kinds,
+                    ":usage": usage,
+                })?;
             }
             Ok(())
         };
@@ -90,9 +98,16 @@ impl Archive {
     /// Logs a change of fields, in the transaction of the page that showed it.
     pub fn log_field_change(&self, change: &FieldChange) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            VALUES (:stream, :change, :field, :detail, :when, :run)";
         let FieldChange { stream, change, field, detail, at: when, run } = change;
-        let values = params![stream, change, field, detail, when, run];
+        let values = named_params! {
+            ":stream": stream,
+            ":change": change,
+            ":field": field,
+            ":detail": detail,
+            ":when": when,
+            ":run": run,
+        };
         self.connection.execute(sql, values).map(|_| ()).map_err(at(&self.path))
     }
 
@@ -143,7 +158,7 @@ impl Archive {
     ) -> rusqlite::Result<FilledCount> {
         let table = quote(table);
         let next = format!(
-            "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > ?1 AND _rest IS NOT NULL
+            "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > :after AND _rest IS NOT NULL
              ORDER BY _rowid_ LIMIT 1"
         );
         let sets: Vec<String> = columns.iter().map(|name| format!("{} = ?", quote(name))).collect();
@@ -153,9 +168,9 @@ impl Archive {
         let mut count = FilledCount::default();
         let mut after = i64::MIN;
         loop {
-            let mut rows = next.query([after])?;
+            let mut rows = next.query(named_params! { ":after": after })?;
             let Some(row) = rows.next()? else { return Ok(count) };
-            let (rowid, rest): (i64, String) = (row.get(0)?, row.get(1)?);
+            let (rowid, rest): (i64, String) = (row.get("_rowid_")?, row.get("_rest")?);
             drop(rows);
             after = rowid;
             let filled = fill(&rest);
@@ -181,20 +196,28 @@ impl Archive {
         fill: Fill<'_>,
     ) -> rusqlite::Result<()> {
         let next = "SELECT key, sha256, row FROM _windrow_superseded
-            WHERE stream = ?1 AND (key, sha256) > (?2, ?3) ORDER BY key, sha256 LIMIT 1";
-        let update = "UPDATE OR REPLACE _windrow_superseded SET sha256 = ?4, row = ?5
-            WHERE stream = ?1 AND key = ?2 AND sha256 = ?3";
+            WHERE stream = :stream AND (key, sha256) > (:key, :sha256) ORDER BY key, sha256 LIMIT
+            1";
+        let update = "UPDATE OR REPLACE _windrow_superseded SET sha256 = :digest, row = :text
+            WHERE stream = :stream AND key = :key AND sha256 = :sha256";
         let mut next = self.connection.prepare(next)?;
         let mut update = self.connection.prepare(update)?;
         let (mut key, mut sha256) = (String::new(), String::new());
         loop {
-            let mut rows = next.query([stream, &key, &sha256])?;
+            let mut rows =
+                next.query(named_params! { ":stream": stream, ":key": key, ":sha256": sha256 })?;
             let Some(row) = rows.next()? else { return Ok(()) };
             let text: String;
-            (key, sha256, text) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            (key, sha256, text) = (row.get("key")?, row.get("sha256")?, row.get("row")?);
             drop(rows);
             if let Some(filled) = filled_content(&text, columns, fill) {
-                update.execute(params![stream, key, sha256, filled.digest, filled.text])?;
+                update.execute(named_params! {
+                    ":stream": stream,
+                    ":key": key,
+                    ":sha256": sha256,
+                    ":digest": filled.digest,
+                    ":text": filled.text,
+                })?;
             }
         }
     }

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::place::look_at_foreign;
 use crate::store::query::Value;
+use crate::store::row::only;
 use crate::store::stops::{end_when, wait_for_locks, was_ended};
 use crate::store::table::quote;
 
@@ -70,7 +71,9 @@ impl Foreign {
             None => ("NULL", String::new()),
         };
         let (columns, name) = (columns.join(", "), quote(&table.name));
-        let sql = format!("SELECT {number}, {columns} FROM {name} NOT INDEXED{order}");
+        let sql = format!(
+            "SELECT {number} AS \"_windrow_number\", {columns} FROM {name} NOT INDEXED{order}"
+        );
         let error = at_file(&self.path);
         let mut statement = self.connection.prepare(&sql).map_err(&error)?;
         let mut found = statement.query([]).map_err(&error)?;
@@ -82,7 +85,7 @@ impl Foreign {
             for at in 0..table.columns.len() {
                 values.push(strictly(row.get_ref(at + 1).map_err(&error)?));
             }
-            let number: Option<i64> = row.get(0).map_err(&error)?;
+            let number: Option<i64> = row.get("_windrow_number").map_err(&error)?;
             on(number.unwrap_or(count), &values)?;
         }
         Ok(())
@@ -147,7 +150,7 @@ pub(crate) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Resul
     )?;
     // The first look at the file: is it one?
     let sql = "SELECT count(*) FROM sqlite_schema";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0))?;
+    connection.query_row(sql, [], only::<i64>)?;
     Ok(())
 }
 
@@ -198,7 +201,7 @@ pub(crate) fn table_names(connection: &Connection) -> rusqlite::Result<Vec<Strin
           AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_windrow\\_%' ESCAPE '\\'
         ORDER BY name";
     let mut statement = connection.prepare(sql)?;
-    let names = statement.query_map([], |row| row.get(0))?;
+    let names = statement.query_map([], only)?;
     names.collect()
 }
 
@@ -211,8 +214,9 @@ pub(crate) fn ordinary_table(
     let names = table_names(connection).map_err(&error)?;
     let file = path.display();
     let Some(name) = names.iter().find(|have| have.eq_ignore_ascii_case(name)) else {
-        let kind = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1)";
-        let kind: Option<String> = connection.query_row(kind, [name], |row| row.get(0)).ok();
+        let kind = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(:name)";
+        let kind: Option<String> =
+            connection.query_row(kind, named_params! { ":name": name }, only).ok();
         let message = match kind.as_deref() {
             Some("view") => format!("`{name}` of {file} is a view, which is not run"),
             Some(_) => format!("`{name}` of {file} is not an ordinary table"),
@@ -225,16 +229,21 @@ pub(crate) fn ordinary_table(
         return Err(ArchiveError::new(Cause::Definition, message).help(help));
     };
     let read = || -> rusqlite::Result<ForeignTable> {
-        let sql = "SELECT name FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY cid";
+        let sql = "SELECT name FROM pragma_table_xinfo(:name) WHERE hidden = 0 ORDER BY cid";
         let mut statement = connection.prepare(sql)?;
-        let columns: Vec<String> =
-            statement.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        let sql = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1";
-        let without: bool = connection.query_row(sql, [name], |row| row.get(0))?;
-        let all = "SELECT count(*) FROM pragma_table_xinfo(?1) WHERE lower(name) = ?2";
+        let columns: Vec<String> = statement
+            .query_map(named_params! { ":name": name }, only)?
+            .collect::<rusqlite::Result<_>>()?;
+        let sql = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = :name";
+        let without: bool = connection.query_row(sql, named_params! { ":name": name }, only)?;
+        let all = "SELECT count(*) FROM pragma_table_xinfo(:name) WHERE lower(name) = :alias";
         let mut rowid = None;
         for alias in ["_rowid_", "rowid", "oid"] {
-            let taken: i64 = connection.query_row(all, [name, alias], |row| row.get(0))?;
+            let taken: i64 = connection.query_row(
+                all,
+                named_params! { ":name": name, ":alias": alias },
+                only,
+            )?;
             if taken == 0 && rowid.is_none() && !without {
                 rowid = Some(alias);
             }

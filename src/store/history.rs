@@ -3,13 +3,15 @@
 //! A trigger of the writing connection, which is no part of the file, copies the old version in
 //! the very statement that replaces it. A row that is equal is not written and costs nothing.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::model::TableShape;
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// What a history adds to the columns of its stream's table.
 const REPLACED: [&str; 2] = ["_replaced_at", "_replaced_run"];
@@ -31,10 +33,15 @@ pub(crate) fn live_columns(
     connection: &Connection,
     table: &str,
 ) -> rusqlite::Result<Vec<LiveColumn>> {
-    let sql = "SELECT name, type, \"notnull\" FROM pragma_table_info(?1, 'main') ORDER BY cid";
+    let sql = "SELECT name, type, \"notnull\" AS required FROM pragma_table_info(:table, 'main')
+        ORDER BY cid";
     let mut statement = connection.prepare_cached(sql)?;
-    let columns = statement.query_map([table], |row| {
-        Ok(LiveColumn { name: row.get(0)?, sql_type: row.get(1)?, required: row.get(2)? })
+    let columns = statement.query_map(named_params! { ":table": table }, |row| {
+        Ok(LiveColumn {
+            name: row.get("name")?,
+            sql_type: row.get("type")?,
+            required: row.get("required")?,
+        })
     })?;
     columns.collect()
 }
@@ -45,26 +52,31 @@ pub(crate) fn history_from(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT history_from FROM _windrow_streams WHERE stream = ?1";
+    let sql = "SELECT history_from FROM _windrow_streams WHERE stream = :stream";
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row([stream], |row| row.get(0)).optional()?.flatten())
+    Ok(statement.query_row(named_params! { ":stream": stream }, only).optional()?.flatten())
 }
 
-impl Archive {
-    /// From here on, whoever writes to this archive keeps the histories that are kept.
-    pub(crate) fn keep_histories(&self) -> Result<(), ArchiveError> {
-        let keep = || -> rusqlite::Result<()> {
-            let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
-            let mut statement = self.connection.prepare(sql)?;
-            let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
-            let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
-            streams.iter().try_for_each(|stream| self.watch_updates(stream))
-        };
-        keep().map_err(at(&self.path))
+impl Reader {
+    /// Whether the stream has a history, as windrow makes it.
+    pub(crate) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
+        keeps_versions(&self.connection, stream)
     }
 
+    /// Whether the stream has a history that holds anything.
+    pub(crate) fn has_history(&self, stream: &str) -> rusqlite::Result<bool> {
+        let history = history_name(stream);
+        if !self.keeps_history(stream)? {
+            return Ok(false);
+        }
+        let sql = format!("SELECT 1 FROM main.{} LIMIT 1", quote(&history));
+        self.connection.prepare(&sql)?.exists([])
+    }
+}
+
+impl Tx<'_> {
     /// Makes the table's history, brings it up to the table, or ends it. `new` says that the table
-    /// has just been made. In a transaction of the caller's.
+    /// has just been made.
     pub(crate) fn settle_history(
         &self,
         shape: &TableShape,
@@ -77,16 +89,19 @@ impl Archive {
             self.make_history(stream)?;
         }
         let settle = || -> rusqlite::Result<()> {
-            let note = "UPDATE _windrow_streams SET history_from = ?1 WHERE stream = ?2";
+            let note = "UPDATE _windrow_streams SET history_from = :since WHERE stream = :stream";
             match (shape.retention.history, from) {
                 (true, None) => {
                     let since = if new { "" } else { now };
-                    self.connection.execute(note, [since, stream])?;
-                    self.watch_updates(stream)
+                    self.connection
+                        .execute(note, named_params! { ":since": since, ":stream": stream })?;
+                    watch_updates(&self.connection, stream)
                 }
-                (true, Some(_)) => self.watch_updates(stream),
+                (true, Some(_)) => watch_updates(&self.connection, stream),
                 (false, Some(_)) => {
-                    self.connection.execute(note, (None::<&str>, stream))?;
+                    let none = None::<&str>;
+                    self.connection
+                        .execute(note, named_params! { ":since": none, ":stream": stream })?;
                     self.connection
                         .execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))
                 }
@@ -101,10 +116,10 @@ impl Archive {
         let history = history_name(stream);
         let columns = |table: &str| live_columns(&self.connection, table).map_err(at(&self.path));
         let (wanted, have) = (columns(stream)?, columns(&history)?);
-        let taken = "SELECT count(*) FROM sqlite_schema WHERE lower(name) = ?1";
+        let taken = "SELECT count(*) FROM sqlite_schema WHERE lower(name) = :history";
         let taken: i64 = self
             .connection
-            .query_row(taken, [&history], |row| row.get(0))
+            .query_row(taken, named_params! { ":history": &history }, only)
             .map_err(at(&self.path))?;
         let ours = REPLACED.iter().all(|own| have.iter().any(|column| column.name == *own));
         if taken > 0 && !ours {
@@ -130,44 +145,6 @@ impl Archive {
         self.connection.execute_batch(&sql).map_err(at(&self.path))
     }
 
-    pub(crate) fn watch_updates(&self, stream: &str) -> rusqlite::Result<()> {
-        let columns = live_columns(&self.connection, stream)?;
-        let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
-        let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
-        let trigger = trigger(stream);
-        self.connection.execute_batch(&format!(
-            "DROP TRIGGER IF EXISTS {trigger};
-             CREATE TEMP TRIGGER {trigger} AFTER UPDATE ON main.{} BEGIN
-                 INSERT INTO {} ({}, \"_replaced_at\", \"_replaced_run\")
-                 VALUES ({}, NEW.\"_changed_at\", NEW.\"_run\");
-             END",
-            quote(stream),
-            quote(&history_name(stream)),
-            names.join(", "),
-            old.join(", ")
-        ))
-    }
-
-    /// Replaced versions of the stream's rows are not kept until [`Self::watch_updates`].
-    pub(crate) fn unwatch_updates(&self, stream: &str) -> rusqlite::Result<()> {
-        self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", trigger(stream)))
-    }
-
-    /// Whether the stream has a history, as windrow makes it.
-    pub(crate) fn keeps_history(&self, stream: &str) -> rusqlite::Result<bool> {
-        keeps_versions(&self.connection, stream)
-    }
-
-    /// Whether the stream has a history that holds anything.
-    pub(crate) fn has_history(&self, stream: &str) -> rusqlite::Result<bool> {
-        let history = history_name(stream);
-        if !self.keeps_history(stream)? {
-            return Ok(false);
-        }
-        let sql = format!("SELECT 1 FROM main.{} LIMIT 1", quote(&history));
-        self.connection.prepare(&sql)?.exists([])
-    }
-
     /// Does what says nothing new of the source: no version is kept of what it replaces.
     pub(crate) fn beside_history<T>(
         &self,
@@ -177,7 +154,7 @@ impl Archive {
         self.connection.execute_batch(&format!("DROP TRIGGER IF EXISTS {}", trigger(stream)))?;
         let done = act()?;
         if history_from(&self.connection, stream)?.is_some() {
-            self.watch_updates(stream)?;
+            watch_updates(&self.connection, stream)?;
         }
         Ok(done)
     }
@@ -190,6 +167,38 @@ impl Archive {
         }
         Ok(())
     }
+}
+
+/// From here on, whoever writes by this connection keeps the histories that are kept.
+pub(crate) fn keep_histories(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let streams = statement.query_map([], |row| row.get::<_, String>("stream"))?;
+    let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
+    streams.iter().try_for_each(|stream| watch_updates(connection, stream))
+}
+
+pub(crate) fn watch_updates(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    let columns = live_columns(connection, stream)?;
+    let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
+    let old: Vec<String> = names.iter().map(|name| format!("OLD.{name}")).collect();
+    let trigger = trigger(stream);
+    connection.execute_batch(&format!(
+        "DROP TRIGGER IF EXISTS {trigger};
+         CREATE TEMP TRIGGER {trigger} AFTER UPDATE ON main.{} BEGIN
+             INSERT INTO {} ({}, \"_replaced_at\", \"_replaced_run\")
+             VALUES ({}, NEW.\"_changed_at\", NEW.\"_run\");
+         END",
+        quote(stream),
+        quote(&history_name(stream)),
+        names.join(", "),
+        old.join(", ")
+    ))
+}
+
+/// Replaced versions of the stream's rows are not kept until [`watch_updates`].
+pub(crate) fn unwatch_updates(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("DROP TRIGGER IF EXISTS temp.{}", trigger(stream)))
 }
 
 /// Whether a stream has a history, as windrow makes it.

@@ -2,9 +2,11 @@
 //! the rows.
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::quote;
 
 /// Faults of one sort that are told; one page that is gone can break thousands of things.
@@ -41,17 +43,18 @@ fn broken(place: &str, what: impl Into<String>) -> Broken {
 
 fn integrity(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({TOLD_MAX})"))?;
-    let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let lines = statement.query_map([], only::<String>)?;
     let lines: Vec<String> = lines.collect::<rusqlite::Result<_>>()?;
     Ok(lines.into_iter().filter(|line| line != "ok").map(|line| broken("", line)).collect())
 }
 
 fn references(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
-    let sql = "SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check
+    let sql = "SELECT \"table\", parent, count(*) AS rows FROM pragma_foreign_key_check
         GROUP BY \"table\", parent ORDER BY \"table\", parent";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| {
-        let (table, parent, count): (String, String, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (table, parent, count): (String, String, u64) =
+            (row.get("table")?, row.get("parent")?, row.get("rows")?);
         let refer = if count == 1 { "refers" } else { "refer" };
         let what = format!("{count} of its rows {refer} to rows of {parent} that are not there");
         Ok(broken(&table, what))
@@ -63,14 +66,14 @@ fn references(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
 fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let checks = [
         (
-            "SELECT stream, start_at || '..' || end_at FROM _windrow_ledger
+            "SELECT stream, start_at || '..' || end_at AS place FROM _windrow_ledger
              WHERE (start_at = '') <> (end_at = '') OR start_at <> '' AND start_at >= end_at
                 OR read_to > end_at AND end_at <> '' OR read_to < start_at",
             "the ledger has a window that is none",
         ),
         (
-            "SELECT stream, before || ' overlaps ' || start_at || '..' || end_at FROM
-                (SELECT stream, start_at, end_at,
+            "SELECT stream, before || ' overlaps ' || start_at || '..' || end_at AS place
+                FROM (SELECT stream, start_at, end_at,
                     lag(start_at || '..' || end_at) OVER w AS before, lag(end_at) OVER w AS last
                  FROM _windrow_ledger WHERE state IN ('complete', 'settled') AND start_at <> ''
                  WINDOW w AS (PARTITION BY stream, partition ORDER BY start_at))
@@ -78,13 +81,13 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
             "two complete windows overlap in the ledger",
         ),
         (
-            "SELECT stream, start_at || '..' || end_at FROM _windrow_ledger
+            "SELECT stream, start_at || '..' || end_at AS place FROM _windrow_ledger
              WHERE state IN ('complete', 'settled')
                 AND (completed_at IS NULL OR start_at <> '' AND read_to IS NULL)",
             "the ledger calls a window complete and not when",
         ),
         (
-            "SELECT stream, start_at || '..' || end_at FROM _windrow_ledger AS l
+            "SELECT stream, start_at || '..' || end_at AS place FROM _windrow_ledger AS l
              WHERE state IN ('complete', 'settled') AND received > 0
                 AND NOT EXISTS (SELECT 1 FROM _windrow_streams AS s WHERE s.stream = l.stream)",
             "the ledger speaks of a stream that is not there",
@@ -95,7 +98,7 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
         let mut statement = connection.prepare(&format!("{sql} LIMIT {TOLD_MAX}"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (stream, which): (String, String) = (row.get(0)?, row.get(1)?);
+            let (stream, which): (String, String) = (row.get("stream")?, row.get("place")?);
             all.push(broken(&stream, format!("{what}: {which}")));
         }
     }
@@ -107,17 +110,17 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
 fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
     let mut statement =
         connection.prepare("SELECT stream FROM _windrow_streams ORDER BY stream")?;
-    let streams = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let streams = statement.query_map([], only::<String>)?;
     let streams: Vec<String> = streams.collect::<rusqlite::Result<_>>()?;
     let mut all = Vec::new();
     for stream in streams {
         let table = quote(&stream);
         let sql = format!(
-            "SELECT count(*), count(*) FILTER (WHERE \"_run\" NOT IN
-                (SELECT run_id FROM _windrow_runs)) FROM {table}"
+            "SELECT count(*) AS rows, count(*) FILTER (WHERE \"_run\" NOT IN
+                (SELECT run_id FROM _windrow_runs)) AS unknown FROM {table}"
         );
         let (rows, unknown): (u64, u64) =
-            connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            connection.query_row(&sql, [], |row| Ok((row.get("rows")?, row.get("unknown")?)))?;
         if unknown > 0 {
             all.push(broken(
                 &stream,
@@ -127,11 +130,15 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
                 },
             ));
         }
-        let sql = "SELECT coalesce(max(distinct_keys), 0),
-                (SELECT count(*) FROM _windrow_vanished WHERE stream = ?1 AND state = 'deleted')
-            FROM _windrow_ledger WHERE stream = ?1 AND state IN ('complete', 'settled')";
+        let sql = "SELECT coalesce(max(distinct_keys), 0) AS keys,
+                (SELECT count(*) FROM _windrow_vanished WHERE stream = :stream AND state =
+                'deleted')
+                    AS deleted
+            FROM _windrow_ledger WHERE stream = :stream AND state IN ('complete', 'settled')";
         let (keys, deleted): (u64, u64) =
-            connection.query_row(sql, [&stream], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            connection.query_row(sql, named_params! { ":stream": &stream }, |row| {
+                Ok((row.get("keys")?, row.get("deleted")?))
+            })?;
         if rows + deleted < keys {
             let there = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
             let what = format!("{there} there, and one fetch alone found {keys}");

@@ -3,15 +3,16 @@
 //! Complete windows of one stream and partition never overlap: whoever completes a window trims
 //! what it covers of others, so that the union stays what it was and nothing is counted twice.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use crate::model::{
     Checkpoint, Entry, State, Timestamp, Window, WindowKey, instant_from_text, instant_to_text,
 };
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
 use crate::store::table::{known, unknown};
+use crate::store::transaction::Tx;
 
 /// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
 pub(crate) fn bounds_text(window: Option<Window>) -> (String, String) {
@@ -39,9 +40,11 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
      out_of_window, distinct_keys, source_total, fetches, error, run_id, dated_by_source,
      asked_from,
      last_records, first_complete_at, settled_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-            ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27,
-            ?28)
+    VALUES (:stream, :partition, :start_at, :end_at, :state, :read_to, :requested_at,
+            :completed_at, :token, :cursor, :pages, :received, :inserted, :updated, :unchanged,
+            :skipped, :rejected, :out_of_window, :distinct_keys, :source_total, :fetches,
+            :error, :run_id, :dated_by_source, :asked_from, :last_records, :first_complete_at,
+            :settled_at)
     ON CONFLICT (stream, partition, start_at, end_at) DO UPDATE SET
      state = CASE WHEN dated_by_source AND excluded.dated_by_source AND state = 'settled'
              AND excluded.state = 'complete' THEN state ELSE excluded.state END,
@@ -66,7 +69,42 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
      first_complete_at = coalesce(first_complete_at, excluded.first_complete_at),
      settled_at = coalesce(settled_at, excluded.settled_at)";
 
-impl Archive {
+impl Reader {
+    /// Whether this very window has been completed before, or others have proven all of it.
+    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
+        self.is_covered(window_key).map_err(at(&self.path))
+    }
+
+    fn is_covered(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
+        let (start, end) = bounds_text(window_key.window);
+        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) AS read_to
+            FROM _windrow_ledger
+            WHERE stream = :stream AND partition = :partition AND start_at <= :end AND
+            end_at >= :start
+              AND state IN ('complete', 'settled') ORDER BY start_at";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(named_params! {
+            ":stream": &window_key.stream,
+            ":partition": &window_key.partition,
+            ":start": &start,
+            ":end": &end,
+        })?;
+        let mut covered_to = start.clone();
+        while let Some(row) = rows.next()? {
+            let (from, to): (String, String) = (row.get("start_at")?, row.get("end_at")?);
+            if from == start && to == end {
+                return Ok(true);
+            }
+            let read_to: String = row.get("read_to")?;
+            if from <= covered_to && read_to > covered_to {
+                covered_to = read_to;
+            }
+        }
+        Ok(window_key.window.is_some() && covered_to >= end)
+    }
+}
+
+impl Tx<'_> {
     /// Writes how far a fetch has come, in the transaction of its rows.
     pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
         self.write_entry(progress, run).map_err(at(&self.path))
@@ -83,36 +121,36 @@ impl Archive {
         let (start, end) = bounds_text(window);
         let outcomes = &progress.outcomes;
         let mut statement = self.connection.prepare_cached(ENTRY)?;
-        statement.execute(params![
-            progress.window_key.stream,
-            progress.window_key.partition,
-            start,
-            end,
-            progress.state.as_str(),
-            progress.read_to.map(instant_to_text),
-            instant_to_text(progress.requested_at),
-            complete.then(|| instant_to_text(progress.at)),
-            progress.token,
-            progress.cursor,
-            progress.pages,
-            outcomes.received,
-            outcomes.inserted,
-            outcomes.updated,
-            outcomes.unchanged,
-            outcomes.skipped,
-            outcomes.rejected,
-            progress.out_of_window,
-            progress.distinct_keys,
-            progress.source_total,
-            u64::from(complete),
-            progress.error,
-            run,
-            progress.dated_by_source,
-            progress.asked_from.filter(|_| complete).map(instant_to_text),
-            progress.last_records.filter(|_| complete),
-            whole.then(|| instant_to_text(progress.at)),
-            settled.then(|| instant_to_text(progress.at)),
-        ])?;
+        statement.execute(named_params! {
+            ":stream": progress.window_key.stream,
+            ":partition": progress.window_key.partition,
+            ":start_at": start,
+            ":end_at": end,
+            ":state": progress.state.as_str(),
+            ":read_to": progress.read_to.map(instant_to_text),
+            ":requested_at": instant_to_text(progress.requested_at),
+            ":completed_at": complete.then(|| instant_to_text(progress.at)),
+            ":token": progress.token,
+            ":cursor": progress.cursor,
+            ":pages": progress.pages,
+            ":received": outcomes.received,
+            ":inserted": outcomes.inserted,
+            ":updated": outcomes.updated,
+            ":unchanged": outcomes.unchanged,
+            ":skipped": outcomes.skipped,
+            ":rejected": outcomes.rejected,
+            ":out_of_window": progress.out_of_window,
+            ":distinct_keys": progress.distinct_keys,
+            ":source_total": progress.source_total,
+            ":fetches": u64::from(complete),
+            ":error": progress.error,
+            ":run_id": run,
+            ":dated_by_source": progress.dated_by_source,
+            ":asked_from": progress.asked_from.filter(|_| complete).map(instant_to_text),
+            ":last_records": progress.last_records.filter(|_| complete),
+            ":first_complete_at": whole.then(|| instant_to_text(progress.at)),
+            ":settled_at": settled.then(|| instant_to_text(progress.at)),
+        })?;
         Ok(())
     }
 
@@ -120,13 +158,20 @@ impl Archive {
     fn trim_others(&self, window_key: &WindowKey, window: Window) -> rusqlite::Result<()> {
         let (start, end) = bounds_text(Some(window));
         let sql = "SELECT start_at, end_at, read_to FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at < ?4 AND end_at > ?3
-              AND NOT (start_at = ?3 AND end_at = ?4)";
+            WHERE stream = :stream AND partition = :partition AND start_at < :end AND
+            end_at > :start
+              AND NOT (start_at = :start AND end_at = :end)";
         let mut statement = self.connection.prepare_cached(sql)?;
         let others: Vec<(String, String, Option<String>)> = statement
-            .query_map([&window_key.stream, &window_key.partition, &start, &end], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?
+            .query_map(
+                named_params! {
+                    ":stream": &window_key.stream,
+                    ":partition": &window_key.partition,
+                    ":start": &start,
+                    ":end": &end,
+                },
+                |row| Ok((row.get("start_at")?, row.get("end_at")?, row.get("read_to")?)),
+            )?
             .collect::<rusqlite::Result<_>>()?;
         for (other_start, other_end, read_to) in others {
             let piece = |from: &str, to: &str| -> rusqlite::Result<()> {
@@ -138,17 +183,18 @@ impl Archive {
                 // A fetch of this very piece that failed must not stand in the way of what an
                 // earlier one proved.
                 let clear = "DELETE FROM _windrow_ledger
-                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                    WHERE stream = :stream AND partition = :partition AND start_at = :from AND
+                    end_at = :to
                       AND state IN ('partial', 'truncated')
-                      AND NOT (start_at = ?5 AND end_at = ?6)";
-                self.connection.prepare_cached(clear)?.execute([
-                    &window_key.stream,
-                    &window_key.partition,
-                    from,
-                    to,
-                    &other_start,
-                    &other_end,
-                ])?;
+                      AND NOT (start_at = :other_start AND end_at = :other_end)";
+                self.connection.prepare_cached(clear)?.execute(named_params! {
+                    ":stream": &window_key.stream,
+                    ":partition": &window_key.partition,
+                    ":from": from,
+                    ":to": to,
+                    ":other_start": &other_start,
+                    ":other_end": &other_end,
+                })?;
                 // What came was of the whole window, and is not known of its piece.
                 let copy = "INSERT OR IGNORE INTO _windrow_ledger
                     (stream, partition, start_at, end_at, state, read_to, requested_at,
@@ -156,23 +202,25 @@ impl Archive {
                      skipped, rejected, out_of_window, fetches, error, run_id, dated_by_source,
                      first_complete_at,
                      settled_at)
-                    SELECT stream, partition, ?5, ?6, state, ?7, requested_at, completed_at, NULL,
+                    SELECT stream, partition, :from, :to, state, :read_to, requested_at,
+                    completed_at, NULL,
                            cursor, pages, received, inserted, updated, unchanged, skipped,
                            rejected, out_of_window, fetches, error, run_id, dated_by_source,
                            first_complete_at,
                            settled_at
                     FROM _windrow_ledger
-                    WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+                    WHERE stream = :stream AND partition = :partition AND start_at = :other_start
+                    AND end_at = :other_end
                       AND state IN ('complete', 'settled')";
-                self.connection.prepare_cached(copy)?.execute(params![
-                    window_key.stream,
-                    window_key.partition,
-                    other_start,
-                    other_end,
-                    from,
-                    to,
-                    read_to
-                ])?;
+                self.connection.prepare_cached(copy)?.execute(named_params! {
+                    ":stream": window_key.stream,
+                    ":partition": window_key.partition,
+                    ":other_start": other_start,
+                    ":other_end": other_end,
+                    ":from": from,
+                    ":to": to,
+                    ":read_to": read_to,
+                })?;
                 Ok(())
             };
             piece(&other_start, &start)?;
@@ -184,48 +232,33 @@ impl Archive {
 
     fn forget(&self, window_key: &WindowKey, start: &str, end: &str) -> rusqlite::Result<()> {
         let sql = "DELETE FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4";
+            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
+            end_at = :end";
         let mut statement = self.connection.prepare_cached(sql)?;
-        statement.execute([&window_key.stream, &window_key.partition, start, end])?;
+        statement.execute(named_params! {
+            ":stream": &window_key.stream,
+            ":partition": &window_key.partition,
+            ":start": start,
+            ":end": end,
+        })?;
         Ok(())
-    }
-
-    /// Whether this very window has been completed before, or others have proven all of it.
-    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
-        self.is_covered(window_key).map_err(at(&self.path))
-    }
-
-    fn is_covered(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
-        let (start, end) = bounds_text(window_key.window);
-        let sql = "SELECT start_at, end_at, coalesce(read_to, end_at) FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at <= ?4 AND end_at >= ?3
-              AND state IN ('complete', 'settled') ORDER BY start_at";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows =
-            statement.query([&window_key.stream, &window_key.partition, &start, &end])?;
-        let mut covered_to = start.clone();
-        while let Some(row) = rows.next()? {
-            let (from, to): (String, String) = (row.get(0)?, row.get(1)?);
-            if from == start && to == end {
-                return Ok(true);
-            }
-            let read_to: String = row.get(2)?;
-            if from <= covered_to && read_to > covered_to {
-                covered_to = read_to;
-            }
-        }
-        Ok(window_key.window.is_some() && covered_to >= end)
     }
 
     /// Forgets a fetch that was broken off and is replaced by fetches of its parts.
     pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), ArchiveError> {
         let (start, end) = bounds_text(window_key.window);
         let sql = "DELETE FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4
+            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
+            end_at = :end
               AND state IN ('partial', 'truncated')";
         let write = || -> rusqlite::Result<usize> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.execute([&window_key.stream, &window_key.partition, &start, &end])
+            statement.execute(named_params! {
+                ":stream": &window_key.stream,
+                ":partition": &window_key.partition,
+                ":start": &start,
+                ":end": &end,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
@@ -238,47 +271,54 @@ pub(crate) fn entries(
     partition: &str,
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
-                      source_total, error IS NOT NULL,
+                      source_total, error IS NOT NULL AS failed,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
-                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1),
+                        IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1)
+                        AS same_definition,
                       dated_by_source,
                       EXISTS (SELECT 1 FROM _windrow_adopted AS a WHERE a.stream = l.stream
                         AND a.run_id > l.run_id
-                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at)),
+                        AND (l.start_at = '' OR a.start_at < l.end_at AND a.end_at > l.start_at))
+                        AS adopted_since,
                       EXISTS (SELECT 1 FROM _windrow_disputed AS d WHERE d.stream = l.stream
                         AND d.partition = l.partition AND d.read_at >= l.requested_at
-                        AND d.start_at < l.end_at AND d.end_at > l.start_at)
-        FROM _windrow_ledger AS l WHERE stream = ?1 AND partition = ?2 ORDER BY start_at, end_at";
+                        AND d.start_at < l.end_at AND d.end_at > l.start_at) AS doubted
+        FROM _windrow_ledger AS l WHERE stream = :stream AND partition = :partition ORDER BY
+        start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([stream, partition], |row| {
-        let text = |at: usize| row.get::<_, Option<String>>(at);
-        let wrong = |text: &str, column: &str| unknown(text, ("_windrow_ledger", column));
-        let instant = |at: usize, name: &str| -> rusqlite::Result<Option<Timestamp>> {
-            let read = |text: String| instant_from_text(&text).ok_or_else(|| wrong(&text, name));
-            text(at)?.map(read).transpose()
-        };
-        let (start, end) = (text(0)?.unwrap_or_default(), text(1)?.unwrap_or_default());
-        let window = window_of(&start, &end);
-        if window.is_none() && !(start.is_empty() && end.is_empty()) {
-            return Err(wrong(&format!("{start}..{end}"), "start_at"));
-        }
-        let state = text(2)?.unwrap_or_default();
-        Ok(Entry {
-            window,
-            state: State::parse(&state).ok_or_else(|| wrong(&state, "state"))?,
-            read_to: instant(3, "read_to")?,
-            requested_at: instant(4, "requested_at")?.unwrap_or_default(),
-            completed_at: instant(5, "completed_at")?,
-            token: text(6)?,
-            cursor: text(7)?,
-            source_total: row.get(8)?,
-            failed: row.get(9)?,
-            same_definition: row.get(10)?,
-            dated_by_source: row.get(11)?,
-            adopted_since: row.get(12)?,
-            doubted: row.get(13)?,
-        })
-    })?;
+    let rows = statement.query_map(
+        named_params! { ":stream": stream, ":partition": partition },
+        |row| {
+            let text = |at: usize| row.get::<_, Option<String>>(at);
+            let wrong = |text: &str, column: &str| unknown(text, ("_windrow_ledger", column));
+            let instant = |at: usize, name: &str| -> rusqlite::Result<Option<Timestamp>> {
+                let read =
+                    |text: String| instant_from_text(&text).ok_or_else(|| wrong(&text, name));
+                text(at)?.map(read).transpose()
+            };
+            let (start, end) = (text(0)?.unwrap_or_default(), text(1)?.unwrap_or_default());
+            let window = window_of(&start, &end);
+            if window.is_none() && !(start.is_empty() && end.is_empty()) {
+                return Err(wrong(&format!("{start}..{end}"), "start_at"));
+            }
+            let state = text(2)?.unwrap_or_default();
+            Ok(Entry {
+                window,
+                state: State::parse(&state).ok_or_else(|| wrong(&state, "state"))?,
+                read_to: instant(3, "read_to")?,
+                requested_at: instant(4, "requested_at")?.unwrap_or_default(),
+                completed_at: instant(5, "completed_at")?,
+                token: text(6)?,
+                cursor: text(7)?,
+                source_total: row.get("source_total")?,
+                failed: row.get("failed")?,
+                same_definition: row.get("same_definition")?,
+                dated_by_source: row.get("dated_by_source")?,
+                adopted_since: row.get("adopted_since")?,
+                doubted: row.get("doubted")?,
+            })
+        },
+    )?;
     rows.collect()
 }
 
@@ -286,6 +326,7 @@ pub(crate) fn entries(
 mod tests {
     use super::*;
     use crate::model::Outcomes;
+    use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -326,9 +367,11 @@ mod tests {
     fn completing_a_window_trims_what_it_covers_of_others_and_loses_no_coverage() {
         let (_folder, archive) = archive_with(&usage_shape());
         let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
-            archive.write_progress(&progress(from, to, state), run).expect("written");
+            archive
+                .transaction(|tx| tx.write_progress(&progress(from, to, state), run))
+                .expect("written");
         };
         write(0, 30, State::Complete);
         write(10, 20, State::Settled);
@@ -357,9 +400,11 @@ mod tests {
     fn a_partial_fetch_trims_nothing_and_is_trimmed_away() {
         let (_folder, archive) = archive_with(&usage_shape());
         let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
-            archive.write_progress(&progress(from, to, state), run).expect("written");
+            archive
+                .transaction(|tx| tx.write_progress(&progress(from, to, state), run))
+                .expect("written");
         };
         write(0, 10, State::Complete);
         write(5, 20, State::Partial);

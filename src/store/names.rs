@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 
 use crate::definition::{is_column_name, is_given_name};
 use crate::model::{KeyShape, TableColumn, printable};
@@ -13,6 +14,7 @@ use crate::model::{KeyShape, TableColumn, printable};
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::at_file;
 use crate::store::history::{history_name, live_columns};
+use crate::store::row::only;
 use crate::store::table::quote;
 
 /// Columns of windrow's own in the tables of streams.
@@ -93,10 +95,11 @@ pub(crate) fn check_names(connection: &Connection, path: &Path) -> Result<(), Ar
 }
 
 fn odd_name(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
-    let sql = "SELECT m.name, c.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c
+    let sql = "SELECT m.name AS \"table\", c.name AS \"column\" FROM sqlite_schema AS m,
+        pragma_table_info(m.name) AS c
         WHERE m.type = 'table' AND m.name LIKE '\\_windrow\\_%' ESCAPE '\\' AND c.type = 'TEXT'";
     let mut statement = connection.prepare(sql)?;
-    let all = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let all = statement.query_map([], |row| Ok((row.get("table")?, row.get("column")?)))?;
     for each in all {
         let (table, column): (String, String) = each?;
         // What an alert is about may be any table.
@@ -118,11 +121,11 @@ fn odd_in(
     grammar: Grammar,
 ) -> rusqlite::Result<Option<String>> {
     let (table, column) = (quote(table), quote(column));
-    let sql = format!("SELECT {column} FROM {table} WHERE {column} IS NOT NULL");
+    let sql = format!("SELECT {column} AS name FROM {table} WHERE {column} IS NOT NULL");
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let bytes = row.get_ref(0)?.as_bytes_or_null().ok().flatten().unwrap_or_default();
+        let bytes = row.get_ref("name")?.as_bytes_or_null().ok().flatten().unwrap_or_default();
         let name = String::from_utf8_lossy(bytes);
         if !grammar.takes(&name) {
             return Ok(Some(name.into_owned()));
@@ -138,10 +141,10 @@ fn odd_column(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let stream: String = row.get(0)?;
-        let key: KeyShape = crate::store::table::from_json(&row.get::<_, String>(1)?, 1)?;
+        let stream: String = row.get("stream")?;
+        let key: KeyShape = crate::store::table::from_json(&row.get::<_, String>("key")?, 1)?;
         let columns: Vec<TableColumn> =
-            crate::store::table::from_json(&row.get::<_, String>(2)?, 2)?;
+            crate::store::table::from_json(&row.get::<_, String>("columns")?, 2)?;
         let mut names: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         names.extend(key.columns().into_iter().filter(|name| name != "_key"));
         if let Some(name) = names.into_iter().find(|name| !is_column_name(name)) {
@@ -163,9 +166,9 @@ fn odd_column(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
 fn histories(connection: &Connection, stream: &str) -> rusqlite::Result<Vec<String>> {
     let history = history_name(stream);
     let sql = "SELECT name FROM sqlite_schema WHERE type = 'table'
-        AND (name = ?1 OR substr(name, 1, length(?1) + 7) = ?1 || '_until_')";
+        AND (name = :history OR substr(name, 1, length(:history) + 7) = :history || '_until_')";
     let mut statement = connection.prepare(sql)?;
-    let names = statement.query_map([&history], |row| row.get(0))?;
+    let names = statement.query_map(named_params! { ":history": &history }, only)?;
     names.collect()
 }
 

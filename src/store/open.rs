@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::formats::{ArchiveFormat, FORMATS, Formats};
+use crate::store::formats::{ArchiveFormat, Formats};
 use crate::store::place::{look_at, refuse_left_log};
-use crate::store::read::Reader;
+use crate::store::row::only;
 use crate::store::stops::end_with_process;
 
 /// "WROW": tells windrow's archives from other programs' SQLite files.
@@ -27,14 +27,6 @@ const CACHE_KIB: i64 = 24 * 1024;
 const CHECKPOINT_PAGES: i64 = 8192;
 /// 3.51.3 is the first release without the WAL-reset corruption.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
-
-/// An archive that is open for writing. Holds the lock: there is one writer.
-pub struct Archive {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    pub(crate) formats: Formats,
-    _lock: FileLock,
-}
 
 /// How an archive is opened for writing.
 #[derive(Clone, Copy)]
@@ -54,75 +46,39 @@ pub fn sqlite_is_sound() -> bool {
     rusqlite::version_number() >= SQLITE_VERSION_MIN
 }
 
-impl Archive {
-    /// Opens the archive at `path` for writing, or makes it.
-    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
-        Self::open_with(path, opening, FORMATS)
+/// Opens the archive at `path` for writing, or makes it; with the lock, which one writer holds.
+pub(super) fn open_or_make(
+    path: &Path,
+    opening: &Opening<'_>,
+    formats: Formats,
+) -> Result<(Connection, FileLock), ArchiveError> {
+    let Opening { note, now, allow_network_fs, files: names } = *opening;
+    if !sqlite_is_sound() {
+        let message = format!("SQLite {} can damage archives", rusqlite::version());
+        return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
     }
-
-    /// The same for a program that knows these formats: an archive of an older one than the newest
-    /// of them is brought to that, after a copy of it was set aside.
-    pub fn open_with(
-        path: &Path,
-        opening: &Opening<'_>,
-        formats: Formats,
-    ) -> Result<Self, ArchiveError> {
-        let Opening { note, now, allow_network_fs, files: names } = *opening;
-        if !sqlite_is_sound() {
-            let message = format!("SQLite {} can damage archives", rusqlite::version());
-            return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
-        }
-        look_at(path)?;
-        if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
-            let message = format!("{} is on a network file system ({kind})", path.display());
-            let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
-            return Err(ArchiveError::new(Cause::Storage, message).help(help));
-        }
-        let lock = take_lock(path, note)?;
-        remove_drafts(path, names);
-        if !path.exists() {
-            refuse_left_log(path)?;
-            create(path, now, names, formats.newest())?;
-        } else if let Err(error) = names.keep_name(path) {
-            return Err(ArchiveError::io(path, "keep the name of", &error));
-        }
-        let (mut connection, format) = open_writer(path, formats)?;
-        set_wal(&connection, path)?;
-        remove_dead_journal(path, names);
-        if !format.is_newest() {
-            set_copy_aside(&connection, path, format, names)?;
-            formats.newest().bring(&mut connection, path)?;
-        }
-        let archive = Self { connection, path: path.to_owned(), formats, _lock: lock };
-        archive.keep_histories()?;
-        Ok(archive)
+    look_at(path)?;
+    if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
+        let message = format!("{} is on a network file system ({kind})", path.display());
+        let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
+        return Err(ArchiveError::new(Cause::Storage, message).help(help));
     }
-
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    let lock = take_lock(path, note)?;
+    remove_drafts(path, names);
+    if !path.exists() {
+        refuse_left_log(path)?;
+        create(path, now, names, formats.newest())?;
+    } else if let Err(error) = names.keep_name(path) {
+        return Err(ArchiveError::io(path, "keep the name of", &error));
     }
-
-    /// Opens the same archive for reading.
-    pub fn reader(&self) -> Result<Reader, ArchiveError> {
-        Reader::open_with(&self.path, self.formats)
+    let (mut connection, format) = open_writer(path, formats)?;
+    set_wal(&connection, path)?;
+    remove_dead_journal(path, names);
+    if !format.is_newest() {
+        set_copy_aside(&connection, path, format, names)?;
+        formats.newest().bring(&mut connection, path)?;
     }
-
-    /// The triggers of the archive, which windrow does not run: their names and their tables'.
-    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
-        let read = || -> rusqlite::Result<Vec<(String, String)>> {
-            let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
-                ORDER BY name LIMIT 100";
-            let mut statement = self.connection.prepare(sql)?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        read().map_err(at(&self.path))
-    }
-
-    /// Copies the log into the file, so that it is one file again.
-    pub fn close(self) -> Result<(), ArchiveError> {
-        self.connection.close().map_err(|(_, error)| at(&self.path)(error))
-    }
+    Ok((connection, lock))
 }
 
 /// Opens an archive that is there for writing, and says which format it has. The caller holds the
@@ -188,7 +144,7 @@ pub(crate) fn open_reader(path: &Path, formats: Formats) -> Result<Connection, A
 fn look_in(connection: &mut Connection) -> rusqlite::Result<()> {
     configure(connection)?;
     let sql = "SELECT count(*) FROM sqlite_schema";
-    connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|_| ())
+    connection.query_row(sql, [], only::<i64>).map(|_| ())
 }
 
 /// The address of a file, for what SQLite takes only there.
@@ -299,7 +255,11 @@ fn create(
     set_wal(&connection, path)?;
     format.bring(&mut connection, path)?;
     connection
-        .execute("INSERT INTO _windrow_meta (name, value) VALUES ('created_at', ?1)", [now])
+        .execute(
+            "INSERT INTO _windrow_meta (name, value) VALUES ('created_at',
+            :now)",
+            named_params! { ":now": now },
+        )
         .map_err(at(path))?;
     // Closing copies the log into the file too, but is silent when that fails; only the file gets
     // the final name.
@@ -330,9 +290,7 @@ pub(crate) fn check_identity(
     path: &Path,
     formats: Formats,
 ) -> Result<ArchiveFormat, ArchiveError> {
-    let pragma = |name: &str| {
-        connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
-    };
+    let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], only::<i32>);
     let id = pragma("application_id").map_err(at(path))?;
     let version = pragma("user_version").map_err(at(path))?;
     let name = path.display();
@@ -366,7 +324,7 @@ fn impostor(connection: &Connection) -> rusqlite::Result<Option<(String, String)
     const KIND: &str = "CASE WHEN type = 'view' THEN 'view'
         WHEN type = 'table' AND sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' END";
     let first = |sql: String| {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get("kind")?, row.get("name")?));
         connection.query_row(&sql, [], row).optional()
     };
     let own = first(format!(
@@ -414,9 +372,8 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(at(path))?;
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], only).map_err(at(path))?;
     // SQLite keeps the old mode without an error where it cannot change it.
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
@@ -429,7 +386,7 @@ fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
 pub(crate) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
     let (busy, left): (i64, i64) =
-        connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        connection.query_row(sql, [], |row| Ok((row.get("busy")?, row.get("log")?)))?;
     if busy == 0 && left <= 0 {
         return Ok(());
     }
@@ -458,7 +415,8 @@ fn set_copy_aside(
         make_draft(&draft)?;
         // VACUUM INTO attaches the copy while it writes it; nothing else may attach anything.
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 1).map_err(at(path))?;
-        let copied = connection.execute("VACUUM INTO ?1", [format!("{text}-new")]);
+        let copied = connection
+            .execute("VACUUM INTO :format", named_params! { ":format": format!("{text}-new") });
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(at(path))?;
         copied.map_err(at(path))?;
         names.publish(&draft, &copy).map_err(|e| ArchiveError::io(&copy, "make", &e))?;
@@ -470,8 +428,9 @@ fn set_copy_aside(
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::formats::Migration;
     use crate::store::formats::tests::LATER;
+    use crate::store::formats::{FORMATS, Migration};
+    use crate::store::{Archive, Reader};
 
     const TEST: Opening<'_> =
         Opening { note: "test", now: "now", allow_network_fs: false, files: &SystemFiles };
@@ -541,7 +500,7 @@ mod tests {
         let was = Reader::open(&path).expect("a reader").archive_id().expect("a name");
         let archive = Archive::open_with(&path, &TEST, LATER).expect("an older archive");
         assert_eq!(format(&archive.connection), "2");
-        let now = archive.reader().expect("a reader").archive_id().expect("a name");
+        let now = archive.reopen().expect("a reader").archive_id().expect("a name");
         assert_eq!((now.len(), now), (32, was));
         let copy = folder.path().join("a.db-before-format-2");
         let copy = open_reader(&copy, FORMATS).expect("a copy");

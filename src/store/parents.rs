@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::Scalar;
 use crate::model::{Cell, RowSet, TableShape};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
 use crate::store::read::scalar;
+use crate::store::reader::Reader;
 use crate::store::table::{quote, stored_table};
-use crate::store::write::{Bound, TableWriter};
+use crate::store::write::Bound;
 
 /// The column through which a row is an orphan, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Orphan {
 }
 
 /// Which of these rows refer to a row that is not there, by their numbers.
-pub(crate) fn orphans_among(
+fn orphans_among(
     connection: &Connection,
     shape: &TableShape,
     rows: &RowSet,
@@ -53,7 +53,7 @@ fn missing_parents(
     };
     let key = key.columns();
     let Some(key) = key.first() else { return Ok(Vec::new()) };
-    let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quote(parent), quote(key));
+    let sql = format!("SELECT 1 FROM {} WHERE {} = :value", quote(parent), quote(key));
     let mut statement = connection.prepare_cached(&sql)?;
     let mut missing = Vec::new();
     for at in 0..rows.len() {
@@ -61,7 +61,9 @@ fn missing_parents(
         if value == Cell::Null {
             continue;
         }
-        let found = statement.query_row([Bound(rows, value)], |_| Ok(())).optional()?;
+        let found = statement
+            .query_row(named_params! { ":value": Bound(rows, value) }, |_| Ok(()))
+            .optional()?;
         if found.is_none() {
             missing.push(at);
         }
@@ -69,14 +71,14 @@ fn missing_parents(
     Ok(missing)
 }
 
-impl Archive {
+impl Reader {
     /// Which of these rows refer to a row that is not there, by their numbers.
     pub fn find_orphans(
         &self,
-        table: &TableWriter,
+        shape: &TableShape,
         rows: &RowSet,
     ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
-        orphans_among(&self.connection, &table.shape, rows).map_err(at(&self.path))
+        orphans_among(&self.connection, shape, rows).map_err(at(&self.path))
     }
 
     /// The columns of the row of `parent` that a partition is named after; none where it is gone.

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, Statement};
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// A value of an answer.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, named_params};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -14,8 +14,9 @@ use crate::model::{Window, WindowKey, hexadecimal};
 
 use crate::store::error::{ArchiveError, Cause, at};
 use crate::store::ledger::{bounds_text, window_of};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 /// zstd's own default: JSON shrinks to a tenth or less, faster than any network brings it.
 const PACKING_LEVEL: i32 = 3;
@@ -99,7 +100,42 @@ pub struct Kept {
     pub table_aside: bool,
 }
 
-impl Archive {
+impl Reader {
+    /// The stream's page after page `after`, in the order of writing. One at a time: memory does
+    /// not grow with the number of pages.
+    pub fn kept_page_after(
+        &self,
+        stream: &str,
+        after: i64,
+    ) -> Result<Option<KeptPage>, ArchiveError> {
+        let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
+                p.first, p.written_at, p.run_id, b.sha256 AS body_sha256,
+                b.bytes AS body_bytes, b.body, r.sha256 AS parent_sha256,
+                r.bytes AS parent_bytes, r.body AS parent, p.altered
+            FROM _windrow_raw_pages AS p JOIN _windrow_raw_bodies AS b USING (body_id)
+            LEFT JOIN _windrow_raw_bodies AS r ON r.body_id = p.parent_id
+            WHERE p.stream = :stream AND p.page_id > :after ORDER BY p.page_id LIMIT 1";
+        let read = || -> rusqlite::Result<Option<(KeptPage, bool)>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement
+                .query_row(named_params! { ":stream": stream, ":after": after }, |row| {
+                    kept_page(stream, row)
+                })
+                .optional()
+        };
+        match read().map_err(at(&self.path))? {
+            Some((page, false)) => {
+                let number = page.page;
+                let message = format!("the kept page {number} of stream `{stream}` is damaged");
+                let help = "go back to a copy of the archive, or read the stream's windows again";
+                Err(ArchiveError::new(Cause::Unusable, message).help(help))
+            }
+            other => Ok(other.map(|(page, _)| page)),
+        }
+    }
+}
+
+impl Tx<'_> {
     /// Keeps a page, in the transaction of its rows.
     pub fn keep_page(
         &self,
@@ -119,65 +155,42 @@ impl Archive {
             let sql = "INSERT INTO _windrow_raw_pages
                 (stream, partition, start_at, end_at, asked_from, asked_to, first, altered,
                  requested_at, written_at, run_id, parent_id, body_id)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-            self.connection.prepare_cached(sql)?.execute(params![
-                window_key.stream,
-                window_key.partition,
-                start,
-                end,
-                from,
-                to,
-                first,
-                page.altered,
-                requested_at,
-                now,
-                run,
-                parent,
-                body,
-            ])?;
+                VALUES (:stream, :partition, :start, :end, :from, :to, :first, :altered,
+                :requested_at, :now, :run, :parent, :body)";
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":stream": window_key.stream,
+                ":partition": window_key.partition,
+                ":start": start,
+                ":end": end,
+                ":from": from,
+                ":to": to,
+                ":first": first,
+                ":altered": page.altered,
+                ":requested_at": requested_at,
+                ":now": now,
+                ":run": run,
+                ":parent": parent,
+                ":body": body,
+            })?;
             Ok(())
         };
         write().map_err(at(&self.path))
     }
 
     fn keep_body(&self, body: &Packed) -> rusqlite::Result<i64> {
-        let sql = "SELECT body_id FROM _windrow_raw_bodies WHERE sha256 = ?1";
+        let sql = "SELECT body_id FROM _windrow_raw_bodies WHERE sha256 = :sha256";
         let mut known = self.connection.prepare_cached(sql)?;
-        if let Some(id) = known.query_row([&body.sha256], |row| row.get(0)).optional()? {
+        if let Some(id) =
+            known.query_row(named_params! { ":sha256": &body.sha256 }, only).optional()?
+        {
             return Ok(id);
         }
-        let sql = "INSERT INTO _windrow_raw_bodies (sha256, bytes, body) VALUES (?1, ?2, ?3)";
-        let values = params![body.sha256, body.bytes, body.body];
+        let sql = "INSERT INTO _windrow_raw_bodies (sha256, bytes, body) VALUES (:sha256, :bytes,
+            :body)";
+        let values =
+            named_params! { ":sha256": body.sha256, ":bytes": body.bytes, ":body": body.body };
         self.connection.prepare_cached(sql)?.execute(values)?;
         Ok(self.connection.last_insert_rowid())
-    }
-
-    /// The stream's page after page `after`, in the order of writing. One at a time: memory does
-    /// not grow with the number of pages.
-    pub fn kept_page_after(
-        &self,
-        stream: &str,
-        after: i64,
-    ) -> Result<Option<KeptPage>, ArchiveError> {
-        let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
-                p.first, p.written_at, p.run_id, b.sha256, b.bytes, b.body, r.sha256, r.bytes,
-                r.body, p.altered
-            FROM _windrow_raw_pages AS p JOIN _windrow_raw_bodies AS b USING (body_id)
-            LEFT JOIN _windrow_raw_bodies AS r ON r.body_id = p.parent_id
-            WHERE p.stream = ?1 AND p.page_id > ?2 ORDER BY p.page_id LIMIT 1";
-        let read = || -> rusqlite::Result<Option<(KeptPage, bool)>> {
-            let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row(params![stream, after], |row| kept_page(stream, row)).optional()
-        };
-        match read().map_err(at(&self.path))? {
-            Some((page, false)) => {
-                let number = page.page;
-                let message = format!("the kept page {number} of stream `{stream}` is damaged");
-                let help = "go back to a copy of the archive, or read the stream's windows again";
-                Err(ArchiveError::new(Cause::Unusable, message).help(help))
-            }
-            other => Ok(other.map(|(page, _)| page)),
-        }
     }
 }
 
@@ -185,13 +198,18 @@ impl Reader {
     /// What is kept of a stream beside its rows.
     pub fn kept(&self, stream: &str) -> Result<Kept, ArchiveError> {
         let read = || -> rusqlite::Result<Kept> {
-            let sql = "SELECT (SELECT count(*) FROM _windrow_raw_pages WHERE stream = ?1),
+            let sql = "SELECT (SELECT count(*) FROM _windrow_raw_pages WHERE stream =
+                :stream) AS pages,
                 (SELECT coalesce(sum(length(body)), 0) FROM _windrow_raw_bodies WHERE body_id IN
-                    (SELECT body_id FROM _windrow_raw_pages WHERE stream = ?1)),
-                EXISTS (SELECT 1 FROM _windrow_rebuilds WHERE stream = ?1)";
+                    (SELECT body_id FROM _windrow_raw_pages WHERE stream = :stream)) AS bytes,
+                EXISTS (SELECT 1 FROM _windrow_rebuilds WHERE stream = :stream) AS table_aside";
             let mut statement = self.connection.prepare_cached(sql)?;
-            statement.query_row([stream], |row| {
-                Ok(Kept { pages: row.get(0)?, bytes: row.get(1)?, table_aside: row.get(2)? })
+            statement.query_row(named_params! { ":stream": stream }, |row| {
+                Ok(Kept {
+                    pages: row.get("pages")?,
+                    bytes: row.get("bytes")?,
+                    table_aside: row.get("table_aside")?,
+                })
             })
         };
         read().map_err(at(&self.path))
@@ -200,39 +218,40 @@ impl Reader {
 
 /// A page, and whether it is what was kept.
 fn kept_page(stream: &str, row: &Row<'_>) -> rusqlite::Result<(KeptPage, bool)> {
-    let text = |at: usize| -> rusqlite::Result<String> {
-        Ok(row.get::<_, Option<String>>(at)?.unwrap_or_default())
+    let text = |name: &str| -> rusqlite::Result<String> {
+        Ok(row.get::<_, Option<String>>(name)?.unwrap_or_default())
     };
-    let body = unpack(row, 9)?;
-    let parent = match row.get_ref(12)? {
+    let body = unpack(row, ["body_sha256", "body_bytes", "body"])?;
+    let parent = match row.get_ref("parent_sha256")? {
         rusqlite::types::ValueRef::Null => Some(BTreeMap::new()),
-        _ => unpack(row, 12)?.and_then(|text| parent_from_text(&text)),
+        _ => unpack(row, ["parent_sha256", "parent_bytes", "parent"])?
+            .and_then(|text| parent_from_text(&text)),
     };
     let whole = body.is_some() && parent.is_some();
     let page = KeptPage {
-        page: row.get(0)?,
+        page: row.get("page_id")?,
         window_key: WindowKey {
             stream: stream.to_owned(),
-            partition: row.get(1)?,
-            window: window_of(&text(2)?, &text(3)?),
+            partition: row.get("partition")?,
+            window: window_of(&text("start_at")?, &text("end_at")?),
         },
-        asked: window_of(&text(4)?, &text(5)?),
+        asked: window_of(&text("asked_from")?, &text("asked_to")?),
         parent: parent.unwrap_or_default(),
-        first: row.get(6)?,
-        altered: row.get(15)?,
-        written_at: row.get(7)?,
-        run: row.get(8)?,
+        first: row.get("first")?,
+        altered: row.get("altered")?,
+        written_at: row.get("written_at")?,
+        run: row.get("run_id")?,
         body: body.unwrap_or_default(),
     };
     Ok((page, whole))
 }
 
-/// The text whose hash, length and packed bytes stand from column `at` on; none where they do not
+/// The text whose hash, length and packed bytes stand in these columns; none where they do not
 /// belong together.
-fn unpack(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
-    let (sha256, bytes): (String, u64) = (row.get(at)?, row.get(at + 1)?);
+fn unpack(row: &Row<'_>, [sha256, bytes, body]: [&str; 3]) -> rusqlite::Result<Option<String>> {
+    let (sha256, bytes): (String, u64) = (row.get(sha256)?, row.get(bytes)?);
     let room = usize::try_from(bytes.min(BODY_BYTES_LIMIT)).unwrap_or(usize::MAX);
-    let unpacked = zstd::bulk::decompress(row.get_ref(at + 2)?.as_blob()?, room);
+    let unpacked = zstd::bulk::decompress(row.get_ref(body)?.as_blob()?, room);
     let whole = unpacked.ok().filter(|text| hexadecimal(&Sha256::digest(text)) == sha256);
     Ok(whole.and_then(|text| String::from_utf8(text).ok()))
 }
@@ -266,6 +285,7 @@ fn parent_from_text(text: &str) -> Option<BTreeMap<String, Scalar>> {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
+    use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -273,7 +293,7 @@ mod tests {
         let (folder, archive) = archive_with(&usage_shape());
         let now = Timestamp::UNIX_EPOCH;
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         (folder, archive, run)
     }
 
@@ -297,7 +317,9 @@ mod tests {
         .into();
         let page = RawPage::pack("[1, 2]", false, window_key.window, &parent);
         for first in [true, false] {
-            archive.keep_page(&window_key, &page, first, "then", run, "now").expect("kept");
+            archive
+                .transaction(|tx| tx.keep_page(&window_key, &page, first, "then", run, "now"))
+                .expect("kept");
         }
         let one = archive.kept_page_after("usage", 0).expect("read").expect("a page");
         let expected = KeptPage {
@@ -325,7 +347,9 @@ mod tests {
     fn a_page_that_is_not_what_was_kept_is_told_and_never_read() {
         let (_folder, archive, run) = kept();
         let page = RawPage::pack("[1, 2]", false, None, &BTreeMap::new());
-        archive.keep_page(&window_key(), &page, true, "then", run, "now").expect("kept");
+        archive
+            .transaction(|tx| tx.keep_page(&window_key(), &page, true, "then", run, "now"))
+            .expect("kept");
         let other = Packed::new("[1, 3]").body;
         for body in [other, b"junk".to_vec()] {
             let sql = "UPDATE _windrow_raw_bodies SET body = ?1";

@@ -1,27 +1,19 @@
-//! Reading an archive without ever changing it.
+//! What is read of an archive: streams, ledger, runs, rejects, definitions.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::definition::{Column, OnDrift, Scalar, Stream};
 use crate::model::{Entry, KeyShape, TableColumn, Timestamp, instant_from_text};
 
-use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::formats::{FORMATS, Formats};
+use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::known_state;
-use crate::store::open::open_reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::runs::{RunRow, runs};
 use crate::store::table::{from_json, quote};
-
-/// A connection that only reads.
-pub struct Reader {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
-    pub(crate) formats: Formats,
-}
 
 /// A stream as it stands in the archive.
 #[derive(Clone, Debug)]
@@ -123,69 +115,37 @@ impl LedgerRow {
     /// The rows of a stream, oldest first.
     pub(crate) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
             completed_at, cursor, received, distinct_keys, source_total, out_of_window, error
-        FROM _windrow_ledger WHERE stream = ?1 ORDER BY partition, start_at, end_at";
+        FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
 
     /// A row of [`Self::SELECT`].
     pub(crate) fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<LedgerRow> {
         Ok(LedgerRow {
-            partition: row.get(0)?,
-            start_at: row.get(1)?,
-            end_at: row.get(2)?,
-            state: known_state(row.get(3)?)?,
-            read_to: row.get(4)?,
-            completed_at: row.get(5)?,
-            cursor: row.get(6)?,
-            received: row.get(7)?,
-            distinct_keys: row.get(8)?,
-            source_total: row.get(9)?,
-            out_of_window: row.get(10)?,
-            error: row.get(11)?,
+            partition: row.get("partition")?,
+            start_at: row.get("start_at")?,
+            end_at: row.get("end_at")?,
+            state: known_state(row.get("state")?)?,
+            read_to: row.get("read_to")?,
+            completed_at: row.get("completed_at")?,
+            cursor: row.get("cursor")?,
+            received: row.get("received")?,
+            distinct_keys: row.get("distinct_keys")?,
+            source_total: row.get("source_total")?,
+            out_of_window: row.get("out_of_window")?,
+            error: row.get("error")?,
         })
     }
 }
 
 impl Reader {
-    /// Opens the archive at `path` for reading.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        Self::open_with(path, FORMATS)
-    }
-
-    /// The same for a program that knows these formats. An archive of an older one than the newest
-    /// of them is read as it is.
-    pub fn open_with(path: &Path, formats: Formats) -> Result<Self, ArchiveError> {
-        Ok(Self { connection: open_reader(path, formats)?, path: path.to_owned(), formats })
-    }
-
-    /// Opens the same archive a second time.
-    pub fn reopen(&self) -> Result<Self, ArchiveError> {
-        Self::open_with(&self.path, self.formats)
-    }
-
-    /// The number of the archive's format.
-    pub fn format(&self) -> Result<i32, ArchiveError> {
-        let sql = "PRAGMA user_version";
-        self.connection.query_row(sql, [], |row| row.get(0)).map_err(at(&self.path))
-    }
-
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn run<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        read(&self.connection).map_err(|error| {
-            let sql = "PRAGMA user_version";
-            let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
-            let lacks = error.to_string().starts_with("no such ");
-            let newest = self.formats.newest().version();
-            match version {
-                Ok(version) if lacks && version < newest => older(&self.path, version, newest),
-                _ => at(&self.path)(error),
-            }
-        })
+    /// The triggers of the archive, which windrow does not run: their names and their tables'.
+    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+        let read = || -> rusqlite::Result<Vec<(String, String)>> {
+            let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
+                ORDER BY name LIMIT 100";
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| Ok((row.get("name")?, row.get("tbl_name")?)))?.collect()
+        };
+        read().map_err(at(&self.path))
     }
 
     /// The entries of a stream and partition, oldest first.
@@ -200,12 +160,12 @@ impl Reader {
                 FROM _windrow_streams ORDER BY stream";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| {
-                let start: Option<String> = row.get(4)?;
+                let start: Option<String> = row.get("start_at")?;
                 Ok(StreamRow {
-                    stream: row.get(0)?,
-                    key: from_json(&row.get::<_, String>(1)?, 1)?,
-                    columns: from_json(&row.get::<_, String>(2)?, 2)?,
-                    inferred: row.get(3)?,
+                    stream: row.get("stream")?,
+                    key: from_json(&row.get::<_, String>("key")?, 1)?,
+                    columns: from_json(&row.get::<_, String>("columns")?, 2)?,
+                    inferred: row.get("inferred")?,
                     start_at: start.as_deref().and_then(instant_from_text),
                 })
             })?;
@@ -222,7 +182,7 @@ impl Reader {
     pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(LedgerRow::SELECT)?;
-            let rows = statement.query_map([stream], LedgerRow::of)?;
+            let rows = statement.query_map(named_params! { ":stream": stream }, LedgerRow::of)?;
             rows.collect()
         })
     }
@@ -240,20 +200,22 @@ impl Reader {
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
         let list: Vec<String> = names.iter().map(|name| quote(name)).collect();
         let sql = format!(
-            "SELECT _rowid_, {} FROM {} WHERE _rowid_ > ?1 ORDER BY _rowid_ LIMIT ?2",
+            "SELECT _rowid_ AS \"_rowid_\", {} FROM {} WHERE _rowid_ > :after ORDER BY _rowid_
+                LIMIT :limit",
             list.join(", "),
             quote(&parent.stream)
         );
         self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![after, limit], |row| {
-                let mut values = BTreeMap::new();
-                for (at, name) in names.iter().enumerate() {
-                    values.insert(name.clone(), scalar(row.get_ref(at + 1)?));
-                }
-                let partition = partition_name(&key, &values);
-                Ok(ParentRow { rowid: row.get(0)?, partition, values })
-            })?;
+            let rows =
+                statement.query_map(named_params! { ":after": after, ":limit": limit }, |row| {
+                    let mut values = BTreeMap::new();
+                    for (at, name) in names.iter().enumerate() {
+                        values.insert(name.clone(), scalar(row.get_ref(at + 1)?));
+                    }
+                    let partition = partition_name(&key, &values);
+                    Ok(ParentRow { rowid: row.get("_rowid_")?, partition, values })
+                })?;
             rows.collect()
         })
     }
@@ -261,7 +223,7 @@ impl Reader {
     /// The number of rows in a stream's table.
     pub fn count(&self, stream: &str) -> Result<u64, ArchiveError> {
         let sql = format!("SELECT count(*) FROM {}", quote(stream));
-        self.run(|connection| connection.query_row(&sql, [], |row| row.get(0)))
+        self.run(|connection| connection.query_row(&sql, [], only))
     }
 
     /// The last `limit` runs, newest first.
@@ -277,17 +239,17 @@ impl Reader {
     /// Open rejects by stream and kind.
     pub fn rejects(&self) -> Result<Vec<RejectRow>, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT stream, kind, count(*), reason FROM
-                (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
+            let sql = "SELECT stream, kind, count(*) AS count, reason
+                FROM (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
                  ORDER BY reject_id DESC)
                 GROUP BY stream, kind ORDER BY stream, kind";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| {
                 Ok(RejectRow {
-                    stream: row.get(0)?,
-                    kind: row.get(1)?,
-                    count: row.get(2)?,
-                    example: row.get(3)?,
+                    stream: row.get("stream")?,
+                    kind: row.get("kind")?,
+                    count: row.get("count")?,
+                    example: row.get("reason")?,
                 })
             })?;
             rows.collect()
@@ -298,7 +260,7 @@ impl Reader {
     pub fn archive_id(&self) -> Result<String, ArchiveError> {
         self.run(|connection| {
             let sql = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
-            let id = connection.query_row(sql, [], |row| row.get(0)).optional()?;
+            let id = connection.query_row(sql, [], only).optional()?;
             Ok(id.unwrap_or_default())
         })
     }
@@ -316,21 +278,14 @@ impl Reader {
         self.run(|connection| {
             let sql = "SELECT r.run_id, r.started_at, d.text
                 FROM _windrow_runs r JOIN _windrow_definitions d USING (definition_id)
-                WHERE ?1 IS NULL OR r.run_id = ?1 ORDER BY r.run_id DESC LIMIT 1";
-            let stored = connection.query_row(sql, [run], |row| {
-                let (run, started_at) = (row.get(0)?, row.get(1)?);
-                Ok(StoredDefinition { run, started_at, text: row.get(2)? })
+                WHERE :run IS NULL OR r.run_id = :run ORDER BY r.run_id DESC LIMIT 1";
+            let stored = connection.query_row(sql, named_params! { ":run": run }, |row| {
+                let (run, started_at) = (row.get("run_id")?, row.get("started_at")?);
+                Ok(StoredDefinition { run, started_at, text: row.get("text")? })
             });
             stored.optional()
         })
     }
-}
-
-/// What this program looks for came with a later format.
-fn older(path: &Path, version: i32, newest: i32) -> ArchiveError {
-    let message = format!("{} has format {version}, and this needs {newest}", path.display());
-    let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).help(help)
 }
 
 pub(crate) fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {

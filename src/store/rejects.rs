@@ -1,7 +1,7 @@
 //! Rejects: records that could not become rows, kept verbatim until they can, or until a person
 //! sets them aside. Nothing here reads a record; `sync` does.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Serialize;
 
 use crate::model::{Reject, Timestamp, WindowKey, instant_to_text};
@@ -9,8 +9,9 @@ use crate::model::{Reject, Timestamp, WindowKey, instant_to_text};
 use crate::store::digest::sha256_of;
 use crate::store::error::{ArchiveError, at};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 /// Rejects that are held in memory at a time: so many, or so many bytes of records.
 const BATCH_MAX: u32 = 500;
@@ -33,22 +34,23 @@ pub struct RejectSelection {
     pub discarded: Option<bool>,
 }
 
-/// `?1` to `?6` of every statement that chooses rejects.
-const CHOSEN: &str = "(?1 IS NULL OR stream = ?1) AND (?2 IS NULL OR kind = ?2)
-    AND (?3 IS NULL OR ?3 IN (run_id, last_run_id))
-    AND (?4 IS NULL OR start_at <= ?4 AND end_at > ?4)
-    AND (?5 IS NULL OR reject_id IN (SELECT value FROM json_each(?5)))
-    AND (?6 IS NULL OR (discarded_at IS NOT NULL) = ?6)";
+/// The condition of every statement that chooses rejects.
+const CHOSEN: &str = "(:of_stream IS NULL OR stream = :of_stream)
+    AND (:kind IS NULL OR kind = :kind)
+    AND (:run IS NULL OR :run IN (run_id, last_run_id))
+    AND (:at IS NULL OR start_at <= :at AND end_at > :at)
+    AND (:ids IS NULL OR reject_id IN (SELECT value FROM json_each(:ids)))
+    AND (:discarded IS NULL OR (discarded_at IS NOT NULL) = :discarded)";
 
 impl RejectSelection {
     fn bind(&self, statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<()> {
         let ids = serde_json::to_string(&self.ids).expect("numbers can be written as JSON");
-        statement.raw_bind_parameter(1, &self.stream)?;
-        statement.raw_bind_parameter(2, &self.kind)?;
-        statement.raw_bind_parameter(3, self.run)?;
-        statement.raw_bind_parameter(4, self.at.map(instant_to_text))?;
-        statement.raw_bind_parameter(5, (!self.ids.is_empty()).then_some(ids))?;
-        statement.raw_bind_parameter(6, self.discarded)
+        statement.raw_bind_parameter(":of_stream", &self.stream)?;
+        statement.raw_bind_parameter(":kind", &self.kind)?;
+        statement.raw_bind_parameter(":run", self.run)?;
+        statement.raw_bind_parameter(":at", self.at.map(instant_to_text))?;
+        statement.raw_bind_parameter(":ids", (!self.ids.is_empty()).then_some(ids))?;
+        statement.raw_bind_parameter(":discarded", self.discarded)
     }
 }
 
@@ -98,26 +100,26 @@ pub struct RejectRecord {
 }
 
 const ENTRY: &str = "reject_id, stream, partition, start_at, end_at, kind, reason, pointer,
-    octet_length(record), run_id, last_run_id, first_seen_at, discarded_at,
-    discarded_by, discard_note";
+    octet_length(record) AS bytes, run_id, last_run_id AS last_run,
+    first_seen_at, discarded_at, discarded_by, discard_note";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
     Ok(RejectEntry {
-        reject: row.get(0)?,
-        stream: row.get(1)?,
-        partition: row.get(2)?,
-        start_at: row.get(3)?,
-        end_at: row.get(4)?,
-        kind: row.get(5)?,
-        reason: row.get(6)?,
-        pointer: row.get(7)?,
-        bytes: row.get(8)?,
-        run: row.get(9)?,
-        last_run: row.get(10)?,
-        first_seen_at: row.get(11)?,
-        discarded_at: row.get(12)?,
-        discarded_by: row.get(13)?,
-        discard_note: row.get(14)?,
+        reject: row.get("reject_id")?,
+        stream: row.get("stream")?,
+        partition: row.get("partition")?,
+        start_at: row.get("start_at")?,
+        end_at: row.get("end_at")?,
+        kind: row.get("kind")?,
+        reason: row.get("reason")?,
+        pointer: row.get("pointer")?,
+        bytes: row.get("bytes")?,
+        run: row.get("run_id")?,
+        last_run: row.get("last_run")?,
+        first_seen_at: row.get("first_seen_at")?,
+        discarded_at: row.get("discarded_at")?,
+        discarded_by: row.get("discarded_by")?,
+        discard_note: row.get("discard_note")?,
     })
 }
 
@@ -141,7 +143,60 @@ pub struct KeptReject {
     pub as_of: i64,
 }
 
-impl Archive {
+impl Reader {
+    /// The next rejects of a stream after the one that was last seen by run `after.0` and has the
+    /// number `after.1`; the latest come first.
+    pub fn next_rejects(
+        &self,
+        stream: &str,
+        selection: &RejectSelection,
+        after: (i64, i64),
+    ) -> Result<Vec<KeptReject>, ArchiveError> {
+        let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
+        let sql = format!(
+            "SELECT reject_id, last_run_id, partition, record, ancestors,
+                CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
+                    WHERE l.stream = r.stream AND l.partition = r.partition
+                      AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
+                      AND l.start_at <= r.start_at AND l.end_at >= r.end_at AND l.cursor IS NULL)
+                THEN -1 ELSE last_run_id END AS as_of, run_id
+             FROM _windrow_rejects AS r
+             WHERE stream = :stream AND (last_run_id, reject_id) < (:last_run, :reject) {open} AND
+             {CHOSEN}
+             ORDER BY last_run_id DESC, reject_id DESC LIMIT :limit"
+        );
+        let read = || -> rusqlite::Result<Vec<KeptReject>> {
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            selection.bind(&mut statement)?;
+            statement.raw_bind_parameter(":stream", stream)?;
+            statement.raw_bind_parameter(":last_run", after.0)?;
+            statement.raw_bind_parameter(":reject", after.1)?;
+            statement.raw_bind_parameter(":limit", BATCH_MAX)?;
+            let mut rows = statement.raw_query();
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let record: String = row.get("record")?;
+                bytes += record.len();
+                batch.push(KeptReject {
+                    id: row.get("reject_id")?,
+                    last_run: row.get("last_run_id")?,
+                    partition: row.get("partition")?,
+                    record,
+                    ancestors: row.get("ancestors")?,
+                    as_of: row.get("as_of")?,
+                    run: row.get("run_id")?,
+                });
+                if bytes >= BATCH_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(batch)
+        };
+        read().map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// Keeps records that cannot become rows; each once, however often it comes.
     pub fn write_rejects(
         &self,
@@ -178,88 +233,43 @@ impl Archive {
             "INSERT INTO _windrow_rejects
              (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
               first_seen_at, run_id, last_run_id, pointer, ancestors)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)
+             VALUES (:stream, :partition, :start, :end, :kind, :reason, :record, :record_sha256,
+             :now,
+             :run, :run, :pointer, :ancestors)
              ON CONFLICT (stream, partition, record_sha256, kind) DO {again}"
         );
         let (start, end) = bounds_text(window_key.window);
         let write = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare_cached(&sql)?;
             for reject in rejects {
-                statement.execute(params![
-                    window_key.stream,
-                    window_key.partition,
-                    start,
-                    end,
-                    reject.kind.as_str(),
-                    reject.reason,
-                    reject.record,
-                    sha256_of(&reject.record),
-                    now,
-                    run,
-                    reject.pointer,
-                    reject.ancestors,
-                ])?;
+                statement.execute(named_params! {
+                    ":stream": window_key.stream,
+                    ":partition": window_key.partition,
+                    ":start": start,
+                    ":end": end,
+                    ":kind": reject.kind.as_str(),
+                    ":reason": reject.reason,
+                    ":record": reject.record,
+                    ":record_sha256": sha256_of(&reject.record),
+                    ":now": now,
+                    ":run": run,
+                    ":pointer": reject.pointer,
+                    ":ancestors": reject.ancestors,
+                })?;
             }
             Ok(())
         };
         write().map_err(at(&self.path))
     }
 
-    /// The next rejects of a stream after the one that was last seen by run `after.0` and has the
-    /// number `after.1`; the latest come first.
-    pub fn next_rejects(
-        &self,
-        stream: &str,
-        selection: &RejectSelection,
-        after: (i64, i64),
-    ) -> Result<Vec<KeptReject>, ArchiveError> {
-        let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
-        let sql = format!(
-            "SELECT reject_id, last_run_id, partition, record, ancestors,
-                CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
-                    WHERE l.stream = r.stream AND l.partition = r.partition
-                      AND l.state IN ('complete', 'settled') AND l.run_id > r.last_run_id
-                      AND l.start_at <= r.start_at AND l.end_at >= r.end_at AND l.cursor IS NULL)
-                THEN -1 ELSE last_run_id END, run_id
-             FROM _windrow_rejects AS r
-             WHERE stream = ?7 AND (last_run_id, reject_id) < (?8, ?9) {open} AND {CHOSEN}
-             ORDER BY last_run_id DESC, reject_id DESC LIMIT ?10"
-        );
-        let read = || -> rusqlite::Result<Vec<KeptReject>> {
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            selection.bind(&mut statement)?;
-            statement.raw_bind_parameter(7, stream)?;
-            statement.raw_bind_parameter(8, after.0)?;
-            statement.raw_bind_parameter(9, after.1)?;
-            statement.raw_bind_parameter(10, BATCH_MAX)?;
-            let mut rows = statement.raw_query();
-            let (mut batch, mut bytes) = (Vec::new(), 0);
-            while let Some(row) = rows.next()? {
-                let record: String = row.get(3)?;
-                bytes += record.len();
-                batch.push(KeptReject {
-                    id: row.get(0)?,
-                    last_run: row.get(1)?,
-                    partition: row.get(2)?,
-                    record,
-                    ancestors: row.get(4)?,
-                    as_of: row.get(5)?,
-                    run: row.get(6)?,
-                });
-                if bytes >= BATCH_BYTES_MAX {
-                    break;
-                }
-            }
-            Ok(batch)
-        };
-        read().map_err(at(&self.path))
-    }
-
     /// Forgets a reject that has become a row.
     pub fn remove_reject(&self, id: i64) -> Result<(), ArchiveError> {
-        let sql = "DELETE FROM _windrow_rejects WHERE reject_id = ?1";
+        let sql = "DELETE FROM _windrow_rejects WHERE reject_id = :id";
         let statement = self.connection.prepare_cached(sql);
-        statement.and_then(|mut s| s.execute([id])).map(|_| ()).map_err(at(&self.path))
+        statement
+            .and_then(|mut s| s.execute(named_params! { ":id": id }))
+            .map(|_| ())
+            .map_err(at(&self.path))
     }
 
     /// Says anew why a record is no row. The old reason stays where the same record is also kept
@@ -271,11 +281,17 @@ impl Archive {
         reason: &str,
         pointer: Option<&str>,
     ) -> Result<(), ArchiveError> {
-        let sql = "UPDATE OR IGNORE _windrow_rejects SET kind = ?2, reason = ?3, pointer = ?4
-            WHERE reject_id = ?1
-              AND (kind, reason, coalesce(pointer, '-')) <> (?2, ?3, coalesce(?4, '-'))";
+        let sql = "UPDATE OR IGNORE _windrow_rejects SET kind = :kind, reason = :reason,
+            pointer = :pointer
+            WHERE reject_id = :id
+              AND (kind, reason, coalesce(pointer, '-')) <> (:kind, :reason, coalesce(:pointer,
+              '-'))";
         let statement = self.connection.prepare_cached(sql);
-        let write = statement.and_then(|mut s| s.execute(params![id, kind, reason, pointer]));
+        let write = statement.and_then(|mut s| {
+            s.execute(
+                named_params! { ":id": id, ":kind": kind, ":reason": reason, ":pointer": pointer },
+            )
+        });
         write.map(|_| ()).map_err(at(&self.path))
     }
 
@@ -289,15 +305,16 @@ impl Archive {
         now: Timestamp,
     ) -> Result<u64, ArchiveError> {
         let sql = format!(
-            "UPDATE _windrow_rejects SET discarded_at = ?7, discarded_by = ?8, discard_note = ?9
+            "UPDATE _windrow_rejects SET discarded_at = :now, discarded_by = :who, discard_note =
+                :note
              WHERE discarded_at IS NULL AND {CHOSEN}"
         );
         let write = || -> rusqlite::Result<u64> {
             let mut statement = self.connection.prepare(&sql)?;
             selection.bind(&mut statement)?;
-            statement.raw_bind_parameter(7, instant_to_text(now))?;
-            statement.raw_bind_parameter(8, who)?;
-            statement.raw_bind_parameter(9, note)?;
+            statement.raw_bind_parameter(":now", instant_to_text(now))?;
+            statement.raw_bind_parameter(":who", who)?;
+            statement.raw_bind_parameter(":note", note)?;
             Ok(statement.raw_execute()? as u64)
         };
         write().map_err(at(&self.path))
@@ -315,11 +332,11 @@ impl Reader {
         self.run(|connection| {
             let sql = format!(
                 "SELECT {ENTRY} FROM _windrow_rejects WHERE {CHOSEN}
-                 ORDER BY reject_id DESC LIMIT ?7"
+                 ORDER BY reject_id DESC LIMIT :limit"
             );
             let mut statement = connection.prepare(&sql)?;
             selection.bind(&mut statement)?;
-            statement.raw_bind_parameter(7, limit)?;
+            statement.raw_bind_parameter(":limit", limit)?;
             let mut rows = statement.raw_query();
             while let Some(row) = rows.next()? {
                 on(entry(row)?);
@@ -335,7 +352,7 @@ impl Reader {
             let mut statement = connection.prepare(&sql)?;
             selection.bind(&mut statement)?;
             let mut rows = statement.raw_query();
-            rows.next()?.map_or(Ok(0), |row| row.get(0))
+            rows.next()?.map_or(Ok(0), only)
         })
     }
 
@@ -346,7 +363,7 @@ impl Reader {
 }
 
 fn one_reject(connection: &Connection, id: i64) -> rusqlite::Result<Option<RejectRecord>> {
-    let sql = format!("SELECT {ENTRY}, record FROM _windrow_rejects WHERE reject_id = ?1");
-    let read = |row: &Row<'_>| Ok(RejectRecord { entry: entry(row)?, record: row.get(15)? });
-    connection.query_row(&sql, [id], read).optional()
+    let sql = format!("SELECT {ENTRY}, record FROM _windrow_rejects WHERE reject_id = :id");
+    let read = |row: &Row<'_>| Ok(RejectRecord { entry: entry(row)?, record: row.get("record")? });
+    connection.query_row(&sql, named_params! { ":id": id }, read).optional()
 }

@@ -1,14 +1,14 @@
 //! What a run did in detail: each fetch with what it cost, errors and waits. Bounded for each
 //! run, and kept for the latest runs alone; the sums by stream stay.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Outcomes, Spent};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
@@ -102,41 +102,43 @@ pub struct RunDetail {
     pub events: Vec<RunEvent>,
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Notes a fetch, in the transaction of its checkpoint. Beyond the limit nothing is noted.
     pub fn write_fetch(&self, run: i64, number: u64, row: &FetchRow) -> Result<(), ArchiveError> {
         if number > FETCHES_PER_RUN_MAX {
             return Ok(());
         }
-        let sql = "INSERT INTO _windrow_run_fetches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-            ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
+        let sql = "INSERT INTO _windrow_run_fetches VALUES (:run, :number, :stream, :partition,
+            :start_at, :end_at, :reason, :outcome, :began_at,
+            :ended_at, :pages, :received, :inserted, :updated, :unchanged, :skipped, :rejected,
+            :out_of_window, :requests, :retries, :bytes, :waited_ms, :error)";
         let (outcomes, spent) = (&row.outcomes, &row.spent);
         let write = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                run,
-                number,
-                row.stream,
-                row.partition,
-                row.start_at,
-                row.end_at,
-                row.reason,
-                row.outcome,
-                row.began_at,
-                row.ended_at,
-                row.pages,
-                outcomes.received,
-                outcomes.inserted,
-                outcomes.updated,
-                outcomes.unchanged,
-                outcomes.skipped,
-                outcomes.rejected,
-                row.out_of_window,
-                spent.requests,
-                spent.retries,
-                spent.bytes,
-                spent.waited_ms,
-                row.error,
-            ])
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":run": run,
+                ":number": number,
+                ":stream": row.stream,
+                ":partition": row.partition,
+                ":start_at": row.start_at,
+                ":end_at": row.end_at,
+                ":reason": row.reason,
+                ":outcome": row.outcome,
+                ":began_at": row.began_at,
+                ":ended_at": row.ended_at,
+                ":pages": row.pages,
+                ":received": outcomes.received,
+                ":inserted": outcomes.inserted,
+                ":updated": outcomes.updated,
+                ":unchanged": outcomes.unchanged,
+                ":skipped": outcomes.skipped,
+                ":rejected": outcomes.rejected,
+                ":out_of_window": row.out_of_window,
+                ":requests": spent.requests,
+                ":retries": spent.retries,
+                ":bytes": spent.bytes,
+                ":waited_ms": spent.waited_ms,
+                ":error": row.error,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
@@ -152,32 +154,33 @@ impl Archive {
             return Ok(());
         }
         let sql = "INSERT INTO _windrow_run_events
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            VALUES (:run, :number, :at, :kind, :source, :stream, :partition, :window, :message,
+            :help, :until, :exit_code)";
         let write = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                run,
-                number,
-                event.at,
-                event.kind,
-                event.source,
-                event.stream,
-                event.partition,
-                event.window,
-                event.message,
-                event.help,
-                event.until,
-                event.exit_code,
-            ])
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":run": run,
+                ":number": number,
+                ":at": event.at,
+                ":kind": event.kind,
+                ":source": event.source,
+                ":stream": event.stream,
+                ":partition": event.partition,
+                ":window": event.window,
+                ":message": event.message,
+                ":help": event.help,
+                ":until": event.until,
+                ":exit_code": event.exit_code,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
 }
 
-/// Forgets the details of runs that are long past. In a transaction of the caller's.
+/// Forgets the details of runs that are long past.
 pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
     for table in ["_windrow_run_fetches", "_windrow_run_events"] {
-        let sql = format!("DELETE FROM {table} WHERE run_id <= ?1");
-        connection.execute(&sql, [run - RUNS_IN_DETAIL_MAX])?;
+        let sql = format!("DELETE FROM {table} WHERE run_id <= :_");
+        connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
     }
     Ok(())
 }
@@ -186,12 +189,16 @@ impl Reader {
     /// What a run did, one by one.
     pub fn run_detail(&self, run: i64) -> Result<RunDetail, ArchiveError> {
         self.run(|connection| {
-            let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = ?1 ORDER BY number";
+            let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = :run ORDER BY number";
             let mut statement = connection.prepare(sql)?;
-            let fetches = statement.query_map([run], fetch)?.collect::<rusqlite::Result<_>>()?;
-            let sql = "SELECT * FROM _windrow_run_events WHERE run_id = ?1 ORDER BY number";
+            let fetches = statement
+                .query_map(named_params! { ":run": run }, fetch)?
+                .collect::<rusqlite::Result<_>>()?;
+            let sql = "SELECT * FROM _windrow_run_events WHERE run_id = :run ORDER BY number";
             let mut statement = connection.prepare(sql)?;
-            let events = statement.query_map([run], event)?.collect::<rusqlite::Result<_>>()?;
+            let events = statement
+                .query_map(named_params! { ":run": run }, event)?
+                .collect::<rusqlite::Result<_>>()?;
             Ok(RunDetail { fetches, events })
         })
     }
@@ -253,7 +260,7 @@ mod tests {
         let (_folder, archive) = archive_with(&usage_shape());
         let now = crate::model::instant_from_text("2026-01-01T00:00:00Z").expect("an instant");
         let start = RunStart { command: "sync", version: "0", definition: "", now };
-        let run = archive.start_run(&start).expect("a run");
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let row = FetchRow {
             stream: "usage".into(),
             partition: String::new(),
@@ -271,8 +278,8 @@ mod tests {
         };
         let event = RunEvent { kind: "wait".into(), at: "now".into(), ..RunEvent::default() };
         for number in 1..=FETCHES_PER_RUN_MAX + 5 {
-            archive.write_fetch(run, number, &row).expect("noted");
-            archive.write_run_event(run, number, &event).expect("noted");
+            archive.transaction(|tx| tx.write_fetch(run, number, &row)).expect("noted");
+            archive.transaction(|tx| tx.write_run_event(run, number, &event)).expect("noted");
         }
         let reader = Reader::open(archive.path()).expect("a reader");
         let detail = reader.run_detail(run).expect("its detail");
@@ -283,7 +290,7 @@ mod tests {
                 (run_id, uid, archive_id, read_at, command, windrow_version, started_at, state)
             VALUES (?1, 'u', 'a', 'now', 'sync', '0', 'now', 'complete')";
         archive.connection.execute(later, [run + RUNS_IN_DETAIL_MAX - 1]).expect("a later run");
-        archive.start_run(&start).expect("and the next");
+        archive.transaction(|tx| tx.start_run(&start)).expect("and the next");
         let detail = reader.run_detail(run).expect("its detail");
         assert_eq!((detail.fetches.len(), detail.events.len()), (0, 0));
         assert!(reader.run_row(run).expect("read").is_some(), "the run itself stays");

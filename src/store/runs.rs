@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{ExitCode, Outcomes, Spent, Timestamp, instant_from_text, instant_to_text};
 
 use crate::store::digest::sha256_of;
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
+use crate::store::row::only;
 use crate::store::run_detail::{PlanPart, forget_details};
 use crate::store::table::{from_json, known};
+use crate::store::transaction::Tx;
 
 /// The beginning of a run.
 #[derive(Clone, Debug)]
@@ -128,22 +129,20 @@ impl RunEnd {
     }
 }
 
-impl Archive {
+impl Tx<'_> {
     /// Notes that a run begins; runs that were killed are marked so.
     pub fn start_run(&self, start: &RunStart<'_>) -> Result<i64, ArchiveError> {
         let write = || -> rusqlite::Result<i64> {
             let now = instant_to_text(start.now);
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            transaction.execute(
+            let connection = &self.connection;
+            connection.execute(
                 "UPDATE _windrow_runs SET state = 'interrupted', message = 'the process was killed'
                  WHERE state = 'running'",
                 [],
             )?;
-            let definition = definition_id(&transaction, start.definition, &now)?;
-            let run = NewRun::begun(start, definition, &now).insert(&transaction)?;
-            forget_details(&transaction, run)?;
-            transaction.commit()?;
+            let definition = definition_id(connection, start.definition, &now)?;
+            let run = NewRun::begun(start, definition, &now).insert(connection)?;
+            forget_details(connection, run)?;
             Ok(run)
         };
         write().map_err(at(&self.path))
@@ -157,8 +156,10 @@ impl Archive {
              rejected, out_of_window, late_rejects, windows_planned, plan, fetches, requests,
              retries, bytes,
              waited_ms)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                    ?18)
+            VALUES (:run, :stream, :windows_completed, :received, :inserted, :updated, :unchanged,
+            :skipped, :rejected, :out_of_window, :late_rejects, :windows_planned, :plan, :fetches,
+            :requests, :retries, :bytes,
+                    :waited_ms)
             ON CONFLICT (run_id, stream) DO UPDATE SET
               windows_completed = windows_completed + excluded.windows_completed,
               received = received + excluded.received, inserted = inserted + excluded.inserted,
@@ -173,67 +174,76 @@ impl Archive {
         let plan = serde_json::to_string(&more.plan).expect("a plan can be written as JSON");
         let outcomes = &more.outcomes;
         let write = || -> rusqlite::Result<usize> {
-            self.connection.prepare_cached(sql)?.execute(params![
-                run,
-                more.stream,
-                more.windows_completed,
-                outcomes.received,
-                outcomes.inserted,
-                outcomes.updated,
-                outcomes.unchanged,
-                outcomes.skipped,
-                outcomes.rejected,
-                more.out_of_window,
-                more.late_rejects,
-                more.windows_planned,
-                (!more.plan.is_empty()).then_some(plan),
-                more.fetches,
-                more.spent.requests,
-                more.spent.retries,
-                more.spent.bytes,
-                more.spent.waited_ms,
-            ])
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":run": run,
+                ":stream": more.stream,
+                ":windows_completed": more.windows_completed,
+                ":received": outcomes.received,
+                ":inserted": outcomes.inserted,
+                ":updated": outcomes.updated,
+                ":unchanged": outcomes.unchanged,
+                ":skipped": outcomes.skipped,
+                ":rejected": outcomes.rejected,
+                ":out_of_window": more.out_of_window,
+                ":late_rejects": more.late_rejects,
+                ":windows_planned": more.windows_planned,
+                ":plan": (!more.plan.is_empty()).then_some(plan),
+                ":fetches": more.fetches,
+                ":requests": more.spent.requests,
+                ":retries": more.spent.retries,
+                ":bytes": more.spent.bytes,
+                ":waited_ms": more.spent.waited_ms,
+            })
         };
         write().map(|_| ()).map_err(at(&self.path))
     }
 
     /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
-    /// ahead. In a transaction of the caller's.
+    /// ahead.
     pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), ArchiveError> {
         date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
     }
 
     /// Notes that a run has ended.
     pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), ArchiveError> {
-        let sql = "UPDATE _windrow_runs SET finished_at = ?2, state = ?3, exit_code = ?4,
-                windows_planned = ?5, windows_completed = ?6, requests = ?7, retries = ?8,
-                bytes = ?9, message = ?10, waited_ms = ?11, errors = ?12 WHERE run_id = ?1";
-        let values = params![
-            run,
-            instant_to_text(end.now),
-            end.state,
-            end.exit_code.number(),
-            end.windows_planned,
-            end.windows_completed,
-            end.spent.requests,
-            end.spent.retries,
-            end.spent.bytes,
-            end.message,
-            end.spent.waited_ms,
-            end.errors,
-        ];
+        let sql = "UPDATE _windrow_runs SET finished_at = :now, state = :state,
+            exit_code = :exit_code,
+            windows_planned = :windows_planned, windows_completed = :windows_completed,
+                requests = :requests, retries = :retries,
+                bytes = :bytes, message = :message, waited_ms = :waited_ms, errors = :errors WHERE
+                run_id = :run";
+        let values = named_params! {
+            ":run": run,
+            ":now": instant_to_text(end.now),
+            ":state": end.state,
+            ":exit_code": end.exit_code.number(),
+            ":windows_planned": end.windows_planned,
+            ":windows_completed": end.windows_completed,
+            ":requests": end.spent.requests,
+            ":retries": end.spent.retries,
+            ":bytes": end.spent.bytes,
+            ":message": end.message,
+            ":waited_ms": end.spent.waited_ms,
+            ":errors": end.errors,
+        };
         let write = || -> rusqlite::Result<()> {
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            transaction.execute(sql, values)?;
-            date_fetches(&transaction, run, &end.clocks)?;
+            let connection = &self.connection;
+            connection.execute(sql, values)?;
+            date_fetches(connection, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
-                    VALUES (?1, ?2, ?3) ON CONFLICT (source)
+                    VALUES (:source, :skew_ms, :now) ON CONFLICT (source)
                     DO UPDATE SET skew_ms = excluded.skew_ms, seen_at = excluded.seen_at";
-                transaction.execute(sql, params![source, skew_ms, instant_to_text(end.now)])?;
+                connection.execute(
+                    sql,
+                    named_params! {
+                        ":source": source,
+                        ":skew_ms": skew_ms,
+                        ":now": instant_to_text(end.now),
+                    },
+                )?;
             }
-            transaction.commit()
+            Ok(())
         };
         write().map_err(at(&self.path))
     }
@@ -256,7 +266,7 @@ pub(crate) struct NewRun<'a> {
 }
 
 impl<'a> NewRun<'a> {
-    /// A run that goes on until [`Archive::end_run`].
+    /// A run that goes on until [`Tx::end_run`](crate::store::Tx::end_run).
     fn begun(start: &'a RunStart<'a>, definition: i64, now: &'a str) -> Self {
         Self { number: None, start, definition, now, done: false, message: None }
     }
@@ -272,25 +282,25 @@ impl<'a> NewRun<'a> {
     pub fn insert(&self, connection: &Connection) -> rusqlite::Result<i64> {
         let sql = "INSERT INTO _windrow_runs (run_id, uid, archive_id, command, windrow_version,
                 definition_id, started_at, read_at, finished_at, state, exit_code, message)
-            SELECT ?1, lower(hex(randomblob(16))),
+            SELECT :run, lower(hex(randomblob(16))),
                 coalesce((SELECT value FROM _windrow_meta WHERE name = 'archive_id'), ''),
-                ?2, ?3, ?4, ?5, iif(?6, ?5, ''), iif(?7, ?5, NULL),
-                iif(?7, 'complete', 'running'), iif(?7, 0, NULL), ?8";
+                :command, :version, :definition, :now, iif(:reads, :now, ''), iif(:done, :now, NULL),
+                iif(:done, 'complete', 'running'), iif(:done, 0, NULL), :message";
         let RunStart { command, version, .. } = self.start;
         let word = command.split(' ').next().unwrap_or_default();
         let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
         connection.execute(
             sql,
-            params![
-                self.number,
-                command,
-                version,
-                self.definition,
-                self.now,
-                reads,
-                self.done,
-                self.message,
-            ],
+            named_params! {
+                ":run": self.number,
+                ":command": command,
+                ":version": version,
+                ":definition": self.definition,
+                ":now": self.now,
+                ":reads": reads,
+                ":done": self.done,
+                ":message": self.message,
+            },
         )?;
         let run = connection.last_insert_rowid();
         let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
@@ -320,12 +330,12 @@ fn date_fetches(
     else {
         return Ok(());
     };
-    let sql = "SELECT started_at FROM _windrow_runs WHERE run_id = ?1";
-    let started: String = connection.query_row(sql, [run], |row| row.get(0))?;
+    let sql = "SELECT started_at FROM _windrow_runs WHERE run_id = :run";
+    let started: String = connection.query_row(sql, named_params! { ":run": run }, only)?;
     let Some(started) = instant_from_text(&started) else { return Ok(()) };
     let at = started.checked_add_signed(chrono::TimeDelta::milliseconds(*skew)).unwrap_or(started);
-    let sql = "UPDATE _windrow_runs SET read_at = ?2 WHERE run_id = ?1 AND read_at <> ''";
-    connection.execute(sql, params![run, instant_to_text(at)])?;
+    let sql = "UPDATE _windrow_runs SET read_at = :at WHERE run_id = :run AND read_at <> ''";
+    connection.execute(sql, named_params! { ":run": run, ":at": instant_to_text(at) })?;
     Ok(())
 }
 
@@ -335,12 +345,15 @@ pub(crate) fn definition_id(
     now: &str,
 ) -> rusqlite::Result<i64> {
     let digest = sha256_of(text);
-    let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = ?1";
-    if let Some(id) = connection.query_row(sql, [&digest], |row| row.get(0)).optional()? {
+    let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = :digest";
+    if let Some(id) =
+        connection.query_row(sql, named_params! { ":digest": &digest }, only).optional()?
+    {
         return Ok(id);
     }
-    let sql = "INSERT INTO _windrow_definitions (sha256, text, first_used_at) VALUES (?1, ?2, ?3)";
-    connection.execute(sql, [&digest, text, now])?;
+    let sql = "INSERT INTO _windrow_definitions (sha256, text, first_used_at) VALUES (:digest,
+        :text, :now)";
+    connection.execute(sql, named_params! { ":digest": &digest, ":text": text, ":now": now })?;
     Ok(connection.last_insert_rowid())
 }
 
@@ -360,29 +373,29 @@ pub(crate) fn runs(
     let sql = "SELECT run_id, command, state, started_at, finished_at, exit_code, windows_planned,
             windows_completed, requests, retries, bytes, message, waited_ms, errors, archive_id,
             merged_by
-        FROM _windrow_runs WHERE ?1 IS NULL OR run_id = ?1 ORDER BY run_id DESC LIMIT ?2";
+        FROM _windrow_runs WHERE :only IS NULL OR run_id = :only ORDER BY run_id DESC LIMIT :limit";
     let mut statement = connection.prepare_cached(sql)?;
     let mut all: Vec<RunRow> = statement
-        .query_map(params![only, limit], |row| {
+        .query_map(named_params! { ":only": only, ":limit": limit }, |row| {
             Ok(RunRow {
-                run: row.get(0)?,
-                command: row.get(1)?,
-                state: known_state(row.get(2)?)?,
-                started_at: row.get(3)?,
-                finished_at: row.get(4)?,
-                exit_code: row.get(5)?,
-                windows_planned: row.get(6)?,
-                windows_completed: row.get(7)?,
+                run: row.get("run_id")?,
+                command: row.get("command")?,
+                state: known_state(row.get("state")?)?,
+                started_at: row.get("started_at")?,
+                finished_at: row.get("finished_at")?,
+                exit_code: row.get("exit_code")?,
+                windows_planned: row.get("windows_planned")?,
+                windows_completed: row.get("windows_completed")?,
                 spent: Spent {
-                    requests: row.get(8)?,
-                    retries: row.get(9)?,
-                    bytes: row.get(10)?,
-                    waited_ms: row.get(12)?,
+                    requests: row.get("requests")?,
+                    retries: row.get("retries")?,
+                    bytes: row.get("bytes")?,
+                    waited_ms: row.get("waited_ms")?,
                 },
-                message: row.get(11)?,
-                errors: row.get(13)?,
-                archive_id: row.get(14)?,
-                merged_by: row.get(15)?,
+                message: row.get("message")?,
+                errors: row.get("errors")?,
+                archive_id: row.get("archive_id")?,
+                merged_by: row.get("merged_by")?,
                 outcomes: Outcomes::default(),
                 streams: Vec::new(),
             })
@@ -407,33 +420,33 @@ fn run_streams(connection: &Connection, run: i64) -> rusqlite::Result<Vec<RunStr
     let sql = "SELECT stream, windows_completed, received, inserted, updated, unchanged, skipped,
             rejected, out_of_window, late_rejects, windows_planned, plan, fetches, requests,
             retries, bytes,
-            waited_ms FROM _windrow_run_streams WHERE run_id = ?1 ORDER BY stream";
+            waited_ms FROM _windrow_run_streams WHERE run_id = :run ORDER BY stream";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([run], |row| {
+    let rows = statement.query_map(named_params! { ":run": run }, |row| {
         let outcomes = Outcomes {
-            received: row.get(2)?,
-            inserted: row.get(3)?,
-            updated: row.get(4)?,
-            unchanged: row.get(5)?,
-            skipped: row.get(6)?,
-            rejected: row.get(7)?,
+            received: row.get("received")?,
+            inserted: row.get("inserted")?,
+            updated: row.get("updated")?,
+            unchanged: row.get("unchanged")?,
+            skipped: row.get("skipped")?,
+            rejected: row.get("rejected")?,
         };
-        let plan: Option<String> = row.get(11)?;
+        let plan: Option<String> = row.get("plan")?;
         let plan = plan.map(|plan| from_json(&plan, 11)).transpose()?;
         Ok(RunStreamRow {
-            stream: row.get(0)?,
-            windows_planned: row.get(10)?,
-            windows_completed: row.get(1)?,
+            stream: row.get("stream")?,
+            windows_planned: row.get("windows_planned")?,
+            windows_completed: row.get("windows_completed")?,
             plan: plan.unwrap_or_default(),
-            fetches: row.get(12)?,
+            fetches: row.get("fetches")?,
             outcomes,
-            out_of_window: row.get(8)?,
-            late_rejects: row.get(9)?,
+            out_of_window: row.get("out_of_window")?,
+            late_rejects: row.get("late_rejects")?,
             spent: Spent {
-                requests: row.get(13)?,
-                retries: row.get(14)?,
-                bytes: row.get(15)?,
-                waited_ms: row.get(16)?,
+                requests: row.get("requests")?,
+                retries: row.get("retries")?,
+                bytes: row.get("bytes")?,
+                waited_ms: row.get("waited_ms")?,
             },
         })
     })?;

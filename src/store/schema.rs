@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::named_params;
 
 use crate::model::{KeyShape, TableColumn};
 
@@ -16,7 +17,7 @@ use crate::store::foreign::at_file;
 use crate::store::formats::ArchiveFormat;
 use crate::store::history::{history_name, live_columns};
 use crate::store::open::check_identity;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 use crate::store::table::{from_json, quote, sql_type};
 
 /// An object of a schema: its type, its name, its table's, and its statement.
@@ -43,10 +44,10 @@ pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<Vec<SchemaObj
     let mut statement = connection.prepare(sql)?;
     let found = statement.query_map([], |row| {
         Ok(SchemaObject {
-            kind: row.get(0)?,
-            name: row.get(1)?,
-            table: row.get(2)?,
-            sql: row.get(3)?,
+            kind: row.get("type")?,
+            name: row.get("name")?,
+            table: row.get("tbl_name")?,
+            sql: row.get("sql")?,
         })
     })?;
     found.collect()
@@ -167,8 +168,11 @@ pub(crate) fn compare(
         }
     }
     let gone = streams.keys().filter(|name| {
-        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
-        !connection.prepare(sql).and_then(|mut s| s.exists([name])).unwrap_or(false)
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = :name";
+        !connection
+            .prepare(sql)
+            .and_then(|mut s| s.exists(named_params! { ":name": name }))
+            .unwrap_or(false)
     });
     Ok((foreign, gone.cloned().collect()))
 }
@@ -178,8 +182,8 @@ type Streams = BTreeMap<String, (KeyShape, Vec<TableColumn>)>;
 fn streams(connection: &Connection) -> rusqlite::Result<Streams> {
     let mut statement = connection.prepare("SELECT stream, key, columns FROM _windrow_streams")?;
     let rows = statement.query_map([], |row| {
-        let key = from_json(&row.get::<_, String>(1)?, 1)?;
-        Ok((row.get(0)?, (key, from_json(&row.get::<_, String>(2)?, 2)?)))
+        let key = from_json(&row.get::<_, String>("key")?, 1)?;
+        Ok((row.get("stream")?, (key, from_json(&row.get::<_, String>("columns")?, 2)?)))
     })?;
     rows.collect()
 }
@@ -455,7 +459,7 @@ mod tests {
             tolerance: None,
         };
         shape.columns.push(plan);
-        archive.ensure_table(&shape, None, "now").expect("a column more");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect("a column more");
         let format = crate::store::FORMATS.newest();
         assert_eq!(compare(&archive.connection, format).expect("read"), (vec![], vec![]));
     }

@@ -1,12 +1,14 @@
 //! The streams' tables: making them, growing them, and refusing what would lose data.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::ColumnType;
 use crate::model::{KeyShape, TableColumn, TableShape};
 
 use crate::store::error::{ArchiveError, Cause, at};
-use crate::store::open::Archive;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 /// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
 /// there harmless.
@@ -54,44 +56,7 @@ pub(crate) fn create_statement(shape: &TableShape) -> String {
     format!("CREATE TABLE {} (\n    {}\n) STRICT", quote(&shape.name), lines.join(",\n    "))
 }
 
-impl Archive {
-    /// Makes the stream's table, or brings the one that is there up to the definition: columns
-    /// that were added are added, and named; a changed key or type is refused. In a transaction of
-    /// the caller's.
-    pub fn ensure_table(
-        &self,
-        shape: &TableShape,
-        start_at: Option<&str>,
-        now: &str,
-    ) -> Result<Vec<String>, ArchiveError> {
-        let mut added = Vec::new();
-        let new = match self.stored_table(&shape.name)? {
-            None => true,
-            Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
-                added = self.grow_table(shape, &key, columns)?;
-                false
-            }
-            Some(_) => {
-                // A table that never held a row is made again: a misspelt key costs nothing.
-                self.drop_empty_history(&shape.name).map_err(at(&self.path))?;
-                let drop = format!("DROP TABLE {}", quote(&shape.name));
-                self.connection.execute_batch(&drop).map_err(at(&self.path))?;
-                let forget = "DELETE FROM _windrow_streams WHERE stream = ?1";
-                self.connection.execute(forget, [&shape.name]).map_err(at(&self.path))?;
-                true
-            }
-        };
-        if new {
-            self.create_table(shape, start_at, now)?;
-        }
-        if shape.retention.marks && !self.has_marks(&shape.name)? {
-            let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
-            self.connection.execute_batch(&add).map_err(at(&self.path))?;
-        }
-        self.settle_history(shape, new, now)?;
-        Ok(added)
-    }
-
+impl Reader {
     /// Whether rows of the stream's table can be marked as gone.
     pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
         let columns = crate::store::history::live_columns(&self.connection, stream);
@@ -121,6 +86,47 @@ impl Archive {
     ) -> Result<Option<(KeyShape, Vec<TableColumn>)>, ArchiveError> {
         stored_table(&self.connection, stream).map_err(at(&self.path))
     }
+}
+
+impl Tx<'_> {
+    /// Makes the stream's table, or brings the one that is there up to the definition: columns
+    /// that were added are added, and named; a changed key or type is refused. In a transaction of
+    /// the caller's.
+    pub fn ensure_table(
+        &self,
+        shape: &TableShape,
+        start_at: Option<&str>,
+        now: &str,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let mut added = Vec::new();
+        let new = match self.stored_table(&shape.name)? {
+            None => true,
+            Some((key, columns)) if self.fits(shape, &key, &columns) || self.has_rows(shape)? => {
+                added = self.grow_table(shape, &key, columns)?;
+                false
+            }
+            Some(_) => {
+                // A table that never held a row is made again: a misspelt key costs nothing.
+                self.drop_empty_history(&shape.name).map_err(at(&self.path))?;
+                let drop = format!("DROP TABLE {}", quote(&shape.name));
+                self.connection.execute_batch(&drop).map_err(at(&self.path))?;
+                let forget = "DELETE FROM _windrow_streams WHERE stream = :name";
+                self.connection
+                    .execute(forget, named_params! { ":name": &shape.name })
+                    .map_err(at(&self.path))?;
+                true
+            }
+        };
+        if new {
+            self.create_table(shape, start_at, now)?;
+        }
+        if shape.retention.marks && !self.has_marks(&shape.name)? {
+            let add = format!("ALTER TABLE {} ADD COLUMN \"_deleted_at\" TEXT", quote(&shape.name));
+            self.connection.execute_batch(&add).map_err(at(&self.path))?;
+        }
+        self.settle_history(shape, new, now)?;
+        Ok(added)
+    }
 
     fn create_table(
         &self,
@@ -128,10 +134,10 @@ impl Archive {
         start_at: Option<&str>,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(?1)";
+        let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(:name)";
         let taken: Option<String> = self
             .connection
-            .query_row(taken, [&shape.name], |row| row.get(0))
+            .query_row(taken, named_params! { ":name": &shape.name }, only)
             .optional()
             .map_err(at(&self.path))?;
         if let Some(kind) = taken {
@@ -146,8 +152,16 @@ impl Archive {
         self.connection.execute_batch(&sql).map_err(at(&self.path))?;
         let (key, columns) = stored_text(shape);
         let insert = "INSERT INTO _windrow_streams
-            (stream, key, columns, inferred, start_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let values = (&shape.name, key, columns, shape.inferred, start_at, now);
+            (stream, key, columns, inferred, start_at, created_at) VALUES (:name, :key, :columns,
+            :inferred, :start_at, :now)";
+        let values = named_params! {
+            ":name": &shape.name,
+            ":key": key,
+            ":columns": columns,
+            ":inferred": shape.inferred,
+            ":start_at": start_at,
+            ":now": now,
+        };
         self.connection.execute(insert, values).map_err(at(&self.path))?;
         Ok(())
     }
@@ -199,8 +213,10 @@ impl Archive {
         }
         if all != stored {
             let columns = serde_json::to_string(&all).expect("columns can be written as JSON");
-            let sql = "UPDATE _windrow_streams SET columns = ?1 WHERE stream = ?2";
-            self.connection.execute(sql, [&columns, &shape.name]).map_err(at(&self.path))?;
+            let sql = "UPDATE _windrow_streams SET columns = :columns WHERE stream = :name";
+            self.connection
+                .execute(sql, named_params! { ":columns": &columns, ":name": &shape.name })
+                .map_err(at(&self.path))?;
         }
         Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
@@ -211,10 +227,12 @@ pub(crate) fn stored_table(
     connection: &Connection,
     stream: &str,
 ) -> rusqlite::Result<Option<(KeyShape, Vec<TableColumn>)>> {
-    let sql = "SELECT key, columns FROM _windrow_streams WHERE stream = ?1";
+    let sql = "SELECT key, columns FROM _windrow_streams WHERE stream = :stream";
     let mut statement = connection.prepare_cached(sql)?;
     let texts = statement
-        .query_row([stream], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))
+        .query_row(named_params! { ":stream": stream }, |row| {
+            Ok((row.get::<_, String>("key")?, row.get::<_, String>("columns")?))
+        })
         .optional()?;
     let Some((key, columns)) = texts else { return Ok(None) };
     Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))
@@ -274,6 +292,7 @@ pub(crate) fn type_text(kind: ColumnType) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::definition::OnConflict;
+    use crate::store::Archive;
 
     /// A table of id, day, gb and at, keyed by id and day.
     pub fn usage_shape() -> TableShape {
@@ -304,7 +323,7 @@ pub(crate) mod tests {
             crate::store::Opening { note: "test", now: "now", allow_network_fs: false, files };
         let archive = Archive::open(&folder.path().join("a.db"), &opening);
         let archive = archive.expect("a new archive");
-        archive.ensure_table(shape, None, "now").expect("a table");
+        archive.transaction(|tx| tx.ensure_table(shape, None, "now")).expect("a table");
         (folder, archive)
     }
 
@@ -326,26 +345,34 @@ pub(crate) mod tests {
         let (_folder, archive) = archive_with(&shape);
         let mut empty = shape.clone();
         empty.columns[2].kind = ColumnType::Text;
-        archive.ensure_table(&empty, None, "now").expect("an empty table is made again");
-        archive.ensure_table(&shape, None, "now").expect("and again");
+        archive
+            .transaction(|tx| tx.ensure_table(&empty, None, "now"))
+            .expect("an empty table is made again");
+        archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect("and again");
         let row = "INSERT INTO usage VALUES ('a', '1', 1.0, NULL, NULL, 'now', 'now', 1, 1)";
         archive.connection.execute(row, []).expect("a row");
         let mut more = shape.clone();
         let plan = TableColumn { name: "plan".into(), kind: ColumnType::Text, tolerance: None };
         more.columns.push(plan);
-        archive.ensure_table(&more, None, "now").expect("a column more");
+        archive.transaction(|tx| tx.ensure_table(&more, None, "now")).expect("a column more");
         archive.connection.prepare("SELECT plan FROM usage").expect("the column is there");
-        archive.ensure_table(&shape, None, "now").expect("a column less in the definition");
+        archive
+            .transaction(|tx| tx.ensure_table(&shape, None, "now"))
+            .expect("a column less in the definition");
         let mut retyped = shape.clone();
         retyped.columns[2].kind = ColumnType::Text;
-        let error = archive.ensure_table(&retyped, None, "now").expect_err("a type changed");
+        let error = archive
+            .transaction(|tx| tx.ensure_table(&retyped, None, "now"))
+            .expect_err("a type changed");
         assert_eq!(
             (error.cause, error.message.as_str()),
             (Cause::Definition, "the column `gb` of stream `usage` was real and is now text")
         );
         let mut rekeyed = shape;
         rekeyed.key = KeyShape::Columns(vec!["id".into()]);
-        let error = archive.ensure_table(&rekeyed, None, "now").expect_err("a key changed");
+        let error = archive
+            .transaction(|tx| tx.ensure_table(&rekeyed, None, "now"))
+            .expect_err("a key changed");
         assert_eq!(error.cause, Cause::Definition);
     }
 
@@ -355,7 +382,8 @@ pub(crate) mod tests {
         archive.connection.execute_batch("CREATE TABLE Mine (a)").expect("a table");
         let mut shape = usage_shape();
         shape.name = "mine".to_owned();
-        let error = archive.ensure_table(&shape, None, "now").expect_err("taken");
+        let error =
+            archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect_err("taken");
         assert_eq!(error.cause, Cause::Definition);
     }
 }

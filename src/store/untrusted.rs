@@ -14,10 +14,10 @@ use crate::host::files::{lock_holder, lock_path, open_named};
 
 use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::{at_file, guard};
-use crate::store::formats::{FORMATS, Formats};
-use crate::store::open::{Archive, check_identity, refuse_missing, sqlite_address};
+use crate::store::formats::FORMATS;
+use crate::store::open::{check_identity, refuse_missing, sqlite_address};
 use crate::store::place::look_at;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
 
 /// What an SQLite file begins with.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -159,24 +159,9 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
     }
 }
 
-impl Archive {
-    /// Whether opening the archive at `path` for writing and closing it leaves every byte as it
-    /// is: it is of the newest of these formats, keeps a log, and the log is empty.
-    pub fn opens_untouched(path: &Path, formats: Formats) -> bool {
-        let header = || -> std::io::Result<[u8; 100]> {
-            let mut header = [0; 100];
-            open_named(path)?.read_exact(&mut header)?;
-            Ok(header)
-        };
-        let version = formats.newest().version().to_be_bytes();
-        header().is_ok_and(|header| header[18..20] == [2, 2] && header[60..64] == version)
-            && log_beside(path).is_none()
-    }
-}
-
 /// A log beside a file that has something to add to it. An empty one, which a reader leaves behind,
 /// has not.
-fn log_beside(path: &Path) -> Option<PathBuf> {
+pub(super) fn log_beside(path: &Path) -> Option<PathBuf> {
     let beside = ["-wal", "-journal"].into_iter().map(|ending| {
         let mut beside = path.as_os_str().to_owned();
         beside.push(ending);

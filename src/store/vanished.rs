@@ -4,7 +4,7 @@
 //! window at once than the definition allows, and all of it can be taken back.
 
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{ToSql, params, params_from_iter};
+use rusqlite::{ToSql, named_params, params_from_iter};
 
 use crate::definition::Scalar;
 use crate::model::{GoneScope, RowSet, WindowKey};
@@ -12,16 +12,17 @@ use crate::model::{GoneScope, RowSet, WindowKey};
 use crate::store::error::{ArchiveError, at};
 use crate::store::history::{history_name, live_columns};
 use crate::store::ledger::bounds_text;
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::table::{quote, stored_table};
+use crate::store::transaction::Tx;
 use crate::store::write::{Bound, TableWriter};
 
 /// The rows that the fetch in hand has missed: a table of this connection alone.
 const GONE: &str = "temp._windrow_gone";
 /// Rows that one fetch missed already, of those that this one misses too.
 const MISSED_BEFORE: &str = "FROM temp._windrow_gone AS g JOIN main._windrow_vanished AS v
-    ON v.stream = ?1 AND v.key = g.key WHERE v.state IN ('missed', 'held')";
+    ON v.stream = :stream AND v.key = g.key WHERE v.state IN ('missed', 'held')";
 
 /// A row that a fetch missed.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -87,7 +88,24 @@ fn same_key(key: &[String], one: &str, other: &str) -> String {
     same.collect::<Vec<_>>().join(" AND ")
 }
 
-impl Archive {
+impl Reader {
+    /// Where a source returns records outside the range that was asked for, the field does not
+    /// tell which fetch would return a row.
+    fn has_out_of_window(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM _windrow_ledger
+            WHERE stream = :stream AND partition = :partition AND out_of_window > 0 LIMIT 1";
+        self.connection.prepare_cached(sql)?.exists(
+            named_params! { ":stream": &window_key.stream, ":partition": &window_key.partition },
+        )
+    }
+
+    /// What a run found missing and did about it.
+    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, ArchiveError> {
+        counts(&self.connection, run).map_err(at(&self.path))
+    }
+}
+
+impl Tx<'_> {
     /// A fetch begins: nothing of it has been seen.
     pub fn begin_seen(&self, table: &TableWriter) -> Result<(), ArchiveError> {
         let key = table.shape.key.columns();
@@ -160,25 +178,20 @@ impl Archive {
 
     fn take_back_seen(&self, table: &TableWriter) -> rusqlite::Result<()> {
         let stream = &table.shape.name;
-        let any = "SELECT 1 FROM _windrow_vanished WHERE stream = ?1 LIMIT 1";
-        if !self.connection.prepare_cached(any)?.exists([stream])? {
+        let any = "SELECT 1 FROM _windrow_vanished WHERE stream = :stream LIMIT 1";
+        if !self.connection.prepare_cached(any)?.exists(named_params! { ":stream": stream })? {
             return Ok(());
         }
         let sql = format!(
-            "DELETE FROM _windrow_vanished WHERE stream = ?1
+            "DELETE FROM _windrow_vanished WHERE stream = :stream
                 AND key IN (SELECT {} FROM {} AS s)",
             key_text(&table.shape.key.columns(), "s"),
             seen_table(stream)
         );
-        self.connection.prepare_cached(&sql)?.execute([stream]).map(|_| ())
-    }
-
-    /// Where a source returns records outside the range that was asked for, the field does not
-    /// tell which fetch would return a row.
-    fn has_out_of_window(&self, window_key: &WindowKey) -> rusqlite::Result<bool> {
-        let sql = "SELECT 1 FROM _windrow_ledger
-            WHERE stream = ?1 AND partition = ?2 AND out_of_window > 0 LIMIT 1";
-        self.connection.prepare_cached(sql)?.exists([&window_key.stream, &window_key.partition])
+        self.connection
+            .prepare_cached(&sql)?
+            .execute(named_params! { ":stream": stream })
+            .map(|_| ())
     }
 
     fn judge(
@@ -195,7 +208,7 @@ impl Archive {
         let missed_before: u64 = self
             .connection
             .prepare_cached(&format!("SELECT count(*) {MISSED_BEFORE}"))?
-            .query_row([stream], |row| row.get(0))?;
+            .query_row(named_params! { ":stream": stream }, only)?;
         let state = if missed_before == 0 {
             None
         } else if exceeds(missed_before, rows, scope.ratio_max) {
@@ -210,25 +223,35 @@ impl Archive {
         };
         if let Some(state) = state {
             let sql = format!(
-                "UPDATE _windrow_vanished SET state = ?2, changed_at = ?3, run_id = ?4
-                 WHERE stream = ?1 AND key IN (SELECT g.key {MISSED_BEFORE})"
+                "UPDATE _windrow_vanished SET state = :state, changed_at = :now, run_id = :run
+                 WHERE stream = :stream AND key IN (SELECT g.key {MISSED_BEFORE})"
             );
-            self.connection.prepare_cached(&sql)?.execute(params![stream, state, now, run])?;
+            self.connection.prepare_cached(&sql)?.execute(
+                named_params! { ":stream": stream, ":state": state, ":now": now, ":run": run },
+            )?;
         }
         // A row that is there and was noted as gone has come back unseen by any watch.
         let sql = format!(
             "INSERT INTO _windrow_vanished (stream, key, partition, start_at, end_at, state,
                 first_missed_at, first_missed_by, changed_at, run_id)
-             SELECT ?1, key, ?2, ?3, ?4, 'missed', ?5, ?6, ?5, ?6 FROM {GONE} AS g
-             WHERE NOT EXISTS (SELECT 1 FROM _windrow_vanished AS v WHERE v.stream = ?1
-                AND v.key = g.key AND v.run_id = ?6 AND v.state IN ('marked', 'deleted'))
+             SELECT :stream, key, :partition, :start, :end, 'missed', :now, :run, :now, :run
+             FROM {GONE} AS g
+             WHERE NOT EXISTS (SELECT 1 FROM _windrow_vanished AS v WHERE v.stream = :stream
+                AND v.key = g.key AND v.run_id = :run AND v.state IN ('marked', 'deleted'))
              ON CONFLICT (stream, key) DO UPDATE SET state = 'missed',
                 first_missed_at = excluded.first_missed_at,
                 first_missed_by = excluded.first_missed_by,
                 changed_at = excluded.changed_at, run_id = excluded.run_id
              WHERE state IN ('marked', 'deleted')"
         );
-        let values = params![stream, window_key.partition, start, end, now, run];
+        let values = named_params! {
+            ":stream": stream,
+            ":partition": window_key.partition,
+            ":start": start,
+            ":end": end,
+            ":now": now,
+            ":run": run,
+        };
         self.connection.prepare_cached(&sql)?.execute(values)?;
         Ok(())
     }
@@ -248,9 +271,10 @@ impl Archive {
         }
         if let Some((field, first, after)) = &scope.field {
             let field = quote(field);
-            conditions.push(format!("t.{field} >= ?1 AND t.{field} < ?2"));
             values.push(Box::new(first));
+            conditions.push(format!("t.{field} >= ?{}", values.len()));
             values.push(Box::new(after));
+            conditions.push(format!("t.{field} < ?{}", values.len()));
         }
         for (column, value) in &scope.parent {
             values.push(Box::new(OfParent(value)));
@@ -268,17 +292,19 @@ impl Archive {
         insert.execute(params_from_iter(values.iter()))?;
         let mut count =
             self.connection.prepare_cached(&format!("SELECT count(*) FROM {inside}"))?;
-        count.query_row(params_from_iter(values.iter()), |row| row.get(0))
+        count.query_row(params_from_iter(values.iter()), only)
     }
 
     fn mark_gone(&self, stream: &str, run: i64, now: &str) -> rusqlite::Result<()> {
         let sql = format!(
-            "UPDATE main.{} SET \"_deleted_at\" = ?2, \"_changed_at\" = max(\"_changed_at\", ?2),
-                \"_revision\" = \"_revision\" + 1, \"_run\" = ?3
+            "UPDATE main.{} SET \"_deleted_at\" = :now, \"_changed_at\" = max(\"_changed_at\",
+                :now),
+                \"_revision\" = \"_revision\" + 1, \"_run\" = :run
              WHERE _rowid_ IN (SELECT g.row {MISSED_BEFORE})",
             quote(stream)
         );
-        self.connection.prepare_cached(&sql)?.execute(params![stream, now, run]).map(|_| ())
+        let values = named_params! { ":stream": stream, ":now": now, ":run": run };
+        self.connection.prepare_cached(&sql)?.execute(values).map(|_| ())
     }
 
     /// A deleted row is not lost: its last version stays in the stream's history.
@@ -289,17 +315,19 @@ impl Archive {
         let (table, history) = (quote(stream), quote(&history_name(stream)));
         let keep = format!(
             "INSERT INTO main.{history} ({names}, \"_replaced_at\", \"_replaced_run\")
-             SELECT {names}, max(\"_changed_at\", ?2), ?3 FROM main.{table}
+             SELECT {names}, max(\"_changed_at\", :now), :run FROM main.{table}
              WHERE _rowid_ IN (SELECT g.row {MISSED_BEFORE})"
         );
-        self.connection.prepare_cached(&keep)?.execute(params![stream, now, run])?;
+        let values = named_params! { ":stream": stream, ":now": now, ":run": run };
+        self.connection.prepare_cached(&keep)?.execute(values)?;
         let delete =
             format!("DELETE FROM main.{table} WHERE _rowid_ IN (SELECT g.row {MISSED_BEFORE})");
-        self.connection.prepare_cached(&delete)?.execute([stream]).map(|_| ())
+        let values = named_params! { ":stream": stream };
+        self.connection.prepare_cached(&delete)?.execute(values).map(|_| ())
     }
 
     /// Brings back what a run marked or deleted; tells how many rows of each stream that were. No
-    /// later fetch takes them away again before it has seen them. In a transaction of its own.
+    /// later fetch takes them away again before it has seen them.
     pub fn undo_vanished(
         &self,
         undone: i64,
@@ -307,18 +335,17 @@ impl Archive {
         now: &str,
     ) -> Result<Vec<VanishedCount>, ArchiveError> {
         let undo = || -> rusqlite::Result<Vec<VanishedCount>> {
-            let immediate = rusqlite::TransactionBehavior::Immediate;
-            let transaction = rusqlite::Transaction::new_unchecked(&self.connection, immediate)?;
-            let counts = counts(&transaction, undone)?;
+            let counts = counts(&self.connection, undone)?;
             let done = |count: &VanishedCount| matches!(&*count.state, "marked" | "deleted");
             let counts: Vec<VanishedCount> = counts.into_iter().filter(done).collect();
             for count in &counts {
                 self.bring_back(count, undone, run, now)?;
             }
-            let sql = "UPDATE _windrow_vanished SET state = 'kept', changed_at = ?2, run_id = ?3
-                WHERE run_id = ?1 AND state IN ('marked', 'deleted')";
-            transaction.execute(sql, params![undone, now, run])?;
-            transaction.commit()?;
+            let sql =
+                "UPDATE _windrow_vanished SET state = 'kept', changed_at = :now, run_id = :run
+                WHERE run_id = :undone AND state IN ('marked', 'deleted')";
+            self.connection
+                .execute(sql, named_params! { ":undone": undone, ":now": now, ":run": run })?;
             Ok(counts)
         };
         undo().map_err(at(&self.path))
@@ -334,12 +361,12 @@ impl Archive {
         let Some((key, _)) = stored_table(&self.connection, &count.stream)? else { return Ok(()) };
         let key = key.columns();
         let table = quote(&count.stream);
-        let noted = "SELECT key FROM _windrow_vanished WHERE stream = ?1 AND run_id = ?2";
+        let noted = "SELECT key FROM _windrow_vanished WHERE stream = :stream AND run_id = :undone";
         let sql = if count.state == "marked" {
             format!(
                 "UPDATE main.{table} AS t SET \"_deleted_at\" = NULL,
-                    \"_changed_at\" = max(\"_changed_at\", ?3), \"_revision\" = \"_revision\" + 1,
-                    \"_run\" = ?4
+                    \"_changed_at\" = max(\"_changed_at\", :now), \"_revision\" = \"_revision\" + 1,
+                    \"_run\" = :run
                  WHERE \"_deleted_at\" IS NOT NULL
                    AND {} IN ({noted} AND state = 'marked')",
                 key_text(&key, "t")
@@ -348,17 +375,17 @@ impl Archive {
             let columns = live_columns(&self.connection, &count.stream)?;
             let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();
             let values = columns.iter().map(|column| match column.name.as_str() {
-                "_changed_at" => "max(h.\"_replaced_at\", ?3)".to_owned(),
+                "_changed_at" => "max(h.\"_replaced_at\", :now)".to_owned(),
                 "_revision" => "h.\"_revision\" + 1".to_owned(),
-                "_run" => "?4".to_owned(),
+                "_run" => ":run".to_owned(),
                 name => format!("h.{}", quote(name)),
             });
             let history = quote(&history_name(&count.stream));
             format!(
                 "INSERT INTO main.{table} ({}) SELECT {} FROM main.{history} AS h
-                 WHERE h.\"_replaced_run\" = ?2 AND {} IN ({noted} AND state = 'deleted')
+                 WHERE h.\"_replaced_run\" = :undone AND {} IN ({noted} AND state = 'deleted')
                    AND h._rowid_ = (SELECT max(x._rowid_) FROM main.{history} AS x
-                        WHERE {} AND x.\"_replaced_run\" = ?2)
+                        WHERE {} AND x.\"_replaced_run\" = :undone)
                  ON CONFLICT DO NOTHING",
                 names.join(", "),
                 values.collect::<Vec<_>>().join(", "),
@@ -366,12 +393,17 @@ impl Archive {
                 same_key(&key, "x", "h")
             )
         };
-        self.connection.execute(&sql, params![count.stream, undone, now, run]).map(|_| ())
-    }
-
-    /// What a run found missing and did about it.
-    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, ArchiveError> {
-        counts(&self.connection, run).map_err(at(&self.path))
+        self.connection
+            .execute(
+                &sql,
+                named_params! {
+                    ":stream": count.stream,
+                    ":undone": undone,
+                    ":now": now,
+                    ":run": run,
+                },
+            )
+            .map(|_| ())
     }
 }
 
@@ -382,11 +414,15 @@ fn exceeds(missing: u64, rows: u64, ratio_max: f64) -> bool {
 }
 
 fn counts(connection: &rusqlite::Connection, run: i64) -> rusqlite::Result<Vec<VanishedCount>> {
-    let sql = "SELECT stream, state, count(*) FROM _windrow_vanished WHERE run_id = ?1
+    let sql = "SELECT stream, state, count(*) AS count FROM _windrow_vanished WHERE run_id = :run
         GROUP BY stream, state ORDER BY stream, state";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([run], |row| {
-        Ok(VanishedCount { stream: row.get(0)?, state: row.get(1)?, count: row.get(2)? })
+    let rows = statement.query_map(named_params! { ":run": run }, |row| {
+        Ok(VanishedCount {
+            stream: row.get("stream")?,
+            state: row.get("state")?,
+            count: row.get("count")?,
+        })
     })?;
     rows.collect()
 }
@@ -405,15 +441,15 @@ impl Reader {
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let told = take(VanishedRow {
-                    stream: row.get(0)?,
-                    key: row.get(1)?,
-                    state: row.get(2)?,
-                    partition: row.get(3)?,
-                    start_at: row.get(4)?,
-                    end_at: row.get(5)?,
-                    first_missed_at: row.get(6)?,
-                    changed_at: row.get(7)?,
-                    run: row.get(8)?,
+                    stream: row.get("stream")?,
+                    key: row.get("key")?,
+                    state: row.get("state")?,
+                    partition: row.get("partition")?,
+                    start_at: row.get("start_at")?,
+                    end_at: row.get("end_at")?,
+                    first_missed_at: row.get("first_missed_at")?,
+                    changed_at: row.get("changed_at")?,
+                    run: row.get("run_id")?,
                 });
                 if told.is_err() {
                     return Ok(told);
@@ -430,9 +466,10 @@ impl Reader {
 
     /// Rows of a stream that are missing and were left alone, since they are too many at once.
     pub fn held_back(&self, stream: &str) -> Result<u64, ArchiveError> {
-        let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = ?1 AND state = 'held'";
+        let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = :stream AND
+            state = 'held'";
         let count = || -> rusqlite::Result<u64> {
-            self.connection.query_row(sql, [stream], |row| row.get(0))
+            self.connection.query_row(sql, named_params! { ":stream": stream }, only)
         };
         count().map_err(at(&self.path))
     }

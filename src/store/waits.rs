@@ -1,13 +1,13 @@
 //! Waits that sources imposed, as they are noted.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Serialize;
 
 use crate::model::{Timestamp, Wait, instant_from_text, instant_to_text};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
-use crate::store::read::Reader;
+use crate::store::reader::Reader;
+use crate::store::transaction::Tx;
 
 /// A source that said "not before".
 #[derive(Clone, Debug, Serialize)]
@@ -27,8 +27,8 @@ impl WaitRow {
     const SELECT: &str = "SELECT source, not_before, reason, set_at FROM _windrow_waits";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<WaitRow> {
-        let (source, not_before) = (row.get(0)?, row.get(1)?);
-        Ok(WaitRow { source, not_before, reason: row.get(2)?, set_at: row.get(3)? })
+        let (source, not_before) = (row.get("source")?, row.get("not_before")?);
+        Ok(WaitRow { source, not_before, reason: row.get("reason")?, set_at: row.get("set_at")? })
     }
 
     /// The wait as far as it holds, whoever noted it: see [`Wait::noted`].
@@ -49,8 +49,8 @@ impl WaitRow {
     }
 }
 
-impl Archive {
-    /// Keeps a wait of a source; in a transaction of the caller's.
+impl Tx<'_> {
+    /// Keeps a wait of a source.
     pub fn write_wait(
         &self,
         source: &str,
@@ -67,10 +67,7 @@ impl Archive {
         sources: &[String],
         now: Timestamp,
     ) -> Result<Vec<String>, ArchiveError> {
-        self.begin()?;
-        let lifted = lift_waits(&self.connection, sources, now).map_err(at(&self.path))?;
-        self.commit()?;
-        Ok(lifted)
+        lift_waits(&self.connection, sources, now).map_err(at(&self.path))
     }
 }
 
@@ -115,8 +112,11 @@ pub(crate) fn put_wait(
     wait: &Wait,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let sql = format!("{} WHERE source = ?1", WaitRow::SELECT);
-    let have = connection.prepare_cached(&sql)?.query_row([source], WaitRow::of).optional()?;
+    let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
+    let have = connection
+        .prepare_cached(&sql)?
+        .query_row(named_params! { ":source": source }, WaitRow::of)
+        .optional()?;
     let stays = |have: &WaitRow| {
         let held = have.held(now).is_some_and(|held| held.until >= wait.until);
         held && !have.is_of_later(now)
@@ -125,10 +125,15 @@ pub(crate) fn put_wait(
         return Ok(());
     }
     let sql = "INSERT INTO _windrow_waits (source, not_before, reason, set_at)
-        VALUES (?1, ?2, ?3, ?4)
+        VALUES (:source, :until, :reason, :now)
         ON CONFLICT (source) DO UPDATE SET not_before = excluded.not_before,
             reason = excluded.reason, set_at = excluded.set_at";
-    let values = params![source, instant_to_text(wait.until), wait.reason, instant_to_text(now)];
+    let values = named_params! {
+        ":source": source,
+        ":until": instant_to_text(wait.until),
+        ":reason": wait.reason,
+        ":now": instant_to_text(now),
+    };
     connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
@@ -140,16 +145,20 @@ pub(crate) fn lift_waits(
 ) -> rusqlite::Result<Vec<String>> {
     let mut lifted = Vec::new();
     for source in sources {
-        let sql = format!("{} WHERE source = ?1", WaitRow::SELECT);
-        let have = connection.prepare_cached(&sql)?.query_row([source], WaitRow::of).optional()?;
+        let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
+        let have = connection
+            .prepare_cached(&sql)?
+            .query_row(named_params! { ":source": source }, WaitRow::of)
+            .optional()?;
         if have.is_some_and(|have| have.held(now).is_some()) {
             lifted.push(source.clone());
         }
-        let sql = "DELETE FROM _windrow_waits WHERE source = ?1";
-        connection.prepare_cached(sql)?.execute([source])?;
+        let sql = "DELETE FROM _windrow_waits WHERE source = :source";
+        connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
         let sql = "UPDATE _windrow_outbox SET next_at = NULL
-            WHERE source = ?1 AND next_at IS NOT NULL AND state IN ('queued', 'unknown')";
-        let rested = connection.prepare_cached(sql)?.execute([source])?;
+            WHERE source = :source AND next_at IS NOT NULL AND state IN ('queued', 'unknown')";
+        let rested =
+            connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
         if rested > 0 && !lifted.contains(source) {
             lifted.push(source.clone());
         }

@@ -1,5 +1,6 @@
 //! Writing: the rows of pages and the checkpoint that covers them, in one transaction.
 
+use crate::store::row::only;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
@@ -7,8 +8,8 @@ use crate::definition::OnConflict;
 use crate::model::{Cell, Outcomes, RowSet, TableColumn, TableShape};
 
 use crate::store::error::{ArchiveError, at};
-use crate::store::open::Archive;
 use crate::store::table::quote;
+use crate::store::transaction::Tx;
 
 /// The statements that write to one table.
 #[derive(Clone, Debug)]
@@ -237,28 +238,7 @@ impl ToSql for Bound<'_> {
     }
 }
 
-impl Archive {
-    /// Begins the transaction of a batch. Never a deferred one: the upgrade from reading to
-    /// writing fails at once when another program has written.
-    pub fn begin(&self) -> Result<(), ArchiveError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(at(&self.path))
-    }
-
-    /// Makes the batch durable.
-    pub fn commit(&self) -> Result<(), ArchiveError> {
-        self.connection.execute_batch("COMMIT").map_err(at(&self.path))
-    }
-
-    /// Takes the batch back.
-    pub fn roll_back(&self) {
-        // After a failed statement SQLite may have done it already.
-        if !self.connection.is_autocommit()
-            && let Err(error) = self.connection.execute_batch("ROLLBACK")
-        {
-            tracing::warn!(%error, "the transaction could not be rolled back");
-        }
-    }
-
+impl Tx<'_> {
     /// Writes the rows of a page. Counts what became of them; `received` is theirs alone.
     pub fn write_rows(
         &self,
@@ -342,7 +322,7 @@ fn revision(upsert: &mut CachedStatement<'_>) -> rusqlite::Result<Option<i64>> {
     let mut found = upsert.raw_query();
     let mut revision = None;
     while let Some(row) = found.next()? {
-        revision = Some(row.get(0)?);
+        revision = Some(only(row)?);
     }
     Ok(revision)
 }
@@ -356,7 +336,7 @@ fn is_different(
     let mut found = probe.raw_query();
     let mut different = false;
     while let Some(row) = found.next()? {
-        different = row.get::<_, Option<bool>>(0)?.unwrap_or(false);
+        different = only::<Option<bool>>(row)?.unwrap_or(false);
     }
     Ok(different)
 }
@@ -364,6 +344,7 @@ fn is_different(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Archive;
     use crate::store::table::tests::{archive_with, usage_shape};
 
     /// Rows of id, day, gb and at.
@@ -385,7 +366,9 @@ mod tests {
     /// inserted, updated, unchanged, skipped
     fn write(archive: &Archive, shape: &TableShape, of: &[(&str, &str, f64, &str)]) -> [u64; 4] {
         let table = TableWriter::new(shape.clone());
-        let outcomes = archive.write_rows(&table, &rows(of), 7, "2026-01-01").expect("written");
+        let outcomes = archive
+            .transaction(|tx| tx.write_rows(&table, &rows(of), 7, "2026-01-01"))
+            .expect("written");
         assert!(outcomes.add_up());
         [outcomes.inserted, outcomes.updated, outcomes.unchanged, outcomes.skipped]
     }
@@ -441,7 +424,8 @@ mod tests {
             let late = TableWriter::for_late(shape.clone());
             // The run that saw the record, what it says, and what becomes of it.
             let write_late = |as_of, of: &[(&str, &str, f64, &str)]| {
-                let outcomes = archive.write_late_rows(&late, &rows(of), as_of, 9, "2026-01-02");
+                let outcomes = archive
+                    .transaction(|tx| tx.write_late_rows(&late, &rows(of), as_of, 9, "2026-01-02"));
                 let outcomes = outcomes.expect("written");
                 [outcomes.inserted, outcomes.updated, outcomes.unchanged, outcomes.skipped]
             };

@@ -102,7 +102,7 @@ pub fn sync(
     let SyncParts { definition, host, transports, secrets, observer } = parts;
     let reader = match &options.again {
         Some(again) => Reader::open(&again.known)?,
-        None => archive.reader()?,
+        None => archive.reopen()?,
     };
     let start = RunStart {
         command: &options.command,
@@ -110,7 +110,7 @@ pub fn sync(
         definition: &definition.text,
         now: host.clock.now(),
     };
-    let run = archive.start_run(&start)?;
+    let run = archive.transaction(|tx| tx.start_run(&start))?;
     let path = archive.path().display();
     tracing::info!(run, command = options.command, archive = %path, "run begins");
     let fetcher = HttpFetcher::new(host.clone(), definition, transports, secrets, options.budget);
@@ -148,7 +148,7 @@ pub fn sync(
         },
     };
     log_end(run, &end);
-    let ended = archive.end_run(run, &end);
+    let ended = archive.transaction(|tx| tx.end_run(run, &end));
     result?;
     ended?;
     Ok(report)

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use crate::model::{Timestamp, instant_to_text};
 use crate::store::{
-    Archive, ArchiveError, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent,
-    RunStreamRow,
+    ArchiveError, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent,
+    RunStreamRow, Tx,
 };
 
 use super::fetch_job::FetchJob;
@@ -101,18 +101,18 @@ impl RunNotes {
         }
     }
 
-    /// Writes them in a transaction of the caller's, and adds what they sum up to to `counts`.
+    /// Writes them, and adds what they sum up to to `counts`.
     pub fn write(
         &mut self,
-        archive: &Archive,
+        tx: &Tx<'_>,
         run: i64,
         counts: &mut RunStreamRow,
     ) -> Result<(), ArchiveError> {
         for row in self.fetches.drain(..) {
             self.fetches_noted += 1;
-            archive.write_fetch(run, self.fetches_noted, &row)?;
+            tx.write_fetch(run, self.fetches_noted, &row)?;
         }
-        self.write_events(archive, run)?;
+        self.write_events(tx, run)?;
         let more = std::mem::take(&mut self.counts);
         counts.windows_planned += more.windows_planned;
         counts.fetches += more.fetches;
@@ -121,11 +121,11 @@ impl RunNotes {
         Ok(())
     }
 
-    /// Writes what befell the run alone, in a transaction of the caller's.
-    pub fn write_events(&mut self, archive: &Archive, run: i64) -> Result<(), ArchiveError> {
+    /// Writes what befell the run alone.
+    pub fn write_events(&mut self, tx: &Tx<'_>, run: i64) -> Result<(), ArchiveError> {
         for event in self.events.drain(..) {
             self.events_noted += 1;
-            archive.write_run_event(run, self.events_noted, &event)?;
+            tx.write_run_event(run, self.events_noted, &event)?;
         }
         Ok(())
     }

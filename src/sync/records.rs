@@ -3,7 +3,7 @@
 
 use crate::model::{Outcomes, Reject, RejectKind, RowSet, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
-use crate::store::{Archive, ArchiveError, Cause, TableWriter};
+use crate::store::{ArchiveError, Cause, TableWriter, Tx};
 
 /// The records of a page.
 pub struct Records<'p> {
@@ -19,7 +19,7 @@ pub struct Records<'p> {
 
 /// Writes the rows and rejects of a page. Counts what became of its records.
 pub fn write_records(
-    archive: &Archive,
+    tx: &Tx<'_>,
     table: Option<(&TableWriter, &RecordReader)>,
     window_key: &WindowKey,
     mut page: Records<'_>,
@@ -27,7 +27,7 @@ pub fn write_records(
     now: &str,
 ) -> Result<Outcomes, ArchiveError> {
     if let Some((table, reader)) = table {
-        set_orphans_aside(archive, table, reader, &mut page)?;
+        set_orphans_aside(tx, table, reader, &mut page)?;
     }
     let mut outcomes = Outcomes {
         received: page.duplicates + page.rejects.len() as u64,
@@ -39,16 +39,16 @@ pub fn write_records(
         let (table, _) = table.ok_or_else(|| {
             ArchiveError::new(Cause::Bug, format!("no table for {}", window_key.stream))
         })?;
-        outcomes += archive.write_rows(table, page.rows, run, now)?;
+        outcomes += tx.write_rows(table, page.rows, run, now)?;
     }
-    archive.write_rejects(window_key, page.rejects, run, now)?;
+    tx.write_rejects(window_key, page.rejects, run, now)?;
     debug_assert!(outcomes.add_up(), "each record is counted once: {outcomes:?}");
     Ok(outcomes)
 }
 
 /// Turns rows whose parents are not there into rejects.
 fn set_orphans_aside(
-    archive: &Archive,
+    tx: &Tx<'_>,
     table: &TableWriter,
     reader: &RecordReader,
     page: &mut Records<'_>,
@@ -56,7 +56,7 @@ fn set_orphans_aside(
     if page.records.is_empty() || table.shape().references.is_empty() {
         return Ok(());
     }
-    let orphans = archive.find_orphans(table, page.rows)?;
+    let orphans = tx.find_orphans(table.shape(), page.rows)?;
     for (row, orphan) in &orphans {
         let KeptRecord { record, ancestors } =
             page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();

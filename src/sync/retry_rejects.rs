@@ -13,7 +13,7 @@ use crate::model::{ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_t
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
     Archive, ArchiveError, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow,
-    StreamRow, TableWriter,
+    StreamRow, TableWriter, Tx,
 };
 
 use crate::sync::fetch_job::resolve_start;
@@ -23,7 +23,7 @@ const NAMED_MAX: usize = 10;
 
 /// A stream whose rejects are read again.
 pub struct Late<'a> {
-    archive: &'a Archive,
+    tx: &'a Tx<'a>,
     stream: &'a Stream,
     reader: &'a RecordReader,
     table: TableWriter,
@@ -64,7 +64,7 @@ impl LateReport {
 impl<'a> Late<'a> {
     /// Reads rejects of `stream` by `reader` and writes them to its table.
     pub fn new(
-        archive: &'a Archive,
+        tx: &'a Tx<'a>,
         stream: &'a Stream,
         reader: &'a RecordReader,
         shape: TableShape,
@@ -73,16 +73,16 @@ impl<'a> Late<'a> {
     ) -> Self {
         let keeping = TableShape { on_conflict: OnConflict::Keep, ..shape.clone() };
         let (table, keeping) = (TableWriter::for_late(shape), TableWriter::new(keeping));
-        Self { archive, stream, reader, table, keeping, run, now }
+        Self { tx, stream, reader, table, keeping, run, now }
     }
 
-    /// Takes up what fits of the rejects that are chosen. In a transaction of the caller's.
+    /// Takes up what fits of the rejects that are chosen.
     pub fn take_up(&self, selection: &RejectSelection) -> Result<LateReport, ArchiveError> {
         let mut report = LateReport { stream: self.stream.name.clone(), ..LateReport::default() };
         let mut after = (i64::MAX, i64::MAX);
         let mut parents = Parents::default();
         loop {
-            let batch = self.archive.next_rejects(&self.stream.name, selection, after)?;
+            let batch = self.tx.next_rejects(&self.stream.name, selection, after)?;
             let Some(last) = batch.last() else { return Ok(report) };
             after = (last.last_run, last.id);
             for reject in &batch {
@@ -115,10 +115,10 @@ impl<'a> Late<'a> {
             if let Some(why) = self.why_not(reject, read, &reader, &rows)? {
                 return Ok(Err(why));
             }
-            self.archive.remove_reject(reject.id)?;
+            self.tx.remove_reject(reject.id)?;
             // It is a row of its adoption, which can be undone.
             let run = reject.run;
-            return Ok(Ok(self.archive.write_rows(&self.keeping, &rows, run, self.now)?));
+            return Ok(Ok(self.tx.write_rows(&self.keeping, &rows, run, self.now)?));
         }
         let Some(parent) = parents.values(self, reject)? else {
             return Ok(Err("the row of its parent is gone".to_owned()));
@@ -135,9 +135,9 @@ impl<'a> Late<'a> {
         if let Some(why) = self.why_not(reject, read, self.reader, &rows)? {
             return Ok(Err(why));
         }
-        self.archive.remove_reject(reject.id)?;
+        self.tx.remove_reject(reject.id)?;
         let written =
-            self.archive.write_late_rows(&self.table, &rows, reject.as_of, self.run, self.now)?;
+            self.tx.write_late_rows(&self.table, &rows, reject.as_of, self.run, self.now)?;
         Ok(Ok(written))
     }
 
@@ -151,7 +151,7 @@ impl<'a> Late<'a> {
     ) -> Result<Option<String>, ArchiveError> {
         let refusal = match read {
             Err(refusal) => refusal,
-            Ok(()) => match self.archive.find_orphans(&self.table, rows)?.remove(&0) {
+            Ok(()) => match self.tx.find_orphans(self.table.shape(), rows)?.remove(&0) {
                 None => return Ok(None),
                 Some(Orphan { column, reason }) => {
                     let pointer = reader.pointer_of(&column);
@@ -160,7 +160,7 @@ impl<'a> Late<'a> {
             },
         };
         let RecordRefusal { kind, reason, pointer } = refusal;
-        self.archive.explain_reject(reject.id, kind.as_str(), &reason, pointer.as_deref())?;
+        self.tx.explain_reject(reject.id, kind.as_str(), &reason, pointer.as_deref())?;
         Ok(Some(reason))
     }
 }
@@ -185,7 +185,7 @@ impl Parents {
             return Ok(Some(&self.values));
         }
         if self.values.is_empty() || self.partition != reject.partition {
-            let Some(values) = late.archive.parent_values(parent, &reject.partition)? else {
+            let Some(values) = late.tx.parent_values(parent, &reject.partition)? else {
                 return Ok(None);
             };
             self.values = values;
@@ -228,20 +228,14 @@ pub fn retry(
         definition: &definition.text,
         now: host.clock.now(),
     };
-    let run = if rehearse { None } else { Some(archive.start_run(&start)?) };
-    archive.begin()?;
-    let written = retry_all(archive, definition, host, selection, run);
-    let result = match written {
-        Ok(streams) if rehearse => {
-            archive.roll_back();
-            Ok(streams)
+    let run = if rehearse { None } else { Some(archive.transaction(|tx| tx.start_run(&start))?) };
+    let result = archive.begin().and_then(|tx| {
+        let streams = retry_all(&tx, definition, host, selection, run)?;
+        if !rehearse {
+            tx.commit()?;
         }
-        Ok(streams) => archive.commit().map(|()| streams),
-        Err(error) => Err(error),
-    };
-    if result.is_err() {
-        archive.roll_back();
-    }
+        Ok(streams)
+    });
     for report in result.iter().flatten() {
         let (stream, tried) = (&report.stream, report.outcomes.received);
         let stay = report.outcomes.rejected;
@@ -253,19 +247,19 @@ pub fn retry(
         let now = host.clock.now();
         let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.cause.exit_code());
         let end = RunEnd { state, exit_code, message, ..RunEnd::nothing_asked(now) };
-        archive.end_run(run, &end)?;
+        archive.transaction(|tx| tx.end_run(run, &end))?;
     }
     Ok(RetryReport { run, streams: result? })
 }
 
 fn retry_all(
-    archive: &Archive,
+    tx: &Tx<'_>,
     definition: &Definition,
     host: &Host,
     selection: &RejectSelection,
     run: Option<i64>,
 ) -> Result<Vec<LateReport>, ArchiveError> {
-    let known = archive.reader()?;
+    let known = tx.reopen()?;
     let now = host.clock.now();
     let wanted = |stream: &&Stream| selection.stream.as_ref().is_none_or(|s| *s == stream.name);
     let mut reports = Vec::new();
@@ -282,22 +276,22 @@ fn retry_all(
         };
         let shape = TableShape::of(stream, &columns, stream.columns.is_none());
         let now = instant_to_text(now);
-        let added = archive.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
+        let added = tx.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = reader.with_tombstones(stream.deleted.clone());
         if let Some(filler) = Filler::new(&reader, &added) {
             let fill = |rest: &str| filler.fill(rest);
-            archive.fill_columns(&stream.name, filler.columns(), &fill, run, &now)?;
+            tx.fill_columns(&stream.name, filler.columns(), &fill, run, &now)?;
         }
         // A rehearsal is taken back, and its number with it.
         let number = run.unwrap_or(i64::MAX);
-        let late = Late::new(archive, stream, &reader, shape, number, &now);
+        let late = Late::new(tx, stream, &reader, shape, number, &now);
         let report = late.take_up(&chosen)?;
         if let Some(run) = run {
             let late_rejects = report.late_rejects();
             let row =
                 RunStreamRow { stream: stream.name.clone(), late_rejects, ..Default::default() };
-            archive.add_to_run(run, &row)?;
+            tx.add_to_run(run, &row)?;
         }
         reports.push(report);
     }

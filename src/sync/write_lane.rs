@@ -16,7 +16,9 @@ use crate::model::{
     Checkpoint, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
     WindowKey, instant_to_text,
 };
-use crate::store::{Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter};
+use crate::store::{
+    Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter, Tx,
+};
 
 use crate::record::{Filler, RecordReader};
 
@@ -51,7 +53,7 @@ pub struct WriteLane<'a> {
     watched: Option<WindowKey>,
     /// Milliseconds by which the clocks of sources are ahead, as of their first pages.
     clocks: BTreeMap<String, i64>,
-    batch: Option<Batch>,
+    batch: Option<Batch<'a>>,
     notes: RunNotes,
     written: WrittenStreams,
 }
@@ -79,7 +81,8 @@ impl WindowFetch {
 }
 
 /// The transaction in hand.
-struct Batch {
+struct Batch<'a> {
+    tx: Tx<'a>,
     rows: u64,
     bytes: usize,
     since: Duration,
@@ -118,16 +121,10 @@ impl<'a> WriteLane<'a> {
         mut events: mpsc::Receiver<LaneEvent>,
     ) -> Result<WrittenStreams, ArchiveError> {
         while let Some(event) = events.recv().await {
-            if let Err(error) = self.take(event) {
-                self.archive.roll_back();
-                return Err(error);
-            }
+            self.take(event)?;
         }
         // The other lane has died: whole pages that it sent are kept.
-        if let Err(error) = self.finish_batch() {
-            self.archive.roll_back();
-            return Err(error);
-        }
+        self.finish_batch()?;
         Ok(self.written)
     }
 
@@ -155,9 +152,9 @@ impl<'a> WriteLane<'a> {
                     self.finish_batch()?;
                     self.note_fetch(&window_key, trace, reason.as_str(), error);
                     self.fetch = None;
-                    self.open_batch(&window_key.stream)?;
-                    self.archive.forget_partial(&window_key)?;
-                    self.commit_batch()
+                    let batch = self.take_batch(&window_key.stream)?;
+                    batch.tx.forget_partial(&window_key)?;
+                    self.commit_batch(batch)
                 }
             },
             LaneEvent::Error(source_error) => {
@@ -168,8 +165,8 @@ impl<'a> WriteLane<'a> {
             LaneEvent::StreamEnd { stream, ack } => {
                 self.finish_batch()?;
                 if !self.notes.is_empty() {
-                    self.open_batch(&stream)?;
-                    self.commit_batch()?;
+                    let batch = self.take_batch(&stream)?;
+                    self.commit_batch(batch)?;
                 }
                 self.notes.end_stream();
                 // If the other lane has ended, nobody needs the answer.
@@ -184,8 +181,8 @@ impl<'a> WriteLane<'a> {
         let until = instant_to_text(wait.until);
         tracing::info!(source, until, "the source asked to wait");
         let now = self.host.clock.now();
-        self.archive.begin()?;
-        self.archive.write_wait(&source, &wait, now)?;
+        let tx = self.archive.begin()?;
+        tx.write_wait(&source, &wait, now)?;
         self.notes.event(RunEvent {
             at: instant_to_text(now),
             kind: "wait".to_owned(),
@@ -194,8 +191,8 @@ impl<'a> WriteLane<'a> {
             until: Some(until),
             ..RunEvent::default()
         });
-        self.notes.write_events(self.archive, self.run)?;
-        self.archive.commit()
+        self.notes.write_events(&tx, self.run)?;
+        tx.commit()
     }
 
     /// Notes that a fetch has ended, with what is known of it; before it is forgotten.
@@ -226,15 +223,6 @@ impl<'a> WriteLane<'a> {
         self.notes.fetch(row);
     }
 
-    fn in_transaction(
-        &self,
-        write: impl FnOnce(&Archive) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
-        self.archive.begin()?;
-        write(self.archive)?;
-        self.archive.commit()
-    }
-
     fn make_table(
         &mut self,
         mut shape: TableShape,
@@ -244,52 +232,51 @@ impl<'a> WriteLane<'a> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
-        self.in_transaction(|archive| {
-            let added = archive.ensure_table(&shape, start.as_deref(), &now)?;
+        self.archive.transaction(|tx| {
+            let added = tx.ensure_table(&shape, start.as_deref(), &now)?;
             let Some(filler) = Filler::new(&reader, &added) else { return Ok(()) };
             let fill = |rest: &str| filler.fill(rest);
-            archive.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
+            tx.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
         })?;
         // What was marked under an earlier definition lives again all the same.
         shape.retention.marks |= self.archive.has_marks(&shape.name)?;
         let name = shape.name.clone();
         if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
-            self.open_batch(&name)?;
-            let (archive, run) = (self.archive, self.run);
-            let late = Late::new(archive, stream, &reader, shape.clone(), run, &now);
-            let late_rejects = late.take_up(&open_orphans())?.late_rejects();
-            self.open_batch(&name)?.counts.late_rejects += late_rejects;
-            self.commit_batch()?;
+            let mut batch = self.take_batch(&name)?;
+            let late = Late::new(&batch.tx, stream, &reader, shape.clone(), self.run, &now);
+            batch.counts.late_rejects += late.take_up(&open_orphans())?.late_rejects();
+            self.commit_batch(batch)?;
         }
         self.tables.insert(name, (TableWriter::new(shape), reader));
         Ok(())
     }
 
-    fn open_batch(&mut self, stream: &str) -> Result<&mut Batch, ArchiveError> {
-        if self.batch.is_none() {
-            self.archive.begin()?;
-            let counts = RunStreamRow { stream: stream.to_owned(), ..RunStreamRow::default() };
-            let since = self.host.clock.monotonic();
-            self.batch = Some(Batch { rows: 0, bytes: 0, since, counts });
+    /// Takes the batch in hand, or a new one. Dropping it takes it back.
+    fn take_batch(&mut self, stream: &str) -> Result<Batch<'a>, ArchiveError> {
+        if let Some(batch) = self.batch.take() {
+            return Ok(batch);
         }
-        Ok(self.batch.as_mut().expect("it was just opened"))
+        let tx = self.archive.begin()?;
+        let counts = RunStreamRow { stream: stream.to_owned(), ..RunStreamRow::default() };
+        Ok(Batch { tx, rows: 0, bytes: 0, since: self.host.clock.monotonic(), counts })
     }
 
     /// Dates the run's fetches by its sources' clocks no later than their first rows: a run that
     /// is killed does not come to its end.
-    fn date_run(&mut self, facts: &FetchFacts) -> Result<(), ArchiveError> {
+    fn date_run(&mut self, tx: &Tx<'_>, facts: &FetchFacts) -> Result<(), ArchiveError> {
         let stream = self.definition.stream(&facts.window_key.stream);
         let Some((stream, skew_ms)) = stream.zip(facts.skew_ms) else { return Ok(()) };
         if self.clocks.contains_key(&stream.source) {
             return Ok(());
         }
         self.clocks.insert(stream.source.clone(), skew_ms);
-        self.archive.date_run(self.run, &self.clocks)
+        tx.date_run(self.run, &self.clocks)
     }
 
     /// Notes which rows the fetch has seen, where it matters.
     fn watch_rows(
         &mut self,
+        tx: &Tx<'_>,
         key: &WindowKey,
         first: bool,
         rows: &RowSet,
@@ -299,19 +286,19 @@ impl<'a> WriteLane<'a> {
             return Ok(());
         };
         if first || self.watched.as_ref() != Some(key) {
-            self.archive.begin_seen(table)?;
+            tx.begin_seen(table)?;
             self.watched = Some(key.clone());
         }
-        self.archive.note_seen(table, rows)
+        tx.note_seen(table, rows)
     }
 
     fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
         let fetch = self.fetch.as_ref().expect("a fetch begins before its pages");
         let (facts, first) = (fetch.facts.clone(), fetch.is_at_first_page());
         let key = &facts.window_key;
-        self.open_batch(&key.stream)?;
-        self.date_run(&facts)?;
-        self.watch_rows(key, first, &page.rows)?;
+        let mut batch = self.take_batch(&key.stream)?;
+        self.date_run(&batch.tx, &facts)?;
+        self.watch_rows(&batch.tx, key, first, &page.rows)?;
         let now = instant_to_text(self.host.clock.now());
         let table = self.tables.get(&key.stream);
         let table = table.map(|(table, reader)| (table, reader.as_ref()));
@@ -321,19 +308,18 @@ impl<'a> WriteLane<'a> {
             records: &mut page.records,
             duplicates: page.duplicates,
         };
-        let outcomes = write_records(self.archive, table, key, records, self.run, &now)?;
+        let outcomes = write_records(&batch.tx, table, key, records, self.run, &now)?;
         if let Some(raw) = &page.raw {
             let at = instant_to_text(facts.requested_at);
-            self.archive.keep_page(key, raw, first, &at, self.run, &now)?;
+            batch.tx.keep_page(key, raw, first, &at, self.run, &now)?;
         }
-        self.write_drift(&key.stream, &mut page.noticed, &now)?;
+        self.write_drift(&batch.tx, &key.stream, &mut page.noticed, &now)?;
         let fetch = self.fetch.as_mut().expect("it is in hand");
         fetch.pages += 1;
         fetch.outcomes += outcomes;
         fetch.out_of_window += page.out_of_window;
         fetch.next = page.next;
         fetch.source_total = page.source_total;
-        let batch = self.batch.as_mut().expect("it was opened above");
         batch.rows += page.rows.len() as u64;
         batch.bytes += page.rows.size() + page.raw.as_ref().map_or(0, RawPage::size);
         batch.counts.outcomes += outcomes;
@@ -341,6 +327,7 @@ impl<'a> WriteLane<'a> {
         let full = batch.rows >= BATCH_ROWS_MAX
             || batch.bytes >= BATCH_BYTES_MAX
             || self.host.clock.monotonic().saturating_sub(batch.since) >= BATCH_TIME_MAX;
+        self.batch = Some(batch);
         let stream = facts.window_key.stream;
         self.observer.notice(&ProgressEvent::PageWritten { stream, outcomes });
         if full && page.more { self.finish_batch() } else { Ok(()) }
@@ -348,13 +335,14 @@ impl<'a> WriteLane<'a> {
 
     fn write_drift(
         &self,
+        tx: &Tx<'_>,
         stream: &str,
         noticed: &mut Noticed,
         now: &str,
     ) -> Result<(), ArchiveError> {
-        self.archive.write_fields(stream, &noticed.fields)?;
+        tx.write_fields(stream, &noticed.fields)?;
         for drift in std::mem::take(&mut noticed.drift) {
-            self.archive.log_field_change(&FieldChange {
+            tx.log_field_change(&FieldChange {
                 stream: stream.to_owned(),
                 change: drift.change.to_owned(),
                 field: drift.field,
@@ -373,7 +361,8 @@ impl<'a> WriteLane<'a> {
         done: Completion,
         trace: Trace,
     ) -> Result<(), ArchiveError> {
-        self.open_batch(&window_key.stream)?.counts.windows_completed += 1;
+        let mut batch = self.take_batch(&window_key.stream)?;
+        batch.counts.windows_completed += 1;
         let mut progress = self.progress(&window_key, requested_at);
         progress.state = done.state;
         progress.read_to = done.read_to;
@@ -381,18 +370,18 @@ impl<'a> WriteLane<'a> {
         progress.token = None;
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
-        self.archive.write_progress(&progress, self.run)?;
+        batch.tx.write_progress(&progress, self.run)?;
         self.note_fetch(&window_key, trace, done.state.as_str(), None);
         if self.watched.as_ref() == Some(&window_key)
             && let Some((table, _)) = self.tables.get(&window_key.stream)
         {
             let now = instant_to_text(self.host.clock.now());
             let scope = done.scope.as_ref();
-            self.archive.settle_missing(table, &window_key, scope, self.run, &now)?;
+            batch.tx.settle_missing(table, &window_key, scope, self.run, &now)?;
         }
         self.watched = None;
         self.fetch = None;
-        self.commit_batch()?;
+        self.commit_batch(batch)?;
         self.observer.notice(&ProgressEvent::FetchDone { window_key });
         Ok(())
     }
@@ -426,42 +415,40 @@ impl<'a> WriteLane<'a> {
             progress.distinct_keys = Some(distinct);
             progress.token = None;
         }
-        self.open_batch(&window_key.stream)?;
-        self.archive.write_progress(&progress, self.run)?;
-        self.commit_batch()
+        let batch = self.take_batch(&window_key.stream)?;
+        batch.tx.write_progress(&progress, self.run)?;
+        self.commit_batch(batch)
     }
 
     /// Ends the transaction in hand; a fetch that goes on is noted with its next page.
     fn finish_batch(&mut self) -> Result<(), ArchiveError> {
-        if self.batch.is_none() {
-            return Ok(());
-        }
+        let Some(batch) = self.batch.take() else { return Ok(()) };
         if let Some(fetch) = &self.fetch {
             let facts = fetch.facts.clone();
-            if !self.archive.is_complete(&facts.window_key)? {
+            if !batch.tx.is_complete(&facts.window_key)? {
                 let progress = self.progress(&facts.window_key, facts.requested_at);
-                self.archive.write_progress(&progress, self.run)?;
+                batch.tx.write_progress(&progress, self.run)?;
             }
         }
-        self.commit_batch()
+        self.commit_batch(batch)
     }
 
-    fn commit_batch(&mut self) -> Result<(), ArchiveError> {
-        let Some(mut batch) = self.batch.take() else { return Ok(()) };
-        self.notes.write(self.archive, self.run, &mut batch.counts)?;
-        self.archive.add_to_run(self.run, &batch.counts)?;
-        self.archive.commit()?;
-        let stream = &batch.counts.stream;
+    fn commit_batch(&mut self, batch: Batch<'a>) -> Result<(), ArchiveError> {
+        let Batch { tx, mut counts, .. } = batch;
+        self.notes.write(&tx, self.run, &mut counts)?;
+        tx.add_to_run(self.run, &counts)?;
+        tx.commit()?;
+        let stream = &counts.stream;
         let at = self.written.iter().position(|row| row.stream == *stream);
         let at = at.unwrap_or_else(|| {
             self.written.push(RunStreamRow { stream: stream.clone(), ..RunStreamRow::default() });
             self.written.len() - 1
         });
         let row = &mut self.written[at];
-        row.windows_completed += batch.counts.windows_completed;
-        row.late_rejects += batch.counts.late_rejects;
-        row.out_of_window += batch.counts.out_of_window;
-        row.outcomes += batch.counts.outcomes;
+        row.windows_completed += counts.windows_completed;
+        row.late_rejects += counts.late_rejects;
+        row.out_of_window += counts.out_of_window;
+        row.outcomes += counts.outcomes;
         Ok(())
     }
 

@@ -46,7 +46,8 @@ pub fn run(
     let after = args.after.as_deref().map(|key| number_of(&outbox, key, source)).transpose()?;
     let sender = sender_for(&outbox, host)?;
     let entry = new.entry(args, after, &secrets, &sender, now)?;
-    let added = outbox.add_all(std::slice::from_ref(&entry))?.into_iter().next();
+    let added = outbox.transaction(|tx| tx.add_all(std::slice::from_ref(&entry)))?;
+    let added = added.into_iter().next();
     tell(added.unwrap_or(Added::Full), &entry, &outbox, output)
 }
 

@@ -46,7 +46,7 @@ pub fn cancel(
         note: Some("a person took it back".to_owned()),
         ..Settlement::nothing(host.clock.now())
     };
-    if !outbox.change(brief.entry, EntryState::Queued, &end)? {
+    if !outbox.transaction(|tx| tx.change(brief.entry, EntryState::Queued, &end))? {
         return refuse(format!("{key} is just being sent"), "look again in a moment");
     }
     log(&entry, "cancelled");
@@ -89,7 +89,7 @@ pub fn resolve(
         end.afresh = true;
         end.note = Some("a person had it sent again".to_owned());
     }
-    if !outbox.change(number, entry.brief.state, &end)? {
+    if !outbox.transaction(|tx| tx.change(number, entry.brief.state, &end))? {
         let message = format!("{key} has just been changed by another process");
         return Err(Failure::new(ExitCode::Usage, message).help("look at it again"));
     }
@@ -114,7 +114,8 @@ pub fn retry(
     let (outbox, entry) = find(&definition, args, host)?;
     let sender = sender_for(&outbox, host)?;
     let key = fresh_key(host.random.bits());
-    if !outbox.retry(entry.brief.entry, &key, &sender, host.clock.now())? {
+    let now = host.clock.now();
+    if !outbox.transaction(|tx| tx.retry(entry.brief.entry, &key, &sender, now))? {
         let (key, state) = (&entry.brief.key, entry.brief.state.as_str());
         let message = format!("{key} is {state}: only a rejected or expired entry is retried");
         let help = "an unknown one is for `windrow outbox resolve`, a queued one goes by itself";
@@ -140,7 +141,7 @@ pub fn prune(
         Err(message) => return Err(Failure::new(ExitCode::Usage, message)),
     };
     let outbox: Outbox = open_outbox(&definition, None, host)?;
-    let removed = outbox.prune(before, now, args.done)?;
+    let removed = outbox.transaction(|tx| tx.prune(before, now, args.done))?;
     tracing::info!(removed, "entries of the outbox were removed");
     tell_count("removed", removed, output)?;
     Ok(ExitCode::Done)

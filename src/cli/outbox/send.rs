@@ -44,7 +44,7 @@ pub fn run(
     let entries = entries.collect::<Result<Vec<i64>, Failure>>()?;
     let options = SendOptions { entries, note: holder_note("outbox send", host) };
     if !args.now.is_empty() {
-        let lifted = outbox.lift_waits(&args.now, host.clock.now())?;
+        let lifted = outbox.transaction(|tx| tx.lift_waits(&args.now, host.clock.now()))?;
         tell_lifted(&args.now, &lifted, output);
     }
     let parts = SendParts {
@@ -74,7 +74,7 @@ fn dry_run(
 ) -> Result<ExitCode, Failure> {
     let home = Senders::of(outbox.path(), host)?.homes(&outbox.outbox_senders()?)?;
     let now = host.clock.now();
-    let waits = outbox.waits(now)?;
+    let waits = outbox.waits_to_come(now)?;
     let scene = SendScene { sources: &definition.sources, home: &home, waits: &waits, now };
     let planned = plan(&outbox.outbox_open()?, &scene);
     if output.json() {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::model::{EntryState, Timestamp};
 use crate::outbox::{Added, NewEntry, OutboxBrief, OutboxEntry};
-use crate::store::{ArchiveError, Cause};
+use crate::store::{ArchiveError, Cause, Tx};
 
 use super::super::plan::{Doing, Planned};
 use super::super::report::is_over;
@@ -263,10 +263,11 @@ impl<'a> Lane<'a> {
         self.sender.prepare(self.sources_of(&orders)).await;
         let outbox = self.sender.outbox;
         let mut heard = Vec::new();
-        let done = outbox.together(|| {
-            landed.iter().try_for_each(|landed| self.sender.record_outcome(landed))?;
-            heard = orders.iter().map(|order| self.take(order)).collect::<Result<_, _>>()?;
-            self.refill()
+        let done = outbox.transaction(|tx| {
+            let record = |landed| self.sender.record_outcome(Some(tx), landed);
+            landed.iter().try_for_each(record)?;
+            heard = orders.iter().map(|order| self.take(tx, order)).collect::<Result<_, _>>()?;
+            self.refill(tx)
         });
         match done {
             Ok(()) => {}
@@ -329,13 +330,16 @@ impl<'a> Lane<'a> {
     }
 
     /// Keeps a request and, where nothing stands in its way, claims its first attempt.
-    fn take(&mut self, order: &Order) -> Result<(Option<i64>, EntryNews), ArchiveError> {
+    fn take(
+        &mut self,
+        tx: &Tx<'_>,
+        order: &Order,
+    ) -> Result<(Option<i64>, EntryNews), ArchiveError> {
         let new = match &order.work {
             Work::Follow(entry) => return self.follow(*entry),
             Work::Keep(new) => new,
         };
-        let outbox = self.sender.outbox;
-        let added = outbox.add_all(std::slice::from_ref(&**new))?.pop();
+        let added = tx.add_all(std::slice::from_ref(&**new))?.pop();
         let number = match added {
             Some(Added::New(number)) => number,
             Some(Added::Same(entry)) => {
@@ -344,7 +348,7 @@ impl<'a> Lane<'a> {
             Some(Added::Different(_)) => return Ok((None, EntryNews::Different)),
             Some(Added::Full) | None => return Ok((None, EntryNews::Full)),
         };
-        let Some(entry) = outbox.outbox_entry(number)? else { return Ok((None, EntryNews::Gone)) };
+        let Some(entry) = tx.outbox_entry(number)? else { return Ok((None, EntryNews::Gone)) };
         self.sender.take_up(entry.brief.clone());
         let planned = self.sender.plan_one(&entry.brief);
         let error = |lane: &Self| {
@@ -355,7 +359,7 @@ impl<'a> Lane<'a> {
         match planned {
             Some(planned) if planned.doing == Doing::Send && why.is_none() => {
                 if self.free() > 0 && self.sender.turn_in(&planned).is_zero() {
-                    self.sender.start_entry(&planned, &entry)?;
+                    self.sender.start_entry(Some(tx), &planned, &entry)?;
                     why = error(self);
                 } else {
                     // Nothing but the requests before it is in its way: that is no reason to send
@@ -382,15 +386,15 @@ impl<'a> Lane<'a> {
     }
 
     /// Claims attempts of what else is due.
-    fn refill(&mut self) -> Result<(), ArchiveError> {
+    fn refill(&mut self, tx: &Tx<'_>) -> Result<(), ArchiveError> {
         if self.due && self.ready.is_empty() && self.free() > 0 {
             self.due = false;
-            self.ready = self.sender.next_ready()?;
+            self.ready = self.sender.next_ready(Some(tx))?;
         }
         while self.free() > 0
             && let Some(planned) = self.sender.take_ready(&mut self.ready)
         {
-            self.sender.start(&planned)?;
+            self.sender.start(Some(tx), &planned)?;
         }
         Ok(())
     }
@@ -478,7 +482,7 @@ impl<'a> Lane<'a> {
     /// Lets what is on the wire land, and tells the last ones.
     async fn end(mut self) -> Result<(), ArchiveError> {
         for landed in std::mem::take(&mut self.landed) {
-            self.sender.record_outcome(&landed)?;
+            self.sender.record_outcome(None, &landed)?;
         }
         self.sender.end(std::mem::take(&mut self.wire)).await?;
         self.tell()

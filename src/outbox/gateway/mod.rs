@@ -70,7 +70,7 @@ pub fn prepare_gateway(
 ) -> Result<SendPermit, ArchiveError> {
     let own = sender_for(outbox, host)?;
     // What others queue from now on is for this sender, and is sent from here.
-    outbox.keep_sender(&own, host.clock.now())?;
+    outbox.transaction(|tx| tx.keep_sender(&own, host.clock.now()))?;
     let senders = Senders::of(outbox.path(), host)?;
     let candidates = senders.homes(&outbox.outbox_senders()?)?;
     let mut taken = senders.take(candidates, note)?;

@@ -1,13 +1,13 @@
 //! Which findings somebody was told of.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use crate::definition::Severity;
 use crate::model::{Timestamp, instant_to_text};
 use crate::store::error::ArchiveError;
-use crate::store::read::Reader;
-
-use crate::outbox::store::open::Outbox;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 /// What an alert knows of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,52 +50,44 @@ impl Reader {
     ) -> Result<Vec<AlertRow>, ArchiveError> {
         self.run(|connection| rows(connection, alert, findings))
     }
-}
-
-impl Outbox {
-    /// What an alert knows of these findings, and of those that are not solved.
-    pub fn alert_rows(
-        &self,
-        alert: &str,
-        findings: &[&str],
-    ) -> Result<Vec<AlertRow>, ArchiveError> {
-        self.read(|connection| rows(connection, alert, findings))
-    }
 
     /// When the archive was made, which a copy of it keeps.
     pub fn made_at(&self) -> Result<String, ArchiveError> {
         let sql = "SELECT value FROM _windrow_meta WHERE name = 'created_at'";
-        self.read(|connection| connection.query_row(sql, [], |row| row.get(0)))
+        self.run(|connection| connection.query_row(sql, [], only))
     }
+}
 
+impl Tx<'_> {
     /// Keeps what alerts know from now on, all under one count.
     pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), ArchiveError> {
         let sql = "INSERT INTO _windrow_alerts (alert, finding, check_name, stream, severity,
                 expected, found, help, episode, opened_at, solved_at, change)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?11, ?10, NULL), ?12)
+            VALUES (:alert, :finding, :check, :stream, :severity, :expected, :found, :help,
+            :episode, :now, iif(:solved, :now, NULL), :change)
             ON CONFLICT (alert, finding) DO UPDATE SET severity = excluded.severity,
                 expected = excluded.expected, found = excluded.found, help = excluded.help,
                 episode = excluded.episode, solved_at = excluded.solved_at,
-                opened_at = iif(?11, opened_at, excluded.opened_at), change = excluded.change";
+                opened_at = iif(:solved, opened_at, excluded.opened_at), change = excluded.change";
         let now = instant_to_text(now);
-        self.write(|connection| {
+        self.run(|connection| {
             let change = changes(connection)? + 1;
             let mut statement = connection.prepare_cached(sql)?;
             for row in rows {
-                statement.execute(params![
-                    row.alert,
-                    row.finding,
-                    row.check,
-                    row.stream,
-                    row.severity.as_str(),
-                    row.expected,
-                    row.found,
-                    row.help,
-                    row.episode,
-                    now,
-                    row.solved,
-                    change,
-                ])?;
+                statement.execute(named_params! {
+                    ":alert": row.alert,
+                    ":finding": row.finding,
+                    ":check": row.check,
+                    ":stream": row.stream,
+                    ":severity": row.severity.as_str(),
+                    ":expected": row.expected,
+                    ":found": row.found,
+                    ":help": row.help,
+                    ":episode": row.episode,
+                    ":now": now,
+                    ":solved": row.solved,
+                    ":change": change,
+                })?;
             }
             Ok(())
         })
@@ -104,7 +96,7 @@ impl Outbox {
 
 fn changes(connection: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT coalesce(max(change), 0) FROM _windrow_alerts";
-    connection.query_row(sql, [], |row| row.get(0))
+    connection.query_row(sql, [], only)
 }
 
 fn rows(
@@ -113,26 +105,29 @@ fn rows(
     findings: &[&str],
 ) -> rusqlite::Result<Vec<AlertRow>> {
     let sql = "SELECT alert, finding, check_name, stream, severity, expected, found, help, episode,
-            solved_at IS NOT NULL, change
+            solved_at IS NOT NULL AS solved, change
         FROM _windrow_alerts
-        WHERE alert = ?1 AND (solved_at IS NULL OR finding IN (SELECT value FROM json_each(?2)))
+        WHERE alert = :alert AND (solved_at IS NULL OR finding IN (SELECT value
+        FROM json_each(:findings)))
         ORDER BY finding";
     let findings = serde_json::Value::from(findings.to_vec()).to_string();
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![alert, findings], |row| {
-        Ok(AlertRow {
-            alert: row.get(0)?,
-            finding: row.get(1)?,
-            check: row.get(2)?,
-            stream: row.get(3)?,
-            severity: Severity::parse(&row.get::<_, String>(4)?).unwrap_or(Severity::Warning),
-            expected: row.get(5)?,
-            found: row.get(6)?,
-            help: row.get(7)?,
-            episode: row.get(8)?,
-            solved: row.get(9)?,
-            change: row.get(10)?,
-        })
-    })?;
+    let rows =
+        statement.query_map(named_params! { ":alert": alert, ":findings": findings }, |row| {
+            Ok(AlertRow {
+                alert: row.get("alert")?,
+                finding: row.get("finding")?,
+                check: row.get("check_name")?,
+                stream: row.get("stream")?,
+                severity: Severity::parse(&row.get::<_, String>("severity")?)
+                    .unwrap_or(Severity::Warning),
+                expected: row.get("expected")?,
+                found: row.get("found")?,
+                help: row.get("help")?,
+                episode: row.get("episode")?,
+                solved: row.get("solved")?,
+                change: row.get("change")?,
+            })
+        })?;
     rows.collect()
 }

@@ -1,15 +1,15 @@
-//! Changes of the outbox, each one transaction.
+//! Changes of the outbox, in transactions.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::{KeyRule, WriteMethod};
-use crate::model::{EntryState, Timestamp, Wait, instant_to_text};
+use crate::model::{EntryState, Timestamp, instant_to_text};
 use crate::store::error::ArchiveError;
-use crate::store::waits::{lift_waits, put_wait};
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 use crate::outbox::store::OPEN_ENTRIES_MAX;
 use crate::outbox::store::entry::OutboxEntry;
-use crate::outbox::store::open::Outbox;
 use crate::outbox::store::read::entry_of;
 
 /// Attempts of one entry that are kept; the first one always is.
@@ -131,26 +131,26 @@ impl Settlement {
     }
 }
 
-impl Outbox {
-    /// Queues entries, all in one transaction; each is new, there already, or refused.
+impl Tx<'_> {
+    /// Queues entries; each is new, there already, or refused.
     pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, ArchiveError> {
-        self.write(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
+        self.run(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
     /// Keeps a sender that will queue entries, so that others queue for the same one.
     pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), ArchiveError> {
-        self.write(|connection| put_sender(connection, sender, now))
+        self.run(|connection| put_sender(connection, sender, now))
     }
 
     /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
     pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {
-        self.write(|connection| begin(connection, claim))
+        self.run(|connection| begin(connection, claim))
     }
 
     /// Ends an attempt. It changes nothing when the entry is not being sent.
     pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             let settled = put(connection, entry, EntryState::Sending, end)?;
             if settled {
                 end_attempt(connection, entry, end)?;
@@ -166,7 +166,7 @@ impl Outbox {
         from: EntryState,
         to: &Settlement,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| put(connection, entry, from, to))
+        self.run(|connection| put(connection, entry, from, to))
     }
 
     /// Gives an entry another owner, and the address that its source has now.
@@ -177,12 +177,15 @@ impl Outbox {
         base_url: Option<&str>,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
-                SET owner = ?2, base_url = coalesce(?3, base_url)
-                WHERE entry = ?1 AND state IN ('queued', 'sending', 'unknown', 'rejected')";
-            Ok(connection.execute(sql, params![entry, sender, base_url])? == 1)
+                SET owner = :sender, base_url = coalesce(:base_url, base_url)
+                WHERE entry = :entry AND state IN ('queued', 'sending', 'unknown', 'rejected')";
+            Ok(connection.execute(
+                sql,
+                named_params! { ":entry": entry, ":sender": sender, ":base_url": base_url },
+            )? == 1)
         })
     }
 
@@ -195,15 +198,19 @@ impl Outbox {
         sender: &str,
         now: Timestamp,
     ) -> Result<bool, ArchiveError> {
-        self.write(|connection| {
+        self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
-                SET state = 'queued', sent_key = ?2, owner = ?3, in_doubt = 0, first_sent_at = NULL,
+                SET state = 'queued', sent_key = :sent_key, owner = :sender, in_doubt = 0,
+                first_sent_at = NULL,
                     last_seen_at = NULL, valid_until = NULL, next_at = NULL, finished_at = NULL,
                     expires_at = NULL, status = NULL, answer_headers = NULL, answer = NULL,
                     note = NULL
-                WHERE entry = ?1 AND state IN ('rejected', 'expired')";
-            Ok(connection.execute(sql, params![entry, sent_key, sender])? == 1)
+                WHERE entry = :entry AND state IN ('rejected', 'expired')";
+            Ok(connection.execute(
+                sql,
+                named_params! { ":entry": entry, ":sent_key": sent_key, ":sender": sender },
+            )? == 1)
         })
     }
 
@@ -217,12 +224,16 @@ impl Outbox {
     ) -> Result<u64, ArchiveError> {
         let sql = "DELETE FROM _windrow_outbox
             WHERE state IN ('done', 'rejected', 'expired', 'cancelled')
-              AND (NOT ?3 OR state = 'done') AND finished_at < ?1
-              AND coalesce(valid_until, '') <= ?2
+              AND (NOT :done_only OR state = 'done') AND finished_at < :before
+              AND coalesce(valid_until, '') <= :now
               AND NOT EXISTS (SELECT 1 FROM _windrow_outbox AS f
                   WHERE f.after_entry = _windrow_outbox.entry)";
-        self.write(|connection| {
-            let values = params![instant_to_text(before), instant_to_text(now), done_only];
+        self.run(|connection| {
+            let values = named_params! {
+                ":before": instant_to_text(before),
+                ":now": instant_to_text(now),
+                ":done_only": done_only,
+            };
             let mut removed = 0;
             // A chain of entries that waited for each other goes from its end.
             loop {
@@ -233,38 +244,22 @@ impl Outbox {
             }
         })
     }
-
-    /// Keeps a wait of a source.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        wait: &Wait,
-        now: Timestamp,
-    ) -> Result<(), ArchiveError> {
-        self.write(|connection| put_wait(connection, source, wait, now))
-    }
-
-    /// The same as [`Archive::lift_waits`](crate::store::Archive::lift_waits).
-    pub fn lift_waits(
-        &self,
-        sources: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, ArchiveError> {
-        self.write(|connection| lift_waits(connection, sources, now))
-    }
 }
 
 fn put_sender(connection: &Connection, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (?1, ?2)
+    let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (:sender, :now)
         ON CONFLICT DO NOTHING";
-    connection.prepare_cached(sql)?.execute([sender, &instant_to_text(now)]).map(|_| ())
+    connection
+        .prepare_cached(sql)?
+        .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })
+        .map(|_| ())
 }
 
 fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
-    let sql = "SELECT entry FROM _windrow_outbox WHERE source = ?1 AND key = ?2";
+    let sql = "SELECT entry FROM _windrow_outbox WHERE source = :source AND key = :key";
     let have: Option<i64> = connection
         .prepare_cached(sql)?
-        .query_row([&new.source, &new.key], |row| row.get(0))
+        .query_row(named_params! { ":source": &new.source, ":key": &new.key }, only)
         .optional()?;
     if let Some(entry) = have.map(|have| entry_of(connection, have)).transpose()?.flatten() {
         let same = entry.digest == new.digest;
@@ -273,7 +268,7 @@ fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
     }
     let sql =
         "SELECT count(*) FROM _windrow_outbox WHERE state IN ('queued', 'sending', 'unknown')";
-    let open: u64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    let open: u64 = connection.prepare_cached(sql)?.query_row([], only)?;
     if open >= OPEN_ENTRIES_MAX {
         return Ok(Added::Full);
     }
@@ -281,26 +276,27 @@ fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
     let sql = "INSERT INTO _windrow_outbox (source, key, sent_key, key_rule, method, base_url,
             path, headers, body, templated, digest, lane, after_entry, not_before, expires_at,
             owner, created_at, state)
-        VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+        VALUES (:source, :key, :key, :key_rule, :method, :base_url, :path, :headers, :body,
+        :templated, :digest, :lane, :after, :not_before, :expires_at, :owner, :created_at,
             'queued')";
-    connection.prepare_cached(sql)?.execute(params![
-        new.source,
-        new.key,
-        new.key_rule.as_ref().map(json),
-        new.method.as_str(),
-        new.base_url,
-        new.path,
-        json(&new.headers),
-        new.body,
-        new.templated,
-        new.digest,
-        new.lane,
-        new.after,
-        new.not_before.map(instant_to_text),
-        new.expires_at.map(instant_to_text),
-        new.owner,
-        instant_to_text(new.created_at),
-    ])?;
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":source": new.source,
+        ":key": new.key,
+        ":key_rule": new.key_rule.as_ref().map(json),
+        ":method": new.method.as_str(),
+        ":base_url": new.base_url,
+        ":path": new.path,
+        ":headers": json(&new.headers),
+        ":body": new.body,
+        ":templated": new.templated,
+        ":digest": new.digest,
+        ":lane": new.lane,
+        ":after": new.after,
+        ":not_before": new.not_before.map(instant_to_text),
+        ":expires_at": new.expires_at.map(instant_to_text),
+        ":owner": new.owner,
+        ":created_at": instant_to_text(new.created_at),
+    })?;
     Ok(Added::New(connection.last_insert_rowid()))
 }
 
@@ -311,37 +307,46 @@ fn begin(
     let now = instant_to_text(claim.now);
     let sql = "UPDATE _windrow_outbox
         SET state = 'sending', attempts = attempts + 1, next_at = NULL, note = NULL,
-            last_seen_at = max(coalesce(last_seen_at, ''), ?3),
-            first_sent_at = ?6, valid_until = ?4
-        WHERE entry = ?1 AND state = 'queued' AND owner = ?2 AND (templated = 0 OR ?5)
+            last_seen_at = max(coalesce(last_seen_at, ''), :now),
+            first_sent_at = :first_sent_at, valid_until = :valid_until
+        WHERE entry = :entry AND state = 'queued' AND owner = :sender AND (templated = 0 OR :filled)
         RETURNING attempts";
     let attempt: Option<u32> = connection
         .prepare_cached(sql)?
         .query_row(
-            params![
-                claim.entry,
-                claim.sender,
-                now,
-                instant_to_text(claim.valid_until),
-                claim.filled.is_some(),
-                instant_to_text(claim.first_sent_at),
-            ],
-            |row| row.get(0),
+            named_params! {
+                ":entry": claim.entry,
+                ":sender": claim.sender,
+                ":now": now,
+                ":valid_until": instant_to_text(claim.valid_until),
+                ":filled": claim.filled.is_some(),
+                ":first_sent_at": instant_to_text(claim.first_sent_at),
+            },
+            only,
         )
         .optional()?;
     let Some(attempt) = attempt else { return Ok(None) };
     if let Some(filled) = claim.filled {
         let sql = "UPDATE _windrow_outbox
-            SET templated = 0, path = ?2, headers = ?3, body = ?4 WHERE entry = ?1";
-        let values = params![claim.entry, filled.path, json(&filled.headers), filled.body];
+            SET templated = 0, path = :path, headers = :headers, body = :body WHERE entry = :entry";
+        let values = named_params! {
+            ":entry": claim.entry,
+            ":path": filled.path,
+            ":headers": json(&filled.headers),
+            ":body": filled.body,
+        };
         connection.prepare_cached(sql)?.execute(values)?;
     }
     let sql = "INSERT INTO _windrow_outbox_attempts (entry, attempt, sent_key, started_at)
-        SELECT entry, ?2, sent_key, ?3 FROM _windrow_outbox WHERE entry = ?1";
-    connection.prepare_cached(sql)?.execute(params![claim.entry, attempt, now])?;
-    let sql = "UPDATE _windrow_outbox_senders SET sends = sends + 1 WHERE sender = ?1
+        SELECT entry, :attempt, sent_key, :now FROM _windrow_outbox WHERE entry = :entry";
+    connection
+        .prepare_cached(sql)?
+        .execute(named_params! { ":entry": claim.entry, ":attempt": attempt, ":now": now })?;
+    let sql = "UPDATE _windrow_outbox_senders SET sends = sends + 1 WHERE sender = :sender
         RETURNING sends";
-    let sends = connection.prepare_cached(sql)?.query_row([claim.sender], |row| row.get(0))?;
+    let sends = connection
+        .prepare_cached(sql)?
+        .query_row(named_params! { ":sender": claim.sender }, only)?;
     Ok(Some((attempt, sends)))
 }
 
@@ -355,52 +360,63 @@ fn put(
     let finished = !matches!(to.state, EntryState::Queued | EntryState::Unknown);
     let (headers, body) = to.answer.as_ref().map(|a| (json(&a.headers), &a.body)).unzip();
     let sql = "UPDATE _windrow_outbox
-        SET state = ?3, in_doubt = ?4, next_at = ?5, note = ?6, status = coalesce(?7, status),
-            answer_headers = coalesce(?8, answer_headers), answer = coalesce(?9, answer),
-            finished_at = ?10,
-            attempts = attempts - ?11,
-            first_sent_at = CASE WHEN ?12 THEN NULL ELSE first_sent_at END,
-            last_seen_at = CASE WHEN ?12 THEN NULL
-                ELSE nullif(max(coalesce(last_seen_at, ''), ?13), '') END,
-            valid_until = CASE WHEN ?12 THEN NULL ELSE valid_until END
-        WHERE entry = ?1 AND state = ?2";
-    let changed = connection.prepare_cached(sql)?.execute(params![
-        entry,
-        from.as_str(),
-        to.state.as_str(),
-        to.in_doubt,
-        to.next_at.map(instant_to_text),
-        to.note,
-        to.status,
-        headers,
-        body,
-        finished.then_some(&now),
-        i64::from(to.unsent),
-        to.afresh,
-        now,
-    ])?;
+        SET state = :state, in_doubt = :in_doubt, next_at = :next_at, note = :note, status =
+        coalesce(:status, status),
+            answer_headers = coalesce(:headers, answer_headers), answer = coalesce(:body, answer),
+            finished_at = :finished,
+            attempts = attempts - :unsent,
+            first_sent_at = CASE WHEN :afresh THEN NULL ELSE first_sent_at END,
+            last_seen_at = CASE WHEN :afresh THEN NULL
+                ELSE nullif(max(coalesce(last_seen_at, ''), :now), '') END,
+            valid_until = CASE WHEN :afresh THEN NULL ELSE valid_until END
+        WHERE entry = :entry AND state = :from";
+    let changed = connection.prepare_cached(sql)?.execute(named_params! {
+        ":entry": entry,
+        ":from": from.as_str(),
+        ":state": to.state.as_str(),
+        ":in_doubt": to.in_doubt,
+        ":next_at": to.next_at.map(instant_to_text),
+        ":note": to.note,
+        ":status": to.status,
+        ":headers": headers,
+        ":body": body,
+        ":finished": finished.then_some(&now),
+        ":unsent": i64::from(to.unsent),
+        ":afresh": to.afresh,
+        ":now": now,
+    })?;
     Ok(changed == 1)
 }
 
 fn end_attempt(connection: &Connection, entry: i64, end: &Settlement) -> rusqlite::Result<()> {
-    let last = "(SELECT max(attempt) FROM _windrow_outbox_attempts WHERE entry = ?1)";
+    let last = "(SELECT max(attempt) FROM _windrow_outbox_attempts WHERE entry = :entry)";
     if end.unsent {
-        let sql =
-            format!("DELETE FROM _windrow_outbox_attempts WHERE entry = ?1 AND attempt = {last}");
-        connection.prepare_cached(&sql)?.execute([entry])?;
+        let sql = format!(
+            "DELETE FROM _windrow_outbox_attempts WHERE entry = :entry AND attempt =
+                {last}"
+        );
+        connection.prepare_cached(&sql)?.execute(named_params! { ":entry": entry })?;
         return Ok(());
     }
     let sql = format!(
-        "UPDATE _windrow_outbox_attempts SET ended_at = ?2, status = ?3, error = ?4
-         WHERE entry = ?1 AND attempt = {last}"
+        "UPDATE _windrow_outbox_attempts SET ended_at = :now, status = :status, error = :note
+         WHERE entry = :entry AND attempt = {last}"
     );
-    let values = params![entry, instant_to_text(end.now), end.status, end.note];
+    let values = named_params! {
+        ":entry": entry,
+        ":now": instant_to_text(end.now),
+        ":status": end.status,
+        ":note": end.note,
+    };
     connection.prepare_cached(&sql)?.execute(values)?;
     let sql = format!(
         "DELETE FROM _windrow_outbox_attempts
-         WHERE entry = ?1 AND attempt > 1 AND attempt <= {last} - ?2"
+         WHERE entry = :entry AND attempt > 1 AND attempt <= {last} - :kept"
     );
-    connection.prepare_cached(&sql)?.execute(params![entry, ATTEMPTS_KEPT_MAX]).map(|_| ())
+    connection
+        .prepare_cached(&sql)?
+        .execute(named_params! { ":entry": entry, ":kept": ATTEMPTS_KEPT_MAX })
+        .map(|_| ())
 }
 
 /// What is written here always has a JSON form.

@@ -1,5 +1,6 @@
 //! An entry of the outbox, as the archive holds it.
 
+use crate::store::table::unknown;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
@@ -111,8 +112,9 @@ pub struct SenderIdentity {
 
 /// The columns of a brief; `e` is the entry, `p` the one that it waits for.
 pub(crate) const BRIEF: &str = "e.entry, e.source, e.key, e.base_url, e.method,
-    e.key_rule IS NOT NULL, e.lane, e.after_entry, p.state, e.not_before, e.expires_at, e.owner,
-    e.state, e.in_doubt, e.first_sent_at, e.last_seen_at, e.next_at, e.note, substr(e.path, 1, 80)";
+    e.key_rule IS NOT NULL AS keyed, e.lane, e.after_entry, p.state AS after_state,
+    e.not_before, e.expires_at, e.owner, e.state, e.in_doubt, e.first_sent_at, e.last_seen_at,
+    e.next_at, e.note, substr(e.path, 1, 80) AS path_start";
 /// Where a brief comes from.
 pub(crate) const FROM: &str = "FROM _windrow_outbox AS e
     LEFT JOIN _windrow_outbox AS p ON p.entry = e.after_entry";
@@ -122,60 +124,68 @@ pub(crate) const MORE: &str = "e.sent_key, e.key_rule, e.path, e.headers, e.body
     e.answer";
 
 pub(crate) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
-    let after: Option<i64> = row.get(7)?;
-    let before: Option<String> = row.get(8)?;
+    let after: Option<i64> = row.get("after_entry")?;
+    let before: Option<String> = row.get("after_state")?;
     Ok(OutboxBrief {
-        entry: row.get(0)?,
-        source: row.get(1)?,
-        key: row.get(2)?,
-        base_url: row.get(3)?,
-        method: told(row, 4, WriteMethod::parse)?,
-        path_start: row.get(18)?,
-        keyed: row.get(5)?,
-        lane: row.get(6)?,
+        entry: row.get("entry")?,
+        source: row.get("source")?,
+        key: row.get("key")?,
+        base_url: row.get("base_url")?,
+        method: told(row, "method", WriteMethod::parse)?,
+        path_start: row.get("path_start")?,
+        keyed: row.get("keyed")?,
+        lane: row.get("lane")?,
         after: after.map(|after| (after, before.as_deref().and_then(EntryState::parse))),
-        not_before: time(row, 9)?,
-        expires_at: time(row, 10)?,
-        owner: row.get(11)?,
-        state: told(row, 12, EntryState::parse)?,
-        in_doubt: row.get(13)?,
-        first_sent_at: time(row, 14)?,
-        last_seen_at: time(row, 15)?,
-        next_at: time(row, 16)?,
-        note: row.get(17)?,
+        not_before: time(row, "not_before")?,
+        expires_at: time(row, "expires_at")?,
+        owner: row.get("owner")?,
+        state: told(row, "state", EntryState::parse)?,
+        in_doubt: row.get("in_doubt")?,
+        first_sent_at: time(row, "first_sent_at")?,
+        last_seen_at: time(row, "last_seen_at")?,
+        next_at: time(row, "next_at")?,
+        note: row.get("note")?,
     })
 }
 
 /// A row of [`BRIEF`] and [`MORE`].
 pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
-    let headers: Option<String> = row.get(31)?;
-    let rule: Option<String> = row.get(20)?;
+    let headers: Option<String> = row.get("answer_headers")?;
+    let rule: Option<String> = row.get("key_rule")?;
     Ok(OutboxEntry {
         brief: brief(row)?,
-        sent_key: row.get(19)?,
-        key_rule: rule.map(|text| from_json(20, &text)).transpose()?,
-        path: row.get(21)?,
-        headers: from_json(22, &row.get::<_, String>(22)?)?,
-        body: row.get(23)?,
-        templated: row.get(24)?,
-        digest: row.get(25)?,
-        created_at: told(row, 26, instant_from_text)?,
-        attempts: row.get(27)?,
-        valid_until: time(row, 28)?,
-        finished_at: time(row, 29)?,
-        status: row.get(30)?,
-        answer_headers: headers.map(|text| from_json(31, &text)).transpose()?.unwrap_or_default(),
-        answer: row.get(32)?,
+        sent_key: row.get("sent_key")?,
+        key_rule: rule.map(|text| from_json(row, "key_rule", &text)).transpose()?,
+        path: row.get("path")?,
+        headers: from_json(row, "headers", &row.get::<_, String>("headers")?)?,
+        body: row.get("body")?,
+        templated: row.get("templated")?,
+        digest: row.get("digest")?,
+        created_at: told(row, "created_at", instant_from_text)?,
+        attempts: row.get("attempts")?,
+        valid_until: time(row, "valid_until")?,
+        finished_at: time(row, "finished_at")?,
+        status: row.get("status")?,
+        answer_headers: headers
+            .map(|text| from_json(row, "answer_headers", &text))
+            .transpose()?
+            .unwrap_or_default(),
+        answer: row.get("answer")?,
     })
 }
 
-fn from_json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+fn from_json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    column: &str,
+    text: &str,
+) -> rusqlite::Result<T> {
+    let column = row.as_ref().column_index(column)?;
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     let text: Option<String> = row.get(column)?;
     Ok(text.as_deref().and_then(instant_from_text))
 }
@@ -183,10 +193,10 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
 /// A text that the schema's own checks keep readable.
 fn told<T>(
     row: &Row<'_>,
-    column: usize,
+    column: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> rusqlite::Result<T> {
     let text: String = row.get(column)?;
-    let malformed = || rusqlite::Error::InvalidColumnType(column, text.clone(), Type::Text);
+    let malformed = || unknown(&text, ("_windrow_outbox", column));
     read(&text).ok_or_else(malformed)
 }

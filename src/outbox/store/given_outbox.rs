@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::{ArchiveError, Cause};
 use crate::store::formats::FORMATS;
 use crate::store::open::open_writer;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
 /// goes with no other copy, nor does what waits for its answer, which comes nowhere else.
@@ -44,8 +47,8 @@ pub(crate) fn cut_outbox(connection: &Connection, moved_by: Option<&str>) -> rus
          DROP TABLE kept;"
     ))?;
     if let Some(handoff_id) = moved_by {
-        let sql = "UPDATE _windrow_outbox SET owner = ?1";
-        connection.execute(sql, [moved_owner(handoff_id)])?;
+        let sql = "UPDATE _windrow_outbox SET owner = :handoff_id";
+        connection.execute(sql, named_params! { ":handoff_id": moved_owner(handoff_id) })?;
     }
     Ok(())
 }
@@ -58,7 +61,7 @@ pub(crate) fn going_with(connection: &Connection) -> rusqlite::Result<Vec<i64>> 
 
 fn entries_of(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare(sql)?;
-    let entries = statement.query_map([], |row| row.get(0))?;
+    let entries = statement.query_map([], only)?;
     entries.collect()
 }
 
@@ -71,26 +74,23 @@ pub fn move_outbox(
     entries: &[i64],
 ) -> Result<(), ArchiveError> {
     let (connection, _) = open_writer(path, FORMATS)?;
+    let reader = Reader::over(connection, path, FORMATS);
     let owner = moved_owner(handoff_id);
-    let sql = "UPDATE _windrow_outbox SET owner = ?1, note = ?2 WHERE entry = ?3";
-    let write = || -> rusqlite::Result<bool> {
-        let immediate = rusqlite::TransactionBehavior::Immediate;
-        let transaction = rusqlite::Transaction::new_unchecked(&connection, immediate)?;
-        let going: BTreeSet<i64> = entries_of(&transaction, GOING)?.into_iter().collect();
+    let sql = "UPDATE _windrow_outbox SET owner = :owner, note = :note WHERE entry = :entry";
+    Tx::within(&reader, |tx| {
+        let going = tx.run(|connection| entries_of(connection, GOING))?;
+        let going: BTreeSet<i64> = going.into_iter().collect();
         if !entries.iter().all(|entry| going.contains(entry)) {
-            return Ok(false);
-        }
-        for entry in entries {
-            transaction.prepare_cached(sql)?.execute(params![owner, note, entry])?;
-        }
-        transaction.commit()?;
-        Ok(true)
-    };
-    match write().map_err(at(path))? {
-        true => Ok(()),
-        false => {
             let message = "the outbox was changed while the copy was made; nothing was moved";
-            Err(ArchiveError::new(Cause::Held, message).help("run it again"))
+            return Err(ArchiveError::new(Cause::Held, message).help("run it again"));
         }
-    }
+        tx.run(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            entries.iter().try_for_each(|entry| {
+                statement
+                    .execute(named_params! { ":owner": owner, ":note": note, ":entry": entry })
+                    .map(drop)
+            })
+        })
+    })
 }

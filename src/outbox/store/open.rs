@@ -4,18 +4,23 @@
 //! windrow's: `add` works while a `sync` has the archive. Only what changes the archive as a whole
 //! (making it, a new format, another journal mode) waits for windrow's lock.
 
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
+use std::path::Path;
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::Row;
 
+use crate::store::archive::Archive;
 use crate::store::error::{ArchiveError, at};
 use crate::store::formats::{FORMATS, Formats};
-use crate::store::open::{Archive, Opening, open_writer, refuse_directory};
+use crate::store::open::{Opening, open_writer, refuse_directory};
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::transaction::Tx;
 
-/// An archive that is open for its outbox. Others may have it open too.
+/// An archive that is open for its outbox. Others may have it open too. It reads as a [`Reader`]
+/// does; whatever writes to it is a method of a transaction.
 pub struct Outbox {
-    pub(crate) connection: Connection,
-    pub(crate) path: PathBuf,
+    reader: Reader,
 }
 
 impl Outbox {
@@ -39,8 +44,8 @@ impl Outbox {
         match Self::open_beside_with(path, formats)? {
             Some(outbox) => Ok(outbox),
             None => {
-                let archive = Archive::open_with(path, opening, formats)?;
-                Ok(Self { connection: archive.connection, path: path.to_owned() })
+                let reader = Archive::open_with(path, opening, formats)?.into_reader();
+                Ok(Self { reader })
             }
         }
     }
@@ -57,14 +62,15 @@ impl Outbox {
         }
         let (connection, format) = open_writer(path, formats)?;
         let mode: String =
-            connection.query_row("PRAGMA journal_mode", [], |row| row.get(0)).map_err(at(path))?;
+            connection.query_row("PRAGMA journal_mode", [], only).map_err(at(path))?;
         let fits = format.is_newest() && mode.eq_ignore_ascii_case("wal");
-        Ok(fits.then(|| Self { connection, path: path.to_owned() }))
+        Ok(fits.then(|| Self { reader: Reader::over(connection, path, formats) }))
     }
 
     /// How many pages of the log are not in the file yet.
     pub fn log_pages(&self) -> Result<u64, ArchiveError> {
-        let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+        let pages =
+            |row: &Row<'_>| Ok((row.get::<_, i64>("log")?, row.get::<_, i64>("checkpointed")?));
         let counted = self
             .connection
             .query_row("PRAGMA wal_checkpoint(NOOP)", [], pages)
@@ -80,40 +86,20 @@ impl Outbox {
         copied.map_err(at(&self.path))
     }
 
-    /// The archive's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Does `work` in one transaction: all of it is on the disk, or nothing.
+    pub fn transaction<'a, T, E: From<ArchiveError>>(
+        &'a self,
+        work: impl FnOnce(&Tx<'a>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        Tx::within(&self.reader, work)
     }
+}
 
-    /// Makes all changes in `work` one transaction: they are on the disk together, or none is.
-    pub fn together<T>(
-        &self,
-        work: impl FnOnce() -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
-        let behavior = TransactionBehavior::Immediate;
-        let transaction =
-            Transaction::new_unchecked(&self.connection, behavior).map_err(at(&self.path))?;
-        let result = work()?;
-        transaction.commit().map_err(at(&self.path))?;
-        Ok(result)
-    }
+impl Deref for Outbox {
+    type Target = Reader;
 
-    /// Runs one transaction, or a part of one: all of it is on the disk, or nothing.
-    pub(crate) fn write<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        if !self.connection.is_autocommit() {
-            return work(&self.connection).map_err(at(&self.path));
-        }
-        let whole = || {
-            let behavior = TransactionBehavior::Immediate;
-            let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
-            let result = work(&transaction)?;
-            transaction.commit()?;
-            Ok(result)
-        };
-        whole().map_err(at(&self.path))
+    fn deref(&self) -> &Reader {
+        &self.reader
     }
 }
 
@@ -132,14 +118,14 @@ mod tests {
         let opening = Opening { note: "test", now: "now", allow_network_fs: false, files };
         let outbox = Outbox::open(&path, &opening).expect("a new archive");
         let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
-        outbox.keep_sender("a", now).expect("it is kept");
+        outbox.transaction(|tx| tx.keep_sender("a", now)).expect("it is kept");
         drop(outbox);
         let beside = Outbox::open_beside_with(&path, LATER).expect("an archive");
         assert!(beside.is_none(), "it is of an older format");
         let outbox = Outbox::open_with(&path, &opening, LATER).expect("it is brought up to date");
         assert_eq!(outbox.outbox_senders().expect("senders").len(), 1);
         let sql = "SELECT count(*) FROM _windrow_later";
-        let later = outbox.read(|it| it.query_row(sql, [], |row| row.get::<_, i64>(0)));
+        let later = outbox.run(|it| it.query_row(sql, [], only::<i64>));
         assert_eq!(later.expect("a table of the later format"), 0);
         assert!(folder.path().join("a.db-before-format-2").exists());
     }
@@ -154,9 +140,9 @@ mod tests {
         let other = Outbox::open_beside(&path).expect("an archive").expect("of this format");
         let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
         let keep = |fails: bool| {
-            outbox.together(|| {
-                outbox.keep_sender("a", now)?;
-                outbox.keep_sender("b", now)?;
+            outbox.transaction(|tx| {
+                tx.keep_sender("a", now)?;
+                tx.keep_sender("b", now)?;
                 assert_eq!(other.outbox_senders()?, [], "nothing is there before the end");
                 if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
             })

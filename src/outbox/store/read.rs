@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{EntryState, Timestamp};
-use crate::store::error::{ArchiveError, at};
-use crate::store::read::Reader;
-use crate::store::waits::{WaitRow, renew_waits, waits};
+use crate::store::error::ArchiveError;
+use crate::store::reader::Reader;
+use crate::store::row::only;
+use crate::store::waits::{WaitRow, renew_waits};
 
 use crate::outbox::store::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,
@@ -24,88 +25,71 @@ pub struct OutboxCount {
     pub entries: u64,
 }
 
-/// What can be asked of an outbox through a reader and through an open outbox alike.
-macro_rules! questions {
-    ($run:ident) => {
-        /// The entries that a plan is made of: those of which something is still to come, and the
-        /// rejected ones, which may hold up their lanes. The oldest first.
-        pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
-            self.$run(open_entries)
-        }
-
-        /// The newest entries, of one state or of all, at most `most`.
-        pub fn outbox_list(
-            &self,
-            state: Option<EntryState>,
-            most: u32,
-        ) -> Result<Vec<OutboxBrief>, ArchiveError> {
-            self.$run(|connection| list(connection, state, most))
-        }
-
-        /// The entry of that number.
-        pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
-            self.$run(|connection| entry_of(connection, number))
-        }
-
-        /// The numbers of the entries of that key, of one source or of all.
-        pub fn outbox_find(
-            &self,
-            key: &str,
-            source: Option<&str>,
-        ) -> Result<Vec<i64>, ArchiveError> {
-            self.$run(|connection| find(connection, key, source))
-        }
-
-        /// The attempts of an entry, the first one first.
-        pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
-            self.$run(|connection| attempts(connection, entry))
-        }
-
-        /// How many entries there are of each state that there is.
-        pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
-            self.$run(counts)
-        }
-
-        /// The archive's senders.
-        pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
-            self.$run(senders)
-        }
-    };
-}
-
 impl Reader {
-    questions!(run);
-}
+    /// The entries that a plan is made of: those of which something is still to come, and the
+    /// rejected ones, which may hold up their lanes. The oldest first.
+    pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
+        self.run(open_entries)
+    }
 
-impl Outbox {
-    questions!(read);
-
-    pub(crate) fn read<T>(
+    /// The newest entries, of one state or of all, at most `most`.
+    pub fn outbox_list(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
-        read(&self.connection).map_err(at(&self.path))
+        state: Option<EntryState>,
+        most: u32,
+    ) -> Result<Vec<OutboxBrief>, ArchiveError> {
+        self.run(|connection| list(connection, state, most))
     }
 
-    /// A number that is another one once somebody else has written to the archive.
-    pub fn changes(&self) -> Result<i64, ArchiveError> {
-        self.read(|connection| connection.query_row("PRAGMA data_version", [], |row| row.get(0)))
+    /// The entry of that number.
+    pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
+        self.run(|connection| entry_of(connection, number))
     }
 
-    /// The same as [`Outbox::waits`]. From here on, waits that were noted by a clock which has been
-    /// set back since are counted by the clock as it is: else they would not end before it has
-    /// caught up.
-    pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
-        let noted = self.read(waits)?;
-        if noted.iter().any(|wait| wait.is_of_later(now)) {
-            self.write(|connection| renew_waits(connection, &noted, now))?;
-        }
-        Ok(to_come(noted, now))
+    /// The numbers of the entries of that key, of one source or of all.
+    pub fn outbox_find(&self, key: &str, source: Option<&str>) -> Result<Vec<i64>, ArchiveError> {
+        self.run(|connection| find(connection, key, source))
+    }
+
+    /// The attempts of an entry, the first one first.
+    pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
+        self.run(|connection| attempts(connection, entry))
+    }
+
+    /// How many entries there are of each state that there is.
+    pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
+        self.run(counts)
+    }
+
+    /// The archive's senders.
+    pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
+        self.run(senders)
     }
 
     /// Until when sources must not be asked, where that is still to come.
-    pub fn waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
-        Ok(to_come(self.read(waits)?, now))
+    pub fn waits_to_come(
+        &self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+        Ok(to_come(self.waits()?, now))
+    }
+}
+
+impl Outbox {
+    /// A number that is another one once somebody else has written to the archive.
+    pub fn changes(&self) -> Result<i64, ArchiveError> {
+        self.run(|connection| connection.query_row("PRAGMA data_version", [], only))
+    }
+
+    /// The same as [`Reader::waits_to_come`]. From here on, waits that were noted by a clock which
+    /// has been set back since are counted by the clock as it is: else they would not end before
+    /// it has caught up.
+    pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+        let noted = self.waits()?;
+        if noted.iter().any(|wait| wait.is_of_later(now)) {
+            self.transaction(|tx| tx.run(|connection| renew_waits(connection, &noted, now)))?;
+        }
+        Ok(to_come(noted, now))
     }
 }
 
@@ -130,10 +114,14 @@ fn list(
     most: u32,
 ) -> rusqlite::Result<Vec<OutboxBrief>> {
     let sql = format!(
-        "SELECT {BRIEF} {FROM} WHERE ?1 IS NULL OR e.state = ?1 ORDER BY e.entry DESC LIMIT ?2"
+        "SELECT {BRIEF} {FROM} WHERE :state IS NULL OR e.state = :state ORDER BY e.entry DESC LIMIT
+            :most"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![state.map(EntryState::as_str), most], brief)?;
+    let rows = statement.query_map(
+        named_params! { ":state": state.map(EntryState::as_str), ":most": most },
+        brief,
+    )?;
     rows.collect()
 }
 
@@ -141,41 +129,45 @@ pub(crate) fn entry_of(
     connection: &Connection,
     number: i64,
 ) -> rusqlite::Result<Option<OutboxEntry>> {
-    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = ?1");
-    connection.prepare_cached(&sql)?.query_row([number], entry).optional()
+    let sql = format!("SELECT {BRIEF}, {MORE} {FROM} WHERE e.entry = :number");
+    connection
+        .prepare_cached(&sql)?
+        .query_row(named_params! { ":number": number }, entry)
+        .optional()
 }
 
 fn find(connection: &Connection, key: &str, source: Option<&str>) -> rusqlite::Result<Vec<i64>> {
     let sql = "SELECT entry FROM _windrow_outbox
-        WHERE key = ?1 AND (?2 IS NULL OR source = ?2) ORDER BY entry";
+        WHERE key = :key AND (:source IS NULL OR source = :source) ORDER BY entry";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![key, source], |row| row.get(0))?;
+    let rows = statement.query_map(named_params! { ":key": key, ":source": source }, only)?;
     rows.collect()
 }
 
 fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxAttempt>> {
     let sql = "SELECT attempt, sent_key, started_at, ended_at, status, error
-        FROM _windrow_outbox_attempts WHERE entry = ?1 ORDER BY attempt";
+        FROM _windrow_outbox_attempts WHERE entry = :entry ORDER BY attempt";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([entry], |row| {
+    let rows = statement.query_map(named_params! { ":entry": entry }, |row| {
         Ok(OutboxAttempt {
-            attempt: row.get(0)?,
-            sent_key: row.get(1)?,
-            started_at: row.get(2)?,
-            ended_at: row.get(3)?,
-            status: row.get(4)?,
-            fault: row.get(5)?,
+            attempt: row.get("attempt")?,
+            sent_key: row.get("sent_key")?,
+            started_at: row.get("started_at")?,
+            ended_at: row.get("ended_at")?,
+            status: row.get("status")?,
+            fault: row.get("error")?,
         })
     })?;
     rows.collect()
 }
 
 fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
-    let sql = "SELECT state, count(*) FROM _windrow_outbox GROUP BY state";
+    let sql = "SELECT state, count(*) AS entries FROM _windrow_outbox GROUP BY state";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
-        let state = EntryState::parse(&row.get::<_, String>(0)?).unwrap_or(EntryState::Unknown);
-        Ok(OutboxCount { state, entries: row.get(1)? })
+        let state =
+            EntryState::parse(&row.get::<_, String>("state")?).unwrap_or(EntryState::Unknown);
+        Ok(OutboxCount { state, entries: row.get("entries")? })
     })?;
     rows.collect()
 }
@@ -183,7 +175,8 @@ fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
 fn senders(connection: &Connection) -> rusqlite::Result<Vec<SenderIdentity>> {
     let sql = "SELECT sender, sends FROM _windrow_outbox_senders ORDER BY made_at, sender";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement
-        .query_map([], |row| Ok(SenderIdentity { sender: row.get(0)?, sends: row.get(1)? }))?;
+    let rows = statement.query_map([], |row| {
+        Ok(SenderIdentity { sender: row.get("sender")?, sends: row.get("sends")? })
+    })?;
     rows.collect()
 }

@@ -376,7 +376,7 @@ impl Life {
         };
         let entry = prepare(given, &secrets(), &sender, host.clock.now());
         let entry = entry.unwrap_or_else(|refusal| panic!("it is sound: {refusal:?}"));
-        let added = outbox.add_all(&[entry])?;
+        let added = outbox.transaction(|tx| tx.add_all(&[entry]))?;
         Ok(added.into_iter().next().expect("one for one"))
     }
 
@@ -497,7 +497,9 @@ impl Life {
                 end.afresh = true;
             }
             self.note(format!("a person says of {}: {taken}", brief.key));
-            if let Err(error) = outbox.change(brief.entry, EntryState::Unknown, &end) {
+            if let Err(error) =
+                outbox.transaction(|tx| tx.change(brief.entry, EntryState::Unknown, &end))
+            {
                 self.violated("archive", &format!("an error without a fault: {error}"));
             }
         }
@@ -512,9 +514,9 @@ impl Life {
             }
             let state = EntryState::Cancelled;
             let end = Settlement { state, ..Settlement::nothing(host.clock.now()) };
-            let cancelled = self
-                .open(&host)
-                .and_then(|outbox| outbox.change(planned.entry, EntryState::Queued, &end));
+            let cancelled = self.open(&host).and_then(|outbox| {
+                outbox.transaction(|tx| tx.change(planned.entry, EntryState::Queued, &end))
+            });
             if let Err(error) = cancelled {
                 self.violated("archive", &format!("an error without a fault: {error}"));
             }
