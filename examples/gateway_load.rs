@@ -65,7 +65,7 @@ struct Seen {
 fn main() -> ExitCode {
     // The gateway is this very program, started once more.
     if std::env::args().nth(1).as_deref() == Some("outbox") {
-        return ExitCode::from(windrow::cli::run(std::env::args_os().collect()));
+        return windrow::cli::run(std::env::args_os().collect()).number().into();
     }
     let plan = Plan::read();
     std::fs::create_dir_all(&plan.folder).expect("the folder is made");

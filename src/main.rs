@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(windrow::cli::run(std::env::args_os().collect()))
+    windrow::cli::run(std::env::args_os().collect()).number().into()
 }

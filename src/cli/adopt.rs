@@ -7,12 +7,12 @@ use crate::adopt::{Deduplication, KeepRule, heal, restore, survey_in_place};
 use crate::cli::text::{adopted_page, healed_page};
 use crate::definition::{Definition, Stream, TimeFormat};
 use crate::host::{Host, StopCause};
-use crate::model::count;
+use crate::model::{ExitCode, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, RunStart};
 
 use super::args::{AdoptArguments, Global};
-use super::error::{Failure, STORAGE, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{
     check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,
@@ -23,7 +23,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let result = match (args.in_place, args.undo) {
         (true, true) => restore_in_place(args, host, output),
         (true, false) => heal_in_place(args, global, host, output),
@@ -36,9 +36,9 @@ pub fn run(
         (result, _) => result,
     };
     match result {
-        Err(Ended::Stopped(cause)) => Ok(cause.exit_code()),
+        Err(Ended::Stopped(cause)) => Ok(cause.into()),
         Err(Ended::Failed(failure)) => Err(failure),
-        Ok(()) => Ok(0),
+        Ok(()) => Ok(ExitCode::Done),
     }
 }
 
@@ -53,9 +53,9 @@ impl From<AdoptError> for Ended {
         match error {
             AdoptError::Stopped(cause) => Ended::Stopped(cause),
             AdoptError::Archive(error) => Ended::Failed(error.into()),
-            AdoptError::Reading(message) => Ended::Failed(Failure::new(STORAGE, message)),
+            AdoptError::Reading(message) => Ended::Failed(Failure::new(ExitCode::Storage, message)),
             AdoptError::Input { message, help } => {
-                let failure = Failure::new(USAGE, message);
+                let failure = Failure::new(ExitCode::Usage, message);
                 Ended::Failed(help.into_iter().fold(failure, Failure::help))
             }
         }
@@ -121,7 +121,9 @@ fn adopt(
 }
 
 fn file_of(args: &AdoptArguments) -> Result<PathBuf, Failure> {
-    args.file.clone().ok_or_else(|| Failure::new(USAGE, "name the file that is to be adopted"))
+    args.file
+        .clone()
+        .ok_or_else(|| Failure::new(ExitCode::Usage, "name the file that is to be adopted"))
 }
 
 /// The stream that was named, or the only one.
@@ -137,13 +139,14 @@ fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d S
     found.ok_or_else(|| {
         let names: Vec<&str> = definition.streams.iter().map(|each| each.name.as_str()).collect();
         let message = "which stream are the records of?";
-        Failure::new(USAGE, message).help(format!("say --stream; there are: {}", names.join(", ")))
+        Failure::new(ExitCode::Usage, message)
+            .help(format!("say --stream; there are: {}", names.join(", ")))
     })
 }
 
 fn keep_of(args: &AdoptArguments) -> Result<Option<Keep>, Failure> {
     let keep = args.keep.as_deref().map(str::parse::<Keep>).transpose();
-    keep.map_err(|message| Failure::new(USAGE, format!("--keep: {message}")))
+    keep.map_err(|message| Failure::new(ExitCode::Usage, format!("--keep: {message}")))
 }
 
 fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Failure> {
@@ -151,17 +154,21 @@ fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Failure> {
         Some((column, rest)) if !column.is_empty() && !rest.is_empty() => {
             Ok((column.to_owned(), rest.to_owned()))
         }
-        _ => Err(Failure::new(USAGE, format!("{option}: expected COLUMN=…, found {text}"))),
+        _ => {
+            Err(Failure::new(ExitCode::Usage, format!("{option}: expected COLUMN=…, found {text}")))
+        }
     };
     let map = args.map.iter().map(|text| pair(text, "--map")).collect::<Result<_, _>>()?;
     let mut formats = Vec::new();
     for text in &args.format {
         let (column, format) = pair(text, "--format")?;
-        let format = TimeFormat::parse(&format).map_err(|why| Failure::new(USAGE, why))?;
+        let format =
+            TimeFormat::parse(&format).map_err(|why| Failure::new(ExitCode::Usage, why))?;
         formats.push((column, format));
     }
     let zone = args.timezone.as_deref().map(str::parse::<chrono_tz::Tz>).transpose();
-    let zone = zone.map_err(|error| Failure::new(USAGE, format!("--timezone: {error}")))?;
+    let zone =
+        zone.map_err(|error| Failure::new(ExitCode::Usage, format!("--timezone: {error}")))?;
     Ok(FieldRules { map, formats, zone })
 }
 
@@ -192,7 +199,7 @@ fn take_back(
     });
     let adoption = wanted.ok_or_else(|| {
         let help = "`windrow runs` lists what was adopted; --in-place is for a healed file";
-        Failure::new(USAGE, "there is no such adoption to undo").help(help)
+        Failure::new(ExitCode::Usage, "there is no such adoption to undo").help(help)
     })?;
     let stream = definition.stream(&adoption.stream);
     let undone = undo(&archive, &adoption, stream, &start_of(&definition, host))?;
@@ -231,7 +238,8 @@ fn heal_in_place(
     let path = file_of(args)?;
     let unfit = |option: &str| {
         let message = format!("{option} does not go with --in-place");
-        Failure::new(USAGE, message).help("without it the file is adopted into the archive")
+        Failure::new(ExitCode::Usage, message)
+            .help("without it the file is adopted into the archive")
     };
     if !args.map.is_empty() || !args.format.is_empty() || args.timezone.is_some() {
         return Err(unfit("--map, --format or --timezone").into());
@@ -247,7 +255,8 @@ fn heal_in_place(
     };
     let key = in_place_key(args, global, host)?;
     let table = args.table.as_deref().or(args.stream.as_deref());
-    let table = table.ok_or_else(|| Failure::new(USAGE, "name the table with --table"))?;
+    let table =
+        table.ok_or_else(|| Failure::new(ExitCode::Usage, "name the table with --table"))?;
     let now = instant_to_text(host.clock.now());
     let (path, key) = (path.as_path(), key.as_slice());
     let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
@@ -284,14 +293,15 @@ fn in_place_key(
     }
     let Some(stream) = &args.stream else {
         let message = "which columns tell one record from all others?";
-        return Err(Failure::new(USAGE, message).help("name them: --key COLUMN,COLUMN"));
+        return Err(Failure::new(ExitCode::Usage, message).help("name them: --key COLUMN,COLUMN"));
     };
     let definition = load_for_sync(global, host)?;
     match &stream_of(&definition, Some(stream))?.key {
         crate::definition::Key::Columns(names) => Ok(names.clone()),
         crate::definition::Key::Hash(_) => {
             let message = format!("the key of stream `{stream}` is a hash, which no table holds");
-            Err(Failure::new(USAGE, message).help("name the columns: --key COLUMN,COLUMN"))
+            Err(Failure::new(ExitCode::Usage, message)
+                .help("name the columns: --key COLUMN,COLUMN"))
         }
     }
 }

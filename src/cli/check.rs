@@ -8,25 +8,22 @@ use crate::check::{
 };
 use crate::definition::{Definition, Severity, Start, StreamKind, parse_start};
 use crate::host::Host;
-use crate::model::count;
+use crate::model::{ExitCode, count};
 use crate::model::{Timestamp, printable};
 use crate::store::{ArchiveError, Cause, Reader};
 
 use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
-
-/// The exit code of a command that found something.
-const FOUND: u8 = 1;
 
 pub fn run(
     args: &CheckArguments,
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (definition, path) = load_for_reading(global, host)?;
     if let Some(definition) = &definition {
         check_streams(definition, &args.streams)?;
@@ -34,7 +31,7 @@ pub fn run(
     let now = host.clock.now();
     let since = args.since.as_deref().map(|text| instant(text, now)).transpose()?;
     if args.tolerance.is_some_and(|tolerance| !tolerance.is_finite() || tolerance <= 0.0) {
-        return Err(Failure::new(USAGE, "--tolerance must be more than 0"));
+        return Err(Failure::new(ExitCode::Usage, "--tolerance must be more than 0"));
     }
     let mut reader = Reader::open(&path)?;
     let scope = AlertScope {
@@ -54,7 +51,7 @@ pub fn run(
     };
     let report = match (looked, host.stop.cause()) {
         (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(cause.exit_code());
+            return Ok(cause.into());
         }
         (looked, _) => looked?,
     };
@@ -141,7 +138,7 @@ fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     match parse_start(text, chrono_tz::UTC, true) {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(span)) => Ok(span.before(now, chrono_tz::UTC).unwrap_or(now)),
-        Err(message) => Err(Failure::new(USAGE, message)),
+        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
     }
 }
 
@@ -170,9 +167,9 @@ fn show(
     least: Severity,
     queued: Option<Queued>,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let worst = report.worst();
-    let code = if worst >= Some(least) { FOUND } else { 0 };
+    let code = if worst >= Some(least) { ExitCode::Found } else { ExitCode::Done };
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["worst"] = serde_json::json!(worst);

@@ -1,5 +1,7 @@
 //! `windrow completions`: for bash, zsh, fish, elvish and PowerShell.
 
+use crate::model::ExitCode;
+
 use clap::Args;
 
 use super::args::command;
@@ -13,9 +15,9 @@ pub struct CompletionsArguments {
     pub shell: clap_complete::Shell,
 }
 
-pub fn run(args: &CompletionsArguments, output: &Output) -> Result<u8, Failure> {
+pub fn run(args: &CompletionsArguments, output: &Output) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "windrow", &mut script);
     output.exact(&String::from_utf8_lossy(&script))?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::definition::{Definition, SecretReference, definition_text, parse_definition};
 use crate::host::Host;
 use crate::http::secret_uses;
-use crate::model::printable;
+use crate::model::{ExitCode, printable};
 use crate::store::{Reader, StoredDefinition};
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::{Output, write_file};
 use super::target::refuse_own;
 use super::workspace::load_definition;
@@ -35,7 +35,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let archive = match &global.archive {
         // A definition beside it is none of its business, and need not even be one.
         Some(archive) => archive.clone(),
@@ -66,7 +66,7 @@ pub fn run(
     }
     output.say(&left_out.iter().map(|left| format!("{}\n", left.line())).collect::<String>());
     output.say(&told(&wanted));
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Failure> {
@@ -77,7 +77,7 @@ fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Failure
         Some(run) => format!("there is no run {run}, or it had no definition"),
         None => "no run of this archive had a definition".to_owned(),
     };
-    Err(Failure::new(USAGE, message).help("`windrow runs` lists the runs"))
+    Err(Failure::new(ExitCode::Usage, message).help("`windrow runs` lists the runs"))
 }
 
 /// The archive as a definition in `out`'s folder is to name it.
@@ -92,7 +92,7 @@ fn archive_path(archive: &Path, out: Option<&Path>) -> Result<String, Failure> {
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
         let message = format!("a definition cannot name {}: it is no text", path.display());
-        Failure::new(USAGE, message).help("rename the archive")
+        Failure::new(ExitCode::Usage, message).help("rename the archive")
     })
 }
 

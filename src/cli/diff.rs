@@ -9,11 +9,12 @@ use serde_json::{Map, json};
 use crate::cli::text::{DiffCounts, difference_line};
 use crate::history::{Change, Known, NamedValues, RowDifference};
 use crate::host::Host;
+use crate::model::ExitCode;
 use crate::store::Reader;
 
 use super::args::Global;
 use super::diff_files;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::moment::since;
 use super::output::Output;
 use super::query::json_value;
@@ -32,18 +33,15 @@ pub struct DiffArguments {
     pub streams: Vec<String>,
 }
 
-/// Something differs.
-pub(super) const DIFFERS: u8 = 1;
-
 pub fn run(
     args: &DiffArguments,
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let Some(moment) = &args.since else {
         let [a, b] = args.names.as_slice() else {
-            return Err(Failure::new(USAGE, "what is to be compared?").help(
+            return Err(Failure::new(ExitCode::Usage, "what is to be compared?").help(
                 "name two archives (`windrow diff a.db b.db`), or say since when \
                  (`windrow diff --since \"-7 days\"`)",
             ));
@@ -70,7 +68,7 @@ pub fn run(
         });
         match known {
             // Whoever has gone away, as `| head` does, has seen that something differs.
-            Err(error) if error.message.contains("Broken pipe") => return Ok(DIFFERS),
+            Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Found),
             Err(error) => return Err(error.into()),
             Ok(Known::All) => {}
             Ok(Known::Partly(why)) => output.say(&format!(
@@ -87,7 +85,7 @@ pub fn run(
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
-    Ok(if counts.any() { DIFFERS } else { 0 })
+    Ok(if counts.any() { ExitCode::Found } else { ExitCode::Done })
 }
 
 fn as_json(stream: &str, difference: &RowDifference) -> serde_json::Value {

@@ -12,12 +12,11 @@ use crate::handoff::envelope::{EnvelopeKind, kind};
 use crate::history::{Change, NamedValues, PartitionCoverage, RowDifference};
 use crate::host::Host;
 use crate::host::files::whereabouts;
-use crate::model::{KeyShape, Window, instant_to_text, printable};
+use crate::model::{ExitCode, KeyShape, Window, instant_to_text, printable};
 use crate::store::{ArchiveError, Reader, StreamRow, open_compared};
 use crate::window::Coverage;
 
-use super::diff::DIFFERS;
-use super::error::{Failure, UNUSABLE, USAGE};
+use super::error::Failure;
 use super::output::{Output, Rows};
 use super::query::json_value;
 
@@ -29,14 +28,14 @@ pub fn run(
     only: &[String],
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     files.iter().try_for_each(|file| check_file(file))?;
     let [a, b] = files;
     if let (Ok(a), Ok(b)) = (whereabouts(a), whereabouts(b))
         && (a.path == b.path || (a.file.is_some() && a.file == b.file))
     {
         let message = format!("{} and {} are one file", files[0].display(), files[1].display());
-        return Err(Failure::new(USAGE, message).help("name two archives"));
+        return Err(Failure::new(ExitCode::Usage, message).help("name two archives"));
     }
     let readers = [open_compared(a, &host.stop)?, open_compared(b, &host.stop)?];
     readers.iter().try_for_each(Reader::hold_still)?;
@@ -52,7 +51,7 @@ pub fn run(
     for (stream, pair) in streams {
         match compare(&readers, stream, pair, &mut telling) {
             // Whoever has gone away, as `| head` does, has seen that something differs.
-            Err(error) if error.message.contains("Broken pipe") => return Ok(DIFFERS),
+            Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Found),
             other => other?,
         }
     }
@@ -63,11 +62,11 @@ pub fn run(
 fn check_file(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         let message = format!("there is no file {}", file.display());
-        return Err(Failure::new(UNUSABLE, message).help("name two archives"));
+        return Err(Failure::new(ExitCode::Unusable, message).help("name two archives"));
     }
     if file.is_file() && matches!(kind(file)?, EnvelopeKind::Zstd | EnvelopeKind::Age) {
         let message = format!("{} is packed", file.display());
-        return Err(Failure::new(UNUSABLE, message)
+        return Err(Failure::new(ExitCode::Unusable, message)
             .help("unpack it first: `age -d -i KEY` for one that is encrypted, then `zstd -d`"));
     }
     Ok(())
@@ -93,7 +92,7 @@ fn pairs<'s>(
     for name in only {
         if !pairs.contains_key(name.as_str()) {
             let message = format!("neither archive has a stream `{name}`");
-            let mut failure = Failure::new(USAGE, message);
+            let mut failure = Failure::new(ExitCode::Usage, message);
             failure.help = suggest(name, pairs.keys().copied());
             return Err(failure);
         }
@@ -217,13 +216,13 @@ impl Telling {
         })
     }
 
-    fn end(mut self) -> Result<u8, Failure> {
+    fn end(mut self) -> Result<ExitCode, Failure> {
         if !self.json {
             let line = self.counts.line(&self.names);
             self.out.write_all(line.as_bytes()).or_else(gone)?;
         }
         self.out.flush().or_else(gone)?;
-        Ok(if self.counts.any() { DIFFERS } else { 0 })
+        Ok(if self.counts.any() { ExitCode::Found } else { ExitCode::Done })
     }
 }
 

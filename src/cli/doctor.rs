@@ -7,11 +7,11 @@ use crate::definition::{Definition, Problems};
 use crate::doctor::{DefinitionFacts, DoctorFinding, Surroundings, Way, examine, gather, worst};
 use crate::host::Host;
 use crate::http::{HttpTransport, NetError, Transport};
-use crate::model::printable;
+use crate::model::{ExitCode, printable};
 use crate::sync::transports;
 
 use super::args::{DoctorArguments, Global};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_for_sync;
 
@@ -20,7 +20,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let loaded = load_for_sync(global, host);
     let told = tell(&loaded, global);
     let definition = loaded.as_ref().ok();
@@ -39,7 +39,7 @@ pub fn run(
         host,
     });
     if let Some(cause) = host.stop.cause() {
-        return Ok(cause.exit_code());
+        return Ok(cause.into());
     }
     let findings = examine(&facts);
     let worst = worst(&findings);
@@ -71,7 +71,7 @@ fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFact
             let help = problems.problems.iter().find_map(|problem| problem.help.clone());
             DefinitionFacts::Broken { message: in_one_line(problems), help }
         }
-        Err(failure) if failure.code == USAGE => {
+        Err(failure) if failure.code == ExitCode::Usage => {
             DefinitionFacts::Broken { message: failure.message.clone(), help: failure.help.clone() }
         }
         // The archive that was named cannot be asked; what is wrong with it is found elsewhere.

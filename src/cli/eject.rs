@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::doctor::eject;
 use crate::host::Host;
-use crate::model::printable;
+use crate::model::{ExitCode, printable};
 use crate::model::{bytes, many};
 
 use super::args::Global;
@@ -24,7 +24,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (_, path) = load_for_writing(global, host)?;
     let note = holder_note("eject", host);
@@ -35,7 +35,7 @@ pub fn run(
             "archive": archive, "rows": ejected.rows, "streams": ejected.streams,
             "bytes": ejected.bytes,
         }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&format!(
         "{} is one file now and safe to unplug ({} in {}, {})\n",
@@ -44,5 +44,5 @@ pub fn run(
         many(ejected.streams, "stream"),
         bytes(ejected.bytes)
     ))?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }

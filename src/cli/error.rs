@@ -4,24 +4,14 @@ use crate::definition::Problems;
 use crate::handoff::HandoffError;
 use crate::handoff::envelope::{EnvelopeError, EnvelopeFault};
 use crate::host::files::refusal;
+use crate::model::ExitCode;
 use crate::store::ArchiveError;
-
-/// The command line or the definition is wrong.
-pub const USAGE: u8 = 2;
-/// The archive is damaged, not SQLite, or not windrow's.
-pub const UNUSABLE: u8 = 6;
-/// Refused for safety.
-pub const UNSAFE: u8 = 9;
-/// Full disk, read-only, I/O error.
-pub const STORAGE: u8 = 8;
-/// windrow itself failed.
-pub const BUG: u8 = 70;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
-    pub code: u8,
+    pub code: ExitCode,
     /// What happened.
     pub message: String,
     /// What to do about it.
@@ -32,14 +22,14 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with an exit code.
-    pub fn new(code: u8, message: impl Into<String>) -> Self {
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None, problems: None }
     }
 
     /// An operating system's error on a file, with this exit code, or a refusal to open it.
-    pub fn file(code: u8, doing: &str, error: &std::io::Error) -> Self {
+    pub fn file(code: ExitCode, doing: &str, error: &std::io::Error) -> Self {
         match refusal(error) {
-            Some(refusal) => Self::new(UNSAFE, refusal.message()).help(refusal.help()),
+            Some(refusal) => Self::new(ExitCode::Unsafe, refusal.message()).help(refusal.help()),
             None => Self::new(code, format!("cannot {doing}: {error}")),
         }
     }
@@ -68,7 +58,7 @@ impl From<HandoffError> for Failure {
         match error {
             HandoffError::Archive(error) => error.into(),
             HandoffError::Seal(error) => error.into(),
-            HandoffError::Asked { message, help } => Self::new(USAGE, message).help(help),
+            HandoffError::Asked { message, help } => Self::new(ExitCode::Usage, message).help(help),
         }
     }
 }
@@ -83,10 +73,10 @@ impl From<EnvelopeError> for Failure {
             | EnvelopeFault::TooBig
             | EnvelopeFault::NotForUs
             | EnvelopeFault::Nested
-            | EnvelopeFault::Refused => UNSAFE,
-            EnvelopeFault::Damaged | EnvelopeFault::NotAnArchive => UNUSABLE,
-            EnvelopeFault::Key => USAGE,
-            EnvelopeFault::Storage => STORAGE,
+            | EnvelopeFault::Refused => ExitCode::Unsafe,
+            EnvelopeFault::Damaged | EnvelopeFault::NotAnArchive => ExitCode::Unusable,
+            EnvelopeFault::Key => ExitCode::Usage,
+            EnvelopeFault::Storage => ExitCode::Storage,
         };
         Self { code, message: error.message, help: error.help, problems: None }
     }
@@ -95,12 +85,12 @@ impl From<EnvelopeError> for Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         let message = problems.to_string();
-        Self { code: USAGE, message, help: None, problems: Some(Box::new(problems)) }
+        Self { code: ExitCode::Usage, message, help: None, problems: Some(Box::new(problems)) }
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(STORAGE, format!("cannot write the result: {error}"))
+        Self::new(ExitCode::Storage, format!("cannot write the result: {error}"))
     }
 }

@@ -10,19 +10,16 @@ use crate::export::{
 };
 use crate::history::{Past, RowSource};
 use crate::host::Host;
-use crate::model::{bytes, many};
+use crate::model::{ExitCode, bytes, many};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Cause, Reader, StreamRow};
 
 use super::args::Global;
-use super::error::{Failure, STORAGE, USAGE};
+use super::error::Failure;
 use super::moment::as_of;
 use super::output::{Output, OutputWriter};
 use super::target::refuse_own;
 use super::workspace::{archived_streams, load_for_reading};
-
-/// The archive holds what it should not.
-const UNUSABLE: u8 = 6;
 
 #[derive(Debug, Args)]
 pub struct ExportArguments {
@@ -83,7 +80,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let (format, place) = place(args, &path, output)?;
     if let Destination::File(out) | Destination::Folder(out) = &place {
@@ -95,7 +92,8 @@ pub fn run(
     reader.hold_moment()?;
     let streams = archived_streams(&reader, &args.streams)?;
     if streams.is_empty() {
-        let failure = Failure::new(USAGE, format!("{} has no streams yet", path.display()));
+        let failure =
+            Failure::new(ExitCode::Usage, format!("{} has no streams yet", path.display()));
         return Err(failure.help("`windrow sync` brings them"));
     }
     if let Destination::Folder(folder) = &place {
@@ -140,10 +138,10 @@ pub fn run(
     match (export.write(&rows, &shares, outside), host.stop.cause()) {
         (Ok(done), _) => show(&done, &path, output),
         // A reader that has gone away, as `| head` does, has seen what it wanted.
-        (Err(ExportError::Gone), _) => Ok(0),
+        (Err(ExportError::Gone), _) => Ok(ExitCode::Done),
         (Err(ExportError::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
             output.say("stopped: no file was made\n");
-            Ok(cause.exit_code())
+            Ok(cause.into())
         }
         (Err(error), _) => Err(failure(error)),
     }
@@ -174,7 +172,7 @@ fn place(
     archive: &Path,
     output: &Output,
 ) -> Result<(FileFormat, Destination), Failure> {
-    let usage = |message: &str, help: &str| Err(Failure::new(USAGE, message).help(help));
+    let usage = |message: &str, help: &str| Err(Failure::new(ExitCode::Usage, message).help(help));
     let wanted = args.format.map(FileFormat::from);
     let by_name = args.out.as_deref().and_then(FileFormat::of);
     let format = wanted.or(by_name).unwrap_or(FileFormat::Parquet);
@@ -213,7 +211,7 @@ fn place(
     Ok((format, place))
 }
 
-fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<u8, Failure> {
+fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<ExitCode, Failure> {
     for each in done {
         for column in &each.columns {
             let Some(because) = &column.because else { continue };
@@ -225,7 +223,7 @@ fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<u8, Failur
     if output.json() {
         let archive = archive.display().to_string();
         output.json_line(&serde_json::json!({ "archive": archive, "streams": done }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     let line = |each: &Exported| {
         let path = each.path.as_ref()?;
@@ -235,19 +233,19 @@ fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<u8, Failur
         Some(format!("{}\n", printable(&line)))
     };
     output.result(&done.iter().filter_map(line).collect::<String>())?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn failure(error: ExportError) -> Failure {
     match error {
         ExportError::Archive(error) => error.into(),
-        ExportError::Gone => Failure::new(STORAGE, "nobody takes the rows"),
+        ExportError::Gone => Failure::new(ExitCode::Storage, "nobody takes the rows"),
         ExportError::Io { doing, error } => {
             let help = "look at the space, the permissions and the cable; no file was made";
-            Failure::new(STORAGE, format!("cannot {doing}: {error}")).help(help)
+            Failure::new(ExitCode::Storage, format!("cannot {doing}: {error}")).help(help)
         }
-        ExportError::Value { message } => Failure::new(UNUSABLE, message)
+        ExportError::Value { message } => Failure::new(ExitCode::Unusable, message)
             .help("correct it in the archive, or leave the row out with --where"),
-        ExportError::Refused { message, help } => Failure::new(USAGE, message).help(help),
+        ExportError::Refused { message, help } => Failure::new(ExitCode::Usage, message).help(help),
     }
 }

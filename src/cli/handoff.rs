@@ -12,12 +12,12 @@ use crate::handoff::envelope::{Packing, SigningKey};
 use crate::handoff::{Gave, Giving, HandoffError, give};
 use crate::host::Host;
 use crate::http::{SEARCHED_BYTES_MIN, secrets_of};
-use crate::model::many;
 use crate::model::printable;
+use crate::model::{ExitCode, many};
 use crate::store::Cause;
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::keys::{key_password, keyring};
 use super::output::Output;
 use super::target::refuse_own;
@@ -62,7 +62,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (definition, archive) = load_for_writing(global, host)?;
     refuse_own(&args.out, &archive, Some(&global.definition))?;
     let mut recipients = Vec::new();
@@ -90,7 +90,7 @@ pub fn run(
     let gave = match (give(&giving, host), host.stop.cause()) {
         (Err(HandoffError::Archive(error)), Some(stop)) if error.cause == Cause::Interrupted => {
             output.say("stopped: no file was made\n");
-            return Ok(stop.exit_code());
+            return Ok(stop.into());
         }
         (gave, _) => gave?,
     };
@@ -100,7 +100,7 @@ pub fn run(
     let out = args.out.display().to_string();
     if output.json() {
         output.json_line(&gave_json(&gave, &out))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     for what in &gave.left_out {
         let what = printable(what);
@@ -121,7 +121,7 @@ pub fn run(
         output.say(&wrapped(0, &format!("not noted in the archive's own log: {}", printable(why))));
     }
     output.result(&gave_page(&gave, &out))?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// The secrets that are set here, in every form, and why others are not looked for.
@@ -162,7 +162,7 @@ fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, F
     let Some(name) = &args.sign else { return Ok(None) };
     if name.as_deref() == Some("") {
         let help = "say --sign for your only key, or name one (`windrow keys list`)";
-        return Err(Failure::new(USAGE, "--sign= names no key").help(help));
+        return Err(Failure::new(ExitCode::Usage, "--sign= names no key").help(help));
     }
     let password = key_password(host);
     Ok(Some(keyring(host)?.signing_key(name.as_deref(), password.as_deref())?))

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use crate::handoff::envelope::{Keyring, KnownKey, OWN_NAME, PublicKeys, read_key_text};
 use crate::host::Host;
+use crate::model::ExitCode;
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 
 /// The variable with the password of our own keys.
@@ -63,7 +64,7 @@ pub fn run(
     _global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let keyring = keyring(host)?;
     match args.command.as_ref().unwrap_or(&KeysCommand::List) {
         KeysCommand::List => list(&keyring, output)?,
@@ -75,13 +76,13 @@ pub fn run(
             tell(&known, &format!("{} is trusted no longer\n", known.name), output)?;
         }
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// The keys of whoever runs this.
 pub fn keyring(host: &Host) -> Result<Keyring, Failure> {
     let folder = host.environment.keys_folder().ok_or_else(|| {
-        Failure::new(USAGE, "there is no folder for keys: no home directory is known")
+        Failure::new(ExitCode::Usage, "there is no folder for keys: no home directory is known")
             .help("name one with the variable WINDROW_KEYS_DIR")
     })?;
     Ok(Keyring::at(folder))
@@ -155,7 +156,7 @@ fn key_text(part: &str) -> Result<String, Failure> {
     if part == "-" {
         let mut text = String::new();
         let read = std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|_| Failure::new(USAGE, "standard input is no text"))?;
+        read.map_err(|_| Failure::new(ExitCode::Usage, "standard input is no text"))?;
         return Ok(text);
     }
     let path = Path::new(part);

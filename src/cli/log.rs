@@ -17,10 +17,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::host::log_file::LogFile;
 use crate::host::{Clock, Host};
 use crate::http::SecretValues;
-use crate::model::{instant_to_text, printable, printable_json};
+use crate::model::{ExitCode, instant_to_text, printable, printable_json};
 
 use super::args::{Global, LogFormat};
-use super::error::{Failure, STORAGE};
+use super::error::Failure;
 use super::output::complain;
 
 /// What no line may hold. Of the process, as the log is.
@@ -66,7 +66,7 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Failu
     }
     if let Some(folder) = host.environment.state_folder().filter(|_| keeps_file) {
         let log = LogFile::in_folder(&folder);
-        log.look().map_err(|error| Failure::file(STORAGE, "keep a log", &error))?;
+        log.look().map_err(|error| Failure::file(ExitCode::Storage, "keep a log", &error))?;
         let kept = Arc::new(Mutex::new(Kept { log, lost: false }));
         let writer = move || Line { out: Out::File(Arc::clone(&kept)), safe: printable_json };
         let file = tracing_subscriber::fmt::layer()

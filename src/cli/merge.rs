@@ -9,12 +9,12 @@ use crate::handoff::{Opened, Room, verify};
 use crate::host::Host;
 use crate::merge::merge;
 use crate::merge::{MergeError, MergeOrder};
-use crate::model::bytes;
 use crate::model::instant_to_text;
+use crate::model::{ExitCode, bytes};
 use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, SCHEMA_VERSION, look_at_given};
 
 use super::args::Global;
-use super::error::{Failure, UNSAFE, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
@@ -44,7 +44,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (path, allow_network_fs) = archive_of(global, host)?;
     let note = holder_note("merge", host);
@@ -76,7 +76,7 @@ pub fn run(
     } else {
         output.result(&merged_page(&report))?;
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// The archive that is merged into, and whether a network file system is taken. Whoever was given
@@ -125,7 +125,8 @@ fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("{} is the archive itself", file.display());
-    Err(Failure::new(USAGE, message).help("name another archive, or a copy that went its own way"))
+    Err(Failure::new(ExitCode::Usage, message)
+        .help("name another archive, or a copy that went its own way"))
 }
 
 #[cfg(unix)]
@@ -195,7 +196,7 @@ impl<'o> Others<'o> {
             };
             let message = format!("{name} is not taken in: {place}{}", difference.what);
             let help = format!("`windrow verify {name}` lists all of it; ask for it again");
-            return Err(Failure::new(UNSAFE, message).help(help));
+            return Err(Failure::new(ExitCode::Unsafe, message).help(help));
         }
         self.opened.push((name, opened));
         Ok(())
@@ -223,7 +224,7 @@ fn refusal(error: MergeError) -> Failure {
         MergeError::Refused(file, differences) => {
             let message = format!("cannot take in {file}: {}", differences.join("; "));
             let help = "streams that mean different things need different names, or archives";
-            Failure::new(USAGE, message).help(help)
+            Failure::new(ExitCode::Usage, message).help(help)
         }
     }
 }

@@ -51,30 +51,31 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::host::{Host, Stop, StopCause};
+use crate::host::{Host, Stop};
+use crate::model::ExitCode;
 
 pub use args::command;
 pub use error::Failure;
 
 /// Runs windrow with these arguments, the program's name first. Gives the exit code.
-pub fn run(arguments: Vec<OsString>) -> u8 {
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
     output::tell_panics();
     guarded(|| run_command(arguments))
 }
 
 /// A panic is a bug, and has an exit code of its own.
-fn guarded(work: impl FnOnce() -> u8 + std::panic::UnwindSafe) -> u8 {
+fn guarded(work: impl FnOnce() -> ExitCode + std::panic::UnwindSafe) -> ExitCode {
     let outcome = std::panic::catch_unwind(work);
     outcome.unwrap_or_else(|_| {
         output::complain(
             "error: windrow itself failed; this is a bug\n  help: what was complete is kept; \
              please report the text above\n",
         );
-        error::BUG
+        ExitCode::Bug
     })
 }
 
-fn run_command(arguments: Vec<OsString>) -> u8 {
+fn run_command(arguments: Vec<OsString>) -> ExitCode {
     let arguments = match args::Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -126,7 +127,7 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         Err(failure) => {
             output.fail(&failure);
             // What was broken off fails in one way or another; why is known here.
-            host.stop.cause().map_or(failure.code, StopCause::exit_code)
+            host.stop.cause().map_or(failure.code, ExitCode::from)
         }
     }
 }
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_bug_has_an_exit_code_of_its_own() {
-        assert_eq!(guarded(|| panic!("a bug, on purpose")), error::BUG);
-        assert_eq!(guarded(|| 3), 3);
+        assert_eq!(guarded(|| panic!("a bug, on purpose")), ExitCode::Bug);
+        assert_eq!(guarded(|| ExitCode::Incomplete), ExitCode::Incomplete);
     }
 }

@@ -4,10 +4,10 @@ use chrono::{Days, NaiveDate, NaiveTime};
 
 use crate::definition::{Start, parse_start};
 use crate::history::Moment;
-use crate::model::{Timestamp, instant_from_text};
+use crate::model::{ExitCode, Timestamp, instant_from_text};
 use crate::store::Reader;
 
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 
 /// Later than anything that an archive can say.
 const END_OF_TIME: &str = "9999-12-31T23:59:59+00:00";
@@ -45,7 +45,7 @@ fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
     }
     let none = || {
         let help = "`windrow runs` lists them; a time is written as `2026-03-03` or `-7 days`";
-        Failure::new(USAGE, format!("there is no run {text}")).help(help)
+        Failure::new(ExitCode::Usage, format!("there is no run {text}")).help(help)
     };
     let run: i64 = text.parse().map_err(|_| none())?;
     if run > 0 && reader.run_row(run)?.is_none() {
@@ -58,12 +58,12 @@ fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let start = parse_start(text, chrono_tz::UTC, false).map_err(|message| {
         let help = "write a date (`2026-03-03`), a time (`2026-03-03T12:00:00Z`), a time back \
             (`-7 days`), or the number of a run";
-        Failure::new(USAGE, message).help(help)
+        Failure::new(ExitCode::Usage, message).help(help)
     })?;
     match start {
         Start::At(at) => Ok(at),
         Start::Ago(span) => span
             .before(now, chrono_tz::UTC)
-            .ok_or_else(|| Failure::new(USAGE, format!("`{text}` is out of range"))),
+            .ok_or_else(|| Failure::new(ExitCode::Usage, format!("`{text}` is out of range"))),
     }
 }

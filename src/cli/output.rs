@@ -12,10 +12,10 @@ use indicatif::ProgressDrawTarget;
 
 use crate::host::files::{make_private_file, replace};
 use crate::host::{Environment, Host};
-use crate::model::printable;
+use crate::model::{ExitCode, printable};
 
 use super::args::{Colour, Global};
-use super::error::{Failure, STORAGE, USAGE};
+use super::error::Failure;
 use super::escape::{Escape, Escaping};
 
 /// Rows on their way to stdout.
@@ -230,8 +230,8 @@ pub fn show_clap(
     error: clap::Error,
     arguments: &[std::ffi::OsString],
     again: impl Fn(Vec<String>) -> Option<clap::Error>,
-) -> u8 {
-    let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
+) -> ExitCode {
+    let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done };
     let shown: Vec<String> =
         arguments.iter().map(|argument| printable(&argument.to_string_lossy())).collect();
     let same = shown.iter().zip(arguments).all(|(shown, argument)| argument == shown.as_str());
@@ -278,13 +278,14 @@ pub fn tell_panics() {
 pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| {
         let help = "name a file in a folder that is there and may be written";
-        Failure::file(STORAGE, &format!("write {}", out.display()), &error).help(help)
+        Failure::file(ExitCode::Storage, &format!("write {}", out.display()), &error).help(help)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message = format!("{} is there already", out.display());
-                Failure::new(USAGE, message).help("name another file, or replace it with --force")
+                Failure::new(ExitCode::Usage, message)
+                    .help("name another file, or replace it with --force")
             }
             _ => failed(error),
         });

@@ -6,11 +6,12 @@ use crate::cli::text::proof_page;
 use crate::definition::StreamKind;
 use crate::host::Host;
 use crate::http::Budget;
+use crate::model::ExitCode;
 use crate::prove::{Pick, Proof, ProveOptions, prove};
 use crate::sync::SyncParts;
 
 use super::args::{Global, ProveArguments};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::progress::SyncProgressBar;
 use super::sync::range;
@@ -24,7 +25,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let definition = load_for_sync(global, host)?;
     let streams = std::slice::from_ref(&args.stream);
     check_streams(&definition, streams)?;
@@ -35,7 +36,7 @@ pub fn run(
         stream: args.stream.clone(),
         pick: match (args.all, args.sample) {
             (true, _) => Pick::All,
-            (false, 0) => return Err(Failure::new(USAGE, "--sample must be at least 1")),
+            (false, 0) => return Err(Failure::new(ExitCode::Usage, "--sample must be at least 1")),
             (false, sample) => Pick::Sample(usize::try_from(sample).unwrap_or(usize::MAX)),
         },
         seed: args.seed.unwrap_or_else(by_chance),
@@ -72,7 +73,7 @@ fn show(proof: &Proof, windows: bool, output: &Output) -> Result<(), Failure> {
         value["requests"] = proof.stats.requests.into();
         value["retries"] = proof.stats.retries.into();
         value["bytes"] = proof.stats.bytes.into();
-        value["exit_code"] = proof.exit_code().into();
+        value["exit_code"] = proof.exit_code().number().into();
         output.json_line(&value)?;
     } else {
         output.result(&proof_page(proof, windows))?;

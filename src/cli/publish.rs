@@ -8,11 +8,12 @@ use crate::cli::text::published_page;
 use crate::definition::SecretReference;
 use crate::host::{Host, StopCause};
 use crate::http::{SECRET_CHARS_MIN, SecretValues};
+use crate::model::ExitCode;
 use crate::publish::{Address, PublishError, PublishEvent, Published, Publishing, publish};
 use crate::store::Reader;
 
 use super::args::Global;
-use super::error::{BUG, Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::progress::Bar;
 use super::workspace::{archived_streams, load_for_reading};
@@ -43,15 +44,15 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let url = args.url.clone().or_else(|| host.environment.variable(URL_VARIABLE));
     let url = url.filter(|url| !url.is_empty()).ok_or_else(|| {
         let help = format!("name it, or set {URL_VARIABLE}: postgresql://USER@HOST/DATABASE");
-        Failure::new(USAGE, "no database is named").help(help)
+        Failure::new(ExitCode::Usage, "no database is named").help(help)
     })?;
     if args.schema.is_empty() || args.schema.starts_with("pg_") || args.schema.contains('\0') {
         let help = "name another one with --schema";
-        return Err(Failure::new(USAGE, "this schema is PostgreSQL's own").help(help));
+        return Err(Failure::new(ExitCode::Usage, "this schema is PostgreSQL's own").help(help));
     }
     let address = Address::resolve(&url, &*host.environment)?;
     let mut secrets = SecretValues::default();
@@ -91,7 +92,7 @@ pub fn run(
         Ended::Stopped(cause) => {
             output
                 .say("stopped: what was sent is over there, and the next run goes on behind it\n");
-            return Ok(cause.exit_code());
+            return Ok(cause.into());
         }
     };
     show(&published, error.as_ref(), &secrets, output)
@@ -104,7 +105,8 @@ enum Ended {
 
 fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(BUG, format!("cannot start: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Failure::new(ExitCode::Bug, format!("cannot start: {error}")))?;
     Ok(runtime.block_on(async {
         tokio::select! {
             (published, source_error) = publish(publishing) => Ended::Done(published, source_error),
@@ -119,11 +121,11 @@ fn show(
     error: Option<&PublishError>,
     secrets: &SecretValues,
     output: &Output,
-) -> Result<u8, Failure> {
-    let code = error.map_or(0, PublishError::exit_code);
+) -> Result<ExitCode, Failure> {
+    let code = error.map_or(ExitCode::Done, PublishError::exit_code);
     if output.json() {
         let mut value = serde_json::to_value(published).expect("a report can be written as JSON");
-        value["exit_code"] = code.into();
+        value["exit_code"] = code.number().into();
         output.json_line(&value)?;
     } else if error.is_none() || published.streams.iter().any(|stream| stream.sent > 0) {
         output.result(&published_page(published))?;
@@ -131,7 +133,7 @@ fn show(
     if let Some(error) = error {
         // A server may repeat what it was told.
         let message = secrets.redact(&error.message);
-        tracing::warn!(message, code, "error");
+        tracing::warn!(message, code = code.number(), "error");
         output.error(&message, error.help.as_deref());
     }
     Ok(code)

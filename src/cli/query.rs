@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use crate::cli::text::{markdown, plain_table};
 use crate::export::TextRules;
 use crate::history::Past;
-use crate::host::{Host, Stop, StopCause};
-use crate::model::printable;
+use crate::host::{Host, Stop};
+use crate::model::{ExitCode, printable};
 use crate::store::{ArchiveError, Cause, QuerySink, Reader, Value};
 
 use super::args::{Format, Global, QueryArguments};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::moment::as_of;
 use super::output::{Output, OutputWriter};
 use super::workspace::load_for_reading;
@@ -40,7 +40,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (definition, path) = load_for_reading(global, host)?;
     let mut reader = Reader::open(&path)?;
     if global.definition.exists() && definition.is_some() {
@@ -58,13 +58,13 @@ pub fn run(
     let sql = match args.sql.as_str() {
         "-" => match from_stdin(&host.stop)? {
             Some(sql) => sql,
-            None => return Ok(host.stop.cause().map_or(0, StopCause::exit_code)),
+            None => return Ok(host.stop.cause().map_or(ExitCode::Done, ExitCode::from)),
         },
         sql => sql.to_owned(),
     };
     let format = if output.json() { Format::Json } else { args.format };
     if args.excel_safe && format != Format::Csv {
-        let failure = Failure::new(USAGE, "--excel-safe is for CSV");
+        let failure = Failure::new(ExitCode::Usage, "--excel-safe is for CSV");
         return Err(failure.help("add `--format csv`, or leave it out"));
     }
     let mut out = output.rows(written(format));
@@ -94,14 +94,14 @@ pub fn run(
     out.flush().or_else(gone)?;
     match result {
         Err(error) if error.cause == Cause::Interrupted => match host.stop.cause() {
-            Some(stop) => Ok(stop.exit_code()),
+            Some(stop) => Ok(stop.into()),
             None => Err(error.into()),
         },
         // A reader that has gone away, as `| head` does, has seen what it wanted.
-        Err(error) if error.message.contains("Broken pipe") => Ok(0),
+        Err(error) if error.message.contains("Broken pipe") => Ok(ExitCode::Done),
         other => {
             other?;
-            Ok(0)
+            Ok(ExitCode::Done)
         }
     }
 }
@@ -138,7 +138,7 @@ fn from_stdin(stop: &Stop) -> Result<Option<String>, Failure> {
             Ok(read) => {
                 return read.map(Some).map_err(|error| {
                     let message = format!("cannot read the query from standard input: {error}");
-                    Failure::new(USAGE, message)
+                    Failure::new(ExitCode::Usage, message)
                 });
             }
         }

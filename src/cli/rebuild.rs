@@ -4,14 +4,14 @@ use clap::Args;
 
 use crate::cli::text::rebuilt_page;
 use crate::definition::Definition;
-use crate::host::{Host, StopCause};
-use crate::model::count;
+use crate::host::Host;
+use crate::model::{ExitCode, count};
 use crate::rebuild::rebuild;
 use crate::rebuild::{Rebuilding, settle_rebuilds};
 use crate::store::Reader;
 
 use super::args::Global;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_sync, open_archive, parse_duration};
 
@@ -39,7 +39,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let definition = load_for_sync(global, host)?;
     // Nothing is made where there is no archive.
     drop(Reader::open(&definition.archive)?);
@@ -55,15 +55,15 @@ pub fn run(
     archive.close()?;
     let Some(rebuilt) = rebuilt else {
         output.say("stopped: nothing was changed\n");
-        return Ok(host.stop.cause().unwrap_or(StopCause::Interrupt).exit_code());
+        return Ok(host.stop.cause().map_or(ExitCode::Interrupted, ExitCode::from));
     };
     if rebuilt.is_empty() {
         let help = "set `raw = true` in a stream: from then on its pages are kept";
-        return Err(Failure::new(USAGE, "no stream has kept pages").help(help));
+        return Err(Failure::new(ExitCode::Usage, "no stream has kept pages").help(help));
     }
     if output.json() {
         output.json_line(&serde_json::json!({ "applied": args.apply, "streams": rebuilt }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&rebuilt_page(&rebuilt))?;
     output.say(match args.apply {
@@ -73,7 +73,7 @@ pub fn run(
         }
         false => "nothing was changed: `--apply` does it\n",
     });
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// Lets the old tables go, or puts them back.
@@ -82,14 +82,14 @@ fn settle(
     definition: &Definition,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let archive = open_archive(definition, "rebuild", wait, host)?;
     let settled = settle_rebuilds(&archive, host, definition, &args.streams, args.undo)?;
     archive.close()?;
     if output.json() {
         output.json_line(&serde_json::json!({ "undone": args.undo, "streams": settled }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     for one in &settled {
         let (stream, rows) = (&one.stream, count(one.rows));
@@ -99,5 +99,5 @@ fn settle(
     if settled.is_empty() {
         output.say("no rebuild waits for a word\n");
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }

@@ -3,7 +3,7 @@
 use crate::cli::text::{reject_page, rejects_table, retry_page};
 use crate::definition::{Start, parse_start};
 use crate::host::Host;
-use crate::model::count;
+use crate::model::{ExitCode, count};
 use crate::record::pretty;
 use crate::store::{Archive, Reader, RejectSelection};
 use crate::sync::{RetryReport, retry};
@@ -13,7 +13,7 @@ use super::args_rejects::{
     RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList, RejectsRetry,
     RejectsShow,
 };
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{load_for_reading, load_for_sync, open_archive, parse_duration};
 
@@ -25,7 +25,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     match &args.command {
         None => list(&args.list, global, host, output),
         Some(RejectsCommand::List(args)) => list(args, global, host, output),
@@ -42,8 +42,10 @@ fn selection(
 ) -> Result<RejectSelection, Failure> {
     let at = choice.window.as_deref().map(|text| match parse_start(text, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => Ok(at),
-        Ok(Start::Ago(_)) => Err(Failure::new(USAGE, "--window is a date or a timestamp")),
-        Err(message) => Err(Failure::new(USAGE, message)),
+        Ok(Start::Ago(_)) => {
+            Err(Failure::new(ExitCode::Usage, "--window is a date or a timestamp"))
+        }
+        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
     });
     Ok(RejectSelection {
         ids: ids.to_vec(),
@@ -55,7 +57,12 @@ fn selection(
     })
 }
 
-fn list(args: &RejectsList, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+fn list(
+    args: &RejectsList,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let selection = selection(&args.choice, &[], Some(args.discarded))?;
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
@@ -66,14 +73,14 @@ fn list(args: &RejectsList, global: &Global, host: &Host, output: &Output) -> Re
                 told = output.json_line(&entry);
             }
         })?;
-        return told.map(|()| 0);
+        return told.map(|()| ExitCode::Done);
     }
     let mut listed = Vec::new();
     reader.each_reject(&selection, args.limit, |entry| listed.push(entry))?;
     let what = if args.discarded { "discarded" } else { "open" };
     if listed.is_empty() {
         output.say(&format!("there is no {what} reject\n"));
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&rejects_table(&listed))?;
     let all = reader.count_rejects(&selection)?;
@@ -81,24 +88,30 @@ fn list(args: &RejectsList, global: &Global, host: &Host, output: &Output) -> Re
     if shown < all {
         output.say(&format!("{} of {} are listed; `-n` lists more\n", count(shown), count(all)));
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
-fn show(args: &RejectsShow, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+fn show(
+    args: &RejectsShow,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let reject = Reader::open(&path)?.reject(args.reject)?;
     let reject = reject.ok_or_else(|| no_reject(args.reject))?;
     if output.json() {
         output.json_line(&reject)?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     let lines = pretty(&reject.record, reject.entry.pointer.as_deref(), LINES_SHOWN_MAX);
     output.result(&reject_page(&reject, &lines))?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn no_reject(id: i64) -> Failure {
-    Failure::new(USAGE, format!("there is no reject {id}")).help("`windrow rejects` lists them")
+    Failure::new(ExitCode::Usage, format!("there is no reject {id}"))
+        .help("`windrow rejects` lists them")
 }
 
 /// Refuses numbers that are no rejects, before anything is changed.
@@ -115,7 +128,7 @@ fn try_again(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     // What a person names is meant, also where it was set aside.
     let discarded = args.rejects.is_empty().then_some(false);
     let selection = selection(&args.choice, &args.rejects, discarded)?;
@@ -134,11 +147,11 @@ fn try_again(
         output.json_line(&serde_json::json!({
             "dry_run": args.dry_run, "run": run, "streams": streams,
         }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     if chosen == 0 {
         output.say("there is no such open reject\n");
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&retry_page(&report))?;
     let tried: u64 = report.streams.iter().map(|stream| stream.outcomes.received).sum();
@@ -151,7 +164,7 @@ fn try_again(
     if args.dry_run {
         output.say("nothing was changed\n");
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn discard(
@@ -159,16 +172,16 @@ fn discard(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let choice = &args.choice;
     let none = choice.stream.is_none() && choice.kind.is_none() && choice.run.is_none();
     if none && choice.window.is_none() && args.rejects.is_empty() {
         let help = "name rejects by their numbers, or by --stream, --kind, --run or --window";
-        return Err(Failure::new(USAGE, "which rejects are to be set aside?").help(help));
+        return Err(Failure::new(ExitCode::Usage, "which rejects are to be set aside?").help(help));
     }
     if args.note.trim().is_empty() {
         let help = "say in a few words why these records are not needed";
-        return Err(Failure::new(USAGE, "the note is empty").help(help));
+        return Err(Failure::new(ExitCode::Usage, "the note is empty").help(help));
     }
     let selection = selection(choice, &args.rejects, None)?;
     let definition = load_for_sync(global, host)?;
@@ -186,11 +199,11 @@ fn discard(
     let before = chosen - discarded;
     if output.json() {
         output.json_line(&serde_json::json!({ "discarded": discarded, "before": before }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&format!("{} set aside\n", count(discarded)))?;
     if before > 0 {
         output.say(&format!("{} had been set aside before and keep their note\n", count(before)));
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }

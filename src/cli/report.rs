@@ -7,13 +7,13 @@ use clap::Args;
 use crate::check::{HelpCommands, Limit, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Timestamp, instant_to_text, printable};
+use crate::model::{ExitCode, Timestamp, instant_to_text, printable};
 use crate::report::{PageVerdict, ReportFacts, ReportStream, calendar_of, report_page};
 use crate::store::{ArchiveError, Cause, Reader};
 
 use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
-use super::error::{BUG, Failure, USAGE};
+use super::error::Failure;
 use super::output::{Output, write_file};
 use super::status::stream_statuses;
 use super::target::refuse_own;
@@ -48,10 +48,10 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     if args.out.is_none() && !output.json() && output.shown() {
         let help = "name a file with `--out report.html`, or send it on with `>`";
-        return Err(Failure::new(USAGE, "the report is a page of HTML").help(help));
+        return Err(Failure::new(ExitCode::Usage, "the report is a page of HTML").help(help));
     }
     let (definition, path) = load_for_reading(global, host)?;
     let now = host.clock.now();
@@ -66,14 +66,14 @@ pub fn run(
     let gathered = reader.at_one_moment(|reader| Ok(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
         (Err(ReportFailure::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
-            return Ok(cause.exit_code());
+            return Ok(cause.into());
         }
         (Err(ReportFailure::Archive(error)), _) => return Err(error.into()),
         (Err(ReportFailure::Other(failure)), _) => return Err(failure),
         (Ok(facts), _) => facts,
     };
     let page = report_page(&facts, now)
-        .map_err(|error| Failure::new(BUG, format!("cannot fill the page: {error:#}")))?;
+        .map_err(|error| Failure::new(ExitCode::Bug, format!("cannot fill the page: {error:#}")))?;
     if let Some(out) = &args.out {
         refuse_own(out, &path, Some(&global.definition))?;
         write_file(out, &page, args.force, host)?;
@@ -86,7 +86,7 @@ pub fn run(
             output.say(&format!("{out}: {}\n", facts.verdict.text));
         }
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// What stood in the way.

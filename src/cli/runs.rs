@@ -2,10 +2,11 @@
 
 use crate::cli::text::{run_page, runs_table};
 use crate::host::Host;
+use crate::model::ExitCode;
 use crate::store::Reader;
 
 use super::args::{Global, RunsArguments, RunsCommand};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_for_reading;
 
@@ -14,7 +15,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let shown = match args.command {
@@ -23,7 +24,7 @@ pub fn run(
     };
     if let Some(number) = shown {
         let run = reader.run_row(number)?.ok_or_else(|| {
-            Failure::new(USAGE, format!("there is no run {number}"))
+            Failure::new(ExitCode::Usage, format!("there is no run {number}"))
                 .help("`windrow runs` lists them")
         })?;
         let detail = reader.run_detail(number)?;
@@ -35,7 +36,7 @@ pub fn run(
         } else {
             output.result(&run_page(&run, &detail))?;
         }
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     let runs = reader.runs(args.limit)?;
     if output.json() {
@@ -43,5 +44,5 @@ pub fn run(
     } else {
         output.result(&runs_table(&runs))?;
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::host::{StopCause, StopSwitch, remove_leftovers};
+use crate::model::ExitCode;
 
 /// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
 /// under the two seconds that docs/contract.md, section 11, promises.
@@ -62,7 +63,7 @@ async fn wait_for_signals(switch: &StopSwitch) {
 #[expect(clippy::disallowed_methods, reason = "a second Ctrl-C means now")]
 fn end_or_ask(switch: &StopSwitch, cause: StopCause, first: &mut bool) {
     if !std::mem::take(first) {
-        std::process::exit(cause.exit_code().into());
+        std::process::exit(ExitCode::from(cause).number().into());
     }
     switch.ask(cause);
     // Where no thread can be had, a second signal still ends the process.
@@ -80,10 +81,13 @@ fn end_by_force(cause: StopCause) {
     // Tidying may wait for the same disk as the command.
     let (done, tidied) = std::sync::mpsc::channel();
     let _ = std::thread::Builder::new().name("tidying".to_owned()).spawn(move || {
-        tracing::warn!(exit_code = cause.exit_code(), "ended by force: the command did not end");
+        tracing::warn!(
+            exit_code = ExitCode::from(cause).number(),
+            "ended by force: the command did not end"
+        );
         remove_leftovers();
         let _ = done.send(());
     });
     let _ = tidied.recv_timeout(TIDY_MAX);
-    std::process::exit(cause.exit_code().into());
+    std::process::exit(ExitCode::from(cause).number().into());
 }

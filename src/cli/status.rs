@@ -4,7 +4,7 @@ use crate::adopt::unverified;
 use crate::cli::text::{outbox_line, status_page};
 use crate::definition::{Definition, StreamKind};
 use crate::host::Host;
-use crate::model::{State, Timestamp, Window, instant_from_text, instant_to_text};
+use crate::model::{ExitCode, State, Timestamp, Window, instant_from_text, instant_to_text};
 use crate::model::{many, many_are};
 use crate::store::{Reader, StreamRow, digest_tables};
 use crate::sync::{SyncOptions, plan_run};
@@ -24,7 +24,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (definition, path) = load_for_reading(global, host)?;
     if let Some(definition) = &definition {
         check_streams(definition, &args.streams)?;
@@ -61,7 +61,7 @@ pub fn run(
             output.result(&format!("outbox: {}\n", outbox_line(&outbox)))?;
         }
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// How each of these streams stands, or all: what is due included.

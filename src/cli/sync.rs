@@ -6,14 +6,14 @@ use crate::cli::text::{drift_line, plain_table, sync_page};
 use crate::definition::{Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
 use crate::http::{Budget, SourceErrorKind};
-use crate::model::{FieldChange, Timestamp, Window, printable};
+use crate::model::{ExitCode, FieldChange, Timestamp, Window, printable};
 use crate::model::{many, many_are};
 use crate::outbox::SendReport;
 use crate::store::{ArchiveError, Reader};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
 use super::progress::SyncProgressBar;
@@ -32,7 +32,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let definition = load_for_sync(global, host)?;
     check_streams(&definition, &args.streams)?;
     check_sources(&definition, &args.now)?;
@@ -75,9 +75,9 @@ pub fn run(
 }
 
 /// The exit code of a sync that sent before it read; what could not be sent waits.
-fn exit_code(report: &SyncReport, sent: &Result<Option<SendReport>, Failure>) -> u8 {
+fn exit_code(report: &SyncReport, sent: &Result<Option<SendReport>, Failure>) -> ExitCode {
     match (sent, report.exit_code()) {
-        (Err(failure), 0 | 3) => failure.code,
+        (Err(failure), ExitCode::Done | ExitCode::Incomplete) => failure.code,
         (Ok(Some(sent)), code) => sent.exit_code_beside(code),
         (_, code) => code,
     }
@@ -144,17 +144,18 @@ pub fn range(
         StreamKind::Window(rules) => Some(rules.zone),
         _ => None,
     });
-    let zone = zone
-        .ok_or_else(|| Failure::new(USAGE, "--from is for window streams, and none is selected"))?;
+    let zone = zone.ok_or_else(|| {
+        Failure::new(ExitCode::Usage, "--from is for window streams, and none is selected")
+    })?;
     let instant = |text: &str| match parse_start(text, zone, true) {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(span)) => Ok(span.before(now, zone).unwrap_or(now)),
-        Err(message) => Err(Failure::new(USAGE, message)),
+        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
     };
     let start = instant(from)?;
     let end = to.map(instant).transpose()?.unwrap_or(now);
     let range = Window::new(start, end);
-    range.map(Some).ok_or_else(|| Failure::new(USAGE, "--to must be after --from"))
+    range.map(Some).ok_or_else(|| Failure::new(ExitCode::Usage, "--to must be after --from"))
 }
 
 fn dry_run(
@@ -162,7 +163,7 @@ fn dry_run(
     options: &SyncOptions,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let reader = match definition.archive.exists() {
         true => Some(Reader::open(&definition.archive)?),
         false => None,
@@ -170,7 +171,7 @@ fn dry_run(
     let planned = plan_run(definition, reader.as_ref(), options, host.clock.now())?;
     if output.json() {
         planned.iter().try_for_each(|job| output.json_line(job))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     let header = ["stream", "window", "asked", "why", "first request"].map(str::to_owned);
     let rows: Vec<Vec<String>> = planned
@@ -198,7 +199,7 @@ fn dry_run(
         output.say(&format!("{}: is planned once its parent has rows\n", stream.name));
     }
     output.say(&format!("{} due; nothing was asked\n", many_are(planned.len() as u64, "fetch")));
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn show(
@@ -210,7 +211,7 @@ fn show(
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["state"] = report.state().into();
-        value["exit_code"] = report.exit_code().into();
+        value["exit_code"] = report.exit_code().number().into();
         value["requests"] = report.stats.requests.into();
         value["retries"] = report.stats.retries.into();
         value["bytes"] = report.stats.bytes.into();

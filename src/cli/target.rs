@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::files::whereabouts;
+use crate::model::ExitCode;
 
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 
 /// What the files beside an archive add to its name: SQLite's own, the lock, a draft of it.
 const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", "-lock", "-new"];
@@ -14,7 +15,7 @@ const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", "-lock", "-new"];
 pub fn refuse_own(out: &Path, archive: &Path, definition: Option<&Path>) -> Result<(), Failure> {
     let refuse = |what: String| {
         let message = format!("{} {what}", out.display());
-        Err(Failure::new(USAGE, message).help("name another file"))
+        Err(Failure::new(ExitCode::Usage, message).help("name another file"))
     };
     if same_place(out, archive) {
         return refuse("is the archive itself".to_owned());

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::definition::parse_definition;
 use crate::host::Host;
-use crate::model::many;
+use crate::model::{ExitCode, many};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, look_at_given};
 use crate::trust::{DIGEST_CHARS_MIN, Grant, TrustStore};
 
 use super::args::Global;
-use super::error::{Failure, STORAGE, UNSAFE, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_definition;
 
@@ -35,7 +35,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let store = store(host)?;
     if args.list {
         return list(&store, output);
@@ -56,16 +56,16 @@ pub fn run(
         output.json_line(&json!({
             "archive": archive.display().to_string(), "trusted": trusted, "grant": asked,
         }))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&page(&asked, &archive, trusted))?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn store(host: &Host) -> Result<TrustStore, Failure> {
     let state = host.environment.state_folder().ok_or_else(|| {
         let message = "there is no state folder in which trust could be remembered";
-        Failure::new(USAGE, message).help(
+        Failure::new(ExitCode::Usage, message).help(
             "set WINDROW_STATE_DIR to a folder of your own, or write the definition out with \
              `windrow definition --out windrow.toml`",
         )
@@ -77,7 +77,9 @@ fn store(host: &Host) -> Result<TrustStore, Failure> {
 fn asked_by(reader: &Reader) -> Result<Grant, Failure> {
     let Some(text) = reader.definition()? else {
         let message = format!("{} holds no definition", reader.path().display());
-        return Err(Failure::new(USAGE, message).help("`windrow sync` by a definition makes one"));
+        return Err(
+            Failure::new(ExitCode::Usage, message).help("`windrow sync` by a definition makes one")
+        );
     };
     Ok(Grant::asked_by(&parse_definition("the archive's definition", &text)?))
 }
@@ -91,7 +93,9 @@ fn accept(
 ) -> Result<(), Failure> {
     if shown.len() < DIGEST_CHARS_MIN {
         let message = format!("a digest is named by at least {DIGEST_CHARS_MIN} characters");
-        return Err(Failure::new(USAGE, message).help("copy it from what `windrow trust` shows"));
+        return Err(
+            Failure::new(ExitCode::Usage, message).help("copy it from what `windrow trust` shows")
+        );
     }
     if !asked.digest.starts_with(shown) {
         let message = format!(
@@ -99,7 +103,7 @@ fn accept(
             archive.display(),
             asked.digest
         );
-        return Err(Failure::new(UNSAFE, message).help("look at what it asks for now"));
+        return Err(Failure::new(ExitCode::Unsafe, message).help("look at what it asks for now"));
     }
     let note = json!({
         "archive": archive.display().to_string(),
@@ -108,11 +112,12 @@ fn accept(
     });
     store.accept(&asked.digest, &format!("{note:#}\n")).map_err(|error| {
         let message = format!("trust cannot be remembered: {error}");
-        Failure::new(STORAGE, message).help("look at the state folder and its permissions")
+        Failure::new(ExitCode::Storage, message)
+            .help("look at the state folder and its permissions")
     })
 }
 
-fn list(store: &TrustStore, output: &Output) -> Result<u8, Failure> {
+fn list(store: &TrustStore, output: &Output) -> Result<ExitCode, Failure> {
     let all = store.all();
     if output.json() {
         output.json_line(&json!({ "trusted": all }))?;
@@ -120,17 +125,19 @@ fn list(store: &TrustStore, output: &Output) -> Result<u8, Failure> {
         output.result(&all.iter().map(|digest| format!("{digest}\n")).collect::<String>())?;
         output.say(&format!("{} trusted\n", many(all.len() as u64, "definition")));
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
-fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<u8, Failure> {
+fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<ExitCode, Failure> {
     let fits = |digest: &String| shown.len() >= DIGEST_CHARS_MIN && digest.starts_with(shown);
     let Some(digest) = store.all().into_iter().find(fits) else {
         let message = format!("no trusted definition has the digest {shown}");
-        return Err(Failure::new(USAGE, message).help("`windrow trust --list` lists them"));
+        return Err(
+            Failure::new(ExitCode::Usage, message).help("`windrow trust --list` lists them")
+        );
     };
     store.forget(&digest).map_err(|error| {
-        Failure::new(STORAGE, format!("trust cannot be taken back: {error}"))
+        Failure::new(ExitCode::Storage, format!("trust cannot be taken back: {error}"))
             .help("look at the state folder and its permissions")
     })?;
     if output.json() {
@@ -138,7 +145,7 @@ fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<u8, Failur
     } else {
         output.result(&format!("{digest} is trusted no longer\n"))?;
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 fn page(asked: &Grant, archive: &Path, trusted: bool) -> String {

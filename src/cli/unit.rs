@@ -3,10 +3,12 @@
 //! Each system reads its file by rules of its own, and a path may hold whatever a file system
 //! takes. What cannot be written so that the system takes it for what it is, is refused.
 
+use crate::model::ExitCode;
+
 use std::path::Path;
 
 use super::args::UnitKind;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 
 /// The paths that a unit is made of, as text in one line each.
 struct Paths<'a> {
@@ -53,7 +55,8 @@ fn one_line<'p>(what: &str, path: &'p Path) -> Result<&'p str, Failure> {
 
 fn refused(what: &str, path: &Path, why: &str) -> Failure {
     let message = format!("no unit can name {what}: {} {why}", path.display());
-    Failure::new(USAGE, message).help("give the file or its folder another name, or move it")
+    Failure::new(ExitCode::Usage, message)
+        .help("give the file or its folder another name, or move it")
 }
 
 /// A user unit of systemd.
@@ -310,9 +313,9 @@ mod tests {
         assert_eq!(line(&unit, "<WorkingDirectory>"), "/a&amp;b</WorkingDirectory>");
         for folder in ["/%PATH%", "/a%b%c", "/$(Arg0)"] {
             let refused = text(UnitKind::TaskScheduler, "/bin/w", &format!("{folder}/w.toml"));
-            assert_eq!(refused.expect_err(folder).code, USAGE);
+            assert_eq!(refused.expect_err(folder).code, ExitCode::Usage);
             let refused = text(UnitKind::TaskScheduler, &format!("{folder}/w"), "/a/w.toml");
-            assert_eq!(refused.expect_err(folder).code, USAGE);
+            assert_eq!(refused.expect_err(folder).code, ExitCode::Usage);
         }
     }
 
@@ -324,14 +327,14 @@ mod tests {
                 let path = format!("/a{odd}ExecStartPre=/bin/x/w.toml");
                 for (program, definition) in [("/bin/w", path.as_str()), (&path, "/a/w.toml")] {
                     let refused = text(kind, program, definition).expect_err("a control");
-                    assert_eq!(refused.code, USAGE, "{odd:?}");
+                    assert_eq!(refused.code, ExitCode::Usage, "{odd:?}");
                     assert!(refused.message.contains("control character"), "{}", refused.message);
                 }
             }
         }
         for program in ["/a\"b/w", "/a'b/w", "/a\\b/w", "-a/w", "@/bin/w"] {
             let refused = text(UnitKind::Systemd, program, "/a/w.toml").expect_err(program);
-            assert_eq!(refused.code, USAGE, "{program}");
+            assert_eq!(refused.code, ExitCode::Usage, "{program}");
         }
     }
 

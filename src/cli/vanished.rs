@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use crate::host::Host;
-use crate::model::count;
+use crate::model::{ExitCode, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 
 use super::args::{Global, VanishedArguments};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{archived_streams, load_for_writing};
 
@@ -17,12 +17,12 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let (definition, path) = load_for_writing(global, host)?;
     let reader = Reader::open(&path)?;
     let Some(undone) = args.undo else { return list(args, &reader, output) };
     if reader.run_row(undone)?.is_none() {
-        let failure = Failure::new(USAGE, format!("there is no run {undone}"));
+        let failure = Failure::new(ExitCode::Usage, format!("there is no run {undone}"));
         return Err(failure.help("`windrow vanished` lists the rows with their runs"));
     }
     let stored = reader.definition()?.unwrap_or_default();
@@ -39,7 +39,9 @@ pub fn run(
     let archive = Archive::open(&path, &opening)?;
     if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
         let message = format!("run {undone} took no row away, or all of them are back");
-        return Err(Failure::new(USAGE, message).help("`windrow vanished` lists the rows"));
+        return Err(
+            Failure::new(ExitCode::Usage, message).help("`windrow vanished` lists the rows")
+        );
     }
     let command = format!("vanished --undo {undone}");
     let version = env!("CARGO_PKG_VERSION");
@@ -70,10 +72,10 @@ pub fn run(
             output.result(&format!("{number} {rows} of {stream} brought back (run {run})\n"))?;
         }
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
-fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<u8, Failure> {
+fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<ExitCode, Failure> {
     archived_streams(reader, &args.streams)?;
     let mut out = output.rows(output.written());
     let listed = reader.vanished(&mut |row| {
@@ -89,12 +91,12 @@ fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<u8
     });
     match listed {
         // Whoever has gone away, as `| head` does, has seen what they wanted.
-        Err(error) if error.message.contains("Broken pipe") => return Ok(0),
+        Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Done),
         other => other?,
     }
     match out.flush() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(0),
+        _ => Ok(ExitCode::Done),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::text::verified_page;
 use crate::handoff::envelope::{KnownKey, Limits, PublicKeys, read_key_text};
 use crate::handoff::{GivenOpening, Opened, open_given, verify};
 use crate::host::Host;
+use crate::model::ExitCode;
 use crate::store::{StreamRow, digest_statement};
 
 use super::args::Global;
@@ -76,12 +77,12 @@ pub fn run(
     _global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let opened = args.given.open(&args.file, host)?;
     let file = args.file.display().to_string();
     if args.print_sql {
         print_sql(&opened.reader.streams()?, &file, output)?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     let verified = verify(&opened, host)?;
     if output.json() {
@@ -95,7 +96,8 @@ pub fn run(
     } else {
         output.result(&verified_page(&verified, &file))?;
     }
-    Ok(u8::from(!verified.differences.is_empty()))
+    let same = verified.differences.is_empty();
+    Ok(if same { ExitCode::Done } else { ExitCode::Found })
 }
 
 fn print_sql(streams: &[StreamRow], file: &str, output: &Output) -> Result<(), Failure> {

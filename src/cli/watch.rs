@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::definition::Definition;
-use crate::host::{Host, StopCause};
-use crate::model::count;
+use crate::host::Host;
+use crate::model::{ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::store::{ArchiveError, Cause, Reader};
@@ -18,7 +18,7 @@ use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
 
 use super::args::{Global, UnitKind, WatchArguments};
 use super::check::tell_after_round;
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::outbox::{folder_of, send_beside, tell_beside};
 use super::output::Output;
 use super::sync::sync_once;
@@ -45,13 +45,13 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     if let Some(kind) = args.print_unit {
         return print_unit(kind, global, host, output);
     }
     let every = parse_duration(args.every.as_deref().unwrap_or(EVERY))?;
     if every < Duration::from_secs(1) {
-        return Err(Failure::new(USAGE, "--every must be at least a second"));
+        return Err(Failure::new(ExitCode::Usage, "--every must be at least a second"));
     }
     let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
     let mut definition = load_for_sync(global, host)?;
@@ -75,7 +75,7 @@ pub fn run(
             && matches!(error.cause, Cause::Unusable | Cause::Unsafe | Cause::Bug)
         {
             // No later round can be better, and a file that is not sound is not tried again.
-            return result.map(|_| 0).map_err(Failure::from);
+            return result.map(|_| ExitCode::Done).map_err(Failure::from);
         }
         if definition.archive.exists() {
             seen = Some(definition.archive.clone());
@@ -97,7 +97,7 @@ pub fn run(
         woken_by = match pause(rest, host) {
             Woken::Time => "time",
             Woken::Network => "network",
-            Woken::Stop => return Ok(stopped(host).unwrap_or(0)),
+            Woken::Stop => return Ok(stopped(host).unwrap_or(ExitCode::Done)),
         };
         match load_for_sync(global, host) {
             Ok(anew) => definition = anew,
@@ -117,8 +117,8 @@ fn gone(seen: Option<&Path>, archive: &Path) -> Option<ArchiveError> {
     Some(ArchiveError::new(Cause::Storage, message).help(help))
 }
 
-fn stopped(host: &Host) -> Option<u8> {
-    host.stop.cause().map(StopCause::exit_code)
+fn stopped(host: &Host) -> Option<ExitCode> {
+    host.stop.cause().map(ExitCode::from)
 }
 
 fn round(
@@ -302,17 +302,17 @@ fn print_unit(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let program = host.environment.program().ok_or_else(|| {
-        Failure::new(super::error::BUG, "the system does not say where this program is")
+        Failure::new(ExitCode::Bug, "the system does not say where this program is")
     })?;
     let definition = global.definition.canonicalize().map_err(|error| {
         let name = global.definition.display();
-        Failure::new(USAGE, format!("cannot find the definition {name}: {error}"))
+        Failure::new(ExitCode::Usage, format!("cannot find the definition {name}: {error}"))
             .help("name it with --definition")
     })?;
     output.exact(&unit_text(kind, &program, &definition)?)?;
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 #[cfg(test)]
@@ -320,7 +320,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::host::{Clock, Network, Pause, Stop};
+    use crate::host::{Clock, Network, Pause, Stop, StopCause};
 
     /// A clock in which a pause passes at once, and in which the wall clock may leap meanwhile.
     struct Leaping {

@@ -12,13 +12,13 @@ use crate::host::files::read_named_text;
 use crate::http::{
     HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
 };
-use crate::model::instant_to_text;
+use crate::model::{ExitCode, instant_to_text};
 use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow, look_at_given};
 
 use crate::trust::{Grant, TrustStore, digest_of};
 
 use super::args::Global;
-use super::error::{Failure, UNSAFE, USAGE};
+use super::error::Failure;
 use super::output::Output;
 
 /// How often a process that waits for the archive tries it, milliseconds.
@@ -28,7 +28,7 @@ const DEFINITION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A length of time on the command line.
 pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
-    let span = Span::parse(text).map_err(|message| Failure::new(USAGE, message))?;
+    let span = Span::parse(text).map_err(|message| Failure::new(ExitCode::Usage, message))?;
     Ok(Duration::from_millis(u64::try_from(span.approximate_millis()).unwrap_or(0)))
 }
 
@@ -88,8 +88,8 @@ pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
     let file = &global.definition;
     let text = read_named_text(file, DEFINITION_BYTES_MAX).map_err(|error| {
         let doing = format!("read the definition {}", file.display());
-        let failure = Failure::file(USAGE, &doing, &error);
-        if failure.code == UNSAFE {
+        let failure = Failure::file(ExitCode::Usage, &doing, &error);
+        if failure.code == ExitCode::Unsafe {
             return failure;
         }
         failure.help("name it with --definition, or start from the example in README.md")
@@ -179,7 +179,7 @@ fn refuse_untrusted(definition: &Definition) -> Result<(), Failure> {
     let hosts = hosts.collect::<Vec<_>>().join("; ");
     let message =
         format!("the definition is not trusted: only {archive} holds it, and it would ask {hosts}");
-    Err(Failure::new(super::error::UNSAFE, message).help(format!(
+    Err(Failure::new(ExitCode::Unsafe, message).help(format!(
         "read it with `windrow -a {archive} trust`, which says how to trust it; or write it out \
          with `windrow definition --out windrow.toml -a {archive}`, read it, and sync by it"
     )))
@@ -190,7 +190,7 @@ pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Fa
     for name in names {
         if definition.stream(name).is_none() {
             let known = definition.streams.iter().map(|stream| stream.name.as_str());
-            let mut failure = Failure::new(USAGE, format!("there is no stream `{name}`"));
+            let mut failure = Failure::new(ExitCode::Usage, format!("there is no stream `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -203,7 +203,7 @@ pub fn check_sources(definition: &Definition, names: &[String]) -> Result<(), Fa
     for name in names {
         if !definition.sources.contains_key(name) {
             let known = definition.sources.keys().map(String::as_str);
-            let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
+            let mut failure = Failure::new(ExitCode::Usage, format!("there is no source `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -228,7 +228,8 @@ pub fn archived_streams(reader: &Reader, names: &[String]) -> Result<Vec<StreamR
     for name in names {
         if !streams.iter().any(|stream| stream.stream == *name) {
             let known = streams.iter().map(|stream| stream.stream.as_str());
-            let mut failure = Failure::new(USAGE, format!("the archive has no stream `{name}`"));
+            let mut failure =
+                Failure::new(ExitCode::Usage, format!("the archive has no stream `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -249,7 +250,7 @@ pub fn load_secrets(
         return check_lengths(definition, &values).map(|()| values);
     }
     let help = "set it in the shell that runs windrow, for example `export NAME=…`";
-    Err(Failure::new(USAGE, missing.join("; ")).help(help))
+    Err(Failure::new(ExitCode::Usage, missing.join("; ")).help(help))
 }
 
 /// Refuses secrets that are so short that they cannot be taken out of logs and answers.
@@ -268,7 +269,7 @@ fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), F
     let message = format!("{}: it cannot be kept out of logs and the archive", short.join("; "));
     let help = "have the API give a longer one; where it cannot, `short_secrets = true` in the \
                 source takes it as it is";
-    Err(Failure::new(USAGE, message).help(help))
+    Err(Failure::new(ExitCode::Usage, message).help(help))
 }
 
 /// The values of those of the definition's secrets that are there: enough to keep them out.
@@ -324,7 +325,7 @@ pub fn network(
         }
         let transport = HttpTransport::to(source);
         let transport = transport.map_err(|error| {
-            Failure::new(super::error::BUG, format!("cannot start an HTTP client: {error}"))
+            Failure::new(ExitCode::Bug, format!("cannot start an HTTP client: {error}"))
         })?;
         Ok(Arc::new(transport) as Arc<dyn Transport>)
     })

@@ -2,6 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::model::ExitCode;
+
 /// What is at fault when a check is bad, the gravest last: the archive is the only copy there is,
 /// while a network comes back by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,13 +22,13 @@ pub enum FaultArea {
 
 impl FaultArea {
     /// The exit code of the command (docs/contract.md, section 9).
-    pub fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> ExitCode {
         match self {
-            Self::Definition => 2,
-            Self::Offline => 3,
-            Self::Archive => 6,
-            Self::Storage => 8,
-            Self::Trust => 9,
+            Self::Definition => ExitCode::Usage,
+            Self::Offline => ExitCode::Incomplete,
+            Self::Archive => ExitCode::Unusable,
+            Self::Storage => ExitCode::Storage,
+            Self::Trust => ExitCode::Unsafe,
         }
     }
 }
@@ -56,10 +58,10 @@ impl DoctorVerdict {
     }
 
     /// The exit code of the command: only what is bad has one.
-    pub fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> ExitCode {
         match self {
             Self::Bad(fault) => fault.exit_code(),
-            Self::Skip | Self::Ok | Self::Warn => 0,
+            Self::Skip | Self::Ok | Self::Warn => ExitCode::Done,
         }
     }
 }
@@ -131,17 +133,23 @@ mod tests {
     fn the_gravest_bad_check_decides_and_a_warning_is_no_failure() {
         let bad = |fault| DoctorFinding::bad("x", fault, "found", "help");
         let warn = DoctorFinding::warn("x", "found", "help");
-        assert_eq!(worst(&[]).exit_code(), 0);
+        assert_eq!(worst(&[]).exit_code(), ExitCode::Done);
         assert_eq!(worst(&[DoctorFinding::skip("x", "found")]).word(), "ok");
         assert_eq!(
             (
                 worst(std::slice::from_ref(&warn)).word(),
                 worst(std::slice::from_ref(&warn)).exit_code()
             ),
-            ("warn", 0)
+            ("warn", ExitCode::Done)
         );
-        assert_eq!(worst(&[bad(FaultArea::Offline), warn]).exit_code(), 3);
-        assert_eq!(worst(&[bad(FaultArea::Trust), bad(FaultArea::Definition)]).exit_code(), 9);
-        assert_eq!(worst(&[bad(FaultArea::Archive), bad(FaultArea::Storage)]).exit_code(), 6);
+        assert_eq!(worst(&[bad(FaultArea::Offline), warn]).exit_code(), ExitCode::Incomplete);
+        assert_eq!(
+            worst(&[bad(FaultArea::Trust), bad(FaultArea::Definition)]).exit_code(),
+            ExitCode::Unsafe
+        );
+        assert_eq!(
+            worst(&[bad(FaultArea::Archive), bad(FaultArea::Storage)]).exit_code(),
+            ExitCode::Unusable
+        );
     }
 }

@@ -17,17 +17,6 @@ pub enum StopCause {
     Terminate,
 }
 
-impl StopCause {
-    /// The exit code of a command that was stopped before its end, as a shell has it: 128 and the
-    /// signal's number. The only place that knows it.
-    pub fn exit_code(self) -> u8 {
-        match self {
-            StopCause::Interrupt => 130,
-            StopCause::Terminate => 143,
-        }
-    }
-}
-
 /// The listener's end; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Stop {

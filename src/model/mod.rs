@@ -4,6 +4,7 @@
 //! (`archive`) both speak in these and never import each other.
 
 mod drift;
+mod exit_code;
 mod ledger;
 pub(crate) mod numbers;
 mod outbox;
@@ -15,6 +16,7 @@ mod time;
 mod wait;
 
 pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
+pub use exit_code::ExitCode;
 pub use ledger::{Checkpoint, Entry, Outcomes, State, WindowKey};
 pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::EntryState;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::host::StopCause;
 use crate::http::{HttpResponse, SourceError, SourceErrorKind, looks_like_html};
-use crate::model::{EntryState, Timestamp, excerpt};
+use crate::model::{EntryState, ExitCode, Timestamp, excerpt};
 use crate::outbox::{KeptAnswer, OutboxBrief, Settlement};
 
 use super::plan::{Doing, Planned, WaitReason};
@@ -119,36 +119,36 @@ impl SendReport {
     }
 
     /// The exit code of `windrow outbox send` (docs/contract.md, section 9).
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         if let Some(cause) = self.stopped {
-            return cause.exit_code();
+            return cause.into();
         }
         let has = |kind| self.errors.values().any(|error| error.kind == kind);
         if has(SourceErrorKind::Unsafe) {
-            9
+            ExitCode::Unsafe
         } else if has(SourceErrorKind::Credentials) {
-            4
+            ExitCode::Credentials
         } else if has(SourceErrorKind::Definition) {
-            2
+            ExitCode::Usage
         } else if self.needs_person() {
-            10
+            ExitCode::NeedsPerson
         } else if self.is_behind() {
-            3
+            ExitCode::Incomplete
         } else {
-            0
+            ExitCode::Done
         }
     }
 
     /// The same for a command that did something else as well, which ended with `code`: an entry
-    /// whose time has simply not come is no reason for it to end with 3.
-    pub fn exit_code_beside(&self, code: u8) -> u8 {
+    /// whose time has simply not come is no reason for it to end as incomplete.
+    pub fn exit_code_beside(&self, code: ExitCode) -> ExitCode {
         let own = match self.exit_code() {
-            3 if self.errors.is_empty() => 0,
+            ExitCode::Incomplete if self.errors.is_empty() => ExitCode::Done,
             own => own,
         };
         match code {
-            0 => own,
-            3 if own != 0 => own,
+            ExitCode::Done => own,
+            ExitCode::Incomplete if own != ExitCode::Done => own,
             code => code,
         }
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use crate::host::StopCause;
-use crate::model::Spent;
+use crate::model::{ExitCode, Spent};
 use crate::prove::Stamp;
 use crate::sync::RunError;
 
@@ -41,7 +41,7 @@ pub struct Proof {
     pub stop: Option<StopCause>,
     /// The exit code that the fetches stand for.
     #[serde(skip)]
-    pub fetch_code: u8,
+    pub fetch_code: ExitCode,
 }
 
 /// Rows by what the second fetch says of them.
@@ -188,12 +188,12 @@ impl Proof {
     }
 
     /// The exit code: 1 where something differs, also where something else could not be read.
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self.stop {
-            Some(cause) => cause.exit_code(),
-            None if self.counts.differing() > 0 => 1,
-            None if self.is_whole() => 0,
-            None if self.fetch_code == 0 => 3,
+            Some(cause) => cause.into(),
+            None if self.counts.differing() > 0 => ExitCode::Found,
+            None if self.is_whole() => ExitCode::Done,
+            None if self.fetch_code == ExitCode::Done => ExitCode::Incomplete,
             None => self.fetch_code,
         }
     }

@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::host::Host;
-use crate::model::instant_to_text;
+use crate::model::{ExitCode, instant_to_text};
 use crate::store::{Reader, StreamRow};
 
 use mark::{Here, PassReason, RunName, key_from_json, next_pass};
@@ -299,15 +299,15 @@ fn begun(table: &Table, ready: &Ready) -> PublishedStream {
 
 impl PublishError {
     /// The exit code (docs/contract.md, section 9).
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self.kind {
-            PublishErrorKind::Usage => 2,
-            PublishErrorKind::Offline => 3,
-            PublishErrorKind::Credentials => 4,
-            PublishErrorKind::Held => 7,
-            PublishErrorKind::Storage => 8,
-            PublishErrorKind::Unsafe => 9,
-            PublishErrorKind::Bug => 70,
+            PublishErrorKind::Usage => ExitCode::Usage,
+            PublishErrorKind::Offline => ExitCode::Incomplete,
+            PublishErrorKind::Credentials => ExitCode::Credentials,
+            PublishErrorKind::Held => ExitCode::Held,
+            PublishErrorKind::Storage => ExitCode::Storage,
+            PublishErrorKind::Unsafe => ExitCode::Unsafe,
+            PublishErrorKind::Bug => ExitCode::Bug,
             PublishErrorKind::Archive(cause) => cause.exit_code(),
         }
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
+use crate::host::Stop;
 use crate::host::files::refusal;
-use crate::host::{Stop, StopCause};
+use crate::model::ExitCode;
 
 use crate::store::diagnosis::oddity;
 use crate::store::stops::was_ended;
@@ -34,18 +35,18 @@ pub enum Cause {
 
 impl Cause {
     /// The exit code of a command that this has ended (docs/contract.md, section 9).
-    pub fn exit_code(self) -> u8 {
+    pub fn exit_code(self) -> ExitCode {
         match self {
-            Cause::Definition | Cause::Query => 2,
-            Cause::Unusable => 6,
-            Cause::Held => 7,
-            Cause::Storage => 8,
-            Cause::Unsafe => 9,
+            Cause::Definition | Cause::Query => ExitCode::Usage,
+            Cause::Unusable => ExitCode::Unusable,
+            Cause::Held => ExitCode::Held,
+            Cause::Storage => ExitCode::Storage,
+            Cause::Unsafe => ExitCode::Unsafe,
             Cause::Interrupted => {
                 let cause = Stop::of_process().and_then(Stop::cause);
-                cause.unwrap_or(StopCause::Interrupt).exit_code()
+                cause.map_or(ExitCode::Interrupted, ExitCode::from)
             }
-            Cause::Bug => 70,
+            Cause::Bug => ExitCode::Bug,
         }
     }
 }

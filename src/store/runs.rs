@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
-use crate::model::{Outcomes, Spent, Timestamp, instant_from_text, instant_to_text};
+use crate::model::{ExitCode, Outcomes, Spent, Timestamp, instant_from_text, instant_to_text};
 
 use crate::store::digest::sha256_of;
 use crate::store::error::{ArchiveError, at};
@@ -32,7 +32,7 @@ pub struct RunEnd {
     /// `complete`, `incomplete`, `failed` or `interrupted`.
     pub state: &'static str,
     /// The exit code of the command.
-    pub exit_code: u8,
+    pub exit_code: ExitCode,
     /// When.
     pub now: Timestamp,
     /// Windows that were due.
@@ -116,7 +116,7 @@ impl RunEnd {
     pub fn nothing_asked(now: Timestamp) -> Self {
         Self {
             state: "complete",
-            exit_code: 0,
+            exit_code: ExitCode::Done,
             now,
             windows_planned: 0,
             windows_completed: 0,
@@ -219,7 +219,7 @@ impl Archive {
             run,
             instant_to_text(end.now),
             end.state,
-            end.exit_code,
+            end.exit_code.number(),
             end.windows_planned,
             end.windows_completed,
             end.spent.requests,

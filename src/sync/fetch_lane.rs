@@ -162,7 +162,7 @@ impl<'a> FetchLane<'a> {
         let message = self.fetcher.redact(&error.message);
         let report = RunError::new(stream, window_key, error, message);
         let (why, window) = (&report.message, report.window.as_deref());
-        tracing::warn!(stream, window, why, exit_code = report.exit_code, "error");
+        tracing::warn!(stream, window, why, exit_code = report.exit_code.number(), "error");
         if error.kind != SourceErrorKind::Stopped {
             // If the writing lane has ended, its error is the one that is reported.
             let _ = self.send(LaneEvent::Error(Box::new(report.clone()))).await;

@@ -180,7 +180,7 @@ fn log_end(run: i64, end: &RunEnd) {
     tracing::info!(
         run,
         state = end.state,
-        exit_code = end.exit_code,
+        exit_code = end.exit_code.number(),
         windows_planned = end.windows_planned,
         windows_completed = end.windows_completed,
         requests = end.spent.requests,

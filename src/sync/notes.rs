@@ -173,7 +173,7 @@ pub fn error_event(error: RunError, now: Timestamp) -> RunEvent {
         message: error.message,
         help: error.help,
         until: None,
-        exit_code: Some(error.exit_code),
+        exit_code: Some(error.exit_code.number()),
     }
 }
 

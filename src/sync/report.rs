@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
-use crate::model::{Outcomes, Spent, WindowKey};
+use crate::model::{ExitCode, Outcomes, Spent, WindowKey};
 use crate::store::{ArchiveError, RunStreamRow, VanishedCount};
 
 /// What a run did to a stream.
@@ -67,7 +67,7 @@ pub struct RunError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     /// The exit code that it stands for.
-    pub exit_code: u8,
+    pub exit_code: ExitCode,
     /// Whose error it is.
     #[serde(skip)]
     pub kind: SourceErrorKind,
@@ -98,14 +98,17 @@ impl RunError {
 }
 
 /// docs/contract.md, section 9.
-fn exit_code_of(kind: SourceErrorKind) -> u8 {
+fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
     match kind {
-        SourceErrorKind::Definition => 2,
-        SourceErrorKind::Offline | SourceErrorKind::Waiting | SourceErrorKind::Failing => 3,
-        SourceErrorKind::Budget | SourceErrorKind::Stopped => 3,
-        SourceErrorKind::Credentials => 4,
-        SourceErrorKind::InvalidResponse => 5,
-        SourceErrorKind::Unsafe => 9,
+        SourceErrorKind::Definition => ExitCode::Usage,
+        SourceErrorKind::Offline
+        | SourceErrorKind::Waiting
+        | SourceErrorKind::Failing
+        | SourceErrorKind::Budget
+        | SourceErrorKind::Stopped => ExitCode::Incomplete,
+        SourceErrorKind::Credentials => ExitCode::Credentials,
+        SourceErrorKind::InvalidResponse => ExitCode::InvalidResponse,
+        SourceErrorKind::Unsafe => ExitCode::Unsafe,
     }
 }
 
@@ -192,10 +195,10 @@ impl SyncReport {
     }
 
     /// The exit code of the command (docs/contract.md, section 9).
-    pub fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> ExitCode {
         match self.stop {
-            Some(cause) => cause.exit_code(),
-            None => self.gravest().map_or(0, |error| error.exit_code),
+            Some(cause) => cause.into(),
+            None => self.gravest().map_or(ExitCode::Done, |error| error.exit_code),
         }
     }
 
@@ -203,8 +206,8 @@ impl SyncReport {
     pub fn state(&self) -> &'static str {
         match (self.stop, self.exit_code()) {
             (Some(_), _) => "interrupted",
-            (None, 0) => "complete",
-            (None, 3) => "incomplete",
+            (None, ExitCode::Done) => "complete",
+            (None, ExitCode::Incomplete) => "incomplete",
             (None, _) => "failed",
         }
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
-use crate::model::{Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
+use crate::model::{ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
     Archive, ArchiveError, KeptReject, Orphan, Reader, RejectSelection, RunEnd, RunStart,
@@ -251,7 +251,7 @@ pub fn retry(
         let state = if result.is_ok() { "complete" } else { "failed" };
         let message = result.as_ref().err().map(|error| error.message.clone());
         let now = host.clock.now();
-        let exit_code = result.as_ref().err().map_or(0, |e| e.cause.exit_code());
+        let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.cause.exit_code());
         let end = RunEnd { state, exit_code, message, ..RunEnd::nothing_asked(now) };
         archive.end_run(run, &end)?;
     }

@@ -7,23 +7,25 @@ use serde_json::Value;
 
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxAdd;
-use crate::cli::error::{Failure, STORAGE, USAGE};
+use crate::cli::error::Failure;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_json, outbox_page};
 use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};
 use crate::definition::{Definition, Source, Span, Start, WriteMethod, parse_start, suggest};
 use crate::host::Host;
 use crate::host::files::open_named;
-use crate::model::Timestamp;
+use crate::model::{ExitCode, Timestamp};
 use crate::outbox::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
 use crate::outbox::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, fresh_key, prepare, sender_for};
 
 use super::{folder_of, no_entry, one_of, open_outbox};
 
-/// Refused for safety: a credential would have gone where it does not belong.
-const UNSAFE: u8 = 9;
-
-pub fn run(args: &OutboxAdd, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+pub fn run(
+    args: &OutboxAdd,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let definition = load_for_sync(global, host)?;
     let source = source_of(&definition, args.source.as_deref())?;
     let now = host.clock.now();
@@ -84,7 +86,7 @@ impl NewRequest<'_> {
 }
 
 fn refused(refusal: QueueRefusal) -> Failure {
-    let code = if refusal.is_secret { UNSAFE } else { USAGE };
+    let code = if refusal.is_secret { ExitCode::Unsafe } else { ExitCode::Usage };
     Failure { help: refusal.help, ..Failure::new(code, refusal.message) }
 }
 
@@ -97,12 +99,13 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
             _ => {
                 let names: Vec<&str> = known().collect();
                 let help = format!("name one with --source: {}", names.join(", "));
-                Err(Failure::new(USAGE, "the definition has more than one source").help(help))
+                Err(Failure::new(ExitCode::Usage, "the definition has more than one source")
+                    .help(help))
             }
         };
     };
     definition.sources.get(name).ok_or_else(|| {
-        let mut failure = Failure::new(USAGE, format!("there is no source `{name}`"));
+        let mut failure = Failure::new(ExitCode::Usage, format!("there is no source `{name}`"));
         failure.help = suggest(name, known());
         failure
     })
@@ -110,7 +113,7 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
 
 fn method_of(text: &str) -> Result<WriteMethod, Failure> {
     WriteMethod::parse(text).ok_or_else(|| {
-        Failure::new(USAGE, format!("{text:?} is not a method that writes"))
+        Failure::new(ExitCode::Usage, format!("{text:?} is not a method that writes"))
             .help("the outbox takes POST, PUT, PATCH and DELETE")
     })
 }
@@ -119,7 +122,10 @@ fn headers_of(args: &OutboxAdd) -> Result<Vec<(String, String)>, Failure> {
     let mut headers = Vec::new();
     for header in &args.headers {
         let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::new(USAGE, format!("{header:?} is not a header such as `Prefer: minimal`"))
+            Failure::new(
+                ExitCode::Usage,
+                format!("{header:?} is not a header such as `Prefer: minimal`"),
+            )
         })?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
@@ -134,10 +140,15 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
     }
     let Some(path) = &args.body_file else { return Ok(None) };
     let source_error = |error: std::io::Error| {
-        let failure =
-            Failure::file(USAGE, &format!("read the body from {}", path.display()), &error);
+        let failure = Failure::file(
+            ExitCode::Usage,
+            &format!("read the body from {}", path.display()),
+            &error,
+        );
         match failure.code {
-            UNSAFE => failure.help("write it into a file, or give it on stdin: `--body-file -`"),
+            ExitCode::Unsafe => {
+                failure.help("write it into a file, or give it on stdin: `--body-file -`")
+            }
             _ => failure,
         }
     };
@@ -158,7 +169,8 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
 fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(span) = Span::parse(text) {
         let at = span.after(now, chrono_tz::UTC);
-        return at.ok_or_else(|| Failure::new(USAGE, format!("`{text}` is out of range")));
+        return at
+            .ok_or_else(|| Failure::new(ExitCode::Usage, format!("`{text}` is out of range")));
     }
     match parse_start(text, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => Ok(at),
@@ -166,7 +178,7 @@ fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
             let message = format!("`{text}` is not a time");
             let help = "write a date (`2026-03-03`), a timestamp (`2026-03-03T12:00:00Z`), or a \
                 time from now (`2 hours`)";
-            Err(Failure::new(USAGE, message).help(help))
+            Err(Failure::new(ExitCode::Usage, message).help(help))
         }
     }
 }
@@ -178,7 +190,12 @@ fn number_of(outbox: &Outbox, key: &str, source: &Source) -> Result<i64, Failure
     if numbers.is_empty() { Err(no_entry(key)) } else { one_of(&numbers, key) }
 }
 
-fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Result<u8, Failure> {
+fn tell(
+    added: Added,
+    new: &NewEntry,
+    outbox: &Outbox,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     match added {
         Added::New(number) => {
             if output.json() {
@@ -188,7 +205,7 @@ fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Resul
                 output.result(&format!("{}\n", new.key))?;
                 output.say(&format!("queued as entry {number}\n"));
             }
-            Ok(0)
+            Ok(ExitCode::Done)
         }
         Added::Same(entry) => {
             let attempts = outbox.outbox_attempts(entry.brief.entry)?;
@@ -198,18 +215,18 @@ fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Resul
                 output.result(&outbox_page(&entry, &attempts))?;
                 output.say("this request was queued before under this key\n");
             }
-            Ok(0)
+            Ok(ExitCode::Done)
         }
         Added::Different(entry) => {
             let (key, number) = (&new.key, entry.brief.entry);
             let message = format!("the key {key:?} belongs to another request, entry {number}");
             let help = "a new request needs a key of its own: leave --key out to be given one";
-            Err(Failure::new(USAGE, message).help(help))
+            Err(Failure::new(ExitCode::Usage, message).help(help))
         }
         Added::Full => {
             let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most");
             let help = "send them (`windrow outbox send`), or cancel those that nobody needs";
-            Err(Failure::new(STORAGE, message).help(help))
+            Err(Failure::new(ExitCode::Storage, message).help(help))
         }
     }
 }

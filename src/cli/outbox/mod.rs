@@ -12,14 +12,14 @@ use serde_json::json;
 use crate::cli::text::{outbox_json, outbox_page, outbox_row_json, outbox_table};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::count;
 use crate::model::{EntryState, instant_to_text};
+use crate::model::{ExitCode, count};
 use crate::outbox::{Outbox, OutboxEntry};
 use crate::store::{ArchiveError, Opening, Reader};
 
 use super::args::Global;
 use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};
-use super::error::{Failure, USAGE};
+use super::error::Failure;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_reading, waiting_for};
 
@@ -30,7 +30,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     match &args.command {
         None => list(&args.list, global, host, output),
         Some(OutboxCommand::List(args)) => list(args, global, host, output),
@@ -45,18 +45,23 @@ pub fn run(
     }
 }
 
-fn list(args: &OutboxList, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+fn list(
+    args: &OutboxList,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let state = args.state.as_deref().and_then(EntryState::parse);
     let rows = reader.outbox_list(state, args.limit)?;
     if output.json() {
         rows.iter().try_for_each(|row| output.json_line(&outbox_row_json(row)))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     if rows.is_empty() {
         output.say("there is no such entry\n");
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&outbox_table(&rows))?;
     let counts = reader.outbox_counts()?.into_iter();
@@ -65,10 +70,15 @@ fn list(args: &OutboxList, global: &Global, host: &Host, output: &Output) -> Res
         let shown = count(rows.len() as u64);
         output.say(&format!("{shown} of {} are listed; `-n` lists more\n", count(all)));
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
-fn show(args: &OutboxChoice, global: &Global, host: &Host, output: &Output) -> Result<u8, Failure> {
+fn show(
+    args: &OutboxChoice,
+    global: &Global,
+    host: &Host,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let number = one_of(&reader.outbox_find(&args.key, args.source.as_deref())?, &args.key)?;
@@ -79,7 +89,7 @@ fn show(args: &OutboxChoice, global: &Global, host: &Host, output: &Output) -> R
     } else {
         output.result(&outbox_page(&entry, &attempts))?;
     }
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// The one entry of a key.
@@ -87,13 +97,16 @@ fn one_of(numbers: &[i64], key: &str) -> Result<i64, Failure> {
     match numbers {
         [number] => Ok(*number),
         [] => Err(no_entry(key)),
-        _ => Err(Failure::new(USAGE, format!("two sources have an entry of the key {key:?}"))
-            .help("say which one with --source")),
+        _ => Err(Failure::new(
+            ExitCode::Usage,
+            format!("two sources have an entry of the key {key:?}"),
+        )
+        .help("say which one with --source")),
     }
 }
 
 fn no_entry(key: &str) -> Failure {
-    Failure::new(USAGE, format!("there is no entry with the key {key:?}"))
+    Failure::new(ExitCode::Usage, format!("there is no entry with the key {key:?}"))
         .help("`windrow outbox list` shows them")
 }
 

@@ -16,8 +16,8 @@ use crate::cli::workspace::{
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::http::{SecretValues, Transport};
-use crate::model::count;
 use crate::model::{EntryState, printable};
+use crate::model::{ExitCode, count};
 use crate::outbox::Outbox;
 use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
 use crate::store::{ArchiveError, Reader, WaitRow};
@@ -32,7 +32,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let definition = load_for_sync(global, host)?;
     check_sources(&definition, &args.now)?;
     Reader::open(&definition.archive)?;
@@ -61,7 +61,7 @@ pub fn run(
         tell_waits(&definition, host, output)?;
     }
     Ok(match &report.held_by {
-        Some(_) if report.sent.is_empty() => 7,
+        Some(_) if report.sent.is_empty() => ExitCode::Held,
         _ => report.exit_code(),
     })
 }
@@ -71,7 +71,7 @@ fn dry_run(
     outbox: &Outbox,
     host: &Host,
     output: &Output,
-) -> Result<u8, Failure> {
+) -> Result<ExitCode, Failure> {
     let home = Senders::of(outbox.path(), host)?.homes(&outbox.outbox_senders()?)?;
     let now = host.clock.now();
     let waits = outbox.waits(now)?;
@@ -79,13 +79,13 @@ fn dry_run(
     let planned = plan(&outbox.outbox_open()?, &scene);
     if output.json() {
         planned.iter().try_for_each(|planned| output.json_line(&planned_json(planned)))?;
-        return Ok(0);
+        return Ok(ExitCode::Done);
     }
     output.result(&outbox_plan_table(&planned))?;
     tell_waits(definition, host, output)?;
     let going = planned.iter().filter(|planned| planned.doing == Doing::Send).count();
     output.say(&format!("{} would be sent; nothing was\n", count(going as u64)));
-    Ok(0)
+    Ok(ExitCode::Done)
 }
 
 /// What a round of sending did, as JSON.

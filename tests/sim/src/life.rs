@@ -15,6 +15,7 @@ use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::http::{Budget, SecretValues, Transport};
+use windrow::model::ExitCode;
 use windrow::store::{Archive, ArchiveError, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
@@ -608,7 +609,7 @@ impl Life {
         };
         if host.stop.cause() == Some(StopCause::Interrupt)
             && let Ended::Report(report) = &ended
-            && report.exit_code() != 130
+            && report.exit_code() != ExitCode::Interrupted
         {
             self.violated("S22", "Ctrl-C was pressed and the exit code is not 130");
         }
@@ -741,7 +742,7 @@ impl Life {
     pub(crate) fn settle(&mut self) {
         for _ in 0..QUIET_RUNS_MAX {
             let ended = self.quiet_run();
-            if !self.clean() || ended == Some(0) {
+            if !self.clean() || ended == Some(ExitCode::Done) {
                 return;
             }
             self.clock.pass(2 * HOUR);
@@ -749,7 +750,7 @@ impl Life {
         self.violated("S18", "faults are over, and it does not come to rest");
     }
 
-    fn quiet_run(&mut self) -> Option<u8> {
+    fn quiet_run(&mut self) -> Option<ExitCode> {
         let before = self.shared.lock().expect("no holder panics").requests;
         self.runs += 1;
         self.note(format!("quiet run {} at {}", self.runs, self.clock.truth()));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use windrow::definition::{Definition, SecretReference, WriteMethod, parse_definition};
 use windrow::host::{Environment, Files, Host, SeededRandom, Stop};
 use windrow::http::{SecretValues, Transport};
-use windrow::model::{EntryState, instant_to_text};
+use windrow::model::{EntryState, ExitCode, instant_to_text};
 use windrow::outbox::{Added, Outbox, OutboxBrief, Settlement};
 use windrow::outbox::{
     Doing, GivenRequest, Planned, SendOptions, SendParts, SendReport, WaitReason, prepare, send,
@@ -638,7 +638,7 @@ impl Life {
             Opening { note: "a copy", now: &now, allow_network_fs: true, files: &*host.files };
         let before = self.orders().requests;
         match Outbox::open(&copied, &opening).and_then(|copy| self.send(&copy, &host, false)) {
-            Ok(report) if report.exit_code() != 10 => {
+            Ok(report) if report.exit_code() != ExitCode::NeedsPerson => {
                 self.violated("copy", &format!("exit {} and not 10", report.exit_code()));
             }
             Ok(_) => {}
