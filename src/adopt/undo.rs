@@ -5,10 +5,9 @@ use serde::Serialize;
 
 use crate::adopt::AdoptionRow;
 use crate::definition::{ColumnType, Stream, StreamKind};
-use crate::model::{Window, instant_to_text};
+use crate::model::{Error, Window, instant_to_text};
 use crate::store::{Archive, RunStart};
 
-use super::error::AdoptError;
 use super::unverified::unverified;
 
 /// What was taken back.
@@ -33,7 +32,7 @@ pub fn undo(
     adoption: &AdoptionRow,
     stream: Option<&Stream>,
     start: &RunStart<'_>,
-) -> Result<Undone, AdoptError> {
+) -> Result<Undone, Error> {
     archive.begin()?;
     let result = take_back(archive, adoption, stream, start).and_then(|undone| {
         archive.commit()?;
@@ -50,7 +49,7 @@ fn take_back(
     adoption: &AdoptionRow,
     stream: Option<&Stream>,
     start: &RunStart<'_>,
-) -> Result<Undone, AdoptError> {
+) -> Result<Undone, Error> {
     let fetches = archive.fetches_since(&adoption.stream, adoption.run)?;
     let rules = match stream.map(|stream| &stream.kind) {
         Some(StreamKind::Window(rules)) => Some(rules),
@@ -59,7 +58,7 @@ fn take_back(
     if stream.is_none() && fetches.iter().any(|fetch| fetch.complete) {
         let message = format!("the definition has no stream `{}`", adoption.stream);
         let help = "without it nobody can tell which rows a sync has confirmed since";
-        return Err(AdoptError::input(message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     let mut open: Vec<Option<Window>> = Vec::new();
     for span in archive.adopted_spans(&adoption.stream)? {

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::host::Stop;
 
 use crate::history::condition::Staying;
+use crate::model::{Error, ErrorKind};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::open::{SCHEMA_VERSION, open_writer, take_lock};
 use crate::store::read::Reader;
@@ -78,9 +79,9 @@ const AT_HOME: [&str; 5] = [
 impl Reader {
     /// Copies the archive as it is now into a new file, beside whoever writes to it. What is
     /// written last is not on the disk for sure.
-    pub fn copy_into(&mut self, draft: &Path, stop: &Stop) -> Result<(), ArchiveError> {
+    pub fn copy_into(&mut self, draft: &Path, stop: &Stop) -> Result<(), Error> {
         let text = draft.to_str().ok_or_else(|| {
-            ArchiveError::new(Cause::Storage, "the target's path is not Unicode text")
+            Error::new(ErrorKind::Storage, "the target's path is not Unicode text")
         })?;
         let connection = &mut self.connection;
         let mut copy = || -> rusqlite::Result<()> {
@@ -99,14 +100,14 @@ impl Reader {
 
 impl Draft {
     /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
-    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, Error> {
         let (mut connection, version) = open_writer(path)?;
         let stop = stop.clone();
         end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
         if version != SCHEMA_VERSION {
             let message = format!("the archive has format {version}, not {SCHEMA_VERSION}");
             let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-            return Err(ArchiveError::new(Cause::Unusable, message).help(help));
+            return Err(Error::new(ErrorKind::Unusable, message).help(help));
         }
         let set = "PRAGMA journal_mode = DELETE; PRAGMA secure_delete = ON;
             PRAGMA foreign_keys = OFF; PRAGMA temp_store = FILE";
@@ -114,15 +115,12 @@ impl Draft {
         Ok(Self { reader: Reader { connection, path: path.to_owned() } })
     }
 
-    fn run<T>(
-        &self,
-        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
+    fn run<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         act(&self.reader.connection).map_err(at(&self.reader.path))
     }
 
     /// Puts away the marks of a stream's rows.
-    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
+    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (?1, ?2, ?3)";
         self.run(|connection| {
             connection.prepare_cached(sql)?.execute(params![stream, chunk, marks]).map(|_| ())
@@ -130,10 +128,7 @@ impl Draft {
     }
 
     /// Makes all that `act` writes one transaction.
-    pub fn together<T>(
-        &self,
-        act: impl FnOnce() -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
+    pub fn together<T>(&self, act: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.run(|connection| connection.execute_batch("BEGIN"))?;
         let done = act()?;
         self.run(|connection| connection.execute_batch("COMMIT"))?;
@@ -148,7 +143,7 @@ impl Draft {
         part: &Part,
         naming: &Naming<'_>,
         with_outbox: bool,
-    ) -> Result<Vec<String>, ArchiveError> {
+    ) -> Result<Vec<String>, Error> {
         self.run(|connection| connection.execute_batch("BEGIN"))?;
         let staying = self.decide(part)?;
         let dropped = self.run(|transaction| {
@@ -179,19 +174,19 @@ impl Draft {
     }
 
     /// Which rows stay, where a condition says so.
-    fn decide(&self, part: &Part) -> Result<Vec<Staying>, ArchiveError> {
+    fn decide(&self, part: &Part) -> Result<Vec<Staying>, Error> {
         let Some(condition) = &part.condition else { return Ok(Vec::new()) };
         let (given, _) = self.run(|connection| given_and_left(connection, part))?;
         self.reader.decide_rows(&given, condition)
     }
 
     /// The requests of the outbox that go along.
-    pub fn going(&self) -> Result<Vec<i64>, ArchiveError> {
+    pub fn going(&self) -> Result<Vec<i64>, Error> {
         self.run(going_with)
     }
 
     /// Writes what the copy says of itself, and closes it: it is one file then.
-    pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
+    pub fn finish(self, manifest: &str) -> Result<(), Error> {
         let write = "INSERT INTO _windrow_manifest (manifest) VALUES (?1)";
         self.run(|connection| connection.execute(write, [manifest]))?;
         let Reader { connection, path } = self.reader;
@@ -377,7 +372,7 @@ fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> 
 
 impl Reader {
     /// What a hand-off says of itself; none in an archive that is none, or was written to since.
-    pub fn manifest(&self) -> Result<Option<String>, ArchiveError> {
+    pub fn manifest(&self) -> Result<Option<String>, Error> {
         self.run(|connection| {
             let sql = "SELECT manifest FROM _windrow_manifest";
             connection.query_row(sql, [], |row| row.get(0)).optional()
@@ -385,7 +380,7 @@ impl Reader {
     }
 
     /// The marks of a stream's rows, as they were given: four bytes for each.
-    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, ArchiveError> {
+    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, Error> {
         self.run(|connection| {
             let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = ?1 ORDER BY chunk";
             let mut statement = connection.prepare(sql)?;
@@ -396,7 +391,7 @@ impl Reader {
     }
 
     /// The run's name in every archive.
-    pub fn run_uid(&self, run: i64) -> Result<Option<String>, ArchiveError> {
+    pub fn run_uid(&self, run: i64) -> Result<Option<String>, Error> {
         self.run(|connection| {
             let sql = "SELECT uid FROM _windrow_runs WHERE run_id = ?1";
             connection.query_row(sql, [run], |row| row.get(0)).optional()
@@ -405,7 +400,7 @@ impl Reader {
 
     /// What each copy that this one comes from was made of: its own id and its parent's, the
     /// latest first.
-    pub fn lineage(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+    pub fn lineage(&self) -> Result<Vec<(String, String)>, Error> {
         self.run(|connection| {
             let sql = "SELECT archive_id, parent_id FROM _windrow_lineage ORDER BY at DESC";
             let mut statement = connection.prepare(sql)?;
@@ -415,7 +410,7 @@ impl Reader {
     }
 
     /// Streams with the number of runs of whose work on them something is lacking.
-    pub fn lacks(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
+    pub fn lacks(&self) -> Result<Vec<(String, u64)>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, count(*) FROM _windrow_missing_runs
                 GROUP BY stream ORDER BY stream";
@@ -427,7 +422,7 @@ impl Reader {
 
     /// All tables but the streams' own and the manifest, each with the order in which its rows
     /// are told apart.
-    pub fn other_tables(&self) -> Result<Vec<(String, Vec<String>)>, ArchiveError> {
+    pub fn other_tables(&self) -> Result<Vec<(String, Vec<String>)>, Error> {
         self.run(|connection| {
             let streams = names(connection, "SELECT stream FROM _windrow_streams")?;
             let mut all = Vec::new();
@@ -456,11 +451,11 @@ impl Reader {
 }
 
 /// Notes in an archive what was given away, beside whoever has it open: a short transaction.
-pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), ArchiveError> {
+pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), Error> {
     let (connection, version) = open_writer(path)?;
     if version != SCHEMA_VERSION {
         let message = format!("{} has format {version}", path.display());
-        return Err(ArchiveError::new(Cause::Unusable, message));
+        return Err(Error::new(ErrorKind::Unusable, message));
     }
     // An archive that was made one file has no log to share; then nobody else may have it.
     let mode: String =

@@ -5,7 +5,8 @@
 use rusqlite::{Connection, Row};
 
 use crate::history::moment::Moment;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::{Value, owned};
 use crate::store::read::{Reader, StreamRow};
@@ -65,7 +66,7 @@ impl Reader {
         stream: &StreamRow,
         moment: &Moment,
         take: &mut Taker<'_>,
-    ) -> Result<Known, ArchiveError> {
+    ) -> Result<Known, Error> {
         let mut stopped = None;
         let mut put = |difference| match take(difference) {
             Ok(()) => true,
@@ -81,10 +82,7 @@ impl Reader {
             .and_then(|snapshot| diff(&snapshot, stream, moment, &mut put))
             .map_err(at(&self.path))?;
         match stopped {
-            Some(error) => {
-                let message = format!("cannot write the answer: {error}");
-                Err(ArchiveError::new(Cause::Storage, message))
-            }
+            Some(error) => Err(Error::output("write the answer", &error)),
             None => Ok(known),
         }
     }

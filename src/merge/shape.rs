@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use crate::model::{KeyShape, Retention, TableColumn, TableShape};
-use crate::store::error::{ArchiveError, at};
+use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
+use crate::store::error::at;
 use crate::store::history::{history_from, history_name, keeps_versions, live_columns};
 use crate::store::read::{Reader, StreamRow};
 use crate::store::table::{key_text, quote, stored_table, type_text};
@@ -93,7 +93,7 @@ impl Merge<'_> {
         stream: &StreamRow,
         named: NamedColumns<'_>,
         judge: &dyn MergePolicy,
-    ) -> Result<Pair, ArchiveError> {
+    ) -> Result<Pair, Error> {
         let wrong = at(&self.archive.path);
         let name = &stream.stream;
         let new = !self.archive.has_table(name)?;
@@ -258,7 +258,7 @@ impl Taking<'_> {
 
 impl crate::store::Archive {
     /// A stream's key and columns as they are in the transaction that is open.
-    pub fn stream_row(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
+    pub fn stream_row(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         let stored = crate::store::table::stored_table(&self.connection, name);
         let stored = stored.map_err(at(&self.path))?;
         Ok(stored.map(|(key, columns)| StreamRow {

@@ -12,11 +12,11 @@ use std::rc::Rc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
-use crate::model::{TableColumn, instant_to_text};
+use crate::model::{Error, TableColumn, instant_to_text};
 
 use crate::merge::runs;
 use crate::store::diagnosis::refuse_other_tables;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::read::Reader;
 use crate::store::runs::{RunStart, definition_id, name_run};
@@ -87,7 +87,7 @@ impl Archive {
         &'m self,
         start: &RunStart<'_>,
         others: &[&Reader],
-    ) -> Result<Merge<'m>, ArchiveError> {
+    ) -> Result<Merge<'m>, Error> {
         // What is copied into a table is placed by the columns that the format gives it.
         refuse_other_tables(&self.connection, &self.path)?;
         self.begin()?;
@@ -150,14 +150,14 @@ impl<'m> Merge<'m> {
     }
 
     /// Takes in an archive's runs; what else is taken refers to them.
-    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), ArchiveError> {
+    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), Error> {
         let taken = runs::take_runs(self, &theirs.connection);
         let (runs, counts) = taken.map_err(at(&self.archive.path))?;
         Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
     }
 
     /// Makes it all durable, with what the run says of it.
-    pub fn commit(self, message: &str) -> Result<(), ArchiveError> {
+    pub fn commit(self, message: &str) -> Result<(), Error> {
         let sql = "UPDATE _windrow_runs SET message = ?2 WHERE run_id = ?1";
         let note = self.ours().execute(sql, params![self.run, message]);
         note.map_err(at(&self.archive.path))?;
@@ -214,7 +214,7 @@ impl Taking<'_> {
         self.runs.get(&run).cloned().unwrap_or_else(unknown)
     }
 
-    pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> ArchiveError {
+    pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> Error {
         at(&self.merge.archive.path)
     }
 }

@@ -3,10 +3,10 @@
 use rusqlite::Connection;
 use serde::Serialize;
 
-use crate::model::{KeyShape, TableShape};
+use crate::model::{Error, KeyShape, TableShape};
 
 use crate::rebuild::table_swap::{before, part_before, same_key};
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::table::{key_text, quote, type_text};
 
@@ -76,11 +76,7 @@ pub struct RebuildComparison {
 
 impl Archive {
     /// Compares the stream's table and rejects with those that were set aside.
-    pub fn compare(
-        &self,
-        old: &TableShape,
-        new: &TableShape,
-    ) -> Result<RebuildComparison, ArchiveError> {
+    pub fn compare(&self, old: &TableShape, new: &TableShape) -> Result<RebuildComparison, Error> {
         compare(&self.connection, old, new).map_err(at(&self.path))
     }
 }

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use crate::definition::{Definition, Stream, parse_definition};
 use crate::host::Host;
-use crate::model::{TableShape, instant_to_text};
-use crate::store::{Archive, ArchiveError, Cause, RunStart};
+use crate::model::{Error, ErrorKind, TableShape, instant_to_text};
+use crate::store::{Archive, RunStart};
 
 use crate::rebuild::replay::Replay;
 use crate::rebuild::trial::Trial;
@@ -67,10 +67,10 @@ pub fn rebuild(
     archive: &Archive,
     host: &Host,
     rebuilding: &Rebuilding<'_>,
-) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+) -> Result<Option<Vec<Rebuilt>>, Error> {
     let Rebuilding { definition, streams: names, apply } = *rebuilding;
     archive.begin_rebuild()?;
-    let work = || -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+    let work = || -> Result<Option<Vec<Rebuilt>>, Error> {
         let mut run = None;
         let mut done = Vec::new();
         for stream in &definition.streams {
@@ -122,7 +122,7 @@ pub fn settle_rebuilds(
     definition: &Definition,
     streams: &[String],
     undo: bool,
-) -> Result<Vec<Settled>, ArchiveError> {
+) -> Result<Vec<Settled>, Error> {
     let open = archive.open_rebuilds()?;
     if let Some(name) = streams.iter().find(|name| !open.contains(name)) {
         let message = format!("there is no rebuild of stream `{name}` that waits for a word");
@@ -132,7 +132,7 @@ pub fn settle_rebuilds(
     let (version, text) = (env!("CARGO_PKG_VERSION"), &definition.text);
     let start = RunStart { command, version, definition: text, now: host.clock.now() };
     archive.begin_rebuild()?;
-    let work = || -> Result<Vec<Settled>, ArchiveError> {
+    let work = || -> Result<Vec<Settled>, Error> {
         let mut settled = Vec::new();
         for stream in open.into_iter().filter(|one| streams.is_empty() || streams.contains(one)) {
             let rows = match undo {
@@ -160,7 +160,7 @@ fn rebuild_stream(
     definition: &Definition,
     stream: &Stream,
     run: i64,
-) -> Result<Option<Rebuilt>, ArchiveError> {
+) -> Result<Option<Rebuilt>, Error> {
     let name = &stream.name;
     let old = standing(archive, name)?;
     let unkept = unkept_runs(archive, name)?;
@@ -250,12 +250,12 @@ fn hangs_off(child: &Stream, parent: &str) -> bool {
 }
 
 /// What the definition asks for cannot be.
-pub(crate) fn refuse(message: String, help: impl Into<String>) -> ArchiveError {
-    ArchiveError::new(Cause::Definition, message).help(help)
+pub(crate) fn refuse(message: String, help: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Definition, message).help(help)
 }
 
 /// The table as it is, of a stream that can be made again.
-fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
+fn standing(archive: &Archive, name: &str) -> Result<TableShape, Error> {
     let Some((old, open)) = archive.standing(name)? else {
         let message = format!("stream `{name}` has no table yet");
         return Err(refuse(message, "`windrow sync` makes it as the definition says"));
@@ -274,7 +274,7 @@ fn standing(archive: &Archive, name: &str) -> Result<TableShape, ArchiveError> {
 
 /// Runs that brought the stream rows whose pages were not kept. A run that kept pages and got none
 /// may still have taken up orphans.
-fn unkept_runs(archive: &Archive, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+fn unkept_runs(archive: &Archive, name: &str) -> Result<Vec<UnkeptRuns>, Error> {
     let mut unkept = archive.unkept_runs(name)?;
     unkept.retain(|runs| {
         let text = runs.definition.as_deref().unwrap_or_default();
@@ -285,7 +285,7 @@ fn unkept_runs(archive: &Archive, name: &str) -> Result<Vec<UnkeptRuns>, Archive
     Ok(unkept)
 }
 
-fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> ArchiveError {
+fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> Error {
     let spans = carried.iter().map(Carried::to_string).collect::<Vec<_>>().join(", ");
     let message = format!(
         "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \

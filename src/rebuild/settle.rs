@@ -4,9 +4,10 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::model::{Error, ErrorKind};
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::history::{history_name, live_columns};
 use crate::store::open::Archive;
 use crate::store::table::{from_json, quote};
@@ -23,7 +24,7 @@ struct Was {
 
 impl Archive {
     /// The streams whose rebuild is not confirmed yet.
-    pub fn open_rebuilds(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn open_rebuilds(&self) -> Result<Vec<String>, Error> {
         let read = || -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT stream FROM _windrow_rebuilds ORDER BY stream";
             let mut statement = self.connection.prepare(sql)?;
@@ -33,7 +34,7 @@ impl Archive {
     }
 
     /// Lets go of what a rebuild set aside. Gives the number of rows of the old table.
-    pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, Error> {
         let write = || -> rusqlite::Result<u64> {
             let old = quote(&before(stream));
             let count = format!("SELECT count(*) FROM {old}");
@@ -58,7 +59,7 @@ impl Archive {
 
     /// Puts back what a rebuild set aside. Gives the number of rows of the table that is there
     /// again. Refused once anything has come to the stream since.
-    pub fn undo_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn undo_rebuild(&self, stream: &str) -> Result<u64, Error> {
         let sql = "SELECT r.run_id, r.command FROM _windrow_runs AS r JOIN _windrow_rebuilds AS b
                 ON b.stream = ?1 AND r.run_id > b.run_id
             WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
@@ -78,7 +79,7 @@ impl Archive {
             );
             let help = "confirm it, go back to the old definition, and rebuild: the kept pages \
                         hold everything";
-            return Err(ArchiveError::new(Cause::Definition, message).help(help));
+            return Err(Error::new(ErrorKind::Definition, message).help(help));
         }
         self.put_back(stream).map_err(at(&self.path))
     }

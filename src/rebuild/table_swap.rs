@@ -6,9 +6,9 @@
 use rusqlite::{ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{KeyShape, Outcomes, Retention, TableShape, WindowKey};
+use crate::model::{Error, KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::{history_indexes, history_name, live_columns};
 use crate::store::ledger::bounds_text;
 use crate::store::open::Archive;
@@ -78,14 +78,14 @@ pub struct Recount {
 impl Archive {
     /// Begins a rebuild. Views, triggers and references of other tables keep the names that they
     /// have while tables are renamed under them.
-    pub fn begin_rebuild(&self) -> Result<(), ArchiveError> {
+    pub fn begin_rebuild(&self) -> Result<(), Error> {
         let settings = "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON";
         self.connection.execute_batch(settings).map_err(at(&self.path))?;
         self.begin()
     }
 
     /// The key, the columns and the rebuild that is not confirmed yet, of a stream that is there.
-    pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, ArchiveError> {
+    pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, Error> {
         let read = || -> rusqlite::Result<Option<(TableShape, bool)>> {
             let Some((key, columns)) = stored_table(&self.connection, stream)? else {
                 return Ok(None);
@@ -110,7 +110,7 @@ impl Archive {
     }
 
     /// Runs that brought the stream records without keeping their pages, or that its rows name.
-    pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+    pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, Error> {
         let sql = format!(
             "SELECT coalesce(r.command, ''), min(run), max(run), d.text
              FROM (SELECT run_id AS run FROM _windrow_run_streams
@@ -136,7 +136,7 @@ impl Archive {
     /// Keeps the stream's table and history under other names, and copies of its rejects, ledger
     /// and vanished rows. Gives the analyst's indexes and triggers, which are taken off. Rejects
     /// that a person has set aside stay, so that they are not taken up by themselves.
-    pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, ArchiveError> {
+    pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, Error> {
         let write = || -> rusqlite::Result<Vec<TableObject>> {
             self.unwatch_updates(stream)?;
             let mut objects = self.take_objects(stream)?;
@@ -183,7 +183,7 @@ impl Archive {
         &self,
         stream: &str,
         objects: &[TableObject],
-    ) -> Result<Vec<(TableObject, String)>, ArchiveError> {
+    ) -> Result<Vec<(TableObject, String)>, Error> {
         let ours = history_indexes(&history_name(stream));
         let mut unfit = Vec::new();
         for object in objects.iter().filter(|object| !ours.contains(&object.name)) {
@@ -205,7 +205,7 @@ impl Archive {
     }
 
     /// Makes the stream's new table, empty.
-    pub fn remake_table(&self, shape: &TableShape) -> Result<(), ArchiveError> {
+    pub fn remake_table(&self, shape: &TableShape) -> Result<(), Error> {
         let write = || -> rusqlite::Result<()> {
             self.connection.execute_batch(&create_statement(shape))?;
             let (key, columns) = stored_text(shape);
@@ -219,12 +219,7 @@ impl Archive {
 
     /// Corrects what the ledger counts of a fetch. A window whose source counts other records
     /// than there are now is no longer complete; tells whether it is such a one.
-    pub fn recount(
-        &self,
-        window_key: &WindowKey,
-        run: i64,
-        to: &Recount,
-    ) -> Result<bool, ArchiveError> {
+    pub fn recount(&self, window_key: &WindowKey, run: i64, to: &Recount) -> Result<bool, Error> {
         let (start, end) = bounds_text(window_key.window);
         let outcomes = &to.outcomes;
         let sql = "UPDATE _windrow_ledger SET received = ?7, inserted = ?8, updated = ?9,
@@ -278,7 +273,7 @@ impl Archive {
         inferred: bool,
         objects: &[TableObject],
         run: i64,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let (key, columns) = stored_text(old);
         let objects = serde_json::to_string(objects).expect("texts can be written as JSON");
         let sql = "INSERT INTO _windrow_rebuilds
@@ -295,7 +290,7 @@ impl Archive {
         stream: &str,
         run: i64,
         before: i64,
-    ) -> Result<Option<String>, ArchiveError> {
+    ) -> Result<Option<String>, Error> {
         let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
                 USING (definition_id)
             WHERE run_id = max(?2, coalesce((SELECT max(run_id) FROM _windrow_run_streams
@@ -308,7 +303,7 @@ impl Archive {
     }
 
     /// Makes a table to try the kept pages on, as the one that was set aside. Gives its name.
-    pub fn make_trial(&self, old: &TableShape) -> Result<String, ArchiveError> {
+    pub fn make_trial(&self, old: &TableShape) -> Result<String, Error> {
         let name = trial(&old.name);
         let mut shape = TableShape { name: name.clone(), ..old.clone() };
         shape.retention.marks = true;
@@ -318,13 +313,13 @@ impl Archive {
     }
 
     /// Drops that table.
-    pub fn drop_trial(&self, stream: &str) -> Result<(), ArchiveError> {
+    pub fn drop_trial(&self, stream: &str) -> Result<(), Error> {
         let sql = format!("DROP TABLE {}", quote(&trial(stream)));
         self.connection.execute_batch(&sql).map_err(at(&self.path))
     }
 
     /// Whether the stream's columns were inferred when its table was made.
-    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
+    pub fn was_inferred(&self, stream: &str) -> Result<bool, Error> {
         let sql = "SELECT inferred FROM _windrow_streams WHERE stream = ?1";
         let found = self.connection.query_row(sql, [stream], |row| row.get(0)).optional();
         found.map(|inferred| inferred.unwrap_or(false)).map_err(at(&self.path))

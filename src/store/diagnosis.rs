@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::host::Stop;
 
-use crate::store::error::{ArchiveError, not_as_made};
+use crate::model::Error;
+use crate::store::error::not_as_made;
 use crate::store::foreign::open_guarded;
 use crate::store::open::{SCHEMA_VERSION, schema_of_format};
 use crate::store::schema::{compare, objects};
@@ -61,10 +62,7 @@ pub(crate) fn oddity(path: &Path) -> Option<String> {
 }
 
 /// Refuses an archive of this format in which a table of windrow's is missing or another.
-pub(crate) fn refuse_other_tables(
-    connection: &Connection,
-    path: &Path,
-) -> Result<(), ArchiveError> {
+pub(crate) fn refuse_other_tables(connection: &Connection, path: &Path) -> Result<(), Error> {
     match own_tables(connection, SCHEMA_VERSION) {
         Some(found) => Err(not_as_made(path, &found)),
         None => Ok(()),

@@ -2,10 +2,10 @@
 
 use rusqlite::params;
 
-use crate::model::{Cell, FieldChange, FieldUse, Filled, Kinds, KnownField};
+use crate::model::{Cell, Error, FieldChange, FieldUse, Filled, Kinds, KnownField};
 
 use crate::store::content::filled_content;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::history_name;
 use crate::store::open::Archive;
 use crate::store::read::Reader;
@@ -25,7 +25,7 @@ struct FilledCount {
 
 impl Reader {
     /// The fields that a stream's records have had, by name.
-    pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, ArchiveError> {
+    pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, Error> {
         let sql =
             "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = ?1 ORDER BY field";
         let read = || -> rusqlite::Result<Vec<KnownField>> {
@@ -51,7 +51,7 @@ impl Reader {
         stream: Option<&str>,
         run: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<FieldChange>, ArchiveError> {
+    ) -> Result<Vec<FieldChange>, Error> {
         let sql = "SELECT stream, change, field, detail, at, run_id FROM _windrow_schema_log
             WHERE (?1 IS NULL OR stream = ?1) AND (?2 IS NULL OR run_id = ?2)
             ORDER BY log_id DESC LIMIT ?3";
@@ -76,7 +76,7 @@ impl Reader {
     }
 
     /// An archive of an older format, which no sync has migrated yet, has no log.
-    fn knows_drift(&self) -> Result<bool, ArchiveError> {
+    fn knows_drift(&self) -> Result<bool, Error> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_schema_log'";
         let found = self.connection.prepare_cached(sql).and_then(|mut s| s.exists([]));
         found.map_err(at(&self.path))
@@ -85,7 +85,7 @@ impl Reader {
 
 impl Archive {
     /// Keeps what is known of fields now. In a transaction of the caller's.
-    pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), ArchiveError> {
+    pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_fields (stream, field, kinds, usage)
             VALUES (?1, ?2, ?3, ?4) ON CONFLICT (stream, field)
             DO UPDATE SET kinds = excluded.kinds, usage = excluded.usage";
@@ -101,7 +101,7 @@ impl Archive {
     }
 
     /// Logs a change of fields, in the transaction of the page that showed it.
-    pub fn log_field_change(&self, change: &FieldChange) -> Result<(), ArchiveError> {
+    pub fn log_field_change(&self, change: &FieldChange) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let FieldChange { stream, change, field, detail, at: when, run } = change;
@@ -120,7 +120,7 @@ impl Archive {
         fill: Fill<'_>,
         run: Option<i64>,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let has_history = self.has_history(stream).map_err(at(&self.path))?;
         if has_history {
             // One that has ended has not got the columns with its table.

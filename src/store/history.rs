@@ -5,9 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::model::TableShape;
+use crate::model::{Error, ErrorKind, TableShape};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::table::quote;
 
@@ -57,7 +57,7 @@ pub(crate) fn history_from(
 
 impl Archive {
     /// From here on, whoever writes to this archive keeps the histories that are kept.
-    pub(crate) fn keep_histories(&self) -> Result<(), ArchiveError> {
+    pub(crate) fn keep_histories(&self) -> Result<(), Error> {
         let keep = || -> rusqlite::Result<()> {
             let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
             let mut statement = self.connection.prepare(sql)?;
@@ -75,7 +75,7 @@ impl Archive {
         shape: &TableShape,
         new: bool,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let stream = &shape.name;
         let from = history_from(&self.connection, stream).map_err(at(&self.path))?;
         if shape.retention.history || shape.retention.deletes {
@@ -102,7 +102,7 @@ impl Archive {
     }
 
     /// Makes the table of a history, or gives it the columns that its stream's table has got.
-    pub(crate) fn make_history(&self, stream: &str) -> Result<(), ArchiveError> {
+    pub(crate) fn make_history(&self, stream: &str) -> Result<(), Error> {
         let history = history_name(stream);
         let columns = |table: &str| live_columns(&self.connection, table).map_err(at(&self.path));
         let (wanted, have) = (columns(stream)?, columns(&history)?);
@@ -116,7 +116,7 @@ impl Archive {
             let message =
                 format!("the archive already has a table `{history}` that windrow did not make");
             let help = "rename the table: that name is needed for the stream's history";
-            return Err(ArchiveError::new(Cause::Definition, message).help(help));
+            return Err(Error::new(ErrorKind::Definition, message).help(help));
         }
         let sql = if have.is_empty() {
             create_history(

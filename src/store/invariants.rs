@@ -3,7 +3,7 @@
 
 use rusqlite::Connection;
 
-use crate::store::error::ArchiveError;
+use crate::model::Error;
 use crate::store::read::Reader;
 use crate::store::table::quote;
 
@@ -22,7 +22,7 @@ pub struct Broken {
 impl Reader {
     /// Looks at everything: pages, indexes, types, keys, references, the ledger. Takes as long as
     /// reading the file does.
-    pub fn broken(&self) -> Result<Vec<Broken>, ArchiveError> {
+    pub fn broken(&self) -> Result<Vec<Broken>, Error> {
         self.run(|connection| {
             let mut broken = integrity(connection)?;
             if broken.is_empty() {

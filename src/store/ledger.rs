@@ -6,10 +6,11 @@
 use rusqlite::{Connection, params};
 
 use crate::model::{
-    Checkpoint, Entry, State, Timestamp, Window, WindowKey, instant_from_text, instant_to_text,
+    Checkpoint, Entry, Error, State, Timestamp, Window, WindowKey, instant_from_text,
+    instant_to_text,
 };
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::table::{known, unknown};
 
@@ -68,7 +69,7 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
 
 impl Archive {
     /// Writes how far a fetch has come, in the transaction of its rows.
-    pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
+    pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), Error> {
         self.write_entry(progress, run).map_err(at(&self.path))
     }
 
@@ -191,7 +192,7 @@ impl Archive {
     }
 
     /// Whether this very window has been completed before, or others have proven all of it.
-    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
+    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, Error> {
         self.is_covered(window_key).map_err(at(&self.path))
     }
 
@@ -218,7 +219,7 @@ impl Archive {
     }
 
     /// Forgets a fetch that was broken off and is replaced by fetches of its parts.
-    pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), ArchiveError> {
+    pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), Error> {
         let (start, end) = bounds_text(window_key.window);
         let sql = "DELETE FROM _windrow_ledger
             WHERE stream = ?1 AND partition = ?2 AND start_at = ?3 AND end_at = ?4

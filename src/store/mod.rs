@@ -35,7 +35,6 @@ pub use digest::{
     digested_columns, each_line, sha256_of,
 };
 pub use drift::Fill;
-pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use invariants::Broken;
 pub use open::{APPLICATION_ID, Archive, Opening, SCHEMA_VERSION, sqlite_is_sound};

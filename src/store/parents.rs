@@ -6,9 +6,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::definition::Scalar;
-use crate::model::{Cell, RowSet, TableShape};
+use crate::model::{Cell, Error, RowSet, TableShape};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::read::scalar;
 use crate::store::table::{quote, stored_table};
@@ -75,7 +75,7 @@ impl Archive {
         &self,
         table: &TableWriter,
         rows: &RowSet,
-    ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
+    ) -> Result<BTreeMap<usize, Orphan>, Error> {
         orphans_among(&self.connection, &table.shape, rows).map_err(at(&self.path))
     }
 
@@ -84,7 +84,7 @@ impl Archive {
         &self,
         parent: &str,
         partition: &str,
-    ) -> Result<Option<BTreeMap<String, Scalar>>, ArchiveError> {
+    ) -> Result<Option<BTreeMap<String, Scalar>>, Error> {
         self.read_parent(parent, partition).map_err(at(&self.path))
     }
 

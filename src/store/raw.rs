@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::definition::{BODY_BYTES_LIMIT, Scalar};
-use crate::model::{Window, WindowKey, hexadecimal};
+use crate::model::{Error, ErrorKind, Window, WindowKey, hexadecimal};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::ledger::{bounds_text, window_of};
 use crate::store::open::Archive;
 use crate::store::read::Reader;
@@ -109,7 +109,7 @@ impl Archive {
         requested_at: &str,
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let write = || -> rusqlite::Result<()> {
             let body = self.keep_body(&page.body)?;
             let parent = page.parent.as_ref().map(|parent| self.keep_body(parent)).transpose()?;
@@ -154,11 +154,7 @@ impl Archive {
 
     /// The stream's page after page `after`, in the order of writing. One at a time: memory does
     /// not grow with the number of pages.
-    pub fn kept_page_after(
-        &self,
-        stream: &str,
-        after: i64,
-    ) -> Result<Option<KeptPage>, ArchiveError> {
+    pub fn kept_page_after(&self, stream: &str, after: i64) -> Result<Option<KeptPage>, Error> {
         let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
                 p.first, p.written_at, p.run_id, b.sha256, b.bytes, b.body, r.sha256, r.bytes,
                 r.body, p.altered
@@ -174,7 +170,7 @@ impl Archive {
                 let number = page.page;
                 let message = format!("the kept page {number} of stream `{stream}` is damaged");
                 let help = "go back to a copy of the archive, or read the stream's windows again";
-                Err(ArchiveError::new(Cause::Unusable, message).help(help))
+                Err(Error::new(ErrorKind::Unusable, message).help(help))
             }
             other => Ok(other.map(|(page, _)| page)),
         }
@@ -183,7 +179,7 @@ impl Archive {
 
 impl Reader {
     /// What is kept of a stream beside its rows.
-    pub fn kept(&self, stream: &str) -> Result<Kept, ArchiveError> {
+    pub fn kept(&self, stream: &str) -> Result<Kept, Error> {
         let read = || -> rusqlite::Result<Kept> {
             let sql = "SELECT 1 FROM sqlite_schema WHERE name = '_windrow_raw_pages'";
             if !self.connection.prepare_cached(sql)?.exists([])? {
@@ -335,7 +331,7 @@ mod tests {
             let sql = "UPDATE _windrow_raw_bodies SET body = ?1";
             archive.connection.execute(sql, [body]).expect("damaged");
             let error = archive.kept_page_after("usage", 0).expect_err("damaged");
-            assert_eq!(error.cause, Cause::Unusable);
+            assert_eq!(error.kind, ErrorKind::Unusable);
         }
     }
 }

@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use crate::definition::{Column, OnDrift, Scalar, Stream};
-use crate::model::{Entry, KeyShape, TableColumn, Timestamp, instant_from_text};
+use crate::model::{Entry, Error, ErrorKind, KeyShape, TableColumn, Timestamp, instant_from_text};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::ledger::known_state;
 use crate::store::open::{SCHEMA_VERSION, open_reader};
 use crate::store::runs::{RunRow, runs};
@@ -144,7 +144,7 @@ impl LedgerRow {
 
 impl Reader {
     /// Opens the archive at `path` for reading.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path) -> Result<Self, Error> {
         Ok(Self { connection: open_reader(path)?, path: path.to_owned() })
     }
 
@@ -156,7 +156,7 @@ impl Reader {
     pub(crate) fn run<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
+    ) -> Result<T, Error> {
         read(&self.connection).map_err(|error| {
             let sql = "PRAGMA user_version";
             let version = self.connection.query_row(sql, [], |row| row.get::<_, i32>(0));
@@ -169,12 +169,12 @@ impl Reader {
     }
 
     /// The entries of a stream and partition, oldest first.
-    pub fn ledger(&self, stream: &str, partition: &str) -> Result<Vec<Entry>, ArchiveError> {
+    pub fn ledger(&self, stream: &str, partition: &str) -> Result<Vec<Entry>, Error> {
         self.run(|connection| crate::store::ledger::entries(connection, stream, partition))
     }
 
     /// The streams that have a table.
-    pub fn streams(&self) -> Result<Vec<StreamRow>, ArchiveError> {
+    pub fn streams(&self) -> Result<Vec<StreamRow>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, key, columns, inferred, start_at
                 FROM _windrow_streams ORDER BY stream";
@@ -194,12 +194,12 @@ impl Reader {
     }
 
     /// One stream's row.
-    pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
+    pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
     }
 
     /// The ledger of a stream for people, oldest first.
-    pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
+    pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, Error> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(LedgerRow::SELECT)?;
             let rows = statement.query_map([stream], LedgerRow::of)?;
@@ -214,7 +214,7 @@ impl Reader {
         parent: &StreamRow,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<ParentRow>, ArchiveError> {
+    ) -> Result<Vec<ParentRow>, Error> {
         let key = parent.key.columns();
         let names: Vec<String> =
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
@@ -239,23 +239,23 @@ impl Reader {
     }
 
     /// The number of rows in a stream's table.
-    pub fn count(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn count(&self, stream: &str) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", quote(stream));
         self.run(|connection| connection.query_row(&sql, [], |row| row.get(0)))
     }
 
     /// The last `limit` runs, newest first.
-    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, ArchiveError> {
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
         self.run(|connection| runs(connection, None, limit))
     }
 
     /// One run.
-    pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, ArchiveError> {
+    pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, Error> {
         Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
     }
 
     /// Open rejects by stream and kind.
-    pub fn rejects(&self) -> Result<Vec<RejectRow>, ArchiveError> {
+    pub fn rejects(&self) -> Result<Vec<RejectRow>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, kind, count(*), reason FROM
                 (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
@@ -275,7 +275,7 @@ impl Reader {
     }
 
     /// The archive's name among all archives: 32 hexadecimal digits. A hand-off has one of its own.
-    pub fn archive_id(&self) -> Result<String, ArchiveError> {
+    pub fn archive_id(&self) -> Result<String, Error> {
         self.run(|connection| {
             let sql = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
             let id = connection.query_row(sql, [], |row| row.get(0)).optional()?;
@@ -284,15 +284,12 @@ impl Reader {
     }
 
     /// The definition that was used last.
-    pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
+    pub fn definition(&self) -> Result<Option<String>, Error> {
         Ok(self.stored_definition(None)?.map(|stored| stored.text))
     }
 
     /// The definition that a run used, or the latest run that had one.
-    pub fn stored_definition(
-        &self,
-        run: Option<i64>,
-    ) -> Result<Option<StoredDefinition>, ArchiveError> {
+    pub fn stored_definition(&self, run: Option<i64>) -> Result<Option<StoredDefinition>, Error> {
         self.run(|connection| {
             let sql = "SELECT r.run_id, r.started_at, d.text
                 FROM _windrow_runs r JOIN _windrow_definitions d USING (definition_id)
@@ -307,11 +304,11 @@ impl Reader {
 }
 
 /// What this program looks for came with a later format.
-fn older(path: &Path, version: i32) -> ArchiveError {
+fn older(path: &Path, version: i32) -> Error {
     let message =
         format!("{} has format {version}, and this needs {SCHEMA_VERSION}", path.display());
     let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).help(help)
+    Error::new(ErrorKind::Unusable, message).help(help)
 }
 
 pub(crate) fn scalar(value: rusqlite::types::ValueRef<'_>) -> Scalar {

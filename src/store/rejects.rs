@@ -4,10 +4,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
-use crate::model::{Reject, Timestamp, WindowKey, instant_to_text};
+use crate::model::{Error, Reject, Timestamp, WindowKey, instant_to_text};
 
 use crate::store::digest::sha256_of;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::open::Archive;
 use crate::store::read::Reader;
@@ -149,7 +149,7 @@ impl Archive {
         rejects: &[Reject],
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let again = "UPDATE SET last_run_id = excluded.last_run_id
             WHERE last_run_id IS NOT excluded.last_run_id";
         self.put_rejects(window_key, rejects, (run, now), again)
@@ -163,7 +163,7 @@ impl Archive {
         reject: Reject,
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.put_rejects(window_key, &[reject], (run, now), "NOTHING")
     }
 
@@ -173,7 +173,7 @@ impl Archive {
         rejects: &[Reject],
         (run, now): (i64, &str),
         again: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = format!(
             "INSERT INTO _windrow_rejects
              (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
@@ -212,7 +212,7 @@ impl Archive {
         stream: &str,
         selection: &RejectSelection,
         after: (i64, i64),
-    ) -> Result<Vec<KeptReject>, ArchiveError> {
+    ) -> Result<Vec<KeptReject>, Error> {
         let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
         let sql = format!(
             "SELECT reject_id, last_run_id, partition, record, ancestors,
@@ -256,7 +256,7 @@ impl Archive {
     }
 
     /// Forgets a reject that has become a row.
-    pub fn remove_reject(&self, id: i64) -> Result<(), ArchiveError> {
+    pub fn remove_reject(&self, id: i64) -> Result<(), Error> {
         let sql = "DELETE FROM _windrow_rejects WHERE reject_id = ?1";
         let statement = self.connection.prepare_cached(sql);
         statement.and_then(|mut s| s.execute([id])).map(|_| ()).map_err(at(&self.path))
@@ -270,7 +270,7 @@ impl Archive {
         kind: &str,
         reason: &str,
         pointer: Option<&str>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = "UPDATE OR IGNORE _windrow_rejects SET kind = ?2, reason = ?3, pointer = ?4
             WHERE reject_id = ?1
               AND (kind, reason, coalesce(pointer, '-')) <> (?2, ?3, coalesce(?4, '-'))";
@@ -287,7 +287,7 @@ impl Archive {
         who: &str,
         note: &str,
         now: Timestamp,
-    ) -> Result<u64, ArchiveError> {
+    ) -> Result<u64, Error> {
         let sql = format!(
             "UPDATE _windrow_rejects SET discarded_at = ?7, discarded_by = ?8, discard_note = ?9
              WHERE discarded_at IS NULL AND {CHOSEN}"
@@ -311,7 +311,7 @@ impl Reader {
         selection: &RejectSelection,
         limit: u32,
         mut on: impl FnMut(RejectEntry),
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.run(|connection| {
             let sql = format!(
                 "SELECT {ENTRY} FROM _windrow_rejects WHERE {CHOSEN}
@@ -329,7 +329,7 @@ impl Reader {
     }
 
     /// How many rejects are chosen.
-    pub fn count_rejects(&self, selection: &RejectSelection) -> Result<u64, ArchiveError> {
+    pub fn count_rejects(&self, selection: &RejectSelection) -> Result<u64, Error> {
         self.run(|connection| {
             let sql = format!("SELECT count(*) FROM _windrow_rejects WHERE {CHOSEN}");
             let mut statement = connection.prepare(&sql)?;
@@ -340,7 +340,7 @@ impl Reader {
     }
 
     /// One reject with its record.
-    pub fn reject(&self, id: i64) -> Result<Option<RejectRecord>, ArchiveError> {
+    pub fn reject(&self, id: i64) -> Result<Option<RejectRecord>, Error> {
         self.run(|connection| one_reject(connection, id))
     }
 }

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 
-use crate::model::{Timestamp, Wait, instant_from_text, instant_to_text};
+use crate::model::{Error, Timestamp, Wait, instant_from_text, instant_to_text};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::read::Reader;
 
@@ -51,22 +51,13 @@ impl WaitRow {
 
 impl Archive {
     /// Keeps a wait of a source; in a transaction of the caller's.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        wait: &Wait,
-        now: Timestamp,
-    ) -> Result<(), ArchiveError> {
+    pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
         put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
     }
 
     /// Forgets the waits of these sources, those of their entries in the outbox as well, and gives
     /// the sources that had one.
-    pub fn lift_waits(
-        &self,
-        sources: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, ArchiveError> {
+    pub fn lift_waits(&self, sources: &[String], now: Timestamp) -> Result<Vec<String>, Error> {
         self.begin()?;
         let lifted = lift_waits(&self.connection, sources, now).map_err(at(&self.path))?;
         self.commit()?;
@@ -76,12 +67,12 @@ impl Archive {
 
 impl Reader {
     /// Sources that once must not be asked before some time, as it was noted.
-    pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
+    pub fn waits(&self) -> Result<Vec<WaitRow>, Error> {
         self.run(waits)
     }
 
     /// Sources that must not be asked at `now`.
-    pub fn waits_held(&self, now: Timestamp) -> Result<Vec<WaitRow>, ArchiveError> {
+    pub fn waits_held(&self, now: Timestamp) -> Result<Vec<WaitRow>, Error> {
         Ok(self.waits()?.into_iter().filter_map(|wait| wait.shown(now)).collect())
     }
 }

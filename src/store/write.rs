@@ -4,9 +4,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
-use crate::model::{Cell, Outcomes, RowSet, TableColumn, TableShape};
+use crate::model::{Cell, Error, Outcomes, RowSet, TableColumn, TableShape};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::open::Archive;
 use crate::store::table::quote;
 
@@ -240,12 +240,12 @@ impl ToSql for Bound<'_> {
 impl Archive {
     /// Begins the transaction of a batch. Never a deferred one: the upgrade from reading to
     /// writing fails at once when another program has written.
-    pub fn begin(&self) -> Result<(), ArchiveError> {
+    pub fn begin(&self) -> Result<(), Error> {
         self.connection.execute_batch("BEGIN IMMEDIATE").map_err(at(&self.path))
     }
 
     /// Makes the batch durable.
-    pub fn commit(&self) -> Result<(), ArchiveError> {
+    pub fn commit(&self) -> Result<(), Error> {
         self.connection.execute_batch("COMMIT").map_err(at(&self.path))
     }
 
@@ -266,7 +266,7 @@ impl Archive {
         rows: &RowSet,
         run: i64,
         now: &str,
-    ) -> Result<Outcomes, ArchiveError> {
+    ) -> Result<Outcomes, Error> {
         self.write_all(table, rows, None, run, now).map_err(at(&self.path))
     }
 
@@ -279,7 +279,7 @@ impl Archive {
         as_of: i64,
         run: i64,
         now: &str,
-    ) -> Result<Outcomes, ArchiveError> {
+    ) -> Result<Outcomes, Error> {
         self.write_all(table, rows, Some(as_of), run, now).map_err(at(&self.path))
     }
 

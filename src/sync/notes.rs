@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Timestamp, instant_to_text};
+use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::{
-    Archive, ArchiveError, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent,
-    RunStreamRow,
+    Archive, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent, RunStreamRow,
 };
 
 use super::fetch_job::FetchJob;
@@ -107,7 +106,7 @@ impl RunNotes {
         archive: &Archive,
         run: i64,
         counts: &mut RunStreamRow,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         for row in self.fetches.drain(..) {
             self.fetches_noted += 1;
             archive.write_fetch(run, self.fetches_noted, &row)?;
@@ -122,7 +121,7 @@ impl RunNotes {
     }
 
     /// Writes what befell the run alone, in a transaction of the caller's.
-    pub fn write_events(&mut self, archive: &Archive, run: i64) -> Result<(), ArchiveError> {
+    pub fn write_events(&mut self, archive: &Archive, run: i64) -> Result<(), Error> {
         for event in self.events.drain(..) {
             self.events_noted += 1;
             archive.write_run_event(run, self.events_noted, &event)?;

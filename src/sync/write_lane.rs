@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{
-    Checkpoint, FieldChange, Outcomes, State, TableShape, Timestamp, Wait, Window, WindowKey,
-    instant_to_text,
+    Checkpoint, Error, FieldChange, Outcomes, State, TableShape, Timestamp, Wait, Window,
+    WindowKey, instant_to_text,
 };
-use crate::store::{Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter};
+use crate::store::{Archive, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter};
 
 use crate::record::{Filler, RecordReader};
 
@@ -108,7 +108,7 @@ impl<'a> WriteLane<'a> {
     pub async fn run(
         mut self,
         mut events: mpsc::Receiver<LaneEvent>,
-    ) -> Result<WrittenStreams, ArchiveError> {
+    ) -> Result<WrittenStreams, Error> {
         while let Some(event) = events.recv().await {
             if let Err(error) = self.take(event) {
                 self.archive.roll_back();
@@ -123,7 +123,7 @@ impl<'a> WriteLane<'a> {
         Ok(self.written)
     }
 
-    fn take(&mut self, event: LaneEvent) -> Result<(), ArchiveError> {
+    fn take(&mut self, event: LaneEvent) -> Result<(), Error> {
         match event {
             LaneEvent::Table { shape, start_at, reader } => {
                 self.make_table(*shape, start_at, reader)
@@ -164,7 +164,7 @@ impl<'a> WriteLane<'a> {
         }
     }
 
-    fn keep_wait(&mut self, source: String, wait: Wait) -> Result<(), ArchiveError> {
+    fn keep_wait(&mut self, source: String, wait: Wait) -> Result<(), Error> {
         self.finish_batch()?;
         let until = instant_to_text(wait.until);
         tracing::info!(source, until, "the source asked to wait");
@@ -213,8 +213,8 @@ impl<'a> WriteLane<'a> {
 
     fn in_transaction(
         &self,
-        write: impl FnOnce(&Archive) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+        write: impl FnOnce(&Archive) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         self.archive.begin()?;
         write(self.archive)?;
         self.archive.commit()
@@ -225,7 +225,7 @@ impl<'a> WriteLane<'a> {
         mut shape: TableShape,
         start_at: Option<Timestamp>,
         reader: Arc<RecordReader>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
@@ -250,7 +250,7 @@ impl<'a> WriteLane<'a> {
         Ok(())
     }
 
-    fn open_batch(&mut self, stream: &str) -> Result<&mut Batch, ArchiveError> {
+    fn open_batch(&mut self, stream: &str) -> Result<&mut Batch, Error> {
         if self.batch.is_none() {
             self.archive.begin()?;
             let counts = RunStreamRow { stream: stream.to_owned(), ..RunStreamRow::default() };
@@ -262,7 +262,7 @@ impl<'a> WriteLane<'a> {
 
     /// Dates the run's fetches by its sources' clocks no later than their first rows: a run that
     /// is killed does not come to its end.
-    fn date_run(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+    fn date_run(&mut self, page: &PageEvent) -> Result<(), Error> {
         let stream = self.definition.stream(&page.window_key.stream);
         let Some((stream, skew_ms)) = stream.zip(page.skew_ms) else { return Ok(()) };
         if self.clocks.contains_key(&stream.source) {
@@ -273,7 +273,7 @@ impl<'a> WriteLane<'a> {
     }
 
     /// Notes which rows the fetch has seen, where it matters.
-    fn watch_rows(&mut self, page: &PageEvent) -> Result<(), ArchiveError> {
+    fn watch_rows(&mut self, page: &PageEvent) -> Result<(), Error> {
         let table = self.tables.get(&page.window_key.stream);
         let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
             return Ok(());
@@ -285,7 +285,7 @@ impl<'a> WriteLane<'a> {
         self.archive.note_seen(table, &page.rows)
     }
 
-    fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
+    fn write_page(&mut self, mut page: PageEvent) -> Result<(), Error> {
         self.open_batch(&page.window_key.stream)?;
         self.date_run(&page)?;
         self.watch_rows(&page)?;
@@ -351,7 +351,7 @@ impl<'a> WriteLane<'a> {
         if full && mid_fetch { self.finish_batch() } else { Ok(()) }
     }
 
-    fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), ArchiveError> {
+    fn complete(&mut self, done: DoneEvent, trace: Trace) -> Result<(), Error> {
         self.open_batch(&done.window_key.stream)?.counts.windows_completed += 1;
         let mut progress = self.progress(&done.window_key, done.requested_at);
         progress.state = done.state;
@@ -385,7 +385,7 @@ impl<'a> WriteLane<'a> {
         truncated: bool,
         counts: Option<(u64, u64)>,
         trace: Trace,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.finish_batch()?;
         let known = self.fetch.as_ref().is_some_and(|fetch| fetch.window_key == window_key);
         let complete_before = self.archive.is_complete(&window_key)?;
@@ -414,7 +414,7 @@ impl<'a> WriteLane<'a> {
     }
 
     /// Ends the transaction in hand; a fetch that goes on is noted with its next page.
-    fn finish_batch(&mut self) -> Result<(), ArchiveError> {
+    fn finish_batch(&mut self) -> Result<(), Error> {
         if self.batch.is_none() {
             return Ok(());
         }
@@ -428,7 +428,7 @@ impl<'a> WriteLane<'a> {
         self.commit_batch()
     }
 
-    fn commit_batch(&mut self) -> Result<(), ArchiveError> {
+    fn commit_batch(&mut self) -> Result<(), Error> {
         let Some(mut batch) = self.batch.take() else { return Ok(()) };
         self.notes.write(self.archive, self.run, &mut batch.counts)?;
         self.archive.add_to_run(self.run, &batch.counts)?;

@@ -3,8 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::definition::Severity;
-use crate::model::{Timestamp, instant_to_text};
-use crate::store::error::ArchiveError;
+use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::read::Reader;
 
 use crate::outbox::store::open::Outbox;
@@ -38,23 +37,19 @@ pub struct AlertRow {
 
 impl Reader {
     /// How many changes the alerts have seen; none in an archive of a format without them.
-    pub fn alert_changes(&self) -> Result<i64, ArchiveError> {
+    pub fn alert_changes(&self) -> Result<i64, Error> {
         if self.has_alerts()? { self.run(changes) } else { Ok(0) }
     }
 
     /// What an alert knows of these findings, and of those that are not solved.
-    pub fn alert_rows(
-        &self,
-        alert: &str,
-        findings: &[&str],
-    ) -> Result<Vec<AlertRow>, ArchiveError> {
+    pub fn alert_rows(&self, alert: &str, findings: &[&str]) -> Result<Vec<AlertRow>, Error> {
         match self.has_alerts()? {
             true => self.run(|connection| rows(connection, alert, findings)),
             false => Ok(Vec::new()),
         }
     }
 
-    fn has_alerts(&self) -> Result<bool, ArchiveError> {
+    fn has_alerts(&self) -> Result<bool, Error> {
         let sql = "SELECT count(*) FROM sqlite_schema WHERE name = '_windrow_alerts'";
         self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))
     }
@@ -62,22 +57,18 @@ impl Reader {
 
 impl Outbox {
     /// What an alert knows of these findings, and of those that are not solved.
-    pub fn alert_rows(
-        &self,
-        alert: &str,
-        findings: &[&str],
-    ) -> Result<Vec<AlertRow>, ArchiveError> {
+    pub fn alert_rows(&self, alert: &str, findings: &[&str]) -> Result<Vec<AlertRow>, Error> {
         self.read(|connection| rows(connection, alert, findings))
     }
 
     /// When the archive was made, which a copy of it keeps.
-    pub fn made_at(&self) -> Result<String, ArchiveError> {
+    pub fn made_at(&self) -> Result<String, Error> {
         let sql = "SELECT value FROM _windrow_meta WHERE name = 'created_at'";
         self.read(|connection| connection.query_row(sql, [], |row| row.get(0)))
     }
 
     /// Keeps what alerts know from now on, all under one count.
-    pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), ArchiveError> {
+    pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_alerts (alert, finding, check_name, stream, severity,
                 expected, found, help, episode, opened_at, solved_at, change)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?11, ?10, NULL), ?12)

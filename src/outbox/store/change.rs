@@ -3,8 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::definition::{KeyRule, WriteMethod};
-use crate::model::{EntryState, Timestamp, Wait, instant_to_text};
-use crate::store::error::ArchiveError;
+use crate::model::{EntryState, Error, Timestamp, Wait, instant_to_text};
 use crate::store::waits::{lift_waits, put_wait};
 
 use crate::outbox::store::OPEN_ENTRIES_MAX;
@@ -133,23 +132,23 @@ impl Settlement {
 
 impl Outbox {
     /// Queues entries, all in one transaction; each is new, there already, or refused.
-    pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, ArchiveError> {
+    pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, Error> {
         self.write(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
     /// Keeps a sender that will queue entries, so that others queue for the same one.
-    pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), ArchiveError> {
+    pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), Error> {
         self.write(|connection| put_sender(connection, sender, now))
     }
 
     /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
-    pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {
+    pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, Error> {
         self.write(|connection| begin(connection, claim))
     }
 
     /// Ends an attempt. It changes nothing when the entry is not being sent.
-    pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, ArchiveError> {
+    pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, Error> {
         self.write(|connection| {
             let settled = put(connection, entry, EntryState::Sending, end)?;
             if settled {
@@ -160,12 +159,7 @@ impl Outbox {
     }
 
     /// Changes an entry that is not being sent, if it is still in the state `from`.
-    pub fn change(
-        &self,
-        entry: i64,
-        from: EntryState,
-        to: &Settlement,
-    ) -> Result<bool, ArchiveError> {
+    pub fn change(&self, entry: i64, from: EntryState, to: &Settlement) -> Result<bool, Error> {
         self.write(|connection| put(connection, entry, from, to))
     }
 
@@ -176,7 +170,7 @@ impl Outbox {
         sender: &str,
         base_url: Option<&str>,
         now: Timestamp,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<bool, Error> {
         self.write(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
@@ -194,7 +188,7 @@ impl Outbox {
         sent_key: &str,
         sender: &str,
         now: Timestamp,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<bool, Error> {
         self.write(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
@@ -209,12 +203,7 @@ impl Outbox {
 
     /// Removes entries that are over since before `before`, no longer remembered by their API, and
     /// waited for by nobody. Gives how many.
-    pub fn prune(
-        &self,
-        before: Timestamp,
-        now: Timestamp,
-        done_only: bool,
-    ) -> Result<u64, ArchiveError> {
+    pub fn prune(&self, before: Timestamp, now: Timestamp, done_only: bool) -> Result<u64, Error> {
         let sql = "DELETE FROM _windrow_outbox
             WHERE state IN ('done', 'rejected', 'expired', 'cancelled')
               AND (NOT ?3 OR state = 'done') AND finished_at < ?1
@@ -235,21 +224,12 @@ impl Outbox {
     }
 
     /// Keeps a wait of a source.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        wait: &Wait,
-        now: Timestamp,
-    ) -> Result<(), ArchiveError> {
+    pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
         self.write(|connection| put_wait(connection, source, wait, now))
     }
 
     /// The same as [`Archive::lift_waits`](crate::store::Archive::lift_waits).
-    pub fn lift_waits(
-        &self,
-        sources: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, ArchiveError> {
+    pub fn lift_waits(&self, sources: &[String], now: Timestamp) -> Result<Vec<String>, Error> {
         self.write(|connection| lift_waits(connection, sources, now))
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::open::open_writer;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
@@ -68,7 +69,7 @@ pub fn move_outbox(
     handoff_id: &str,
     note: &str,
     entries: &[i64],
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let (connection, _) = open_writer(path)?;
     let owner = moved_owner(handoff_id);
     let sql = "UPDATE _windrow_outbox SET owner = ?1, note = ?2 WHERE entry = ?3";
@@ -89,7 +90,7 @@ pub fn move_outbox(
         true => Ok(()),
         false => {
             let message = "the outbox was changed while the copy was made; nothing was moved";
-            Err(ArchiveError::new(Cause::Held, message).help("run it again"))
+            Err(Error::new(ErrorKind::Held, message).help("run it again"))
         }
     }
 }

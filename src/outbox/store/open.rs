@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
-use crate::store::error::{ArchiveError, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::open::{Archive, Opening, SCHEMA_VERSION, open_writer, refuse_directory};
 
 /// An archive that is open for its outbox. Others may have it open too.
@@ -20,7 +21,7 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the archive at `path` beside whoever has it, or makes it or brings it to this
     /// version's format, for which nobody else may have it.
-    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, Error> {
         if let Some(outbox) = Self::open_beside(path)? {
             return Ok(outbox);
         }
@@ -36,7 +37,7 @@ impl Outbox {
     }
 
     /// Opens it if it is there, of this format, and has a log already.
-    pub fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
+    pub fn open_beside(path: &Path) -> Result<Option<Self>, Error> {
         refuse_directory(path)?;
         if !path.exists() {
             return Ok(None);
@@ -49,7 +50,7 @@ impl Outbox {
     }
 
     /// How many pages of the log are not in the file yet.
-    pub fn log_pages(&self) -> Result<u64, ArchiveError> {
+    pub fn log_pages(&self) -> Result<u64, Error> {
         let pages = |row: &Row<'_>| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
         let counted = self
             .connection
@@ -61,7 +62,7 @@ impl Outbox {
 
     /// Copies what can be copied of the log into the file, and keeps nobody from writing. Once all
     /// of it is there, the next write begins the log anew.
-    pub fn copy_log(&self) -> Result<(), ArchiveError> {
+    pub fn copy_log(&self) -> Result<(), Error> {
         let copied = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         copied.map_err(at(&self.path))
     }
@@ -72,10 +73,7 @@ impl Outbox {
     }
 
     /// Makes all changes in `work` one transaction: they are on the disk together, or none is.
-    pub fn together<T>(
-        &self,
-        work: impl FnOnce() -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
+    pub fn together<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let behavior = TransactionBehavior::Immediate;
         let transaction =
             Transaction::new_unchecked(&self.connection, behavior).map_err(at(&self.path))?;
@@ -88,7 +86,7 @@ impl Outbox {
     pub(crate) fn write<T>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
+    ) -> Result<T, Error> {
         if !self.connection.is_autocommit() {
             return work(&self.connection).map_err(at(&self.path));
         }
@@ -107,7 +105,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::Cause;
+    use crate::model::ErrorKind;
 
     #[test]
     fn changes_made_together_are_there_together_or_not_at_all() {
@@ -123,7 +121,7 @@ mod tests {
                 outbox.keep_sender("a", now)?;
                 outbox.keep_sender("b", now)?;
                 assert_eq!(other.outbox_senders()?, [], "nothing is there before the end");
-                if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
+                if fails { Err(Error::new(ErrorKind::Storage, "full")) } else { Ok(()) }
             })
         };
         let before = other.changes().expect("a number");

@@ -15,8 +15,8 @@ use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::http::{Budget, SecretValues, Transport};
-use windrow::model::ExitCode;
-use windrow::store::{Archive, ArchiveError, Opening, RunStart};
+use windrow::model::{Error, ExitCode};
+use windrow::store::{Archive, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
@@ -190,7 +190,7 @@ pub fn fail_one(
 /// How a run ended.
 enum Ended {
     Report(Box<SyncReport>),
-    Failed(ArchiveError),
+    Failed(Error),
 }
 
 impl Ended {
