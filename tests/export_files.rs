@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use windrow::history::{RowSource, Selection, Stored};
-use windrow::store::{ArchiveError, Reader};
+use windrow::model::Error;
+use windrow::store::Reader;
 
 use crate::api::{Api, FAST, UsageApi, items_definition, json, nine_days};
 use crate::harness::{Ran, Workspace, execute, ran};
@@ -230,7 +231,7 @@ fn a_reader_that_holds_a_moment_sees_nothing_later() {
         order: &[],
     };
     let mut rows = 0;
-    let scanned = RowSource::Now(reader).scan::<ArchiveError>(&selection, |row| {
+    let scanned = RowSource::Now(reader).scan::<Error>(&selection, |row| {
         assert!(matches!(row, [Stored::Real(_)]));
         rows += 1;
         Ok(())

@@ -21,13 +21,14 @@ use windrow::http::{
     RequestPlan, ResponseFuture, SecretValues, Transport,
 };
 use windrow::model::{
-    Cell, RowSet, TableShape, Timestamp, excerpt, instant_from_text, instant_to_text, printable,
+    Cell, Error, ErrorKind, RowSet, TableShape, Timestamp, excerpt, instant_from_text,
+    instant_to_text, printable,
 };
 use windrow::record::{
     Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
     hash_key, infer_columns, member_names, read_page,
 };
-use windrow::store::{Archive, ArchiveError, Cause, Opening, Reader, RunStart, digest_tables};
+use windrow::store::{Archive, Opening, Reader, RunStart, digest_tables};
 
 /// A definition of one source that is never tried twice and waits for nothing.
 const DEFINITION: &str = r#"
@@ -714,8 +715,8 @@ fn look_through(mut reader: Reader) {
     };
     reader.end_when(enough).expect("a handler");
     // What is wrong with an archive is never called a bug of windrow's.
-    fn fair<T>(read: Result<T, ArchiveError>) -> Option<T> {
-        read.map_err(|error| assert_ne!(error.cause, Cause::Bug, "{error}")).ok()
+    fn fair<T>(read: Result<T, Error>) -> Option<T> {
+        read.map_err(|error| assert_ne!(error.kind, ErrorKind::Bug, "{error}")).ok()
     }
     fair(reader.runs(10));
     fair(reader.run_row(1));

@@ -8,9 +8,9 @@ use rusqlite::{Connection, named_params};
 use serde::Serialize;
 
 use crate::definition::ColumnType;
-use crate::model::{Outcomes, RowSet, TableShape, Timestamp, Window, instant_from_text};
+use crate::model::{Error, Outcomes, RowSet, TableShape, Timestamp, Window, instant_from_text};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -129,45 +129,41 @@ impl Reader {
         &self,
         query: &StandingQuery,
         rows: &RowSet,
-    ) -> Result<Vec<AdoptedStanding>, ArchiveError> {
+    ) -> Result<Vec<AdoptedStanding>, Error> {
         query.ask(&self.connection, rows).map_err(at(&self.path))
     }
 
     /// The adoptions that were not undone, newest first.
-    pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, ArchiveError> {
+    pub fn adoptions(&self) -> Result<Vec<AdoptionRow>, Error> {
         adoptions(&self.connection).map_err(at(&self.path))
     }
 
     /// The time that adopted rows of a stream lie in, whether confirmed since or not.
-    pub fn adopted_spans(&self, stream: &str) -> Result<Vec<AdoptedSpan>, ArchiveError> {
+    pub fn adopted_spans(&self, stream: &str) -> Result<Vec<AdoptedSpan>, Error> {
         spans(&self.connection, stream).map_err(at(&self.path))
     }
 
     /// What the ledger says of a stream's partitions since a run.
-    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, ArchiveError> {
+    pub fn fetches_since(&self, stream: &str, run: i64) -> Result<Vec<FetchSince>, Error> {
         fetches_since(&self.connection, stream, run).map_err(at(&self.path))
     }
 }
 
 impl Reader {
     /// Whether a stream has a table.
-    pub fn has_table(&self, stream: &str) -> Result<bool, ArchiveError> {
+    pub fn has_table(&self, stream: &str) -> Result<bool, Error> {
         let stored = crate::store::table::stored_table(&self.connection, stream);
         stored.map(|stored| stored.is_some()).map_err(at(&self.path))
     }
 
     /// The rows of a stream that are as a run left them.
-    pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, ArchiveError> {
+    pub fn count_of_run(&self, stream: &str, run: i64) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {} WHERE \"_run\" = :run", quote(stream));
         self.connection.query_row(&sql, named_params! { ":run": run }, only).map_err(at(&self.path))
     }
 
     /// The type that a column of a stream's table was made with.
-    pub fn column_type(
-        &self,
-        stream: &str,
-        column: &str,
-    ) -> Result<Option<ColumnType>, ArchiveError> {
+    pub fn column_type(&self, stream: &str, column: &str) -> Result<Option<ColumnType>, Error> {
         let stored =
             crate::store::table::stored_table(&self.connection, stream).map_err(at(&self.path))?;
         let columns = stored.map(|(_, columns)| columns).unwrap_or_default();
@@ -175,7 +171,7 @@ impl Reader {
     }
 
     /// How many keys stand more than once, by the query that proves it, which is given too.
-    pub fn prove_unique(&self, shape: &TableShape) -> Result<(String, u64), ArchiveError> {
+    pub fn prove_unique(&self, shape: &TableShape) -> Result<(String, u64), Error> {
         let sql = duplicates_query(&shape.name, &shape.key.columns());
         let count = count_of(&self.connection, &sql).map_err(at(&self.path))?;
         Ok((sql, count))
@@ -184,7 +180,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Notes a run that is done within the caller's transaction, and so never seen running.
-    pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, ArchiveError> {
+    pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, Error> {
         let note = || -> rusqlite::Result<i64> {
             let now = crate::model::instant_to_text(start.now);
             let definition = definition_id(&self.connection, start.definition, &now)?;
@@ -195,7 +191,7 @@ impl Tx<'_> {
     }
 
     /// Notes an adoption, before its rows.
-    pub fn note_adoption(&self, row: &AdoptionRow) -> Result<(), ArchiveError> {
+    pub fn note_adoption(&self, row: &AdoptionRow) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_adoptions
             (run_id, stream, file, source_table, rule, sha256, made_table)
             VALUES (:run, :stream, :file, :source_table, :rule, :sha256, :made_table)";
@@ -212,7 +208,7 @@ impl Tx<'_> {
     }
 
     /// Keeps a record that did not become a row.
-    pub fn keep_removed(&self, run: i64, removed: Removed<'_>) -> Result<(), ArchiveError> {
+    pub fn keep_removed(&self, run: i64, removed: Removed<'_>) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_adopted_removed (run_id, place, kept, reason, record)
             VALUES (:run, :place, :kept, :reason, :record)";
         let Removed { place, kept, reason, record } = removed;
@@ -230,7 +226,7 @@ impl Tx<'_> {
     }
 
     /// Marks a stretch of time as adopted and unverified.
-    pub fn mark_adopted(&self, stream: &str, span: AdoptedSpan) -> Result<(), ArchiveError> {
+    pub fn mark_adopted(&self, stream: &str, span: AdoptedSpan) -> Result<(), Error> {
         let (start, end) = bounds_text(span.window);
         let sql = "INSERT INTO _windrow_adopted (stream, start_at, end_at, run_id, rows)
             VALUES (:stream, :start, :end, :run, :rows)";
@@ -251,7 +247,7 @@ impl Tx<'_> {
         adoption: &AdoptionRow,
         field: Option<&str>,
         stretches: &[(String, String)],
-    ) -> Result<u64, ArchiveError> {
+    ) -> Result<u64, Error> {
         let table = quote(&adoption.stream);
         let take = || -> rusqlite::Result<usize> {
             let Some(field) = field.map(quote) else {
@@ -278,7 +274,7 @@ impl Tx<'_> {
 
     /// Forgets an adoption: what was kept of it, its rejects, and the table that was made for it
     /// and is empty and unread.
-    pub fn forget_adoption(&self, adoption: &AdoptionRow) -> Result<(), ArchiveError> {
+    pub fn forget_adoption(&self, adoption: &AdoptionRow) -> Result<(), Error> {
         let forget = || -> rusqlite::Result<()> {
             let run = adoption.run;
             for table in ["_windrow_adopted_removed", "_windrow_adopted", "_windrow_rejects"] {
@@ -315,12 +311,7 @@ impl Tx<'_> {
     }
 
     /// Notes what an adoption did to its stream, in its transaction.
-    pub fn note_outcomes(
-        &self,
-        run: i64,
-        stream: &str,
-        outcomes: Outcomes,
-    ) -> Result<(), ArchiveError> {
+    pub fn note_outcomes(&self, run: i64, stream: &str, outcomes: Outcomes) -> Result<(), Error> {
         let stream = stream.to_owned();
         self.add_to_run(run, &RunStreamRow { stream, outcomes, ..RunStreamRow::default() })
     }

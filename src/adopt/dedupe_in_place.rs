@@ -12,7 +12,7 @@ use crate::host::Stop;
 use crate::host::files::FileLock;
 
 use crate::adopt::adopted::{count_of, duplicates_query};
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 use crate::store::foreign::{ForeignTable, at_file, open_guarded, ordinary_table};
 use crate::store::formats::FORMATS;
 use crate::store::open::{APPLICATION_ID, take_lock};
@@ -106,7 +106,7 @@ pub struct Restored {
 }
 
 /// Looks at the table and changes nothing.
-pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, ArchiveError> {
+pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, Error> {
     let connection = open_guarded(healing.path, OpenFlags::SQLITE_OPEN_READ_ONLY, healing.stop)?;
     let table = target(&connection, healing)?;
     let found = examine(&connection, &table, healing);
@@ -114,7 +114,7 @@ pub fn survey_in_place(healing: &Deduplication<'_>) -> Result<Deduplicated, Arch
 }
 
 /// Sets all but one row of each key aside and keeps new ones out, in one transaction.
-pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, ArchiveError> {
+pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, Error> {
     let error = at_file(healing.path);
     let (file, _lock) = open_writer(healing.path, note, healing.stop)?;
     let tx = Tx::begin_on_file(&file).map_err(&error)?;
@@ -128,14 +128,14 @@ pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, Arc
         }
         let message = format!("`{}` was healed before and holds rows twice again", table.name);
         let help = "put the removed rows back with `--undo` first, then heal all of it";
-        return Err(ArchiveError::new(Cause::Definition, message).help(help));
+        return Err(Error::new(ErrorKind::Definition, message).help(help));
     }
     set_aside(connection, &table, healing).map_err(&error)?;
     if dangling(connection, &table.name) > orphans {
         let message = format!("rows of another table refer to rows of `{}`", table.name);
         let help = "choose the rule so that those stay, or let them refer to the row that does";
         let message = format!("{message} that would be removed");
-        return Err(ArchiveError::new(Cause::Definition, message).help(help));
+        return Err(Error::new(ErrorKind::Definition, message).help(help));
     }
     healed.remaining = count_of(connection, &healed.proof).map_err(&error)?;
     healed.applied = true;
@@ -149,21 +149,21 @@ pub fn restore(
     table: Option<&str>,
     note: &str,
     stop: &Stop,
-) -> Result<Restored, ArchiveError> {
+) -> Result<Restored, Error> {
     let source_error = at_file(path);
     let (file, _lock) = open_writer(path, note, stop)?;
     let tx = Tx::begin_on_file(&file).map_err(&source_error)?;
     let connection = &tx.connection;
     let name = healed_table(connection, table).map_err(&source_error)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
-        ArchiveError::new(Cause::Definition, message).help("there is nothing to undo")
+        Error::new(ErrorKind::Definition, message).help("there is nothing to undo")
     })?;
     let table = ordinary_table(connection, path, &name)?;
     let back = put_back(connection, &table).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => {
             let message = format!("`{name}` has other rows in the places of the removed ones");
             let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
-            ArchiveError::new(Cause::Definition, message).help(help)
+            Error::new(ErrorKind::Definition, message).help(help)
         }
         _ => source_error(error),
     })?;
@@ -172,11 +172,7 @@ pub fn restore(
 }
 
 /// Opens the file for writing; an archive of windrow's own is locked as any writer locks it.
-fn open_writer(
-    path: &Path,
-    note: &str,
-    stop: &Stop,
-) -> Result<(Reader, Option<FileLock>), ArchiveError> {
+fn open_writer(path: &Path, note: &str, stop: &Stop) -> Result<(Reader, Option<FileLock>), Error> {
     let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_WRITE, stop)?;
     let id = connection.query_row("PRAGMA application_id", [], only::<i32>);
     let own = id.map_err(at_file(path))? == APPLICATION_ID;
@@ -184,13 +180,10 @@ fn open_writer(
     Ok((Reader::over(connection, path, FORMATS), lock))
 }
 
-fn target(
-    connection: &Connection,
-    healing: &Deduplication<'_>,
-) -> Result<ForeignTable, ArchiveError> {
+fn target(connection: &Connection, healing: &Deduplication<'_>) -> Result<ForeignTable, Error> {
     let table = ordinary_table(connection, healing.path, healing.table)?;
     let refuse = |message: String, help: &str| {
-        Err(ArchiveError::new(Cause::Definition, message).help(help.to_owned()))
+        Err(Error::new(ErrorKind::Definition, message).help(help.to_owned()))
     };
     let Some(rowid) = table.rowid else {
         let message = format!("the rows of `{}` have no number to be known by", table.name);

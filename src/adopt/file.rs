@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use crate::definition;
 use crate::host::Stop;
 use crate::host::files::open_named;
+use crate::model::{Error, ErrorKind};
 use crate::record::{MEMBER_NAMES_MAX, member_names};
 use crate::store::{Foreign, ForeignTable, Value};
 
-use super::error::AdoptError;
 use super::guard::{CsvFault, Guard};
 
 /// The longest line of an NDJSON file, bytes: as long as the largest answer.
@@ -53,7 +53,7 @@ pub enum FileRecord<'a> {
 }
 
 /// What is handed on of a record: its line or row, and itself.
-pub type OnRecord<'f> = &'f mut dyn FnMut(i64, FileRecord<'_>) -> Result<(), AdoptError>;
+pub type OnRecord<'f> = &'f mut dyn FnMut(i64, FileRecord<'_>) -> Result<(), Error>;
 
 impl AdoptedFile {
     /// Looks what the file is. `table` names one of an SQLite file; `stream` is taken where several
@@ -63,17 +63,17 @@ impl AdoptedFile {
         table: Option<&str>,
         stream: &str,
         stop: &Stop,
-    ) -> Result<Self, AdoptError> {
+    ) -> Result<Self, Error> {
         let name = path.display();
         if path.is_dir() {
-            return Err(AdoptError::input(format!("{name} is a folder")).help("name a file in it"));
+            return Err(Error::usage(format!("{name} is a folder")).help("name a file in it"));
         }
         let mut head = Vec::new();
-        let file = open_named(path).map_err(|error| AdoptError::reading(path, &error))?;
+        let file = open_named(path).map_err(|error| Error::io(path, "read", &error))?;
         let read = file.take(HEAD_BYTES).read_to_end(&mut head);
-        read.map_err(|error| AdoptError::reading(path, &error))?;
+        read.map_err(|error| Error::io(path, "read", &error))?;
         if head.is_empty() {
-            return Err(AdoptError::input(format!("{name} is empty")));
+            return Err(Error::usage(format!("{name} is empty")));
         }
         if head.starts_with(b"SQLite format 3\0") {
             let foreign = Foreign::open(path, stop)?;
@@ -82,7 +82,7 @@ impl AdoptedFile {
         }
         if table.is_some() {
             let message = format!("{name} is no SQLite file and has no tables");
-            return Err(AdoptError::input(message).help("leave out --table"));
+            return Err(Error::usage(message).help("leave out --table"));
         }
         let refusals: [(&[u8], &str, &str); 4] = [
             (b"\x1f\x8b", "is packed by gzip", "unpack it first: `gunzip -k FILE`"),
@@ -91,12 +91,12 @@ impl AdoptedFile {
             (b"\xfe\xff", "is in UTF-16", "save it as UTF-8"),
         ];
         if let Some((_, what, help)) = refusals.iter().find(|(mark, ..)| head.starts_with(mark)) {
-            return Err(AdoptError::input(format!("{name} {what}")).help(*help));
+            return Err(Error::usage(format!("{name} {what}")).help(*help));
         }
         match head.trim_ascii_start().first() {
             Some(b'[') => {
                 let message = format!("{name} is one JSON array");
-                Err(AdoptError::input(message).help("make it a record a line: `jq -c '.[]' FILE`"))
+                Err(Error::usage(message).help("make it a record a line: `jq -c '.[]' FILE`"))
             }
             Some(b'{') => ndjson(path),
             _ => csv_file(path, &head, stop),
@@ -135,7 +135,7 @@ impl AdoptedFile {
     }
 
     /// Hands on each record in order; ends at the first fault of the file.
-    pub fn each_record(&self, on: OnRecord<'_>) -> Result<(), AdoptError> {
+    pub fn each_record(&self, on: OnRecord<'_>) -> Result<(), Error> {
         match self {
             AdoptedFile::Table(foreign, table) => {
                 foreign.each_row(table, &mut |row, values| on(row, FileRecord::Fields(values)))
@@ -154,24 +154,24 @@ fn pick_table(
     file: &str,
     named: Option<&str>,
     stream: &str,
-) -> Result<ForeignTable, AdoptError> {
+) -> Result<ForeignTable, Error> {
     if let Some(named) = named {
-        return Ok(foreign.table(named)?);
+        return foreign.table(named);
     }
     let names = foreign.tables()?;
     let own = names.iter().find(|name| name.eq_ignore_ascii_case(stream));
     match (own, names.as_slice()) {
         (Some(name), _) => Ok(foreign.table(name)?),
         (None, [one]) => Ok(foreign.table(one)?),
-        (None, []) => Err(AdoptError::input(format!("{file} has no tables"))),
+        (None, []) => Err(Error::usage(format!("{file} has no tables"))),
         (None, several) => {
             let message = format!("{file} has several tables: {}", several.join(", "));
-            Err(AdoptError::input(message).help("name one with --table"))
+            Err(Error::usage(message).help("name one with --table"))
         }
     }
 }
 
-fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptError> {
+fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, Error> {
     let first = head.split(|byte| *byte == b'\n').next().unwrap_or(head);
     let count = |mark: u8| first.iter().filter(|byte| **byte == mark).count();
     // The first one wins where several are as frequent.
@@ -179,14 +179,14 @@ fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptE
     let mut reader = csv_reader(path, delimiter)?;
     let mut record = csv::ByteRecord::new();
     if !reader.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
-        return Err(AdoptError::input(format!("{} has no first line", path.display())));
+        return Err(Error::usage(format!("{} has no first line", path.display())));
     }
     let mut header = Vec::new();
     for field in &record {
         let name = unicode(path, 1, field)?.trim().to_owned();
         if header.contains(&name) {
             let message = format!("the first line of {} names `{name}` twice", path.display());
-            return Err(AdoptError::input(message).help("give each column a name of its own"));
+            return Err(Error::usage(message).help("give each column a name of its own"));
         }
         header.push(name);
     }
@@ -198,7 +198,7 @@ fn csv_file(path: &Path, head: &[u8], stop: &Stop) -> Result<AdoptedFile, AdoptE
 
 type CsvReader = csv::Reader<Guard<BufReader<File>>>;
 
-fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, AdoptError> {
+fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, Error> {
     let file = BufReader::new(open(path)?);
     let mut builder = csv::ReaderBuilder::new();
     let reader = builder.delimiter(delimiter).has_headers(false);
@@ -206,40 +206,41 @@ fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, AdoptError> {
 }
 
 /// Opens a file behind its byte order mark.
-fn open(path: &Path) -> Result<File, AdoptError> {
-    let source_error = |error| AdoptError::reading(path, &error);
+fn open(path: &Path) -> Result<File, Error> {
+    let source_error = |error| Error::io(path, "read", &error);
     let mut file = open_named(path).map_err(source_error)?;
     let mut mark = [0; 3];
     let whole = file.read(&mut mark).map_err(source_error)? == 3 && mark == *b"\xef\xbb\xbf";
     if whole { Ok(file) } else { open_named(path).map_err(source_error) }
 }
 
-fn csv_error(path: &Path, error: &csv::Error) -> AdoptError {
+fn csv_error(path: &Path, error: &csv::Error) -> Error {
     let file = path.display();
     match error.kind() {
         csv::ErrorKind::Io(io) => match io.get_ref().and_then(|e| e.downcast_ref::<CsvFault>()) {
-            Some(fault) => AdoptError::input(format!("{file}, {fault}"))
-                .help("mend that line; nothing was adopted"),
-            None => AdoptError::Reading(format!("cannot read {file}: {io}")),
+            Some(fault) => {
+                Error::usage(format!("{file}, {fault}")).help("mend that line; nothing was adopted")
+            }
+            None => Error::new(ErrorKind::Storage, format!("cannot read {file}: {io}")),
         },
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
             let line = pos.as_ref().map_or(0, csv::Position::line);
             let message =
                 format!("{file}, line {line}: {len} fields, the first line has {expected_len}");
-            AdoptError::input(message).help("mend that line; nothing was adopted")
+            Error::usage(message).help("mend that line; nothing was adopted")
         }
-        _ => AdoptError::input(format!("{file} is no CSV: {error}")),
+        _ => Error::usage(format!("{file} is no CSV: {error}")),
     }
 }
 
-fn unicode<'a>(path: &Path, line: i64, bytes: &'a [u8]) -> Result<&'a str, AdoptError> {
+fn unicode<'a>(path: &Path, line: i64, bytes: &'a [u8]) -> Result<&'a str, Error> {
     std::str::from_utf8(bytes).map_err(|_| {
         let message = format!("{}, line {line}: not UTF-8", path.display());
-        AdoptError::input(message).help("save the file as UTF-8; nothing was adopted")
+        Error::usage(message).help("save the file as UTF-8; nothing was adopted")
     })
 }
 
-fn each_csv(path: &Path, delimiter: u8, on: OnRecord<'_>) -> Result<(), AdoptError> {
+fn each_csv(path: &Path, delimiter: u8, on: OnRecord<'_>) -> Result<(), Error> {
     let mut reader = csv_reader(path, delimiter)?;
     let mut record = csv::ByteRecord::new();
     let mut header = true;
@@ -263,7 +264,7 @@ fn each_csv(path: &Path, delimiter: u8, on: OnRecord<'_>) -> Result<(), AdoptErr
     Ok(())
 }
 
-fn ndjson(path: &Path) -> Result<AdoptedFile, AdoptError> {
+fn ndjson(path: &Path) -> Result<AdoptedFile, Error> {
     let whole = definition::Path::parse("$").expect("the root is a path");
     let mut members: Vec<String> = Vec::new();
     let mut lines = 0;
@@ -283,8 +284,8 @@ fn ndjson(path: &Path) -> Result<AdoptedFile, AdoptError> {
 /// Hands on each line that is not blank, once it is seen to be JSON, until it is told to end.
 fn each_line(
     path: &Path,
-    on: &mut dyn FnMut(i64, &str) -> Result<bool, AdoptError>,
-) -> Result<(), AdoptError> {
+    on: &mut dyn FnMut(i64, &str) -> Result<bool, Error>,
+) -> Result<(), Error> {
     let file = path.display();
     let mut reader = BufReader::new(open(path)?);
     let mut bytes = Vec::new();
@@ -292,13 +293,14 @@ fn each_line(
         bytes.clear();
         let mut limited = (&mut reader).take(LINE_BYTES_MAX + 1);
         let count = limited.read_until(b'\n', &mut bytes);
-        let count =
-            count.map_err(|error| AdoptError::Reading(format!("cannot read {file}: {error}")))?;
+        let count = count.map_err(|error| {
+            Error::new(ErrorKind::Storage, format!("cannot read {file}: {error}"))
+        })?;
         if count == 0 {
             break;
         }
         if count as u64 > LINE_BYTES_MAX {
-            return Err(AdoptError::input(format!("{file}, line {line}: longer than 64 MiB")));
+            return Err(Error::usage(format!("{file}, line {line}: longer than 64 MiB")));
         }
         let text = unicode(path, line, &bytes)?.trim();
         if text.is_empty() {
@@ -306,7 +308,7 @@ fn each_line(
         }
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| {
             let message = format!("{file}, line {line}: not JSON: {error}");
-            AdoptError::input(message).help("mend that line; nothing was adopted")
+            Error::usage(message).help("mend that line; nothing was adopted")
         })?;
         if !on(line, raw.get())? {
             break;

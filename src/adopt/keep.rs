@@ -6,11 +6,10 @@ use std::str::FromStr;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Segment, Stream, TimeFormat};
-use crate::model::{Cell, RowSet, excerpt, instant_to_text};
+use crate::model::{Cell, Error, RowSet, excerpt, instant_to_text};
 use crate::record::{RecordReader, text_at};
 use crate::store::Value;
 
-use super::error::AdoptError;
 use super::file::FileRecord;
 use super::matching::ColumnMatching;
 
@@ -97,7 +96,7 @@ impl Ranking {
         reader: &RecordReader,
         tabular: bool,
         zone: Option<Tz>,
-    ) -> Result<Self, AdoptError> {
+    ) -> Result<Self, Error> {
         let zone = zone.unwrap_or(Tz::UTC);
         let (Keep::Newest(column) | Keep::Highest(column)) = keep else {
             let column = String::new();
@@ -113,7 +112,7 @@ impl Ranking {
         };
         if tabular && matches!(source, Source::Field(None, _)) {
             let message = format!("the file has no column `{column}` to choose by");
-            return Err(AdoptError::input(message).help("name another, or keep `first` or `last`"));
+            return Err(Error::usage(message).help("name another, or keep `first` or `last`"));
         }
         let newest = matches!(keep, Keep::Newest(_));
         Ok(Self { source, column: column.clone(), newest, zone, seen: None })
@@ -126,7 +125,7 @@ impl Ranking {
         record: &FileRecord<'_>,
         rows: &RowSet,
         at: usize,
-    ) -> Result<Value, AdoptError> {
+    ) -> Result<Value, Error> {
         let value = match &self.source {
             Source::None => return Ok(Value::Null),
             Source::Cell(cell, kind) => cell_value(rows, rows.row(at)[*cell], *kind),
@@ -152,7 +151,7 @@ impl Ranking {
                 let message = format!(
                     "`{column}` is {other} in record {where_} and {form} in record {place}"
                 );
-                Err(AdoptError::input(message).help(CHOOSE))
+                Err(Error::usage(message).help(CHOOSE))
             }
             Some(_) => Ok(rank),
             None => {
@@ -170,10 +169,10 @@ impl Ranking {
         TimeFormat::Rfc3339.read(text, Some(self.zone)).map(instant_to_text)
     }
 
-    fn no_time(&self, place: i64, text: &str) -> AdoptError {
+    fn no_time(&self, place: i64, text: &str) -> Error {
         let (column, text) = (&self.column, excerpt(text, 40));
         let message = format!("`{column}` of record {place} cannot be put in order: {text}");
-        AdoptError::input(message).help(CHOOSE)
+        Error::usage(message).help(CHOOSE)
     }
 }
 

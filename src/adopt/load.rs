@@ -8,10 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::adopt::{RecordOrigin, Scratch};
 use crate::definition;
 use crate::host::Stop;
-use crate::model::{Reject, RowSet, hexadecimal};
+use crate::model::{Error, Reject, RowSet, hexadecimal};
 use crate::record::{RecordReader, RecordRefusal, extract};
 
-use super::error::AdoptError;
 use super::file::{AdoptedFile, FileRecord};
 use super::keep::Ranking;
 use super::matching::ColumnMatching;
@@ -58,7 +57,7 @@ pub fn load(
     ranking: &mut Ranking,
     scratch: &Scratch,
     stop: &Stop,
-) -> Result<Loaded, AdoptError> {
+) -> Result<Loaded, Error> {
     let whole = definition::Path::parse("$").expect("the root is a path");
     let nobody = BTreeMap::new();
     let mut loaded = Loaded::default();
@@ -66,7 +65,7 @@ pub fn load(
     let mut rows = RowSet::new(reader.width());
     file.each_record(&mut |place, record| {
         if let Some(cause) = stop.cause() {
-            return Err(AdoptError::Stopped(cause));
+            return Err(cause.into());
         }
         loaded.records += 1;
         let (text, taken) = match &record {
@@ -85,7 +84,7 @@ pub fn load(
         let mut read = Ok(());
         let body = taken.as_deref().unwrap_or(&text);
         extract(body, &whole, &mut |steps| read = reader.read(steps, &nobody, &mut rows))
-            .map_err(|error| AdoptError::input(format!("record {place}: {error}")))?;
+            .map_err(|error| Error::usage(format!("record {place}: {error}")))?;
         match read {
             Ok(()) => {
                 loaded.rows += 1;

@@ -5,10 +5,10 @@ use chrono_tz::Tz;
 use crate::definition::{
     Column, ColumnOrigin, ColumnType, Key, Segment, Stream, StreamKind, TimeFormat, nearest,
 };
+use crate::model::Error;
 use crate::record::FileFields;
 use crate::store::Value;
 
-use super::error::AdoptError;
 use super::file::AdoptedFile;
 use super::value::json_of;
 
@@ -51,7 +51,7 @@ impl ColumnMatching {
         stream: &Stream,
         columns: &[Column],
         rules: &FieldRules,
-    ) -> Result<Self, AdoptError> {
+    ) -> Result<Self, Error> {
         check_names(columns, rules)?;
         let tabular = !matches!(file, AdoptedFile::Ndjson { .. });
         let mut absent = Vec::new();
@@ -128,14 +128,14 @@ fn add(object: &mut String, member: &str) {
     object.push_str(member);
 }
 
-fn check_names(columns: &[Column], rules: &FieldRules) -> Result<(), AdoptError> {
+fn check_names(columns: &[Column], rules: &FieldRules) -> Result<(), Error> {
     let formats = rules.formats.iter().map(|(column, _)| column);
     for name in rules.map.iter().map(|(column, _)| column).chain(formats) {
         if !columns.iter().any(|column| column.name == *name) {
-            let error = AdoptError::input(format!("the stream has no column `{name}`"));
+            let error = Error::usage(format!("the stream has no column `{name}`"));
             let known = columns.iter().map(|column| column.name.as_str());
             let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
-            return Err(near.into_iter().fold(error, AdoptError::help));
+            return Err(near.into_iter().fold(error, Error::help));
         }
     }
     Ok(())
@@ -147,7 +147,7 @@ fn field_of(
     file: &AdoptedFile,
     column: &Column,
     rules: &FieldRules,
-) -> Result<Option<String>, AdoptError> {
+) -> Result<Option<String>, Error> {
     let fields = file.fields();
     let exactly = |name: &str| fields.iter().find(|field| *field == name);
     if let Some((_, field)) = rules.map.iter().find(|(name, _)| *name == column.name) {
@@ -179,7 +179,7 @@ fn needed(stream: &Stream) -> Vec<(&str, &'static str)> {
     needed
 }
 
-fn lacks(file: &AdoptedFile, name: &str, role: &str) -> AdoptError {
+fn lacks(file: &AdoptedFile, name: &str, role: &str) -> Error {
     let whose = match file.table() {
         Some(table) => format!("the table `{table}`"),
         None => "the file".to_owned(),
@@ -188,5 +188,5 @@ fn lacks(file: &AdoptedFile, name: &str, role: &str) -> AdoptError {
     let near = nearest(name, fields.iter().map(String::as_str));
     let example = near.map_or("FIELD".to_owned(), str::to_owned);
     let help = format!("it has: {}; say `--map {name}={example}`", fields.join(", "));
-    AdoptError::input(format!("{whose} has no column `{name}`, which is {role}")).help(help)
+    Error::usage(format!("{whose} has no column `{name}`, which is {role}")).help(help)
 }

@@ -6,9 +6,10 @@
 //! set aside where it can be looked at. What the archive has already is never overwritten, and
 //! what is adopted is never coverage: it is *adopted, unverified* until a sync has read its time.
 
+use crate::model::{Error, ErrorKind};
+
 pub(crate) mod adopted;
 pub(crate) mod dedupe_in_place;
-pub(crate) mod error;
 pub(crate) mod file;
 pub(crate) mod guard;
 pub(crate) mod keep;
@@ -31,7 +32,7 @@ use crate::definition::{Column, Stream, StreamKind};
 use crate::host::Stop;
 use crate::model::{Outcomes, TableShape, Timestamp, instant_to_text};
 use crate::record::{Filler, RecordReader};
-use crate::store::{Archive, ArchiveError, Cause, Reader, RunStart, StreamRow, Tx};
+use crate::store::{Archive, Reader, RunStart, StreamRow, Tx};
 use crate::window::grid_start;
 
 use file::AdoptedFile;
@@ -45,7 +46,6 @@ pub use adopted::{AdoptedSpan, AdoptedStanding, AdoptionRow, FetchSince, Removed
 pub use dedupe_in_place::{
     Deduplicated, Deduplication, Inflation, KeepRule, Restored, heal, restore, survey_in_place,
 };
-pub use error::AdoptError;
 pub use keep::Keep;
 pub use load::RejectCount;
 pub use matching::FieldRules;
@@ -117,11 +117,11 @@ pub struct Prepared<'a> {
 }
 
 /// Reads the file; nothing is changed.
-pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a>, AdoptError> {
+pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a>, Error> {
     let stream = request.stream;
     let columns = StreamRow::columns_of(stream, request.stored).ok_or_else(|| {
         let message = format!("the columns of stream `{}` are not known yet", stream.name);
-        AdoptError::input(message).help("declare the stream's `columns`, or sync it once first")
+        Error::usage(message).help("declare the stream's `columns`, or sync it once first")
     })?;
     let file = AdoptedFile::open(request.path, request.table, &stream.name, stop)?;
     let matching = ColumnMatching::new(&file, stream, &columns, &request.fields)?;
@@ -135,11 +135,11 @@ pub fn prepare<'a>(request: AdoptRequest<'a>, stop: &Stop) -> Result<Prepared<'a
     if loaded.rows == 0 {
         let name = request.path.display();
         let Some(first) = loaded.rejects.first() else {
-            return Err(AdoptError::input(format!("{name} has no records")));
+            return Err(Error::usage(format!("{name} has no records")));
         };
         let message = format!("no record of {name} can be a row; {}", first.example);
         let help = "`--map COLUMN=FIELD` and `--format COLUMN=FORMAT` tell how the file writes it";
-        return Err(AdoptError::input(message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     let zone = match &stream.kind {
         StreamKind::Window(rules) => rules.zone,
@@ -158,7 +158,7 @@ fn default_rule(stream: &Stream, matching: &ColumnMatching) -> Keep {
 
 impl Prepared<'_> {
     /// Shows what adopting it would do to an archive, or to a new one.
-    pub fn survey(&self, archive: Option<&Reader>) -> Result<AdoptReport, AdoptError> {
+    pub fn survey(&self, archive: Option<&Reader>) -> Result<AdoptReport, Error> {
         let target = archive.map_or(Target::Nobody, Target::Reader);
         if let Some(archive) = archive
             && let Some(before) = self.adopted_before(&archive.adoptions()?)?
@@ -170,18 +170,14 @@ impl Prepared<'_> {
     }
 
     /// Adopts it, all of it or nothing.
-    pub fn apply(
-        &self,
-        archive: &Archive,
-        start: &RunStart<'_>,
-    ) -> Result<AdoptReport, AdoptError> {
+    pub fn apply(&self, archive: &Archive, start: &RunStart<'_>) -> Result<AdoptReport, Error> {
         if let Some(before) = self.adopted_before(&archive.adoptions()?)? {
             return Ok(self.report(Walked::default(), Some(before), true));
         }
         archive.transaction(|tx| self.write(tx, start))
     }
 
-    fn write(&self, tx: &Tx<'_>, start: &RunStart<'_>) -> Result<AdoptReport, AdoptError> {
+    fn write(&self, tx: &Tx<'_>, start: &RunStart<'_>) -> Result<AdoptReport, Error> {
         let stream = self.request.stream;
         let now = instant_to_text(start.now);
         let shape = self.shape();
@@ -206,7 +202,7 @@ impl Prepared<'_> {
         let rejected: u64 = found.rejects.iter().map(|reject| reject.count).sum();
         if stream.max_rejects.is_some_and(|most| rejected > most) {
             let message = format!("{rejected} records cannot be rows, more than `max_rejects`");
-            return Err(AdoptError::input(message).help("look at them without --apply"));
+            return Err(Error::usage(message).help("look at them without --apply"));
         }
         for (window, rows) in spans_of(&found.days, self.zone) {
             tx.mark_adopted(&stream.name, AdoptedSpan { run, window, rows })?;
@@ -226,14 +222,14 @@ impl Prepared<'_> {
         let proof = tx.prove_unique(&shape)?;
         if proof.1 > 0 {
             let message = format!("keys of `{}` stand more than once", stream.name);
-            return Err(ArchiveError::new(Cause::Bug, message).into());
+            return Err(Error::new(ErrorKind::Bug, message));
         }
         let mut report = self.report(found, Some(run), false);
         report.proof = Some(proof);
         Ok(report)
     }
 
-    fn walk(&self, target: Target<'_>) -> Result<Walked, AdoptError> {
+    fn walk(&self, target: Target<'_>) -> Result<Walked, Error> {
         let (stream, matching) = (self.request.stream, &self.matching);
         let walk = Walk::new(stream, self.shape(), matching, &self.keep, &self.reader, target);
         walk.run(&self.scratch, &self.loaded)
@@ -251,7 +247,7 @@ impl Prepared<'_> {
     }
 
     /// The run that adopted these very records, if one did.
-    fn adopted_before(&self, adoptions: &[AdoptionRow]) -> Result<Option<i64>, AdoptError> {
+    fn adopted_before(&self, adoptions: &[AdoptionRow]) -> Result<Option<i64>, Error> {
         let same = |row: &&AdoptionRow| {
             row.stream == self.request.stream.name && row.sha256 == self.loaded.sha256
         };
@@ -261,7 +257,7 @@ impl Prepared<'_> {
         }
         let (run, rule) = (before.run, &before.rule);
         let message = format!("run {run} adopted these records by another rule, `{rule}`");
-        Err(AdoptError::input(message)
+        Err(Error::usage(message)
             .help(format!("undo that first: `windrow adopt --undo --run {run}`")))
     }
 

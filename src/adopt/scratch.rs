@@ -8,9 +8,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
-use crate::model::{Cell, Reject, RejectKind, RowSet};
+use crate::model::{Cell, Error, ErrorKind, Reject, RejectKind, RowSet};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::query::Value;
 use crate::store::stops::end_when;
 use crate::store::write::Bound;
@@ -50,7 +50,7 @@ pub struct Member {
 impl Scratch {
     /// An empty scratch for rows that are `width` cells wide; `keys` are the cells of the key. Its
     /// work is broken off when somebody asks for the end.
-    pub fn new(width: usize, keys: Vec<usize>, stop: &Stop) -> Result<Self, ArchiveError> {
+    pub fn new(width: usize, keys: Vec<usize>, stop: &Stop) -> Result<Self, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -77,12 +77,7 @@ impl Scratch {
     }
 
     /// Keeps row `at` of `rows`.
-    pub fn add(
-        &self,
-        origin: RecordOrigin<'_>,
-        rows: &RowSet,
-        at: usize,
-    ) -> Result<(), ArchiveError> {
+    pub fn add(&self, origin: RecordOrigin<'_>, rows: &RowSet, at: usize) -> Result<(), Error> {
         let add = || -> rusqlite::Result<()> {
             let marks = vec!["?"; self.width + 3].join(", ");
             let sql = format!("INSERT INTO records VALUES ({marks})");
@@ -105,7 +100,7 @@ impl Scratch {
     }
 
     /// Keeps a record that cannot become a row.
-    pub fn reject(&self, place: i64, reject: &Reject) -> Result<(), ArchiveError> {
+    pub fn reject(&self, place: i64, reject: &Reject) -> Result<(), Error> {
         let sql = "INSERT INTO rejects VALUES (:place, :kind, :reason, :pointer, :record,
             :ancestors)";
         let add = || {
@@ -125,7 +120,7 @@ impl Scratch {
 
     /// Hands on each record, key by key: first the one that stays, which is the one of the largest
     /// rank, and of those the last, or the first if `first_wins`. The row set holds that one row.
-    pub fn each_member<E: From<ArchiveError>>(
+    pub fn each_member<E: From<Error>>(
         &self,
         first_wins: bool,
         on: &mut dyn FnMut(Member, &RowSet) -> Result<(), E>,
@@ -171,7 +166,7 @@ impl Scratch {
     }
 
     /// Hands on each record that cannot become a row, in the file's order.
-    pub fn each_reject<E: From<ArchiveError>>(
+    pub fn each_reject<E: From<Error>>(
         &self,
         on: &mut dyn FnMut(Reject) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -193,13 +188,13 @@ impl Scratch {
 }
 
 /// The scratch has no file that a person could look at: what is wrong is the folder it lies in.
-fn scratch_error(error: rusqlite::Error) -> ArchiveError {
+fn scratch_error(error: rusqlite::Error) -> Error {
     let known = at(Path::new("a scratch file"))(error);
-    if known.cause != Cause::Storage {
+    if known.kind != ErrorKind::Storage {
         return known;
     }
     let help = "free some space, or set TMPDIR to a folder that has more; nothing was changed";
-    ArchiveError::new(known.cause, "there is no room for a scratch file of the records").help(help)
+    Error::new(known.kind, "there is no room for a scratch file of the records").help(help)
 }
 
 #[cfg(test)]
@@ -208,7 +203,7 @@ mod tests {
 
     fn places(scratch: &Scratch, first_wins: bool) -> Vec<(i64, i64)> {
         let mut found = Vec::new();
-        let mut on = |member: Member, _: &RowSet| -> Result<(), ArchiveError> {
+        let mut on = |member: Member, _: &RowSet| -> Result<(), Error> {
             found.push((member.place, member.head));
             Ok(())
         };

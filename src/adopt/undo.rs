@@ -5,10 +5,9 @@ use serde::Serialize;
 
 use crate::adopt::AdoptionRow;
 use crate::definition::{ColumnType, Stream, StreamKind};
-use crate::model::{Window, instant_to_text};
+use crate::model::{Error, Window, instant_to_text};
 use crate::store::{Archive, RunStart, Tx};
 
-use super::error::AdoptError;
 use super::unverified::unverified;
 
 /// What was taken back.
@@ -33,7 +32,7 @@ pub fn undo(
     adoption: &AdoptionRow,
     stream: Option<&Stream>,
     start: &RunStart<'_>,
-) -> Result<Undone, AdoptError> {
+) -> Result<Undone, Error> {
     archive.transaction(|tx| take_back(tx, adoption, stream, start))
 }
 
@@ -42,7 +41,7 @@ fn take_back(
     adoption: &AdoptionRow,
     stream: Option<&Stream>,
     start: &RunStart<'_>,
-) -> Result<Undone, AdoptError> {
+) -> Result<Undone, Error> {
     let fetches = tx.fetches_since(&adoption.stream, adoption.run)?;
     let rules = match stream.map(|stream| &stream.kind) {
         Some(StreamKind::Window(rules)) => Some(rules),
@@ -51,7 +50,7 @@ fn take_back(
     if stream.is_none() && fetches.iter().any(|fetch| fetch.complete) {
         let message = format!("the definition has no stream `{}`", adoption.stream);
         let help = "without it nobody can tell which rows a sync has confirmed since";
-        return Err(AdoptError::input(message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     let mut open: Vec<Option<Window>> = Vec::new();
     for span in tx.adopted_spans(&adoption.stream)? {

@@ -9,12 +9,11 @@ use serde::Serialize;
 use crate::adopt::{AdoptedStanding, Inflation, Member, Removed, Scratch, StandingQuery};
 use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
 use crate::model::{
-    Cell, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
+    Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
-use crate::store::{ArchiveError, Orphan, Reader, TableWriter, Tx};
+use crate::store::{Orphan, Reader, TableWriter, Tx};
 
-use super::error::AdoptError;
 use super::keep::Keep;
 use super::load::{Loaded, RejectCount};
 use super::matching::ColumnMatching;
@@ -180,7 +179,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes through the whole scratch.
-    pub fn run(mut self, scratch: &Scratch, loaded: &Loaded) -> Result<Walked, AdoptError> {
+    pub fn run(mut self, scratch: &Scratch, loaded: &Loaded) -> Result<Walked, Error> {
         self.found.rejects.clone_from(&loaded.rejects);
         if let Target::Archive { .. } = self.target {
             scratch.each_reject(&mut |reject| self.write_reject(reject))?;
@@ -192,7 +191,7 @@ impl<'a> Walk<'a> {
         Ok(self.found)
     }
 
-    fn take(&mut self, member: Member, row: &RowSet) -> Result<(), AdoptError> {
+    fn take(&mut self, member: Member, row: &RowSet) -> Result<(), Error> {
         for (at, cell) in self.summed.iter().enumerate() {
             let number = number_of(row, row.row(0)[*cell]);
             self.found.inflation[at].with += number;
@@ -223,10 +222,10 @@ impl<'a> Walk<'a> {
         group.head.contested |= !copy;
         let (kept, reason) = (Some(member.head), if copy { "copy" } else { "duplicate" });
         let removed = Removed { place: member.place, kept, reason, record: &member.record };
-        Ok(self.write_removed(removed)?)
+        self.write_removed(removed)
     }
 
-    fn close_group(&mut self) -> Result<(), AdoptError> {
+    fn close_group(&mut self) -> Result<(), Error> {
         let Some(group) = self.group.take() else { return Ok(()) };
         if group.records > 1 {
             self.found.groups += 1;
@@ -255,7 +254,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Asks the archive of the kept rows in hand, and writes those that it does not have.
-    fn settle(&mut self) -> Result<(), AdoptError> {
+    fn settle(&mut self) -> Result<(), Error> {
         let heads = std::mem::take(&mut self.heads);
         let mut rows = std::mem::replace(&mut self.batch, RowSet::new(self.reader.width()));
         let mut orphans = self.orphans(&rows)?;
@@ -301,7 +300,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn reject_orphan(&mut self, orphan: Orphan, record: String) -> Result<(), AdoptError> {
+    fn reject_orphan(&mut self, orphan: Orphan, record: String) -> Result<(), Error> {
         let Orphan { column, reason } = orphan;
         let kind = RejectKind::Orphan;
         Loaded::count_reject(&mut self.found.rejects, kind.as_str(), &reason);
@@ -309,7 +308,7 @@ impl<'a> Walk<'a> {
         self.write_reject(Reject { kind, reason, pointer, record, ancestors, position: 0 })
     }
 
-    fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, AdoptError> {
+    fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, Error> {
         if self.shape.references.is_empty() {
             return Ok(BTreeMap::new());
         }
@@ -339,14 +338,14 @@ impl<'a> Walk<'a> {
         date.or_else(|| Some(instant_from_text(text)?.with_timezone(&zone).date_naive()))
     }
 
-    fn write_removed(&self, removed: Removed<'_>) -> Result<(), ArchiveError> {
+    fn write_removed(&self, removed: Removed<'_>) -> Result<(), Error> {
         match &self.target {
             Target::Archive { tx, run, .. } => tx.keep_removed(*run, removed),
             _ => Ok(()),
         }
     }
 
-    fn write_reject(&self, reject: Reject) -> Result<(), AdoptError> {
+    fn write_reject(&self, reject: Reject) -> Result<(), Error> {
         if let Target::Archive { tx, run, now } = &self.target {
             let stream = self.shape.name.clone();
             let place = WindowKey { stream, partition: String::new(), window: None };

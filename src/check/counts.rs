@@ -6,11 +6,12 @@ use std::ops::ControlFlow;
 use crate::check::LedgerFact;
 use crate::check::evidence::{sql_of_arrivals, sql_of_count};
 use crate::definition::{Severity, WindowRules};
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::store::{Reader, StreamRow};
 
 use super::finding::{Collector, Finding, identity, many};
 use super::sweep::{Counted, Dates, Lateness, Sweep, as_span};
 use crate::check::help_commands::HelpCommands;
+use crate::model::Error;
 
 /// What the counts of a stream are judged by.
 pub struct CountRules<'a> {
@@ -33,7 +34,7 @@ pub fn check_counts(
     rules: &CountRules<'_>,
     facts: Vec<LedgerFact>,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let since = collector.since_text();
     let mut sweep = Sweep::new(facts, rules.dates, rules.window.lateness, &since);
     let stream = &rules.row.stream;

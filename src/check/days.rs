@@ -6,8 +6,8 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
 use crate::definition::Stream;
-use crate::model::Timestamp;
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::model::{Error, Timestamp};
+use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::finding::Collector;
@@ -46,7 +46,7 @@ pub fn days_of(
     options: &CheckOptions<'_>,
     stream: &Stream,
     row: &StreamRow,
-) -> Result<StreamDays, ArchiveError> {
+) -> Result<StreamDays, Error> {
     // What is wrong is told by a check.
     let sum = check_ledger(reader, options, stream, &mut Collector::default())?;
     let zone = zone_of(stream);

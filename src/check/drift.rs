@@ -8,8 +8,8 @@ use super::finding::{Collector, Finding, identity};
 use super::gather::CheckOptions;
 use crate::check::evidence::sql_of_drift;
 use crate::definition::{Column, ColumnType, Severity, Stream};
-use crate::model::{FieldChange, instant_from_text};
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::model::{Error, FieldChange, instant_from_text};
+use crate::store::{Reader, StreamRow};
 
 /// Changes that are looked through, the newest first: no source has more fields that matter.
 const CHANGES_MAX: u32 = 1_000;
@@ -23,7 +23,7 @@ pub fn check_drift(
     stream: &Stream,
     row: &StreamRow,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let columns = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut seen = BTreeSet::new();
     for change in reader.field_changes(Some(&stream.name), None, CHANGES_MAX)? {

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::ledger::known_state;
 use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
@@ -86,11 +87,8 @@ pub struct SeriesRow {
 type Each<'a, T> = &'a mut dyn FnMut(T) -> ControlFlow<()>;
 
 impl Reader {
-    /// Has every statement end as soon as `enough` says so; [`Cause::Interrupted`] is its error.
-    pub fn end_when(
-        &mut self,
-        enough: impl FnMut() -> bool + Send + 'static,
-    ) -> Result<(), ArchiveError> {
+    /// Has every statement end as soon as `enough` says so, with [`ErrorKind::Interrupted`].
+    pub fn end_when(&mut self, enough: impl FnMut() -> bool + Send + 'static) -> Result<(), Error> {
         end_when(&mut self.connection, enough).map_err(at(&self.path))
     }
 
@@ -100,7 +98,7 @@ impl Reader {
         values: impl rusqlite::Params,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
         each: Each<'_, T>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let scan = |connection: &Connection| -> rusqlite::Result<()> {
             let mut statement = connection.prepare(sql)?;
             let mut rows = statement.query(values)?;
@@ -115,11 +113,7 @@ impl Reader {
     }
 
     /// The ledger of a stream, by partition and oldest first.
-    pub fn ledger_facts(
-        &self,
-        stream: &str,
-        each: Each<'_, LedgerFact>,
-    ) -> Result<(), ArchiveError> {
+    pub fn ledger_facts(&self, stream: &str, each: Each<'_, LedgerFact>) -> Result<(), Error> {
         let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
                 out_of_window, distinct_keys, source_total, error, asked_from,
                 last_records, previous_records, first_complete_at, settled_at
@@ -155,7 +149,7 @@ impl Reader {
         date: &str,
         values: &[String],
         each: Each<'_, SeriesRow>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let ordered: Vec<String> = group.iter().cloned().chain([date.to_owned()]).collect();
         let all: Vec<String> = ordered.iter().chain(values).cloned().collect();
         let sql = format!(
@@ -179,12 +173,7 @@ impl Reader {
     }
 
     /// The date of each row that has one, in no order.
-    pub fn dates(
-        &self,
-        table: &str,
-        date: &str,
-        take: &mut dyn FnMut(&str),
-    ) -> Result<(), ArchiveError> {
+    pub fn dates(&self, table: &str, date: &str, take: &mut dyn FnMut(&str)) -> Result<(), Error> {
         let date = quote(date);
         let sql = format!("SELECT {date} AS date FROM {} WHERE {date} IS NOT NULL", quote(table));
         let mut scan = || -> rusqlite::Result<()> {
@@ -205,7 +194,7 @@ impl Reader {
         table: &str,
         date: &str,
         each: Each<'_, (String, String, u64)>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let date = quote(date);
         let sql = format!(
             "SELECT {date} AS date, \"_first_seen_at\" AS first_seen_at, count(*) AS rows FROM {}
@@ -219,7 +208,7 @@ impl Reader {
     }
 
     /// Whether SQLite itself keeps two rows from having the same key.
-    pub fn has_unique_key(&self, table: &str, key: &[String]) -> Result<bool, ArchiveError> {
+    pub fn has_unique_key(&self, table: &str, key: &[String]) -> Result<bool, Error> {
         let look = |connection: &Connection| -> rusqlite::Result<bool> {
             let sql = "SELECT (SELECT group_concat(name, char(10))
                     FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY name))
@@ -237,7 +226,7 @@ impl Reader {
     }
 
     /// Whether anything of a stream and partition was read.
-    pub fn is_begun(&self, stream: &str, partition: &str) -> Result<bool, ArchiveError> {
+    pub fn is_begun(&self, stream: &str, partition: &str) -> Result<bool, Error> {
         let sql = "SELECT 1 FROM _windrow_ledger WHERE stream = :stream AND partition = :partition";
         let found = self.connection.prepare_cached(sql);
         let found = found.and_then(|mut statement| {
@@ -247,7 +236,7 @@ impl Reader {
     }
 
     /// The names of a table's or view's columns; none when there is no such table.
-    pub fn columns_of(&self, table: &str) -> Result<Vec<String>, ArchiveError> {
+    pub fn columns_of(&self, table: &str) -> Result<Vec<String>, Error> {
         let look = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT name FROM pragma_table_info(:table) ORDER BY cid";
             let mut statement = connection.prepare(sql)?;
@@ -262,7 +251,7 @@ impl Reader {
         table: &str,
         key: &[String],
         examples: usize,
-    ) -> Result<DuplicateFact, ArchiveError> {
+    ) -> Result<DuplicateFact, Error> {
         let names = list(key);
         let sql = format!(
             "SELECT {names}, count(*) AS times FROM {} GROUP BY {names} HAVING count(*) > 1",
@@ -292,7 +281,7 @@ impl Reader {
         columns: &[String],
         since: &str,
         each: Each<'_, TwinFact>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let names = list(columns);
         let sql = format!(
             "SELECT {names}, count(*), min(_rowid_), max(_rowid_) FROM {} GROUP BY {names}
@@ -312,11 +301,7 @@ impl Reader {
     }
 
     /// The number of rows of a table, and of the different values of each of these columns.
-    pub fn variety(
-        &self,
-        table: &str,
-        columns: &[String],
-    ) -> Result<(u64, Vec<u64>), ArchiveError> {
+    pub fn variety(&self, table: &str, columns: &[String]) -> Result<(u64, Vec<u64>), Error> {
         let counts: Vec<String> =
             columns.iter().map(|name| format!(", count(DISTINCT {})", quote(name))).collect();
         let sql = format!("SELECT count(*) AS rows{} FROM {}", counts.concat(), quote(table));
@@ -328,12 +313,7 @@ impl Reader {
     }
 
     /// Some columns of one row.
-    pub fn row_at(
-        &self,
-        table: &str,
-        columns: &[String],
-        row: i64,
-    ) -> Result<Vec<Value>, ArchiveError> {
+    pub fn row_at(&self, table: &str, columns: &[String], row: i64) -> Result<Vec<Value>, Error> {
         let sql = format!("SELECT {} FROM {} WHERE _rowid_ = :row", list(columns), quote(table));
         let read = |row: &Row<'_>| {
             (0..columns.len()).map(|at| row.get_ref(at).map(owned)).collect::<rusqlite::Result<_>>()
@@ -344,10 +324,7 @@ impl Reader {
 
     /// Rejects that were first seen at some time or later: stream, kind, number, and the reason of
     /// the latest.
-    pub fn rejects_since(
-        &self,
-        since: &str,
-    ) -> Result<Vec<(String, String, u64, String)>, ArchiveError> {
+    pub fn rejects_since(&self, since: &str) -> Result<Vec<(String, String, u64, String)>, Error> {
         let read = |connection: &Connection| -> rusqlite::Result<Vec<_>> {
             // A bare column beside max() is that of the row with the maximum.
             let sql = "SELECT stream, kind, count(*) AS number, reason, max(reject_id)
@@ -363,7 +340,7 @@ impl Reader {
     }
 
     /// By how many milliseconds each source's clock was ahead of this machine's, and when.
-    pub fn clocks(&self) -> Result<Vec<(String, i64, String)>, ArchiveError> {
+    pub fn clocks(&self) -> Result<Vec<(String, i64, String)>, Error> {
         let mut clocks = Vec::new();
         let sql = "SELECT source, skew_ms, seen_at FROM _windrow_clocks ORDER BY source";
         let read =
@@ -376,10 +353,10 @@ impl Reader {
     }
 
     /// Refuses what is not one statement that reads.
-    pub fn refuse_writing(&self, sql: &str) -> Result<(), ArchiveError> {
-        let quiet = |error: ArchiveError| match error.cause {
-            Cause::Query => error,
-            _ => ArchiveError { cause: Cause::Query, ..error },
+    pub fn refuse_writing(&self, sql: &str) -> Result<(), Error> {
+        let quiet = |error: Error| match error.kind {
+            ErrorKind::Query => error,
+            _ => Error { kind: ErrorKind::Query, ..error },
         };
         self.statement_that_reads(sql).map(|_| ()).map_err(quiet)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::check::evidence::{sql_of_clock, sql_of_rejects};
 use crate::definition::{Definition, Severity};
 use crate::host::{Clock, Stop};
-use crate::model::{RejectKind, Timestamp};
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::model::{Error, RejectKind, Timestamp};
+use crate::store::{Reader, StreamRow};
 
 use super::finding::{CheckReport, Collector, Finding, identity};
 use super::questions::ask_all;
@@ -49,18 +49,14 @@ pub struct Limit {
 
 impl Limit {
     /// Has the statements of `reader` end when `stop` says so.
-    pub fn on(
-        reader: &mut Reader,
-        clock: Arc<dyn Clock>,
-        stop: Stop,
-    ) -> Result<Self, ArchiveError> {
+    pub fn on(reader: &mut Reader, clock: Arc<dyn Clock>, stop: Stop) -> Result<Self, Error> {
         let limit = Self { clock, stop, deadline: Arc::new(AtomicU64::new(u64::MAX)) };
         limit.also_on(reader)?;
         Ok(limit)
     }
 
     /// Has the statements of another reader of the archive end by the same deadline.
-    pub(crate) fn also_on(&self, reader: &mut Reader) -> Result<(), ArchiveError> {
+    pub(crate) fn also_on(&self, reader: &mut Reader) -> Result<(), Error> {
         let own = self.clone();
         reader.end_when(move || own.stop.cause().is_some() || own.is_over())
     }
@@ -89,7 +85,7 @@ pub fn check(
     reader: &Reader,
     options: &CheckOptions<'_>,
     limit: &Limit,
-) -> Result<CheckReport, ArchiveError> {
+) -> Result<CheckReport, Error> {
     let mut collector = Collector::new(options.since);
     let wanted =
         |name: &str| options.streams.is_empty() || options.streams.iter().any(|s| s == name);
@@ -123,7 +119,7 @@ pub fn check_table(
     table: &str,
     key: &[String],
     help_commands: &HelpCommands,
-) -> Result<CheckReport, ArchiveError> {
+) -> Result<CheckReport, Error> {
     let mut collector = Collector::default();
     check_duplicates(reader, table, key, Severity::Error, help_commands, &mut collector)?;
     Ok(collector.report())
@@ -134,7 +130,7 @@ fn rejects(
     options: &CheckOptions<'_>,
     wanted: &dyn Fn(&str) -> bool,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     for (stream, kind, count, example) in reader.rejects_since(&collector.since_text())? {
         if !wanted(&stream) {
             continue;
@@ -174,7 +170,7 @@ fn clocks(
     reader: &Reader,
     options: &CheckOptions<'_>,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     for (source, skew_ms, seen_at) in reader.clocks()? {
         let seconds = skew_ms.abs() / 1000;
         if seconds <= SKEW_SECONDS_MAX {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::definition::{Check, CheckQuestion, Definition, DefinitionOrigin, Severity};
-use crate::store::{ArchiveError, Cause, QuerySink, Reader, Value};
+use crate::store::{QuerySink, Reader, Value};
 
 use super::finding::{Collector, Finding, identity};
 use super::gather::Limit;
 use super::tables::{check_duplicates, show};
 use crate::check::help_commands::HelpCommands;
+use crate::model::{Error, ErrorKind};
 
 /// Rows of an answer that are looked at: a question that has more answers has been answered.
 const ROWS_MAX: usize = 1000;
@@ -27,7 +28,7 @@ const GIVEN_TIME_MS_TOTAL: u64 = 30_000;
 ///
 /// Those of a definition that only the archive holds are not refused: what is wrong with one is a
 /// finding, so that it does not keep its receiver from the rest.
-pub fn refuse_questions(reader: &Reader, definition: &Definition) -> Result<(), ArchiveError> {
+pub fn refuse_questions(reader: &Reader, definition: &Definition) -> Result<(), Error> {
     if is_given(definition) {
         return Ok(());
     }
@@ -44,16 +45,16 @@ pub fn refuse_questions(reader: &Reader, definition: &Definition) -> Result<(), 
 }
 
 /// Says which question an error is about.
-fn named(check: &Check, error: ArchiveError) -> ArchiveError {
-    ArchiveError { message: format!("the check `{}`: {}", check.name, error.message), ..error }
+fn named(check: &Check, error: Error) -> Error {
+    Error { message: format!("the check `{}`: {}", check.name, error.message), ..error }
 }
 
 /// Refuses a table that is not there, or has no such column.
-pub fn refuse_columns(reader: &Reader, table: &str, key: &[String]) -> Result<(), ArchiveError> {
+pub fn refuse_columns(reader: &Reader, table: &str, key: &[String]) -> Result<(), Error> {
     let columns = reader.columns_of(table)?;
     if columns.is_empty() {
         let message = format!("the archive has no table `{table}`");
-        return Err(ArchiveError::new(Cause::Query, message)
+        return Err(Error::new(ErrorKind::Query, message)
             .help("`windrow query \"SELECT name FROM sqlite_schema\"` lists the tables"));
     }
     let missing = key.iter().find(|name| !columns.iter().any(|it| it.eq_ignore_ascii_case(name)));
@@ -61,7 +62,7 @@ pub fn refuse_columns(reader: &Reader, table: &str, key: &[String]) -> Result<()
     let message = format!("the table `{table}` has no column `{missing}`");
     let help = crate::definition::suggest(missing, columns.iter().map(String::as_str));
     let known = format!("its columns are: {}", columns.join(", "));
-    Err(ArchiveError::new(Cause::Query, message).help(help.unwrap_or(known)))
+    Err(Error::new(ErrorKind::Query, message).help(help.unwrap_or(known)))
 }
 
 fn is_given(definition: &Definition) -> bool {
@@ -76,7 +77,7 @@ pub fn ask_all(
     help_commands: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     if definition.checks.is_empty() {
         return Ok(());
     }
@@ -99,11 +100,11 @@ pub fn ask_all(
         let time = Duration::from_millis(u64::try_from(time).unwrap_or(0));
         let asked = limit.within(time, || ask(&apart, &limited, help_commands, limit, collector));
         match asked {
-            (Err(error), _) if error.cause == Cause::Query => {
+            (Err(error), _) if error.kind == ErrorKind::Query => {
                 let found = format!("it could not be asked: {}", error.message);
                 collector.add(unanswered(check, help_commands, found));
             }
-            (Err(error), true) if error.cause == Cause::Interrupted => {
+            (Err(error), true) if error.kind == ErrorKind::Interrupted => {
                 let found = format!("it did not end within {} seconds", time.as_secs_f64());
                 collector.add(unanswered(check, help_commands, found));
             }
@@ -139,7 +140,7 @@ fn ask(
     help_commands: &HelpCommands,
     limit: &Limit,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let time = Duration::from_millis(u64::try_from(check.time_ms_max).unwrap_or(0));
     let sql = match &check.question {
         CheckQuestion::Unique { table, key } => {
@@ -167,7 +168,7 @@ fn ask(
         until: None,
     };
     match asked {
-        Err(error) if error.cause == Cause::Interrupted && over => {
+        Err(error) if error.kind == ErrorKind::Interrupted && over => {
             let seconds = time.as_secs_f64();
             let found = format!("it did not end within {seconds} seconds and was interrupted");
             collector.add(finding(None, Severity::Error, found));

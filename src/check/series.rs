@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 use crate::check::SeriesRow;
 use crate::check::evidence::sql_of_stretch;
 use crate::definition::{ExpectedDates, Severity, resolve_local};
-use crate::model::{Timestamp, Window, instant_from_text};
-use crate::store::{ArchiveError, Reader, Value};
+use crate::model::{Error, Timestamp, Window, instant_from_text};
+use crate::store::{Reader, Value};
 use crate::window::Coverage;
 
 use super::calendar::{Missing, infer_calendar, missing_dates};
@@ -76,7 +76,7 @@ pub fn check_series(
     reader: &Reader,
     rules: &SeriesRules<'_>,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let mut series = Series::default();
     let mut take = |row: SeriesRow| {
         if row.group != series.group {

@@ -9,8 +9,8 @@ use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };
-use crate::model::{KeyShape, Timestamp, Window, instant_to_text};
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text};
+use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::counts::{CountRules, check_counts};
@@ -77,7 +77,7 @@ pub fn check_stream(
     stream: Option<&Stream>,
     row: Option<&StreamRow>,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let sum = match stream {
         Some(stream) => {
             let sum = check_ledger(reader, options, stream, collector)?;
@@ -156,7 +156,7 @@ pub fn check_ledger(
     options: &CheckOptions<'_>,
     stream: &Stream,
     collector: &mut Collector,
-) -> Result<LedgerSum, ArchiveError> {
+) -> Result<LedgerSum, Error> {
     let view = LedgerView {
         stream: &stream.name,
         start: options.starts.get(&stream.name).copied(),
@@ -270,7 +270,7 @@ fn check_rows(
     help_commands: &HelpCommands,
     row: &StreamRow,
     collector: &mut Collector,
-) -> Result<bool, ArchiveError> {
+) -> Result<bool, Error> {
     let key = row.key.columns();
     let severity = Severity::Error;
     if !reader.has_unique_key(&row.stream, &key)?

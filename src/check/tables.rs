@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use crate::check::TwinFact;
 use crate::check::evidence::{sql_of_duplicates, sql_of_rows};
 use crate::definition::Severity;
-use crate::model::{excerpt, printable};
-use crate::store::{ArchiveError, Reader, Value};
+use crate::model::{Error, excerpt, printable};
+use crate::store::{Reader, Value};
 
 use super::finding::{Collector, Finding, identity, many};
 use super::twins::are_one_record;
@@ -44,7 +44,7 @@ pub fn check_duplicates(
     severity: Severity,
     help_commands: &HelpCommands,
     collector: &mut Collector,
-) -> Result<bool, ArchiveError> {
+) -> Result<bool, Error> {
     let fact = reader.duplicates(table, key, EXAMPLES)?;
     if fact.keys == 0 {
         return Ok(false);
@@ -85,7 +85,7 @@ pub fn check_twins(
     content: &[String],
     help_commands: &HelpCommands,
     collector: &mut Collector,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let mut twins: Vec<TwinFact> = Vec::new();
     reader.twins(table, content, &collector.since_text(), &mut |twin| {
         twins.push(twin);

@@ -2,17 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::adopt::{AdoptError, AdoptRequest, FieldRules, Keep, Undone, prepare, undo};
+use crate::adopt::{AdoptRequest, FieldRules, Keep, Undone, prepare, undo};
 use crate::adopt::{Deduplication, KeepRule, heal, restore, survey_in_place};
 use crate::cli::text::{adopted_page, healed_page};
 use crate::definition::{Definition, Stream, TimeFormat};
-use crate::host::{Host, StopCause};
-use crate::model::{ExitCode, count};
+use crate::host::Host;
+use crate::model::{Error, ExitCode, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, RunStart};
 
 use super::args::{AdoptArguments, Global};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{
     check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,
@@ -23,48 +22,17 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let result = match (args.in_place, args.undo) {
         (true, true) => restore_in_place(args, host, output),
         (true, false) => heal_in_place(args, global, host, output),
         (false, true) => take_back(args, global, host, output),
         (false, false) => adopt(args, global, host, output),
     };
-    // What was broken off fails in one way or another; why is known here.
-    let result = match (result, host.stop.cause()) {
-        (Err(_), Some(cause)) => Err(Ended::Stopped(cause)),
-        (result, _) => result,
-    };
-    match result {
-        Err(Ended::Stopped(cause)) => Ok(cause.into()),
-        Err(Ended::Failed(failure)) => Err(failure),
-        Ok(()) => Ok(ExitCode::Done),
-    }
-}
-
-/// How an adoption ended that was not done.
-enum Ended {
-    Stopped(StopCause),
-    Failed(Failure),
-}
-
-impl From<AdoptError> for Ended {
-    fn from(error: AdoptError) -> Self {
-        match error {
-            AdoptError::Stopped(cause) => Ended::Stopped(cause),
-            AdoptError::Archive(error) => Ended::Failed(error.into()),
-            AdoptError::Reading(message) => Ended::Failed(Failure::new(ExitCode::Storage, message)),
-            AdoptError::Input { message, help } => {
-                let failure = Failure::new(ExitCode::Usage, message);
-                Ended::Failed(help.into_iter().fold(failure, Failure::help))
-            }
-        }
-    }
-}
-
-impl<E: Into<Failure>> From<E> for Ended {
-    fn from(error: E) -> Self {
-        Ended::Failed(error.into())
+    match (result, host.stop.cause()) {
+        // What was broken off fails in one way or another; why is known here.
+        (Err(_), Some(cause)) => Ok(cause.into()),
+        (result, _) => result.map(|()| ExitCode::Done),
     }
 }
 
@@ -73,7 +41,7 @@ fn adopt(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<(), Ended> {
+) -> Result<(), Error> {
     let path = file_of(args)?;
     let definition = load_for_sync(global, host)?;
     let stream = stream_of(&definition, args.stream.as_deref())?;
@@ -120,14 +88,12 @@ fn adopt(
     Ok(())
 }
 
-fn file_of(args: &AdoptArguments) -> Result<PathBuf, Failure> {
-    args.file
-        .clone()
-        .ok_or_else(|| Failure::new(ExitCode::Usage, "name the file that is to be adopted"))
+fn file_of(args: &AdoptArguments) -> Result<PathBuf, Error> {
+    args.file.clone().ok_or_else(|| Error::usage("name the file that is to be adopted"))
 }
 
 /// The stream that was named, or the only one.
-fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d Stream, Failure> {
+fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d Stream, Error> {
     if let Some(name) = name {
         check_streams(definition, &[name.to_owned()])?;
     }
@@ -139,36 +105,31 @@ fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d S
     found.ok_or_else(|| {
         let names: Vec<&str> = definition.streams.iter().map(|each| each.name.as_str()).collect();
         let message = "which stream are the records of?";
-        Failure::new(ExitCode::Usage, message)
-            .help(format!("say --stream; there are: {}", names.join(", ")))
+        Error::usage(message).help(format!("say --stream; there are: {}", names.join(", ")))
     })
 }
 
-fn keep_of(args: &AdoptArguments) -> Result<Option<Keep>, Failure> {
+fn keep_of(args: &AdoptArguments) -> Result<Option<Keep>, Error> {
     let keep = args.keep.as_deref().map(str::parse::<Keep>).transpose();
-    keep.map_err(|message| Failure::new(ExitCode::Usage, format!("--keep: {message}")))
+    keep.map_err(|message| Error::usage(format!("--keep: {message}")))
 }
 
-fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Failure> {
+fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Error> {
     let pair = |text: &String, option: &str| match text.split_once('=') {
         Some((column, rest)) if !column.is_empty() && !rest.is_empty() => {
             Ok((column.to_owned(), rest.to_owned()))
         }
-        _ => {
-            Err(Failure::new(ExitCode::Usage, format!("{option}: expected COLUMN=…, found {text}")))
-        }
+        _ => Err(Error::usage(format!("{option}: expected COLUMN=…, found {text}"))),
     };
     let map = args.map.iter().map(|text| pair(text, "--map")).collect::<Result<_, _>>()?;
     let mut formats = Vec::new();
     for text in &args.format {
         let (column, format) = pair(text, "--format")?;
-        let format =
-            TimeFormat::parse(&format).map_err(|why| Failure::new(ExitCode::Usage, why))?;
+        let format = TimeFormat::parse(&format).map_err(Error::usage)?;
         formats.push((column, format));
     }
     let zone = args.timezone.as_deref().map(str::parse::<chrono_tz::Tz>).transpose();
-    let zone =
-        zone.map_err(|error| Failure::new(ExitCode::Usage, format!("--timezone: {error}")))?;
+    let zone = zone.map_err(|error| Error::usage(format!("--timezone: {error}")))?;
     Ok(FieldRules { map, formats, zone })
 }
 
@@ -182,7 +143,7 @@ fn take_back(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<(), Ended> {
+) -> Result<(), Error> {
     let definition = load_for_sync(global, host)?;
     if !definition.archive.exists() {
         // Opening it for writing would make it.
@@ -199,7 +160,7 @@ fn take_back(
     });
     let adoption = wanted.ok_or_else(|| {
         let help = "`windrow runs` lists what was adopted; --in-place is for a healed file";
-        Failure::new(ExitCode::Usage, "there is no such adoption to undo").help(help)
+        Error::usage("there is no such adoption to undo").help(help)
     })?;
     let stream = definition.stream(&adoption.stream);
     let undone = undo(&archive, &adoption, stream, &start_of(&definition, host))?;
@@ -234,20 +195,19 @@ fn heal_in_place(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<(), Ended> {
+) -> Result<(), Error> {
     let path = file_of(args)?;
     let unfit = |option: &str| {
         let message = format!("{option} does not go with --in-place");
-        Failure::new(ExitCode::Usage, message)
-            .help("without it the file is adopted into the archive")
+        Error::usage(message).help("without it the file is adopted into the archive")
     };
     if !args.map.is_empty() || !args.format.is_empty() || args.timezone.is_some() {
-        return Err(unfit("--map, --format or --timezone").into());
+        return Err(unfit("--map, --format or --timezone"));
     }
     let keep = keep_of(args)?.unwrap_or(Keep::Last);
     let rule_text = keep.to_string();
     let rule = match keep {
-        Keep::Api => return Err(unfit("--keep api").into()),
+        Keep::Api => return Err(unfit("--keep api")),
         Keep::First => KeepRule::First,
         Keep::Last => KeepRule::Last,
         Keep::Newest(column) => KeepRule::Newest(column),
@@ -255,8 +215,7 @@ fn heal_in_place(
     };
     let key = in_place_key(args, global, host)?;
     let table = args.table.as_deref().or(args.stream.as_deref());
-    let table =
-        table.ok_or_else(|| Failure::new(ExitCode::Usage, "name the table with --table"))?;
+    let table = table.ok_or_else(|| Error::usage("name the table with --table"))?;
     let now = instant_to_text(host.clock.now());
     let (path, key) = (path.as_path(), key.as_slice());
     let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
@@ -283,30 +242,25 @@ fn heal_in_place(
 }
 
 /// The key that was named, or the stream's.
-fn in_place_key(
-    args: &AdoptArguments,
-    global: &Global,
-    host: &Host,
-) -> Result<Vec<String>, Failure> {
+fn in_place_key(args: &AdoptArguments, global: &Global, host: &Host) -> Result<Vec<String>, Error> {
     if !args.key.is_empty() {
         return Ok(args.key.clone());
     }
     let Some(stream) = &args.stream else {
         let message = "which columns tell one record from all others?";
-        return Err(Failure::new(ExitCode::Usage, message).help("name them: --key COLUMN,COLUMN"));
+        return Err(Error::usage(message).help("name them: --key COLUMN,COLUMN"));
     };
     let definition = load_for_sync(global, host)?;
     match &stream_of(&definition, Some(stream))?.key {
         crate::definition::Key::Columns(names) => Ok(names.clone()),
         crate::definition::Key::Hash(_) => {
             let message = format!("the key of stream `{stream}` is a hash, which no table holds");
-            Err(Failure::new(ExitCode::Usage, message)
-                .help("name the columns: --key COLUMN,COLUMN"))
+            Err(Error::usage(message).help("name the columns: --key COLUMN,COLUMN"))
         }
     }
 }
 
-fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Result<(), Ended> {
+fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Result<(), Error> {
     let path = file_of(args)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let note = holder_note("adopt", host);

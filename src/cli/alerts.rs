@@ -6,14 +6,13 @@ use crate::check::{AlertScope, CheckReport, plan_alerts};
 use crate::definition::{Alert, Definition};
 use crate::host::Host;
 use crate::http::SecretValues;
-use crate::model::Timestamp;
 use crate::model::count;
+use crate::model::{Error, ErrorKind, Timestamp};
 use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX};
 use crate::outbox::{QueueRefusal, alert_entry, sender_for, tidings};
-use crate::store::{ArchiveError, Cause, Reader, Tx};
+use crate::store::{Reader, Tx};
 
 use super::args::Global;
-use super::error::Failure;
 use super::outbox::{folder_of, open_outbox};
 use super::workspace::known_secrets;
 
@@ -54,7 +53,7 @@ pub fn tell_of(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Queued, Failure> {
+) -> Result<Queued, Error> {
     let ids = ids_of(report);
     let reader = Reader::open(&definition.archive)?;
     let mut news = false;
@@ -83,7 +82,7 @@ pub fn tell_of(
             post.queue(tx, alert, &changed, &mut queued)?;
             tx.put_alerts(&changed, post.now)?;
         }
-        Ok::<_, ArchiveError>(queued)
+        Ok::<_, Error>(queued)
     })?;
     Ok(queued)
 }
@@ -104,7 +103,7 @@ impl Post<'_> {
         alert: &Alert,
         changed: &[AlertRow],
         queued: &mut Queued,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let Some(source) = self.definition.sources.get(&alert.source) else { return Ok(()) };
         for tiding in tidings(alert, &self.archive, changed) {
             let by = (self.sender.as_str(), self.now);
@@ -133,14 +132,14 @@ fn borrowed(ids: &[String]) -> Vec<&str> {
     ids.iter().map(String::as_str).collect()
 }
 
-fn refused(alert: &Alert, refusal: QueueRefusal) -> ArchiveError {
+fn refused(alert: &Alert, refusal: QueueRefusal) -> Error {
     let message = format!("the alert `{}` cannot be queued: {}", alert.name, refusal.message);
     let help = refusal.help.unwrap_or_else(|| "mend it in `[[alerts]]`".to_owned());
-    ArchiveError::new(Cause::Definition, message).help(help)
+    Error::new(ErrorKind::Definition, message).help(help)
 }
 
-fn full() -> ArchiveError {
+fn full() -> Error {
     let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most: no alert");
     let help = "send them (`windrow outbox send`), or cancel those that nobody needs";
-    ArchiveError::new(Cause::Storage, message).help(help)
+    Error::new(ErrorKind::Storage, message).help(help)
 }

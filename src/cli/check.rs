@@ -8,13 +8,12 @@ use crate::check::{
 };
 use crate::definition::{Definition, Severity, Start, StreamKind, parse_start};
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, printable};
-use crate::store::{ArchiveError, Cause, Reader};
+use crate::store::Reader;
 
 use super::alerts::{Queued, alerts_of, tell_of};
 use super::args::{CheckArguments, FailOn, Global};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 
@@ -23,7 +22,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (definition, path) = load_for_reading(global, host)?;
     if let Some(definition) = &definition {
         check_streams(definition, &args.streams)?;
@@ -31,7 +30,7 @@ pub fn run(
     let now = host.clock.now();
     let since = args.since.as_deref().map(|text| instant(text, now)).transpose()?;
     if args.tolerance.is_some_and(|tolerance| !tolerance.is_finite() || tolerance <= 0.0) {
-        return Err(Failure::new(ExitCode::Usage, "--tolerance must be more than 0"));
+        return Err(Error::usage("--tolerance must be more than 0"));
     }
     let mut reader = Reader::open(&path)?;
     let scope = AlertScope {
@@ -50,7 +49,7 @@ pub fn run(
         }
     };
     let report = match (looked, host.stop.cause()) {
-        (Err(error), Some(cause)) if error.cause == Cause::Interrupted => {
+        (Err(error), Some(cause)) if error.kind == ErrorKind::Interrupted => {
             return Ok(cause.into());
         }
         (looked, _) => looked?,
@@ -72,7 +71,7 @@ pub fn tell_after_round(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Queued, Failure> {
+) -> Result<Queued, Error> {
     if alerts_of(Some(definition), global).is_empty() {
         return Ok(Queued::default());
     }
@@ -101,7 +100,7 @@ fn look(
     wanted: &Wanted<'_>,
     help_commands: &HelpCommands,
     limit: &Limit,
-) -> Result<CheckReport, ArchiveError> {
+) -> Result<CheckReport, Error> {
     check(reader, &check_options(reader, definition, wanted, help_commands)?, limit)
 }
 
@@ -111,7 +110,7 @@ pub fn check_options<'a>(
     definition: Option<&'a Definition>,
     wanted: &Wanted<'a>,
     help_commands: &'a HelpCommands,
-) -> Result<CheckOptions<'a>, ArchiveError> {
+) -> Result<CheckOptions<'a>, Error> {
     let mut starts = BTreeMap::new();
     for stream in definition.map(|it| it.streams.as_slice()).unwrap_or_default() {
         if let StreamKind::Window(rules) = &stream.kind {
@@ -134,11 +133,11 @@ pub fn check_options<'a>(
     })
 }
 
-fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     match parse_start(text, chrono_tz::UTC, true) {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(span)) => Ok(span.before(now, chrono_tz::UTC).unwrap_or(now)),
-        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
+        Err(message) => Err(Error::usage(message)),
     }
 }
 
@@ -167,7 +166,7 @@ fn show(
     least: Severity,
     queued: Option<Queued>,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let worst = report.worst();
     let code = if worst >= Some(least) { ExitCode::Found } else { ExitCode::Done };
     if output.json() {

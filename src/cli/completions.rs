@@ -1,11 +1,10 @@
 //! `windrow completions`: for bash, zsh, fish, elvish and PowerShell.
 
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 
 use clap::Args;
 
 use super::args::command;
-use super::error::Failure;
 use super::output::Output;
 
 #[derive(Debug, Args)]
@@ -15,7 +14,7 @@ pub struct CompletionsArguments {
     pub shell: clap_complete::Shell,
 }
 
-pub fn run(args: &CompletionsArguments, output: &Output) -> Result<ExitCode, Failure> {
+pub fn run(args: &CompletionsArguments, output: &Output) -> Result<ExitCode, Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command(), "windrow", &mut script);
     output.exact(&String::from_utf8_lossy(&script))?;

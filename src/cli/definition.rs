@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 use crate::definition::{Definition, SecretReference, definition_text, parse_definition};
 use crate::host::Host;
 use crate::http::secret_uses;
-use crate::model::{ExitCode, printable};
+use crate::model::{Error, ExitCode, printable};
 use crate::store::{Reader, StoredDefinition};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::{Output, write_file};
 use super::target::refuse_own;
 use super::workspace::load_definition;
@@ -35,7 +34,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let archive = match &global.archive {
         // A definition beside it is none of its business, and need not even be one.
         Some(archive) => archive.clone(),
@@ -69,7 +68,7 @@ pub fn run(
     Ok(ExitCode::Done)
 }
 
-fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Failure> {
+fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Error> {
     if let Some(stored) = reader.stored_definition(run)? {
         return Ok(stored);
     }
@@ -77,22 +76,22 @@ fn stored(reader: &Reader, run: Option<i64>) -> Result<StoredDefinition, Failure
         Some(run) => format!("there is no run {run}, or it had no definition"),
         None => "no run of this archive had a definition".to_owned(),
     };
-    Err(Failure::new(ExitCode::Usage, message).help("`windrow runs` lists the runs"))
+    Err(Error::usage(message).help("`windrow runs` lists the runs"))
 }
 
 /// The archive as a definition in `out`'s folder is to name it.
-fn archive_path(archive: &Path, out: Option<&Path>) -> Result<String, Failure> {
+fn archive_path(archive: &Path, out: Option<&Path>) -> Result<String, Error> {
     let folder = out.and_then(Path::parent);
     let here = folder.is_none_or(|folder| folder == Path::new("") || folder == Path::new("."));
     let path = if here || archive.is_absolute() {
         archive.to_owned()
     } else {
-        std::path::absolute(archive)?
+        std::path::absolute(archive).map_err(|error| Error::io(archive, "find", &error))?
     };
     let text = path.to_str().map(str::to_owned);
     text.ok_or_else(|| {
         let message = format!("a definition cannot name {}: it is no text", path.display());
-        Failure::new(ExitCode::Usage, message).help("rename the archive")
+        Error::usage(message).help("rename the archive")
     })
 }
 
@@ -150,7 +149,7 @@ impl LeftOut {
     }
 }
 
-fn left_out(reader: &Reader, definition: &Definition) -> Result<Vec<LeftOut>, Failure> {
+fn left_out(reader: &Reader, definition: &Definition) -> Result<Vec<LeftOut>, Error> {
     let said = reader.said()?;
     let streams = reader.streams()?.into_iter().map(|row| row.stream);
     let others = streams.filter(|stream| definition.stream(stream).is_none());

@@ -6,34 +6,30 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use crate::cli::text::{coverage_bar, outcome_table, plain_table};
-use crate::demo::{Conclusion, DemoScene, Stage, StoryError, tell};
+use crate::demo::{Conclusion, DemoScene, Stage, tell};
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Outcomes, State, Window, instant_from_text, printable};
 use crate::store::Reader;
 use crate::sync::SyncReport;
 
 use super::args::DemoArguments;
-use super::error::Failure;
 use super::output::{Output, Styled};
 
 /// How long a person may read a chapter before the next one, milliseconds.
 const CHAPTER_PAUSE_MS: u64 = 1_200;
 
-pub fn run(args: &DemoArguments, host: &Host, output: &Output) -> Result<ExitCode, Failure> {
+pub fn run(args: &DemoArguments, host: &Host, output: &Output) -> Result<ExitCode, Error> {
     let folder = folder(args)?;
     let program = std::env::current_exe().map_err(|error| {
-        Failure::new(ExitCode::Bug, format!("cannot find windrow's own program: {error}"))
+        Error::new(ErrorKind::Bug, format!("cannot find windrow's own program: {error}"))
     })?;
     let pause = output.terminal() && !output.json() && !args.fast;
     let theatre = Theatre { output, host, pause };
     if !output.json() {
         theatre.opening();
     }
-    let conclusion = tell(&folder, &program, host, &theatre).map_err(|error| match error {
-        StoryError::Archive(error) => Failure::from(error),
-        StoryError::System(message) => Failure::new(ExitCode::Storage, message),
-    })?;
+    let conclusion = tell(&folder, &program, host, &theatre)?;
     if output.json() {
         let mut value = serde_json::to_value(&conclusion).expect("a conclusion is JSON");
         value["holds"] = conclusion.holds().into();
@@ -42,14 +38,14 @@ pub fn run(args: &DemoArguments, host: &Host, output: &Output) -> Result<ExitCod
     if conclusion.holds() {
         return Ok(ExitCode::Done);
     }
-    Err(Failure::new(ExitCode::Bug, "the archive does not hold what the API holds"))
+    Err(Error::new(ErrorKind::Bug, "the archive does not hold what the API holds"))
 }
 
 /// The folder that the archive is left in.
-fn folder(args: &DemoArguments) -> Result<PathBuf, Failure> {
+fn folder(args: &DemoArguments) -> Result<PathBuf, Error> {
     let make = |path: &Path| {
         std::fs::create_dir_all(path).map_err(|error| {
-            Failure::new(ExitCode::Storage, format!("cannot make {}: {error}", path.display()))
+            Error::new(ErrorKind::Storage, format!("cannot make {}: {error}", path.display()))
         })
     };
     if let Some(folder) = &args.keep {
@@ -57,7 +53,7 @@ fn folder(args: &DemoArguments) -> Result<PathBuf, Failure> {
         for name in ["fleet.db", "windrow.toml"] {
             if folder.join(name).symlink_metadata().is_ok() {
                 let message = format!("{} already holds a {name}", folder.display());
-                return Err(Failure::new(ExitCode::Storage, message)
+                return Err(Error::new(ErrorKind::Storage, message)
                     .help("name an empty folder with --keep"));
             }
         }

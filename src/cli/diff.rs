@@ -9,14 +9,13 @@ use serde_json::{Map, json};
 use crate::cli::text::{DiffCounts, difference_line};
 use crate::history::{Change, Known, NamedValues, RowDifference};
 use crate::host::Host;
-use crate::model::ExitCode;
+use crate::model::{Error, ErrorKind, ExitCode};
 use crate::store::Reader;
 
 use super::args::Global;
 use super::diff_files;
-use super::error::Failure;
 use super::moment::since;
-use super::output::Output;
+use super::output::{Output, taken};
 use super::query::json_value;
 use super::workspace::{archived_streams, load_for_reading};
 
@@ -38,10 +37,10 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let Some(moment) = &args.since else {
         let [a, b] = args.names.as_slice() else {
-            return Err(Failure::new(ExitCode::Usage, "what is to be compared?").help(
+            return Err(Error::usage("what is to be compared?").help(
                 "name two archives (`windrow diff a.db b.db`), or say since when \
                  (`windrow diff --since \"-7 days\"`)",
             ));
@@ -68,8 +67,8 @@ pub fn run(
         });
         match known {
             // Whoever has gone away, as `| head` does, has seen that something differs.
-            Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Found),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.kind == ErrorKind::Gone => return Ok(ExitCode::Found),
+            Err(error) => return Err(error),
             Ok(Known::All) => {}
             Ok(Known::Partly(why)) => output.say(&format!(
                 "{why}: its changed rows are shown without what they were, and no rows that \
@@ -79,12 +78,9 @@ pub fn run(
         }
     }
     if !output.json() {
-        out.write_all(counts.line().as_bytes())?;
+        taken(out.write_all(counts.line().as_bytes()))?;
     }
-    match out.flush() {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    taken(out.flush())?;
     Ok(if counts.any() { ExitCode::Found } else { ExitCode::Done })
 }
 

@@ -12,12 +12,11 @@ use crate::handoff::envelope::{EnvelopeKind, kind};
 use crate::history::{Change, NamedValues, PartitionCoverage, RowDifference};
 use crate::host::Host;
 use crate::host::files::whereabouts;
-use crate::model::{ExitCode, KeyShape, Window, instant_to_text, printable};
-use crate::store::{ArchiveError, Reader, StreamRow, open_compared};
+use crate::model::{Error, ErrorKind, ExitCode, KeyShape, Window, instant_to_text, printable};
+use crate::store::{Reader, StreamRow, open_compared};
 use crate::window::Coverage;
 
-use super::error::Failure;
-use super::output::{Output, Rows};
+use super::output::{Output, Rows, taken};
 use super::query::json_value;
 
 /// A stream as each of the two has it.
@@ -28,14 +27,14 @@ pub fn run(
     only: &[String],
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     files.iter().try_for_each(|file| check_file(file))?;
     let [a, b] = files;
     if let (Ok(a), Ok(b)) = (whereabouts(a), whereabouts(b))
         && (a.path == b.path || (a.file.is_some() && a.file == b.file))
     {
         let message = format!("{} and {} are one file", files[0].display(), files[1].display());
-        return Err(Failure::new(ExitCode::Usage, message).help("name two archives"));
+        return Err(Error::usage(message).help("name two archives"));
     }
     let readers = [open_compared(a, &host.stop)?, open_compared(b, &host.stop)?];
     let _snapshots = [readers[0].begin_snapshot()?, readers[1].begin_snapshot()?];
@@ -51,7 +50,7 @@ pub fn run(
     for (stream, pair) in streams {
         match compare(&readers, stream, pair, &mut telling) {
             // Whoever has gone away, as `| head` does, has seen that something differs.
-            Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Found),
+            Err(error) if error.kind == ErrorKind::Gone => return Ok(ExitCode::Found),
             other => other?,
         }
     }
@@ -59,14 +58,14 @@ pub fn run(
 }
 
 /// A file that is there and is not packed; what else is wrong with it shows when it is opened.
-fn check_file(file: &Path) -> Result<(), Failure> {
+fn check_file(file: &Path) -> Result<(), Error> {
     if !file.exists() {
         let message = format!("there is no file {}", file.display());
-        return Err(Failure::new(ExitCode::Unusable, message).help("name two archives"));
+        return Err(Error::new(ErrorKind::Unusable, message).help("name two archives"));
     }
     if file.is_file() && matches!(kind(file)?, EnvelopeKind::Zstd | EnvelopeKind::Age) {
         let message = format!("{} is packed", file.display());
-        return Err(Failure::new(ExitCode::Unusable, message)
+        return Err(Error::new(ErrorKind::Unusable, message)
             .help("unpack it first: `age -d -i KEY` for one that is encrypted, then `zstd -d`"));
     }
     Ok(())
@@ -77,7 +76,7 @@ fn pairs<'s>(
     rows: &'s [Vec<StreamRow>; 2],
     read: &'s [Vec<String>; 2],
     only: &[String],
-) -> Result<BTreeMap<&'s str, Pair<'s>>, Failure> {
+) -> Result<BTreeMap<&'s str, Pair<'s>>, Error> {
     let mut pairs: BTreeMap<&str, Pair<'_>> = BTreeMap::new();
     for row in &rows[0] {
         pairs.entry(&row.stream).or_default().0 = Some(row);
@@ -92,7 +91,7 @@ fn pairs<'s>(
     for name in only {
         if !pairs.contains_key(name.as_str()) {
             let message = format!("neither archive has a stream `{name}`");
-            let mut failure = Failure::new(ExitCode::Usage, message);
+            let mut failure = Error::usage(message);
             failure.help = suggest(name, pairs.keys().copied());
             return Err(failure);
         }
@@ -106,7 +105,7 @@ fn compare(
     stream: &str,
     pair: Pair<'_>,
     telling: &mut Telling,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let [first, second] = readers;
     match pair {
         (Some(a), Some(b)) => {
@@ -209,25 +208,18 @@ impl Telling {
         self.out.write_all(unlike.line(&printable(stream), &self.names).as_bytes())
     }
 
-    fn tell_or_fail(&mut self, stream: &str, unlike: Unlike) -> Result<(), ArchiveError> {
-        self.tell(stream, &unlike).map_err(|error| {
-            let message = format!("cannot write the answer: {error}");
-            ArchiveError::new(crate::store::Cause::Storage, message)
-        })
+    fn tell_or_fail(&mut self, stream: &str, unlike: Unlike) -> Result<(), Error> {
+        self.tell(stream, &unlike).map_err(|error| Error::output("write the answer", &error))
     }
 
-    fn end(mut self) -> Result<ExitCode, Failure> {
+    fn end(mut self) -> Result<ExitCode, Error> {
         if !self.json {
             let line = self.counts.line(&self.names);
-            self.out.write_all(line.as_bytes()).or_else(gone)?;
+            taken(self.out.write_all(line.as_bytes()))?;
         }
-        self.out.flush().or_else(gone)?;
+        taken(self.out.flush())?;
         Ok(if self.counts.any() { ExitCode::Found } else { ExitCode::Done })
     }
-}
-
-fn gone(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 fn as_json(stream: &str, unlike: &Unlike) -> Json {

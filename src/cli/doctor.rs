@@ -7,11 +7,10 @@ use crate::definition::{Definition, Problems};
 use crate::doctor::{DefinitionFacts, DoctorFinding, Surroundings, Way, examine, gather, worst};
 use crate::host::Host;
 use crate::http::{HttpTransport, NetError, Transport};
-use crate::model::{ExitCode, printable};
+use crate::model::{Error, ErrorKind, ExitCode, printable};
 use crate::sync::transports;
 
 use super::args::{DoctorArguments, Global};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_for_sync;
 
@@ -20,7 +19,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let loaded = load_for_sync(global, host);
     let told = tell(&loaded, global);
     let definition = loaded.as_ref().ok();
@@ -48,15 +47,17 @@ pub fn run(
         return Ok(worst.exit_code());
     }
     output.result(&page(&findings))?;
-    if let Err(Failure { problems: Some(problems), .. }) = loaded {
+    if let Err(error) = loaded
+        && error.problems().is_some()
+    {
         // Each with its line and a caret, which one line cannot hold.
-        output.fail(&Failure::from(*problems));
+        output.fail(&error);
     }
     Ok(worst.exit_code())
 }
 
 /// What became of reading the definition, in one line.
-fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFacts {
+fn tell(loaded: &Result<Definition, Error>, global: &Global) -> DefinitionFacts {
     match loaded {
         Ok(definition) => DefinitionFacts::Sound {
             file: match global.definition.exists() {
@@ -67,13 +68,15 @@ fn tell(loaded: &Result<Definition, Failure>, global: &Global) -> DefinitionFact
             sources: definition.sources.len(),
             streams: definition.streams.len(),
         },
-        Err(Failure { problems: Some(problems), .. }) => {
-            let help = problems.problems.iter().find_map(|problem| problem.help.clone());
-            DefinitionFacts::Broken { message: in_one_line(problems), help }
-        }
-        Err(failure) if failure.code == ExitCode::Usage => {
-            DefinitionFacts::Broken { message: failure.message.clone(), help: failure.help.clone() }
-        }
+        Err(error) if error.kind == ErrorKind::Usage => match error.problems() {
+            Some(problems) => {
+                let help = problems.problems.iter().find_map(|problem| problem.help.clone());
+                DefinitionFacts::Broken { message: in_one_line(problems), help }
+            }
+            None => {
+                DefinitionFacts::Broken { message: error.message.clone(), help: error.help.clone() }
+            }
+        },
         // The archive that was named cannot be asked; what is wrong with it is found elsewhere.
         Err(_) => DefinitionFacts::Absent,
     }

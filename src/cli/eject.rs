@@ -4,11 +4,10 @@ use clap::Args;
 
 use crate::doctor::eject;
 use crate::host::Host;
-use crate::model::{ExitCode, printable};
+use crate::model::{Error, ExitCode, printable};
 use crate::model::{bytes, many};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_writing, parse_duration, waiting_for};
 
@@ -24,7 +23,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (_, path) = load_for_writing(global, host)?;
     let note = holder_note("eject", host);

@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::export::{
-    Destination, ENDINGS, Export, ExportError, ExportOrigin, Exported, FileFormat, Out, Outside,
-    PartitionBy, Share, TextRules, covered, export_columns,
+    Destination, ENDINGS, Export, ExportOrigin, Exported, FileFormat, Out, Outside, PartitionBy,
+    Share, TextRules, covered, export_columns,
 };
 use crate::history::{Past, RowSource};
 use crate::host::Host;
-use crate::model::{ExitCode, bytes, many};
+use crate::model::{Error, ErrorKind, ExitCode, bytes, many};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Cause, Reader, StreamRow};
+use crate::store::{Reader, StreamRow};
 
 use super::args::Global;
-use super::error::Failure;
 use super::moment::as_of;
 use super::output::{Output, OutputWriter};
 use super::target::refuse_own;
@@ -80,7 +79,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let (format, place) = place(args, &path, output)?;
     if let Destination::File(out) | Destination::Folder(out) = &place {
@@ -92,8 +91,7 @@ pub fn run(
     reader.hold_snapshot()?;
     let streams = archived_streams(&reader, &args.streams)?;
     if streams.is_empty() {
-        let failure =
-            Failure::new(ExitCode::Usage, format!("{} has no streams yet", path.display()));
+        let failure = Error::usage(format!("{} has no streams yet", path.display()));
         return Err(failure.help("`windrow sync` brings them"));
     }
     if let Destination::Folder(folder) = &place {
@@ -120,7 +118,7 @@ pub fn run(
         place,
     };
     let shares = streams.into_iter().map(|stream| share(&reader, stream, args));
-    let shares = shares.collect::<Result<Vec<_>, Failure>>()?;
+    let shares = shares.collect::<Result<Vec<_>, Error>>()?;
     let rows = match &args.as_of {
         None => RowSource::Now(reader),
         Some(when) => {
@@ -138,12 +136,12 @@ pub fn run(
     match (export.write(&rows, &shares, outside), host.stop.cause()) {
         (Ok(done), _) => show(&done, &path, output),
         // A reader that has gone away, as `| head` does, has seen what it wanted.
-        (Err(ExportError::Gone), _) => Ok(ExitCode::Done),
-        (Err(ExportError::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
+        (Err(error), _) if error.kind == ErrorKind::Gone => Ok(ExitCode::Done),
+        (Err(error), Some(cause)) if error.kind == ErrorKind::Interrupted => {
             output.say("stopped: no file was made\n");
             Ok(cause.into())
         }
-        (Err(error), _) => Err(failure(error)),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -154,7 +152,7 @@ fn written(format: FileFormat) -> OutputWriter {
     }
 }
 
-fn share(reader: &Reader, stream: StreamRow, args: &ExportArguments) -> Result<Share, Failure> {
+fn share(reader: &Reader, stream: StreamRow, args: &ExportArguments) -> Result<Share, Error> {
     let own = reader.own_columns(&stream.stream)?;
     let told: &[String] = if args.own_columns { &own } else { &[] };
     Ok(Share {
@@ -171,8 +169,8 @@ fn place(
     args: &ExportArguments,
     archive: &Path,
     output: &Output,
-) -> Result<(FileFormat, Destination), Failure> {
-    let usage = |message: &str, help: &str| Err(Failure::new(ExitCode::Usage, message).help(help));
+) -> Result<(FileFormat, Destination), Error> {
+    let usage = |message: &str, help: &str| Err(Error::usage(message).help(help));
     let wanted = args.format.map(FileFormat::from);
     let by_name = args.out.as_deref().and_then(FileFormat::of);
     let format = wanted.or(by_name).unwrap_or(FileFormat::Parquet);
@@ -211,7 +209,7 @@ fn place(
     Ok((format, place))
 }
 
-fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<ExitCode, Failure> {
+fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<ExitCode, Error> {
     for each in done {
         for column in &each.columns {
             let Some(because) = &column.because else { continue };
@@ -234,18 +232,4 @@ fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<ExitCode, 
     };
     output.result(&done.iter().filter_map(line).collect::<String>())?;
     Ok(ExitCode::Done)
-}
-
-fn failure(error: ExportError) -> Failure {
-    match error {
-        ExportError::Archive(error) => error.into(),
-        ExportError::Gone => Failure::new(ExitCode::Storage, "nobody takes the rows"),
-        ExportError::Io { doing, error } => {
-            let help = "look at the space, the permissions and the cable; no file was made";
-            Failure::new(ExitCode::Storage, format!("cannot {doing}: {error}")).help(help)
-        }
-        ExportError::Value { message } => Failure::new(ExitCode::Unusable, message)
-            .help("correct it in the archive, or leave the row out with --where"),
-        ExportError::Refused { message, help } => Failure::new(ExitCode::Usage, message).help(help),
-    }
 }

@@ -9,15 +9,13 @@ use crate::cli::text::{gave_page, wrapped};
 use crate::definition::{Definition, SecretReference};
 use crate::handoff::Part;
 use crate::handoff::envelope::{Packing, SigningKey};
-use crate::handoff::{Gave, Giving, HandoffError, give};
+use crate::handoff::{Gave, Giving, give};
 use crate::host::Host;
 use crate::http::{SEARCHED_BYTES_MIN, secrets_of};
-use crate::model::printable;
+use crate::model::{Error, ErrorKind, printable};
 use crate::model::{ExitCode, many};
-use crate::store::Cause;
 
 use super::args::Global;
-use super::error::Failure;
 use super::keys::{key_password, keyring};
 use super::output::Output;
 use super::target::refuse_own;
@@ -62,7 +60,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (definition, archive) = load_for_writing(global, host)?;
     refuse_own(&args.out, &archive, Some(&global.definition))?;
     let mut recipients = Vec::new();
@@ -88,7 +86,7 @@ pub fn run(
         note: &holder_note("handoff", host),
     };
     let gave = match (give(&giving, host), host.stop.cause()) {
-        (Err(HandoffError::Archive(error)), Some(stop)) if error.cause == Cause::Interrupted => {
+        (Err(error), Some(stop)) if error.kind == ErrorKind::Interrupted => {
             output.say("stopped: no file was made\n");
             return Ok(stop.into());
         }
@@ -158,11 +156,11 @@ fn secrets(
     (values.forms(), named.iter().filter_map(why).collect())
 }
 
-fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, Failure> {
+fn signing(args: &HandoffArguments, host: &Host) -> Result<Option<SigningKey>, Error> {
     let Some(name) = &args.sign else { return Ok(None) };
     if name.as_deref() == Some("") {
         let help = "say --sign for your only key, or name one (`windrow keys list`)";
-        return Err(Failure::new(ExitCode::Usage, "--sign= names no key").help(help));
+        return Err(Error::usage("--sign= names no key").help(help));
     }
     let password = key_password(host);
     Ok(Some(keyring(host)?.signing_key(name.as_deref(), password.as_deref())?))

@@ -8,10 +8,9 @@ use serde_json::json;
 
 use crate::handoff::envelope::{Keyring, KnownKey, OWN_NAME, PublicKeys, read_key_text};
 use crate::host::Host;
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 
 /// The variable with the password of our own keys.
@@ -64,7 +63,7 @@ pub fn run(
     _global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let keyring = keyring(host)?;
     match args.command.as_ref().unwrap_or(&KeysCommand::List) {
         KeysCommand::List => list(&keyring, output)?,
@@ -80,9 +79,9 @@ pub fn run(
 }
 
 /// The keys of whoever runs this.
-pub fn keyring(host: &Host) -> Result<Keyring, Failure> {
+pub fn keyring(host: &Host) -> Result<Keyring, Error> {
     let folder = host.environment.keys_folder().ok_or_else(|| {
-        Failure::new(ExitCode::Usage, "there is no folder for keys: no home directory is known")
+        Error::usage("there is no folder for keys: no home directory is known")
             .help("name one with the variable WINDROW_KEYS_DIR")
     })?;
     Ok(Keyring::at(folder))
@@ -93,7 +92,7 @@ pub fn key_password(host: &Host) -> Option<String> {
     host.environment.variable(PASSWORD).filter(|password| !password.is_empty())
 }
 
-fn list(keyring: &Keyring, output: &Output) -> Result<(), Failure> {
+fn list(keyring: &Keyring, output: &Output) -> Result<(), Error> {
     let keys = keyring.list()?;
     if output.json() {
         return keys.iter().try_for_each(|key| output.json_line(key));
@@ -110,7 +109,7 @@ fn list(keyring: &Keyring, output: &Output) -> Result<(), Failure> {
     output.result(&lines.collect::<String>())
 }
 
-fn new(keyring: &Keyring, name: &str, host: &Host, output: &Output) -> Result<(), Failure> {
+fn new(keyring: &Keyring, name: &str, host: &Host, output: &Output) -> Result<(), Error> {
     let password = key_password(host);
     let made = keyring.make(name, password.as_deref())?;
     let folder = keyring.folder().display().to_string();
@@ -126,7 +125,7 @@ fn new(keyring: &Keyring, name: &str, host: &Host, output: &Output) -> Result<()
     tell(&made, &public_lines(&made), output)
 }
 
-fn show(keyring: &Keyring, name: Option<&str>, output: &Output) -> Result<(), Failure> {
+fn show(keyring: &Keyring, name: Option<&str>, output: &Output) -> Result<(), Error> {
     let known = match name {
         Some(name) => keyring.named(name)?,
         None => keyring.own(None)?,
@@ -134,7 +133,7 @@ fn show(keyring: &Keyring, name: Option<&str>, output: &Output) -> Result<(), Fa
     tell(&known, &public_lines(&known), output)
 }
 
-fn trust(keyring: &Keyring, name: &str, key: &[String], output: &Output) -> Result<(), Failure> {
+fn trust(keyring: &Keyring, name: &str, key: &[String], output: &Output) -> Result<(), Error> {
     let mut text = String::new();
     for part in key {
         text.push_str(&key_text(part)?);
@@ -152,11 +151,11 @@ fn trust(keyring: &Keyring, name: &str, key: &[String], output: &Output) -> Resu
 }
 
 /// What a person gave as a key: its text, or where that is. Never repeated: it may be a secret.
-fn key_text(part: &str) -> Result<String, Failure> {
+fn key_text(part: &str) -> Result<String, Error> {
     if part == "-" {
         let mut text = String::new();
         let read = std::io::stdin().lock().take(INPUT_BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|_| Failure::new(ExitCode::Usage, "standard input is no text"))?;
+        read.map_err(|_| Error::usage("standard input is no text"))?;
         return Ok(text);
     }
     let path = Path::new(part);
@@ -169,6 +168,6 @@ fn public_lines(known: &KnownKey) -> String {
     format!("{}\n{}", known.public.signing, recipient.collect::<String>())
 }
 
-fn tell(known: &KnownKey, text: &str, output: &Output) -> Result<(), Failure> {
+fn tell(known: &KnownKey, text: &str, output: &Output) -> Result<(), Error> {
     if output.json() { output.json_line(known) } else { output.result(text) }
 }

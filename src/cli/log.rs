@@ -17,10 +17,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::host::log_file::LogFile;
 use crate::host::{Clock, Host};
 use crate::http::SecretValues;
-use crate::model::{ExitCode, instant_to_text, printable, printable_json};
+use crate::model::{Error, ErrorKind, instant_to_text, printable, printable_json};
 
 use super::args::{Global, LogFormat};
-use super::error::Failure;
 use super::output::complain;
 
 /// What no line may hold. Of the process, as the log is.
@@ -38,7 +37,7 @@ pub fn keep_out(secrets: &SecretValues) {
 ///
 /// Where the file is a link or another thing that windrow does not write to. One that cannot be
 /// written is none.
-pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Failure> {
+pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Error> {
     let level = match global.verbose {
         0 => "off",
         1 => "windrow=debug",
@@ -66,7 +65,7 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Failu
     }
     if let Some(folder) = host.environment.state_folder().filter(|_| keeps_file) {
         let log = LogFile::in_folder(&folder);
-        log.look().map_err(|error| Failure::file(ExitCode::Storage, "keep a log", &error))?;
+        log.look().map_err(|error| Error::file(ErrorKind::Storage, "keep a log", &error))?;
         let kept = Arc::new(Mutex::new(Kept { log, lost: false }));
         let writer = move || Line { out: Out::File(Arc::clone(&kept)), safe: printable_json };
         let file = tracing_subscriber::fmt::layer()

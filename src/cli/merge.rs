@@ -7,16 +7,13 @@ use clap::Args;
 use crate::cli::text::merged_page;
 use crate::handoff::{Opened, Room, verify};
 use crate::host::Host;
+use crate::merge::MergeOrder;
 use crate::merge::merge;
-use crate::merge::{MergeError, MergeOrder};
-use crate::model::instant_to_text;
+use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::model::{ExitCode, bytes};
-use crate::store::{
-    Archive, ArchiveError, Cause, FORMATS, Formats, Opening, Reader, look_at_given,
-};
+use crate::store::{Archive, FORMATS, Formats, Opening, Reader, look_at_given};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
@@ -44,7 +41,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (path, allow_network_fs) = archive_of(global, host)?;
     let note = holder_note("merge", host);
@@ -68,9 +65,9 @@ pub fn run(
     archive.close()?;
     if made && report.is_err() && !args.dry_run {
         // It was made for this alone.
-        host.files.remove(&path).map_err(|error| ArchiveError::io(&path, "remove", &error))?;
+        host.files.remove(&path).map_err(|error| Error::io(&path, "remove", &error))?;
     }
-    let report = report.map_err(refusal)?;
+    let report = report?;
     if output.json() {
         output.json_line(&report)?;
     } else {
@@ -81,7 +78,7 @@ pub fn run(
 
 /// The archive that is merged into, and whether a network file system is taken. Whoever was given
 /// a file and has nothing else need not have a definition.
-fn archive_of(global: &Global, host: &Host) -> Result<(PathBuf, bool), Failure> {
+fn archive_of(global: &Global, host: &Host) -> Result<(PathBuf, bool), Error> {
     match &global.archive {
         Some(archive) if !global.definition.exists() => {
             if archive.exists() {
@@ -104,10 +101,10 @@ fn open_untouched(
     opening: &Opening<'_>,
     host: &Host,
     formats: Formats,
-) -> Result<(Archive, Option<Room>), Failure> {
+) -> Result<(Archive, Option<Room>), Error> {
     if Archive::opens_untouched(path, formats) {
         match Archive::open_with(path, opening, formats) {
-            Err(error) if matches!(error.cause, Cause::Held | Cause::Storage) => {}
+            Err(error) if matches!(error.kind, ErrorKind::Held | ErrorKind::Storage) => {}
             other => return Ok((other?, None)),
         }
     }
@@ -119,15 +116,14 @@ fn open_untouched(
     Ok((Archive::open_with(&copy, opening, formats)?, Some(room)))
 }
 
-fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Failure> {
+fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Error> {
     let full = |path: &Path| path.canonicalize().ok();
     let same = full(archive).is_some() && full(archive) == full(file) || is_link(archive, file);
     if !same {
         return Ok(());
     }
     let message = format!("{} is the archive itself", file.display());
-    Err(Failure::new(ExitCode::Usage, message)
-        .help("name another archive, or a copy that went its own way"))
+    Err(Error::usage(message).help("name another archive, or a copy that went its own way"))
 }
 
 #[cfg(unix)]
@@ -179,7 +175,7 @@ impl<'o> Others<'o> {
 
     /// Here and nowhere else an archive is opened that somebody else may have written. All of it is
     /// looked at before anything of it is taken.
-    fn open(&mut self, file: &Path) -> Result<(), Failure> {
+    fn open(&mut self, file: &Path) -> Result<(), Error> {
         let mut opened = self.given.open(file, self.host)?;
         // A manifest speaks of the file as it was given.
         let verified = verify(&opened, self.host)?;
@@ -195,7 +191,7 @@ impl<'o> Others<'o> {
             };
             let message = format!("{name} is not taken in: {place}{}", difference.what);
             let help = format!("`windrow verify {name}` lists all of it; ask for it again");
-            return Err(Failure::new(ExitCode::Unsafe, message).help(help));
+            return Err(Error::new(ErrorKind::Unsafe, message).help(help));
         }
         self.opened.push((name, opened));
         Ok(())
@@ -206,7 +202,7 @@ impl<'o> Others<'o> {
     }
 
     /// An archive of an older format is brought up to this one in a copy of our own.
-    fn lift(&mut self, older: &mut Opened) -> Result<(), Failure> {
+    fn lift(&mut self, older: &mut Opened) -> Result<(), Error> {
         let room = Room::make(self.host)?;
         let copy = room.archive();
         self.lifted.push(room);
@@ -214,17 +210,6 @@ impl<'o> Others<'o> {
         Archive::open_with(&copy, self.opening, self.formats)?.close()?;
         older.reader = Reader::open_with(&copy, self.formats)?;
         Ok(())
-    }
-}
-
-fn refusal(error: MergeError) -> Failure {
-    match error {
-        MergeError::Archive(error) => error.into(),
-        MergeError::Refused(file, differences) => {
-            let message = format!("cannot take in {file}: {}", differences.join("; "));
-            let help = "streams that mean different things need different names, or archives";
-            Failure::new(ExitCode::Usage, message).help(help)
-        }
     }
 }
 
@@ -306,7 +291,7 @@ mod tests {
         let ours = Archive::open_with(&path("a.db"), &opening, LATER).expect("a new archive");
         let order = MergeOrder { now, version: "0", dry_run: false };
         let report = merge(&ours, &others.readers(), &order);
-        assert!(report.map_err(|error| refusal(error).message).expect("it is merged").changed);
+        assert!(report.map_err(|error| error.message).expect("it is merged").changed;
         assert_eq!(ours.reopen().expect("a reader").runs(9).expect("runs").len(), 2);
         assert_eq!(std::fs::read(path("b.db")).expect("the file"), before);
         assert!(!path("b.db-before-format-2").exists(), "nothing is laid beside it");

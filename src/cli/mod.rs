@@ -16,7 +16,6 @@ mod diff;
 mod diff_files;
 mod doctor;
 mod eject;
-mod error;
 mod escape;
 mod export;
 mod handoff;
@@ -55,7 +54,6 @@ use crate::host::{Host, Stop};
 use crate::model::ExitCode;
 
 pub use args::command;
-pub use error::Failure;
 
 /// Runs windrow with these arguments, the program's name first. Gives the exit code.
 pub fn run(arguments: Vec<OsString>) -> ExitCode {
@@ -91,7 +89,7 @@ fn run_command(arguments: Vec<OsString>) -> ExitCode {
     let keeps_file = arguments.command.changes_something();
     if let Err(failure) = log::start(&arguments.global, keeps_file, &host) {
         output.fail(&failure);
-        return failure.code;
+        return failure.exit_code();
     }
     let result = match &arguments.command {
         args::Command::Demo(args) => demo::run(args, &host, &output),
@@ -127,7 +125,7 @@ fn run_command(arguments: Vec<OsString>) -> ExitCode {
         Err(failure) => {
             output.fail(&failure);
             // What was broken off fails in one way or another; why is known here.
-            host.stop.cause().map_or(failure.code, ExitCode::from)
+            host.stop.cause().map_or(failure.exit_code(), ExitCode::from)
         }
     }
 }

@@ -4,17 +4,15 @@ use chrono::{Days, NaiveDate, NaiveTime};
 
 use crate::definition::{Start, parse_start};
 use crate::history::Moment;
-use crate::model::{ExitCode, Timestamp, instant_from_text};
+use crate::model::{Error, Timestamp, instant_from_text};
 use crate::store::Reader;
-
-use super::error::Failure;
 
 /// Later than anything that an archive can say.
 const END_OF_TIME: &str = "9999-12-31T23:59:59+00:00";
 
 /// What the archive said on a day (at its end, UTC), at an instant, or once a run had ended. What
 /// is not past yet is now, whatever clocks an archive has seen.
-pub fn as_of(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Failure> {
+pub fn as_of(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Error> {
     if let Some(run) = run_of(text, reader)? {
         return Ok(run);
     }
@@ -32,20 +30,20 @@ pub fn as_of(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Fail
 }
 
 /// Where changes begin to count: after a run, or from the beginning of a day or an instant on.
-pub fn since(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Failure> {
+pub fn since(text: &str, reader: &Reader, now: Timestamp) -> Result<Moment, Error> {
     match run_of(text, reader)? {
         Some(run) => Ok(run),
         None => Ok(Moment::Before(instant(text, now)?)),
     }
 }
 
-fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
+fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Error> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
     let none = || {
         let help = "`windrow runs` lists them; a time is written as `2026-03-03` or `-7 days`";
-        Failure::new(ExitCode::Usage, format!("there is no run {text}")).help(help)
+        Error::usage(format!("there is no run {text}")).help(help)
     };
     let run: i64 = text.parse().map_err(|_| none())?;
     if run > 0 && reader.run_row(run)?.is_none() {
@@ -54,16 +52,16 @@ fn run_of(text: &str, reader: &Reader) -> Result<Option<Moment>, Failure> {
     Ok(Some(Moment::Run(run)))
 }
 
-fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+fn instant(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     let start = parse_start(text, chrono_tz::UTC, false).map_err(|message| {
         let help = "write a date (`2026-03-03`), a time (`2026-03-03T12:00:00Z`), a time back \
             (`-7 days`), or the number of a run";
-        Failure::new(ExitCode::Usage, message).help(help)
+        Error::usage(message).help(help)
     })?;
     match start {
         Start::At(at) => Ok(at),
         Start::Ago(span) => span
             .before(now, chrono_tz::UTC)
-            .ok_or_else(|| Failure::new(ExitCode::Usage, format!("`{text}` is out of range"))),
+            .ok_or_else(|| Error::usage(format!("`{text}` is out of range"))),
     }
 }

@@ -12,10 +12,9 @@ use indicatif::ProgressDrawTarget;
 
 use crate::host::files::{make_private_file, replace};
 use crate::host::{Environment, Host};
-use crate::model::{ExitCode, printable};
+use crate::model::{Error, ErrorKind, ExitCode, printable};
 
 use super::args::{Colour, Global};
-use super::error::Failure;
 use super::escape::{Escape, Escaping};
 
 /// Rows on their way to stdout.
@@ -119,24 +118,24 @@ impl Output {
     /// Writes a result for people, escaped wherever it goes: a pipe often ends at a terminal.
     ///
     /// A reader that has gone away is no error: `| head` is used by everybody.
-    pub fn result(&self, text: &str) -> Result<(), Failure> {
+    pub fn result(&self, text: &str) -> Result<(), Error> {
         self.styled_result(&Styled::default().plain(text))
     }
 
     /// Writes a result for people, some of it in colours.
-    pub fn styled_result(&self, text: &Styled) -> Result<(), Failure> {
+    pub fn styled_result(&self, text: &Styled) -> Result<(), Error> {
         let mut out = std::io::stdout().lock();
         taken(text.write(&mut out, self.colour).and_then(|()| out.flush()))
     }
 
     /// Writes a result for programs: as it is, and escaped only on a terminal.
-    pub fn exact(&self, text: &str) -> Result<(), Failure> {
+    pub fn exact(&self, text: &str) -> Result<(), Error> {
         let mut out = self.rows(OutputWriter::Text);
         taken(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// Writes a result as one line of JSON.
-    pub fn json_line(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+    pub fn json_line(&self, value: &impl serde::Serialize) -> Result<(), Error> {
         let mut text = serde_json::to_string(value).expect("a result can be written as JSON");
         text.push('\n');
         let mut out = self.rows(OutputWriter::Json);
@@ -159,8 +158,8 @@ impl Output {
     }
 
     /// Says why a command failed, and the help.
-    pub fn fail(&self, failure: &Failure) {
-        if let Some(problems) = &failure.problems {
+    pub fn fail(&self, failure: &Error) {
+        if let Some(problems) = failure.problems() {
             if self.json {
                 complain_as(&format!("{}\n", problems_json(problems)), Escape::Json);
             } else {
@@ -190,11 +189,12 @@ impl Output {
     }
 }
 
-/// What came of writing a result.
-fn taken(written: std::io::Result<()>) -> Result<(), Failure> {
+/// What came of writing a result. Whoever has gone away, as `| head` does, has seen what they
+/// wanted.
+pub fn taken(written: std::io::Result<()>) -> Result<(), Error> {
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::from),
+        other => other.map_err(|error| Error::output("write the result", &error)),
     }
 }
 
@@ -275,17 +275,16 @@ pub fn tell_panics() {
 }
 
 /// Writes a result to a file of its own: whole or not at all.
-pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Failure> {
+pub fn write_file(out: &Path, text: &str, force: bool, host: &Host) -> Result<(), Error> {
     let failed = |error: std::io::Error| {
         let help = "name a file in a folder that is there and may be written";
-        Failure::file(ExitCode::Storage, &format!("write {}", out.display()), &error).help(help)
+        Error::file(ErrorKind::Storage, &format!("write {}", out.display()), &error).help(help)
     };
     if !force {
         return make_private_file(out, text).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => {
                 let message = format!("{} is there already", out.display());
-                Failure::new(ExitCode::Usage, message)
-                    .help("name another file, or replace it with --force")
+                Error::usage(message).help("name another file, or replace it with --force")
             }
             _ => failed(error),
         });

@@ -6,12 +6,11 @@ use crate::cli::text::proof_page;
 use crate::definition::StreamKind;
 use crate::host::Host;
 use crate::http::Budget;
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 use crate::prove::{Pick, Proof, ProveOptions, prove};
 use crate::sync::SyncParts;
 
 use super::args::{Global, ProveArguments};
-use super::error::Failure;
 use super::output::Output;
 use super::progress::SyncProgressBar;
 use super::sync::range;
@@ -25,7 +24,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let streams = std::slice::from_ref(&args.stream);
     check_streams(&definition, streams)?;
@@ -36,7 +35,7 @@ pub fn run(
         stream: args.stream.clone(),
         pick: match (args.all, args.sample) {
             (true, _) => Pick::All,
-            (false, 0) => return Err(Failure::new(ExitCode::Usage, "--sample must be at least 1")),
+            (false, 0) => return Err(Error::usage("--sample must be at least 1")),
             (false, sample) => Pick::Sample(usize::try_from(sample).unwrap_or(usize::MAX)),
         },
         seed: args.seed.unwrap_or_else(by_chance),
@@ -67,7 +66,7 @@ pub fn run(
     Ok(proof.exit_code())
 }
 
-fn show(proof: &Proof, windows: bool, output: &Output) -> Result<(), Failure> {
+fn show(proof: &Proof, windows: bool, output: &Output) -> Result<(), Error> {
     if output.json() {
         let mut value = serde_json::to_value(proof).expect("a proof can be written as JSON");
         value["requests"] = proof.stats.requests.into();

@@ -8,12 +8,11 @@ use crate::cli::text::published_page;
 use crate::definition::SecretReference;
 use crate::host::{Host, StopCause};
 use crate::http::{SECRET_CHARS_MIN, SecretValues};
-use crate::model::ExitCode;
-use crate::publish::{Address, PublishError, PublishEvent, Published, Publishing, publish};
+use crate::model::{Error, ErrorKind, ExitCode};
+use crate::publish::{Address, PublishEvent, Published, Publishing, publish};
 use crate::store::Reader;
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 use super::progress::Bar;
 use super::workspace::{archived_streams, load_for_reading};
@@ -44,15 +43,15 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let url = args.url.clone().or_else(|| host.environment.variable(URL_VARIABLE));
     let url = url.filter(|url| !url.is_empty()).ok_or_else(|| {
         let help = format!("name it, or set {URL_VARIABLE}: postgresql://USER@HOST/DATABASE");
-        Failure::new(ExitCode::Usage, "no database is named").help(help)
+        Error::usage("no database is named").help(help)
     })?;
     if args.schema.is_empty() || args.schema.starts_with("pg_") || args.schema.contains('\0') {
         let help = "name another one with --schema";
-        return Err(Failure::new(ExitCode::Usage, "this schema is PostgreSQL's own").help(help));
+        return Err(Error::usage("this schema is PostgreSQL's own").help(help));
     }
     let address = Address::resolve(&url, &*host.environment)?;
     let mut secrets = SecretValues::default();
@@ -99,14 +98,14 @@ pub fn run(
 }
 
 enum Ended {
-    Done(Published, Option<PublishError>),
+    Done(Published, Option<Error>),
     Stopped(StopCause),
 }
 
-fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
+fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime =
-        runtime.map_err(|error| Failure::new(ExitCode::Bug, format!("cannot start: {error}")))?;
+        runtime.map_err(|error| Error::new(ErrorKind::Bug, format!("cannot start: {error}")))?;
     Ok(runtime.block_on(async {
         tokio::select! {
             (published, source_error) = publish(publishing) => Ended::Done(published, source_error),
@@ -118,11 +117,11 @@ fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Failure> {
 
 fn show(
     published: &Published,
-    error: Option<&PublishError>,
+    error: Option<&Error>,
     secrets: &SecretValues,
     output: &Output,
-) -> Result<ExitCode, Failure> {
-    let code = error.map_or(ExitCode::Done, PublishError::exit_code);
+) -> Result<ExitCode, Error> {
+    let code = error.map_or(ExitCode::Done, Error::exit_code);
     if output.json() {
         let mut value = serde_json::to_value(published).expect("a report can be written as JSON");
         value["exit_code"] = code.number().into();
@@ -137,16 +136,6 @@ fn show(
         output.error(&message, error.help.as_deref());
     }
     Ok(code)
-}
-
-impl From<PublishError> for Failure {
-    fn from(error: PublishError) -> Self {
-        let failure = Failure::new(error.exit_code(), error.message);
-        match error.help {
-            Some(help) => failure.help(help),
-            None => failure,
-        }
-    }
 }
 
 /// What a person sees meanwhile; nothing in a pipe.

@@ -11,13 +11,12 @@ use crate::cli::text::{markdown, plain_table};
 use crate::export::TextRules;
 use crate::history::Past;
 use crate::host::{Host, Stop};
-use crate::model::{ExitCode, printable};
-use crate::store::{ArchiveError, Cause, QuerySink, Reader, Value};
+use crate::model::{Error, ErrorKind, ExitCode, printable};
+use crate::store::{QuerySink, Reader, Value};
 
 use super::args::{Format, Global, QueryArguments};
-use super::error::Failure;
 use super::moment::as_of;
-use super::output::{Output, OutputWriter};
+use super::output::{Output, OutputWriter, taken};
 use super::workspace::load_for_reading;
 
 /// Where SQL is run.
@@ -27,7 +26,7 @@ enum Asked {
 }
 
 impl Asked {
-    fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), ArchiveError> {
+    fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), Error> {
         match self {
             Asked::Now(reader) => reader.query(sql, answer),
             Asked::Then(past) => past.query(sql, answer),
@@ -40,7 +39,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (definition, path) = load_for_reading(global, host)?;
     let mut reader = Reader::open(&path)?;
     if global.definition.exists() && definition.is_some() {
@@ -64,7 +63,7 @@ pub fn run(
     };
     let format = if output.json() { Format::Json } else { args.format };
     if args.excel_safe && format != Format::Csv {
-        let failure = Failure::new(ExitCode::Usage, "--excel-safe is for CSV");
+        let failure = Error::usage("--excel-safe is for CSV");
         return Err(failure.help("add `--format csv`, or leave it out"));
     }
     let mut out = output.rows(written(format));
@@ -86,19 +85,19 @@ pub fn run(
             let mut table = TableAnswer::default();
             let result = reader.query(&sql, &mut table);
             if result.is_ok() {
-                out.write_all(table.text(format).as_bytes()).or_else(gone)?;
+                taken(out.write_all(table.text(format).as_bytes()))?;
             }
             result
         }
     };
-    out.flush().or_else(gone)?;
+    taken(out.flush())?;
     match result {
-        Err(error) if error.cause == Cause::Interrupted => match host.stop.cause() {
+        Err(error) if error.kind == ErrorKind::Interrupted => match host.stop.cause() {
             Some(stop) => Ok(stop.into()),
-            None => Err(error.into()),
+            None => Err(error),
         },
         // A reader that has gone away, as `| head` does, has seen what it wanted.
-        Err(error) if error.message.contains("Broken pipe") => Ok(ExitCode::Done),
+        Err(error) if error.kind == ErrorKind::Gone => Ok(ExitCode::Done),
         other => {
             other?;
             Ok(ExitCode::Done)
@@ -114,15 +113,11 @@ fn written(format: Format) -> OutputWriter {
     }
 }
 
-fn gone(error: std::io::Error) -> Result<(), Failure> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error.into()) }
-}
-
 /// How often it is looked whether somebody wants the end while nothing comes in, milliseconds.
 const LOOK_MS: u64 = 50;
 
 /// The whole of standard input; none where somebody wanted the end before it came.
-fn from_stdin(stop: &Stop) -> Result<Option<String>, Failure> {
+fn from_stdin(stop: &Stop) -> Result<Option<String>, Error> {
     // Nothing ends a fetch that waits; the process ends without it.
     let (put, take) = mpsc::channel();
     std::thread::spawn(move || {
@@ -138,7 +133,7 @@ fn from_stdin(stop: &Stop) -> Result<Option<String>, Failure> {
             Ok(read) => {
                 return read.map(Some).map_err(|error| {
                     let message = format!("cannot read the query from standard input: {error}");
-                    Failure::new(ExitCode::Usage, message)
+                    Error::usage(message)
                 });
             }
         }
@@ -214,9 +209,9 @@ impl<'w, W: Write> Json<'w, W> {
         Self { out, names: Vec::new(), array, any: false }
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), Error> {
         let close: &[u8] = if self.any { b"\n]\n" } else { b"[]\n" };
-        self.out.write_all(close).or_else(gone)
+        taken(self.out.write_all(close))
     }
 }
 

@@ -5,13 +5,12 @@ use clap::Args;
 use crate::cli::text::rebuilt_page;
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ExitCode, count};
 use crate::rebuild::rebuild;
 use crate::rebuild::{Rebuilding, settle_rebuilds};
 use crate::store::Reader;
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_sync, open_archive, parse_duration};
 
@@ -39,7 +38,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     // Nothing is made where there is no archive.
     drop(Reader::open(&definition.archive)?);
@@ -59,7 +58,7 @@ pub fn run(
     };
     if rebuilt.is_empty() {
         let help = "set `raw = true` in a stream: from then on its pages are kept";
-        return Err(Failure::new(ExitCode::Usage, "no stream has kept pages").help(help));
+        return Err(Error::usage("no stream has kept pages").help(help));
     }
     if output.json() {
         output.json_line(&serde_json::json!({ "applied": args.apply, "streams": rebuilt }))?;
@@ -82,7 +81,7 @@ fn settle(
     definition: &Definition,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let archive = open_archive(definition, "rebuild", wait, host)?;
     let settled = settle_rebuilds(&archive, host, definition, &args.streams, args.undo)?;

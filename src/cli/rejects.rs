@@ -3,7 +3,7 @@
 use crate::cli::text::{reject_page, rejects_table, retry_page};
 use crate::definition::{Start, parse_start};
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ExitCode, count};
 use crate::record::pretty;
 use crate::store::{Archive, Reader, RejectSelection};
 use crate::sync::{RetryReport, retry};
@@ -13,7 +13,6 @@ use super::args_rejects::{
     RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList, RejectsRetry,
     RejectsShow,
 };
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{load_for_reading, load_for_sync, open_archive, parse_duration};
 
@@ -25,7 +24,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     match &args.command {
         None => list(&args.list, global, host, output),
         Some(RejectsCommand::List(args)) => list(args, global, host, output),
@@ -39,13 +38,11 @@ fn selection(
     choice: &RejectChoice,
     ids: &[i64],
     discarded: Option<bool>,
-) -> Result<RejectSelection, Failure> {
+) -> Result<RejectSelection, Error> {
     let at = choice.window.as_deref().map(|text| match parse_start(text, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => Ok(at),
-        Ok(Start::Ago(_)) => {
-            Err(Failure::new(ExitCode::Usage, "--window is a date or a timestamp"))
-        }
-        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
+        Ok(Start::Ago(_)) => Err(Error::usage("--window is a date or a timestamp")),
+        Err(message) => Err(Error::usage(message)),
     });
     Ok(RejectSelection {
         ids: ids.to_vec(),
@@ -62,7 +59,7 @@ fn list(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let selection = selection(&args.choice, &[], Some(args.discarded))?;
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
@@ -96,7 +93,7 @@ fn show(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let reject = Reader::open(&path)?.reject(args.reject)?;
     let reject = reject.ok_or_else(|| no_reject(args.reject))?;
@@ -109,13 +106,12 @@ fn show(
     Ok(ExitCode::Done)
 }
 
-fn no_reject(id: i64) -> Failure {
-    Failure::new(ExitCode::Usage, format!("there is no reject {id}"))
-        .help("`windrow rejects` lists them")
+fn no_reject(id: i64) -> Error {
+    Error::usage(format!("there is no reject {id}")).help("`windrow rejects` lists them")
 }
 
 /// Refuses numbers that are no rejects, before anything is changed.
-fn check_ids(archive: &Archive, ids: &[i64]) -> Result<Reader, Failure> {
+fn check_ids(archive: &Archive, ids: &[i64]) -> Result<Reader, Error> {
     let reader = archive.reopen()?;
     for id in ids {
         reader.reject(*id)?.ok_or_else(|| no_reject(*id))?;
@@ -128,7 +124,7 @@ fn try_again(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     // What a person names is meant, also where it was set aside.
     let discarded = args.rejects.is_empty().then_some(false);
     let selection = selection(&args.choice, &args.rejects, discarded)?;
@@ -172,16 +168,16 @@ fn discard(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let choice = &args.choice;
     let none = choice.stream.is_none() && choice.kind.is_none() && choice.run.is_none();
     if none && choice.window.is_none() && args.rejects.is_empty() {
         let help = "name rejects by their numbers, or by --stream, --kind, --run or --window";
-        return Err(Failure::new(ExitCode::Usage, "which rejects are to be set aside?").help(help));
+        return Err(Error::usage("which rejects are to be set aside?").help(help));
     }
     if args.note.trim().is_empty() {
         let help = "say in a few words why these records are not needed";
-        return Err(Failure::new(ExitCode::Usage, "the note is empty").help(help));
+        return Err(Error::usage("the note is empty").help(help));
     }
     let selection = selection(choice, &args.rejects, None)?;
     let definition = load_for_sync(global, host)?;

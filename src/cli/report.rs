@@ -7,13 +7,12 @@ use clap::Args;
 use crate::check::{HelpCommands, Limit, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{ExitCode, Timestamp, instant_to_text, printable};
+use crate::model::{Error, ErrorKind, ExitCode, Timestamp, instant_to_text, printable};
 use crate::report::{PageVerdict, ReportFacts, ReportStream, calendar_of, report_page};
-use crate::store::{ArchiveError, Cause, Reader};
+use crate::store::Reader;
 
 use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
-use super::error::Failure;
 use super::output::{Output, write_file};
 use super::status::stream_statuses;
 use super::target::refuse_own;
@@ -48,10 +47,10 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     if args.out.is_none() && !output.json() && output.shown() {
         let help = "name a file with `--out report.html`, or send it on with `>`";
-        return Err(Failure::new(ExitCode::Usage, "the report is a page of HTML").help(help));
+        return Err(Error::usage("the report is a page of HTML").help(help));
     }
     let (definition, path) = load_for_reading(global, host)?;
     let now = host.clock.now();
@@ -63,18 +62,16 @@ pub fn run(
     let limit = Limit::on(&mut reader, host.clock.clone(), host.stop.clone())?;
     let looking = Looking { args, definition: definition.as_ref(), path: &path, global, now };
     // One moment for all of it: what a sync writes meanwhile comes into the next report.
-    let gathered =
-        reader.snapshot(|reader| Ok::<_, ArchiveError>(looking.gather(reader, &limit)))?;
+    let gathered = reader.snapshot(|reader| Ok::<_, Error>(looking.gather(reader, &limit)))?;
     let facts = match (gathered, host.stop.cause()) {
-        (Err(ReportFailure::Archive(error)), Some(cause)) if error.cause == Cause::Interrupted => {
+        (Err(error), Some(cause)) if error.kind == ErrorKind::Interrupted => {
             return Ok(cause.into());
         }
-        (Err(ReportFailure::Archive(error)), _) => return Err(error.into()),
-        (Err(ReportFailure::Other(failure)), _) => return Err(failure),
+        (Err(error), _) => return Err(error),
         (Ok(facts), _) => facts,
     };
     let page = report_page(&facts, now)
-        .map_err(|error| Failure::new(ExitCode::Bug, format!("cannot fill the page: {error:#}")))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, format!("cannot fill the page: {error:#}")))?;
     if let Some(out) = &args.out {
         refuse_own(out, &path, Some(&global.definition))?;
         write_file(out, &page, args.force, host)?;
@@ -90,24 +87,6 @@ pub fn run(
     Ok(ExitCode::Done)
 }
 
-/// What stood in the way.
-enum ReportFailure {
-    Archive(ArchiveError),
-    Other(Failure),
-}
-
-impl From<ArchiveError> for ReportFailure {
-    fn from(error: ArchiveError) -> Self {
-        ReportFailure::Archive(error)
-    }
-}
-
-impl From<Failure> for ReportFailure {
-    fn from(failure: Failure) -> Self {
-        ReportFailure::Other(failure)
-    }
-}
-
 struct Looking<'a> {
     args: &'a ReportArguments,
     definition: Option<&'a Definition>,
@@ -117,7 +96,7 @@ struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    fn gather(&self, reader: &Reader, limit: &Limit) -> Result<ReportFacts, ReportFailure> {
+    fn gather(&self, reader: &Reader, limit: &Limit) -> Result<ReportFacts, Error> {
         let Looking { args, definition, now, .. } = *self;
         let is_wanted =
             |name: &str| args.streams.is_empty() || args.streams.iter().any(|n| n == name);

@@ -2,11 +2,10 @@
 
 use crate::cli::text::{run_page, runs_table};
 use crate::host::Host;
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 use crate::store::Reader;
 
 use super::args::{Global, RunsArguments, RunsCommand};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_for_reading;
 
@@ -15,7 +14,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let shown = match args.command {
@@ -24,8 +23,7 @@ pub fn run(
     };
     if let Some(number) = shown {
         let run = reader.run_row(number)?.ok_or_else(|| {
-            Failure::new(ExitCode::Usage, format!("there is no run {number}"))
-                .help("`windrow runs` lists them")
+            Error::usage(format!("there is no run {number}")).help("`windrow runs` lists them")
         })?;
         let detail = reader.run_detail(number)?;
         if output.json() {

@@ -1,12 +1,11 @@
 //! `windrow schema`: the JSON Schema of `windrow.toml`, for editors.
 
 use crate::definition::json_schema;
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 
-use super::error::Failure;
 use super::output::Output;
 
-pub fn run(output: &Output) -> Result<ExitCode, Failure> {
+pub fn run(output: &Output) -> Result<ExitCode, Error> {
     let schema = serde_json::to_string_pretty(&json_schema()).expect("a schema is JSON");
     output.exact(&format!("{schema}\n"))?;
     Ok(ExitCode::Done)

@@ -4,14 +4,13 @@ use crate::adopt::unverified;
 use crate::cli::text::{outbox_line, status_page};
 use crate::definition::{Definition, StreamKind};
 use crate::host::Host;
-use crate::model::{ExitCode, State, Timestamp, Window, instant_from_text, instant_to_text};
+use crate::model::{Error, ExitCode, State, Timestamp, Window, instant_from_text, instant_to_text};
 use crate::model::{many, many_are};
 use crate::store::{Reader, StreamRow, digest_tables};
 use crate::sync::{SyncOptions, plan_run};
 use crate::window::Coverage;
 
 use super::args::{Global, StatusArguments};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
 use crate::report::StreamStatus;
@@ -24,7 +23,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (definition, path) = load_for_reading(global, host)?;
     if let Some(definition) = &definition {
         check_streams(definition, &args.streams)?;
@@ -70,7 +69,7 @@ pub fn stream_statuses(
     definition: Option<&Definition>,
     streams: &[String],
     now: Timestamp,
-) -> Result<Vec<(StreamRow, StreamStatus)>, Failure> {
+) -> Result<Vec<(StreamRow, StreamStatus)>, Error> {
     let mut rows = reader.streams()?;
     rows.retain(|row| streams.is_empty() || streams.contains(&row.stream));
     let options = SyncOptions { streams: streams.to_vec(), ..SyncOptions::default() };
@@ -92,7 +91,7 @@ fn stream_status(
     row: &StreamRow,
     definition: Option<&Definition>,
     now: Timestamp,
-) -> Result<StreamStatus, Failure> {
+) -> Result<StreamStatus, Error> {
     let stream = definition.and_then(|definition| definition.stream(&row.stream));
     let ledger = reader.ledger_rows(&row.stream)?;
     let kept = reader.kept(&row.stream)?;
@@ -158,7 +157,7 @@ fn stream_status(
 }
 
 /// The time that rows were adopted into and no later run has confirmed.
-fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Failure> {
+fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Error> {
     let mut told = Vec::new();
     for span in reader.adopted_spans(stream)? {
         let open = unverified(&span, &reader.fetches_since(stream, span.run)?);
@@ -172,7 +171,7 @@ fn adopted_unverified(reader: &Reader, stream: &str) -> Result<Vec<String>, Fail
 }
 
 /// Rows that are missing at the source and were left alone.
-fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Failure> {
+fn held_back(reader: &Reader, stream: &str) -> Result<Option<String>, Error> {
     let held = reader.held_back(stream)?;
     Ok((held > 0).then(|| {
         format!(

@@ -6,14 +6,13 @@ use crate::cli::text::{drift_line, plain_table, sync_page};
 use crate::definition::{Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
 use crate::http::{Budget, SourceErrorKind};
-use crate::model::{ExitCode, FieldChange, Timestamp, Window, printable};
+use crate::model::{Error, ExitCode, FieldChange, Timestamp, Window, printable};
 use crate::model::{many, many_are};
 use crate::outbox::SendReport;
-use crate::store::{ArchiveError, Reader};
+use crate::store::Reader;
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
-use super::error::Failure;
 use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
 use super::progress::SyncProgressBar;
@@ -32,7 +31,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     check_streams(&definition, &args.streams)?;
     check_sources(&definition, &args.now)?;
@@ -54,7 +53,6 @@ pub fn run(
         true => Ok(None),
         false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),
     };
-    let sent = sent.map_err(Failure::from);
     let progress = SyncProgressBar::new(output);
     let parts = SyncParts {
         definition: &definition,
@@ -75,9 +73,9 @@ pub fn run(
 }
 
 /// The exit code of a sync that sent before it read; what could not be sent waits.
-fn exit_code(report: &SyncReport, sent: &Result<Option<SendReport>, Failure>) -> ExitCode {
+fn exit_code(report: &SyncReport, sent: &Result<Option<SendReport>, Error>) -> ExitCode {
     match (sent, report.exit_code()) {
-        (Err(failure), ExitCode::Done | ExitCode::Incomplete) => failure.code,
+        (Err(failure), ExitCode::Done | ExitCode::Incomplete) => failure.exit_code(),
         (Ok(Some(sent)), code) => sent.exit_code_beside(code),
         (_, code) => code,
     }
@@ -92,7 +90,7 @@ pub fn sync_once(
     global: &Global,
     options: &SyncOptions,
     host: &Host,
-) -> Result<Result<Once, ArchiveError>, Failure> {
+) -> Result<Result<Once, Error>, Error> {
     let folder = global.definition.parent().unwrap_or(Path::new("."));
     let secrets = load_secrets(definition, folder, host)?;
     let parts = SyncParts {
@@ -117,7 +115,7 @@ fn options(
     args: &SyncArguments,
     definition: &Definition,
     now: Timestamp,
-) -> Result<SyncOptions, Failure> {
+) -> Result<SyncOptions, Error> {
     let time_max = args.max_time.as_deref().map(parse_duration).transpose()?;
     Ok(SyncOptions {
         streams: args.streams.clone(),
@@ -134,7 +132,7 @@ pub fn range(
     streams: &[String],
     definition: &Definition,
     now: Timestamp,
-) -> Result<Option<Window>, Failure> {
+) -> Result<Option<Window>, Error> {
     let Some(from) = from else { return Ok(None) };
     let wanted = definition
         .streams
@@ -144,18 +142,17 @@ pub fn range(
         StreamKind::Window(rules) => Some(rules.zone),
         _ => None,
     });
-    let zone = zone.ok_or_else(|| {
-        Failure::new(ExitCode::Usage, "--from is for window streams, and none is selected")
-    })?;
+    let zone =
+        zone.ok_or_else(|| Error::usage("--from is for window streams, and none is selected"))?;
     let instant = |text: &str| match parse_start(text, zone, true) {
         Ok(Start::At(at)) => Ok(at),
         Ok(Start::Ago(span)) => Ok(span.before(now, zone).unwrap_or(now)),
-        Err(message) => Err(Failure::new(ExitCode::Usage, message)),
+        Err(message) => Err(Error::usage(message)),
     };
     let start = instant(from)?;
     let end = to.map(instant).transpose()?.unwrap_or(now);
     let range = Window::new(start, end);
-    range.map(Some).ok_or_else(|| Failure::new(ExitCode::Usage, "--to must be after --from"))
+    range.map(Some).ok_or_else(|| Error::usage("--to must be after --from"))
 }
 
 fn dry_run(
@@ -163,7 +160,7 @@ fn dry_run(
     options: &SyncOptions,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let reader = match definition.archive.exists() {
         true => Some(Reader::open(&definition.archive)?),
         false => None,
@@ -207,7 +204,7 @@ fn show(
     sent: Option<&SendReport>,
     drift: &[FieldChange],
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
         value["state"] = report.state().into();

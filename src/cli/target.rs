@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::host::files::whereabouts;
-use crate::model::ExitCode;
-
-use super::error::Failure;
+use crate::model::Error;
 
 /// What the files beside an archive add to its name: SQLite's own, the lock, a draft of it.
 const BESIDE: [&str; 5] = ["-wal", "-shm", "-journal", "-lock", "-new"];
 
 /// Refuses a target that is the archive, belongs to it, or is the definition, whether something is
 /// there or not: what lies under such a name is taken for a part of the archive.
-pub fn refuse_own(out: &Path, archive: &Path, definition: Option<&Path>) -> Result<(), Failure> {
+pub fn refuse_own(out: &Path, archive: &Path, definition: Option<&Path>) -> Result<(), Error> {
     let refuse = |what: String| {
         let message = format!("{} {what}", out.display());
-        Err(Failure::new(ExitCode::Usage, message).help("name another file"))
+        Err(Error::usage(message).help("name another file"))
     };
     if same_place(out, archive) {
         return refuse("is the archive itself".to_owned());

@@ -7,13 +7,12 @@ use serde_json::json;
 
 use crate::definition::parse_definition;
 use crate::host::Host;
-use crate::model::{ExitCode, many};
+use crate::model::{Error, ErrorKind, ExitCode, many};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, look_at_given};
 use crate::trust::{DIGEST_CHARS_MIN, Grant, TrustStore};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::load_definition;
 
@@ -35,7 +34,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let store = store(host)?;
     if args.list {
         return list(&store, output);
@@ -62,10 +61,10 @@ pub fn run(
     Ok(ExitCode::Done)
 }
 
-fn store(host: &Host) -> Result<TrustStore, Failure> {
+fn store(host: &Host) -> Result<TrustStore, Error> {
     let state = host.environment.state_folder().ok_or_else(|| {
         let message = "there is no state folder in which trust could be remembered";
-        Failure::new(ExitCode::Usage, message).help(
+        Error::usage(message).help(
             "set WINDROW_STATE_DIR to a folder of your own, or write the definition out with \
              `windrow definition --out windrow.toml`",
         )
@@ -74,12 +73,10 @@ fn store(host: &Host) -> Result<TrustStore, Failure> {
 }
 
 /// What the definition of an archive's last run asks for.
-fn asked_by(reader: &Reader) -> Result<Grant, Failure> {
+fn asked_by(reader: &Reader) -> Result<Grant, Error> {
     let Some(text) = reader.definition()? else {
         let message = format!("{} holds no definition", reader.path().display());
-        return Err(
-            Failure::new(ExitCode::Usage, message).help("`windrow sync` by a definition makes one")
-        );
+        return Err(Error::usage(message).help("`windrow sync` by a definition makes one"));
     };
     Ok(Grant::asked_by(&parse_definition("the archive's definition", &text)?))
 }
@@ -90,12 +87,10 @@ fn accept(
     shown: &str,
     archive: &Path,
     host: &Host,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     if shown.len() < DIGEST_CHARS_MIN {
         let message = format!("a digest is named by at least {DIGEST_CHARS_MIN} characters");
-        return Err(
-            Failure::new(ExitCode::Usage, message).help("copy it from what `windrow trust` shows")
-        );
+        return Err(Error::usage(message).help("copy it from what `windrow trust` shows"));
     }
     if !asked.digest.starts_with(shown) {
         let message = format!(
@@ -103,7 +98,7 @@ fn accept(
             archive.display(),
             asked.digest
         );
-        return Err(Failure::new(ExitCode::Unsafe, message).help("look at what it asks for now"));
+        return Err(Error::new(ErrorKind::Unsafe, message).help("look at what it asks for now"));
     }
     let note = json!({
         "archive": archive.display().to_string(),
@@ -112,12 +107,11 @@ fn accept(
     });
     store.accept(&asked.digest, &format!("{note:#}\n")).map_err(|error| {
         let message = format!("trust cannot be remembered: {error}");
-        Failure::new(ExitCode::Storage, message)
-            .help("look at the state folder and its permissions")
+        Error::new(ErrorKind::Storage, message).help("look at the state folder and its permissions")
     })
 }
 
-fn list(store: &TrustStore, output: &Output) -> Result<ExitCode, Failure> {
+fn list(store: &TrustStore, output: &Output) -> Result<ExitCode, Error> {
     let all = store.all();
     if output.json() {
         output.json_line(&json!({ "trusted": all }))?;
@@ -128,16 +122,14 @@ fn list(store: &TrustStore, output: &Output) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Done)
 }
 
-fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<ExitCode, Failure> {
+fn forget(store: &TrustStore, shown: &str, output: &Output) -> Result<ExitCode, Error> {
     let fits = |digest: &String| shown.len() >= DIGEST_CHARS_MIN && digest.starts_with(shown);
     let Some(digest) = store.all().into_iter().find(fits) else {
         let message = format!("no trusted definition has the digest {shown}");
-        return Err(
-            Failure::new(ExitCode::Usage, message).help("`windrow trust --list` lists them")
-        );
+        return Err(Error::usage(message).help("`windrow trust --list` lists them"));
     };
     store.forget(&digest).map_err(|error| {
-        Failure::new(ExitCode::Storage, format!("trust cannot be taken back: {error}"))
+        Error::new(ErrorKind::Storage, format!("trust cannot be taken back: {error}"))
             .help("look at the state folder and its permissions")
     })?;
     if output.json() {

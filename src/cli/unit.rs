@@ -3,12 +3,11 @@
 //! Each system reads its file by rules of its own, and a path may hold whatever a file system
 //! takes. What cannot be written so that the system takes it for what it is, is refused.
 
-use crate::model::ExitCode;
-
 use std::path::Path;
 
+use crate::model::Error;
+
 use super::args::UnitKind;
-use super::error::Failure;
 
 /// The paths that a unit is made of, as text in one line each.
 struct Paths<'a> {
@@ -20,7 +19,7 @@ struct Paths<'a> {
 /// The unit, to be put where its first lines say.
 ///
 /// A path that the system cannot be given is refused.
-pub fn unit_text(kind: UnitKind, program: &Path, definition: &Path) -> Result<String, Failure> {
+pub fn unit_text(kind: UnitKind, program: &Path, definition: &Path) -> Result<String, Error> {
     let folder = definition.parent().unwrap_or(Path::new("/"));
     let paths = Paths {
         program: one_line("this program", program)?,
@@ -36,7 +35,7 @@ pub fn unit_text(kind: UnitKind, program: &Path, definition: &Path) -> Result<St
 
 /// A path as text without controls: none of the three files can hold one, and the end of a line
 /// would begin a directive.
-fn one_line<'p>(what: &str, path: &'p Path) -> Result<&'p str, Failure> {
+fn one_line<'p>(what: &str, path: &'p Path) -> Result<&'p str, Error> {
     let Some(text) = path.to_str() else {
         return Err(refused(what, path, "is no text (UTF-8)"));
     };
@@ -53,14 +52,13 @@ fn one_line<'p>(what: &str, path: &'p Path) -> Result<&'p str, Failure> {
     }
 }
 
-fn refused(what: &str, path: &Path, why: &str) -> Failure {
+fn refused(what: &str, path: &Path, why: &str) -> Error {
     let message = format!("no unit can name {what}: {} {why}", path.display());
-    Failure::new(ExitCode::Usage, message)
-        .help("give the file or its folder another name, or move it")
+    Error::usage(message).help("give the file or its folder another name, or move it")
 }
 
 /// A user unit of systemd.
-fn systemd(paths: &Paths<'_>) -> Result<String, Failure> {
+fn systemd(paths: &Paths<'_>) -> Result<String, Error> {
     let program = systemd_program(paths.program)?;
     let (definition, folder) = (systemd_word(paths.definition), systemd_folder(paths.folder));
     // Specifiers are the only thing that is read in a description; it never ends in a backslash.
@@ -94,7 +92,7 @@ WantedBy=default.target
 /// The program of `ExecStart`: quotes, backslashes and `%` as in every word. Variables are not
 /// put in here, so that `$` stands for itself. systemd takes no program with a quote or a
 /// backslash in its path, and reads the letters before a path that is not absolute as settings.
-fn systemd_program(path: &str) -> Result<String, Failure> {
+fn systemd_program(path: &str) -> Result<String, Error> {
     if path.contains(['"', '\'', '\\']) {
         let why = "holds a quote or a backslash, which systemd runs no program with";
         return Err(refused("this program", Path::new(path), why));
@@ -163,7 +161,7 @@ fn launchd(paths: &Paths<'_>) -> String {
 }
 
 /// A task of the Task Scheduler.
-fn task(paths: &Paths<'_>) -> Result<String, Failure> {
+fn task(paths: &Paths<'_>) -> Result<String, Error> {
     let program = task_path("this program", paths.program)?;
     let folder = task_path("the definition's folder", paths.folder)?;
     Ok(format!(
@@ -194,7 +192,7 @@ fn task(paths: &Paths<'_>) -> Result<String, Failure> {
 
 /// A path that the Task Scheduler takes whole. It puts variables in the place of `%NAME%` and
 /// `$(NAME)`, and knows no escape for either.
-fn task_path<'p>(what: &str, path: &'p str) -> Result<&'p str, Failure> {
+fn task_path<'p>(what: &str, path: &'p str) -> Result<&'p str, Error> {
     let why = if path.matches('%').count() > 1 {
         "holds two `%`, between which the Task Scheduler sees a variable"
     } else if path.contains("$(") {
@@ -237,8 +235,9 @@ fn in_xml(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ErrorKind;
 
-    fn text(kind: UnitKind, program: &str, definition: &str) -> Result<String, Failure> {
+    fn text(kind: UnitKind, program: &str, definition: &str) -> Result<String, Error> {
         unit_text(kind, Path::new(program), Path::new(definition))
     }
 
@@ -313,9 +312,9 @@ mod tests {
         assert_eq!(line(&unit, "<WorkingDirectory>"), "/a&amp;b</WorkingDirectory>");
         for folder in ["/%PATH%", "/a%b%c", "/$(Arg0)"] {
             let refused = text(UnitKind::TaskScheduler, "/bin/w", &format!("{folder}/w.toml"));
-            assert_eq!(refused.expect_err(folder).code, ExitCode::Usage);
+            assert_eq!(refused.expect_err(folder).kind, ErrorKind::Usage);
             let refused = text(UnitKind::TaskScheduler, &format!("{folder}/w"), "/a/w.toml");
-            assert_eq!(refused.expect_err(folder).code, ExitCode::Usage);
+            assert_eq!(refused.expect_err(folder).kind, ErrorKind::Usage);
         }
     }
 
@@ -327,14 +326,14 @@ mod tests {
                 let path = format!("/a{odd}ExecStartPre=/bin/x/w.toml");
                 for (program, definition) in [("/bin/w", path.as_str()), (&path, "/a/w.toml")] {
                     let refused = text(kind, program, definition).expect_err("a control");
-                    assert_eq!(refused.code, ExitCode::Usage, "{odd:?}");
+                    assert_eq!(refused.kind, ErrorKind::Usage, "{odd:?}");
                     assert!(refused.message.contains("control character"), "{}", refused.message);
                 }
             }
         }
         for program in ["/a\"b/w", "/a'b/w", "/a\\b/w", "-a/w", "@/bin/w"] {
             let refused = text(UnitKind::Systemd, program, "/a/w.toml").expect_err(program);
-            assert_eq!(refused.code, ExitCode::Usage, "{program}");
+            assert_eq!(refused.kind, ErrorKind::Usage, "{program}");
         }
     }
 

@@ -3,13 +3,12 @@
 use std::io::Write;
 
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
 
 use super::args::{Global, VanishedArguments};
-use super::error::Failure;
-use super::output::Output;
+use super::output::{Output, taken};
 use super::workspace::{archived_streams, load_for_writing};
 
 pub fn run(
@@ -17,12 +16,12 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (definition, path) = load_for_writing(global, host)?;
     let reader = Reader::open(&path)?;
     let Some(undone) = args.undo else { return list(args, &reader, output) };
     if reader.run_row(undone)?.is_none() {
-        let failure = Failure::new(ExitCode::Usage, format!("there is no run {undone}"));
+        let failure = Error::usage(format!("there is no run {undone}"));
         return Err(failure.help("`windrow vanished` lists the rows with their runs"));
     }
     let stored = reader.definition()?.unwrap_or_default();
@@ -39,9 +38,7 @@ pub fn run(
     let archive = Archive::open(&path, &opening)?;
     if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
         let message = format!("run {undone} took no row away, or all of them are back");
-        return Err(
-            Failure::new(ExitCode::Usage, message).help("`windrow vanished` lists the rows")
-        );
+        return Err(Error::usage(message).help("`windrow vanished` lists the rows"));
     }
     let command = format!("vanished --undo {undone}");
     let version = env!("CARGO_PKG_VERSION");
@@ -52,7 +49,7 @@ pub fn run(
         Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
         Err(error) => RunEnd {
             state: "failed",
-            exit_code: error.cause.exit_code(),
+            exit_code: error.exit_code(),
             message: Some(error.message.clone()),
             ..RunEnd::nothing_asked(host.clock.now())
         },
@@ -75,7 +72,7 @@ pub fn run(
     Ok(ExitCode::Done)
 }
 
-fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<ExitCode, Failure> {
+fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<ExitCode, Error> {
     archived_streams(reader, &args.streams)?;
     let mut out = output.rows(output.written());
     let listed = reader.vanished(&mut |row| {
@@ -91,13 +88,11 @@ fn list(args: &VanishedArguments, reader: &Reader, output: &Output) -> Result<Ex
     });
     match listed {
         // Whoever has gone away, as `| head` does, has seen what they wanted.
-        Err(error) if error.message.contains("Broken pipe") => return Ok(ExitCode::Done),
+        Err(error) if error.kind == ErrorKind::Gone => return Ok(ExitCode::Done),
         other => other?,
     }
-    match out.flush() {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::Done),
-    }
+    taken(out.flush())?;
+    Ok(ExitCode::Done)
 }
 
 fn line(row: &VanishedRow) -> String {

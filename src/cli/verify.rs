@@ -9,11 +9,10 @@ use crate::cli::text::verified_page;
 use crate::handoff::envelope::{KnownKey, Limits, PublicKeys, read_key_text};
 use crate::handoff::{GivenOpening, Opened, open_given, verify};
 use crate::host::Host;
-use crate::model::ExitCode;
+use crate::model::{Error, ExitCode};
 use crate::store::{StreamRow, digest_statement};
 
 use super::args::Global;
-use super::error::Failure;
 use super::keys::{key_password, keyring};
 use super::output::Output;
 
@@ -45,7 +44,7 @@ pub struct GivenArguments {
 
 impl GivenArguments {
     /// Opens a file that somebody gave.
-    pub fn open(&self, file: &std::path::Path, host: &Host) -> Result<Opened, Failure> {
+    pub fn open(&self, file: &std::path::Path, host: &Host) -> Result<Opened, Error> {
         let keyring = keyring(host)?;
         let mut limits = Limits::default();
         if let Some(bytes) = self.max_size {
@@ -59,10 +58,10 @@ impl GivenArguments {
             password: key_password(host),
             limits,
         };
-        Ok(open_given(&opening, host)?)
+        open_given(&opening, host)
     }
 
-    fn named(&self, name: &str, host: &Host) -> Result<KnownKey, Failure> {
+    fn named(&self, name: &str, host: &Host) -> Result<KnownKey, Error> {
         let path = std::path::Path::new(name);
         if path.is_file() {
             let public = PublicKeys::parse(&read_key_text(path)?)?;
@@ -77,7 +76,7 @@ pub fn run(
     _global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let opened = args.given.open(&args.file, host)?;
     let file = args.file.display().to_string();
     if args.print_sql {
@@ -100,7 +99,7 @@ pub fn run(
     Ok(if same { ExitCode::Done } else { ExitCode::Found })
 }
 
-fn print_sql(streams: &[StreamRow], file: &str, output: &Output) -> Result<(), Failure> {
+fn print_sql(streams: &[StreamRow], file: &str, output: &Output) -> Result<(), Error> {
     if output.json() {
         let sql = |row: &StreamRow| json!({ "stream": row.stream, "sql": digest_statement(row) });
         let all: Vec<serde_json::Value> = streams.iter().map(sql).collect();

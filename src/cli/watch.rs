@@ -10,15 +10,14 @@ use serde_json::json;
 
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{ExitCode, count};
+use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
-use crate::store::{ArchiveError, Cause, Reader};
+use crate::store::Reader;
 use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
 
 use super::args::{Global, UnitKind, WatchArguments};
 use super::check::tell_after_round;
-use super::error::Failure;
 use super::outbox::{folder_of, send_beside, tell_beside};
 use super::output::Output;
 use super::sync::sync_once;
@@ -45,13 +44,13 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     if let Some(kind) = args.print_unit {
         return print_unit(kind, global, host, output);
     }
     let every = parse_duration(args.every.as_deref().unwrap_or(EVERY))?;
     if every < Duration::from_secs(1) {
-        return Err(Failure::new(ExitCode::Usage, "--every must be at least a second"));
+        return Err(Error::usage("--every must be at least a second"));
     }
     let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
     let mut definition = load_for_sync(global, host)?;
@@ -72,10 +71,10 @@ pub fn run(
             return Ok(code);
         }
         if let Err(error) = &result
-            && matches!(error.cause, Cause::Unusable | Cause::Unsafe | Cause::Bug)
+            && matches!(error.kind, ErrorKind::Unusable | ErrorKind::Unsafe | ErrorKind::Bug)
         {
             // No later round can be better, and a file that is not sound is not tried again.
-            return result.map(|_| ExitCode::Done).map_err(Failure::from);
+            return result.map(|_| ExitCode::Done);
         }
         if definition.archive.exists() {
             seen = Some(definition.archive.clone());
@@ -108,13 +107,13 @@ pub fn run(
 }
 
 /// An archive that was here before and is not now: a stick was pulled out, a folder is not mounted.
-fn gone(seen: Option<&Path>, archive: &Path) -> Option<ArchiveError> {
+fn gone(seen: Option<&Path>, archive: &Path) -> Option<Error> {
     if seen != Some(archive) || archive.exists() {
         return None;
     }
     let message = format!("the archive {} is no longer there", archive.display());
     let help = "put the stick back in or mount the folder; to begin anew, end this watch first";
-    Some(ArchiveError::new(Cause::Storage, message).help(help))
+    Some(Error::new(ErrorKind::Storage, message).help(help))
 }
 
 fn stopped(host: &Host) -> Option<ExitCode> {
@@ -126,7 +125,7 @@ fn round(
     global: &Global,
     definition: &Definition,
     host: &Host,
-) -> Result<(Result<SyncReport, ArchiveError>, Beside), Failure> {
+) -> Result<(Result<SyncReport, Error>, Beside), Error> {
     let options = SyncOptions {
         streams: args.streams.clone(),
         command: "watch".to_owned(),
@@ -145,7 +144,7 @@ fn after_fetch(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Beside, Failure> {
+) -> Result<Beside, Error> {
     let queued = match tell_after_round(definition, global, host) {
         Ok(queued) if queued.is_nothing() => return Ok(Beside { sent, alerts: None }),
         Ok(queued) => queued,
@@ -198,7 +197,7 @@ fn next_permission(definition: &Definition, every_ms: i64, now: Timestamp) -> Op
     Some(round.map_or(earliest, |round| round.min(earliest)))
 }
 
-fn told_of(round: Round, result: &Result<SyncReport, ArchiveError>) -> RoundSummary {
+fn told_of(round: Round, result: &Result<SyncReport, Error>) -> RoundSummary {
     let state = match round {
         Round::Complete => "synced",
         Round::Offline => "offline",
@@ -236,7 +235,7 @@ fn tell(
     (now, woken_by): (Timestamp, &str),
     said: &mut String,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let text = format!("{}: {}", told.state, told.message);
     let next = now + chrono::TimeDelta::milliseconds(rest.millis);
     if output.json() {
@@ -302,13 +301,13 @@ fn print_unit(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let program = host.environment.program().ok_or_else(|| {
-        Failure::new(ExitCode::Bug, "the system does not say where this program is")
+        Error::new(ErrorKind::Bug, "the system does not say where this program is")
     })?;
     let definition = global.definition.canonicalize().map_err(|error| {
         let name = global.definition.display();
-        Failure::new(ExitCode::Usage, format!("cannot find the definition {name}: {error}"))
+        Error::usage(format!("cannot find the definition {name}: {error}"))
             .help("name it with --definition")
     })?;
     output.exact(&unit_text(kind, &program, &definition)?)?;

@@ -12,13 +12,12 @@ use crate::host::files::read_named_text;
 use crate::http::{
     HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
 };
-use crate::model::{ExitCode, instant_to_text};
-use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow, look_at_given};
+use crate::model::{Error, ErrorKind, instant_to_text};
+use crate::store::{Archive, Opening, Reader, StreamRow, look_at_given};
 
 use crate::trust::{Grant, TrustStore, digest_of};
 
 use super::args::Global;
-use super::error::Failure;
 use super::output::Output;
 
 /// How often a process that waits for the archive tries it, milliseconds.
@@ -27,8 +26,8 @@ const LOCK_POLL_MS: u64 = 100;
 const DEFINITION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A length of time on the command line.
-pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
-    let span = Span::parse(text).map_err(|message| Failure::new(ExitCode::Usage, message))?;
+pub fn parse_duration(text: &str) -> Result<Duration, Error> {
+    let span = Span::parse(text).map_err(Error::usage)?;
     Ok(Duration::from_millis(u64::try_from(span.approximate_millis()).unwrap_or(0)))
 }
 
@@ -36,12 +35,12 @@ pub fn parse_duration(text: &str) -> Result<Duration, Failure> {
 pub fn waiting_for<T>(
     wait: Option<Duration>,
     host: &Host,
-    attempt: impl Fn() -> Result<T, ArchiveError>,
-) -> Result<T, ArchiveError> {
+    attempt: impl Fn() -> Result<T, Error>,
+) -> Result<T, Error> {
     let began = host.clock.monotonic();
     loop {
         match attempt() {
-            Err(error) if error.cause == Cause::Held => {
+            Err(error) if error.kind == ErrorKind::Held => {
                 let waited = host.clock.monotonic().saturating_sub(began);
                 if wait.is_none_or(|wait| waited >= wait) || host.stop.cause().is_some() {
                     return Err(error);
@@ -66,7 +65,7 @@ pub fn open_archive(
     command: &str,
     wait: Option<Duration>,
     host: &Host,
-) -> Result<Archive, ArchiveError> {
+) -> Result<Archive, Error> {
     let opening = Opening {
         note: &holder_note(command, host),
         now: &instant_to_text(host.clock.now()),
@@ -84,12 +83,12 @@ fn pause(host: &Host, duration: Duration) {
 }
 
 /// Reads the definition that the arguments name.
-pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
+pub fn load_definition(global: &Global) -> Result<Definition, Error> {
     let file = &global.definition;
     let text = read_named_text(file, DEFINITION_BYTES_MAX).map_err(|error| {
         let doing = format!("read the definition {}", file.display());
-        let failure = Failure::file(ExitCode::Usage, &doing, &error);
-        if failure.code == ExitCode::Unsafe {
+        let failure = Error::file(ErrorKind::Usage, &doing, &error);
+        if failure.kind == ErrorKind::Unsafe {
             return failure;
         }
         failure.help("name it with --definition, or start from the example in README.md")
@@ -111,7 +110,7 @@ pub fn load_definition(global: &Global) -> Result<Definition, Failure> {
 pub fn load_for_reading(
     global: &Global,
     host: &Host,
-) -> Result<(Option<Definition>, PathBuf), Failure> {
+) -> Result<(Option<Definition>, PathBuf), Error> {
     if let Some(archive) = given_archive(global) {
         let definition = match look_at_given(archive, false, &host.stop)?.definition()? {
             // One that this program cannot read is no reason not to look at the rows.
@@ -129,7 +128,7 @@ pub fn load_for_reading(
 pub fn load_for_writing(
     global: &Global,
     host: &Host,
-) -> Result<(Option<Definition>, PathBuf), Failure> {
+) -> Result<(Option<Definition>, PathBuf), Error> {
     if let Some(archive) = given_archive(global) {
         look_at_given(archive, true, &host.stop)?;
     }
@@ -137,7 +136,7 @@ pub fn load_for_writing(
 }
 
 /// The definition for a sync: the file, or what the archive was made by.
-pub fn load_for_sync(global: &Global, host: &Host) -> Result<Definition, Failure> {
+pub fn load_for_sync(global: &Global, host: &Host) -> Result<Definition, Error> {
     if let Some(archive) = given_archive(global).filter(|archive| archive.exists())
         && let Some(text) = look_at_given(archive, true, &host.stop)?.definition()?
     {
@@ -166,7 +165,7 @@ fn definition_of(text: &str, archive: &Path, host: &Host) -> Result<Definition, 
 }
 
 /// Refuses to read secrets for a definition that nobody vouches for, or to reach its hosts.
-fn refuse_untrusted(definition: &Definition) -> Result<(), Failure> {
+fn refuse_untrusted(definition: &Definition) -> Result<(), Error> {
     if definition.is_trusted() {
         return Ok(());
     }
@@ -179,18 +178,18 @@ fn refuse_untrusted(definition: &Definition) -> Result<(), Failure> {
     let hosts = hosts.collect::<Vec<_>>().join("; ");
     let message =
         format!("the definition is not trusted: only {archive} holds it, and it would ask {hosts}");
-    Err(Failure::new(ExitCode::Unsafe, message).help(format!(
+    Err(Error::new(ErrorKind::Unsafe, message).help(format!(
         "read it with `windrow -a {archive} trust`, which says how to trust it; or write it out \
          with `windrow definition --out windrow.toml -a {archive}`, read it, and sync by it"
     )))
 }
 
 /// Refuses names that are no streams.
-pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Failure> {
+pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Error> {
     for name in names {
         if definition.stream(name).is_none() {
             let known = definition.streams.iter().map(|stream| stream.name.as_str());
-            let mut failure = Failure::new(ExitCode::Usage, format!("there is no stream `{name}`"));
+            let mut failure = Error::usage(format!("there is no stream `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -199,11 +198,11 @@ pub fn check_streams(definition: &Definition, names: &[String]) -> Result<(), Fa
 }
 
 /// Refuses names that are no sources.
-pub fn check_sources(definition: &Definition, names: &[String]) -> Result<(), Failure> {
+pub fn check_sources(definition: &Definition, names: &[String]) -> Result<(), Error> {
     for name in names {
         if !definition.sources.contains_key(name) {
             let known = definition.sources.keys().map(String::as_str);
-            let mut failure = Failure::new(ExitCode::Usage, format!("there is no source `{name}`"));
+            let mut failure = Error::usage(format!("there is no source `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -223,13 +222,12 @@ pub fn tell_lifted(wanted: &[String], lifted: &[String], output: &Output) {
 }
 
 /// The archive's streams of these names, or all; refuses names that it has no stream of.
-pub fn archived_streams(reader: &Reader, names: &[String]) -> Result<Vec<StreamRow>, Failure> {
+pub fn archived_streams(reader: &Reader, names: &[String]) -> Result<Vec<StreamRow>, Error> {
     let mut streams = reader.streams()?;
     for name in names {
         if !streams.iter().any(|stream| stream.stream == *name) {
             let known = streams.iter().map(|stream| stream.stream.as_str());
-            let mut failure =
-                Failure::new(ExitCode::Usage, format!("the archive has no stream `{name}`"));
+            let mut failure = Error::usage(format!("the archive has no stream `{name}`"));
             failure.help = suggest(name, known);
             return Err(failure);
         }
@@ -243,18 +241,18 @@ pub fn load_secrets(
     definition: &Definition,
     folder: &Path,
     host: &Host,
-) -> Result<SecretValues, Failure> {
+) -> Result<SecretValues, Error> {
     refuse_untrusted(definition)?;
     let (values, missing) = find_secrets(definition, folder, host);
     if missing.is_empty() {
         return check_lengths(definition, &values).map(|()| values);
     }
     let help = "set it in the shell that runs windrow, for example `export NAME=…`";
-    Err(Failure::new(ExitCode::Usage, missing.join("; ")).help(help))
+    Err(Error::usage(missing.join("; ")).help(help))
 }
 
 /// Refuses secrets that are so short that they cannot be taken out of logs and answers.
-fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), Failure> {
+fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), Error> {
     let short = secrets_of(definition).into_iter().filter(|(_, reference)| {
         values.value(reference).is_ok_and(|value| is_too_short(definition, reference, &value))
     });
@@ -269,7 +267,7 @@ fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), F
     let message = format!("{}: it cannot be kept out of logs and the archive", short.join("; "));
     let help = "have the API give a longer one; where it cannot, `short_secrets = true` in the \
                 source takes it as it is";
-    Err(Failure::new(ExitCode::Usage, message).help(help))
+    Err(Error::usage(message).help(help))
 }
 
 /// The values of those of the definition's secrets that are there: enough to keep them out.
@@ -315,7 +313,7 @@ fn find_secrets(
 pub fn network(
     definition: &Definition,
     offline: bool,
-) -> Result<std::collections::BTreeMap<String, Arc<dyn Transport>>, Failure> {
+) -> Result<std::collections::BTreeMap<String, Arc<dyn Transport>>, Error> {
     if !offline {
         refuse_untrusted(definition)?;
     }
@@ -325,7 +323,7 @@ pub fn network(
         }
         let transport = HttpTransport::to(source);
         let transport = transport.map_err(|error| {
-            Failure::new(ExitCode::Bug, format!("cannot start an HTTP client: {error}"))
+            Error::new(ErrorKind::Bug, format!("cannot start an HTTP client: {error}"))
         })?;
         Ok(Arc::new(transport) as Arc<dyn Transport>)
     })

@@ -14,8 +14,8 @@ use crate::definition::{Definition, parse_definition};
 use crate::host::files::make_private_file;
 use crate::host::{Clock, Host, SteadyClock};
 use crate::http::{HttpTransport, SecretValues, Transport};
-use crate::model::instant_to_text;
-use crate::store::{Archive, ArchiveError, Opening, Reader, RunRow, Value};
+use crate::model::{Error, ErrorKind, instant_to_text};
+use crate::store::{Archive, Opening, Reader, RunRow, Value};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, sync, transports};
 
 use super::api::{Api, DemoFault};
@@ -46,19 +46,9 @@ pub trait Stage {
     fn show(&self, scene: &DemoScene<'_>);
 }
 
-/// Why the story broke off.
-#[derive(Debug)]
-pub enum StoryError {
-    /// The archive.
-    Archive(ArchiveError),
-    /// The system: a file, a port, a process.
-    System(String),
-}
-
-impl From<ArchiveError> for StoryError {
-    fn from(error: ArchiveError) -> Self {
-        StoryError::Archive(error)
-    }
+/// The system broke the story off: a file, a port, a process.
+fn system(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Storage, error.to_string())
 }
 
 /// A client's month.
@@ -173,13 +163,12 @@ pub fn tell(
     program: &Path,
     host: &Host,
     stage: &dyn Stage,
-) -> Result<Conclusion, StoryError> {
-    let system = |error: std::io::Error| StoryError::System(error.to_string());
+) -> Result<Conclusion, Error> {
     let api = Api::start(at("2025-10-12T09:00:00Z")).map_err(system)?;
     let text = definition_text(&api.address());
     make_private_file(&folder.join("windrow.toml"), &text).map_err(system)?;
     let mut definition = parse_definition("windrow.toml", &text)
-        .map_err(|problems| StoryError::System(problems.render(false)))?;
+        .map_err(|problems| system(problems.render(false)))?;
     definition.archive = folder.join("fleet.db");
     let clock = Arc::new(SteadyClock::new(at("2025-10-12T09:00:00Z")));
     let host = Host { clock: clock.clone(), ..host.clone() };
@@ -215,7 +204,7 @@ impl Story<'_> {
         self.stage.show(&DemoScene::Remark(text));
     }
 
-    fn sync(&self) -> Result<SyncReport, StoryError> {
+    fn sync(&self) -> Result<SyncReport, Error> {
         let now = instant_to_text(self.clock.now());
         let archive = Archive::open(
             &self.definition.archive,
@@ -230,7 +219,7 @@ impl Story<'_> {
             let http = HttpTransport::new(source.connect_timeout_ms, source.read_timeout_ms);
             http.map(|transport| Arc::new(transport) as Arc<dyn Transport>)
         });
-        let transports = transports.map_err(|error| StoryError::System(error.to_string()))?;
+        let transports = transports.map_err(system)?;
         let parts = SyncParts {
             definition: &self.definition,
             host: &self.host,
@@ -257,7 +246,7 @@ impl Story<'_> {
         }
     }
 
-    fn first_connection(&mut self) -> Result<(), StoryError> {
+    fn first_connection(&mut self) -> Result<(), Error> {
         self.chapter("2025-10-12T09:00:00Z", "the first connection: 429, 500, and it goes on");
         self.remark("the API answers 429 with Retry-After, then 500, then the data");
         self.api.plan_faults(vec![Some(DemoFault::TooMany(1)), Some(DemoFault::ServerError)]);
@@ -265,11 +254,11 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn no_network(&mut self) -> Result<(), StoryError> {
+    fn no_network(&mut self) -> Result<(), Error> {
         self.chapter("2025-10-19T18:00:00Z", "at sea: no network");
         self.api.go_offline();
         let report = self.sync()?;
-        self.api.come_back().map_err(|error| StoryError::System(error.to_string()))?;
+        self.api.come_back().map_err(system)?;
         self.remark(&format!(
             "offline is a state and not an error: exit code {}, nothing lost, nothing retried in \
              a storm",
@@ -278,7 +267,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn hotel(&mut self) -> Result<(), StoryError> {
+    fn hotel(&mut self) -> Result<(), Error> {
         self.chapter("2025-10-20T21:00:00Z", "a hotel: every answer is a login page, status 200");
         self.api.set_login_page(true);
         self.sync()?;
@@ -287,7 +276,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn catching_up(&mut self) -> Result<(), StoryError> {
+    fn catching_up(&mut self) -> Result<(), Error> {
         self.chapter("2025-10-21T08:00:00Z", "logged in: cut connections, and pages that shift");
         self.remark("one answer is cut in the middle; a row appears while pages are read");
         self.api.plan_faults(vec![None, None, Some(DemoFault::Cut), None, Some(DemoFault::Shift)]);
@@ -296,7 +285,7 @@ impl Story<'_> {
     }
 
     /// Starts windrow as a process and kills it while it waits for a page.
-    fn killed(&mut self, program: &Path) -> Result<(), StoryError> {
+    fn killed(&mut self, program: &Path) -> Result<(), Error> {
         self.chapter("2025-11-03T07:00:00Z", "the battery dies in the middle of a window");
         self.run_script();
         let (tell, asked) = channel();
@@ -312,26 +301,26 @@ impl Story<'_> {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let mut child = child.map_err(|error| StoryError::System(error.to_string()))?;
+        let mut child = child.map_err(system)?;
         let in_the_middle = asked.recv_timeout(Duration::from_secs(VICTIM_SECONDS_MAX)).is_ok();
-        child.kill().map_err(|error| StoryError::System(error.to_string()))?;
-        child.wait().map_err(|error| StoryError::System(error.to_string()))?;
+        child.kill().map_err(system)?;
+        child.wait().map_err(system)?;
         if !in_the_middle {
-            return Err(StoryError::System("the process did not get to its window".to_owned()));
+            return Err(system("the process did not get to its window"));
         }
         self.api.plan_faults(Vec::new());
         self.remark("kill -9 while a page was on its way; its window was not complete");
         Ok(())
     }
 
-    fn carrying_on(&mut self) -> Result<(), StoryError> {
+    fn carrying_on(&mut self) -> Result<(), Error> {
         self.chapter("2025-11-03T07:05:00Z", "power is back: it carries on");
         self.sync()?;
         self.remark("corrected days were updated, late days inserted, equal rows not touched");
         Ok(())
     }
 
-    fn settled(&mut self) -> Result<(), StoryError> {
+    fn settled(&mut self) -> Result<(), Error> {
         self.chapter("2025-11-20T10:00:00Z", "two weeks later, and once more right after");
         self.run_script();
         self.sync()?;
@@ -341,7 +330,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn conclude(&self) -> Result<Conclusion, StoryError> {
+    fn conclude(&self) -> Result<Conclusion, Error> {
         let now = self.clock.now();
         let day = |text: &str| text.parse::<NaiveDate>().expect("the month is written by hand");
         let (from, until) = (day(MONTH.0), day(MONTH.1));
@@ -384,7 +373,7 @@ impl Story<'_> {
 }
 
 /// The month's rows of the archive: service line and thousandths of a GB.
-fn kept_usage(reader: &Reader) -> Result<Vec<(String, u64)>, StoryError> {
+fn kept_usage(reader: &Reader) -> Result<Vec<(String, u64)>, Error> {
     struct Rows(Vec<(String, u64)>);
     impl crate::store::QuerySink for Rows {
         fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {

@@ -3,8 +3,7 @@
 use crate::doctor::Health;
 use crate::host::files::FileSystem;
 use crate::http::NetError;
-use crate::model::Timestamp;
-use crate::store::ArchiveError;
+use crate::model::{Error, Timestamp};
 
 /// All that was seen.
 #[derive(Debug)]
@@ -91,7 +90,7 @@ pub struct ArchiveFacts {
     /// Whether a network file system was asked for.
     pub allow_network_fs: bool,
     /// What SQLite says of it; `None` when there is no file yet.
-    pub health: Option<Result<Health, ArchiveError>>,
+    pub health: Option<Result<Health, Error>>,
     /// Why the file cannot be written, if so.
     pub unwritable: Option<String>,
     /// Its size.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, named_params};
 
 use crate::host::Files;
-use crate::model::{Timestamp, instant_to_text};
+use crate::model::{Error, ErrorKind, Timestamp, instant_to_text};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::formats::{FORMATS, Formats};
 use crate::store::open::{copy_log, open_writer, refuse_directory, refuse_missing, take_lock};
 use crate::store::reader::Reader;
@@ -53,7 +53,7 @@ pub struct Ejected {
 
 impl Reader {
     /// Looks through the whole archive, which takes as long as reading it does.
-    pub fn health(&self, now: Timestamp) -> Result<Health, ArchiveError> {
+    pub fn health(&self, now: Timestamp) -> Result<Health, Error> {
         examine(&self.connection, now).map_err(at(&self.path))
     }
 }
@@ -97,7 +97,7 @@ fn broken_references(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// Makes the archive at `path` one file without a log beside it, on the disk and not only in the
 /// system's memory. It stays an archive like any other: the next sync begins a new log.
-pub fn eject(path: &Path, note: &str, names: &dyn Files) -> Result<Ejected, ArchiveError> {
+pub fn eject(path: &Path, note: &str, names: &dyn Files) -> Result<Ejected, Error> {
     eject_with(path, note, names, FORMATS)
 }
 
@@ -107,7 +107,7 @@ pub fn eject_with(
     note: &str,
     names: &dyn Files,
     formats: Formats,
-) -> Result<Ejected, ArchiveError> {
+) -> Result<Ejected, Error> {
     refuse_directory(path)?;
     refuse_missing(path)?;
     let lock = take_lock(path, note)?;
@@ -119,8 +119,8 @@ pub fn eject_with(
     connection.close().map_err(|(_, error)| at(path)(error))?;
     refuse_companions(path)?;
     // Not before SQLite has let go: closing a handle of our own would drop its locks.
-    names.make_durable(path).map_err(|error| ArchiveError::io(path, "flush", &error))?;
-    let metadata = path.metadata().map_err(|error| ArchiveError::io(path, "look at", &error))?;
+    names.make_durable(path).map_err(|error| Error::io(path, "flush", &error))?;
+    let metadata = path.metadata().map_err(|error| Error::io(path, "look at", &error))?;
     drop(lock);
     Ok(Ejected { rows, streams, bytes: metadata.len() })
 }
@@ -137,7 +137,7 @@ fn count_rows(connection: &Connection) -> rusqlite::Result<(u64, u64)> {
     Ok((rows, names.len() as u64))
 }
 
-fn leave_log(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+fn leave_log(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mode = connection
         .query_row("PRAGMA journal_mode = DELETE", [], only::<String>)
         .map_err(|error| refused(path, error))?;
@@ -145,28 +145,28 @@ fn leave_log(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
     if mode.eq_ignore_ascii_case("delete") { Ok(()) } else { Err(in_the_way(path)) }
 }
 
-fn refused(path: &Path, error: rusqlite::Error) -> ArchiveError {
+fn refused(path: &Path, error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => in_the_way(path),
         _ => at(path)(error),
     }
 }
 
-fn in_the_way(path: &Path) -> ArchiveError {
+fn in_the_way(path: &Path) -> Error {
     let message = format!("another program has the archive {} open", path.display());
     let help = "close it (an `sqlite3` shell, a notebook, a viewer), or wait with `--wait 1m`";
-    ArchiveError::new(Cause::Held, message).help(help)
+    Error::new(ErrorKind::Held, message).help(help)
 }
 
 /// Trusts nobody that the file is alone.
-fn refuse_companions(path: &Path) -> Result<(), ArchiveError> {
+fn refuse_companions(path: &Path) -> Result<(), Error> {
     for ending in ["-wal", "-shm", "-journal"] {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
         let companion = PathBuf::from(name);
         if companion.exists() {
             let message = format!("{} is still there", companion.display());
-            return Err(ArchiveError::new(Cause::Held, message)
+            return Err(Error::new(ErrorKind::Held, message)
                 .help("another program has the archive open: close it and run this again"));
         }
     }
@@ -213,11 +213,11 @@ mod tests {
         let (folder, path, archive) = new_archive();
         let files = &SystemFiles;
         let held = eject(&path, "test", files).expect_err("it is held");
-        assert_eq!(held.cause, Cause::Held);
+        assert_eq!(held.kind, ErrorKind::Held);
         archive.close().expect("closed");
         let reader = Reader::open(&path).expect("a reader");
         let error = eject(&path, "test", files).expect_err("a reader is in the way");
-        assert_eq!(error.cause, Cause::Held, "{error}");
+        assert_eq!(error.kind, ErrorKind::Held, "{error}");
         drop(reader);
         let ejected = eject(&path, "test", files).expect("nobody is in the way");
         assert_eq!((ejected.rows, ejected.streams), (0, 0));

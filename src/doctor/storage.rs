@@ -2,7 +2,7 @@
 
 use crate::doctor::Health;
 use crate::host::files::FileSystemSort;
-use crate::store::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 
 use super::facts::{ArchiveFacts, Facts};
 use super::finding::{DoctorFinding, FaultArea};
@@ -38,17 +38,12 @@ pub fn examine(facts: &Facts) -> Vec<DoctorFinding> {
     findings
 }
 
-fn unusable(error: &ArchiveError) -> DoctorFinding {
+fn unusable(error: &Error) -> DoctorFinding {
     let help = error.help.as_deref().unwrap_or("keep the file as it is and go back to a copy");
-    let fault = match error.cause {
-        Cause::Held => return DoctorFinding::warn("archive", &error.message, help),
-        Cause::Storage => FaultArea::Storage,
-        Cause::Unusable
-        | Cause::Unsafe
-        | Cause::Definition
-        | Cause::Query
-        | Cause::Interrupted
-        | Cause::Bug => FaultArea::Archive,
+    let fault = match error.kind {
+        ErrorKind::Held => return DoctorFinding::warn("archive", &error.message, help),
+        ErrorKind::Storage => FaultArea::Storage,
+        _ => FaultArea::Archive,
     };
     DoctorFinding::bad("archive", fault, &error.message, help)
 }
@@ -231,8 +226,8 @@ mod tests {
     const BROKEN: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Archive);
     const STORAGE: DoctorVerdict = DoctorVerdict::Bad(FaultArea::Storage);
 
-    fn error(cause: Cause) -> ArchiveError {
-        ArchiveError::new(cause, "error")
+    fn error(kind: ErrorKind) -> Error {
+        Error::new(kind, "error")
     }
 
     #[test]
@@ -245,11 +240,21 @@ mod tests {
                 DoctorVerdict::Skip,
                 "the first sync makes it",
             ),
-            ("archive", |f| archive(f).health = Some(Err(error(Cause::Unusable))), BROKEN, "error"),
-            ("archive", |f| archive(f).health = Some(Err(error(Cause::Storage))), STORAGE, "error"),
             (
                 "archive",
-                |f| archive(f).health = Some(Err(error(Cause::Held))),
+                |f| archive(f).health = Some(Err(error(ErrorKind::Unusable))),
+                BROKEN,
+                "error",
+            ),
+            (
+                "archive",
+                |f| archive(f).health = Some(Err(error(ErrorKind::Storage))),
+                STORAGE,
+                "error",
+            ),
+            (
+                "archive",
+                |f| archive(f).health = Some(Err(error(ErrorKind::Held))),
                 DoctorVerdict::Warn,
                 "error",
             ),

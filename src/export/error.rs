@@ -1,54 +1,25 @@
-//! What can go wrong while rows are written elsewhere.
+//! What can go wrong while rows are written elsewhere. Nothing has its final name then.
 
 use std::path::Path;
 
-use crate::host::files::refusal;
-use crate::store::ArchiveError;
+use crate::model::{Error, ErrorKind};
 
-/// Why an export ended early. Nothing of it has its final name then.
-#[derive(Debug)]
-pub enum ExportError {
-    /// The archive.
-    Archive(ArchiveError),
-    /// Whoever was to take the rows on a pipe has gone.
-    Gone,
-    /// A file, or standard output.
-    Io {
-        /// What was being done, such as `write usage.parquet`.
-        doing: String,
-        /// Why not.
-        error: std::io::Error,
-    },
-    /// A value that cannot be written as what it should be.
-    Value {
-        /// Which one and why.
-        message: String,
-    },
-    /// What was asked for cannot be, or would overwrite something.
-    Refused {
-        /// Why.
-        message: String,
-        /// What to do.
-        help: String,
-    },
+/// A file that could not be written, or was refused.
+pub(super) fn not_written(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+    with_help(Error::io(path, doing, error))
 }
 
-impl ExportError {
-    pub(super) fn io(doing: &str, path: &Path, error: std::io::Error) -> ExportError {
-        if refusal(&error).is_some() {
-            return ArchiveError::io(path, doing, &error).into();
+/// Rows that standard output did not take.
+pub(super) fn not_taken(error: &std::io::Error) -> Error {
+    with_help(Error::output("write the rows", error))
+}
+
+fn with_help(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::Storage => {
+            error.help("look at the space, the permissions and the cable; no file was made")
         }
-        ExportError::Io { doing: format!("{doing} {}", path.display()), error }
-    }
-
-    pub(super) fn refused(message: impl Into<String>, help: impl Into<String>) -> ExportError {
-        ExportError::Refused { message: message.into(), help: help.into() }
-    }
-}
-
-impl From<ArchiveError> for ExportError {
-    fn from(error: ArchiveError) -> Self {
-        ExportError::Archive(error)
+        _ => error,
     }
 }
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::history::ReadStretch;
-use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
-use crate::store::{ArchiveError, Reader, StreamRow};
+use crate::model::{Error, Timestamp, Window, instant_from_text, instant_to_text};
+use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
 
 /// A stretch of time: its first instant and the first one after it.
@@ -27,7 +27,7 @@ pub struct StreamCoverage {
 }
 
 /// Reads the ledger of a stream, one row after the other.
-pub fn covered(reader: &Reader, stream: &StreamRow) -> Result<StreamCoverage, ArchiveError> {
+pub fn covered(reader: &Reader, stream: &StreamRow) -> Result<StreamCoverage, Error> {
     let mut gathered = Gathered::default();
     reader.stretches(&stream.stream, |stretch| gathered.add(stretch))?;
     Ok(gathered.end(stream.start_at))

@@ -21,10 +21,12 @@ use serde::Serialize;
 
 use crate::history::{RowSource, Selection, Stored};
 use crate::host::Files;
+use crate::model::{Error, ErrorKind};
 use crate::store::StreamRow;
 
 pub use column::{ExactType, ExportColumn, export_columns};
-pub use error::{ExportError, RowFault};
+pub use error::RowFault;
+use error::{not_taken, not_written};
 pub use facts::{ExportOrigin, StreamCoverage, TimeSpan, covered};
 pub use partition::{PartitionBy, Unit};
 pub use target::ENDINGS;
@@ -157,7 +159,7 @@ impl Export {
         rows: &RowSource,
         shares: &[Share],
         outside: Outside<'_>,
-    ) -> Result<Vec<Exported>, ExportError> {
+    ) -> Result<Vec<Exported>, Error> {
         let files = outside.files;
         let mut claims = Vec::new();
         for share in shares {
@@ -176,7 +178,7 @@ impl Export {
         Ok(done)
     }
 
-    fn claim(&self, share: &Share, files: &dyn Files) -> Result<Option<TargetClaim>, ExportError> {
+    fn claim(&self, share: &Share, files: &dyn Files) -> Result<Option<TargetClaim>, Error> {
         let name = &share.stream.stream;
         match (&self.place, &self.partition) {
             (Destination::Output, _) => Ok(None),
@@ -185,7 +187,7 @@ impl Export {
                 refuse_name(name)?;
                 make_folder(folder)?;
                 // A folder that is new is as lasting as what it will hold.
-                files.keep_name(folder).map_err(|error| ExportError::io("make", folder, error))?;
+                files.keep_name(folder).map_err(|error| not_written("make", folder, &error))?;
                 match partition {
                     Some(_) => TargetClaim::folder(&folder.join(name), self.force),
                     None => {
@@ -200,13 +202,13 @@ impl Export {
 }
 
 /// Refuses a stream whose name would lead elsewhere: an archive may come from anybody.
-fn refuse_name(name: &str) -> Result<(), ExportError> {
+fn refuse_name(name: &str) -> Result<(), Error> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     if !name.is_empty() && name.chars().all(plain) {
         return Ok(());
     }
     let message = format!("the stream `{name}` has a name that no file should have");
-    Err(ExportError::refused(message, "export it by itself, with a file's name after --out"))
+    Err(Error::usage(message).help("export it by itself, with a file's name after --out"))
 }
 
 /// One stream on its way.
@@ -238,7 +240,7 @@ impl<'a> Writing<'a> {
         share: &'a Share,
         claim: Option<&'a TargetClaim>,
         outside: Outside<'a>,
-    ) -> Result<Self, ExportError> {
+    ) -> Result<Self, Error> {
         let stream = share.stream.stream.clone();
         let done =
             Exported { stream, path: None, rows: 0, files: 0, bytes: 0, columns: Vec::new() };
@@ -263,7 +265,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Decides the types of Parquet by all values; text formats write each value as it is.
-    fn survey(&mut self) -> Result<(), ExportError> {
+    fn survey(&mut self) -> Result<(), Error> {
         let columns = &self.share.columns;
         let mut surveys: Vec<Survey> =
             columns.iter().map(|column| Survey::of(column.kind)).collect();
@@ -274,7 +276,7 @@ impl<'a> Writing<'a> {
             let looked = columns.iter().zip(&mut surveys).filter(|(column, _)| needed(column));
             let mut looked: Vec<&mut Survey> = looked.map(|(_, survey)| survey).collect();
             let selection = Selection { columns: &wanted, ..self.selection() };
-            self.rows.scan::<ExportError>(&selection, |row| {
+            self.rows.scan::<Error>(&selection, |row| {
                 looked.iter_mut().zip(row).for_each(|(survey, value)| survey.add(*value));
                 Ok(())
             })?;
@@ -289,7 +291,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    fn run(mut self) -> Result<Exported, ExportError> {
+    fn run(mut self) -> Result<Exported, Error> {
         let by = self.export.partition.clone();
         let (stream, columns) = (&self.share.stream.stream, &self.share.columns);
         let place = by.as_ref().map(|by| by.find(stream, columns)).transpose()?;
@@ -300,7 +302,7 @@ impl<'a> Writing<'a> {
         let (rows, names, key) = (self.rows, self.names.clone(), self.key.clone());
         let prefix = by.as_ref().map(|by| (by.column.as_str(), by.unit.letters()));
         let selection = Selection { columns: &names, prefix, order: &key, ..self.selection() };
-        rows.scan::<ExportError>(&selection, |row| {
+        rows.scan::<Error>(&selection, |row| {
             if let (Some(by), Some(place)) = (&by, place) {
                 let folder = by.folder(row[place]);
                 let folder = folder.ok_or_else(|| {
@@ -322,7 +324,7 @@ impl<'a> Writing<'a> {
         Ok(self.done)
     }
 
-    fn open(&mut self, part: Option<String>) -> Result<Open, ExportError> {
+    fn open(&mut self, part: Option<String>) -> Result<Open, Error> {
         let (out, path): (Out, _) = match (self.claim, &part) {
             (None, _) => ((self.outside.standard)(), None),
             (Some(claim), None) => {
@@ -363,7 +365,7 @@ impl<'a> Writing<'a> {
         self.key.iter().map_while(place).take_while(alike).collect()
     }
 
-    fn close(&mut self, open: Option<Open>) -> Result<(), ExportError> {
+    fn close(&mut self, open: Option<Open>) -> Result<(), Error> {
         let Some(Open { mut writer, part, path }) = open else { return Ok(()) };
         writer.finish().map_err(|error| self.io(path.as_deref(), error))?;
         drop(writer);
@@ -384,16 +386,15 @@ impl<'a> Writing<'a> {
         path.parent().map_or(Ok(()), |folder| self.outside.files.keep_name(folder))
     }
 
-    fn io(&self, path: Option<&Path>, error: std::io::Error) -> ExportError {
+    fn io(&self, path: Option<&Path>, error: std::io::Error) -> Error {
         match path {
-            Some(path) => ExportError::io("write", path, error),
-            None if error.kind() == std::io::ErrorKind::BrokenPipe => ExportError::Gone,
-            None => ExportError::Io { doing: "write the rows".to_owned(), error },
+            Some(path) => not_written("write", path, &error),
+            None => not_taken(&error),
         }
     }
 
     /// A value that cannot be written, by stream, key and column.
-    fn misfit(&self, row: &[Stored<'_>], column: usize, what: &str) -> ExportError {
+    fn misfit(&self, row: &[Stored<'_>], column: usize, what: &str) -> Error {
         let value = |name: &String| {
             let at = self.names.iter().position(|have| have == name)?;
             Some(format!("{name} = {}", shown(row[at])))
@@ -402,6 +403,7 @@ impl<'a> Writing<'a> {
         let (stream, column) = (&self.share.stream.stream, &self.names[column]);
         let message =
             format!("`{stream}` ({}): the column `{column}` holds {what}", key.join(", "));
-        ExportError::Value { message }
+        Error::new(ErrorKind::Unusable, message)
+            .help("correct it in the archive, or leave the row out with --where")
     }
 }

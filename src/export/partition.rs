@@ -2,9 +2,9 @@
 
 use crate::definition::ColumnType;
 use crate::history::Stored;
+use crate::model::Error;
 
 use super::column::{ExportColumn, date};
-use super::error::ExportError;
 
 /// What Hive, Spark, DuckDB and Polars call the partition of NULL.
 const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -63,7 +63,7 @@ impl PartitionBy {
     }
 
     /// The column's place, where it is one of these and tells a time.
-    pub fn find(&self, stream: &str, columns: &[ExportColumn]) -> Result<usize, ExportError> {
+    pub fn find(&self, stream: &str, columns: &[ExportColumn]) -> Result<usize, Error> {
         let name = &self.column;
         let is_time = |kind: ColumnType| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
         let times: Vec<&str> = columns
@@ -76,15 +76,15 @@ impl PartitionBy {
             times => format!("`{stream}` has {}", times.join(", ")),
         };
         let Some(at) = columns.iter().position(|column| column.name == *name) else {
-            return Err(ExportError::refused(format!("`{stream}` has no column `{name}`"), help));
+            return Err(Error::usage(format!("`{stream}` has no column `{name}`")).help(help));
         };
         if !is_time(columns[at].kind) {
             let message = format!("the column `{name}` of `{stream}` is no date or timestamp");
-            return Err(ExportError::refused(message, help));
+            return Err(Error::usage(message).help(help));
         }
         if columns.iter().any(|column| column.name.eq_ignore_ascii_case(&self.name())) {
             let message = format!("`{stream}` has a column `{}` of its own", self.name());
-            return Err(ExportError::refused(message, "partition it by another column or unit"));
+            return Err(Error::usage(message).help("partition it by another column or unit"));
         }
         Ok(at)
     }

@@ -9,8 +9,9 @@ use crate::host::files::{
     create_private, make_new_private_folder, make_private_folder, open_own_left,
 };
 use crate::host::{Files, Leftover};
+use crate::model::Error;
 
-use super::error::ExportError;
+use super::error::not_written;
 
 /// What a file of a partition is called.
 const PART: &str = "part-0";
@@ -36,23 +37,23 @@ pub struct TargetClaim {
 
 impl TargetClaim {
     /// Claims a file.
-    pub fn file(target: &Path, force: bool) -> Result<TargetClaim, ExportError> {
+    pub fn file(target: &Path, force: bool) -> Result<TargetClaim, Error> {
         TargetClaim::take(target, force, false)
     }
 
     /// Claims a folder of partitions.
-    pub fn folder(target: &Path, force: bool) -> Result<TargetClaim, ExportError> {
+    pub fn folder(target: &Path, force: bool) -> Result<TargetClaim, Error> {
         let mut claim = TargetClaim::take(target, force, true)?;
         let parts = beside(target, "parts")?;
         // What a killed export has left.
         remove_folder(&parts)?;
-        make_new_private_folder(&parts).map_err(|error| ExportError::io("make", &parts, error))?;
+        make_new_private_folder(&parts).map_err(|error| not_written("make", &parts, &error))?;
         claim.leftovers.push(Leftover::note(&parts));
         claim.parts = Some(parts);
         Ok(claim)
     }
 
-    fn take(target: &Path, force: bool, folder: bool) -> Result<TargetClaim, ExportError> {
+    fn take(target: &Path, force: bool, folder: bool) -> Result<TargetClaim, Error> {
         let partial = beside(target, "partial")?;
         refuse_taken(target, force, folder)?;
         let file = claim(&partial, target)?;
@@ -66,22 +67,22 @@ impl TargetClaim {
     }
 
     /// The file to write.
-    pub fn writer(&self) -> Result<File, ExportError> {
-        self.file.try_clone().map_err(|error| ExportError::io("write", &self.partial, error))
+    pub fn writer(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|error| not_written("write", &self.partial, &error))
     }
 
     /// Makes the file of a partition, such as `day_month=2026-01`.
-    pub fn part(&self, name: &str, ending: &str) -> Result<(File, PathBuf), ExportError> {
+    pub fn part(&self, name: &str, ending: &str) -> Result<(File, PathBuf), Error> {
         let folder = self.parts.as_ref().unwrap_or(&self.target).join(name);
         let path = folder.join(format!("{PART}.{ending}"));
         let file = make_private_folder(&folder).and_then(|()| create_private(&path));
-        Ok((file.map_err(|error| ExportError::io("make", &path, error))?, path))
+        Ok((file.map_err(|error| not_written("make", &path, &error))?, path))
     }
 
     /// Puts what is whole under its final name and makes that durable.
-    pub fn publish(mut self, files: &dyn Files) -> Result<PathBuf, ExportError> {
+    pub fn publish(mut self, files: &dyn Files) -> Result<PathBuf, Error> {
         let target = self.target.clone();
-        let io = |error| ExportError::io("write", &target, error);
+        let io = |error| not_written("write", &target, &error);
         refuse_taken(&target, self.force, self.parts.is_some())?;
         // What is whole stays, also where the process is ended in the midst of the renaming.
         self.leftovers.clear();
@@ -120,10 +121,10 @@ impl Drop for TargetClaim {
 }
 
 /// A hidden name beside the target: readers of a folder pass by what begins with a dot.
-fn beside(target: &Path, what: &str) -> Result<PathBuf, ExportError> {
+fn beside(target: &Path, what: &str) -> Result<PathBuf, Error> {
     let Some(name) = target.file_name() else {
         let message = format!("{} is no name for a file", target.display());
-        return Err(ExportError::refused(message, "name a file or a folder with --out"));
+        return Err(Error::usage(message).help("name a file or a folder with --out"));
     };
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
@@ -133,8 +134,8 @@ fn beside(target: &Path, what: &str) -> Result<PathBuf, ExportError> {
 }
 
 /// Makes the file and locks it. One that is there and not locked was left by a killed process.
-fn claim(partial: &Path, target: &Path) -> Result<File, ExportError> {
-    let io = |error| ExportError::io("make", partial, error);
+fn claim(partial: &Path, target: &Path) -> Result<File, Error> {
+    let io = |error| not_written("make", partial, &error);
     match open_own_left(partial) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         left => match left.map_err(io)?.try_lock() {
@@ -157,42 +158,42 @@ fn claim(partial: &Path, target: &Path) -> Result<File, ExportError> {
 }
 
 /// Makes the folder that files go into, for its owner alone where it is new.
-pub fn make_folder(folder: &Path) -> Result<(), ExportError> {
+pub fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.exists() && !folder.is_dir() {
         return Err(other_kind(folder, true));
     }
-    make_private_folder(folder).map_err(|error| ExportError::io("make", folder, error))
+    make_private_folder(folder).map_err(|error| not_written("make", folder, &error))
 }
 
 /// What is there is a file where a folder is to be, or the other way about.
-fn other_kind(path: &Path, folder: bool) -> ExportError {
+fn other_kind(path: &Path, folder: bool) -> Error {
     let (is, wanted) = if folder { ("file", "folder") } else { ("folder", "file") };
     let message = format!("{} is a {is}, where a {wanted} is to be", path.display());
-    ExportError::refused(message, HELP)
+    Error::usage(message).help(HELP)
 }
 
-fn busy(target: &Path) -> ExportError {
+fn busy(target: &Path) -> Error {
     let message = format!("another export is writing {}", target.display());
-    ExportError::refused(message, "wait until it is done, or name another place with --out")
+    Error::usage(message).help("wait until it is done, or name another place with --out")
 }
 
 /// Refuses a target that is there, unless it may be replaced and is of the same kind.
-fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), ExportError> {
+fn refuse_taken(target: &Path, force: bool, folder: bool) -> Result<(), Error> {
     let Ok(found) = target.symlink_metadata() else { return Ok(()) };
     let name = target.display();
     if found.is_dir() != folder {
         return Err(other_kind(target, folder));
     }
     if !folder && !found.is_file() {
-        return Err(ExportError::refused(format!("{name} is no plain file"), HELP));
+        return Err(Error::usage(format!("{name} is no plain file")).help(HELP));
     }
     if !force {
         let message = format!("{name} is there already");
-        return Err(ExportError::refused(message, "--force replaces it once the new one is whole"));
+        return Err(Error::usage(message).help("--force replaces it once the new one is whole"));
     }
     if folder && !holds_only_parts(target) {
         let message = format!("{name} holds other things than the partitions of an export");
-        return Err(ExportError::refused(message, HELP));
+        return Err(Error::usage(message).help(HELP));
     }
     Ok(())
 }
@@ -219,10 +220,10 @@ fn all_in(folder: &Path, is: &dyn Fn(&Path) -> bool) -> bool {
 }
 
 /// Removes a folder that an export made; that it is not there is no error.
-fn remove_folder(folder: &Path) -> Result<(), ExportError> {
+fn remove_folder(folder: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(ExportError::io("remove", folder, error))
+            Err(not_written("remove", folder, &error))
         }
         _ => Ok(()),
     }

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::handoff::Traces;
-use crate::store::{ArchiveError, Reader, sha256_of};
+use crate::model::Error;
+use crate::store::{Reader, sha256_of};
 
 use super::manifest::{FoundContents, Manifest, PartMade, last_run};
 use super::marks::MARKS_PER_CHUNK;
@@ -40,7 +41,7 @@ impl MarksSeen {
         stream: &str,
         chunk: i64,
         marks: &[u8],
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         if !self.odd.contains(stream) && !reader.has_row_marks(stream, chunk, marks)? {
             self.odd.insert(stream.to_owned());
         }
@@ -68,7 +69,7 @@ pub fn removed(traces: &Traces) -> Option<VerifyDifference> {
 
 impl ManifestClaim<'_> {
     /// Everything in which the manifest is contradicted, but for the digests of tables and streams.
-    pub fn differences(&self, seen: &MarksSeen) -> Result<Vec<VerifyDifference>, ArchiveError> {
+    pub fn differences(&self, seen: &MarksSeen) -> Result<Vec<VerifyDifference>, Error> {
         let mut all = Vec::new();
         let Traces { manifests, free_pages, .. } = *self.traces;
         if manifests != 1 {
@@ -94,7 +95,7 @@ impl ManifestClaim<'_> {
 
     /// Whether it has the digest that it tells, and is in windrow's own words. A newer version may
     /// know more words.
-    fn is_as_written(&self) -> Result<bool, ArchiveError> {
+    fn is_as_written(&self) -> Result<bool, Error> {
         if let Some(sha256) = &self.manifest.rest_sha256 {
             let rest = self.text.strip_suffix(&format!(",\"rest_sha256\":\"{sha256}\"}}"));
             return Ok(rest.is_some_and(|rest| sha256_of(&format!("{rest}}}")) == *sha256));
@@ -104,7 +105,7 @@ impl ManifestClaim<'_> {
     }
 
     /// Each field that the file says a second time, and whether it says the same.
-    fn fields(&self) -> Result<[(&'static str, bool); 7], ArchiveError> {
+    fn fields(&self) -> Result<[(&'static str, bool); 7], Error> {
         let (manifest, traces) = (self.manifest, self.traces);
         let copied = traces.copied.as_ref();
         let lineage: Vec<String> =
@@ -122,7 +123,7 @@ impl ManifestClaim<'_> {
     }
 
     /// Whether what is lacking is what this part leaves out.
-    fn is_this_part(&self) -> Result<bool, ArchiveError> {
+    fn is_this_part(&self) -> Result<bool, Error> {
         let traces = self.traces;
         let whole = PartMade { since: None, streams: Vec::new(), condition: None };
         let part = self.manifest.part.as_ref().unwrap_or(&whole);

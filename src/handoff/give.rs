@@ -1,7 +1,7 @@
 //! Gives an archive away: a consistent copy of the running archive under its final name, checked,
 //! or nothing under that name.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -10,13 +10,12 @@ use crate::handoff::envelope::{Packing, SigningKey, pack, sign, signature_path};
 use crate::handoff::{Draft, GivenNote, Naming, Part, note_given};
 use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
 use crate::host::{Host, Leftover, Stop};
-use crate::model::instant_to_text;
+use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::outbox::Outbox;
 use crate::outbox::store::move_outbox;
 use crate::outbox::{Senders, Taken};
-use crate::store::{ArchiveError, Broken, Cause, Reader, open_untrusted, sha256_of};
+use crate::store::{Broken, Reader, open_untrusted, sha256_of};
 
-use super::error::HandoffError;
 use super::manifest::{Manifest, find, manifest_of, part_made, stop_here};
 
 /// A file on FAT has less than 4 GiB.
@@ -85,7 +84,7 @@ struct Drafts {
 impl Drafts {
     /// Beside the target, so that the last step is a renaming. What a killed hand-off to the same
     /// target has left is taken away; the drafts of a living one are refused.
-    fn claim(out: &Path, note: &str) -> Result<Self, HandoffError> {
+    fn claim(out: &Path, note: &str) -> Result<Self, Error> {
         let name = out.file_name().unwrap_or_default().to_string_lossy();
         let begin: String = name.chars().take(DRAFT_LETTERS_MAX).collect();
         let mark = sha256_of(&name);
@@ -137,10 +136,10 @@ impl Drop for Drafts {
 
 /// Keeps others from making the same file; none where the file system has no locks, which is no
 /// reason not to make a file.
-fn take_claim(claim: &Path, out: &Path, note: &str) -> Result<Option<FileLock>, HandoffError> {
+fn take_claim(claim: &Path, out: &Path, note: &str) -> Result<Option<FileLock>, Error> {
     let held = |message: String| {
-        let error = ArchiveError::new(Cause::Held, message);
-        Err(error.help("wait until it is done, or name another file").into())
+        let error = Error::new(ErrorKind::Held, message);
+        Err(error.help("wait until it is done, or name another file"))
     };
     for _ in 0..CLAIM_TRIES_MAX {
         match try_lock(claim, note) {
@@ -151,15 +150,17 @@ fn take_claim(claim: &Path, out: &Path, note: &str) -> Result<Option<FileLock>, 
                 let who = if note.is_empty() { "another process" } else { note.as_str() };
                 return held(format!("another hand-off is making {}: {who}", out.display()));
             }
-            Err(LockError::Io(error)) if error.kind() == ErrorKind::Unsupported => return Ok(None),
-            Err(LockError::Io(error)) => return Err(HandoffError::cannot_make(out, &error)),
+            Err(LockError::Io(error)) if error.kind() == std::io::ErrorKind::Unsupported => {
+                return Ok(None);
+            }
+            Err(LockError::Io(error)) => return Err(cannot_make(out, &error)),
         }
     }
     held(format!("{} is taken away again and again", claim.display()))
 }
 
 /// Makes the file, and notes it in the archive.
-pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
+pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, Error> {
     let mut reader = Reader::open(giving.archive)?;
     check_target(giving)?;
     check_room(giving)?;
@@ -171,8 +172,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     let drafts = Drafts::claim(giving.out, giving.note)?;
     let stop = &host.stop;
     // SQLite takes an empty file as well, and this one is its owner's alone from the beginning.
-    files::create_private(&drafts.plain)
-        .map_err(|error| HandoffError::cannot_make(&drafts.plain, &error))?;
+    files::create_private(&drafts.plain).map_err(|error| cannot_make(&drafts.plain, &error))?;
     reader.copy_into(&drafts.plain, stop)?;
     drop(reader);
     let now = host.clock.now();
@@ -190,7 +190,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
     })?;
     let manifest = manifest_of(draft.reader(), &found, part, &handoff_id, now)?;
     let text = serde_json::to_string(&manifest).map_err(|error| {
-        ArchiveError::new(Cause::Bug, format!("a manifest cannot be written: {error}"))
+        Error::new(ErrorKind::Bug, format!("a manifest cannot be written: {error}"))
     })?;
     let going = if giving.with_outbox { draft.going()? } else { Vec::new() };
     draft.finish(&text)?;
@@ -204,7 +204,7 @@ pub fn give(giving: &Giving<'_>, host: &Host) -> Result<Gave, HandoffError> {
 
     let sha256 = sha256_of(&text);
     let bytes = giving.out.metadata().map(|found| found.len());
-    let bytes = bytes.map_err(|error| HandoffError::io(giving.out, "look at", &error))?;
+    let bytes = bytes.map_err(|error| Error::io(giving.out, "look at", &error))?;
     let name = giving.out.file_name().unwrap_or_default().to_string_lossy();
     let summary = summary(&manifest);
     let given = GivenNote { naming, file: &name, sha256: &sha256, summary: &summary };
@@ -223,9 +223,20 @@ pub fn summary(manifest: &Manifest) -> String {
     format!("{streams} stream{}, {rows} row{}{part}", ending(streams), ending(rows))
 }
 
-fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
+/// A file cannot be made where it is wanted.
+fn cannot_make(path: &Path, error: &std::io::Error) -> Error {
+    let error = Error::io(path, "make", error);
+    match error.kind {
+        ErrorKind::Storage => {
+            error.help("look at the space and the permissions there, or name another place")
+        }
+        _ => error,
+    }
+}
+
+fn check_target(giving: &Giving<'_>) -> Result<(), Error> {
     let (out, name) = (giving.out, giving.out.display());
-    let refuse = |message: String, help: &str| Err(HandoffError::asked(message, help));
+    let refuse = |message: String, help: &str| Err(Error::usage(message).help(help));
     if out.to_str().is_none() {
         return refuse(format!("the path {name} is not Unicode text"), "name another file");
     }
@@ -239,7 +250,9 @@ fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         let message = format!("there is no folder {}", folder.display());
-        return Err(HandoffError::storage(message, "make it first, or name another place"));
+        return Err(
+            Error::new(ErrorKind::Storage, message).help("make it first, or name another place")
+        );
     }
     for path in [out.to_owned(), signature_path(out)] {
         let shown = path.display();
@@ -251,7 +264,7 @@ fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
                 let help = "name another file, or say --force";
                 return refuse(format!("{shown} is there already"), help);
             }
-            Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidFilename => {
                 return refuse(format!("{shown}: {error}"), "name another file");
             }
             _ => {}
@@ -259,17 +272,17 @@ fn check_target(giving: &Giving<'_>) -> Result<(), HandoffError> {
     }
     if super::companions(out).next().is_some() {
         let message = format!("another program has {name} open, or left its log beside it");
-        return Err(HandoffError::asked(message, "name another file"));
+        return Err(Error::usage(message).help("name another file"));
     }
     Ok(())
 }
 
 /// A stick that is too small is told before anything is written to it.
-fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
+fn check_room(giving: &Giving<'_>) -> Result<(), Error> {
     let size = giving.archive.metadata();
-    let size = size.map_err(|error| HandoffError::io(giving.archive, "look at", &error))?.len();
+    let size = size.map_err(|error| Error::io(giving.archive, "look at", &error))?.len();
     let free = files::free_bytes(giving.out);
-    let free = free.map_err(|error| HandoffError::io(giving.out, "find room for", &error))?;
+    let free = free.map_err(|error| Error::io(giving.out, "find room for", &error))?;
     let name = giving.out.display();
     let place = files::file_system(giving.out);
     let is_old_fat = place
@@ -277,30 +290,32 @@ fn check_room(giving: &Giving<'_>) -> Result<(), HandoffError> {
     if is_old_fat && size > FAT_FILE_BYTES_MAX {
         let message = format!("{name} would be on FAT, where a file has less than 4 GiB");
         let help = "make it elsewhere with --compress and copy it, or format the stick as exFAT";
-        return Err(HandoffError::storage(message, help));
+        return Err(Error::new(ErrorKind::Storage, message).help(help));
     }
     if giving.part == Part::default() && free < size {
         let message = format!("{name} needs up to {size} bytes, and {free} are free there");
-        return Err(HandoffError::storage(message, "free some space, or name another place"));
+        return Err(
+            Error::new(ErrorKind::Storage, message).help("free some space, or name another place")
+        );
     }
     Ok(())
 }
 
-fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
+fn check_part(reader: &Reader, part: &Part) -> Result<(), Error> {
     let is_given = |name: &String| part.streams.is_empty() || part.streams.contains(name);
     let streams = reader.streams()?;
     for name in &part.streams {
         if !streams.iter().any(|stream| stream.stream == *name) {
             let known: Vec<&str> = streams.iter().map(|s| s.stream.as_str()).collect();
             let message = format!("the archive has no stream `{name}`");
-            return Err(HandoffError::asked(message, format!("it has {}", known.join(", "))));
+            return Err(Error::usage(message).help(format!("it has {}", known.join(", "))));
         }
     }
     if let Some(run) = part.since
         && reader.run_row(run)?.is_none()
     {
         let message = format!("the archive has no run {run}");
-        return Err(HandoffError::asked(message, "`windrow runs` lists them"));
+        return Err(Error::usage(message).help("`windrow runs` lists them"));
     }
     let given: Vec<String> =
         streams.into_iter().map(|stream| stream.stream).filter(is_given).collect();
@@ -312,7 +327,7 @@ fn check_part(reader: &Reader, part: &Part) -> Result<(), HandoffError> {
 }
 
 /// Nothing may be sent while it is moved: whoever sends is told that the archive is given away.
-fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, HandoffError> {
+fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, Error> {
     let outbox = Outbox::open_beside(giving.archive)?;
     let Some(outbox) = outbox else { return Ok(Taken::default()) };
     let senders = Senders::of(giving.archive, host)?;
@@ -322,32 +337,28 @@ fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, HandoffError>
         None => Ok(taken),
         Some(holder) => {
             let message = format!("requests of the outbox are being sent by {holder}");
-            let error = ArchiveError::new(Cause::Held, message);
-            Err(error.help("wait until it is done, or stop it").into())
+            let error = Error::new(ErrorKind::Held, message);
+            Err(error.help("wait until it is done, or stop it"))
         }
     }
 }
 
 /// The copy is looked at as whoever gets it will.
-fn check_copy(path: &Path, stop: &Stop) -> Result<(), HandoffError> {
+fn check_copy(path: &Path, stop: &Stop) -> Result<(), Error> {
     let broken = open_untrusted(path, stop)?.broken()?;
     let Some(Broken { place, what }) = broken.first() else { return Ok(()) };
     let place = if place.is_empty() { String::new() } else { format!("{place}: ") };
     let message = format!("the archive is not whole, and was not given away: {place}{what}");
     let help = "`windrow verify` on a copy lists all of it; go back to a copy that is whole";
-    Err(ArchiveError::new(Cause::Unusable, message).help(help).into())
+    Err(Error::new(ErrorKind::Unusable, message).help(help))
 }
 
 /// A source may have sent a credential back as data. Whoever has the file would have it then.
-fn refuse_secrets(
-    path: &Path,
-    secrets: &[(String, String)],
-    stop: &Stop,
-) -> Result<(), HandoffError> {
+fn refuse_secrets(path: &Path, secrets: &[(String, String)], stop: &Stop) -> Result<(), Error> {
     let forms = secrets.iter().map(|(form, _)| form.as_bytes());
-    let source_error = |error: std::io::Error| HandoffError::io(path, "read", &error);
+    let source_error = |error: std::io::Error| Error::io(path, "read", &error);
     let search = AhoCorasick::new(forms).map_err(|error| {
-        ArchiveError::new(Cause::Bug, format!("secrets cannot be searched for: {error}"))
+        Error::new(ErrorKind::Bug, format!("secrets cannot be searched for: {error}"))
     })?;
     let file = files::open_given(path).map_err(source_error)?;
     let Some(found) = search.stream_find_iter(Stoppable { file, stop }).next() else {
@@ -359,7 +370,7 @@ fn refuse_secrets(
     let message = format!("the value of {name} is in the archive: a source has sent it back");
     let help = "set another credential, look for the rows (`windrow query`), and leave them out \
                 with --where or --streams; if it is no secret, say --allow-secrets";
-    Err(ArchiveError::new(Cause::Unsafe, message).help(help).into())
+    Err(Error::new(ErrorKind::Unsafe, message).help(help))
 }
 
 /// A file that cannot be read on once somebody wants the end.
@@ -385,14 +396,14 @@ fn publish(
     handoff_id: &str,
     going: &[i64],
     host: &Host,
-) -> Result<(), HandoffError> {
+) -> Result<(), Error> {
     let plain = !giving.packing.compress && giving.packing.recipients.is_empty();
     let made = if plain { &drafts.plain } else { &drafts.packed };
     if !plain {
         pack(&drafts.plain, made, &giving.packing)?;
     }
     let move_to = |from: &Path, to: &Path| {
-        host.files.publish(from, to).map_err(|error| HandoffError::io(to, "make", &error))
+        host.files.publish(from, to).map_err(|error| Error::io(to, "make", &error))
     };
     let (own, old) = (signature_path(made), signature_path(giving.out));
     match &giving.signing {
@@ -406,7 +417,7 @@ fn publish(
         }
         None if old.symlink_metadata().is_ok() => {
             // It was made for the file that is replaced.
-            host.files.remove(&old).map_err(|error| HandoffError::io(&old, "remove", &error))?;
+            host.files.remove(&old).map_err(|error| Error::io(&old, "remove", &error))?;
         }
         None => {}
     }

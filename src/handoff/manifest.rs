@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::handoff::Part;
 use crate::host::Stop;
-use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
+use crate::model::{Error, ErrorKind, Timestamp, Window, instant_from_text, instant_to_text};
 use crate::store::{
-    ArchiveError, Cause, FORMATS, LedgerRow, Reader, StreamRow, WholeDigest, digest_stream,
-    digest_whole, digested_columns, sha256_of,
+    FORMATS, LedgerRow, Reader, StreamRow, WholeDigest, digest_stream, digest_whole,
+    digested_columns, sha256_of,
 };
 use crate::window::Coverage;
 
@@ -48,9 +48,9 @@ pub struct Manifest {
 
 impl Manifest {
     /// As it is written down.
-    pub fn text(&self) -> Result<String, ArchiveError> {
+    pub fn text(&self) -> Result<String, Error> {
         serde_json::to_string(self).map_err(|error| {
-            ArchiveError::new(Cause::Bug, format!("a manifest cannot be written: {error}"))
+            Error::new(ErrorKind::Bug, format!("a manifest cannot be written: {error}"))
         })
     }
 }
@@ -124,14 +124,10 @@ pub struct FoundContents {
 }
 
 /// Takes the marks of a stream's rows, a chunk at a time: the stream, the chunk's number, marks.
-pub type TakeMarks<'t> = &'t mut dyn FnMut(&str, i64, &[u8]) -> Result<(), ArchiveError>;
+pub type TakeMarks<'t> = &'t mut dyn FnMut(&str, i64, &[u8]) -> Result<(), Error>;
 
 /// Reads all of a copy, and hands on the marks of its rows.
-pub fn find(
-    reader: &Reader,
-    stop: &Stop,
-    take: TakeMarks<'_>,
-) -> Result<FoundContents, ArchiveError> {
+pub fn find(reader: &Reader, stop: &Stop, take: TakeMarks<'_>) -> Result<FoundContents, Error> {
     let rejects = reader.rejects()?;
     let mut found = FoundContents { streams: Vec::new(), tables: Vec::new() };
     for stream in reader.streams()? {
@@ -165,10 +161,10 @@ pub fn find(
     Ok(found)
 }
 
-pub(crate) fn stop_here(stop: &Stop) -> Result<(), ArchiveError> {
+pub(crate) fn stop_here(stop: &Stop) -> Result<(), Error> {
     match stop.cause() {
         None => Ok(()),
-        Some(_) => Err(ArchiveError::new(Cause::Interrupted, "stopped before the end")),
+        Some(_) => Err(Error::new(ErrorKind::Interrupted, "stopped before the end")),
     }
 }
 
@@ -179,7 +175,7 @@ pub fn manifest_of(
     part: Option<PartMade>,
     handoff_id: &str,
     now: Timestamp,
-) -> Result<Manifest, ArchiveError> {
+) -> Result<Manifest, Error> {
     let last_run = last_run(reader)?;
     let mut manifest = Manifest {
         form: MANIFEST_FORM,
@@ -200,7 +196,7 @@ pub fn manifest_of(
 }
 
 /// The latest run in a copy.
-pub fn last_run(reader: &Reader) -> Result<Option<ManifestRun>, ArchiveError> {
+pub fn last_run(reader: &Reader) -> Result<Option<ManifestRun>, Error> {
     match reader.runs(1)?.into_iter().next() {
         None => Ok(None),
         Some(row) => Ok(reader.run_uid(row.run)?.map(|uid| ManifestRun { run: row.run, uid })),
@@ -208,7 +204,7 @@ pub fn last_run(reader: &Reader) -> Result<Option<ManifestRun>, ArchiveError> {
 }
 
 /// The part that is asked for, by its names; none for the whole.
-pub fn part_made(reader: &Reader, part: &Part) -> Result<Option<PartMade>, ArchiveError> {
+pub fn part_made(reader: &Reader, part: &Part) -> Result<Option<PartMade>, Error> {
     if *part == Part::default() {
         return Ok(None);
     }

@@ -5,7 +5,6 @@
 
 pub(crate) mod claims;
 pub mod envelope;
-pub(crate) mod error;
 pub(crate) mod give;
 pub(crate) mod manifest;
 pub(crate) mod marks;
@@ -15,7 +14,6 @@ pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
-pub use error::HandoffError;
 pub use give::{Gave, Giving, give, summary};
 pub use manifest::{Covers, Manifest, ManifestRun, ManifestStream, PartMade, covers};
 pub use marks::Altered;

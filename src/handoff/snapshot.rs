@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use crate::host::Stop;
 
 use crate::history::condition::Staying;
+use crate::model::{Error, ErrorKind};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::open::{open_writer, take_lock};
@@ -81,9 +82,9 @@ const AT_HOME: [&str; 5] = [
 impl Reader {
     /// Copies the archive as it is now into a new file, beside whoever writes to it. What is
     /// written last is not on the disk for sure.
-    pub fn copy_into(&mut self, draft: &Path, stop: &Stop) -> Result<(), ArchiveError> {
+    pub fn copy_into(&mut self, draft: &Path, stop: &Stop) -> Result<(), Error> {
         let text = draft.to_str().ok_or_else(|| {
-            ArchiveError::new(Cause::Storage, "the target's path is not Unicode text")
+            Error::new(ErrorKind::Storage, "the target's path is not Unicode text")
         })?;
         let connection = &mut self.connection;
         let mut copy = || -> rusqlite::Result<()> {
@@ -102,7 +103,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Puts away the marks of a stream's rows.
-    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), ArchiveError> {
+    pub fn put_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_manifest_marks (stream, chunk, marks) VALUES (:stream,
             :chunk, :marks)";
         self.run(|connection| {
@@ -116,7 +117,7 @@ impl Tx<'_> {
 
 impl Draft {
     /// Opens a copy that nobody else has; whatever is done with it ends when `stop` says so.
-    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, Error> {
         let (mut connection, format) = open_writer(path, FORMATS)?;
         let stop = stop.clone();
         end_when(&mut connection, move || stop.cause().is_some()).map_err(at(path))?;
@@ -129,18 +130,15 @@ impl Draft {
         Ok(Self { reader: Reader::over(connection, path, FORMATS) })
     }
 
-    fn run<T>(
-        &self,
-        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
+    fn run<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         act(&self.reader.connection).map_err(at(&self.reader.path))
     }
 
     /// Makes all that `act` writes one transaction.
     pub fn transaction<'a, T>(
         &'a self,
-        act: impl FnOnce(&Tx<'a>) -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
+        act: impl FnOnce(&Tx<'a>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         Tx::within(&self.reader, act)
     }
 
@@ -152,7 +150,7 @@ impl Draft {
         part: &Part,
         naming: &Naming<'_>,
         with_outbox: bool,
-    ) -> Result<Vec<String>, ArchiveError> {
+    ) -> Result<Vec<String>, Error> {
         let dropped = self.transaction(|tx| {
             let staying = self.decide(part)?;
             let strip = |connection: &Connection| {
@@ -184,19 +182,19 @@ impl Draft {
     }
 
     /// Which rows stay, where a condition says so.
-    fn decide(&self, part: &Part) -> Result<Vec<Staying>, ArchiveError> {
+    fn decide(&self, part: &Part) -> Result<Vec<Staying>, Error> {
         let Some(condition) = &part.condition else { return Ok(Vec::new()) };
         let (given, _) = self.run(|connection| given_and_left(connection, part))?;
         self.reader.decide_rows(&given, condition)
     }
 
     /// The requests of the outbox that go along.
-    pub fn going(&self) -> Result<Vec<i64>, ArchiveError> {
+    pub fn going(&self) -> Result<Vec<i64>, Error> {
         self.run(going_with)
     }
 
     /// Writes what the copy says of itself, and closes it: it is one file then.
-    pub fn finish(self, manifest: &str) -> Result<(), ArchiveError> {
+    pub fn finish(self, manifest: &str) -> Result<(), Error> {
         let write = "INSERT INTO _windrow_manifest (manifest) VALUES (:manifest)";
         self.transaction(|tx| {
             tx.run(|connection| connection.execute(write, named_params! { ":manifest": manifest }))
@@ -403,7 +401,7 @@ fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> 
 
 impl Reader {
     /// What a hand-off says of itself; none in an archive that is none, or was written to since.
-    pub fn manifest(&self) -> Result<Option<String>, ArchiveError> {
+    pub fn manifest(&self) -> Result<Option<String>, Error> {
         self.run(|connection| {
             let sql = "SELECT manifest FROM _windrow_manifest";
             connection.query_row(sql, [], only).optional()
@@ -411,7 +409,7 @@ impl Reader {
     }
 
     /// The marks of a stream's rows, as they were given: four bytes for each.
-    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, ArchiveError> {
+    pub fn manifest_marks(&self, stream: &str) -> Result<Vec<u8>, Error> {
         self.run(|connection| {
             let sql = "SELECT marks FROM _windrow_manifest_marks WHERE stream = :stream ORDER BY
                 chunk";
@@ -424,7 +422,7 @@ impl Reader {
     }
 
     /// The run's name in every archive.
-    pub fn run_uid(&self, run: i64) -> Result<Option<String>, ArchiveError> {
+    pub fn run_uid(&self, run: i64) -> Result<Option<String>, Error> {
         self.run(|connection| {
             let sql = "SELECT uid FROM _windrow_runs WHERE run_id = :run";
             connection.query_row(sql, named_params! { ":run": run }, only).optional()
@@ -433,7 +431,7 @@ impl Reader {
 
     /// What each copy that this one comes from was made of: its own id and its parent's, the
     /// latest first.
-    pub fn lineage(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+    pub fn lineage(&self) -> Result<Vec<(String, String)>, Error> {
         self.run(|connection| {
             let sql = "SELECT archive_id, parent_id FROM _windrow_lineage ORDER BY at DESC";
             let mut statement = connection.prepare(sql)?;
@@ -444,7 +442,7 @@ impl Reader {
     }
 
     /// Streams with the number of runs of whose work on them something is lacking.
-    pub fn lacks(&self) -> Result<Vec<(String, u64)>, ArchiveError> {
+    pub fn lacks(&self) -> Result<Vec<(String, u64)>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, count(*) AS rows FROM _windrow_missing_runs
                 GROUP BY stream ORDER BY stream";
@@ -456,7 +454,7 @@ impl Reader {
 
     /// All tables but the streams' own and the manifest, each with the order in which its rows
     /// are told apart.
-    pub fn other_tables(&self) -> Result<Vec<(String, Vec<String>)>, ArchiveError> {
+    pub fn other_tables(&self) -> Result<Vec<(String, Vec<String>)>, Error> {
         self.run(|connection| {
             let streams = names(connection, "SELECT stream FROM _windrow_streams")?;
             let mut all = Vec::new();
@@ -485,15 +483,15 @@ impl Reader {
 }
 
 /// What is given away is of the newest format.
-fn refuse_older(path: &Path, format: ArchiveFormat) -> ArchiveError {
+fn refuse_older(path: &Path, format: ArchiveFormat) -> Error {
     let (version, newest) = (format.version(), FORMATS.newest().version());
     let message = format!("{} has format {version}, and this needs {newest}", path.display());
     let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).help(help)
+    Error::new(ErrorKind::Unusable, message).help(help)
 }
 
 /// Notes in an archive what was given away, beside whoever has it open: a short transaction.
-pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), ArchiveError> {
+pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), Error> {
     let (connection, format) = open_writer(path, FORMATS)?;
     if !format.is_newest() {
         return Err(refuse_older(path, format));

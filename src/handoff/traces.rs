@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use crate::store::error::ArchiveError;
+use crate::model::Error;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 
@@ -68,7 +68,7 @@ impl Traces {
 
 impl Reader {
     /// Looks at what the tables tell of the archive.
-    pub fn traces(&self) -> Result<Traces, ArchiveError> {
+    pub fn traces(&self) -> Result<Traces, Error> {
         self.run(|connection| {
             let own = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
             let number =
@@ -103,12 +103,7 @@ impl Reader {
     }
 
     /// Whether a piece of the marks of a stream's rows is this one.
-    pub fn has_row_marks(
-        &self,
-        stream: &str,
-        chunk: i64,
-        marks: &[u8],
-    ) -> Result<bool, ArchiveError> {
+    pub fn has_row_marks(&self, stream: &str, chunk: i64, marks: &[u8]) -> Result<bool, Error> {
         self.run(|connection| {
             // A length is known without reading what may be far too long.
             let sql = "SELECT 1 FROM _windrow_manifest_marks
@@ -126,11 +121,7 @@ impl Reader {
     /// How many runs, up to the one of this number where there is one, have done nothing to the
     /// stream that is lacking; and how many beyond it have. Runs of which a merge has brought
     /// something beyond it are given as a whole.
-    pub fn lacks_beside(
-        &self,
-        stream: &str,
-        up_to: Option<i64>,
-    ) -> Result<(u64, u64), ArchiveError> {
+    pub fn lacks_beside(&self, stream: &str, up_to: Option<i64>) -> Result<(u64, u64), Error> {
         self.run(|connection| {
             let sql = "SELECT count(*) FILTER (WHERE l.run_id IS NULL AND r.run_id <= :up_to
                         AND NOT coalesce(r.merged_by > :up_to, 0)) AS done,

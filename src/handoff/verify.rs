@@ -11,10 +11,10 @@ use crate::handoff::envelope::{
     signature_path, unpack, verify_signature,
 };
 use crate::host::{HeldFolder, Host, files};
-use crate::store::{ArchiveError, Broken, Cause, Reader, each_line, open_untrusted, sha256_of};
+use crate::model::{Error, ErrorKind};
+use crate::store::{Broken, Reader, each_line, open_untrusted, sha256_of};
 
 use super::claims::{ManifestClaim, MarksSeen, removed, rows_are};
-use super::error::HandoffError;
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
 use super::marks::{Altered, MarkMatching};
 
@@ -51,14 +51,15 @@ pub struct Room(HeldFolder);
 
 impl Room {
     /// Makes one in the state folder, which nobody else may look into.
-    pub fn make(host: &Host) -> Result<Room, HandoffError> {
+    pub fn make(host: &Host) -> Result<Room, Error> {
         let folder = unpacked_folder(host).ok_or_else(|| {
             let message = "there is no state folder to unpack into";
-            HandoffError::storage(message, "set WINDROW_STATE_DIR to a folder on this machine")
+            Error::new(ErrorKind::Storage, message)
+                .help("set WINDROW_STATE_DIR to a folder on this machine")
         })?;
         let room = folder.join(format!("{:032x}", host.random.bits()));
         let held = HeldFolder::make(&room);
-        held.map(Room).map_err(|error| HandoffError::io(&room, "make", &error))
+        held.map(Room).map_err(|error| Error::io(&room, "make", &error))
     }
 
     /// The archive in it, once there is one.
@@ -113,21 +114,21 @@ pub struct Verified {
 
 /// Opens a given file: looks at its signature before anything else, takes off what is around it,
 /// and refuses what could do harm.
-pub fn open_given(opening: &GivenOpening<'_>, host: &Host) -> Result<Opened, HandoffError> {
+pub fn open_given(opening: &GivenOpening<'_>, host: &Host) -> Result<Opened, Error> {
     clear_rooms(host);
     let file = opening.file;
     let found = file.symlink_metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("there is no archive at {}", file.display());
-            ArchiveError::new(Cause::Unusable, message).help("name one that is there").into()
+            Error::new(ErrorKind::Unusable, message).help("name one that is there")
         }
-        _ => HandoffError::io(file, "open", &error),
+        _ => Error::io(file, "open", &error),
     })?;
     if found.file_type().is_symlink() || !found.is_file() {
         // It says what is wrong with it.
         open_untrusted(file, &host.stop)?;
     }
-    let handle = files::open_given(file).map_err(|error| HandoffError::io(file, "open", &error))?;
+    let handle = files::open_given(file).map_err(|error| Error::io(file, "open", &error))?;
     let signer = check_signature(opening, &handle)?;
     let kind = kind(file)?;
     if kind == EnvelopeKind::Sqlite || found.len() == 0 {
@@ -147,10 +148,7 @@ pub fn open_given(opening: &GivenOpening<'_>, host: &Host) -> Result<Opened, Han
 }
 
 /// A file that nobody has signed is taken where no signer was named, and said to be unsigned.
-fn check_signature(
-    opening: &GivenOpening<'_>,
-    handle: &File,
-) -> Result<Option<Signer>, HandoffError> {
+fn check_signature(opening: &GivenOpening<'_>, handle: &File) -> Result<Option<Signer>, Error> {
     let signature = signature_path(opening.file);
     let keys = match &opening.signer {
         Some(signer) => vec![signer.clone()],
@@ -174,7 +172,7 @@ fn clear_rooms(host: &Host) {
 }
 
 /// Reads all of a file that is open, and compares it with what it says of itself.
-pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, HandoffError> {
+pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, Error> {
     let reader = &opened.reader;
     let mut differences: Vec<VerifyDifference> =
         reader.broken()?.into_iter().map(of_broken).collect();
@@ -217,25 +215,20 @@ fn of_broken(broken: Broken) -> VerifyDifference {
     VerifyDifference { place: broken.place, key: None, what: broken.what }
 }
 
-fn parse_manifest(text: &str) -> Result<Manifest, HandoffError> {
+fn parse_manifest(text: &str) -> Result<Manifest, Error> {
     let manifest: Manifest = serde_json::from_str(text).map_err(|error| {
         let message = format!("its manifest cannot be read: {error}");
-        ArchiveError::new(Cause::Unusable, message).help("ask for it again")
+        Error::new(ErrorKind::Unusable, message).help("ask for it again")
     })?;
     if manifest.form > MANIFEST_FORM {
         let message = format!("its manifest has form {}, from a newer windrow", manifest.form);
-        return Err(ArchiveError::new(Cause::Unusable, message)
-            .help("use the newer windrow")
-            .into());
+        return Err(Error::new(ErrorKind::Unusable, message).help("use the newer windrow"));
     }
     Ok(manifest)
 }
 
 /// What is not as the manifest says of streams and tables.
-fn compare(
-    claim: &ManifestClaim<'_>,
-    seen: &MarksSeen,
-) -> Result<Vec<VerifyDifference>, HandoffError> {
+fn compare(claim: &ManifestClaim<'_>, seen: &MarksSeen) -> Result<Vec<VerifyDifference>, Error> {
     let ManifestClaim { reader, manifest, found, .. } = *claim;
     let mut all = Vec::new();
     let mut tell = |place: &str, what: String| {
@@ -279,7 +272,7 @@ fn compare(
 }
 
 /// Which rows of a stream are not as they were given.
-fn named(reader: &Reader, stream: &str) -> Result<Altered, HandoffError> {
+fn named(reader: &Reader, stream: &str) -> Result<Altered, Error> {
     let marks = reader.manifest_marks(stream)?;
     let mut matching = MarkMatching::new(&marks);
     if let Some(row) = reader.stream(stream)? {

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use crate::history::rows::RowSource;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::history::{history_name, keeps_versions};
 use crate::store::query::is_of_the_query;
 use crate::store::reader::Reader;
@@ -24,7 +25,7 @@ pub(crate) struct Staying {
 
 impl RowSource {
     /// Whether `condition` is one condition on the rows of this stream; says why not.
-    pub fn check_condition(&self, stream: &str, condition: &str) -> Result<(), ArchiveError> {
+    pub fn check_condition(&self, stream: &str, condition: &str) -> Result<(), Error> {
         match self {
             RowSource::Now(reader) => reader.check_condition_on(stream, stream, condition),
             RowSource::Then(past) => past
@@ -38,7 +39,7 @@ impl RowSource {
 impl Reader {
     /// Whether `condition` is one condition on the rows of these streams, and of their histories;
     /// says why not.
-    pub fn check_condition(&self, streams: &[String], condition: &str) -> Result<(), ArchiveError> {
+    pub fn check_condition(&self, streams: &[String], condition: &str) -> Result<(), Error> {
         for stream in streams {
             for table in tables_of(&self.connection, stream).map_err(at(&self.path))? {
                 self.check_condition_on(stream, &table, condition)?;
@@ -50,18 +51,13 @@ impl Reader {
     /// Where it stands bare, its brackets are balanced and it is no SELECT of its own; where it
     /// stands in brackets, nothing follows it, no clause and no comment. What is right in both
     /// places is one expression.
-    fn check_condition_on(
-        &self,
-        stream: &str,
-        table: &str,
-        condition: &str,
-    ) -> Result<(), ArchiveError> {
+    fn check_condition_on(&self, stream: &str, table: &str, condition: &str) -> Result<(), Error> {
         let refuse = |why: &str| Err(wrong_condition(stream, condition, why));
         let from = format!("SELECT 1 FROM {} AS {} WHERE", quote(table), quote(stream));
         for place in [format!("\n{condition}\n"), in_brackets(condition)] {
             let sql = format!("{from} {place}");
             let statement = match self.statement_that_reads(&sql) {
-                Err(error) if error.cause == Cause::Query => return refuse(&error.message),
+                Err(error) if error.kind == ErrorKind::Query => return refuse(&error.message),
                 other => other?,
             };
             if statement.parameter_count() > 0 {
@@ -90,7 +86,7 @@ impl Reader {
         stream: &str,
         condition: &str,
         error: rusqlite::Error,
-    ) -> ArchiveError {
+    ) -> Error {
         match is_of_the_query(&error) {
             true => wrong_condition(stream, condition, &error.to_string()),
             false => at(&self.path)(error),
@@ -103,7 +99,7 @@ impl Reader {
         &self,
         streams: &[String],
         condition: &str,
-    ) -> Result<Vec<Staying>, ArchiveError> {
+    ) -> Result<Vec<Staying>, Error> {
         let mut decided = Vec::new();
         for stream in streams {
             for table in tables_of(&self.connection, stream).map_err(at(&self.path))? {
@@ -126,12 +122,12 @@ impl Reader {
     }
 }
 
-fn wrong_condition(stream: &str, condition: &str, why: &str) -> ArchiveError {
+fn wrong_condition(stream: &str, condition: &str, why: &str) -> Error {
     let why = why.strip_prefix("the query is wrong: ").unwrap_or(why);
     // Where in a statement of ours it is says nothing to whoever wrote the condition.
     let why = why.split(" in SELECT 1 FROM ").next().unwrap_or(why);
     let message = format!("the condition `{condition}` cannot be asked of `{stream}`: {why}");
-    ArchiveError::new(Cause::Query, message).help(
+    Error::new(ErrorKind::Query, message).help(
         "give one expression in SQL, such as \"usage_date >= '2026-03-01'\", and name streams \
          that have its columns",
     )

@@ -5,7 +5,7 @@
 use rusqlite::{Connection, Row, named_params};
 
 use crate::history::moment::Moment;
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::Error;
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::{Value, owned};
 use crate::store::read::StreamRow;
@@ -66,7 +66,7 @@ impl Reader {
         stream: &StreamRow,
         moment: &Moment,
         take: &mut Taker<'_>,
-    ) -> Result<Known, ArchiveError> {
+    ) -> Result<Known, Error> {
         let mut stopped = None;
         let mut put = |difference| match take(difference) {
             Ok(()) => true,
@@ -80,10 +80,7 @@ impl Reader {
             snapshot.run(|connection| diff(connection, stream, moment, &mut put))
         })?;
         match stopped {
-            Some(error) => {
-                let message = format!("cannot write the answer: {error}");
-                Err(ArchiveError::new(Cause::Storage, message))
-            }
+            Some(error) => Err(Error::output("write the answer", &error)),
             None => Ok(known),
         }
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use crate::history::moment::Moment;
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::history::{history_from, history_name, live_columns};
 use crate::store::query::QuerySink;
 use crate::store::reader::Reader;
@@ -29,7 +30,7 @@ struct Rules {
 impl Past {
     /// Puts a view of each stream as it was in the place of its table. A stream whose history does
     /// not reach back that far cannot be read: a clear refusal, never a wrong answer.
-    pub fn of(mut reader: Reader, moment: &Moment) -> Result<Past, ArchiveError> {
+    pub fn of(mut reader: Reader, moment: &Moment) -> Result<Past, Error> {
         let mut rules = Rules { known: BTreeSet::new(), unknown: BTreeMap::new() };
         for stream in reader.streams()? {
             let name = stream.stream;
@@ -54,7 +55,7 @@ impl Past {
     }
 
     /// Runs one statement that reads, and hands its rows on as they come.
-    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), ArchiveError> {
+    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), Error> {
         self.reader.query(sql, answer).map_err(|error| self.explained(error))
     }
 
@@ -63,10 +64,10 @@ impl Past {
     }
 
     /// The reason why something may not be read, where that is what went wrong.
-    pub(crate) fn explained(&self, error: ArchiveError) -> ArchiveError {
+    pub(crate) fn explained(&self, error: Error) -> Error {
         let why = self.refused.lock().ok().and_then(|mut why| why.take());
         match why {
-            Some(why) => ArchiveError::new(Cause::Query, why)
+            Some(why) => Error::new(ErrorKind::Query, why)
                 .help("ask without `--as-of`, or about streams with `history = true`"),
             None => error,
         }

@@ -6,7 +6,8 @@ use rusqlite::types::ValueRef;
 
 use crate::history::condition::in_brackets;
 use crate::history::past::Past;
-use crate::store::error::{ArchiveError, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::history::live_columns;
 use crate::store::reader::Reader;
 use crate::store::table::quote;
@@ -92,7 +93,7 @@ pub enum RowSource {
 
 impl RowSource {
     /// Hands on each row of the selection as SQLite finds it, until `take` gives an error.
-    pub fn scan<E: From<ArchiveError>>(
+    pub fn scan<E: From<Error>>(
         &self,
         selection: &Selection<'_>,
         take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
@@ -137,7 +138,7 @@ pub struct ReadStretch {
 impl Reader {
     /// windrow's own columns of a stream's table: when, how often and by which run a row was
     /// written.
-    pub fn own_columns(&self, stream: &str) -> Result<Vec<String>, ArchiveError> {
+    pub fn own_columns(&self, stream: &str) -> Result<Vec<String>, Error> {
         let columns = live_columns(&self.connection, stream).map_err(at(&self.path))?;
         let names = columns.into_iter().map(|column| column.name);
         let own =
@@ -146,11 +147,7 @@ impl Reader {
     }
 
     /// Hands on the ledger of a stream by partition, in each the oldest first.
-    pub fn stretches(
-        &self,
-        stream: &str,
-        mut take: impl FnMut(ReadStretch),
-    ) -> Result<(), ArchiveError> {
+    pub fn stretches(&self, stream: &str, mut take: impl FnMut(ReadStretch)) -> Result<(), Error> {
         let sql = "SELECT partition, start_at, end_at, state IN ('complete',
             'settled') AS complete, read_to,
                 completed_at
@@ -172,10 +169,10 @@ impl Reader {
     }
 }
 
-fn each_row<E: From<ArchiveError>>(
+fn each_row<E: From<Error>>(
     mut statement: rusqlite::Statement<'_>,
     mut take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
-    wrong: impl Fn(rusqlite::Error) -> ArchiveError,
+    wrong: impl Fn(rusqlite::Error) -> Error,
 ) -> Result<(), E> {
     let wrong = |error| E::from(wrong(error));
     let width = statement.column_count();

@@ -7,10 +7,10 @@ use std::cmp::Ordering;
 
 use rusqlite::{Connection, Rows, Statement, named_params};
 
-use crate::model::{Window, instant_from_text};
+use crate::model::{Error, Window, instant_from_text};
 
 use crate::history::diff::{Change, RowDifference, Taker};
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::history::live_columns;
 use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
@@ -49,7 +49,7 @@ impl Reader {
         stream: &str,
         key: &[String],
         take: &mut Taker<'_>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let ours = told_columns(self, stream, key)?;
         let theirs = told_columns(other, stream, key)?;
         let common = common_columns(&ours, &theirs);
@@ -63,10 +63,7 @@ impl Reader {
         let mut left = Side::new(self, &mut our_statement, key, our_names)?;
         let mut right = Side::new(other, &mut their_statement, key, their_names)?;
         let mut put = |difference| {
-            take(difference).map_err(|error| {
-                let message = format!("cannot write the answer: {error}");
-                ArchiveError::new(Cause::Storage, message)
-            })
+            take(difference).map_err(|error| Error::output("write the answer", &error))
         };
         loop {
             match order(left.row.as_deref(), right.row.as_deref(), key.len()) {
@@ -94,7 +91,7 @@ impl Reader {
         other: &Reader,
         stream: &str,
         take: &mut CoverTaker<'_>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let mut our_statement = self.prepared(LEDGER)?;
         let mut their_statement = other.prepared(LEDGER)?;
         let mut left = Ledger::new(self, &mut our_statement, stream)?;
@@ -108,10 +105,7 @@ impl Reader {
             };
             let (a, b) = (order.is_le(), order.is_ge());
             let taken = take(ours.as_ref().filter(|_| a), theirs.as_ref().filter(|_| b));
-            taken.map_err(|error| {
-                let message = format!("cannot write the answer: {error}");
-                ArchiveError::new(Cause::Storage, message)
-            })?;
+            taken.map_err(|error| Error::output("write the answer", &error))?;
             if a {
                 ours = left.next()?;
             }
@@ -123,7 +117,7 @@ impl Reader {
     }
 
     /// The streams that the ledger knows, by name.
-    pub fn read_streams(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn read_streams(&self) -> Result<Vec<String>, Error> {
         let read = || -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT DISTINCT stream FROM _windrow_ledger ORDER BY stream";
             let mut statement = self.connection.prepare(sql)?;
@@ -132,17 +126,13 @@ impl Reader {
         read().map_err(at(&self.path))
     }
 
-    fn prepared(&self, sql: &str) -> Result<Statement<'_>, ArchiveError> {
+    fn prepared(&self, sql: &str) -> Result<Statement<'_>, Error> {
         self.connection.prepare(sql).map_err(at(&self.path))
     }
 }
 
 /// The columns of a stream's table that are told, without its key.
-fn told_columns(
-    reader: &Reader,
-    stream: &str,
-    key: &[String],
-) -> Result<Vec<String>, ArchiveError> {
+fn told_columns(reader: &Reader, stream: &str, key: &[String]) -> Result<Vec<String>, Error> {
     let columns = |connection: &Connection| live_columns(connection, stream);
     let columns = columns(&reader.connection).map_err(at(&reader.path))?;
     let told = |name: &String| !name.starts_with('_') || name == "_rest" || name == DELETED_AT;
@@ -185,14 +175,14 @@ impl<'s> Side<'s> {
         statement: &'s mut Statement<'_>,
         key: &'s [String],
         names: Vec<String>,
-    ) -> Result<Self, ArchiveError> {
+    ) -> Result<Self, Error> {
         let rows = statement.query([]).map_err(at(&reader.path))?;
         let mut side = Self { reader, rows, key, names, row: None };
         side.step()?;
         Ok(side)
     }
 
-    fn step(&mut self) -> Result<(), ArchiveError> {
+    fn step(&mut self) -> Result<(), Error> {
         let width = self.key.len() + self.names.len();
         let mut next = || -> rusqlite::Result<Option<Vec<Value>>> {
             let Some(row) = self.rows.next()? else { return Ok(None) };
@@ -206,7 +196,7 @@ impl<'s> Side<'s> {
     fn taken(
         &mut self,
         change: impl FnOnce(crate::history::diff::NamedValues) -> Change,
-    ) -> Result<RowDifference, ArchiveError> {
+    ) -> Result<RowDifference, Error> {
         let mut values = self.row.take().unwrap_or_default().into_iter();
         let key = self.key.iter().cloned().zip(values.by_ref()).collect();
         let change = change(self.names.iter().cloned().zip(values).collect());
@@ -295,7 +285,7 @@ impl<'s> Ledger<'s> {
         reader: &'s Reader,
         statement: &'s mut Statement<'_>,
         stream: &str,
-    ) -> Result<Self, ArchiveError> {
+    ) -> Result<Self, Error> {
         let rows =
             statement.query(named_params! { ":stream": stream }).map_err(at(&reader.path))?;
         let mut ledger = Self { reader, rows, ahead: None };
@@ -303,7 +293,7 @@ impl<'s> Ledger<'s> {
         Ok(ledger)
     }
 
-    fn next(&mut self) -> Result<Option<PartitionCoverage>, ArchiveError> {
+    fn next(&mut self) -> Result<Option<PartitionCoverage>, Error> {
         let Some(mut covered) = self.ahead.take() else { return Ok(None) };
         while let Some(line) = self.line()? {
             if line.partition != covered.partition {
@@ -319,7 +309,7 @@ impl<'s> Ledger<'s> {
         Ok(Some(covered))
     }
 
-    fn line(&mut self) -> Result<Option<PartitionCoverage>, ArchiveError> {
+    fn line(&mut self) -> Result<Option<PartitionCoverage>, Error> {
         let mut read = || -> rusqlite::Result<Option<PartitionCoverage>> {
             let Some(row) = self.rows.next()? else { return Ok(None) };
             let (start, end): (String, String) = (row.get("start_at")?, row.get("end_at")?);

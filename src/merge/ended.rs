@@ -5,7 +5,6 @@ use rusqlite::named_params;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use crate::store::error::ArchiveError;
 use crate::store::history::{LiveColumn, create_history, history_indexes, live_columns};
 use crate::store::row::only;
 use crate::store::table::quote;
@@ -13,6 +12,7 @@ use crate::store::table::quote;
 use crate::merge::copy::number;
 use crate::merge::shape::Pair;
 use crate::merge::tables::Taking;
+use crate::model::Error;
 
 /// What was taken of histories that have ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct EndedTaken {
 
 impl Taking<'_> {
     /// Takes the versions of histories that have ended in the other archive. After its runs.
-    pub fn take_ended(&self, pair: &Pair) -> Result<EndedTaken, ArchiveError> {
+    pub fn take_ended(&self, pair: &Pair) -> Result<EndedTaken, Error> {
         let take = || -> rusqlite::Result<EndedTaken> {
             let mut taken = EndedTaken::default();
             let prefix = format!("{}_history_until_", pair.stream);

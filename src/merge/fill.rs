@@ -4,8 +4,8 @@
 use rusqlite::named_params;
 use rusqlite::types::Value;
 
-use crate::model::{Filled, TableColumn};
-use crate::store::error::{ArchiveError, at};
+use crate::model::{Error, Filled, TableColumn};
+use crate::store::error::at;
 use crate::store::table::stored_table;
 
 use crate::merge::shape::Pair;
@@ -39,7 +39,7 @@ pub(crate) struct Fills<'f> {
 impl Merge<'_> {
     /// The definitions that this archive and those that it has taken in were ever made by, newest
     /// first: the same in whatever order archives meet.
-    pub fn definitions(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn definitions(&self) -> Result<Vec<String>, Error> {
         let sql = "SELECT text FROM _windrow_definitions
             ORDER BY first_used_at DESC, sha256 LIMIT :limit";
         let read = || -> rusqlite::Result<Vec<String>> {
@@ -55,7 +55,7 @@ impl Merge<'_> {
         stream: &str,
         added: &[String],
         judge: &dyn MergePolicy,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let wrong = at(&self.tx.path);
         let stored = stored_table(self.ours(), stream).map_err(wrong)?;
         let columns = stored.map(|(_, columns)| columns).unwrap_or_default();

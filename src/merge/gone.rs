@@ -7,7 +7,6 @@ use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
 use crate::merge::{ReadBy, RowClaim};
-use crate::store::error::ArchiveError;
 use crate::store::history::history_name;
 use crate::store::table::quote;
 
@@ -17,6 +16,7 @@ use crate::merge::literal::parse_key;
 use crate::merge::rows::{FoundRow, RowCounts, claim};
 use crate::merge::shape::{Pair, has_column};
 use crate::merge::tables::{MergePolicy, Taking, fetch_of};
+use crate::model::Error;
 use crate::store::content::Content;
 
 /// A row that was deleted, since two complete fetches missed it.
@@ -70,7 +70,7 @@ impl Taking<'_> {
         pair: &Pair,
         judge: &dyn MergePolicy,
         counts: &mut RowCounts,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.each_vanished(pair, judge, counts).map_err(self.wrong())
     }
 

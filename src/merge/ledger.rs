@@ -7,10 +7,10 @@ use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::{LedgerOrigin, LedgerSpan, UnitedSpan};
-use crate::store::error::ArchiveError;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::Taking;
+use crate::model::Error;
 
 /// Unites this archive's fetches of one partition with the other's.
 pub type Unite<'u> = dyn Fn(&[LedgerSpan], &[LedgerSpan]) -> Vec<UnitedSpan> + 'u;
@@ -45,7 +45,7 @@ struct Side {
 
 impl Taking<'_> {
     /// Takes what the other's ledger proves of a stream. After its rows.
-    pub fn take_ledger(&self, stream: &str, of: &LedgerOf<'_>) -> Result<Gained, ArchiveError> {
+    pub fn take_ledger(&self, stream: &str, of: &LedgerOf<'_>) -> Result<Gained, Error> {
         let take = || -> rusqlite::Result<Gained> {
             self.take_disputed(stream)?;
             let mut gained = Gained::default();

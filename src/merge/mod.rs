@@ -25,9 +25,9 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use crate::definition::{Column, Key, OnConflict, Stream, StreamKind};
-use crate::model::{Outcomes, TableColumn, Timestamp, Window, instant_from_text};
+use crate::model::{Error, Outcomes, TableColumn, Timestamp, Window, instant_from_text};
 use crate::record::{Filler, RecordReader};
-use crate::store::{Archive, ArchiveError, Reader, RunStart, RunStreamRow, StreamRow};
+use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
 use crate::merge::policy::{Rules, order_marks, unite};
@@ -53,19 +53,10 @@ pub struct MergeOrder<'o> {
     pub dry_run: bool,
 }
 
-/// Why nothing was merged.
-#[derive(Debug)]
-pub enum MergeError {
-    /// An error of one of the archives.
-    Archive(ArchiveError),
-    /// What the archives hold cannot be united: the file, and each difference in words.
-    Refused(String, Vec<String>),
-}
-
-impl From<ArchiveError> for MergeError {
-    fn from(error: ArchiveError) -> Self {
-        MergeError::Archive(error)
-    }
+/// What the archives hold cannot be united: the file, and each difference in words.
+fn refused(file: &str, differences: &[String]) -> Error {
+    Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
+        .help("streams that mean different things need different names, or archives")
 }
 
 /// A stretch of time that is complete now and was not.
@@ -176,7 +167,7 @@ pub fn merge(
     archive: &Archive,
     others: &[(String, &Reader)],
     order: &MergeOrder<'_>,
-) -> Result<MergeReport, MergeError> {
+) -> Result<MergeReport, Error> {
     let reader = archive.reopen()?;
     let ours = reader.said()?;
     let mut text = reader.definition()?;
@@ -191,7 +182,7 @@ pub fn merge(
         let here = |stream: &str| archive.stream(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
-            return Err(MergeError::Refused(name.clone(), compared.refused));
+            return Err(refused(name, &compared.refused));
         }
     }
     let definition = text.unwrap_or_default();
@@ -214,10 +205,10 @@ pub fn merge(
     Ok(report)
 }
 
-type Streams<'s> = dyn Fn(&str) -> Result<Option<StreamRow>, ArchiveError> + 's;
+type Streams<'s> = dyn Fn(&str) -> Result<Option<StreamRow>, Error> + 's;
 
 /// Compares all streams that both have.
-fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared, ArchiveError> {
+fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared, Error> {
     let mut compared = Compared::default();
     for theirs in other.streams()? {
         let Some(ours) = ours(&theirs.stream)? else { continue };
@@ -236,7 +227,7 @@ fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared
 fn take_all(
     merge: &Merge<'_>,
     others: &[(String, &Reader)],
-) -> Result<(Vec<FileReport>, bool), MergeError> {
+) -> Result<(Vec<FileReport>, bool), Error> {
     let mut files = Vec::new();
     for (name, other) in others {
         // An earlier file may have brought streams that this one has otherwise.
@@ -244,7 +235,7 @@ fn take_all(
         let here = |stream: &str| merge.tx.stream(stream);
         let compared = compare(&sides, other, &here)?;
         if !compared.refused.is_empty() {
-            return Err(MergeError::Refused(name.clone(), compared.refused));
+            return Err(refused(name, &compared.refused));
         }
         let (taking, runs) = merge.take(other)?;
         let told = DefinitionHistory::new(merge.definitions()?);
@@ -282,7 +273,7 @@ fn take_stream(
     row: &StreamRow,
     words: &Words<'_>,
     report: &mut FileReport,
-) -> Result<StreamMerge, MergeError> {
+) -> Result<StreamMerge, Error> {
     let name = &row.stream;
     let Words { sides, told } = words;
     let stream = sides.stream(name);
@@ -345,7 +336,7 @@ fn field_of(stream: &Stream) -> Option<&str> {
 }
 
 /// Writes what the run did, and the log.
-fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), ArchiveError> {
+fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), Error> {
     for file in &report.files {
         for stream in &file.streams {
             let rows = &stream.rows;

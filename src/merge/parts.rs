@@ -28,12 +28,12 @@ use std::collections::HashSet;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
-use crate::store::error::ArchiveError;
 use crate::store::row::only;
 use crate::store::table::quote;
 
 use crate::merge::copy::Copy;
 use crate::merge::tables::{KnownRun, Taking};
+use crate::model::Error;
 
 /// What a run's sums hold beside numbers that only grow.
 const NO_SUMS: [&str; 3] = ["run_id", "stream", "plan"];
@@ -53,7 +53,7 @@ impl Taking<'_> {
     ///
     /// A part's ledger lies apart in it, so that nobody goes on from it alone. From here on it is
     /// read in the place of the other's ledger.
-    pub fn is_part(&self, stream: &str) -> Result<bool, ArchiveError> {
+    pub fn is_part(&self, stream: &str) -> Result<bool, Error> {
         let look = || -> rusqlite::Result<bool> {
             let cut = "SELECT EXISTS (SELECT 1 FROM main._windrow_part_ledger WHERE
                 stream = :stream)";
@@ -109,7 +109,7 @@ impl Taking<'_> {
 
     /// Notes what is lacking of the runs that the other knows, and what no longer is. After the
     /// rows.
-    pub fn take_lacks(&self) -> Result<(), ArchiveError> {
+    pub fn take_lacks(&self) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             let sql =
                 "SELECT stream FROM _windrow_streams UNION SELECT stream FROM _windrow_missing_runs

@@ -4,8 +4,7 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
-use crate::model::{FieldUse, Kinds};
-use crate::store::error::ArchiveError;
+use crate::model::{Error, FieldUse, Kinds};
 use crate::store::row::only;
 use crate::store::table::quote;
 
@@ -15,7 +14,7 @@ use crate::merge::tables::{Merge, MergePolicy, Taking};
 
 impl Taking<'_> {
     /// Takes everything of a stream that hangs on its rows. After them.
-    pub fn take_rest(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<(), ArchiveError> {
+    pub fn take_rest(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             self.take_superseded(pair, judge)?;
             self.take_rejects(&pair.stream)?;
@@ -204,7 +203,7 @@ impl Taking<'_> {
     }
 
     /// Takes the other's lineage.
-    pub fn take_lineage(&self) -> Result<(), ArchiveError> {
+    pub fn take_lineage(&self) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             let copy = Copy::of(self.ours(), "_windrow_lineage", "1")?;
             copy.each(self.theirs, [], &mut |row| copy.put(self.ours(), &row).map(|_| ()))
@@ -213,7 +212,7 @@ impl Taking<'_> {
     }
 
     /// What of the other archive is its own and was not taken, in words.
-    pub fn left_behind(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn left_behind(&self) -> Result<Vec<String>, Error> {
         let own = [
             ("_windrow_outbox", "writes of its outbox"),
             ("_windrow_waits", "waits that sources imposed on it"),
@@ -245,7 +244,7 @@ impl Merge<'_> {
         manifest: Option<&str>,
         file: &str,
         summary: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_handoffs
             (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
             VALUES ('taken', json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,

@@ -10,13 +10,13 @@ use rusqlite::{Row, params_from_iter};
 
 use crate::definition::Scalar;
 use crate::merge::{ReadBy, RowClaim};
-use crate::store::error::ArchiveError;
 use crate::store::read::scalar;
 use crate::store::table::quote;
 
 use crate::merge::fill::Fills;
 use crate::merge::shape::Pair;
 use crate::merge::tables::{MergePolicy, Taking};
+use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::row::only;
 
@@ -103,11 +103,7 @@ struct Scan<'j> {
 
 impl Taking<'_> {
     /// Takes the rows of a stream in the order in which they lie, one at a time.
-    pub fn take_rows(
-        &self,
-        pair: &Pair,
-        judge: &dyn MergePolicy,
-    ) -> Result<RowCounts, ArchiveError> {
+    pub fn take_rows(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<RowCounts, Error> {
         self.each_row(pair, judge).map_err(self.wrong())
     }
 

@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use crate::definition::{Definition, Stream, parse_definition};
 
 use crate::merge::tables::Merge;
-use crate::store::error::{ArchiveError, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::reader::Reader;
 
 /// Definitions that are asked, the latest ones: a stream that none of so many names is unknown.
@@ -49,14 +50,14 @@ impl RunDefinitions {
 
 impl Reader {
     /// What the archive's definitions say of its streams.
-    pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
+    pub fn said(&self) -> Result<RunDefinitions, Error> {
         RunDefinitions::read(&self.connection).map_err(at(&self.path))
     }
 }
 
 impl Merge<'_> {
     /// What this archive's definitions say, those that were brought a moment ago included.
-    pub fn said(&self) -> Result<RunDefinitions, ArchiveError> {
+    pub fn said(&self) -> Result<RunDefinitions, Error> {
         RunDefinitions::read(self.ours()).map_err(at(self.tx.path()))
     }
 }

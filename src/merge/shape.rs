@@ -4,8 +4,8 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 use rusqlite::types::Value;
 
-use crate::model::{KeyShape, Retention, TableColumn, TableShape};
-use crate::store::error::{ArchiveError, at};
+use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
+use crate::store::error::at;
 use crate::store::history::{
     history_from, history_name, keeps_versions, live_columns, unwatch_updates,
 };
@@ -98,7 +98,7 @@ impl Merge<'_> {
         stream: &StreamRow,
         named: NamedColumns<'_>,
         judge: &dyn MergePolicy,
-    ) -> Result<Pair, ArchiveError> {
+    ) -> Result<Pair, Error> {
         let wrong = at(&self.tx.path);
         let name = &stream.stream;
         let new = !self.tx.has_table(name)?;

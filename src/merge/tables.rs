@@ -12,12 +12,12 @@ use std::rc::Rc;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
-use crate::model::{TableColumn, instant_to_text};
+use crate::model::{Error, TableColumn, instant_to_text};
 
 use crate::merge::runs;
 use crate::store::archive::Archive;
 use crate::store::diagnosis::refuse_other_tables;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::{keep_histories, unwatch_updates};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -91,7 +91,7 @@ impl<'m> Merge<'m> {
         archive: &'m Archive,
         start: &RunStart<'_>,
         others: &[&Reader],
-    ) -> Result<Self, ArchiveError> {
+    ) -> Result<Self, Error> {
         // What is copied into a table is placed by the columns that the format gives it.
         refuse_other_tables(&archive.connection, archive.path(), archive.formats().newest())?;
         let tx = archive.begin()?;
@@ -124,14 +124,14 @@ impl<'m> Merge<'m> {
     }
 
     /// Takes in an archive's runs; what else is taken refers to them.
-    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), ArchiveError> {
+    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), Error> {
         let taken = runs::take_runs(self, &theirs.connection);
         let (runs, counts) = taken.map_err(at(&self.tx.path))?;
         Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
     }
 
     /// Makes it all durable, with what the run says of it.
-    pub fn commit(self, message: &str) -> Result<(), ArchiveError> {
+    pub fn commit(self, message: &str) -> Result<(), Error> {
         let sql = "UPDATE _windrow_runs SET message = :message WHERE run_id = :run";
         let note =
             self.ours().execute(sql, named_params! { ":run": self.run, ":message": message });
@@ -211,7 +211,7 @@ impl Taking<'_> {
         self.runs.get(&run).cloned().unwrap_or_else(unknown)
     }
 
-    pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> ArchiveError {
+    pub(super) fn wrong(&self) -> impl Fn(rusqlite::Error) -> Error {
         at(&self.merge.tx.path)
     }
 }

@@ -5,13 +5,13 @@ use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
-use crate::store::error::ArchiveError;
 use crate::store::history::{history_from, history_name};
 use crate::store::table::quote;
 
 use crate::merge::rows::{FoundRow, claim, confirmed_by};
 use crate::merge::shape::{Pair, has_column};
 use crate::merge::tables::{MergePolicy, Taking};
+use crate::model::Error;
 use crate::store::content::Content;
 
 /// An end that is not known yet: the versions of the key are cut against each other next.
@@ -256,7 +256,7 @@ impl Taking<'_> {
     }
 
     /// Takes the versions that the other's history holds. Gives how many were not here.
-    pub fn take_history(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<u64, ArchiveError> {
+    pub fn take_history(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<u64, Error> {
         let (stream, history) = (&pair.stream, history_name(&pair.stream));
         if !has_column(self.theirs, &history, "_replaced_at").map_err(self.wrong())? {
             return Ok(0);
@@ -317,7 +317,7 @@ impl Taking<'_> {
 
     /// The history is whole since when both were; where rows of an archive came that kept none,
     /// from now on.
-    pub fn settle_history(&self, pair: &Pair) -> Result<(), ArchiveError> {
+    pub fn settle_history(&self, pair: &Pair) -> Result<(), Error> {
         let settle = || -> rusqlite::Result<()> {
             let from = history_from(self.theirs, &pair.stream)?;
             let from = from.unwrap_or_else(|| self.merge.now.clone());

@@ -4,6 +4,7 @@
 //! (`archive`) both speak in these and never import each other.
 
 mod drift;
+mod error;
 mod exit_code;
 mod ledger;
 pub(crate) mod numbers;
@@ -16,6 +17,7 @@ mod time;
 mod wait;
 
 pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
+pub use error::{Error, ErrorKind};
 pub use exit_code::ExitCode;
 pub use ledger::{Checkpoint, Entry, Outcomes, State, WindowKey};
 pub use numbers::{ago, bytes, count, duration, many, many_are};

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use crate::definition::Source;
 use crate::http::{HttpResponse, NetError};
-use crate::model::{EntryState, Timestamp};
+use crate::model::{EntryState, Error, Timestamp};
 use crate::outbox::{AttemptClaim, OutboxBrief, OutboxEntry};
-use crate::store::{ArchiveError, Tx};
+use crate::store::Tx;
 
 use super::fill::filled;
 use super::plan::{Planned, plan};
@@ -17,10 +17,7 @@ use super::send::{AttemptPurpose, DueAttempts, ReadyAttempt, SendRound};
 
 impl SendRound<'_> {
     /// The entry with every placeholder filled, or why that cannot be.
-    pub(crate) fn fill(
-        &self,
-        entry: &OutboxEntry,
-    ) -> Result<Result<OutboxEntry, String>, ArchiveError> {
+    pub(crate) fn fill(&self, entry: &OutboxEntry) -> Result<Result<OutboxEntry, String>, Error> {
         let Some((after, _)) = entry.brief.after.filter(|_| entry.templated) else {
             return Ok(Ok(entry.clone()));
         };
@@ -37,7 +34,7 @@ impl SendRound<'_> {
         entry: &OutboxEntry,
         filled: &OutboxEntry,
         source: &Source,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<bool, Error> {
         let now = self.host.clock.now();
         let lifetime = chrono::TimeDelta::milliseconds(source.idempotency.lifetime_ms);
         let until = |first: Timestamp| first.checked_add_signed(lifetime).unwrap_or(first);
@@ -89,7 +86,7 @@ impl SendRound<'_> {
     }
 
     /// The requests whose claims are on the disk, once their senders' records say so too.
-    pub(crate) fn departures(&mut self) -> Result<Vec<ReadyAttempt>, ArchiveError> {
+    pub(crate) fn departures(&mut self) -> Result<Vec<ReadyAttempt>, Error> {
         let (begun, due) = self.claimed();
         for (sender, sends) in begun {
             self.senders.count(&sender, sends)?;

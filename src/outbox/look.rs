@@ -2,9 +2,9 @@
 
 use crate::definition::{Lookup, Paginate, Source, TemplateValues};
 use crate::http::{HttpResponse, NetError, PageToken, RequestPlan, data_of, error_of_exchange};
-use crate::model::EntryState;
+use crate::model::{EntryState, Error};
 use crate::outbox::{OutboxBrief, OutboxEntry, Settlement};
-use crate::store::{ArchiveError, Tx};
+use crate::store::Tx;
 
 use super::send::{AttemptPurpose, SendRound};
 
@@ -35,11 +35,7 @@ fn judge_look(response: &HttpResponse, lookup: &Lookup) -> Seen {
 
 impl SendRound<'_> {
     /// Sends the lookup of an entry.
-    pub(crate) fn look(
-        &mut self,
-        entry: &OutboxEntry,
-        source: &Source,
-    ) -> Result<(), ArchiveError> {
+    pub(crate) fn look(&mut self, entry: &OutboxEntry, source: &Source) -> Result<(), Error> {
         let Some(lookup) = &source.idempotency.lookup else { return Ok(()) };
         let values = TemplateValues { key: Some(entry.sent_key.clone()), ..Default::default() };
         let plan = RequestPlan {
@@ -74,7 +70,7 @@ impl SendRound<'_> {
         brief: &OutboxBrief,
         source: &Source,
         outcome: &Result<HttpResponse, NetError>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let Some(lookup) = &source.idempotency.lookup else { return Ok(()) };
         self.looking.remove(&brief.entry);
         let now = self.host.clock.now();

@@ -2,9 +2,9 @@
 
 use crate::definition::Source;
 use crate::http::{HttpResponse, NetError, asked_wait_ms, backoff_ms, error_of_exchange};
-use crate::model::{Timestamp, WAIT_IMPOSED_MAX, Wait};
+use crate::model::{Error, Timestamp, WAIT_IMPOSED_MAX, Wait};
 use crate::outbox::Settlement;
-use crate::store::{ArchiveError, Tx};
+use crate::store::Tx;
 
 use super::decide::{AttemptVerdict, Reply, judge, settle};
 use super::report::{kept, refused_credentials, said};
@@ -16,7 +16,7 @@ impl SendRound<'_> {
         &mut self,
         within: Option<&Tx<'_>>,
         (entry, purpose, outcome): &AttemptOutcome,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let entry = *entry;
         let Some(brief) = self.brief(entry).cloned() else { return Ok(()) };
         let Some(source) = self.source(&brief.source).cloned() else { return Ok(()) };
@@ -65,7 +65,7 @@ impl SendRound<'_> {
         source: &Source,
         asked_ms: Option<i64>,
         now: Timestamp,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let Some(asked_ms) = asked_ms else { return Ok(()) };
         let wait = Wait::imposed(&source.name, asked_ms, now);
         self.waits.insert(source.name.clone(), wait.until);

@@ -15,9 +15,9 @@ use crate::host::Host;
 use crate::http::{
     HttpResponse, Method, NetError, SecretValues, SourceError, Transport, WriteClient, WriteRequest,
 };
-use crate::model::{EntryState, Timestamp};
+use crate::model::{EntryState, Error, Timestamp};
 use crate::outbox::{Outbox, OutboxBrief, OutboxEntry, Settlement};
-use crate::store::{ArchiveError, Tx};
+use crate::store::Tx;
 
 use super::decide::{Reply, ResendRule, judge, settle};
 use super::plan::{Doing, Planned, SendScene, WaitReason, plan};
@@ -58,7 +58,7 @@ pub fn send(
     outbox: &Outbox,
     parts: SendParts<'_>,
     options: &SendOptions,
-) -> Result<SendReport, ArchiveError> {
+) -> Result<SendReport, Error> {
     let senders = Senders::of(outbox.path(), parts.host)?;
     let candidates = senders.homes(&outbox.outbox_senders()?)?;
     let Taken { locks, senders: taken, held_by } = senders.take(candidates, &options.note)?;
@@ -169,7 +169,7 @@ impl<'a> SendRound<'a> {
 }
 
 impl SendRound<'_> {
-    async fn run(mut self) -> Result<SendReport, ArchiveError> {
+    async fn run(mut self) -> Result<SendReport, Error> {
         self.load()?;
         self.recover()?;
         let mut wire: JoinSet<AttemptOutcome> = JoinSet::new();
@@ -238,15 +238,15 @@ impl SendRound<'_> {
     pub(crate) fn write<T>(
         &self,
         within: Option<&Tx<'_>>,
-        work: impl FnOnce(&Tx<'_>) -> Result<T, ArchiveError>,
-    ) -> Result<T, ArchiveError> {
+        work: impl FnOnce(&Tx<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         match within {
             Some(tx) => work(tx),
             None => self.outbox.transaction(work),
         }
     }
 
-    pub(crate) fn load(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn load(&mut self) -> Result<(), Error> {
         self.entries = self.outbox.outbox_open()?;
         let now = self.host.clock.now();
         self.waits = self.outbox.take_waits(now)?;
@@ -284,7 +284,7 @@ impl SendRound<'_> {
     }
 
     /// What a sender that died left on the wire. Its lock is ours, so nobody waits for the answer.
-    pub(crate) fn recover(&mut self) -> Result<(), ArchiveError> {
+    pub(crate) fn recover(&mut self) -> Result<(), Error> {
         let left = |brief: &&OutboxBrief| {
             brief.state == EntryState::Sending && self.home.contains(&brief.owner)
         };
@@ -303,7 +303,7 @@ impl SendRound<'_> {
     pub(crate) fn next_ready(
         &mut self,
         within: Option<&Tx<'_>>,
-    ) -> Result<VecDeque<Planned>, ArchiveError> {
+    ) -> Result<VecDeque<Planned>, Error> {
         let mut ready = VecDeque::new();
         for planned in self.plan() {
             if !self.only.is_empty() && !self.only.contains(&planned.entry) {
@@ -368,7 +368,7 @@ impl SendRound<'_> {
         planned: &Planned,
         state: EntryState,
         note: Option<&str>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let Some(brief) = self.brief(planned.entry) else { return Ok(()) };
         let (in_doubt, from) = (brief.in_doubt, brief.state);
         let note = match (note, &brief.note) {
@@ -418,7 +418,7 @@ impl SendRound<'_> {
         within: Option<&Tx<'_>>,
         entry: i64,
         end: &Settlement,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         if self.write(within, |tx| tx.settle(entry, end))? {
             self.told(entry, end);
         }
@@ -430,7 +430,7 @@ impl SendRound<'_> {
         &mut self,
         within: Option<&Tx<'_>>,
         planned: &Planned,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         // Another one of its source may have found that nobody is there.
         if self.errors.contains_key(&planned.source) {
             return Ok(());
@@ -447,7 +447,7 @@ impl SendRound<'_> {
         within: Option<&Tx<'_>>,
         planned: &Planned,
         entry: &OutboxEntry,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         // It may have asked for a pause since this was planned.
         let now = self.host.clock.now();
         if self.waits.get(&planned.source).is_some_and(|until| *until > now) {
@@ -493,7 +493,7 @@ impl SendRound<'_> {
     }
 
     /// Sits out the shortest pause that a run may sit out; false when there is none.
-    async fn pause(&mut self) -> Result<bool, ArchiveError> {
+    async fn pause(&mut self) -> Result<bool, Error> {
         let now = self.host.clock.now();
         let mut shortest: Option<(Duration, i64)> = None;
         for planned in self.plan() {
@@ -525,10 +525,7 @@ impl SendRound<'_> {
     }
 
     /// Lets what is on the wire land, for a while.
-    pub(crate) async fn end(
-        &mut self,
-        mut wire: JoinSet<AttemptOutcome>,
-    ) -> Result<(), ArchiveError> {
+    pub(crate) async fn end(&mut self, mut wire: JoinSet<AttemptOutcome>) -> Result<(), Error> {
         let grace = self.host.clock.pause(Duration::from_millis(STOP_GRACE_MS));
         tokio::pin!(grace);
         loop {

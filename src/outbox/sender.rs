@@ -19,9 +19,8 @@ use crate::host::files::{
     try_lock, whereabouts,
 };
 use crate::host::{Files, Host};
-use crate::model::Timestamp;
+use crate::model::{Error, ErrorKind, Timestamp};
 use crate::outbox::{Outbox, SenderIdentity};
-use crate::store::{ArchiveError, Cause};
 
 /// What a state folder knows of a sender.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,13 +75,13 @@ const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
 impl<'a> Senders<'a> {
     /// Looks where the archive at `path` lies.
-    pub fn of(path: &Path, host: &'a Host) -> Result<Self, ArchiveError> {
+    pub fn of(path: &Path, host: &'a Host) -> Result<Self, Error> {
         let folder = host.environment.state_folder().ok_or_else(|| {
             let message = "there is no state folder to tell this archive from a copy of it by";
-            ArchiveError::new(Cause::Storage, message)
+            Error::new(ErrorKind::Storage, message)
                 .help("set WINDROW_STATE_DIR to a folder that stays on this machine")
         })?;
-        let here = whereabouts(path).map_err(|error| ArchiveError::io(path, "look at", &error))?;
+        let here = whereabouts(path).map_err(|error| Error::io(path, "look at", &error))?;
         let (folder, counters) = (folder.join("outbox"), RefCell::default());
         Ok(Self { folder, here, files: &*host.files, counters })
     }
@@ -91,7 +90,7 @@ impl<'a> Senders<'a> {
         self.folder.join(format!("{sender}.json"))
     }
 
-    fn record(&self, sender: &str) -> Result<Option<Record>, ArchiveError> {
+    fn record(&self, sender: &str) -> Result<Option<Record>, Error> {
         let text = read_state(&self.record_path(sender))?;
         let counted = read_state(&self.counter_path(sender))?;
         // A record that cannot be read proves nothing.
@@ -110,9 +109,9 @@ impl<'a> Senders<'a> {
     /// Notes how many attempts the sender has begun; durable. The first time it notes where its
     /// archive is as well. After that the count is written over the last one in its place, which
     /// costs a tenth of a new file: each attempt waits for it.
-    pub fn count(&self, sender: &str, sends: u64) -> Result<(), ArchiveError> {
+    pub fn count(&self, sender: &str, sends: u64) -> Result<(), Error> {
         let path = self.counter_path(sender);
-        let source_error = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+        let source_error = |error: std::io::Error| Error::io(&path, "write", &error);
         let mut counters = self.counters.borrow_mut();
         let counter = match counters.entry(sender.to_owned()) {
             Entry::Occupied(counter) => counter.into_mut(),
@@ -132,13 +131,13 @@ impl<'a> Senders<'a> {
     }
 
     /// How the archive stands to a sender of its own.
-    pub fn home(&self, sender: &SenderIdentity) -> Result<Home, ArchiveError> {
+    pub fn home(&self, sender: &SenderIdentity) -> Result<Home, Error> {
         let record = self.record(&sender.sender)?;
         Ok(home_of(record.as_ref(), &self.here, sender.sends))
     }
 
     /// The senders that the archive is the home of.
-    pub fn homes(&self, senders: &[SenderIdentity]) -> Result<BTreeSet<String>, ArchiveError> {
+    pub fn homes(&self, senders: &[SenderIdentity]) -> Result<BTreeSet<String>, Error> {
         let mut here = BTreeSet::new();
         for sender in senders {
             if self.home(sender)? == Home::Here {
@@ -149,9 +148,9 @@ impl<'a> Senders<'a> {
     }
 
     /// Notes where the sender's archive is and how many attempts it has begun; durable.
-    pub fn note(&self, sender: &str, sends: u64) -> Result<(), ArchiveError> {
+    pub fn note(&self, sender: &str, sends: u64) -> Result<(), Error> {
         let path = self.record_path(sender);
-        let source_error = |error: std::io::Error| ArchiveError::io(&path, "write", &error);
+        let source_error = |error: std::io::Error| Error::io(&path, "write", &error);
         make_private_folder(&self.folder).map_err(source_error)?;
         let record = Record { at: self.here.clone(), sends };
         let text = serde_json::to_vec(&record).unwrap_or_default();
@@ -160,17 +159,17 @@ impl<'a> Senders<'a> {
 
     /// Takes the right to send a sender's entries, until the lock is dropped; none when another
     /// process has it, with what that says of itself.
-    pub fn lock(&self, sender: &str, note: &str) -> Result<Result<FileLock, String>, ArchiveError> {
+    pub fn lock(&self, sender: &str, note: &str) -> Result<Result<FileLock, String>, Error> {
         let path = self.folder.join(format!("{sender}.lock"));
         match try_lock(&path, note) {
             Ok(lock) => Ok(Ok(lock)),
             Err(LockError::Held { note }) => Ok(Err(note)),
-            Err(LockError::Io(error)) => Err(ArchiveError::io(&path, "lock", &error)),
+            Err(LockError::Io(error)) => Err(Error::io(&path, "lock", &error)),
         }
     }
 
     /// Takes the right to send for as many of these senders as can be had.
-    pub fn take(&self, senders: BTreeSet<String>, note: &str) -> Result<Taken, ArchiveError> {
+    pub fn take(&self, senders: BTreeSet<String>, note: &str) -> Result<Taken, Error> {
         let mut taken = Taken::default();
         for sender in senders {
             match self.lock(&sender, note)? {
@@ -186,9 +185,9 @@ impl<'a> Senders<'a> {
 }
 
 /// A file of the state folder; none where it is missing, too long or cannot be read.
-fn read_state(path: &Path) -> Result<Option<Vec<u8>>, ArchiveError> {
+fn read_state(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match read_own(path, RECORD_BYTES_MAX) {
-        Err(error) if refusal(&error).is_some() => Err(ArchiveError::io(path, "read", &error)),
+        Err(error) if refusal(&error).is_some() => Err(Error::io(path, "read", &error)),
         read => Ok(read.ok()),
     }
 }
@@ -205,7 +204,7 @@ pub struct Taken {
 }
 
 /// The sender that queues entries of this archive; a new one where the archive has none here.
-pub fn sender_for(outbox: &Outbox, host: &Host) -> Result<String, ArchiveError> {
+pub fn sender_for(outbox: &Outbox, host: &Host) -> Result<String, Error> {
     let senders = Senders::of(outbox.path(), host)?;
     if let Some(sender) = senders.homes(&outbox.outbox_senders()?)?.into_iter().next() {
         return Ok(sender);
@@ -222,7 +221,7 @@ pub fn claim_entry(
     entry: i64,
     base_url: Option<&str>,
     now: Timestamp,
-) -> Result<bool, ArchiveError> {
+) -> Result<bool, Error> {
     let sender = sender_for(outbox, host)?;
     outbox.transaction(|tx| tx.claim_for(entry, &sender, base_url, now))
 }

@@ -8,8 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json};
 
 use crate::host::Host;
+use crate::model::Error;
 use crate::prove::{RowDigest, Stamp, TableView, ViewRow};
-use crate::store::{ArchiveError, Reader, Value};
+use crate::store::{Reader, Value};
 
 use super::proof::{ColumnDifference, DifferenceKind, PlaceOutcome, Proof, ProofDifference};
 use super::scope::Scopes;
@@ -56,7 +57,7 @@ struct Work<'c, 'p> {
 
 impl ProofComparison<'_> {
     /// Compares, and writes what it finds into the proof.
-    pub fn run(&self, proof: &mut Proof) -> Result<(), ArchiveError> {
+    pub fn run(&self, proof: &mut Proof) -> Result<(), Error> {
         let digests = vec![Digests::default(); proof.places.len()];
         let mut work = Work { comparison: self, proof, digests };
         let hull = self.scopes.hull();
@@ -91,7 +92,7 @@ impl Work<'_, '_> {
     }
 
     /// A row that the source served.
-    fn take_served(&mut self, row: &ViewRow) -> Result<(), ArchiveError> {
+    fn take_served(&mut self, row: &ViewRow) -> Result<(), Error> {
         let Some(place) = self.comparison.scopes.place_of(&row.values) else { return Ok(()) };
         if self.is_stopped() {
             return Ok(());
@@ -137,7 +138,7 @@ impl Work<'_, '_> {
     }
 
     /// A row of the archive that a place which was read should hold.
-    fn take_kept(&mut self, row: &ViewRow) -> Result<(), ArchiveError> {
+    fn take_kept(&mut self, row: &ViewRow) -> Result<(), Error> {
         let comparison = self.comparison;
         let Some(place) = comparison.scopes.place_of(&row.values) else { return Ok(()) };
         if self.is_stopped() {
@@ -168,7 +169,7 @@ impl Work<'_, '_> {
     }
 
     /// A record of the copy that is no row.
-    fn take_reject(&mut self, kind: &str, reason: &str, sha256: &str) -> Result<(), ArchiveError> {
+    fn take_reject(&mut self, kind: &str, reason: &str, sha256: &str) -> Result<(), Error> {
         let ProofComparison { archive, stream, .. } = self.comparison;
         if self.is_stopped() || archive.has_reject(stream, sha256)? {
             return Ok(());

@@ -19,8 +19,8 @@ use std::path::PathBuf;
 use crate::definition::{ColumnOrigin, ColumnType, Key, Stream, StreamKind};
 use crate::host::{Host, PrivateFolder};
 use crate::http::Budget;
-use crate::model::{KeyShape, State, TableColumn, Window, instant_to_text};
-use crate::store::{Archive, ArchiveError, Cause, Opening, Reader, StreamRow};
+use crate::model::{Error, ErrorKind, KeyShape, State, TableColumn, Window, instant_to_text};
+use crate::store::{Archive, Opening, Reader, StreamRow};
 use crate::sync::{Lanes, Reread, SyncOptions, SyncParts, SyncReport, sync};
 use crate::window::Coverage;
 
@@ -76,7 +76,7 @@ struct Link {
 
 /// Proves a stream. Error with its source is in the proof; an `Err` is an error of the archive,
 /// or with the copy.
-pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, ArchiveError> {
+pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Error> {
     let definition = parts.definition;
     let (host, now) = (parts.host, parts.host.clock.now());
     let stream = definition.stream(&options.stream).expect("the stream was checked");
@@ -98,7 +98,7 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Arch
     if places.len() > PLACES_MAX {
         let message = format!("{candidates} windows are more than can be proved at once");
         let help = format!("take a --sample of at most {PLACES_MAX}, or a stretch with --from");
-        return Err(ArchiveError::new(Cause::Query, message).help(help));
+        return Err(Error::new(ErrorKind::Query, message).help(help));
     }
     proof.candidates = candidates;
     proof.places = places.iter().map(proven_place).collect();
@@ -112,7 +112,7 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Arch
     }
     let name = "windrow-prove";
     let folder = PrivateFolder::make(&options.temporary, name)
-        .map_err(|error| ArchiveError::io(&options.temporary, "make a folder in", &error))?;
+        .map_err(|error| Error::io(&options.temporary, "make a folder in", &error))?;
     let copy = folder.path().join("copy.db");
     let again = Reread { known: definition.archive.clone(), places: picked, now };
     let report = read_again(parts, options, again, &copy)?;
@@ -148,7 +148,7 @@ fn read_again(
     options: &ProveOptions,
     again: Reread,
     copy: &std::path::Path,
-) -> Result<SyncReport, ArchiveError> {
+) -> Result<SyncReport, Error> {
     let now = instant_to_text(parts.host.clock.now());
     let files = parts.host.files.clone();
     let opening = Opening {
@@ -180,12 +180,12 @@ fn take_report(proof: &mut Proof, report: SyncReport) {
 
 /// The columns that are compared, as the definition has them, and whether they are all of the
 /// table's. A definition that the table does not follow yet is refused: every row would differ.
-fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, bool), ArchiveError> {
+fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, bool), Error> {
     let refuse = |what: String| {
         let message =
             format!("the definition of `{}` is not what its table has: {what}", row.stream);
         let help = format!("run `windrow sync {}` first", row.stream);
-        Err(ArchiveError::new(Cause::Definition, message).help(help))
+        Err(Error::new(ErrorKind::Definition, message).help(help))
     };
     let key = match &stream.key {
         Key::Columns(names) => KeyShape::Columns(names.clone()),
@@ -251,7 +251,7 @@ fn parents_of(
     stream: &Stream,
     links: &[Link],
     places: &[DonePlace],
-) -> Result<HashMap<String, Vec<String>>, ArchiveError> {
+) -> Result<HashMap<String, Vec<String>>, Error> {
     let mut found = HashMap::new();
     let Some(parent) = &stream.for_each else {
         found.insert(String::new(), Vec::new());
@@ -295,7 +295,7 @@ impl<'a> Proving<'a> {
         copy: &Reader,
         proof: &mut Proof,
         now: crate::model::Timestamp,
-    ) -> Result<Scopes, ArchiveError> {
+    ) -> Result<Scopes, Error> {
         let links = self.links.iter().filter_map(|link| self.value_of(&link.column));
         let mut scopes = Scopes::new(self.field(), links.collect());
         let mut still: HashMap<(String, Option<Window>), DonePlace> = HashMap::new();
@@ -381,7 +381,7 @@ impl<'a> Proving<'a> {
         scopes: Scopes,
         host: &'c Host,
         proof: &mut Proof,
-    ) -> Result<ProofComparison<'c>, ArchiveError> {
+    ) -> Result<ProofComparison<'c>, Error> {
         let told_apart = self.stream.for_each.is_none() || !self.links.is_empty();
         if !told_apart {
             let note = "no column says which parent a row is of, so rows that are no longer served \
@@ -413,11 +413,7 @@ impl<'a> Proving<'a> {
 
 /// What the copy holds of a partition: the windows that are proven, and whether a fetch without
 /// a window is.
-fn coverage_of(
-    copy: &Reader,
-    stream: &str,
-    partition: &str,
-) -> Result<(Coverage, bool), ArchiveError> {
+fn coverage_of(copy: &Reader, stream: &str, partition: &str) -> Result<(Coverage, bool), Error> {
     let entries = copy.ledger(stream, partition)?;
     let done = |state| matches!(state, State::Complete | State::Settled);
     let whole = entries.iter().any(|entry| entry.window.is_none() && done(entry.state));

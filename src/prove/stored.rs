@@ -5,9 +5,9 @@ use rusqlite::{OptionalExtension, Row, ToSql, named_params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::model::{Window, hexadecimal, instant_from_text, instant_to_text};
+use crate::model::{Error, Window, hexadecimal, instant_from_text, instant_to_text};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
 use crate::store::table::quote;
@@ -114,7 +114,7 @@ impl Reader {
         stream: &str,
         range: Option<Window>,
         take: &mut dyn FnMut(DonePlace),
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = "SELECT partition, start_at, end_at, completed_at, run_id, cursor
             FROM _windrow_ledger WHERE stream = :stream AND completed_at IS NOT NULL
               AND (state = 'settled' OR state = 'complete' AND start_at = '')
@@ -148,8 +148,8 @@ impl Reader {
         &self,
         view: &TableView,
         bounds: Option<(&str, &Value, &Value)>,
-        take: &mut dyn FnMut(ViewRow) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+        take: &mut dyn FnMut(ViewRow) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let chosen = bounds.map_or_else(String::new, |(field, _, _)| {
             format!("WHERE {0} >= :from AND {0} < :to", quote(field))
         });
@@ -176,11 +176,7 @@ impl Reader {
     }
 
     /// The row of a key.
-    pub fn look_up(
-        &self,
-        view: &TableView,
-        key: &[Value],
-    ) -> Result<Option<ViewRow>, ArchiveError> {
+    pub fn look_up(&self, view: &TableView, key: &[Value]) -> Result<Option<ViewRow>, Error> {
         let each = view.key.iter().enumerate();
         let each = each.map(|(at, name)| format!("{} = ?{}", quote(name), at + 1));
         let sql = format!(
@@ -202,7 +198,7 @@ impl Reader {
         &self,
         stream: &str,
         take: &mut dyn FnMut(&str, Option<&str>),
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.run(|connection| {
             let sql = "SELECT record, ancestors FROM _windrow_rejects
                 WHERE stream = :stream AND kind = 'orphan' AND discarded_at IS NULL";
@@ -220,8 +216,8 @@ impl Reader {
     pub fn refused_digests(
         &self,
         stream: &str,
-        take: &mut dyn FnMut(&str, &str, &str) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+        take: &mut dyn FnMut(&str, &str, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let sql = "SELECT kind, reason, record_sha256 FROM _windrow_rejects WHERE stream = :stream
             ORDER BY reject_id";
         let wrong = at(&self.path);
@@ -235,7 +231,7 @@ impl Reader {
     }
 
     /// Whether this very record is kept as a reject.
-    pub fn has_reject(&self, stream: &str, sha256: &str) -> Result<bool, ArchiveError> {
+    pub fn has_reject(&self, stream: &str, sha256: &str) -> Result<bool, Error> {
         let sql = "SELECT 1 FROM _windrow_rejects WHERE stream = :stream AND
             record_sha256 = :sha256";
         let read = || -> rusqlite::Result<bool> {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::definition::{Column, Stream};
-use crate::model::{Cell, KeyShape, RowSet};
+use crate::model::{Cell, Error, KeyShape, RowSet};
 use crate::record::{RecordReader, read_kept};
-use crate::store::{ArchiveError, Reader, StreamRow, Value};
+use crate::store::{Reader, StreamRow, Value};
 
 /// The most keys that are held; whatever lies beyond counts as missing.
 const KEYS_MAX: usize = 100_000;
@@ -15,7 +15,7 @@ pub fn waiting_keys(
     archive: &Reader,
     stream: &Stream,
     row: &StreamRow,
-) -> Result<HashSet<String>, ArchiveError> {
+) -> Result<HashSet<String>, Error> {
     let mut keys = HashSet::new();
     let inferred = row.columns.iter().map(|column| Column::plain(&column.name, column.kind));
     let columns = stream.columns.clone().unwrap_or_else(|| inferred.collect());

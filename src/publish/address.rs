@@ -10,8 +10,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{Host as Server, SslMode};
 
 use crate::host::Environment;
-
-use super::error::{PublishError, PublishErrorKind};
+use crate::model::Error;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -64,7 +63,7 @@ impl Address {
     /// Reads `postgresql://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE][?OPTION=VALUE&…]`, in which
     /// `${env:NAME}` stands for a variable. A password that is not in it comes from PGPASSWORD, or
     /// from the file that `passfile` or PGPASSFILE name, or from `~/.pgpass`.
-    pub fn resolve(text: &str, environment: &dyn Environment) -> Result<Address, PublishError> {
+    pub fn resolve(text: &str, environment: &dyn Environment) -> Result<Address, Error> {
         let url = fill(text, environment)?;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             let message = "the address of a database begins with `postgresql://`";
@@ -126,8 +125,8 @@ impl Address {
     }
 }
 
-fn wrong(message: impl Into<String>) -> PublishError {
-    PublishError::new(PublishErrorKind::Usage, message)
+fn wrong(message: impl Into<String>) -> Error {
+    Error::usage(message)
 }
 
 fn host_text(host: &Server) -> String {
@@ -151,7 +150,7 @@ fn is_remote(host: &Server) -> bool {
 }
 
 /// Puts in the variables. Inside an address a value is escaped, so that it stays one piece.
-fn fill(text: &str, environment: &dyn Environment) -> Result<String, PublishError> {
+fn fill(text: &str, environment: &dyn Environment) -> Result<String, Error> {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("${env:") {
@@ -179,7 +178,7 @@ struct Options {
     passfile: Option<String>,
 }
 
-fn take_options(url: &str) -> Result<(String, Options), PublishError> {
+fn take_options(url: &str) -> Result<(String, Options), Error> {
     let mut options = Options::default();
     let Some((plain, query)) = url.split_once('?') else { return Ok((url.to_owned(), options)) };
     let mut others = Vec::new();
@@ -202,7 +201,7 @@ fn take_options(url: &str) -> Result<(String, Options), PublishError> {
 }
 
 /// What is asked for; else full proof from another machine, and none from this one.
-fn tls_mode(asked: Option<&str>, remote: bool) -> Result<TlsMode, PublishError> {
+fn tls_mode(asked: Option<&str>, remote: bool) -> Result<TlsMode, Error> {
     Ok(match asked {
         None if remote => TlsMode::VerifyFull,
         None => TlsMode::Disable,
@@ -288,6 +287,7 @@ mod tests {
 
     use super::*;
     use crate::host::ProcessEnvironment;
+    use crate::model::ErrorKind;
 
     /// Variables that a test sets.
     struct Variables(BTreeMap<String, String>);
@@ -334,7 +334,7 @@ mod tests {
             "postgresql://a:secret?ive@b/c",
         ] {
             let error = Address::resolve(url, &environment(&[])).expect_err(url);
-            assert_eq!(error.kind, PublishErrorKind::Usage, "{url}");
+            assert_eq!(error.kind, ErrorKind::Usage, "{url}");
             assert!(!format!("{error:?}").contains("ive"), "{error:?}");
         }
     }

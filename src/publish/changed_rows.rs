@@ -6,8 +6,8 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sha2::{Digest, Sha256};
 
+use crate::model::Error;
 use crate::store::digest::hash_value;
-use crate::store::error::ArchiveError;
 use crate::store::history::{history_name, live_columns};
 use crate::store::query::{Value, owned};
 use crate::store::read::{LedgerRow, StreamRow};
@@ -71,7 +71,7 @@ pub struct OutRow {
 impl Reader {
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
     /// later fetch of the archive finds beside this snapshot was written by a later run.
-    pub fn settled_run(&self) -> Result<(i64, String), ArchiveError> {
+    pub fn settled_run(&self) -> Result<(i64, String), Error> {
         let sql = "SELECT run_id, uid FROM _windrow_runs WHERE
                 run_id < coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
                          9223372036854775807)
@@ -84,14 +84,14 @@ impl Reader {
     }
 
     /// Whether a run after this one may have taken rows out of a stream's table without a trace.
-    pub fn has_undone_since(&self, run: i64) -> Result<bool, ArchiveError> {
+    pub fn has_undone_since(&self, run: i64) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id > :run
             AND (command LIKE 'adopt%' OR command LIKE 'rebuild%'))";
         self.run(|connection| connection.query_row(sql, named_params! { ":run": run }, only))
     }
 
     /// How a stream's table is read on its way out.
-    pub fn out_table(&self, stream: &StreamRow) -> Result<OutTable, ArchiveError> {
+    pub fn out_table(&self, stream: &StreamRow) -> Result<OutTable, Error> {
         let key = stream.key.columns();
         let others = stream.columns.iter().map(|column| column.name.clone());
         let others = others.filter(|name| !key.contains(name));
@@ -117,7 +117,7 @@ impl Reader {
         phase: Phase,
         since: i64,
         after: Option<&[Value]>,
-    ) -> Result<u64, ArchiveError> {
+    ) -> Result<u64, Error> {
         let Some(from) = table.from(phase) else { return Ok(0) };
         let sql = format!("SELECT count(*) {from}{}", table.behind(after.is_some()));
         let values = bound(since, after);
@@ -133,7 +133,7 @@ impl Reader {
         since: i64,
         after: Option<&[Value]>,
         (limit, expected): (usize, u64),
-    ) -> Result<Vec<OutRow>, ArchiveError> {
+    ) -> Result<Vec<OutRow>, Error> {
         let Some(sql) = table.statement(phase, after.is_some(), limit, expected) else {
             return Ok(Vec::new());
         };
@@ -147,7 +147,7 @@ impl Reader {
         stream: &str,
         skip: u64,
         limit: u64,
-    ) -> Result<Vec<LedgerRow>, ArchiveError> {
+    ) -> Result<Vec<LedgerRow>, Error> {
         let sql = format!("{} LIMIT :limit OFFSET :skip", LedgerRow::SELECT);
         self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;

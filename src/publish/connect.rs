@@ -7,9 +7,10 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 
 use crate::host::Clock;
+use crate::model::{Error, ErrorKind};
 
 use super::address::{Address, TlsMode};
-use super::error::{PublishError, PublishErrorKind, explain, sql_state};
+use super::error::{explain, sql_state};
 use super::tls::connector;
 
 /// How long the server may take to notice that a publisher before us was killed.
@@ -20,7 +21,7 @@ const LOCK_POLL: Duration = Duration::from_millis(250);
 const SETTINGS: &str = "SET timezone = 'UTC'; SET lock_timeout = '60s'";
 
 /// Connects; tells whether what is said can be read on the way.
-pub(crate) async fn connect(address: &Address) -> Result<(Client, bool), PublishError> {
+pub(crate) async fn connect(address: &Address) -> Result<(Client, bool), Error> {
     let first = attempt(address, address.config.get_ssl_mode()).await;
     let (client, open) = match first {
         Err(error)
@@ -38,7 +39,7 @@ pub(crate) async fn connect(address: &Address) -> Result<(Client, bool), Publish
     Ok((client, open))
 }
 
-async fn attempt(address: &Address, mode: SslMode) -> Result<Client, PublishError> {
+async fn attempt(address: &Address, mode: SslMode) -> Result<Client, Error> {
     let mut config = address.config.clone();
     config.ssl_mode(mode);
     let failed = |error: tokio_postgres::Error| {
@@ -61,7 +62,7 @@ pub(crate) async fn lock(
     (archive, schema): (&str, &str),
     address: &Address,
     clock: &dyn Clock,
-) -> Result<bool, PublishError> {
+) -> Result<bool, Error> {
     let digest = Sha256::digest(format!("windrow publish {archive} {schema}"));
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
@@ -77,6 +78,5 @@ pub(crate) async fn lock(
         }
     }
     let message = format!("another windrow publishes this archive to {}", address.shown());
-    Err(PublishError::new(PublishErrorKind::Held, message)
-        .help("wait until it is done, then run it again"))
+    Err(Error::new(ErrorKind::Held, message).help("wait until it is done, then run it again"))
 }

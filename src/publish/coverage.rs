@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
 
-use crate::model::hexadecimal;
-use crate::store::{ArchiveError, LedgerRow, Reader};
+use crate::model::{Error, hexadecimal};
+use crate::store::{LedgerRow, Reader};
 
 use super::row::Cells;
 use super::send::{BATCH_ROWS, Failed, by_column};
@@ -28,7 +28,7 @@ const COLUMNS: [(&str, &str); 11] = [
 ];
 
 /// SHA-256 of what would be shown.
-pub(crate) fn digest(reader: &Reader, stream: &str) -> Result<String, ArchiveError> {
+pub(crate) fn digest(reader: &Reader, stream: &str) -> Result<String, Error> {
     let mut hasher = Sha256::new();
     let mut skip = 0;
     loop {

@@ -1,72 +1,9 @@
 //! What can go wrong on the way to another database, told apart by what a person does about it.
 
 use std::error::Error as _;
-use std::fmt;
 
+use crate::model::{Error, ErrorKind};
 use tokio_postgres::error::DbError;
-
-use crate::store::{ArchiveError, Cause};
-
-/// Which kind of error it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublishErrorKind {
-    /// The command line is wrong, or the tables over there do not fit.
-    Usage,
-    /// The database is not reached, or went away.
-    Offline,
-    /// The database refuses who asks, or what they may do.
-    Credentials,
-    /// Another windrow publishes this archive.
-    Held,
-    /// The database cannot store more.
-    Storage,
-    /// Data would have gone where it does not belong, or to somebody who cannot prove who they are.
-    Unsafe,
-    /// windrow's own SQL is wrong.
-    Bug,
-    /// The archive here cannot be read.
-    Archive(Cause),
-}
-
-/// Why publishing ended.
-#[derive(Clone, Debug)]
-pub struct PublishError {
-    /// Which kind.
-    pub kind: PublishErrorKind,
-    /// What happened, to what.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
-
-impl PublishError {
-    /// An error of a kind.
-    pub fn new(kind: PublishErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None }
-    }
-
-    /// Says what to do about it.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for PublishError {}
-
-impl From<ArchiveError> for PublishError {
-    fn from(error: ArchiveError) -> Self {
-        let kind = PublishErrorKind::Archive(error.cause);
-        Self { kind, message: error.message, help: error.help }
-    }
-}
 
 /// SQLSTATEs that windrow acts on.
 pub(crate) mod state {
@@ -92,20 +29,20 @@ fn is_state_of_a_row(code: &str) -> bool {
 
 /// Turns the client's error into one that a person can act on. `what` is what was being done,
 /// `place` the database without its password.
-pub(crate) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
+pub(crate) fn explain(error: &tokio_postgres::Error, what: &str, place: &str) -> Error {
     match error.as_db_error() {
         Some(said) => explain_state(said, what, place),
         None => explain_wire(error, what, place),
     }
 }
 
-fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
+fn explain_state(said: &DbError, what: &str, place: &str) -> Error {
     // Of a row's fault the detail is the row itself: that is the archive's, and not a message's.
     let detail = said.detail().filter(|_| !is_state_of_a_row(said.code().code()));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let message = format!("{what} at {place}: {}{detail}", said.message());
     let (source_error, help) = help_of(said.code().code());
-    let error = PublishError::new(source_error, message);
+    let error = Error::new(source_error, message);
     match (help, said.hint()) {
         (Some(help), _) => error.help(help),
         (None, Some(hint)) => error.help(hint),
@@ -114,53 +51,49 @@ fn explain_state(said: &DbError, what: &str, place: &str) -> PublishError {
 }
 
 /// Which kind of error an SQLSTATE is, and the help.
-fn help_of(code: &str) -> (PublishErrorKind, Option<&'static str>) {
+fn help_of(code: &str) -> (ErrorKind, Option<&'static str>) {
     let lasting = "nothing that was sent is lost: run it again, and it goes on where it ended";
     match (code, code.get(..2).unwrap_or_default()) {
         ("28P01", _) => (
-            PublishErrorKind::Credentials,
+            ErrorKind::Credentials,
             Some("look at the user's name, and at PGPASSWORD or the password file"),
         ),
         (_, "28") => (
-            PublishErrorKind::Credentials,
+            ErrorKind::Credentials,
             Some("look at the user's name and at the server's pg_hba.conf"),
         ),
         ("42501", _) => (
-            PublishErrorKind::Credentials,
+            ErrorKind::Credentials,
             Some(
                 "grant the role what it needs: CREATE on the database or on the schema, and on \
                  windrow's tables there SELECT, INSERT, UPDATE and DELETE",
             ),
         ),
         ("22P05", _) => (
-            PublishErrorKind::Usage,
+            ErrorKind::Usage,
             Some("make a database that takes all of Unicode: CREATE DATABASE … ENCODING 'UTF8'"),
         ),
-        ("3D000", _) => {
-            (PublishErrorKind::Usage, Some("make the database first, or name another one"))
-        }
+        ("3D000", _) => (ErrorKind::Usage, Some("make the database first, or name another one")),
         ("53100", _) => (
-            PublishErrorKind::Storage,
+            ErrorKind::Storage,
             Some("make room on the database's disk, then run it again: it goes on where it ended"),
         ),
         ("25006", _) => (
-            PublishErrorKind::Storage,
+            ErrorKind::Storage,
             Some("this server only reads, as a standby does: name the one that writes"),
         ),
-        (_, "58") => (PublishErrorKind::Storage, Some("look at the database's disk and log")),
+        (_, "58") => (ErrorKind::Storage, Some("look at the database's disk and log")),
         ("55P03", _) => {
-            (PublishErrorKind::Held, Some("wait until the other one is done, then run it again"))
+            (ErrorKind::Held, Some("wait until the other one is done, then run it again"))
         }
-        (_, "53" | "57" | "08" | "40") => (PublishErrorKind::Offline, Some(lasting)),
-        (_, "0A") => {
-            (PublishErrorKind::Usage, Some("this engine lacks what windrow needs; see the docs"))
-        }
-        ("42601", _) => (PublishErrorKind::Bug, None),
-        _ => (PublishErrorKind::Usage, None),
+        (_, "53" | "57" | "08" | "40") => (ErrorKind::Offline, Some(lasting)),
+        (_, "0A") => (ErrorKind::Usage, Some("this engine lacks what windrow needs; see the docs")),
+        ("42601", _) => (ErrorKind::Bug, None),
+        _ => (ErrorKind::Usage, None),
     }
 }
 
-fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> PublishError {
+fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Error {
     let text = error.to_string();
     let mut reason = text.clone();
     let mut cause = error.source();
@@ -173,10 +106,10 @@ fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Publi
     }
     let message = format!("{what} at {place}: {reason}");
     if text.starts_with("error performing TLS handshake") {
-        return PublishError::new(PublishErrorKind::Unsafe, message).help(tls_help(&reason));
+        return Error::new(ErrorKind::Unsafe, message).help(tls_help(&reason));
     }
     if text.starts_with("invalid configuration") || text.starts_with("authentication error") {
-        return PublishError::new(PublishErrorKind::Credentials, message)
+        return Error::new(ErrorKind::Credentials, message)
             .help("set PGPASSWORD or name a password file; see `windrow publish --help`");
     }
     let help = if error.is_closed() || text.starts_with("error communicating") {
@@ -184,7 +117,7 @@ fn explain_wire(error: &tokio_postgres::Error, what: &str, place: &str) -> Publi
     } else {
         "look at the network, at host and port, and at whether the database runs; run it again"
     };
-    PublishError::new(PublishErrorKind::Offline, message).help(help)
+    Error::new(ErrorKind::Offline, message).help(help)
 }
 
 fn tls_help(reason: &str) -> &'static str {
@@ -204,21 +137,21 @@ mod tests {
     #[test]
     fn each_error_of_a_database_is_told_apart_by_its_help() {
         let cases = [
-            ("28P01", PublishErrorKind::Credentials),
-            ("28000", PublishErrorKind::Credentials),
-            ("42501", PublishErrorKind::Credentials),
-            ("3D000", PublishErrorKind::Usage),
-            ("53100", PublishErrorKind::Storage),
-            ("53300", PublishErrorKind::Offline),
-            ("57P01", PublishErrorKind::Offline),
-            ("40001", PublishErrorKind::Offline),
-            ("08006", PublishErrorKind::Offline),
-            ("58030", PublishErrorKind::Storage),
-            ("25006", PublishErrorKind::Storage),
-            ("55P03", PublishErrorKind::Held),
-            ("0A000", PublishErrorKind::Usage),
-            ("22003", PublishErrorKind::Usage),
-            ("42601", PublishErrorKind::Bug),
+            ("28P01", ErrorKind::Credentials),
+            ("28000", ErrorKind::Credentials),
+            ("42501", ErrorKind::Credentials),
+            ("3D000", ErrorKind::Usage),
+            ("53100", ErrorKind::Storage),
+            ("53300", ErrorKind::Offline),
+            ("57P01", ErrorKind::Offline),
+            ("40001", ErrorKind::Offline),
+            ("08006", ErrorKind::Offline),
+            ("58030", ErrorKind::Storage),
+            ("25006", ErrorKind::Storage),
+            ("55P03", ErrorKind::Held),
+            ("0A000", ErrorKind::Usage),
+            ("22003", ErrorKind::Usage),
+            ("42601", ErrorKind::Bug),
         ];
         for (code, error) in cases {
             assert_eq!(help_of(code).0, error, "{code}");

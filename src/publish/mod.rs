@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::host::Host;
-use crate::model::{ExitCode, instant_to_text};
+use crate::model::{Error, instant_to_text};
 use crate::store::{Reader, StreamRow};
 
 use mark::{Here, PassReason, RunName, key_from_json, next_pass};
@@ -32,7 +32,6 @@ use there::{Ready, Setting, TableStep};
 
 pub use address::{Address, TlsMode};
 pub use changed_rows::{OutRow, OutTable, PUBLISH_BYTES_MAX, Phase};
-pub use error::{PublishError, PublishErrorKind};
 pub use send::PassCounts;
 
 /// What is published, and where.
@@ -113,7 +112,7 @@ struct Outgoing {
 }
 
 /// Publishes what is new. What was sent before error came is over there, and is told.
-pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<PublishError>) {
+pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<Error>) {
     let mut published = Published {
         database: publishing.address.shown(),
         schema: publishing.schema.to_owned(),
@@ -125,7 +124,7 @@ pub async fn publish(publishing: &Publishing<'_>) -> (Published, Option<PublishE
 }
 
 impl Publishing<'_> {
-    async fn run(&self, done: &mut Vec<PublishedStream>) -> Result<(), PublishError> {
+    async fn run(&self, done: &mut Vec<PublishedStream>) -> Result<(), Error> {
         let _snapshot = self.reader.begin_snapshot()?;
         let archive = self.reader.archive_id()?;
         let (run, uid) = self.reader.settled_run()?;
@@ -177,7 +176,7 @@ impl Publishing<'_> {
     }
 
     /// The tables here and there. What tells old from new is what the archive's definitions say.
-    fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), PublishError> {
+    fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), Error> {
         let said = self.reader.said()?;
         let (mut outs, mut tables) = (Vec::new(), Vec::new());
         for stream in &self.streams {
@@ -195,12 +194,11 @@ impl Publishing<'_> {
         table: &Table,
         ready: &Ready,
         newest: &RunName,
-    ) -> Result<(mark::Pass, PassReason), PublishError> {
+    ) -> Result<(mark::Pass, PassReason), Error> {
         let columns = table.columns_json();
         let here = Here { newest: newest.clone(), columns: &columns, empty: ready.empty };
         let uid = |run| self.reader.run_uid(run);
-        let next = next_pass(&ready.mark, &here, uid, |run| self.reader.has_undone_since(run));
-        Ok(next?)
+        next_pass(&ready.mark, &here, uid, |run| self.reader.has_undone_since(run))
     }
 
     /// What would be sent.
@@ -210,7 +208,7 @@ impl Publishing<'_> {
         going: &Outgoing,
         newest: &RunName,
         stream: &mut PublishedStream,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), Error> {
         let (pass, why) = self.next(table, &going.ready, newest)?;
         stream.restored = why == PassReason::Restored;
         let after = pass.after.as_deref().and_then(key_from_json);
@@ -238,7 +236,7 @@ impl Publishing<'_> {
         going: Outgoing,
         (archive, newest): (&str, &RunName),
         stream: &mut PublishedStream,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), Error> {
         let Outgoing { out, mut ready } = going;
         let now = || instant_to_text(self.host.clock.now());
         let place = self.address.shown();
@@ -293,21 +291,5 @@ fn begun(table: &Table, ready: &Ready) -> PublishedStream {
         written: 0,
         gone: 0,
         beside: 0,
-    }
-}
-
-impl PublishError {
-    /// The exit code (docs/contract.md, section 9).
-    pub fn exit_code(&self) -> ExitCode {
-        match self.kind {
-            PublishErrorKind::Usage => ExitCode::Usage,
-            PublishErrorKind::Offline => ExitCode::Incomplete,
-            PublishErrorKind::Credentials => ExitCode::Credentials,
-            PublishErrorKind::Held => ExitCode::Held,
-            PublishErrorKind::Storage => ExitCode::Storage,
-            PublishErrorKind::Unsafe => ExitCode::Unsafe,
-            PublishErrorKind::Bug => ExitCode::Bug,
-            PublishErrorKind::Archive(cause) => cause.exit_code(),
-        }
     }
 }

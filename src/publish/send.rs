@@ -5,11 +5,12 @@ use futures_util::SinkExt;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Transaction};
 
+use crate::model::{Error, ErrorKind};
 use crate::publish::{OutRow, OutTable, PUBLISH_BYTES_MAX};
 use crate::store::Reader;
 
 use super::PublishEvent;
-use super::error::{PublishError, PublishErrorKind, explain, is_of_a_row, sql_state, state};
+use super::error::{explain, is_of_a_row, sql_state, state};
 use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
 use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, copy_line, list, quote};
@@ -57,7 +58,7 @@ impl StreamSender<'_> {
         format!("{}.{}", self.table.schema, quote(name))
     }
 
-    fn failed(&self, error: &tokio_postgres::Error) -> PublishError {
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
         explain(error, &format!("cannot send stream `{}`", self.table.name), self.place)
     }
 
@@ -67,7 +68,7 @@ impl StreamSender<'_> {
         mark: &mut PublishedMark,
         pass: &Pass,
         counts: &mut PassCounts,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), Error> {
         let mut pass = pass.clone();
         let columns = self.table.columns_json();
         loop {
@@ -110,7 +111,7 @@ impl StreamSender<'_> {
         }
     }
 
-    fn encode(&self, rows: &[OutRow], counts: &mut PassCounts) -> Result<Batch, PublishError> {
+    fn encode(&self, rows: &[OutRow], counts: &mut PassCounts) -> Result<Batch, Error> {
         let mut batch = Batch { rows: Vec::new(), keys: Vec::new() };
         for row in rows {
             let key = key_shown(&row.values[..self.out.key]);
@@ -118,8 +119,7 @@ impl StreamSender<'_> {
                 let (column, stream) = (unfit.column, &self.table.name);
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
-                PublishError::new(PublishErrorKind::Usage, message)
-                    .help("declare the column as `text`, then `windrow rebuild`")
+                Error::usage(message).help("declare the column as `text`, then `windrow rebuild`")
             })?;
             counts.beside += beside;
             batch.rows.push(cells);
@@ -136,7 +136,7 @@ impl StreamSender<'_> {
         pass: &mut Pass,
         mut next: PublishedMark,
         mark: &mut PublishedMark,
-    ) -> Result<u64, PublishError> {
+    ) -> Result<u64, Error> {
         let mut attempt = 1;
         loop {
             let copy = pass.copy && !pass.gone;
@@ -172,7 +172,7 @@ impl StreamSender<'_> {
         mark: &mut PublishedMark,
         pass: &Pass,
         coverage: bool,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), Error> {
         let digest = match coverage {
             true => Some(self.coverage_digest()?),
             false => mark.coverage.clone(),
@@ -267,17 +267,12 @@ impl StreamSender<'_> {
         Ok(written)
     }
 
-    fn coverage_digest(&self) -> Result<String, PublishError> {
-        Ok(super::coverage::digest(self.reader, &self.table.name)?)
+    fn coverage_digest(&self) -> Result<String, Error> {
+        super::coverage::digest(self.reader, &self.table.name)
     }
 
     /// Looks for the row that the database does not take, by halves; nothing of that stays.
-    async fn name_row(
-        &mut self,
-        batch: &Batch,
-        own: bool,
-        error: &tokio_postgres::Error,
-    ) -> PublishError {
+    async fn name_row(&mut self, batch: &Batch, own: bool, error: &tokio_postgres::Error) -> Error {
         let (mut low, mut high) = (0, batch.rows.len());
         let table = self.table;
         while high - low > 1 {
@@ -316,7 +311,7 @@ struct Ends {
 
 pub(crate) enum Failed {
     Database(tokio_postgres::Error),
-    Refused(PublishError),
+    Refused(Error),
 }
 
 impl From<tokio_postgres::Error> for Failed {
@@ -325,16 +320,15 @@ impl From<tokio_postgres::Error> for Failed {
     }
 }
 
-impl From<crate::store::ArchiveError> for Failed {
-    fn from(error: crate::store::ArchiveError) -> Self {
-        Failed::Refused(error.into())
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Refused(error)
     }
 }
 
-fn held(stream: &str) -> PublishError {
+fn held(stream: &str) -> Error {
     let message = format!("another windrow publishes stream `{stream}` of this archive");
-    PublishError::new(PublishErrorKind::Held, message)
-        .help("wait until it is done, then run it again")
+    Error::new(ErrorKind::Held, message).help("wait until it is done, then run it again")
 }
 
 /// The most that one message of COPY holds, bytes.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value as Json};
 use tokio_postgres::{Client, Transaction};
 
-use super::error::{PublishError, PublishErrorKind, explain, sql_state, state};
+use super::error::{explain, sql_state, state};
 use super::mark::{Pass, PublishedMark, RunName};
 use super::statement::{LEDGERS, Table, quote};
 use super::value::PgType;
+use crate::model::{Error, ErrorKind};
 
 /// How often the tables are made again when another one makes them at the same time.
 const ATTEMPTS: usize = 4;
@@ -48,20 +49,20 @@ pub fn decide(
     noted: Option<&Noted>,
     present: bool,
     alone: bool,
-) -> Result<TableStep, PublishError> {
+) -> Result<TableStep, Error> {
     let place = table.place();
     let anew = format!(
         "publish into another schema with --schema; or `DROP TABLE {place}` over there: it is then \
          made and filled anew"
     );
-    let differs = |what: String| Err(PublishError::new(PublishErrorKind::Usage, what).help(&anew));
+    let differs = |what: String| Err(Error::usage(what).help(&anew));
     let Some(noted) = noted.filter(|_| present) else {
         if !present {
             return Ok(TableStep::Create);
         }
         let message = format!("the database already has {place}, which windrow did not make");
         let help = "publish into a schema of its own with --schema, or rename that table";
-        return Err(PublishError::new(PublishErrorKind::Unsafe, message).help(help));
+        return Err(Error::new(ErrorKind::Unsafe, message).help(help));
     };
     let stream = &table.name;
     if noted.key != table.key_text {
@@ -116,7 +117,7 @@ impl Setting<'_> {
 
     /// Looks at the tables and makes them what they must be, all in one transaction; with
     /// `dry_run` it only looks.
-    pub async fn prepare(&self, client: &mut Client) -> Result<Vec<Ready>, PublishError> {
+    pub async fn prepare(&self, client: &mut Client) -> Result<Vec<Ready>, Error> {
         let mut attempt = 1;
         loop {
             match self.attempt(client).await {
@@ -311,7 +312,7 @@ impl Setting<'_> {
 
 enum Failed {
     Database(tokio_postgres::Error),
-    Refused(PublishError),
+    Refused(Error),
 }
 
 impl From<tokio_postgres::Error> for Failed {
@@ -372,7 +373,7 @@ mod tests {
             (error.kind, error.message)
         };
         let (source_error, message) = refused(None, true);
-        assert_eq!(source_error, PublishErrorKind::Unsafe);
+        assert_eq!(source_error, ErrorKind::Unsafe);
         assert_eq!(message, "the database already has \"s\".\"usage\", which windrow did not make");
         let retyped = noted(r#"{"id": "text", "gb": "text"}"#);
         assert_eq!(

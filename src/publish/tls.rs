@@ -8,15 +8,15 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, TlsMode};
-use super::error::{PublishError, PublishErrorKind};
+use crate::model::{Error, ErrorKind};
 
 /// What an encrypted connection to the address is made by.
-pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishError> {
+pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, Error> {
     let provider = Arc::new(ring::default_provider());
     let trusted = match (&address.root, address.tls) {
         (None, TlsMode::Prefer | TlsMode::Require | TlsMode::Disable) => None,
@@ -41,18 +41,18 @@ pub(crate) fn connector(address: &Address) -> Result<MakeRustlsConnect, PublishE
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn no_trust(error: &Error) -> PublishError {
+fn no_trust(error: &rustls::Error) -> Error {
     let message = format!("this machine's trusted authorities cannot be read: {error}");
-    PublishError::new(PublishErrorKind::Unsafe, message).help("name one with `sslrootcert=FILE`")
+    Error::new(ErrorKind::Unsafe, message).help("name one with `sslrootcert=FILE`")
 }
 
 fn own_authority(
     file: &std::path::Path,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, PublishError> {
+) -> Result<Arc<dyn ServerCertVerifier>, Error> {
     let wrong = |what: String| {
         let message = format!("cannot read the authority's certificate {}: {what}", file.display());
-        PublishError::new(PublishErrorKind::Usage, message).help("`sslrootcert` names a PEM file")
+        Error::usage(message).help("`sslrootcert` names a PEM file")
     };
     let mut roots = RootCertStore::empty();
     let found = CertificateDer::pem_file_iter(file).map_err(|error| wrong(error.to_string()))?;
@@ -83,10 +83,10 @@ impl ServerCertVerifier for CertificatePolicy {
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
         match trusted.verify_server_cert(end, between, name, ocsp, now) {
-            Err(Error::InvalidCertificate(
+            Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.named => Ok(ServerCertVerified::assertion()),
             other => other,
@@ -98,7 +98,7 @@ impl ServerCertVerifier for CertificatePolicy {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let known = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
     }
@@ -108,7 +108,7 @@ impl ServerCertVerifier for CertificatePolicy {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let known = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
     }

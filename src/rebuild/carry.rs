@@ -9,10 +9,10 @@ use rusqlite::named_params;
 use serde::Serialize;
 
 use crate::definition::ColumnType;
-use crate::model::{TableColumn, TableShape, instant_from_text, instant_to_text};
+use crate::model::{Error, TableColumn, TableShape, instant_from_text, instant_to_text};
 
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::{LiveColumn, create_history, history_name, live_columns};
 use crate::store::row::only;
 use crate::store::table::quote;
@@ -135,7 +135,7 @@ impl Tx<'_> {
     /// Finds the rows of the table that was set aside that no kept page gives: those that the trial
     /// table, which holds what the pages gave then, does not hold as they are, and that the new
     /// table does not say either. Without a trial there are none. Gives their number.
-    pub fn find_carried(&self, remade: &Remade<'_>, tried: bool) -> Result<u64, ArchiveError> {
+    pub fn find_carried(&self, remade: &Remade<'_>, tried: bool) -> Result<u64, Error> {
         let Remade { old, new, .. } = remade;
         let find = || -> rusqlite::Result<u64> {
             self.connection.execute_batch(&format!(
@@ -166,7 +166,7 @@ impl Tx<'_> {
     }
 
     /// The rows that are carried over, by where they came from.
-    pub fn carried(&self, stream: &str) -> Result<Vec<Carried>, ArchiveError> {
+    pub fn carried(&self, stream: &str) -> Result<Vec<Carried>, Error> {
         let sql = format!(
             "SELECT coalesce(r.command, '') AS command, min(old._run) AS first_run, max(old._run)
                 AS last_run, count(*) AS rows
@@ -192,7 +192,7 @@ impl Tx<'_> {
 
     /// Why rows that are to be carried over do not fit the new table, if they do not: the first
     /// column that stands in the way, or the key.
-    pub fn unfit(&self, remade: &Remade<'_>) -> Result<Option<String>, ArchiveError> {
+    pub fn unfit(&self, remade: &Remade<'_>) -> Result<Option<String>, Error> {
         let Remade { old, new, .. } = remade;
         if same_key(old, new).is_none() {
             return Ok(Some("under another key".to_owned()));
@@ -216,7 +216,7 @@ impl Tx<'_> {
     }
 
     /// Brings the new table together with what is carried over.
-    pub fn carry_over(&self, remade: &Remade<'_>) -> Result<EndedHistory, ArchiveError> {
+    pub fn carry_over(&self, remade: &Remade<'_>) -> Result<EndedHistory, Error> {
         let carry = || match same_key(remade.old, remade.new) {
             Some(join) => self.carry_all(remade, &join).map(|()| EndedHistory::default()),
             None => self.begin_anew(remade),
@@ -441,7 +441,7 @@ impl Tx<'_> {
     /// rebuild is among what happened to it.
     ///
     /// A history that begins with a rebuild does not reach back to what was before it.
-    pub fn end_rebuild(&self, remade: &Remade<'_>) -> Result<(), ArchiveError> {
+    pub fn end_rebuild(&self, remade: &Remade<'_>) -> Result<(), Error> {
         let after = instant_from_text(remade.now).map(|at| at + TimeDelta::milliseconds(1));
         let after = after.map_or_else(|| remade.now.to_owned(), instant_to_text);
         self.settle_history(remade.new, false, &after)?;

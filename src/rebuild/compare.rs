@@ -4,10 +4,10 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 use serde::Serialize;
 
-use crate::model::{KeyShape, TableShape};
+use crate::model::{Error, KeyShape, TableShape};
 
 use crate::rebuild::table_swap::{before, part_before, same_key};
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::row::only;
 use crate::store::table::{key_text, quote, type_text};
 use crate::store::transaction::Tx;
@@ -78,11 +78,7 @@ pub struct RebuildComparison {
 
 impl Tx<'_> {
     /// Compares the stream's table and rejects with those that were set aside.
-    pub fn compare(
-        &self,
-        old: &TableShape,
-        new: &TableShape,
-    ) -> Result<RebuildComparison, ArchiveError> {
+    pub fn compare(&self, old: &TableShape, new: &TableShape) -> Result<RebuildComparison, Error> {
         compare(&self.connection, old, new).map_err(at(&self.path))
     }
 }

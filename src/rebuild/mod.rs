@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use crate::definition::{Definition, Stream, parse_definition};
 use crate::host::Host;
-use crate::model::{TableShape, instant_to_text};
-use crate::store::{Archive, ArchiveError, Cause, RunStart, Tx};
+use crate::model::{Error, ErrorKind, TableShape, instant_to_text};
+use crate::store::{Archive, RunStart, Tx};
 
 use crate::rebuild::replay::Replay;
 use crate::rebuild::table_swap::RenameSettings;
@@ -68,7 +68,7 @@ pub fn rebuild(
     archive: &Archive,
     host: &Host,
     rebuilding: &Rebuilding<'_>,
-) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+) -> Result<Option<Vec<Rebuilt>>, Error> {
     let _settings = RenameSettings::set(archive)?;
     let tx = archive.begin()?;
     let rebuilt = rebuild_all(&tx, host, rebuilding)?;
@@ -82,7 +82,7 @@ fn rebuild_all(
     tx: &Tx<'_>,
     host: &Host,
     rebuilding: &Rebuilding<'_>,
-) -> Result<Option<Vec<Rebuilt>>, ArchiveError> {
+) -> Result<Option<Vec<Rebuilt>>, Error> {
     let Rebuilding { definition, streams: names, .. } = *rebuilding;
     let mut run = None;
     let mut done = Vec::new();
@@ -122,7 +122,7 @@ pub fn settle_rebuilds(
     definition: &Definition,
     streams: &[String],
     undo: bool,
-) -> Result<Vec<Settled>, ArchiveError> {
+) -> Result<Vec<Settled>, Error> {
     let open = archive.open_rebuilds()?;
     if let Some(name) = streams.iter().find(|name| !open.contains(name)) {
         let message = format!("there is no rebuild of stream `{name}` that waits for a word");
@@ -154,7 +154,7 @@ fn rebuild_stream(
     definition: &Definition,
     stream: &Stream,
     run: i64,
-) -> Result<Option<Rebuilt>, ArchiveError> {
+) -> Result<Option<Rebuilt>, Error> {
     let name = &stream.name;
     let old = standing(tx, name)?;
     let unkept = unkept_runs(tx, name)?;
@@ -244,12 +244,12 @@ fn hangs_off(child: &Stream, parent: &str) -> bool {
 }
 
 /// What the definition asks for cannot be.
-pub(crate) fn refuse(message: String, help: impl Into<String>) -> ArchiveError {
-    ArchiveError::new(Cause::Definition, message).help(help)
+pub(crate) fn refuse(message: String, help: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Definition, message).help(help)
 }
 
 /// The table as it is, of a stream that can be made again.
-fn standing(tx: &Tx<'_>, name: &str) -> Result<TableShape, ArchiveError> {
+fn standing(tx: &Tx<'_>, name: &str) -> Result<TableShape, Error> {
     let Some((old, open)) = tx.standing(name)? else {
         let message = format!("stream `{name}` has no table yet");
         return Err(refuse(message, "`windrow sync` makes it as the definition says"));
@@ -268,7 +268,7 @@ fn standing(tx: &Tx<'_>, name: &str) -> Result<TableShape, ArchiveError> {
 
 /// Runs that brought the stream rows whose pages were not kept. A run that kept pages and got none
 /// may still have taken up orphans.
-fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, Error> {
     let mut unkept = tx.unkept_runs(name)?;
     unkept.retain(|runs| {
         let text = runs.definition.as_deref().unwrap_or_default();
@@ -279,7 +279,7 @@ fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, ArchiveError>
     Ok(unkept)
 }
 
-fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> ArchiveError {
+fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> Error {
     let spans = carried.iter().map(Carried::to_string).collect::<Vec<_>>().join(", ");
     let message = format!(
         "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \

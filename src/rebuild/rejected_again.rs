@@ -1,8 +1,9 @@
 //! The rejects of a stream that was made again: those that came out again keep their numbers, what
 //! a person has set aside stays so, and those that no kept page holds are carried over.
 
+use crate::model::Error;
 use crate::rebuild::table_swap::part_before;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::table::quote;
 use crate::store::transaction::Tx;
 
@@ -25,7 +26,7 @@ impl Tx<'_> {
     }
 
     /// Brings the rejects of a stream together with those that were set aside.
-    pub fn settle_rejects(&self, stream: &str) -> Result<(), ArchiveError> {
+    pub fn settle_rejects(&self, stream: &str) -> Result<(), Error> {
         let old = quote(&part_before("_windrow_rejects", stream));
         let same = "new.partition = old.partition AND new.record_sha256 = old.record_sha256";
         let kept_run = format!("SELECT run_id FROM _windrow_raw_pages WHERE stream = '{stream}'");

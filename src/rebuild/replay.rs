@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use crate::definition::{Column, Stream};
 use crate::host::Host;
 use crate::http::SourceError;
-use crate::model::{TableShape, WindowKey};
+use crate::model::{Error, TableShape, WindowKey};
 use crate::rebuild::Recount;
 use crate::record::{Body, PageRows, RecordReader, hash_text};
-use crate::store::{ArchiveError, KeptPage, TableWriter, Tx};
+use crate::store::{KeptPage, TableWriter, Tx};
 
 use crate::http::invalid_response;
 use crate::rebuild::refuse;
@@ -54,7 +54,7 @@ impl<'a> Replay<'a> {
     }
 
     /// Reads all pages. False when somebody asked for the end.
-    pub(crate) fn run(&mut self, host: &Host) -> Result<bool, ArchiveError> {
+    pub(crate) fn run(&mut self, host: &Host) -> Result<bool, Error> {
         if let Some(columns) = &self.stream.columns {
             self.use_columns(columns.clone(), false)?;
         }
@@ -70,7 +70,7 @@ impl<'a> Replay<'a> {
         Ok(true)
     }
 
-    fn use_columns(&mut self, columns: Vec<Column>, inferred: bool) -> Result<(), ArchiveError> {
+    fn use_columns(&mut self, columns: Vec<Column>, inferred: bool) -> Result<(), Error> {
         let mut shape = TableShape::of(self.stream, &columns, inferred);
         shape.retention.marks |= self.marks;
         self.tx.remake_table(&shape)?;
@@ -80,7 +80,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn take(&mut self, page: KeptPage) -> Result<(), ArchiveError> {
+    fn take(&mut self, page: KeptPage) -> Result<(), Error> {
         let same = self.fetch.as_ref().is_some_and(|fetch| {
             !page.first && fetch.run == page.run && fetch.window_key == page.window_key
         });
@@ -136,7 +136,7 @@ impl<'a> Replay<'a> {
         Ok(rows)
     }
 
-    fn write(&mut self, page: &KeptPage, rows: Option<&mut PageRows>) -> Result<(), ArchiveError> {
+    fn write(&mut self, page: &KeptPage, rows: Option<&mut PageRows>) -> Result<(), Error> {
         self.pages += 1;
         self.altered += u64::from(page.altered);
         let fetch = self.fetch.as_mut().expect("a page belongs to a fetch");
@@ -162,7 +162,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The end of a fetch: the ledger counts what it counts now.
-    fn close_fetch(&mut self) -> Result<(), ArchiveError> {
+    fn close_fetch(&mut self) -> Result<(), Error> {
         let Some(mut fetch) = self.fetch.take() else { return Ok(()) };
         let counted = self.stream.total.is_some();
         fetch.counts.refers = !self.stream.references.is_empty();
@@ -172,14 +172,14 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn finish_fetch(&mut self) -> Result<(), ArchiveError> {
+    fn finish_fetch(&mut self) -> Result<(), Error> {
         let last = self.fetch.as_ref().map(|fetch| (fetch.run, fetch.written_at.clone()));
         self.close_fetch()?;
         last.map_or(Ok(()), |(run, now)| self.take_up_orphans(run, &now))
     }
 
     /// Orphans whose parents have come meanwhile are rows, as a sync would have it.
-    fn take_up_orphans(&self, run: i64, now: &str) -> Result<(), ArchiveError> {
+    fn take_up_orphans(&self, run: i64, now: &str) -> Result<(), Error> {
         let known = self.table.as_ref().zip(self.reader.as_ref());
         let Some((table, reader)) = known.filter(|(table, _)| !table.shape().references.is_empty())
         else {

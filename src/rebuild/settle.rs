@@ -2,9 +2,10 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
+use crate::model::{Error, ErrorKind};
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::history::{history_name, live_columns, unwatch_updates, watch_updates};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -23,7 +24,7 @@ struct Was {
 
 impl Reader {
     /// The streams whose rebuild is not confirmed yet.
-    pub fn open_rebuilds(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn open_rebuilds(&self) -> Result<Vec<String>, Error> {
         let read = || -> rusqlite::Result<Vec<String>> {
             let sql = "SELECT stream FROM _windrow_rebuilds ORDER BY stream";
             let mut statement = self.connection.prepare(sql)?;
@@ -35,7 +36,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Lets go of what a rebuild set aside. Gives the number of rows of the old table.
-    pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn confirm_rebuild(&self, stream: &str) -> Result<u64, Error> {
         let write = || -> rusqlite::Result<u64> {
             let old = quote(&before(stream));
             let count = format!("SELECT count(*) FROM {old}");
@@ -60,7 +61,7 @@ impl Tx<'_> {
 
     /// Puts back what a rebuild set aside. Gives the number of rows of the table that is there
     /// again. Refused once anything has come to the stream since.
-    pub fn undo_rebuild(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn undo_rebuild(&self, stream: &str) -> Result<u64, Error> {
         let sql = "SELECT r.run_id, r.command FROM _windrow_runs AS r JOIN _windrow_rebuilds AS b
                 ON b.stream = :stream AND r.run_id > b.run_id
             WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
@@ -82,7 +83,7 @@ impl Tx<'_> {
             );
             let help = "confirm it, go back to the old definition, and rebuild: the kept pages \
                         hold everything";
-            return Err(ArchiveError::new(Cause::Definition, message).help(help));
+            return Err(Error::new(ErrorKind::Definition, message).help(help));
         }
         self.put_back(stream).map_err(at(&self.path))
     }

@@ -6,9 +6,9 @@
 use rusqlite::{ErrorCode, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{KeyShape, Outcomes, Retention, TableShape, WindowKey};
+use crate::model::{Error, KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::{history_indexes, history_name, live_columns, unwatch_updates};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
@@ -87,7 +87,7 @@ pub(crate) struct RenameSettings<'a> {
 
 impl<'a> RenameSettings<'a> {
     /// Sets them, before a transaction begins.
-    pub(crate) fn set(archive: &'a Reader) -> Result<Self, ArchiveError> {
+    pub(crate) fn set(archive: &'a Reader) -> Result<Self, Error> {
         archive.run(|connection| {
             let is_on = |sql: &str| connection.query_row(sql, [], only);
             let foreign_keys = is_on("SELECT foreign_keys FROM pragma_foreign_keys")?;
@@ -115,7 +115,7 @@ impl Drop for RenameSettings<'_> {
 
 impl Reader {
     /// The key, the columns and the rebuild that is not confirmed yet, of a stream that is there.
-    pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, ArchiveError> {
+    pub fn standing(&self, stream: &str) -> Result<Option<(TableShape, bool)>, Error> {
         let read = || -> rusqlite::Result<Option<(TableShape, bool)>> {
             let Some((key, columns)) = stored_table(&self.connection, stream)? else {
                 return Ok(None);
@@ -141,7 +141,7 @@ impl Reader {
     }
 
     /// Runs that brought the stream records without keeping their pages, or that its rows name.
-    pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, ArchiveError> {
+    pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, Error> {
         let sql = format!(
             "SELECT coalesce(r.command, '') AS command, min(run) AS first, max(run) AS last, d.text
              FROM (SELECT run_id AS run FROM _windrow_run_streams
@@ -171,7 +171,7 @@ impl Reader {
         stream: &str,
         run: i64,
         before: i64,
-    ) -> Result<Option<String>, ArchiveError> {
+    ) -> Result<Option<String>, Error> {
         let sql = "SELECT d.text FROM _windrow_runs JOIN _windrow_definitions AS d
                 USING (definition_id)
             WHERE run_id = max(:run, coalesce((SELECT max(run_id) FROM _windrow_run_streams
@@ -186,7 +186,7 @@ impl Reader {
     }
 
     /// Whether the stream's columns were inferred when its table was made.
-    pub fn was_inferred(&self, stream: &str) -> Result<bool, ArchiveError> {
+    pub fn was_inferred(&self, stream: &str) -> Result<bool, Error> {
         let sql = "SELECT inferred FROM _windrow_streams WHERE stream = :stream";
         let found =
             self.connection.query_row(sql, named_params! { ":stream": stream }, only).optional();
@@ -198,7 +198,7 @@ impl Tx<'_> {
     /// Keeps the stream's table and history under other names, and copies of its rejects, ledger
     /// and vanished rows. Gives the analyst's indexes and triggers, which are taken off. Rejects
     /// that a person has set aside stay, so that they are not taken up by themselves.
-    pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, ArchiveError> {
+    pub fn set_aside(&self, stream: &str) -> Result<Vec<TableObject>, Error> {
         let write = || -> rusqlite::Result<Vec<TableObject>> {
             unwatch_updates(&self.connection, stream)?;
             let mut objects = self.take_objects(stream)?;
@@ -245,7 +245,7 @@ impl Tx<'_> {
         &self,
         stream: &str,
         objects: &[TableObject],
-    ) -> Result<Vec<(TableObject, String)>, ArchiveError> {
+    ) -> Result<Vec<(TableObject, String)>, Error> {
         let ours = history_indexes(&history_name(stream));
         let mut unfit = Vec::new();
         for object in objects.iter().filter(|object| !ours.contains(&object.name)) {
@@ -267,7 +267,7 @@ impl Tx<'_> {
     }
 
     /// Makes the stream's new table, empty.
-    pub fn remake_table(&self, shape: &TableShape) -> Result<(), ArchiveError> {
+    pub fn remake_table(&self, shape: &TableShape) -> Result<(), Error> {
         let write = || -> rusqlite::Result<()> {
             self.connection.execute_batch(&create_statement(shape))?;
             let (key, columns) = stored_text(shape);
@@ -290,12 +290,7 @@ impl Tx<'_> {
 
     /// Corrects what the ledger counts of a fetch. A window whose source counts other records
     /// than there are now is no longer complete; tells whether it is such a one.
-    pub fn recount(
-        &self,
-        window_key: &WindowKey,
-        run: i64,
-        to: &Recount,
-    ) -> Result<bool, ArchiveError> {
+    pub fn recount(&self, window_key: &WindowKey, run: i64, to: &Recount) -> Result<bool, Error> {
         let (start, end) = bounds_text(window_key.window);
         let outcomes = &to.outcomes;
         let sql = "UPDATE _windrow_ledger SET received = :received, inserted = :inserted,
@@ -360,7 +355,7 @@ impl Tx<'_> {
         inferred: bool,
         objects: &[TableObject],
         run: i64,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let (key, columns) = stored_text(old);
         let objects = serde_json::to_string(objects).expect("texts can be written as JSON");
         let sql = "INSERT INTO _windrow_rebuilds
@@ -379,7 +374,7 @@ impl Tx<'_> {
     }
 
     /// Makes a table to try the kept pages on, as the one that was set aside. Gives its name.
-    pub fn make_trial(&self, old: &TableShape) -> Result<String, ArchiveError> {
+    pub fn make_trial(&self, old: &TableShape) -> Result<String, Error> {
         let name = trial(&old.name);
         let mut shape = TableShape { name: name.clone(), ..old.clone() };
         shape.retention.marks = true;
@@ -389,7 +384,7 @@ impl Tx<'_> {
     }
 
     /// Drops that table.
-    pub fn drop_trial(&self, stream: &str) -> Result<(), ArchiveError> {
+    pub fn drop_trial(&self, stream: &str) -> Result<(), Error> {
         let sql = format!("DROP TABLE {}", quote(&trial(stream)));
         self.connection.execute_batch(&sql).map_err(at(&self.path))
     }

@@ -3,9 +3,9 @@
 
 use crate::definition::{Column, Stream, parse_definition};
 use crate::host::Host;
-use crate::model::TableShape;
+use crate::model::{Error, TableShape};
 use crate::record::RecordReader;
-use crate::store::{ArchiveError, KeptPage, StreamRow, TableWriter, Tx};
+use crate::store::{KeptPage, StreamRow, TableWriter, Tx};
 
 use crate::sync::fetch_window::page_context;
 use crate::sync::page::read_kept;
@@ -30,17 +30,13 @@ struct Rules {
 
 impl<'a> Trial<'a> {
     /// A trial of the pages that came before run `before`; `old` is the table that they gave.
-    pub(crate) fn new(
-        tx: &'a Tx<'a>,
-        old: &'a TableShape,
-        before: i64,
-    ) -> Result<Self, ArchiveError> {
+    pub(crate) fn new(tx: &'a Tx<'a>, old: &'a TableShape, before: i64) -> Result<Self, Error> {
         let table = tx.make_trial(old)?;
         Ok(Self { tx, old, table, before, known: None })
     }
 
     /// Reads all pages. False when somebody asked for the end.
-    pub(crate) fn run(mut self, host: &Host) -> Result<bool, ArchiveError> {
+    pub(crate) fn run(mut self, host: &Host) -> Result<bool, Error> {
         let mut after = 0;
         while let Some(page) = self.tx.kept_page_after(&self.old.name, after)? {
             if host.stop.cause().is_some() {
@@ -53,7 +49,7 @@ impl<'a> Trial<'a> {
     }
 
     /// A page that cannot be read as it was gives nothing: what it gave then is carried over.
-    fn take(&mut self, page: &KeptPage) -> Result<(), ArchiveError> {
+    fn take(&mut self, page: &KeptPage) -> Result<(), Error> {
         if page.body.is_empty() {
             return Ok(());
         }
@@ -70,7 +66,7 @@ impl<'a> Trial<'a> {
     }
 
     /// What the pages of a run were read by; none where that is not known, or made another table.
-    fn rules_of(&self, run: i64) -> Result<Option<Rules>, ArchiveError> {
+    fn rules_of(&self, run: i64) -> Result<Option<Rules>, Error> {
         let text = self.tx.definition_of_page(&self.old.name, run, self.before)?;
         let definition = text.and_then(|text| parse_definition("the archive", &text).ok());
         let stream = definition.and_then(|one| one.stream(&self.old.name).cloned());

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use crate::host::files::{FileLock, open_named};
 
-use crate::store::error::{ArchiveError, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::formats::{FORMATS, Formats};
 use crate::store::history::keep_histories;
 use crate::store::open::{Opening, open_or_make};
@@ -23,29 +24,25 @@ pub struct Archive {
 
 impl Archive {
     /// Opens the archive at `path` for writing, or makes it.
-    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, Error> {
         Self::open_with(path, opening, FORMATS)
     }
 
     /// The same for a program that knows these formats: an archive of an older one than the newest
     /// of them is brought to that, after a copy of it was set aside.
-    pub fn open_with(
-        path: &Path,
-        opening: &Opening<'_>,
-        formats: Formats,
-    ) -> Result<Self, ArchiveError> {
+    pub fn open_with(path: &Path, opening: &Opening<'_>, formats: Formats) -> Result<Self, Error> {
         let (connection, lock) = open_or_make(path, opening, formats)?;
         keep_histories(&connection).map_err(at(path))?;
         Ok(Self { reader: Reader::over(connection, path, formats), _lock: lock })
     }
 
     /// Begins a transaction that writes, for whoever ends it elsewhere than it began.
-    pub fn begin(&self) -> Result<Tx<'_>, ArchiveError> {
+    pub fn begin(&self) -> Result<Tx<'_>, Error> {
         Tx::begin(&self.reader)
     }
 
     /// Does `work` in one transaction: committed where it succeeds, rolled back where it fails.
-    pub fn transaction<'a, T, E: From<ArchiveError>>(
+    pub fn transaction<'a, T, E: From<Error>>(
         &'a self,
         work: impl FnOnce(&Tx<'a>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -53,7 +50,7 @@ impl Archive {
     }
 
     /// Copies the log into the file, so that it is one file again.
-    pub fn close(self) -> Result<(), ArchiveError> {
+    pub fn close(self) -> Result<(), Error> {
         let Reader { connection, path, .. } = self.reader;
         connection.close().map_err(|(_, error)| at(&path)(error))
     }

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 
-use crate::store::error::{ArchiveError, not_as_made};
+use crate::model::Error;
+use crate::store::error::not_as_made;
 use crate::store::foreign::open_guarded;
 use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::row::only;
@@ -66,7 +67,7 @@ pub(crate) fn refuse_other_tables(
     connection: &Connection,
     path: &Path,
     format: ArchiveFormat,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     match own_tables(connection, format) {
         Some(found) => Err(not_as_made(path, &found)),
         None => Ok(()),

@@ -16,9 +16,9 @@ use rusqlite::types::ValueRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::hexadecimal;
+use crate::model::{Error, hexadecimal};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::read::StreamRow;
 use crate::store::reader::Reader;
 use crate::store::table::quote;
@@ -47,7 +47,7 @@ pub struct WholeDigest {
 }
 
 /// The digest of every stream, by name.
-pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, ArchiveError> {
+pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, Error> {
     let digest = |stream| Ok(digest_stream(reader, stream, &mut |_| {})?.0);
     reader.streams()?.iter().map(digest).collect()
 }
@@ -102,7 +102,7 @@ pub fn digest_stream(
     reader: &Reader,
     stream: &StreamRow,
     on_line: &mut dyn FnMut(&[u8]),
-) -> Result<(TableDigest, WholeDigest), ArchiveError> {
+) -> Result<(TableDigest, WholeDigest), Error> {
     let (names, said) = all_columns(reader, stream)?;
     let (mut logical, mut whole) = (Sha256::new(), Sha256::new());
     logical.update(names[..said].join("|"));
@@ -135,7 +135,7 @@ pub fn each_line(
     reader: &Reader,
     stream: &StreamRow,
     take: &mut dyn FnMut(&[u8], String),
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let (names, _) = all_columns(reader, stream)?;
     let key = stream.key.columns();
     let literal = crate::store::vanished::key_text(&key, &quote(&stream.stream));
@@ -151,7 +151,7 @@ pub fn each_line(
 }
 
 /// All columns of a stream's table, those that its digest speaks of first, and how many those are.
-fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usize), ArchiveError> {
+fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usize), Error> {
     let mut names = digested_columns(stream);
     let said = names.len();
     let all = crate::store::history::live_columns(&reader.connection, &stream.stream);
@@ -165,11 +165,7 @@ fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usiz
 
 /// The digest of all values of a table that is no stream's, in the order of its primary key; a
 /// history's in the order of its stream's key and versions.
-pub fn digest_whole(
-    reader: &Reader,
-    table: &str,
-    order: &[String],
-) -> Result<WholeDigest, ArchiveError> {
+pub fn digest_whole(reader: &Reader, table: &str, order: &[String]) -> Result<WholeDigest, Error> {
     let columns = crate::store::history::live_columns(&reader.connection, table);
     let mut names: Vec<String> =
         columns.map_err(at(&reader.path))?.into_iter().map(|column| column.name).collect();
@@ -197,7 +193,7 @@ fn each_row(
     order: &[String],
     more: Option<&str>,
     take: &mut dyn FnMut(&Row<'_>) -> rusqlite::Result<()>,
-) -> Result<u64, ArchiveError> {
+) -> Result<u64, Error> {
     let list = |names: &[String]| names.iter().map(|n| quote(n)).collect::<Vec<_>>().join(", ");
     let more = more.map(|more| format!(", {more}")).unwrap_or_default();
     let (columns, order, table) = (list(names), list(order), quote(table));

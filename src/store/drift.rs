@@ -2,10 +2,10 @@
 
 use rusqlite::named_params;
 
-use crate::model::{Cell, FieldChange, FieldUse, Filled, Kinds, KnownField};
+use crate::model::{Cell, Error, FieldChange, FieldUse, Filled, Kinds, KnownField};
 
 use crate::store::content::filled_content;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::history_name;
 use crate::store::reader::Reader;
 use crate::store::table::quote;
@@ -25,7 +25,7 @@ struct FilledCount {
 
 impl Reader {
     /// The fields that a stream's records have had, by name.
-    pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, ArchiveError> {
+    pub fn fields(&self, stream: &str) -> Result<Vec<KnownField>, Error> {
         let sql =
             "SELECT field, kinds, usage FROM _windrow_fields WHERE stream = :stream ORDER BY field";
         let read = || -> rusqlite::Result<Vec<KnownField>> {
@@ -48,7 +48,7 @@ impl Reader {
         stream: Option<&str>,
         run: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<FieldChange>, ArchiveError> {
+    ) -> Result<Vec<FieldChange>, Error> {
         let sql = "SELECT stream, change, field, detail, at, run_id FROM _windrow_schema_log
             WHERE (:stream IS NULL OR stream = :stream) AND (:run IS NULL OR run_id = :run)
             ORDER BY log_id DESC LIMIT :limit";
@@ -75,7 +75,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Keeps what is known of fields now.
-    pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), ArchiveError> {
+    pub fn write_fields(&self, stream: &str, fields: &[KnownField]) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_fields (stream, field, kinds, usage)
             VALUES (:stream, :name, :kinds, :usage) ON CONFLICT (stream, field)
             DO UPDATE SET kinds = excluded.kinds, usage = excluded.usage";
@@ -96,7 +96,7 @@ impl Tx<'_> {
     }
 
     /// Logs a change of fields, in the transaction of the page that showed it.
-    pub fn log_field_change(&self, change: &FieldChange) -> Result<(), ArchiveError> {
+    pub fn log_field_change(&self, change: &FieldChange) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
             VALUES (:stream, :change, :field, :detail, :when, :run)";
         let FieldChange { stream, change, field, detail, at: when, run } = change;
@@ -122,7 +122,7 @@ impl Tx<'_> {
         fill: Fill<'_>,
         run: Option<i64>,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let has_history = self.has_history(stream).map_err(at(&self.path))?;
         if has_history {
             // One that has ended has not got the columns with its table.

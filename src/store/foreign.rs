@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 use crate::store::place::look_at_foreign;
 use crate::store::query::Value;
 use crate::store::row::only;
@@ -44,23 +44,23 @@ pub type OnRow<'f, E> = &'f mut dyn FnMut(i64, &[Value]) -> Result<(), E>;
 
 impl Foreign {
     /// Opens the file at `path`.
-    pub fn open(path: &Path, stop: &Stop) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, stop: &Stop) -> Result<Self, Error> {
         let connection = open_guarded(path, OpenFlags::SQLITE_OPEN_READ_ONLY, stop)?;
         Ok(Self { connection, path: path.to_owned() })
     }
 
     /// The names of its ordinary tables, without SQLite's and windrow's own.
-    pub fn tables(&self) -> Result<Vec<String>, ArchiveError> {
+    pub fn tables(&self) -> Result<Vec<String>, Error> {
         table_names(&self.connection).map_err(at_file(&self.path))
     }
 
     /// One of its tables.
-    pub fn table(&self, name: &str) -> Result<ForeignTable, ArchiveError> {
+    pub fn table(&self, name: &str) -> Result<ForeignTable, Error> {
         ordinary_table(&self.connection, &self.path, name)
     }
 
     /// Hands on each row of a table, in the order of the table.
-    pub fn each_row<E: From<ArchiveError>>(
+    pub fn each_row<E: From<Error>>(
         &self,
         table: &ForeignTable,
         on: OnRow<'_, E>,
@@ -108,13 +108,9 @@ fn strictly(value: ValueRef<'_>) -> Value {
 
 /// Opens somebody's file so that nothing in it is run. The path is made absolute: SQLite takes a
 /// relative one that begins with `file:` for an address.
-pub(crate) fn open_guarded(
-    path: &Path,
-    way: OpenFlags,
-    stop: &Stop,
-) -> Result<Connection, ArchiveError> {
+pub(crate) fn open_guarded(path: &Path, way: OpenFlags, stop: &Stop) -> Result<Connection, Error> {
     look_at_foreign(path)?;
-    let full = path.canonicalize().map_err(|error| ArchiveError::io(path, "open", &error))?;
+    let full = path.canonicalize().map_err(|error| Error::io(path, "open", &error))?;
     let flags = way | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let guarded = || -> rusqlite::Result<Connection> {
         let mut connection = Connection::open_with_flags(full, flags)?;
@@ -155,27 +151,27 @@ pub(crate) fn guard(connection: &mut Connection, stop: &Stop) -> rusqlite::Resul
 }
 
 /// An error of somebody's file: it is no archive, and a damaged one is left as it is.
-pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
+pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
     let path = path.to_owned();
     move |error| {
         if was_ended(&error) {
-            return ArchiveError::ended();
+            return Error::ended();
         }
         let name = path.display();
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                 let message = format!("{name} is damaged ({error})");
                 let help = "`sqlite3 FILE .recover` saves what can be read; adopt that";
-                ArchiveError::new(Cause::Unusable, message).help(help)
+                Error::new(ErrorKind::Unusable, message).help(help)
             }
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
                 let message = format!("another program is writing to {name}");
-                ArchiveError::new(Cause::Held, message).help("close it, or wait until it is done")
+                Error::new(ErrorKind::Held, message).help("close it, or wait until it is done")
             }
             Some(rusqlite::ErrorCode::DiskFull) => {
                 let message = format!("the disk is full: {name} ({error})");
                 let help = "free some space and run it again: nothing was changed";
-                ArchiveError::new(Cause::Storage, message).help(help)
+                Error::new(ErrorKind::Storage, message).help(help)
             }
             Some(
                 rusqlite::ErrorCode::SystemIoFailure
@@ -185,12 +181,12 @@ pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> ArchiveError {
             ) => {
                 let message = format!("{name} cannot be read or written ({error})");
                 let help = "look at the disk and the permissions; nothing was changed";
-                ArchiveError::new(Cause::Storage, message).help(help)
+                Error::new(ErrorKind::Storage, message).help(help)
             }
             _ => {
                 let message = format!("{name} cannot be used: {error}");
                 let help = "its schema may need something that this SQLite does not have";
-                ArchiveError::new(Cause::Definition, message).help(help)
+                Error::new(ErrorKind::Definition, message).help(help)
             }
         }
     }
@@ -209,7 +205,7 @@ pub(crate) fn ordinary_table(
     connection: &Connection,
     path: &Path,
     name: &str,
-) -> Result<ForeignTable, ArchiveError> {
+) -> Result<ForeignTable, Error> {
     let error = at_file(path);
     let names = table_names(connection).map_err(&error)?;
     let file = path.display();
@@ -226,7 +222,7 @@ pub(crate) fn ordinary_table(
             true => "the file has no tables".to_owned(),
             false => format!("it has: {}", names.join(", ")),
         };
-        return Err(ArchiveError::new(Cause::Definition, message).help(help));
+        return Err(Error::new(ErrorKind::Definition, message).help(help));
     };
     let read = || -> rusqlite::Result<ForeignTable> {
         let sql = "SELECT name FROM pragma_table_xinfo(:name) WHERE hidden = 0 ORDER BY cid";

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use refinery_core::{Runner, Target};
 use rusqlite::Connection;
 
-use crate::store::error::{ArchiveError, Cause, classify};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::classify;
 use crate::store::schema::{SchemaObject, objects};
 
 /// The formats that this program reads, and writes the newest of.
@@ -85,11 +86,7 @@ impl ArchiveFormat {
     }
 
     /// Brings an archive to this format, in one transaction.
-    pub(crate) fn bring(
-        self,
-        connection: &mut Connection,
-        path: &Path,
-    ) -> Result<(), ArchiveError> {
+    pub(crate) fn bring(self, connection: &mut Connection, path: &Path) -> Result<(), Error> {
         self.run(connection).map_err(|error| {
             if let refinery_core::error::Kind::Connection(_, cause) = error.kind()
                 && let Some(cause) = cause.downcast_ref()
@@ -98,7 +95,7 @@ impl ArchiveFormat {
             }
             let name = path.display();
             let message = format!("cannot bring {name} to this version's format: {error}");
-            ArchiveError::new(Cause::Bug, message).help("keep the file as it is, and tell us")
+            Error::new(ErrorKind::Bug, message).help("keep the file as it is, and tell us")
         })
     }
 

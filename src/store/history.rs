@@ -5,9 +5,9 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use crate::model::TableShape;
+use crate::model::{Error, ErrorKind, TableShape};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::table::quote;
@@ -82,7 +82,7 @@ impl Tx<'_> {
         shape: &TableShape,
         new: bool,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let stream = &shape.name;
         let from = history_from(&self.connection, stream).map_err(at(&self.path))?;
         if shape.retention.history || shape.retention.deletes {
@@ -112,7 +112,7 @@ impl Tx<'_> {
     }
 
     /// Makes the table of a history, or gives it the columns that its stream's table has got.
-    pub(crate) fn make_history(&self, stream: &str) -> Result<(), ArchiveError> {
+    pub(crate) fn make_history(&self, stream: &str) -> Result<(), Error> {
         let history = history_name(stream);
         let columns = |table: &str| live_columns(&self.connection, table).map_err(at(&self.path));
         let (wanted, have) = (columns(stream)?, columns(&history)?);
@@ -126,7 +126,7 @@ impl Tx<'_> {
             let message =
                 format!("the archive already has a table `{history}` that windrow did not make");
             let help = "rename the table: that name is needed for the stream's history";
-            return Err(ArchiveError::new(Cause::Definition, message).help(help));
+            return Err(Error::new(ErrorKind::Definition, message).help(help));
         }
         let sql = if have.is_empty() {
             create_history(

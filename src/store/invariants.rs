@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 use rusqlite::named_params;
 
-use crate::store::error::ArchiveError;
+use crate::model::Error;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::table::quote;
@@ -24,7 +24,7 @@ pub struct Broken {
 impl Reader {
     /// Looks at everything: pages, indexes, types, keys, references, the ledger. Takes as long as
     /// reading the file does.
-    pub fn broken(&self) -> Result<Vec<Broken>, ArchiveError> {
+    pub fn broken(&self) -> Result<Vec<Broken>, Error> {
         self.run(|connection| {
             let mut broken = integrity(connection)?;
             if broken.is_empty() {

@@ -6,10 +6,11 @@
 use rusqlite::{Connection, named_params};
 
 use crate::model::{
-    Checkpoint, Entry, State, Timestamp, Window, WindowKey, instant_from_text, instant_to_text,
+    Checkpoint, Entry, Error, State, Timestamp, Window, WindowKey, instant_from_text,
+    instant_to_text,
 };
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::table::{known, unknown};
 use crate::store::transaction::Tx;
@@ -71,7 +72,7 @@ const ENTRY: &str = "INSERT INTO _windrow_ledger
 
 impl Reader {
     /// Whether this very window has been completed before, or others have proven all of it.
-    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, ArchiveError> {
+    pub fn is_complete(&self, window_key: &WindowKey) -> Result<bool, Error> {
         self.is_covered(window_key).map_err(at(&self.path))
     }
 
@@ -106,7 +107,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Writes how far a fetch has come, in the transaction of its rows.
-    pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), ArchiveError> {
+    pub fn write_progress(&self, progress: &Checkpoint, run: i64) -> Result<(), Error> {
         self.write_entry(progress, run).map_err(at(&self.path))
     }
 
@@ -245,7 +246,7 @@ impl Tx<'_> {
     }
 
     /// Forgets a fetch that was broken off and is replaced by fetches of its parts.
-    pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), ArchiveError> {
+    pub fn forget_partial(&self, window_key: &WindowKey) -> Result<(), Error> {
         let (start, end) = bounds_text(window_key.window);
         let sql = "DELETE FROM _windrow_ledger
             WHERE stream = :stream AND partition = :partition AND start_at = :start AND

@@ -41,7 +41,6 @@ pub use digest::{
     digested_columns, each_line, sha256_of,
 };
 pub use drift::Fill;
-pub use error::{ArchiveError, Cause};
 pub use foreign::{Foreign, ForeignTable};
 pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use invariants::Broken;

@@ -9,9 +9,8 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 
 use crate::definition::{is_column_name, is_given_name};
-use crate::model::{KeyShape, TableColumn, printable};
+use crate::model::{Error, ErrorKind, KeyShape, TableColumn, printable};
 
-use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::at_file;
 use crate::store::history::{history_name, live_columns};
 use crate::store::row::only;
@@ -86,12 +85,12 @@ struct Odd {
 }
 
 /// Refuses an archive with a name that no definition could have made.
-pub(crate) fn check_names(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn check_names(connection: &Connection, path: &Path) -> Result<(), Error> {
     let Some(odd) = odd_name(connection).map_err(at_file(path))? else { return Ok(()) };
     let (file, name) = (path.display(), printable(&odd.name));
     let message = format!("{file} calls {} `{name}`, which no definition can", odd.of);
     let help = "somebody has altered it: ask for a hand-off from somebody whom you trust";
-    Err(ArchiveError::new(Cause::Unsafe, message).help(help))
+    Err(Error::new(ErrorKind::Unsafe, message).help(help))
 }
 
 fn odd_name(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
@@ -251,7 +250,7 @@ mod tests {
             archive.connection.execute_batch("PRAGMA foreign_keys = OFF").expect("a setting");
             archive.connection.execute_batch(&sql).expect(&sql);
             let refused = check_names(&archive.connection, Path::new("a.db")).expect_err(&sql);
-            assert_eq!(refused.cause, Cause::Unsafe, "{sql}");
+            assert_eq!(refused.kind, ErrorKind::Unsafe, "{sql}");
             assert_eq!(printable(&refused.message), refused.message, "{sql}");
         }
     }

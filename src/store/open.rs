@@ -12,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::formats::{ArchiveFormat, Formats};
 use crate::store::place::{look_at, refuse_left_log};
 use crate::store::row::only;
@@ -51,17 +52,17 @@ pub(super) fn open_or_make(
     path: &Path,
     opening: &Opening<'_>,
     formats: Formats,
-) -> Result<(Connection, FileLock), ArchiveError> {
+) -> Result<(Connection, FileLock), Error> {
     let Opening { note, now, allow_network_fs, files: names } = *opening;
     if !sqlite_is_sound() {
         let message = format!("SQLite {} can damage archives", rusqlite::version());
-        return Err(ArchiveError::new(Cause::Bug, message).help("build windrow with its own"));
+        return Err(Error::new(ErrorKind::Bug, message).help("build windrow with its own"));
     }
     look_at(path)?;
     if let Some(kind) = files::network_file_system(path).filter(|_| !allow_network_fs) {
         let message = format!("{} is on a network file system ({kind})", path.display());
         let help = "keep the archive on a local disk, or set `allow_network_fs = true`";
-        return Err(ArchiveError::new(Cause::Storage, message).help(help));
+        return Err(Error::new(ErrorKind::Storage, message).help(help));
     }
     let lock = take_lock(path, note)?;
     remove_drafts(path, names);
@@ -69,7 +70,7 @@ pub(super) fn open_or_make(
         refuse_left_log(path)?;
         create(path, now, names, formats.newest())?;
     } else if let Err(error) = names.keep_name(path) {
-        return Err(ArchiveError::io(path, "keep the name of", &error));
+        return Err(Error::io(path, "keep the name of", &error));
     }
     let (mut connection, format) = open_writer(path, formats)?;
     set_wal(&connection, path)?;
@@ -86,7 +87,7 @@ pub(super) fn open_or_make(
 pub(crate) fn open_writer(
     path: &Path,
     formats: Formats,
-) -> Result<(Connection, ArchiveFormat), ArchiveError> {
+) -> Result<(Connection, ArchiveFormat), Error> {
     look_at(path)?;
     refuse_empty(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -95,24 +96,24 @@ pub(crate) fn open_writer(
     if connection.is_readonly("main").map_err(at(path))? {
         let message = format!("the archive is read-only: {}", path.display());
         let help = "make the file writable, or copy it elsewhere";
-        return Err(ArchiveError::new(Cause::Storage, message).help(help));
+        return Err(Error::new(ErrorKind::Storage, message).help(help));
     }
     let format = check_identity(&connection, path, formats)?;
     refuse_impostors(&connection, path)?;
     Ok((connection, format))
 }
 
-pub(crate) fn refuse_missing(path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn refuse_missing(path: &Path) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
     }
     let message = format!("there is no archive at {}", path.display());
     let help = "run `windrow sync` first, or name the archive with --archive";
-    Err(ArchiveError::new(Cause::Unusable, message).help(help))
+    Err(Error::new(ErrorKind::Unusable, message).help(help))
 }
 
 /// Opens the archive at `path` for reading; never changes anything.
-pub(crate) fn open_reader(path: &Path, formats: Formats) -> Result<Connection, ArchiveError> {
+pub(crate) fn open_reader(path: &Path, formats: Formats) -> Result<Connection, Error> {
     look_at(path)?;
     refuse_missing(path)?;
     refuse_empty(path)?;
@@ -148,13 +149,13 @@ fn look_in(connection: &mut Connection) -> rusqlite::Result<()> {
 }
 
 /// The address of a file, for what SQLite takes only there.
-pub(crate) fn sqlite_address(path: &Path) -> Result<url::Url, ArchiveError> {
-    let full = path.canonicalize().map_err(|e| ArchiveError::io(path, "open", &e))?;
+pub(crate) fn sqlite_address(path: &Path) -> Result<url::Url, Error> {
+    let full = path.canonicalize().map_err(|e| Error::io(path, "open", &e))?;
     url::Url::from_file_path(&full)
-        .map_err(|()| ArchiveError::new(Cause::Storage, format!("cannot open {}", path.display())))
+        .map_err(|()| Error::new(ErrorKind::Storage, format!("cannot open {}", path.display())))
 }
 
-fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
+fn open_immutable(path: &Path) -> Result<Connection, Error> {
     let address = sqlite_address(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -165,27 +166,27 @@ fn open_immutable(path: &Path) -> Result<Connection, ArchiveError> {
     Ok(connection)
 }
 
-pub(crate) fn refuse_directory(path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn refuse_directory(path: &Path) -> Result<(), Error> {
     if path.is_dir() {
         let message = format!("the archive's path is a directory: {}", path.display());
-        return Err(ArchiveError::new(Cause::Unusable, message).help("name a file in it"));
+        return Err(Error::new(ErrorKind::Unusable, message).help("name a file in it"));
     }
     Ok(())
 }
 
-pub(crate) fn take_lock(path: &Path, note: &str) -> Result<FileLock, ArchiveError> {
+pub(crate) fn take_lock(path: &Path, note: &str) -> Result<FileLock, Error> {
     look_at(path)?;
     files::try_lock(&lock_path(path), note).map_err(|error| match error {
         LockError::Held { note } => {
             let holder = if note.is_empty() { "another process".to_owned() } else { note };
             let message = format!("the archive {} is held by {holder}", path.display());
-            ArchiveError::new(Cause::Held, message)
+            Error::new(ErrorKind::Held, message)
                 .help("wait until it is done (`--wait 5m` does), or stop it")
         }
         LockError::Io(error) => {
-            let error = ArchiveError::io(&lock_path(path), "lock", &error);
-            match error.cause {
-                Cause::Unsafe => error,
+            let error = Error::io(&lock_path(path), "lock", &error);
+            match error.kind {
+                ErrorKind::Unsafe => error,
                 _ => error.help("the archive's folder must exist and be writable"),
             }
         }
@@ -225,26 +226,21 @@ fn remove_dead_journal(path: &Path, names: &dyn Files) {
 }
 
 /// Makes the file itself, for its owner alone: SQLite takes an empty one, and would follow a link.
-fn make_draft(draft: &Path) -> Result<(), ArchiveError> {
+fn make_draft(draft: &Path) -> Result<(), Error> {
     let made = files::create_private(draft).map(drop);
     made.map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             let message = format!("{} is in the way and cannot be removed", draft.display());
             let help = "find out who made it, and remove it, or use a folder of your own";
-            ArchiveError::new(Cause::Unsafe, message).help(help)
+            Error::new(ErrorKind::Unsafe, message).help(help)
         }
-        _ => ArchiveError::io(draft, "make", &error),
+        _ => Error::io(draft, "make", &error),
     })
 }
 
 /// Makes a new archive under another name and moves it into place whole, so that a crash leaves
 /// an archive or none, and never half of one.
-fn create(
-    path: &Path,
-    now: &str,
-    names: &dyn Files,
-    format: ArchiveFormat,
-) -> Result<(), ArchiveError> {
+fn create(path: &Path, now: &str, names: &dyn Files, format: ArchiveFormat) -> Result<(), Error> {
     let draft = draft_path(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
@@ -265,7 +261,7 @@ fn create(
     // the final name.
     copy_log(&connection).map_err(at(path))?;
     connection.close().map_err(|(_, error)| at(path)(error))?;
-    names.publish(&draft, path).map_err(|e| ArchiveError::io(path, "make", &e))
+    names.publish(&draft, path).map_err(|e| Error::io(path, "make", &e))
 }
 
 /// SQLite takes an empty file for a new database.
@@ -273,15 +269,15 @@ fn create(
 /// The file is not opened here: closing a handle of our own would drop the POSIX locks that another
 /// connection of this process holds on it, and the next program to close the file would take the
 /// log away under a running sync.
-pub(crate) fn refuse_empty(path: &Path) -> Result<(), ArchiveError> {
-    let length = path.metadata().map_err(|e| ArchiveError::io(path, "read", &e))?.len();
+pub(crate) fn refuse_empty(path: &Path) -> Result<(), Error> {
+    let length = path.metadata().map_err(|e| Error::io(path, "read", &e))?.len();
     if length > 0 {
         return Ok(());
     }
     let message =
         format!("{} is empty: an archive was cut off here, or never was one", path.display());
     let help = "go back to a copy, or remove the file to start a new archive";
-    Err(ArchiveError::new(Cause::Unusable, message).help(help))
+    Err(Error::new(ErrorKind::Unusable, message).help(help))
 }
 
 /// Refuses what is no archive, and one of a format that is none of these. Gives its format.
@@ -289,31 +285,31 @@ pub(crate) fn check_identity(
     connection: &Connection,
     path: &Path,
     formats: Formats,
-) -> Result<ArchiveFormat, ArchiveError> {
+) -> Result<ArchiveFormat, Error> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], only::<i32>);
     let id = pragma("application_id").map_err(at(path))?;
     let version = pragma("user_version").map_err(at(path))?;
     let name = path.display();
     if id != APPLICATION_ID {
         let message = format!("{name} is another program's SQLite file, not a windrow archive");
-        return Err(ArchiveError::new(Cause::Unusable, message).help("name another archive path"));
+        return Err(Error::new(ErrorKind::Unusable, message).help("name another archive path"));
     }
     formats.known(version).ok_or_else(|| {
         let message = format!(
             "{name} is from a newer windrow: its format is {version}, this program knows up to {}",
             formats.newest().version()
         );
-        ArchiveError::new(Cause::Unusable, message).help("use the newer windrow")
+        Error::new(ErrorKind::Unusable, message).help("use the newer windrow")
     })
 }
 
 /// Refuses an archive in which something else has the place of a table of windrow's.
-fn refuse_impostors(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+fn refuse_impostors(connection: &Connection, path: &Path) -> Result<(), Error> {
     let name = path.display();
     if let Some((kind, impostor)) = impostor(connection).map_err(at(path))? {
         let message = format!("{name}: `{impostor}` is a {kind} where windrow's own table must be");
         let help = "somebody has altered the archive: go back to a copy, or ask for a hand-off";
-        return Err(ArchiveError::new(Cause::Unsafe, message).help(help));
+        return Err(Error::new(ErrorKind::Unsafe, message).help(help));
     }
     Ok(())
 }
@@ -371,7 +367,7 @@ fn configure(connection: &mut Connection) -> rusqlite::Result<()> {
     ))
 }
 
-fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
+fn set_wal(connection: &Connection, path: &Path) -> Result<(), Error> {
     let mode: String =
         connection.query_row("PRAGMA journal_mode = WAL", [], only).map_err(at(path))?;
     // SQLite keeps the old mode without an error where it cannot change it.
@@ -379,7 +375,7 @@ fn set_wal(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {
         return Ok(());
     }
     let message = format!("SQLite cannot keep a write-ahead log beside {}", path.display());
-    Err(ArchiveError::new(Cause::Storage, message).help("move the archive to a local disk"))
+    Err(Error::new(ErrorKind::Storage, message).help("move the archive to a local disk"))
 }
 
 /// Copies the whole log into the file and empties it.
@@ -400,13 +396,13 @@ fn set_copy_aside(
     path: &Path,
     format: ArchiveFormat,
     names: &dyn Files,
-) -> Result<PathBuf, ArchiveError> {
+) -> Result<PathBuf, Error> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!("-before-format-{}", format.version() + 1));
     let copy = PathBuf::from(name);
-    let text = copy.to_str().ok_or_else(|| {
-        ArchiveError::new(Cause::Storage, "the archive's path is not Unicode text")
-    })?;
+    let text = copy
+        .to_str()
+        .ok_or_else(|| Error::new(ErrorKind::Storage, "the archive's path is not Unicode text"))?;
     if !copy.exists() {
         let mut draft = copy.as_os_str().to_owned();
         draft.push("-new");
@@ -419,7 +415,7 @@ fn set_copy_aside(
             .execute("VACUUM INTO :format", named_params! { ":format": format!("{text}-new") });
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0).map_err(at(path))?;
         copied.map_err(at(path))?;
-        names.publish(&draft, &copy).map_err(|e| ArchiveError::io(&copy, "make", &e))?;
+        names.publish(&draft, &copy).map_err(|e| Error::io(&copy, "make", &e))?;
     }
     Ok(copy)
 }
@@ -511,7 +507,7 @@ mod tests {
         again.close().expect("closed");
         for refused in [Archive::open(&path, &TEST).err(), Reader::open(&path).err()] {
             let error = refused.expect("it is of a newer format");
-            assert_eq!(error.cause, Cause::Unusable, "{error}");
+            assert_eq!(error.kind, ErrorKind::Unusable, "{error}");
             let end = "its format is 2, this program knows up to 1";
             assert!(error.message.ends_with(end), "{error}");
         }
@@ -530,7 +526,7 @@ mod tests {
         ]);
         let (folder, path) = older();
         let error = Archive::open_with(&path, &TEST, BROKEN).err().expect("it cannot be brought");
-        assert!(error.message.contains("cannot bring") || error.cause == Cause::Bug, "{error}");
+        assert!(error.message.contains("cannot bring") || error.kind == ErrorKind::Bug, "{error}");
         for name in ["a.db", "a.db-before-format-2"] {
             let connection = open_reader(&folder.path().join(name), FORMATS).expect(name);
             assert_eq!(format(&connection), "1", "{name}");
@@ -552,7 +548,7 @@ mod tests {
             connection.query_row(sql, [], |row| row.get::<_, i64>(0))
         };
         let error = reader.run(later).expect_err("what came later is not there");
-        assert_eq!(error.cause, Cause::Unusable, "{error}");
+        assert_eq!(error.kind, ErrorKind::Unusable, "{error}");
         assert!(error.message.ends_with("has format 1, and this needs 2"), "{error}");
         drop(reader);
         assert_eq!(std::fs::read(&path).expect("the file"), before);

@@ -6,9 +6,9 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::Scalar;
-use crate::model::{Cell, RowSet, TableShape};
+use crate::model::{Cell, Error, RowSet, TableShape};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::read::scalar;
 use crate::store::reader::Reader;
 use crate::store::table::{quote, stored_table};
@@ -77,7 +77,7 @@ impl Reader {
         &self,
         shape: &TableShape,
         rows: &RowSet,
-    ) -> Result<BTreeMap<usize, Orphan>, ArchiveError> {
+    ) -> Result<BTreeMap<usize, Orphan>, Error> {
         orphans_among(&self.connection, shape, rows).map_err(at(&self.path))
     }
 
@@ -86,7 +86,7 @@ impl Reader {
         &self,
         parent: &str,
         partition: &str,
-    ) -> Result<Option<BTreeMap<String, Scalar>>, ArchiveError> {
+    ) -> Result<Option<BTreeMap<String, Scalar>>, Error> {
         self.read_parent(parent, partition).map_err(at(&self.path))
     }
 

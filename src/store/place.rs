@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::host::files::look;
 
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 use crate::store::open::refuse_directory;
 
 /// What SQLite opens beside a database.
@@ -23,20 +23,20 @@ const OF_ARCHIVE: [&str; 4] = ["-wal", "-shm", "-journal", "-lock"];
 ///
 /// `Unusable` for a folder; `Unsafe` for a FIFO, a device or a socket, and for a file beside it
 /// that is one, or a folder, a link or another file's second name; `Storage`.
-pub(crate) fn look_at(path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn look_at(path: &Path) -> Result<(), Error> {
     refuse_directory(path)?;
     look_beside(path, &OF_ARCHIVE)
 }
 
 /// The same for any program's SQLite file.
-pub(crate) fn look_at_foreign(path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn look_at_foreign(path: &Path) -> Result<(), Error> {
     refuse_directory(path)?;
     look_beside(path, &OF_SQLITE)
 }
 
-fn look_beside(path: &Path, endings: &[&str]) -> Result<(), ArchiveError> {
+fn look_beside(path: &Path, endings: &[&str]) -> Result<(), Error> {
     let checked = |path: &Path, beside: bool| {
-        look(path, beside).map_err(|error| ArchiveError::io(path, "look at", &error))
+        look(path, beside).map_err(|error| Error::io(path, "look at", &error))
     };
     checked(path, false)?;
     // SQLite's files lie beside the file that a link leads to, and windrow's lock beside the link.
@@ -51,7 +51,7 @@ fn look_beside(path: &Path, endings: &[&str]) -> Result<(), ArchiveError> {
 
 /// Refuses to make an archive where the log of another one is left: SQLite would take it for the
 /// new one's.
-pub(crate) fn refuse_left_log(path: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn refuse_left_log(path: &Path) -> Result<(), Error> {
     for ending in ["-wal", "-journal"] {
         let left = beside(path, ending);
         if left.metadata().is_ok_and(|found| found.len() > 0) {
@@ -61,7 +61,7 @@ pub(crate) fn refuse_left_log(path: &Path) -> Result<(), ArchiveError> {
                 path.display(),
                 left.display()
             );
-            return Err(ArchiveError::new(Cause::Unsafe, message).help(help));
+            return Err(Error::new(ErrorKind::Unsafe, message).help(help));
         }
     }
     Ok(())

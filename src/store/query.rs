@@ -7,7 +7,8 @@ use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, Statement};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 
 /// A value of an answer.
@@ -54,14 +55,14 @@ const GIVEN_MEMORY_BYTES_MAX: u32 = 256 << 20;
 
 impl Reader {
     /// Lets a person's SQL read the views of the archive, which are the person's own.
-    pub fn allow_views(&self) -> Result<(), ArchiveError> {
+    pub fn allow_views(&self) -> Result<(), Error> {
         let allowed = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true);
         allowed.map(drop).map_err(at(&self.path))
     }
 
     /// Confines this connection, for good, to SQL that nobody vouches for: it reads tables, and
     /// its values and its memory are bounded. SQLite counts memory for the whole process.
-    pub fn confine(&mut self) -> Result<(), ArchiveError> {
+    pub fn confine(&mut self) -> Result<(), Error> {
         let only_read = |context: AuthContext<'_>| match context.action {
             AuthAction::Select
             | AuthAction::Read { .. }
@@ -80,14 +81,12 @@ impl Reader {
     }
 
     /// Runs one statement that reads, and hands its rows on as they come.
-    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), ArchiveError> {
+    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), Error> {
         let wrong = |error| self.wrong(error);
         let mut statement = self.statement_that_reads(sql)?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.raw_query();
-        let put = |error: std::io::Error| {
-            ArchiveError::new(Cause::Storage, format!("cannot write the answer: {error}"))
-        };
+        let put = |error: std::io::Error| Error::output("write the answer", &error);
         answer.columns(&names).map_err(put)?;
         while let Some(row) = rows.next().map_err(wrong)? {
             let values = (0..names.len()).map(|at| row.get_ref(at).map(owned));
@@ -98,34 +97,34 @@ impl Reader {
     }
 
     /// The one statement that a text is, which must not change anything.
-    pub(crate) fn statement_that_reads(&self, sql: &str) -> Result<Statement<'_>, ArchiveError> {
+    pub(crate) fn statement_that_reads(&self, sql: &str) -> Result<Statement<'_>, Error> {
         let mut batch = rusqlite::Batch::new(&self.connection, sql);
         let Some(statement) = batch.next().map_err(|error| self.wrong(error))? else {
-            return Err(ArchiveError::new(Cause::Query, "there is no query"));
+            return Err(Error::new(ErrorKind::Query, "there is no query"));
         };
         if batch.next().map_err(|error| self.wrong(error))?.is_some() {
             let message = "there are several statements where one is taken";
-            return Err(ArchiveError::new(Cause::Query, message));
+            return Err(Error::new(ErrorKind::Query, message));
         }
         if !statement.readonly() {
             let message = "the query would change the archive, and here is only read";
             let help = "open the file with `sqlite3` if you mean it";
-            return Err(ArchiveError::new(Cause::Query, message).help(help));
+            return Err(Error::new(ErrorKind::Query, message).help(help));
         }
         Ok(statement)
     }
 
-    pub(crate) fn wrong(&self, error: rusqlite::Error) -> ArchiveError {
+    pub(crate) fn wrong(&self, error: rusqlite::Error) -> Error {
         let text = error.to_string();
         if text.contains("access to view") {
             // By `allow_views`, which an archive that somebody else defined does not get.
             let message = format!("the query is wrong: {text}");
             let help = "only the archive says what its views are: write its definition out \
                  (`windrow definition --out windrow.toml`) and read it first, or ask the tables";
-            return ArchiveError::new(Cause::Query, message).help(help);
+            return Error::new(ErrorKind::Query, message).help(help);
         }
         match is_of_the_query(&error) {
-            true => ArchiveError::new(Cause::Query, format!("the query is wrong: {error}"))
+            true => Error::new(ErrorKind::Query, format!("the query is wrong: {error}"))
                 .help("`windrow query \"SELECT name, sql FROM sqlite_schema\"` lists the tables"),
             false => at(&self.path)(error),
         }

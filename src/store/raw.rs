@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::definition::{BODY_BYTES_LIMIT, Scalar};
-use crate::model::{Window, WindowKey, hexadecimal};
+use crate::model::{Error, ErrorKind, Window, WindowKey, hexadecimal};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::ledger::{bounds_text, window_of};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -103,11 +103,7 @@ pub struct Kept {
 impl Reader {
     /// The stream's page after page `after`, in the order of writing. One at a time: memory does
     /// not grow with the number of pages.
-    pub fn kept_page_after(
-        &self,
-        stream: &str,
-        after: i64,
-    ) -> Result<Option<KeptPage>, ArchiveError> {
+    pub fn kept_page_after(&self, stream: &str, after: i64) -> Result<Option<KeptPage>, Error> {
         let sql = "SELECT p.page_id, p.partition, p.start_at, p.end_at, p.asked_from, p.asked_to,
                 p.first, p.written_at, p.run_id, b.sha256 AS body_sha256,
                 b.bytes AS body_bytes, b.body, r.sha256 AS parent_sha256,
@@ -128,7 +124,7 @@ impl Reader {
                 let number = page.page;
                 let message = format!("the kept page {number} of stream `{stream}` is damaged");
                 let help = "go back to a copy of the archive, or read the stream's windows again";
-                Err(ArchiveError::new(Cause::Unusable, message).help(help))
+                Err(Error::new(ErrorKind::Unusable, message).help(help))
             }
             other => Ok(other.map(|(page, _)| page)),
         }
@@ -145,7 +141,7 @@ impl Tx<'_> {
         requested_at: &str,
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let write = || -> rusqlite::Result<()> {
             let body = self.keep_body(&page.body)?;
             let parent = page.parent.as_ref().map(|parent| self.keep_body(parent)).transpose()?;
@@ -196,7 +192,7 @@ impl Tx<'_> {
 
 impl Reader {
     /// What is kept of a stream beside its rows.
-    pub fn kept(&self, stream: &str) -> Result<Kept, ArchiveError> {
+    pub fn kept(&self, stream: &str) -> Result<Kept, Error> {
         let read = || -> rusqlite::Result<Kept> {
             let sql = "SELECT (SELECT count(*) FROM _windrow_raw_pages WHERE stream =
                 :stream) AS pages,
@@ -355,7 +351,7 @@ mod tests {
             let sql = "UPDATE _windrow_raw_bodies SET body = ?1";
             archive.connection.execute(sql, [body]).expect("damaged");
             let error = archive.kept_page_after("usage", 0).expect_err("damaged");
-            assert_eq!(error.cause, Cause::Unusable);
+            assert_eq!(error.kind, ErrorKind::Unusable);
         }
     }
 }

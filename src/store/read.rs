@@ -6,9 +6,9 @@ use rusqlite::{OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::definition::{Column, OnDrift, Scalar, Stream};
-use crate::model::{Entry, KeyShape, TableColumn, Timestamp, instant_from_text};
+use crate::model::{Entry, Error, KeyShape, TableColumn, Timestamp, instant_from_text};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::ledger::known_state;
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -138,7 +138,7 @@ impl LedgerRow {
 
 impl Reader {
     /// The triggers of the archive, which windrow does not run: their names and their tables'.
-    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, ArchiveError> {
+    pub fn idle_triggers(&self) -> Result<Vec<(String, String)>, Error> {
         let read = || -> rusqlite::Result<Vec<(String, String)>> {
             let sql = "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'trigger'
                 ORDER BY name LIMIT 100";
@@ -149,12 +149,12 @@ impl Reader {
     }
 
     /// The entries of a stream and partition, oldest first.
-    pub fn ledger(&self, stream: &str, partition: &str) -> Result<Vec<Entry>, ArchiveError> {
+    pub fn ledger(&self, stream: &str, partition: &str) -> Result<Vec<Entry>, Error> {
         self.run(|connection| crate::store::ledger::entries(connection, stream, partition))
     }
 
     /// The streams that have a table.
-    pub fn streams(&self) -> Result<Vec<StreamRow>, ArchiveError> {
+    pub fn streams(&self) -> Result<Vec<StreamRow>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, key, columns, inferred, start_at
                 FROM _windrow_streams ORDER BY stream";
@@ -174,12 +174,12 @@ impl Reader {
     }
 
     /// One stream's row.
-    pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, ArchiveError> {
+    pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
     }
 
     /// The ledger of a stream for people, oldest first.
-    pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, ArchiveError> {
+    pub fn ledger_rows(&self, stream: &str) -> Result<Vec<LedgerRow>, Error> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(LedgerRow::SELECT)?;
             let rows = statement.query_map(named_params! { ":stream": stream }, LedgerRow::of)?;
@@ -194,7 +194,7 @@ impl Reader {
         parent: &StreamRow,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<ParentRow>, ArchiveError> {
+    ) -> Result<Vec<ParentRow>, Error> {
         let key = parent.key.columns();
         let names: Vec<String> =
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
@@ -221,23 +221,23 @@ impl Reader {
     }
 
     /// The number of rows in a stream's table.
-    pub fn count(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn count(&self, stream: &str) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", quote(stream));
         self.run(|connection| connection.query_row(&sql, [], only))
     }
 
     /// The last `limit` runs, newest first.
-    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, ArchiveError> {
+    pub fn runs(&self, limit: u32) -> Result<Vec<RunRow>, Error> {
         self.run(|connection| runs(connection, None, limit))
     }
 
     /// One run.
-    pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, ArchiveError> {
+    pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, Error> {
         Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
     }
 
     /// Open rejects by stream and kind.
-    pub fn rejects(&self) -> Result<Vec<RejectRow>, ArchiveError> {
+    pub fn rejects(&self) -> Result<Vec<RejectRow>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, kind, count(*) AS count, reason
                 FROM (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
@@ -257,7 +257,7 @@ impl Reader {
     }
 
     /// The archive's name among all archives: 32 hexadecimal digits. A hand-off has one of its own.
-    pub fn archive_id(&self) -> Result<String, ArchiveError> {
+    pub fn archive_id(&self) -> Result<String, Error> {
         self.run(|connection| {
             let sql = "SELECT value FROM _windrow_meta WHERE name = 'archive_id'";
             let id = connection.query_row(sql, [], only).optional()?;
@@ -266,15 +266,12 @@ impl Reader {
     }
 
     /// The definition that was used last.
-    pub fn definition(&self) -> Result<Option<String>, ArchiveError> {
+    pub fn definition(&self) -> Result<Option<String>, Error> {
         Ok(self.stored_definition(None)?.map(|stored| stored.text))
     }
 
     /// The definition that a run used, or the latest run that had one.
-    pub fn stored_definition(
-        &self,
-        run: Option<i64>,
-    ) -> Result<Option<StoredDefinition>, ArchiveError> {
+    pub fn stored_definition(&self, run: Option<i64>) -> Result<Option<StoredDefinition>, Error> {
         self.run(|connection| {
             let sql = "SELECT r.run_id, r.started_at, d.text
                 FROM _windrow_runs r JOIN _windrow_definitions d USING (definition_id)

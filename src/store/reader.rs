@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::model::{Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::formats::{FORMATS, Formats};
 use crate::store::open::open_reader;
 use crate::store::row::only;
@@ -19,13 +20,13 @@ pub struct Reader {
 
 impl Reader {
     /// Opens the archive at `path` for reading.
-    pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path) -> Result<Self, Error> {
         Self::open_with(path, FORMATS)
     }
 
     /// The same for a program that knows these formats. An archive of an older one than the newest
     /// of them is read as it is.
-    pub fn open_with(path: &Path, formats: Formats) -> Result<Self, ArchiveError> {
+    pub fn open_with(path: &Path, formats: Formats) -> Result<Self, Error> {
         Ok(Self::over(open_reader(path, formats)?, path, formats))
     }
 
@@ -35,7 +36,7 @@ impl Reader {
     }
 
     /// Opens the same archive a second time, for reading.
-    pub fn reopen(&self) -> Result<Self, ArchiveError> {
+    pub fn reopen(&self) -> Result<Self, Error> {
         Self::open_with(&self.path, self.formats)
     }
 
@@ -45,7 +46,7 @@ impl Reader {
     }
 
     /// The number of the archive's format.
-    pub fn format(&self) -> Result<i32, ArchiveError> {
+    pub fn format(&self) -> Result<i32, Error> {
         self.connection.query_row("PRAGMA user_version", [], only).map_err(at(&self.path))
     }
 
@@ -57,7 +58,7 @@ impl Reader {
     pub(crate) fn run<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, ArchiveError> {
+    ) -> Result<T, Error> {
         read(&self.connection).map_err(|error| {
             let sql = "PRAGMA user_version";
             let version = self.connection.query_row(sql, [], only::<i32>);
@@ -72,8 +73,8 @@ impl Reader {
 }
 
 /// What this program looks for came with a later format.
-fn older(path: &Path, version: i32, newest: i32) -> ArchiveError {
+fn older(path: &Path, version: i32, newest: i32) -> Error {
     let message = format!("{} has format {version}, and this needs {newest}", path.display());
     let help = "`windrow sync --offline` brings it up to date, after a copy was set aside";
-    ArchiveError::new(Cause::Unusable, message).help(help)
+    Error::new(ErrorKind::Unusable, message).help(help)
 }

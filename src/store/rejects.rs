@@ -4,10 +4,10 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Serialize;
 
-use crate::model::{Reject, Timestamp, WindowKey, instant_to_text};
+use crate::model::{Error, Reject, Timestamp, WindowKey, instant_to_text};
 
 use crate::store::digest::sha256_of;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -151,7 +151,7 @@ impl Reader {
         stream: &str,
         selection: &RejectSelection,
         after: (i64, i64),
-    ) -> Result<Vec<KeptReject>, ArchiveError> {
+    ) -> Result<Vec<KeptReject>, Error> {
         let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
         let sql = format!(
             "SELECT reject_id, last_run_id, partition, record, ancestors,
@@ -204,7 +204,7 @@ impl Tx<'_> {
         rejects: &[Reject],
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let again = "UPDATE SET last_run_id = excluded.last_run_id
             WHERE last_run_id <> excluded.last_run_id";
         self.put_rejects(window_key, rejects, (run, now), again)
@@ -218,7 +218,7 @@ impl Tx<'_> {
         reject: Reject,
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.put_rejects(window_key, &[reject], (run, now), "NOTHING")
     }
 
@@ -228,7 +228,7 @@ impl Tx<'_> {
         rejects: &[Reject],
         (run, now): (i64, &str),
         again: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = format!(
             "INSERT INTO _windrow_rejects
              (stream, partition, start_at, end_at, kind, reason, record, record_sha256,
@@ -263,7 +263,7 @@ impl Tx<'_> {
     }
 
     /// Forgets a reject that has become a row.
-    pub fn remove_reject(&self, id: i64) -> Result<(), ArchiveError> {
+    pub fn remove_reject(&self, id: i64) -> Result<(), Error> {
         let sql = "DELETE FROM _windrow_rejects WHERE reject_id = :id";
         let statement = self.connection.prepare_cached(sql);
         statement
@@ -280,7 +280,7 @@ impl Tx<'_> {
         kind: &str,
         reason: &str,
         pointer: Option<&str>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = "UPDATE OR IGNORE _windrow_rejects SET kind = :kind, reason = :reason,
             pointer = :pointer
             WHERE reject_id = :id
@@ -303,7 +303,7 @@ impl Tx<'_> {
         who: &str,
         note: &str,
         now: Timestamp,
-    ) -> Result<u64, ArchiveError> {
+    ) -> Result<u64, Error> {
         let sql = format!(
             "UPDATE _windrow_rejects SET discarded_at = :now, discarded_by = :who, discard_note =
                 :note
@@ -328,7 +328,7 @@ impl Reader {
         selection: &RejectSelection,
         limit: u32,
         mut on: impl FnMut(RejectEntry),
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.run(|connection| {
             let sql = format!(
                 "SELECT {ENTRY} FROM _windrow_rejects WHERE {CHOSEN}
@@ -346,7 +346,7 @@ impl Reader {
     }
 
     /// How many rejects are chosen.
-    pub fn count_rejects(&self, selection: &RejectSelection) -> Result<u64, ArchiveError> {
+    pub fn count_rejects(&self, selection: &RejectSelection) -> Result<u64, Error> {
         self.run(|connection| {
             let sql = format!("SELECT count(*) FROM _windrow_rejects WHERE {CHOSEN}");
             let mut statement = connection.prepare(&sql)?;
@@ -357,7 +357,7 @@ impl Reader {
     }
 
     /// One reject with its record.
-    pub fn reject(&self, id: i64) -> Result<Option<RejectRecord>, ArchiveError> {
+    pub fn reject(&self, id: i64) -> Result<Option<RejectRecord>, Error> {
         self.run(|connection| one_reject(connection, id))
     }
 }

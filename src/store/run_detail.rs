@@ -4,9 +4,9 @@
 use rusqlite::{Connection, Row, named_params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Outcomes, Spent};
+use crate::model::{Error, Outcomes, Spent};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::transaction::Tx;
 
@@ -104,7 +104,7 @@ pub struct RunDetail {
 
 impl Tx<'_> {
     /// Notes a fetch, in the transaction of its checkpoint. Beyond the limit nothing is noted.
-    pub fn write_fetch(&self, run: i64, number: u64, row: &FetchRow) -> Result<(), ArchiveError> {
+    pub fn write_fetch(&self, run: i64, number: u64, row: &FetchRow) -> Result<(), Error> {
         if number > FETCHES_PER_RUN_MAX {
             return Ok(());
         }
@@ -144,12 +144,7 @@ impl Tx<'_> {
     }
 
     /// Notes a error or a wait. Beyond the limit nothing is noted.
-    pub fn write_run_event(
-        &self,
-        run: i64,
-        number: u64,
-        event: &RunEvent,
-    ) -> Result<(), ArchiveError> {
+    pub fn write_run_event(&self, run: i64, number: u64, event: &RunEvent) -> Result<(), Error> {
         if number > EVENTS_PER_RUN_MAX {
             return Ok(());
         }
@@ -187,7 +182,7 @@ pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Res
 
 impl Reader {
     /// What a run did, one by one.
-    pub fn run_detail(&self, run: i64) -> Result<RunDetail, ArchiveError> {
+    pub fn run_detail(&self, run: i64) -> Result<RunDetail, Error> {
         self.run(|connection| {
             let sql = "SELECT * FROM _windrow_run_fetches WHERE run_id = :run ORDER BY number";
             let mut statement = connection.prepare(sql)?;

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
-use crate::model::{ExitCode, Outcomes, Spent, Timestamp, instant_from_text, instant_to_text};
+use crate::model::{
+    Error, ExitCode, Outcomes, Spent, Timestamp, instant_from_text, instant_to_text,
+};
 
 use crate::store::digest::sha256_of;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::row::only;
 use crate::store::run_detail::{PlanPart, forget_details};
 use crate::store::table::{from_json, known};
@@ -131,7 +133,7 @@ impl RunEnd {
 
 impl Tx<'_> {
     /// Notes that a run begins; runs that were killed are marked so.
-    pub fn start_run(&self, start: &RunStart<'_>) -> Result<i64, ArchiveError> {
+    pub fn start_run(&self, start: &RunStart<'_>) -> Result<i64, Error> {
         let write = || -> rusqlite::Result<i64> {
             let now = instant_to_text(start.now);
             let connection = &self.connection;
@@ -150,7 +152,7 @@ impl Tx<'_> {
 
     /// Adds to what a run did to a stream, in the transaction of the rows. The plan is the one of
     /// the whole run so far.
-    pub fn add_to_run(&self, run: i64, more: &RunStreamRow) -> Result<(), ArchiveError> {
+    pub fn add_to_run(&self, run: i64, more: &RunStreamRow) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_run_streams
             (run_id, stream, windows_completed, received, inserted, updated, unchanged, skipped,
              rejected, out_of_window, late_rejects, windows_planned, plan, fetches, requests,
@@ -200,12 +202,12 @@ impl Tx<'_> {
 
     /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
     /// ahead.
-    pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), ArchiveError> {
+    pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), Error> {
         date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
     }
 
     /// Notes that a run has ended.
-    pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), ArchiveError> {
+    pub fn end_run(&self, run: i64, end: &RunEnd) -> Result<(), Error> {
         let sql = "UPDATE _windrow_runs SET finished_at = :now, state = :state,
             exit_code = :exit_code,
             windows_planned = :windows_planned, windows_completed = :windows_completed,

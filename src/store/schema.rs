@@ -10,9 +10,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::named_params;
 
-use crate::model::{KeyShape, TableColumn};
+use crate::model::{Error, ErrorKind, KeyShape, TableColumn};
 
-use crate::store::error::{ArchiveError, Cause};
 use crate::store::foreign::at_file;
 use crate::store::formats::ArchiveFormat;
 use crate::store::history::{history_name, live_columns};
@@ -58,7 +57,7 @@ pub(crate) fn check_schema(
     connection: &Connection,
     path: &Path,
     format: ArchiveFormat,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     check(connection, path, format, &|_, _| true)
 }
 
@@ -68,7 +67,7 @@ pub(crate) fn check_own_tables(
     connection: &Connection,
     path: &Path,
     format: ArchiveFormat,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     check(connection, path, format, &|object, streams| {
         let named = |name: &String| name.eq_ignore_ascii_case(&object.name);
         object.name.to_ascii_lowercase().starts_with("_windrow_") || streams.iter().any(named)
@@ -81,7 +80,7 @@ pub(crate) fn check_nothing_acts(
     connection: &Connection,
     path: &Path,
     format: ArchiveFormat,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     check(connection, path, format, &|object, streams| {
         let own = |name: &str| {
             let listed = |stream: &String| {
@@ -102,12 +101,12 @@ fn check(
     path: &Path,
     format: ArchiveFormat,
     odd: &Odd<'_>,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let name = path.display();
     let (mut foreign, missing) = compare(connection, format).map_err(|error| match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, error) => {
             let message = format!("{name} is damaged: its list of streams is none ({error})");
-            ArchiveError::new(Cause::Unusable, message).help("ask for it again")
+            Error::new(ErrorKind::Unusable, message).help("ask for it again")
         }
         error => at_file(path)(error),
     })?;
@@ -125,14 +124,14 @@ fn check(
             "{name} holds {article} {} `{}` that windrow did not make{more}",
             object.kind, object.name
         );
-        return Err(ArchiveError::new(Cause::Unsafe, message).help(
+        return Err(Error::new(ErrorKind::Unsafe, message).help(
             "take it only as a hand-off (`windrow handoff` leaves out what is not windrow's), from \
              somebody whom you trust",
         ));
     }
     if let Some(lacking) = missing.first() {
         let message = format!("{name} is damaged: it has no table `{lacking}` as windrow makes it");
-        return Err(ArchiveError::new(Cause::Unusable, message).help("ask for it again"));
+        return Err(Error::new(ErrorKind::Unusable, message).help("ask for it again"));
     }
     crate::store::names::check_names(connection, path)
 }
@@ -373,12 +372,12 @@ fn read_item<'w>(words: &'w [Word], made: &mut Made) -> Option<&'w [Word]> {
 impl Reader {
     /// Refuses an archive one of whose own tables somebody has altered: it would be taken for a
     /// table of theirs, and left out. `given` are the streams that matter.
-    pub fn refuse_altered(&self, given: &[String]) -> Result<(), ArchiveError> {
+    pub fn refuse_altered(&self, given: &[String]) -> Result<(), Error> {
         let format = check_identity(&self.connection, &self.path, self.formats)?;
         let altered = self.run(|connection| altered(connection, format, given))?;
         let Some((table, what)) = altered else { return Ok(()) };
         let message = format!("{}: the table `{table}` {what}", self.path.display());
-        Err(ArchiveError::new(Cause::Unusable, message).help(
+        Err(Error::new(ErrorKind::Unusable, message).help(
             "make it again as it was (`ALTER TABLE … DROP COLUMN …` in the `sqlite3` shell), or \
              go back to a copy; your own columns have their place in a table of your own",
         ))
@@ -502,7 +501,7 @@ mod tests {
         archive.connection.execute_batch("PRAGMA user_version = 1").expect("a lie");
         let format = check_identity(&archive.connection, &path, LATER).expect("an archive");
         let refused = check_schema(&archive.connection, folder.path(), format);
-        assert_eq!(refused.expect_err("it holds more").cause, Cause::Unsafe);
+        assert_eq!(refused.expect_err("it holds more").kind, ErrorKind::Unsafe);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::ColumnType;
-use crate::model::{KeyShape, TableColumn, TableShape};
+use crate::model::{Error, ErrorKind, KeyShape, TableColumn, TableShape};
 
-use crate::store::error::{ArchiveError, Cause, at};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::transaction::Tx;
@@ -58,7 +58,7 @@ pub(crate) fn create_statement(shape: &TableShape) -> String {
 
 impl Reader {
     /// Whether rows of the stream's table can be marked as gone.
-    pub fn has_marks(&self, stream: &str) -> Result<bool, ArchiveError> {
+    pub fn has_marks(&self, stream: &str) -> Result<bool, Error> {
         let columns = crate::store::history::live_columns(&self.connection, stream);
         let columns = columns.map_err(at(&self.path))?;
         Ok(columns.iter().any(|column| column.name == "_deleted_at"))
@@ -73,17 +73,14 @@ impl Reader {
         *key == shape.key && shape.columns.iter().all(same_type)
     }
 
-    fn has_rows(&self, shape: &TableShape) -> Result<bool, ArchiveError> {
+    fn has_rows(&self, shape: &TableShape) -> Result<bool, Error> {
         let sql = format!("SELECT 1 FROM {} LIMIT 1", quote(&shape.name));
         let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
         let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
         found.map_err(at(&self.path))
     }
 
-    fn stored_table(
-        &self,
-        stream: &str,
-    ) -> Result<Option<(KeyShape, Vec<TableColumn>)>, ArchiveError> {
+    fn stored_table(&self, stream: &str) -> Result<Option<(KeyShape, Vec<TableColumn>)>, Error> {
         stored_table(&self.connection, stream).map_err(at(&self.path))
     }
 }
@@ -97,7 +94,7 @@ impl Tx<'_> {
         shape: &TableShape,
         start_at: Option<&str>,
         now: &str,
-    ) -> Result<Vec<String>, ArchiveError> {
+    ) -> Result<Vec<String>, Error> {
         let mut added = Vec::new();
         let new = match self.stored_table(&shape.name)? {
             None => true,
@@ -133,7 +130,7 @@ impl Tx<'_> {
         shape: &TableShape,
         start_at: Option<&str>,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let taken = "SELECT type FROM sqlite_schema WHERE lower(name) = lower(:name)";
         let taken: Option<String> = self
             .connection
@@ -146,7 +143,7 @@ impl Tx<'_> {
                 shape.name
             );
             let help = "give the stream another name, or rename the table";
-            return Err(ArchiveError::new(Cause::Definition, message).help(help));
+            return Err(Error::new(ErrorKind::Definition, message).help(help));
         }
         let sql = create_statement(shape);
         self.connection.execute_batch(&sql).map_err(at(&self.path))?;
@@ -171,14 +168,14 @@ impl Tx<'_> {
         shape: &TableShape,
         key: &KeyShape,
         stored: Vec<TableColumn>,
-    ) -> Result<Vec<String>, ArchiveError> {
+    ) -> Result<Vec<String>, Error> {
         let refuse = |what: String| {
             let help = format!(
                 "`windrow rebuild {}` shows what making the table again from its kept pages \
                  changes; or give the stream another name, or go back to what it was",
                 shape.name
             );
-            Err(ArchiveError::new(Cause::Definition, what).help(help))
+            Err(Error::new(ErrorKind::Definition, what).help(help))
         };
         if *key != shape.key {
             return refuse(format!(
@@ -365,15 +362,15 @@ pub(crate) mod tests {
             .transaction(|tx| tx.ensure_table(&retyped, None, "now"))
             .expect_err("a type changed");
         assert_eq!(
-            (error.cause, error.message.as_str()),
-            (Cause::Definition, "the column `gb` of stream `usage` was real and is now text")
+            (error.kind, error.message.as_str()),
+            (ErrorKind::Definition, "the column `gb` of stream `usage` was real and is now text")
         );
         let mut rekeyed = shape;
         rekeyed.key = KeyShape::Columns(vec!["id".into()]);
         let error = archive
             .transaction(|tx| tx.ensure_table(&rekeyed, None, "now"))
             .expect_err("a key changed");
-        assert_eq!(error.cause, Cause::Definition);
+        assert_eq!(error.kind, ErrorKind::Definition);
     }
 
     #[test]
@@ -384,6 +381,6 @@ pub(crate) mod tests {
         shape.name = "mine".to_owned();
         let error =
             archive.transaction(|tx| tx.ensure_table(&shape, None, "now")).expect_err("taken");
-        assert_eq!(error.cause, Cause::Definition);
+        assert_eq!(error.kind, ErrorKind::Definition);
     }
 }

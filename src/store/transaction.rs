@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use rusqlite::Connection;
 
-use crate::store::error::{ArchiveError, at};
+use crate::model::Error;
+use crate::store::error::at;
 use crate::store::reader::Reader;
 
 /// A transaction that writes. It is rolled back when it is dropped before [`Tx::commit`]. Whatever
@@ -18,7 +19,7 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// Begins one. Never a deferred one: the upgrade from reading to writing fails at once when
     /// another program has written.
-    pub(crate) fn begin(reader: &'a Reader) -> Result<Self, ArchiveError> {
+    pub(crate) fn begin(reader: &'a Reader) -> Result<Self, Error> {
         Self::begin_on_file(reader).map_err(at(&reader.path))
     }
 
@@ -29,7 +30,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Does `work` in one: committed where it succeeds, rolled back where it fails.
-    pub(crate) fn within<T, E: From<ArchiveError>>(
+    pub(crate) fn within<T, E: From<Error>>(
         reader: &'a Reader,
         work: impl FnOnce(&Tx<'a>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -40,7 +41,7 @@ impl<'a> Tx<'a> {
     }
 
     /// Makes it durable.
-    pub fn commit(self) -> Result<(), ArchiveError> {
+    pub fn commit(self) -> Result<(), Error> {
         let wrong = at(&self.reader.path);
         self.commit_on_file().map_err(wrong)
     }
@@ -79,7 +80,7 @@ pub struct Snapshot<'a> {
 
 impl Reader {
     /// Begins a snapshot. Inside another one the moment of that one holds.
-    pub fn begin_snapshot(&self) -> Result<Snapshot<'_>, ArchiveError> {
+    pub fn begin_snapshot(&self) -> Result<Snapshot<'_>, Error> {
         if !self.connection.is_autocommit() {
             return Ok(Snapshot { reader: self, open: false });
         }
@@ -93,12 +94,12 @@ impl Reader {
     }
 
     /// Keeps a snapshot until the connection is closed, for whoever hands the reader on.
-    pub fn hold_snapshot(&self) -> Result<(), ArchiveError> {
+    pub fn hold_snapshot(&self) -> Result<(), Error> {
         self.begin_snapshot().map(std::mem::forget)
     }
 
     /// Reads as of one moment.
-    pub fn snapshot<T, E: From<ArchiveError>>(
+    pub fn snapshot<T, E: From<Error>>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -150,7 +151,7 @@ mod tests {
         let fails = archive.transaction(|tx| {
             tx.connection.execute_batch(ADD).expect("written");
             assert!(is_there(tx));
-            Err::<(), _>(ArchiveError::new(crate::store::Cause::Storage, "full"))
+            Err::<(), _>(Error::new(crate::model::ErrorKind::Storage, "full"))
         });
         fails.expect_err("it fails");
         assert!(!is_there(&archive));
@@ -170,7 +171,7 @@ mod tests {
         let snapshot = reader.begin_snapshot().expect("a snapshot");
         let add = |tx: &Tx<'_>| tx.run(|connection| connection.execute_batch(ADD));
         archive.transaction(add).expect("committed");
-        let inner = reader.snapshot(|inner| Ok::<_, ArchiveError>(is_there(inner)));
+        let inner = reader.snapshot(|inner| Ok::<_, Error>(is_there(inner)));
         assert!(!inner.expect("read") && !is_there(&snapshot));
         drop(snapshot);
         assert!(is_there(&reader));

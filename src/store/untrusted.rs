@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::host::Stop;
 use crate::host::files::{lock_holder, lock_path, open_named};
 
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 use crate::store::foreign::{at_file, guard};
 use crate::store::formats::FORMATS;
 use crate::store::open::{check_identity, refuse_missing, sqlite_address};
@@ -37,13 +37,13 @@ const DEPTH_MAX: i32 = 500;
 /// What is damaged, and what is not windrow's where windrow's tables must be, is refused as by
 /// [`open_untrusted`]; nothing of the file's is run, and nothing is written, so that a change that
 /// was broken off is not taken back either.
-pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
-    let found = path.metadata().map_err(|error| ArchiveError::io(path, "open", &error))?;
+pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, Error> {
+    let found = path.metadata().map_err(|error| Error::io(path, "open", &error))?;
     if found.is_dir() {
         refuse_odd_place(path)?;
     } else if !found.is_file() {
         let message = format!("{} is no file", path.display());
-        return Err(ArchiveError::new(Cause::Unsafe, message).help("name an archive"));
+        return Err(Error::new(ErrorKind::Unsafe, message).help("name an archive"));
     }
     look_at(path)?;
     if log_beside(path).is_none() {
@@ -52,17 +52,17 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
     let address = sqlite_address(path)?;
     let connection = match (open_limited(address.as_str(), path, stop), log_beside(path)) {
         // On read-only media there is no place for the log's index; the file itself is whole.
-        (Err(error), None) if error.cause == Cause::Storage => {
+        (Err(error), None) if error.kind == ErrorKind::Storage => {
             open_limited(&format!("{address}?immutable=1"), path, stop)?
         }
-        (Err(error), Some(beside)) if error.cause == Cause::Storage => {
+        (Err(error), Some(beside)) if error.kind == ErrorKind::Storage => {
             let message = format!("a change of {} was broken off", path.display());
             let help = format!(
                 "{} belongs to it: if it is an archive of your own, `windrow status` takes the \
                  change back",
                 beside.display()
             );
-            return Err(ArchiveError::new(Cause::Unusable, message).help(help));
+            return Err(Error::new(ErrorKind::Unusable, message).help(help));
         }
         (other, _) => other?,
     };
@@ -75,7 +75,7 @@ pub fn open_compared(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
 /// Looks at an archive whose definition is not its user's own, and refuses one in which anything
 /// would act besides windrow: what has the place of a table of windrow's and, where the archive is
 /// to be written, triggers and indexes with expressions on such a table.
-pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, ArchiveError> {
+pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, Error> {
     refuse_missing(path)?;
     let reader = open_compared(path, stop)?;
     if writes {
@@ -86,7 +86,7 @@ pub fn look_at_given(path: &Path, writes: bool, stop: &Stop) -> Result<Reader, A
 }
 
 /// A connection that runs nothing of the file and takes no more than windrow makes.
-fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, ArchiveError> {
+fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -114,7 +114,7 @@ fn open_limited(address: &str, path: &Path, stop: &Stop) -> Result<Connection, A
 /// A link, a file that is none, a log beside it, and a schema with anything that windrow does not
 /// make are refused; so are a file that was cut off, one that is no archive, and one of a newer
 /// format.
-pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> {
+pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, Error> {
     refuse_odd_place(path)?;
     check_header(path)?;
     let address = format!("{}?immutable=1", sqlite_address(path)?);
@@ -126,18 +126,18 @@ pub fn open_untrusted(path: &Path, stop: &Stop) -> Result<Reader, ArchiveError> 
 
 /// A link may lead to another file by the time that it is opened; a log beside the file would be
 /// taken for a part of it by the next program.
-fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
+fn refuse_odd_place(path: &Path) -> Result<(), Error> {
     let refuse = |message: String, help: &str| {
-        Err(ArchiveError::new(Cause::Unsafe, message).help(help.to_owned()))
+        Err(Error::new(ErrorKind::Unsafe, message).help(help.to_owned()))
     };
     let name = path.display();
-    let found = path.symlink_metadata().map_err(|error| ArchiveError::io(path, "open", &error))?;
+    let found = path.symlink_metadata().map_err(|error| Error::io(path, "open", &error))?;
     if found.file_type().is_symlink() {
         return refuse(format!("{name} is a link"), "name the file that you were given itself");
     }
     if found.is_dir() {
         let message = format!("{name} is a folder");
-        return Err(ArchiveError::new(Cause::Unusable, message).help("name a file in it"));
+        return Err(Error::new(ErrorKind::Unusable, message).help("name a file in it"));
     }
     if !found.is_file() {
         return refuse(format!("{name} is no file"), "name the file that you were given");
@@ -153,7 +153,7 @@ fn refuse_odd_place(path: &Path) -> Result<(), ArchiveError> {
         Ok(Some(note)) => {
             let message = format!("{name} is held by {note}");
             let help = "wait until it is done, or ask for a hand-off, which is made meanwhile";
-            Err(ArchiveError::new(Cause::Held, message).help(help))
+            Err(Error::new(ErrorKind::Held, message).help(help))
         }
         _ => Ok(()),
     }
@@ -174,12 +174,12 @@ pub(super) fn log_beside(path: &Path) -> Option<PathBuf> {
 }
 
 /// The first hundred bytes tell whether it is a whole SQLite file.
-fn check_header(path: &Path) -> Result<(), ArchiveError> {
+fn check_header(path: &Path) -> Result<(), Error> {
     let unusable = |message: String, help: &str| {
-        Err(ArchiveError::new(Cause::Unusable, message).help(help.to_owned()))
+        Err(Error::new(ErrorKind::Unusable, message).help(help.to_owned()))
     };
     let (name, again) = (path.display(), "ask for it again");
-    let source_error = |error: std::io::Error| ArchiveError::io(path, "read", &error);
+    let source_error = |error: std::io::Error| Error::io(path, "read", &error);
     let mut header = Vec::with_capacity(100);
     let file = open_named(path).map_err(source_error)?;
     let length = file.metadata().map_err(source_error)?.len();

@@ -7,9 +7,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{ToSql, named_params, params_from_iter};
 
 use crate::definition::Scalar;
-use crate::model::{GoneScope, RowSet, WindowKey};
+use crate::model::{Error, GoneScope, RowSet, WindowKey};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::history::{history_name, live_columns};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
@@ -100,14 +100,14 @@ impl Reader {
     }
 
     /// What a run found missing and did about it.
-    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, ArchiveError> {
+    pub fn vanished_of_run(&self, run: i64) -> Result<Vec<VanishedCount>, Error> {
         counts(&self.connection, run).map_err(at(&self.path))
     }
 }
 
 impl Tx<'_> {
     /// A fetch begins: nothing of it has been seen.
-    pub fn begin_seen(&self, table: &TableWriter) -> Result<(), ArchiveError> {
+    pub fn begin_seen(&self, table: &TableWriter) -> Result<(), Error> {
         let key = table.shape.key.columns();
         let stream = &table.shape.name;
         let begin = || -> rusqlite::Result<()> {
@@ -128,7 +128,7 @@ impl Tx<'_> {
     }
 
     /// Notes which rows a page of the fetch held.
-    pub fn note_seen(&self, table: &TableWriter, rows: &RowSet) -> Result<(), ArchiveError> {
+    pub fn note_seen(&self, table: &TableWriter, rows: &RowSet) -> Result<(), Error> {
         let key = table.shape.key.columns();
         let columns = table.shape.row_columns();
         let cells: Vec<usize> =
@@ -163,7 +163,7 @@ impl Tx<'_> {
         scope: Option<&GoneScope>,
         run: i64,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let settle = || -> rusqlite::Result<()> {
             self.take_back_seen(table)?;
             match scope {
@@ -333,7 +333,7 @@ impl Tx<'_> {
         undone: i64,
         run: i64,
         now: &str,
-    ) -> Result<Vec<VanishedCount>, ArchiveError> {
+    ) -> Result<Vec<VanishedCount>, Error> {
         let undo = || -> rusqlite::Result<Vec<VanishedCount>> {
             let counts = counts(&self.connection, undone)?;
             let done = |count: &VanishedCount| matches!(&*count.state, "marked" | "deleted");
@@ -433,7 +433,7 @@ impl Reader {
     pub fn vanished(
         &self,
         take: &mut dyn FnMut(VanishedRow) -> std::io::Result<()>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let sql = "SELECT stream, key, state, partition, start_at, end_at, first_missed_at,
                 changed_at, run_id FROM _windrow_vanished ORDER BY stream, key";
         let mut read = || -> rusqlite::Result<std::io::Result<()>> {
@@ -458,14 +458,11 @@ impl Reader {
             Ok(Ok(()))
         };
         let told = read().map_err(at(&self.path))?;
-        told.map_err(|error| {
-            let message = format!("cannot write the answer: {error}");
-            ArchiveError::new(crate::store::error::Cause::Storage, message)
-        })
+        told.map_err(|error| Error::output("write the answer", &error))
     }
 
     /// Rows of a stream that are missing and were left alone, since they are too many at once.
-    pub fn held_back(&self, stream: &str) -> Result<u64, ArchiveError> {
+    pub fn held_back(&self, stream: &str) -> Result<u64, Error> {
         let sql = "SELECT count(*) FROM _windrow_vanished WHERE stream = :stream AND
             state = 'held'";
         let count = || -> rusqlite::Result<u64> {

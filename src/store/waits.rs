@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Serialize;
 
-use crate::model::{Timestamp, Wait, instant_from_text, instant_to_text};
+use crate::model::{Error, Timestamp, Wait, instant_from_text, instant_to_text};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::transaction::Tx;
 
@@ -51,34 +51,25 @@ impl WaitRow {
 
 impl Tx<'_> {
     /// Keeps a wait of a source.
-    pub fn write_wait(
-        &self,
-        source: &str,
-        wait: &Wait,
-        now: Timestamp,
-    ) -> Result<(), ArchiveError> {
+    pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
         put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
     }
 
     /// Forgets the waits of these sources, those of their entries in the outbox as well, and gives
     /// the sources that had one.
-    pub fn lift_waits(
-        &self,
-        sources: &[String],
-        now: Timestamp,
-    ) -> Result<Vec<String>, ArchiveError> {
+    pub fn lift_waits(&self, sources: &[String], now: Timestamp) -> Result<Vec<String>, Error> {
         lift_waits(&self.connection, sources, now).map_err(at(&self.path))
     }
 }
 
 impl Reader {
     /// Sources that once must not be asked before some time, as it was noted.
-    pub fn waits(&self) -> Result<Vec<WaitRow>, ArchiveError> {
+    pub fn waits(&self) -> Result<Vec<WaitRow>, Error> {
         self.run(waits)
     }
 
     /// Sources that must not be asked at `now`.
-    pub fn waits_held(&self, now: Timestamp) -> Result<Vec<WaitRow>, ArchiveError> {
+    pub fn waits_held(&self, now: Timestamp) -> Result<Vec<WaitRow>, Error> {
         Ok(self.waits()?.into_iter().filter_map(|wait| wait.shown(now)).collect())
     }
 }

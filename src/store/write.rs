@@ -5,9 +5,9 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
-use crate::model::{Cell, Outcomes, RowSet, TableColumn, TableShape};
+use crate::model::{Cell, Error, Outcomes, RowSet, TableColumn, TableShape};
 
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::table::quote;
 use crate::store::transaction::Tx;
 
@@ -246,7 +246,7 @@ impl Tx<'_> {
         rows: &RowSet,
         run: i64,
         now: &str,
-    ) -> Result<Outcomes, ArchiveError> {
+    ) -> Result<Outcomes, Error> {
         self.write_all(table, rows, None, run, now).map_err(at(&self.path))
     }
 
@@ -259,7 +259,7 @@ impl Tx<'_> {
         as_of: i64,
         run: i64,
         now: &str,
-    ) -> Result<Outcomes, ArchiveError> {
+    ) -> Result<Outcomes, Error> {
         self.write_all(table, rows, Some(as_of), run, now).map_err(at(&self.path))
     }
 

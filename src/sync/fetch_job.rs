@@ -7,8 +7,8 @@ use crate::definition::{
     WindowRules,
 };
 use crate::http::{PageToken, Pager, RequestPlan, show_request};
-use crate::model::{Entry, Timestamp, Window, WindowKey, instant_from_text};
-use crate::store::{ArchiveError, ParentRow, Reader, StreamRow};
+use crate::model::{Entry, Error, Timestamp, Window, WindowKey, instant_from_text};
+use crate::store::{ParentRow, Reader, StreamRow};
 use crate::window::{
     Reason, Task, WindowPlan, fetch_is_old, grid_start, plan_windows, render_bounds,
 };
@@ -235,7 +235,7 @@ pub fn plan_run(
     reader: Option<&Reader>,
     options: &SyncOptions,
     now: Timestamp,
-) -> Result<Vec<PlannedJob>, ArchiveError> {
+) -> Result<Vec<PlannedJob>, Error> {
     let mut planned = Vec::new();
     for stream in selected(definition, options) {
         let row = reader.map(|reader| reader.stream(&stream.name)).transpose()?.flatten();
@@ -244,7 +244,7 @@ pub fn plan_run(
             _ => None,
         };
         let source = &definition.sources[&stream.source];
-        let mut add = |parent: Option<&ParentRow>| -> Result<(), ArchiveError> {
+        let mut add = |parent: Option<&ParentRow>| -> Result<(), Error> {
             let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
             let ledger = match reader {
                 Some(reader) => reader.ledger(&stream.name, partition)?,

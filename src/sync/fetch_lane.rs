@@ -8,9 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::definition::{Column, Definition, Source, Stream, StreamKind};
 use crate::host::Host;
 use crate::http::{HttpFetcher, SourceError, SourceErrorKind};
-use crate::model::{Spent, TableShape, Timestamp, Window, WindowKey};
+use crate::model::{Error, Spent, TableShape, Timestamp, Window, WindowKey};
 use crate::record::RecordReader;
-use crate::store::{ArchiveError, ParentRow, PlanPart, Reader, StreamRow};
+use crate::store::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
@@ -57,7 +57,7 @@ pub struct FetchLane<'a> {
     begun: (Timestamp, Spent),
     report: SyncReport,
     /// The first an error of the archive itself.
-    fault: RefCell<Option<ArchiveError>>,
+    fault: RefCell<Option<Error>>,
 }
 
 impl<'a> FetchLane<'a> {
@@ -231,10 +231,7 @@ impl<'a> FetchLane<'a> {
     }
 
     /// Reads the archive beside the writing lane.
-    fn archive<T>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, ArchiveError>,
-    ) -> Result<T, SourceError> {
+    fn archive<T>(&self, read: impl FnOnce(&Reader) -> Result<T, Error>) -> Result<T, SourceError> {
         read(&self.reader).map_err(|error| {
             let message = format!("cannot read the archive: {error}");
             self.fault.borrow_mut().get_or_insert(error);

@@ -30,8 +30,8 @@ use tokio::sync::mpsc;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
-use crate::model::Window;
-use crate::store::{Archive, ArchiveError, Cause, Reader, RunEnd, RunStart, RunStreamRow};
+use crate::model::{Error, ErrorKind, Window};
+use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
 pub use fetch_job::{PlannedJob, plan_run, resolve_start, time_mark};
@@ -98,7 +98,7 @@ pub fn sync(
     parts: SyncParts<'_>,
     options: &SyncOptions,
     lanes: Lanes,
-) -> Result<SyncReport, ArchiveError> {
+) -> Result<SyncReport, Error> {
     let SyncParts { definition, host, transports, secrets, observer } = parts;
     let reader = match &options.again {
         Some(again) => Reader::open(&again.known)?,
@@ -133,7 +133,7 @@ pub fn sync(
     let end = RunEnd {
         state: if result.is_err() { "failed" } else { report.state() },
         exit_code: match &result {
-            Err(error) => error.cause.exit_code(),
+            Err(error) => error.exit_code(),
             Ok(()) => report.exit_code(),
         },
         now: host.clock.now(),
@@ -158,17 +158,17 @@ pub fn sync(
 fn result_of(
     archive: &Archive,
     run: i64,
-    written: Result<Vec<RunStreamRow>, ArchiveError>,
+    written: Result<Vec<RunStreamRow>, Error>,
     host: &Host,
     report: &mut SyncReport,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let result = match written {
         Ok(totals) => {
             report.add_written(totals);
             archive.vanished_of_run(run).map(|counts| report.add_vanished(&counts))
         }
         // The page in hand was rolled back in the midst of a statement.
-        Err(error) if error.cause == Cause::Interrupted && host.stop.cause().is_some() => {
+        Err(error) if error.kind == ErrorKind::Interrupted && host.stop.cause().is_some() => {
             report.stop = host.stop.cause();
             Ok(())
         }

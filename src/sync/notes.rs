@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Timestamp, instant_to_text};
+use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::{
-    ArchiveError, EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent,
-    RunStreamRow, Tx,
+    EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent, RunStreamRow, Tx,
 };
 
 use super::fetch_job::FetchJob;
@@ -102,12 +101,7 @@ impl RunNotes {
     }
 
     /// Writes them, and adds what they sum up to to `counts`.
-    pub fn write(
-        &mut self,
-        tx: &Tx<'_>,
-        run: i64,
-        counts: &mut RunStreamRow,
-    ) -> Result<(), ArchiveError> {
+    pub fn write(&mut self, tx: &Tx<'_>, run: i64, counts: &mut RunStreamRow) -> Result<(), Error> {
         for row in self.fetches.drain(..) {
             self.fetches_noted += 1;
             tx.write_fetch(run, self.fetches_noted, &row)?;
@@ -122,7 +116,7 @@ impl RunNotes {
     }
 
     /// Writes what befell the run alone.
-    pub fn write_events(&mut self, tx: &Tx<'_>, run: i64) -> Result<(), ArchiveError> {
+    pub fn write_events(&mut self, tx: &Tx<'_>, run: i64) -> Result<(), Error> {
         for event in self.events.drain(..) {
             self.events_noted += 1;
             tx.write_run_event(run, self.events_noted, &event)?;

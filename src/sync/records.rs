@@ -1,9 +1,9 @@
 //! The records of a page on their way into the archive: the path that a page takes when it comes,
 //! and again when it is read anew.
 
-use crate::model::{Outcomes, Reject, RejectKind, RowSet, WindowKey};
+use crate::model::{Error, ErrorKind, Outcomes, Reject, RejectKind, RowSet, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
-use crate::store::{ArchiveError, Cause, TableWriter, Tx};
+use crate::store::{TableWriter, Tx};
 
 /// The records of a page.
 pub struct Records<'p> {
@@ -25,7 +25,7 @@ pub fn write_records(
     mut page: Records<'_>,
     run: i64,
     now: &str,
-) -> Result<Outcomes, ArchiveError> {
+) -> Result<Outcomes, Error> {
     if let Some((table, reader)) = table {
         set_orphans_aside(tx, table, reader, &mut page)?;
     }
@@ -37,7 +37,7 @@ pub fn write_records(
     };
     if !page.rows.is_empty() {
         let (table, _) = table.ok_or_else(|| {
-            ArchiveError::new(Cause::Bug, format!("no table for {}", window_key.stream))
+            Error::new(ErrorKind::Bug, format!("no table for {}", window_key.stream))
         })?;
         outcomes += tx.write_rows(table, page.rows, run, now)?;
     }
@@ -52,7 +52,7 @@ fn set_orphans_aside(
     table: &TableWriter,
     reader: &RecordReader,
     page: &mut Records<'_>,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     if page.records.is_empty() || table.shape().references.is_empty() {
         return Ok(());
     }

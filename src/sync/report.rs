@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
-use crate::model::{ExitCode, Outcomes, Spent, WindowKey};
-use crate::store::{ArchiveError, RunStreamRow, VanishedCount};
+use crate::model::{Error, ExitCode, Outcomes, Spent, WindowKey};
+use crate::store::{RunStreamRow, VanishedCount};
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
@@ -132,7 +132,7 @@ pub struct SyncReport {
     pub stop: Option<StopCause>,
     /// The first error with reading the archive itself, which the run ends with.
     #[serde(skip)]
-    pub fault: Option<ArchiveError>,
+    pub fault: Option<Error>,
 }
 
 impl SyncReport {

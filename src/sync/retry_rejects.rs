@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
-use crate::model::{ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
+use crate::model::{Error, ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
-    Archive, ArchiveError, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow,
-    StreamRow, TableWriter, Tx,
+    Archive, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow, StreamRow,
+    TableWriter, Tx,
 };
 
 use crate::sync::fetch_job::resolve_start;
@@ -77,7 +77,7 @@ impl<'a> Late<'a> {
     }
 
     /// Takes up what fits of the rejects that are chosen.
-    pub fn take_up(&self, selection: &RejectSelection) -> Result<LateReport, ArchiveError> {
+    pub fn take_up(&self, selection: &RejectSelection) -> Result<LateReport, Error> {
         let mut report = LateReport { stream: self.stream.name.clone(), ..LateReport::default() };
         let mut after = (i64::MAX, i64::MAX);
         let mut parents = Parents::default();
@@ -107,7 +107,7 @@ impl<'a> Late<'a> {
         &self,
         reject: &KeptReject,
         parents: &mut Parents,
-    ) -> Result<Result<Outcomes, String>, ArchiveError> {
+    ) -> Result<Result<Outcomes, String>, Error> {
         let mut rows = RowSet::new(self.reader.width());
         if let Some(fields) = FileFields::of(reject.ancestors.as_deref()) {
             let reader = fields.reader(self.reader);
@@ -148,7 +148,7 @@ impl<'a> Late<'a> {
         read: Result<(), RecordRefusal>,
         reader: &RecordReader,
         rows: &RowSet,
-    ) -> Result<Option<String>, ArchiveError> {
+    ) -> Result<Option<String>, Error> {
         let refusal = match read {
             Err(refusal) => refusal,
             Ok(()) => match self.tx.find_orphans(self.table.shape(), rows)?.remove(&0) {
@@ -178,7 +178,7 @@ impl Parents {
         &mut self,
         late: &Late<'_>,
         reject: &KeptReject,
-    ) -> Result<Option<&BTreeMap<String, Scalar>>, ArchiveError> {
+    ) -> Result<Option<&BTreeMap<String, Scalar>>, Error> {
         let needed = |origin: &ColumnOrigin| matches!(origin, ColumnOrigin::Parent(_));
         let Some(parent) = &late.stream.for_each else { return Ok(Some(&self.values)) };
         if !late.reader.columns().iter().any(|column| needed(&column.origin)) {
@@ -221,7 +221,7 @@ pub fn retry(
     host: &Host,
     selection: &RejectSelection,
     rehearse: bool,
-) -> Result<RetryReport, ArchiveError> {
+) -> Result<RetryReport, Error> {
     let start = RunStart {
         command: "rejects retry",
         version: env!("CARGO_PKG_VERSION"),
@@ -245,7 +245,7 @@ pub fn retry(
         let state = if result.is_ok() { "complete" } else { "failed" };
         let message = result.as_ref().err().map(|error| error.message.clone());
         let now = host.clock.now();
-        let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.cause.exit_code());
+        let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.exit_code());
         let end = RunEnd { state, exit_code, message, ..RunEnd::nothing_asked(now) };
         archive.transaction(|tx| tx.end_run(run, &end))?;
     }
@@ -258,7 +258,7 @@ fn retry_all(
     host: &Host,
     selection: &RejectSelection,
     run: Option<i64>,
-) -> Result<Vec<LateReport>, ArchiveError> {
+) -> Result<Vec<LateReport>, Error> {
     let known = tx.reopen()?;
     let now = host.clock.now();
     let wanted = |stream: &&Stream| selection.stream.as_ref().is_none_or(|s| *s == stream.name);

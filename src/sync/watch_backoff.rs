@@ -5,8 +5,7 @@
 //! again now and then, in case somebody has.
 
 use crate::http::SourceErrorKind;
-use crate::model::Timestamp;
-use crate::store::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind, Timestamp};
 
 use crate::sync::SyncReport;
 
@@ -54,17 +53,12 @@ const MINUTE: i64 = 60 * SECOND;
 
 impl Round {
     /// How a sync ended.
-    pub fn of(result: &Result<SyncReport, ArchiveError>) -> Round {
+    pub fn of(result: &Result<SyncReport, Error>) -> Round {
         match result {
-            Err(error) => match error.cause {
-                Cause::Held => Round::Held,
-                Cause::Storage => Round::Storage,
-                Cause::Unusable
-                | Cause::Unsafe
-                | Cause::Definition
-                | Cause::Query
-                | Cause::Interrupted
-                | Cause::Bug => Round::Broken,
+            Err(error) => match error.kind {
+                ErrorKind::Held => Round::Held,
+                ErrorKind::Storage => Round::Storage,
+                _ => Round::Broken,
             },
             Ok(report) => Round::after(report.gravest().map(|source_error| source_error.kind)),
         }

@@ -13,12 +13,10 @@ use tokio::sync::mpsc;
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{
-    Checkpoint, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
+    Checkpoint, Error, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
     WindowKey, instant_to_text,
 };
-use crate::store::{
-    Archive, ArchiveError, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter, Tx,
-};
+use crate::store::{Archive, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter, Tx};
 
 use crate::record::{Filler, RecordReader};
 
@@ -119,7 +117,7 @@ impl<'a> WriteLane<'a> {
     pub async fn run(
         mut self,
         mut events: mpsc::Receiver<LaneEvent>,
-    ) -> Result<WrittenStreams, ArchiveError> {
+    ) -> Result<WrittenStreams, Error> {
         while let Some(event) = events.recv().await {
             self.take(event)?;
         }
@@ -128,7 +126,7 @@ impl<'a> WriteLane<'a> {
         Ok(self.written)
     }
 
-    fn take(&mut self, event: LaneEvent) -> Result<(), ArchiveError> {
+    fn take(&mut self, event: LaneEvent) -> Result<(), Error> {
         match event {
             LaneEvent::Table { shape, start_at, reader } => {
                 self.make_table(*shape, start_at, reader)
@@ -176,7 +174,7 @@ impl<'a> WriteLane<'a> {
         }
     }
 
-    fn keep_wait(&mut self, source: String, wait: Wait) -> Result<(), ArchiveError> {
+    fn keep_wait(&mut self, source: String, wait: Wait) -> Result<(), Error> {
         self.finish_batch()?;
         let until = instant_to_text(wait.until);
         tracing::info!(source, until, "the source asked to wait");
@@ -228,7 +226,7 @@ impl<'a> WriteLane<'a> {
         mut shape: TableShape,
         start_at: Option<Timestamp>,
         reader: Arc<RecordReader>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.finish_batch()?;
         let now = instant_to_text(self.host.clock.now());
         let start = start_at.map(instant_to_text);
@@ -252,7 +250,7 @@ impl<'a> WriteLane<'a> {
     }
 
     /// Takes the batch in hand, or a new one. Dropping it takes it back.
-    fn take_batch(&mut self, stream: &str) -> Result<Batch<'a>, ArchiveError> {
+    fn take_batch(&mut self, stream: &str) -> Result<Batch<'a>, Error> {
         if let Some(batch) = self.batch.take() {
             return Ok(batch);
         }
@@ -263,7 +261,7 @@ impl<'a> WriteLane<'a> {
 
     /// Dates the run's fetches by its sources' clocks no later than their first rows: a run that
     /// is killed does not come to its end.
-    fn date_run(&mut self, tx: &Tx<'_>, facts: &FetchFacts) -> Result<(), ArchiveError> {
+    fn date_run(&mut self, tx: &Tx<'_>, facts: &FetchFacts) -> Result<(), Error> {
         let stream = self.definition.stream(&facts.window_key.stream);
         let Some((stream, skew_ms)) = stream.zip(facts.skew_ms) else { return Ok(()) };
         if self.clocks.contains_key(&stream.source) {
@@ -280,7 +278,7 @@ impl<'a> WriteLane<'a> {
         key: &WindowKey,
         first: bool,
         rows: &RowSet,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let table = self.tables.get(&key.stream);
         let Some((table, _)) = table.filter(|(table, _)| table.shape().retention.watched) else {
             return Ok(());
@@ -292,7 +290,7 @@ impl<'a> WriteLane<'a> {
         tx.note_seen(table, rows)
     }
 
-    fn write_page(&mut self, mut page: PageEvent) -> Result<(), ArchiveError> {
+    fn write_page(&mut self, mut page: PageEvent) -> Result<(), Error> {
         let fetch = self.fetch.as_ref().expect("a fetch begins before its pages");
         let (facts, first) = (fetch.facts.clone(), fetch.is_at_first_page());
         let key = &facts.window_key;
@@ -339,7 +337,7 @@ impl<'a> WriteLane<'a> {
         stream: &str,
         noticed: &mut Noticed,
         now: &str,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         tx.write_fields(stream, &noticed.fields)?;
         for drift in std::mem::take(&mut noticed.drift) {
             tx.log_field_change(&FieldChange {
@@ -360,7 +358,7 @@ impl<'a> WriteLane<'a> {
         requested_at: Timestamp,
         done: Completion,
         trace: Trace,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         let mut batch = self.take_batch(&window_key.stream)?;
         batch.counts.windows_completed += 1;
         let mut progress = self.progress(&window_key, requested_at);
@@ -393,7 +391,7 @@ impl<'a> WriteLane<'a> {
         requested_at: Timestamp,
         (state, error, counts): (State, Option<String>, Option<(u64, u64)>),
         trace: Trace,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         self.finish_batch()?;
         let known = self.fetch.as_ref().is_some_and(|fetch| fetch.facts.window_key == window_key);
         let complete_before = self.archive.is_complete(&window_key)?;
@@ -421,7 +419,7 @@ impl<'a> WriteLane<'a> {
     }
 
     /// Ends the transaction in hand; a fetch that goes on is noted with its next page.
-    fn finish_batch(&mut self) -> Result<(), ArchiveError> {
+    fn finish_batch(&mut self) -> Result<(), Error> {
         let Some(batch) = self.batch.take() else { return Ok(()) };
         if let Some(fetch) = &self.fetch {
             let facts = fetch.facts.clone();
@@ -433,7 +431,7 @@ impl<'a> WriteLane<'a> {
         self.commit_batch(batch)
     }
 
-    fn commit_batch(&mut self, batch: Batch<'a>) -> Result<(), ArchiveError> {
+    fn commit_batch(&mut self, batch: Batch<'a>) -> Result<(), Error> {
         let Batch { tx, mut counts, .. } = batch;
         self.notes.write(&tx, self.run, &mut counts)?;
         tx.add_to_run(self.run, &counts)?;

@@ -7,14 +7,13 @@ use serde_json::Value;
 
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxAdd;
-use crate::cli::error::Failure;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_json, outbox_page};
 use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};
 use crate::definition::{Definition, Source, Span, Start, WriteMethod, parse_start, suggest};
 use crate::host::Host;
 use crate::host::files::open_named;
-use crate::model::{ExitCode, Timestamp};
+use crate::model::{Error, ErrorKind, ExitCode, Timestamp};
 use crate::outbox::{Added, NewEntry, OPEN_ENTRIES_MAX, Outbox};
 use crate::outbox::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, fresh_key, prepare, sender_for};
 
@@ -25,7 +24,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let source = source_of(&definition, args.source.as_deref())?;
     let now = host.clock.now();
@@ -69,7 +68,7 @@ impl NewRequest<'_> {
         secrets: &crate::http::SecretValues,
         sender: &str,
         now: Timestamp,
-    ) -> Result<NewEntry, Failure> {
+    ) -> Result<NewEntry, Error> {
         let given = GivenRequest {
             source: self.source,
             method: self.method,
@@ -86,12 +85,12 @@ impl NewRequest<'_> {
     }
 }
 
-fn refused(refusal: QueueRefusal) -> Failure {
-    let code = if refusal.is_secret { ExitCode::Unsafe } else { ExitCode::Usage };
-    Failure { help: refusal.help, ..Failure::new(code, refusal.message) }
+fn refused(refusal: QueueRefusal) -> Error {
+    let kind = if refusal.is_secret { ErrorKind::Unsafe } else { ErrorKind::Usage };
+    Error { help: refusal.help, ..Error::new(kind, refusal.message) }
 }
 
-fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a Source, Failure> {
+fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a Source, Error> {
     let known = || definition.sources.keys().map(String::as_str);
     let Some(name) = name else {
         let mut sources = definition.sources.values();
@@ -100,33 +99,29 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
             _ => {
                 let names: Vec<&str> = known().collect();
                 let help = format!("name one with --source: {}", names.join(", "));
-                Err(Failure::new(ExitCode::Usage, "the definition has more than one source")
-                    .help(help))
+                Err(Error::usage("the definition has more than one source").help(help))
             }
         };
     };
     definition.sources.get(name).ok_or_else(|| {
-        let mut failure = Failure::new(ExitCode::Usage, format!("there is no source `{name}`"));
+        let mut failure = Error::usage(format!("there is no source `{name}`"));
         failure.help = suggest(name, known());
         failure
     })
 }
 
-fn method_of(text: &str) -> Result<WriteMethod, Failure> {
+fn method_of(text: &str) -> Result<WriteMethod, Error> {
     WriteMethod::parse(text).ok_or_else(|| {
-        Failure::new(ExitCode::Usage, format!("{text:?} is not a method that writes"))
+        Error::usage(format!("{text:?} is not a method that writes"))
             .help("the outbox takes POST, PUT, PATCH and DELETE")
     })
 }
 
-fn headers_of(args: &OutboxAdd) -> Result<Vec<(String, String)>, Failure> {
+fn headers_of(args: &OutboxAdd) -> Result<Vec<(String, String)>, Error> {
     let mut headers = Vec::new();
     for header in &args.headers {
         let (name, value) = header.split_once(':').ok_or_else(|| {
-            Failure::new(
-                ExitCode::Usage,
-                format!("{header:?} is not a header such as `Prefer: minimal`"),
-            )
+            Error::usage(format!("{header:?} is not a header such as `Prefer: minimal`"))
         })?;
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
@@ -135,19 +130,19 @@ fn headers_of(args: &OutboxAdd) -> Result<Vec<(String, String)>, Failure> {
     Ok(headers)
 }
 
-fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
+fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Error> {
     if let Some(text) = &args.body {
         return Ok(Some(text.clone().into_bytes()));
     }
     let Some(path) = &args.body_file else { return Ok(None) };
     let source_error = |error: std::io::Error| {
-        let failure = Failure::file(
-            ExitCode::Usage,
+        let failure = Error::file(
+            ErrorKind::Usage,
             &format!("read the body from {}", path.display()),
             &error,
         );
-        match failure.code {
-            ExitCode::Unsafe => {
+        match failure.kind {
+            ErrorKind::Unsafe => {
                 failure.help("write it into a file, or give it on stdin: `--body-file -`")
             }
             _ => failure,
@@ -167,11 +162,10 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 /// A time that may lie ahead: a date, a timestamp, or so long from now.
-fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+fn when(text: &str, now: Timestamp) -> Result<Timestamp, Error> {
     if let Ok(span) = Span::parse(text) {
         let at = span.after(now, chrono_tz::UTC);
-        return at
-            .ok_or_else(|| Failure::new(ExitCode::Usage, format!("`{text}` is out of range")));
+        return at.ok_or_else(|| Error::usage(format!("`{text}` is out of range")));
     }
     match parse_start(text, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => Ok(at),
@@ -179,24 +173,19 @@ fn when(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
             let message = format!("`{text}` is not a time");
             let help = "write a date (`2026-03-03`), a timestamp (`2026-03-03T12:00:00Z`), or a \
                 time from now (`2 hours`)";
-            Err(Failure::new(ExitCode::Usage, message).help(help))
+            Err(Error::usage(message).help(help))
         }
     }
 }
 
 /// The entry that another one waits for; of the same source, where two have the key.
-fn number_of(outbox: &Outbox, key: &str, source: &Source) -> Result<i64, Failure> {
+fn number_of(outbox: &Outbox, key: &str, source: &Source) -> Result<i64, Error> {
     let own = outbox.outbox_find(key, Some(&source.name))?;
     let numbers = if own.is_empty() { outbox.outbox_find(key, None)? } else { own };
     if numbers.is_empty() { Err(no_entry(key)) } else { one_of(&numbers, key) }
 }
 
-fn tell(
-    added: Added,
-    new: &NewEntry,
-    outbox: &Outbox,
-    output: &Output,
-) -> Result<ExitCode, Failure> {
+fn tell(added: Added, new: &NewEntry, outbox: &Outbox, output: &Output) -> Result<ExitCode, Error> {
     match added {
         Added::New(number) => {
             if output.json() {
@@ -222,12 +211,12 @@ fn tell(
             let (key, number) = (&new.key, entry.brief.entry);
             let message = format!("the key {key:?} belongs to another request, entry {number}");
             let help = "a new request needs a key of its own: leave --key out to be given one";
-            Err(Failure::new(ExitCode::Usage, message).help(help))
+            Err(Error::usage(message).help(help))
         }
         Added::Full => {
             let message = format!("the outbox has {OPEN_ENTRIES_MAX} open entries, the most");
             let help = "send them (`windrow outbox send`), or cancel those that nobody needs";
-            Err(Failure::new(ExitCode::Storage, message).help(help))
+            Err(Error::new(ErrorKind::Storage, message).help(help))
         }
     }
 }

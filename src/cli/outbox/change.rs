@@ -2,12 +2,11 @@
 
 use crate::cli::args::Global;
 use crate::cli::args_outbox::{OutboxChoice, OutboxPrune, OutboxResolve};
-use crate::cli::error::Failure;
 use crate::cli::output::Output;
 use crate::cli::workspace::load_for_sync;
 use crate::definition::{Definition, Start, parse_start};
 use crate::host::Host;
-use crate::model::{EntryState, ExitCode};
+use crate::model::{EntryState, Error, ExitCode};
 use crate::outbox::{Outbox, OutboxEntry, Settlement};
 use crate::outbox::{Senders, claim_entry, fresh_key, sender_for};
 use crate::store::Reader;
@@ -19,12 +18,11 @@ pub fn cancel(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
     let brief = &entry.brief;
-    let refuse =
-        |message: String, help: &str| Err(Failure::new(ExitCode::Usage, message).help(help));
+    let refuse = |message: String, help: &str| Err(Error::usage(message).help(help));
     let key = &brief.key;
     match brief.state {
         EntryState::Queued if !brief.in_doubt => {}
@@ -59,7 +57,7 @@ pub fn resolve(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, &args.choice, host)?;
     let (number, key) = (entry.brief.entry, &entry.brief.key);
@@ -73,7 +71,7 @@ pub fn resolve(
         let state = entry.brief.state.as_str();
         let message = format!("{key} is {state}: there is nothing to resolve");
         let help = "`resolve` is for entries that are unknown, in doubt, or of another archive";
-        return Err(Failure::new(ExitCode::Usage, message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     let now = host.clock.now();
     let mut end = Settlement::nothing(now);
@@ -91,7 +89,7 @@ pub fn resolve(
     }
     if !outbox.transaction(|tx| tx.change(number, entry.brief.state, &end))? {
         let message = format!("{key} has just been changed by another process");
-        return Err(Failure::new(ExitCode::Usage, message).help("look at it again"));
+        return Err(Error::usage(message).help("look at it again"));
     }
     log(&entry, end.state.as_str());
     tell(&outbox, number, output)?;
@@ -109,7 +107,7 @@ pub fn retry(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let (outbox, entry) = find(&definition, args, host)?;
     let sender = sender_for(&outbox, host)?;
@@ -119,7 +117,7 @@ pub fn retry(
         let (key, state) = (&entry.brief.key, entry.brief.state.as_str());
         let message = format!("{key} is {state}: only a rejected or expired entry is retried");
         let help = "an unknown one is for `windrow outbox resolve`, a queued one goes by itself";
-        return Err(Failure::new(ExitCode::Usage, message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     log(&entry, "queued");
     tell(&outbox, entry.brief.entry, output)?;
@@ -131,14 +129,14 @@ pub fn prune(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     Reader::open(&definition.archive)?;
     let now = host.clock.now();
     let before = match parse_start(&args.before, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => at,
         Ok(Start::Ago(span)) => span.before(now, chrono_tz::UTC).unwrap_or(now),
-        Err(message) => return Err(Failure::new(ExitCode::Usage, message)),
+        Err(message) => return Err(Error::usage(message)),
     };
     let outbox: Outbox = open_outbox(&definition, None, host)?;
     let removed = outbox.transaction(|tx| tx.prune(before, now, args.done))?;

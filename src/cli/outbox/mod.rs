@@ -12,14 +12,13 @@ use serde_json::json;
 use crate::cli::text::{outbox_json, outbox_page, outbox_row_json, outbox_table};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{EntryState, instant_to_text};
+use crate::model::{EntryState, Error, instant_to_text};
 use crate::model::{ExitCode, count};
 use crate::outbox::{Outbox, OutboxEntry};
-use crate::store::{ArchiveError, Opening, Reader};
+use crate::store::{Opening, Reader};
 
 use super::args::Global;
 use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};
-use super::error::Failure;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_reading, waiting_for};
 
@@ -30,7 +29,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     match &args.command {
         None => list(&args.list, global, host, output),
         Some(OutboxCommand::List(args)) => list(args, global, host, output),
@@ -50,7 +49,7 @@ fn list(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let state = args.state.as_deref().and_then(EntryState::parse);
@@ -78,7 +77,7 @@ fn show(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     let number = one_of(&reader.outbox_find(&args.key, args.source.as_deref())?, &args.key)?;
@@ -93,20 +92,17 @@ fn show(
 }
 
 /// The one entry of a key.
-fn one_of(numbers: &[i64], key: &str) -> Result<i64, Failure> {
+fn one_of(numbers: &[i64], key: &str) -> Result<i64, Error> {
     match numbers {
         [number] => Ok(*number),
         [] => Err(no_entry(key)),
-        _ => Err(Failure::new(
-            ExitCode::Usage,
-            format!("two sources have an entry of the key {key:?}"),
-        )
-        .help("say which one with --source")),
+        _ => Err(Error::usage(format!("two sources have an entry of the key {key:?}"))
+            .help("say which one with --source")),
     }
 }
 
-fn no_entry(key: &str) -> Failure {
-    Failure::new(ExitCode::Usage, format!("there is no entry with the key {key:?}"))
+fn no_entry(key: &str) -> Error {
+    Error::usage(format!("there is no entry with the key {key:?}"))
         .help("`windrow outbox list` shows them")
 }
 
@@ -115,7 +111,7 @@ pub fn open_outbox(
     definition: &Definition,
     wait: Option<std::time::Duration>,
     host: &Host,
-) -> Result<Outbox, ArchiveError> {
+) -> Result<Outbox, Error> {
     let opening = Opening {
         note: &holder_note("outbox", host),
         now: &instant_to_text(host.clock.now()),
@@ -130,7 +126,7 @@ fn find(
     definition: &Definition,
     choice: &OutboxChoice,
     host: &Host,
-) -> Result<(Outbox, OutboxEntry), Failure> {
+) -> Result<(Outbox, OutboxEntry), Error> {
     Reader::open(&definition.archive)?;
     let outbox = open_outbox(definition, None, host)?;
     let number = one_of(&outbox.outbox_find(&choice.key, choice.source.as_deref())?, &choice.key)?;
@@ -139,7 +135,7 @@ fn find(
 }
 
 /// Tells how an entry stands after it was changed.
-fn tell(outbox: &Outbox, entry: i64, output: &Output) -> Result<(), Failure> {
+fn tell(outbox: &Outbox, entry: i64, output: &Output) -> Result<(), Error> {
     let Some(now) = outbox.outbox_entry(entry)? else { return Ok(()) };
     if output.json() {
         return output.json_line(&outbox_json(&now, &outbox.outbox_attempts(entry)?));
@@ -148,7 +144,7 @@ fn tell(outbox: &Outbox, entry: i64, output: &Output) -> Result<(), Failure> {
 }
 
 /// What was counted, as JSON or in words.
-fn tell_count(name: &str, number: u64, output: &Output) -> Result<(), Failure> {
+fn tell_count(name: &str, number: u64, output: &Output) -> Result<(), Error> {
     if output.json() {
         return output.json_line(&json!({ name: number }));
     }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
-use crate::cli::error::Failure;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_plan_table, planned_json};
 use crate::cli::workspace::{
@@ -16,11 +15,11 @@ use crate::cli::workspace::{
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::http::{SecretValues, Transport};
-use crate::model::{EntryState, printable};
+use crate::model::{EntryState, Error, printable};
 use crate::model::{ExitCode, count};
 use crate::outbox::Outbox;
 use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
-use crate::store::{ArchiveError, Reader, WaitRow};
+use crate::store::{Reader, WaitRow};
 
 use super::{folder_of, one_of, open_outbox};
 
@@ -32,7 +31,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     check_sources(&definition, &args.now)?;
     Reader::open(&definition.archive)?;
@@ -41,7 +40,7 @@ pub fn run(
         return dry_run(&definition, &outbox, host, output);
     }
     let entries = args.keys.iter().map(|key| one_of(&outbox.outbox_find(key, None)?, key));
-    let entries = entries.collect::<Result<Vec<i64>, Failure>>()?;
+    let entries = entries.collect::<Result<Vec<i64>, Error>>()?;
     let options = SendOptions { entries, note: holder_note("outbox send", host) };
     if !args.now.is_empty() {
         let lifted = outbox.transaction(|tx| tx.lift_waits(&args.now, host.clock.now()))?;
@@ -71,7 +70,7 @@ fn dry_run(
     outbox: &Outbox,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let home = Senders::of(outbox.path(), host)?.homes(&outbox.outbox_senders()?)?;
     let now = host.clock.now();
     let waits = outbox.waits_to_come(now)?;
@@ -100,7 +99,7 @@ fn report_json(report: &SendReport) -> Value {
 }
 
 /// What a round of sending did, in words: what ended to stdout, the rest to stderr.
-fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
+fn tell(report: &SendReport, output: &Output) -> Result<(), Error> {
     let mut text = String::new();
     for sent in &report.sent {
         let status = sent.status.map(|status| format!(" HTTP {status}")).unwrap_or_default();
@@ -130,7 +129,7 @@ fn tell(report: &SendReport, output: &Output) -> Result<(), Failure> {
 }
 
 /// What sources have asked for, and how not to heed it.
-fn tell_waits(definition: &Definition, host: &Host, output: &Output) -> Result<(), Failure> {
+fn tell_waits(definition: &Definition, host: &Host, output: &Output) -> Result<(), Error> {
     for wait in Reader::open(&definition.archive)?.waits_held(host.clock.now())? {
         let WaitRow { source, reason, .. } = wait;
         if definition.sources.contains_key(&source) {
@@ -149,7 +148,7 @@ pub fn send_beside(
     secrets: &SecretValues,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     host: &Host,
-) -> Result<Option<SendReport>, ArchiveError> {
+) -> Result<Option<SendReport>, Error> {
     let reader = Reader::open(&definition.archive)?;
     if !reader.outbox_counts()?.iter().any(|counted| counted.state.is_open()) {
         return Ok(None);

@@ -7,14 +7,13 @@ use serde_json::json;
 
 use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxServe;
-use crate::cli::error::Failure;
 use crate::cli::output::Output;
 use crate::cli::workspace::{
     holder_note, load_for_sync, load_secrets, network, parse_duration, waiting_for,
 };
 use crate::host::Host;
 use crate::host::files::{look_own, make_private_file, make_private_folder, mode_for_others};
-use crate::model::ExitCode;
+use crate::model::{Error, ErrorKind, ExitCode};
 use crate::outbox::{GatewayParts, SendParts, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
 
 use super::{folder_of, open_outbox};
@@ -24,7 +23,7 @@ pub fn run(
     global: &Global,
     host: &Host,
     output: &Output,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, Error> {
     let definition = load_for_sync(global, host)?;
     let secrets = load_secrets(&definition, folder_of(global), host)?;
     let wait = parse_duration(&args.wait)?;
@@ -45,7 +44,7 @@ pub fn run(
     Ok(host.stop.cause().map_or(ExitCode::Done, ExitCode::from))
 }
 
-fn tell(address: SocketAddr, token_file: &Path, output: &Output) -> Result<(), Failure> {
+fn tell(address: SocketAddr, token_file: &Path, output: &Output) -> Result<(), Error> {
     let listening = format!("http://{address}");
     let token_file = token_file.display().to_string();
     if output.json() {
@@ -61,11 +60,11 @@ fn tell(address: SocketAddr, token_file: &Path, output: &Output) -> Result<(), F
 }
 
 /// The listener, and where it listens.
-fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Failure> {
+fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Error> {
     let wanted = args.listen;
     if !wanted.ip().is_loopback() && !args.allow_remote {
         let message = format!("{wanted} can be reached from other machines");
-        return Err(Failure::new(ExitCode::Unsafe, message).help(
+        return Err(Error::new(ErrorKind::Unsafe, message).help(
             "listen at 127.0.0.1, or say `--allow-remote`: the token and all that is sent go \
              over the wire unencrypted",
         ));
@@ -74,23 +73,20 @@ fn listen(args: &OutboxServe) -> Result<(TcpListener, SocketAddr), Failure> {
     listener.and_then(|listener| Ok((listener.local_addr()?, listener))).map_or_else(
         |error| {
             let message = format!("cannot listen at {wanted}: {error}");
-            Err(Failure::new(ExitCode::Usage, message).help("name another port with --listen"))
+            Err(Error::usage(message).help("name another port with --listen"))
         },
         |(address, listener)| Ok((listener, address)),
     )
 }
 
 /// The token and its file, which is made where it is not there.
-fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> {
+fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Error> {
     let path = match &args.token_file {
         Some(path) => path.clone(),
         None => {
             let folder = host.environment.state_folder().ok_or_else(|| {
-                Failure::new(
-                    ExitCode::Usage,
-                    "there is no state folder to keep the gateway's token in",
-                )
-                .help("name a file for it with --token-file")
+                Error::usage("there is no state folder to keep the gateway's token in")
+                    .help("name a file for it with --token-file")
             })?;
             let folder = folder.join("outbox");
             make_private_folder(&folder).map_err(|error| source_error("make", &folder, &error))?;
@@ -106,7 +102,7 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
     if let Some(mode) = mode_for_others(&path) {
         let message = format!("others can read the token file {} ({mode:o})", path.display());
         let help = "make it its owner's alone (`chmod 600`), or remove it to have a new one made";
-        return Err(Failure::new(ExitCode::Unsafe, message).help(help));
+        return Err(Error::new(ErrorKind::Unsafe, message).help(help));
     }
     if args.token_file.is_none() {
         look_own(&path).map_err(|error| source_error("read", &path, &error))?;
@@ -119,15 +115,15 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Failure> 
             "a token is {TOKEN_CHARS_MIN} or more visible ASCII characters; remove the file to \
              have one made"
         );
-        return Err(Failure::new(ExitCode::Usage, message).help(help));
+        return Err(Error::usage(message).help(help));
     }
     Ok((path, token))
 }
 
-fn source_error(doing: &str, path: &Path, error: &std::io::Error) -> Failure {
-    let failure = Failure::file(ExitCode::Storage, &format!("{doing} {}", path.display()), error);
-    match failure.code {
-        ExitCode::Unsafe => failure,
+fn source_error(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+    let failure = Error::file(ErrorKind::Storage, &format!("{doing} {}", path.display()), error);
+    match failure.kind {
+        ErrorKind::Unsafe => failure,
         _ => failure.help("name another file with --token-file"),
     }
 }

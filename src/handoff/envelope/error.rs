@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::host::files::refusal;
+use crate::model::{Error, ErrorKind};
 
 /// Which kind of error it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,3 +77,28 @@ impl fmt::Display for EnvelopeError {
 }
 
 impl std::error::Error for EnvelopeError {}
+
+impl EnvelopeFault {
+    fn kind(self) -> ErrorKind {
+        match self {
+            Self::NoSignature
+            | Self::Malformed
+            | Self::UnknownSigner
+            | Self::Changed
+            | Self::TooBig
+            | Self::NotForUs
+            | Self::Nested
+            | Self::Refused => ErrorKind::Unsafe,
+            Self::Damaged | Self::NotAnArchive => ErrorKind::Unusable,
+            Self::Key => ErrorKind::Usage,
+            Self::Storage => ErrorKind::Storage,
+        }
+    }
+}
+
+impl From<EnvelopeError> for Error {
+    fn from(error: EnvelopeError) -> Self {
+        let (kind, help) = (error.fault.kind(), error.help.clone());
+        Self { kind, message: error.message.clone(), help, source: Some(Arc::new(error)) }
+    }
+}

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use crate::model::Error;
 use crate::outbox::Outbox;
-use crate::store::ArchiveError;
 
 /// How often somebody looks how long the log is, milliseconds.
 const LOOK_MS: u64 = 100;
@@ -25,14 +25,14 @@ pub(crate) struct Copying {
 
 impl Copying {
     /// Copies on a thread and a connection of its own.
-    pub(crate) fn start(path: &Path) -> Result<Self, ArchiveError> {
+    pub(crate) fn start(path: &Path) -> Result<Self, Error> {
         let nearly = Arc::new(AtomicBool::new(false));
         let (end, ended) = sync_channel(0);
         if let Some(outbox) = Outbox::open_beside(path)? {
             let said = Arc::clone(&nearly);
             let thread = std::thread::Builder::new().name("log".to_owned());
             let started = thread.spawn(move || copy(&outbox, &said, &ended));
-            started.map_err(|error| ArchiveError::io(path, "start a copier of", &error))?;
+            started.map_err(|error| Error::io(path, "start a copier of", &error))?;
         }
         Ok(Self { nearly, _end: end })
     }

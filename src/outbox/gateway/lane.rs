@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::model::{EntryState, Timestamp};
+use crate::model::{EntryState, Error, ErrorKind, Timestamp};
 use crate::outbox::{Added, NewEntry, OutboxBrief, OutboxEntry};
-use crate::store::{ArchiveError, Cause, Tx};
+use crate::store::Tx;
 
 use super::super::plan::{Doing, Planned};
 use super::super::report::is_over;
@@ -109,7 +109,7 @@ impl<'a> Lane<'a> {
         mut sender: SendRound<'a>,
         handle: tokio::runtime::Handle,
         noting: NoteSender,
-    ) -> Result<Self, ArchiveError> {
+    ) -> Result<Self, Error> {
         sender.endless = true;
         Ok(Self {
             copying: Copying::start(sender.outbox.path())?,
@@ -129,10 +129,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Works until somebody asks for the end, or nobody can order anything any more.
-    pub(crate) async fn run(
-        mut self,
-        mut orders: mpsc::Receiver<Order>,
-    ) -> Result<(), ArchiveError> {
+    pub(crate) async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
         self.sender.load()?;
         self.sender.recover()?;
         loop {
@@ -198,7 +195,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Sees what others have queued, and whose rest is over.
-    fn look(&mut self) -> Result<(), ArchiveError> {
+    fn look(&mut self) -> Result<(), Error> {
         let now = self.now();
         while let Some(Reverse((at, entry))) = self.resting.peek().copied()
             && at <= now
@@ -234,7 +231,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Reads the open entries anew; what is only in memory about them stays.
-    fn reload(&mut self) -> Result<(), ArchiveError> {
+    fn reload(&mut self) -> Result<(), Error> {
         self.sender.load()?;
         self.ready.clear();
         // Another process may have settled what is listened for.
@@ -255,7 +252,7 @@ impl<'a> Lane<'a> {
     }
 
     /// One transaction of what has gathered, and what follows from it.
-    async fn turn(&mut self, orders: Vec<Order>) -> Result<(), ArchiveError> {
+    async fn turn(&mut self, orders: Vec<Order>) -> Result<(), Error> {
         let landed = std::mem::take(&mut self.landed);
         if orders.is_empty() && landed.is_empty() && !self.due && self.ready.is_empty() {
             return Ok(());
@@ -307,11 +304,11 @@ impl<'a> Lane<'a> {
     /// Nothing of the batch is on the disk. What landed is kept for the next one.
     async fn failed(
         &mut self,
-        error: ArchiveError,
+        error: Error,
         orders: Vec<Order>,
         landed: Vec<AttemptOutcome>,
-    ) -> Result<(), ArchiveError> {
-        if !matches!(error.cause, Cause::Storage | Cause::Held) {
+    ) -> Result<(), Error> {
+        if !matches!(error.kind, ErrorKind::Storage | ErrorKind::Held) {
             return Err(error);
         }
         tracing::error!(error = error.message, "the outbox could not be written");
@@ -330,11 +327,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Keeps a request and, where nothing stands in its way, claims its first attempt.
-    fn take(
-        &mut self,
-        tx: &Tx<'_>,
-        order: &Order,
-    ) -> Result<(Option<i64>, EntryNews), ArchiveError> {
+    fn take(&mut self, tx: &Tx<'_>, order: &Order) -> Result<(Option<i64>, EntryNews), Error> {
         let new = match &order.work {
             Work::Follow(entry) => return self.follow(*entry),
             Work::Keep(new) => new,
@@ -378,7 +371,7 @@ impl<'a> Lane<'a> {
         Ok((Some(number), EntryNews::Open { how: How::New, state, why }))
     }
 
-    fn follow(&mut self, number: i64) -> Result<(Option<i64>, EntryNews), ArchiveError> {
+    fn follow(&mut self, number: i64) -> Result<(Option<i64>, EntryNews), Error> {
         Ok(match self.sender.outbox.outbox_entry(number)? {
             Some(entry) => (Some(number), heard(How::Known, entry)),
             None => (None, EntryNews::Gone),
@@ -386,7 +379,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Claims attempts of what else is due.
-    fn refill(&mut self, tx: &Tx<'_>) -> Result<(), ArchiveError> {
+    fn refill(&mut self, tx: &Tx<'_>) -> Result<(), Error> {
         if self.due && self.ready.is_empty() && self.free() > 0 {
             self.due = false;
             self.ready = self.sender.next_ready(Some(tx))?;
@@ -415,7 +408,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Tells whoever listens what has come of the entries that were settled.
-    fn tell(&mut self) -> Result<(), ArchiveError> {
+    fn tell(&mut self) -> Result<(), Error> {
         self.sender.report.sent.clear();
         for number in std::mem::take(&mut self.sender.changed) {
             let brief = self.sender.brief(number).cloned();
@@ -457,7 +450,7 @@ impl<'a> Lane<'a> {
         number: i64,
         brief: Option<&OutboxBrief>,
         listeners: Vec<(How, watch::Sender<EntryNews>)>,
-    ) -> Result<(), ArchiveError> {
+    ) -> Result<(), Error> {
         if let Some(brief) = brief.filter(|brief| !is_over(brief.state)) {
             let errors = &self.sender.errors;
             let error = errors.get(&brief.source).map(|error| error.message.clone());
@@ -480,7 +473,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Lets what is on the wire land, and tells the last ones.
-    async fn end(mut self) -> Result<(), ArchiveError> {
+    async fn end(mut self) -> Result<(), Error> {
         for landed in std::mem::take(&mut self.landed) {
             self.sender.record_outcome(None, &landed)?;
         }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::model::Error;
 use crate::outbox::OutboxEntry;
-use crate::store::{ArchiveError, Reader};
+use crate::store::Reader;
 
 /// Connections that look entries up: two, so that one large answer does not hold up all others.
 const READERS: usize = 2;
@@ -16,14 +17,11 @@ const READERS: usize = 2;
 pub(crate) struct EntryLookup {
     pub source: String,
     pub key: String,
-    pub reply: oneshot::Sender<Result<Option<OutboxEntry>, ArchiveError>>,
+    pub reply: oneshot::Sender<Result<Option<OutboxEntry>, Error>>,
 }
 
 /// Starts the readers of an archive; they end with the other end of the questions.
-pub(crate) fn start(
-    path: &Path,
-    questions: mpsc::Receiver<EntryLookup>,
-) -> Result<(), ArchiveError> {
+pub(crate) fn start(path: &Path, questions: mpsc::Receiver<EntryLookup>) -> Result<(), Error> {
     let questions = Arc::new(Mutex::new(questions));
     for number in 0..READERS {
         let reader = Reader::open(path)?;
@@ -39,12 +37,12 @@ pub(crate) fn start(
                 let _ = question.reply.send(found);
             }
         });
-        started.map_err(|error| ArchiveError::io(path, "start a reader of", &error))?;
+        started.map_err(|error| Error::io(path, "start a reader of", &error))?;
     }
     Ok(())
 }
 
-fn find(reader: &Reader, source: &str, key: &str) -> Result<Option<OutboxEntry>, ArchiveError> {
+fn find(reader: &Reader, source: &str, key: &str) -> Result<Option<OutboxEntry>, Error> {
     match reader.outbox_find(key, Some(source))?.first() {
         Some(number) => reader.outbox_entry(*number),
         None => Ok(None),

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::host::Host;
+use crate::model::{Error, ErrorKind};
 use crate::outbox::Outbox;
-use crate::store::{ArchiveError, Cause};
 
 use super::send::{SendParts, SendRound};
 use super::sender::{Senders, Taken, sender_for};
@@ -63,11 +63,7 @@ pub struct SendPermit {
 
 /// Takes the right to send the outbox's entries. The error says who has it; `note` is what they
 /// are told about this process.
-pub fn prepare_gateway(
-    outbox: &Outbox,
-    host: &Host,
-    note: &str,
-) -> Result<SendPermit, ArchiveError> {
+pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<SendPermit, Error> {
     let own = sender_for(outbox, host)?;
     // What others queue from now on is for this sender, and is sent from here.
     outbox.transaction(|tx| tx.keep_sender(&own, host.clock.now()))?;
@@ -78,7 +74,7 @@ pub fn prepare_gateway(
         let holder = if holder.is_empty() { "another process" } else { holder };
         let message = format!("{holder} is sending this outbox");
         let help = "wait until it is done (`--wait 5m` does), or stop it";
-        return Err(ArchiveError::new(Cause::Held, message).help(help));
+        return Err(Error::new(ErrorKind::Held, message).help(help));
     }
     // Before the locks were had, another process may have sent from a copy.
     let home = senders.homes(&outbox.outbox_senders()?)?;
@@ -92,7 +88,7 @@ pub fn serve_gateway(
     outbox: Outbox,
     parts: GatewayParts<'_>,
     ready: impl FnOnce() -> bool,
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let (orders, work) = mpsc::channel(ORDERS_MAX);
     let (questions, asked) = mpsc::channel(ORDERS_MAX);
     lookup::start(outbox.path(), asked)?;
@@ -107,7 +103,7 @@ pub fn serve_gateway(
         host.clone(),
         (orders, questions),
     ));
-    let failed = |error: std::io::Error| ArchiveError::new(Cause::Bug, error.to_string());
+    let failed = |error: std::io::Error| Error::new(ErrorKind::Bug, error.to_string());
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listener = {
@@ -126,7 +122,7 @@ pub fn serve_gateway(
         notes.map_err(failed)?;
         let lane = std::thread::Builder::new().name("outbox".to_owned()).spawn_scoped(
             scope,
-            move || -> Result<(), ArchiveError> {
+            move || -> Result<(), Error> {
                 // Dropped when the lane ends, also by an error: that ends the server.
                 let _over = over;
                 let senders = Senders::of(outbox.path(), send.host)?;

@@ -3,8 +3,7 @@
 use rusqlite::{Connection, named_params};
 
 use crate::definition::Severity;
-use crate::model::{Timestamp, instant_to_text};
-use crate::store::error::ArchiveError;
+use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::transaction::Tx;
@@ -38,21 +37,17 @@ pub struct AlertRow {
 
 impl Reader {
     /// How many changes the alerts have seen.
-    pub fn alert_changes(&self) -> Result<i64, ArchiveError> {
+    pub fn alert_changes(&self) -> Result<i64, Error> {
         self.run(changes)
     }
 
     /// What an alert knows of these findings, and of those that are not solved.
-    pub fn alert_rows(
-        &self,
-        alert: &str,
-        findings: &[&str],
-    ) -> Result<Vec<AlertRow>, ArchiveError> {
+    pub fn alert_rows(&self, alert: &str, findings: &[&str]) -> Result<Vec<AlertRow>, Error> {
         self.run(|connection| rows(connection, alert, findings))
     }
 
     /// When the archive was made, which a copy of it keeps.
-    pub fn made_at(&self) -> Result<String, ArchiveError> {
+    pub fn made_at(&self) -> Result<String, Error> {
         let sql = "SELECT value FROM _windrow_meta WHERE name = 'created_at'";
         self.run(|connection| connection.query_row(sql, [], only))
     }
@@ -60,7 +55,7 @@ impl Reader {
 
 impl Tx<'_> {
     /// Keeps what alerts know from now on, all under one count.
-    pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), ArchiveError> {
+    pub fn put_alerts(&self, rows: &[AlertRow], now: Timestamp) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_alerts (alert, finding, check_name, stream, severity,
                 expected, found, help, episode, opened_at, solved_at, change)
             VALUES (:alert, :finding, :check, :stream, :severity, :expected, :found, :help,

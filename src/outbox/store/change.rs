@@ -3,8 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::{KeyRule, WriteMethod};
-use crate::model::{EntryState, Timestamp, instant_to_text};
-use crate::store::error::ArchiveError;
+use crate::model::{EntryState, Error, Timestamp, instant_to_text};
 use crate::store::row::only;
 use crate::store::transaction::Tx;
 
@@ -133,23 +132,23 @@ impl Settlement {
 
 impl Tx<'_> {
     /// Queues entries; each is new, there already, or refused.
-    pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, ArchiveError> {
+    pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, Error> {
         self.run(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
     }
 
     /// Keeps a sender that will queue entries, so that others queue for the same one.
-    pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), ArchiveError> {
+    pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), Error> {
         self.run(|connection| put_sender(connection, sender, now))
     }
 
     /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
-    pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, ArchiveError> {
+    pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, Error> {
         self.run(|connection| begin(connection, claim))
     }
 
     /// Ends an attempt. It changes nothing when the entry is not being sent.
-    pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, ArchiveError> {
+    pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, Error> {
         self.run(|connection| {
             let settled = put(connection, entry, EntryState::Sending, end)?;
             if settled {
@@ -160,12 +159,7 @@ impl Tx<'_> {
     }
 
     /// Changes an entry that is not being sent, if it is still in the state `from`.
-    pub fn change(
-        &self,
-        entry: i64,
-        from: EntryState,
-        to: &Settlement,
-    ) -> Result<bool, ArchiveError> {
+    pub fn change(&self, entry: i64, from: EntryState, to: &Settlement) -> Result<bool, Error> {
         self.run(|connection| put(connection, entry, from, to))
     }
 
@@ -176,7 +170,7 @@ impl Tx<'_> {
         sender: &str,
         base_url: Option<&str>,
         now: Timestamp,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<bool, Error> {
         self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
@@ -197,7 +191,7 @@ impl Tx<'_> {
         sent_key: &str,
         sender: &str,
         now: Timestamp,
-    ) -> Result<bool, ArchiveError> {
+    ) -> Result<bool, Error> {
         self.run(|connection| {
             put_sender(connection, sender, now)?;
             let sql = "UPDATE _windrow_outbox
@@ -216,12 +210,7 @@ impl Tx<'_> {
 
     /// Removes entries that are over since before `before`, no longer remembered by their API, and
     /// waited for by nobody. Gives how many.
-    pub fn prune(
-        &self,
-        before: Timestamp,
-        now: Timestamp,
-        done_only: bool,
-    ) -> Result<u64, ArchiveError> {
+    pub fn prune(&self, before: Timestamp, now: Timestamp, done_only: bool) -> Result<u64, Error> {
         let sql = "DELETE FROM _windrow_outbox
             WHERE state IN ('done', 'rejected', 'expired', 'cancelled')
               AND (NOT :done_only OR state = 'done') AND finished_at < :before

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, named_params};
 
-use crate::store::error::{ArchiveError, Cause};
+use crate::model::{Error, ErrorKind};
 use crate::store::formats::FORMATS;
 use crate::store::open::open_writer;
 use crate::store::reader::Reader;
@@ -72,7 +72,7 @@ pub fn move_outbox(
     handoff_id: &str,
     note: &str,
     entries: &[i64],
-) -> Result<(), ArchiveError> {
+) -> Result<(), Error> {
     let (connection, _) = open_writer(path, FORMATS)?;
     let reader = Reader::over(connection, path, FORMATS);
     let owner = moved_owner(handoff_id);
@@ -82,7 +82,7 @@ pub fn move_outbox(
         let going: BTreeSet<i64> = going.into_iter().collect();
         if !entries.iter().all(|entry| going.contains(entry)) {
             let message = "the outbox was changed while the copy was made; nothing was moved";
-            return Err(ArchiveError::new(Cause::Held, message).help("run it again"));
+            return Err(Error::new(ErrorKind::Held, message).help("run it again"));
         }
         tx.run(|connection| {
             let mut statement = connection.prepare_cached(sql)?;

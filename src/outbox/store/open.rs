@@ -9,8 +9,9 @@ use std::path::Path;
 
 use rusqlite::Row;
 
+use crate::model::Error;
 use crate::store::archive::Archive;
-use crate::store::error::{ArchiveError, at};
+use crate::store::error::at;
 use crate::store::formats::{FORMATS, Formats};
 use crate::store::open::{Opening, open_writer, refuse_directory};
 use crate::store::reader::Reader;
@@ -26,16 +27,12 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the archive at `path` beside whoever has it, or makes it or brings it to this
     /// version's format, for which nobody else may have it.
-    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, ArchiveError> {
+    pub fn open(path: &Path, opening: &Opening<'_>) -> Result<Self, Error> {
         Self::open_with(path, opening, FORMATS)
     }
 
     /// The same for a program that knows these formats.
-    pub fn open_with(
-        path: &Path,
-        opening: &Opening<'_>,
-        formats: Formats,
-    ) -> Result<Self, ArchiveError> {
+    pub fn open_with(path: &Path, opening: &Opening<'_>, formats: Formats) -> Result<Self, Error> {
         if let Some(outbox) = Self::open_beside_with(path, formats)? {
             return Ok(outbox);
         }
@@ -51,11 +48,11 @@ impl Outbox {
     }
 
     /// Opens it if it is there, of this format, and has a log already.
-    pub fn open_beside(path: &Path) -> Result<Option<Self>, ArchiveError> {
+    pub fn open_beside(path: &Path) -> Result<Option<Self>, Error> {
         Self::open_beside_with(path, FORMATS)
     }
 
-    fn open_beside_with(path: &Path, formats: Formats) -> Result<Option<Self>, ArchiveError> {
+    fn open_beside_with(path: &Path, formats: Formats) -> Result<Option<Self>, Error> {
         refuse_directory(path)?;
         if !path.exists() {
             return Ok(None);
@@ -68,7 +65,7 @@ impl Outbox {
     }
 
     /// How many pages of the log are not in the file yet.
-    pub fn log_pages(&self) -> Result<u64, ArchiveError> {
+    pub fn log_pages(&self) -> Result<u64, Error> {
         let pages =
             |row: &Row<'_>| Ok((row.get::<_, i64>("log")?, row.get::<_, i64>("checkpointed")?));
         let counted = self
@@ -81,13 +78,13 @@ impl Outbox {
 
     /// Copies what can be copied of the log into the file, and keeps nobody from writing. Once all
     /// of it is there, the next write begins the log anew.
-    pub fn copy_log(&self) -> Result<(), ArchiveError> {
+    pub fn copy_log(&self) -> Result<(), Error> {
         let copied = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         copied.map_err(at(&self.path))
     }
 
     /// Does `work` in one transaction: all of it is on the disk, or nothing.
-    pub fn transaction<'a, T, E: From<ArchiveError>>(
+    pub fn transaction<'a, T, E: From<Error>>(
         &'a self,
         work: impl FnOnce(&Tx<'a>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -107,7 +104,7 @@ impl Deref for Outbox {
 mod tests {
     use super::*;
     use crate::host::SystemFiles;
-    use crate::store::Cause;
+    use crate::model::ErrorKind;
     use crate::store::formats::tests::LATER;
 
     #[test]
@@ -144,7 +141,7 @@ mod tests {
                 tx.keep_sender("a", now)?;
                 tx.keep_sender("b", now)?;
                 assert_eq!(other.outbox_senders()?, [], "nothing is there before the end");
-                if fails { Err(ArchiveError::new(Cause::Storage, "full")) } else { Ok(()) }
+                if fails { Err(Error::new(ErrorKind::Storage, "full")) } else { Ok(()) }
             })
         };
         let before = other.changes().expect("a number");

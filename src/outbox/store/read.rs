@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
-use crate::model::{EntryState, Timestamp};
-use crate::store::error::ArchiveError;
+use crate::model::{EntryState, Error, Timestamp};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::waits::{WaitRow, renew_waits};
@@ -28,7 +27,7 @@ pub struct OutboxCount {
 impl Reader {
     /// The entries that a plan is made of: those of which something is still to come, and the
     /// rejected ones, which may hold up their lanes. The oldest first.
-    pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, ArchiveError> {
+    pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, Error> {
         self.run(open_entries)
     }
 
@@ -37,54 +36,51 @@ impl Reader {
         &self,
         state: Option<EntryState>,
         most: u32,
-    ) -> Result<Vec<OutboxBrief>, ArchiveError> {
+    ) -> Result<Vec<OutboxBrief>, Error> {
         self.run(|connection| list(connection, state, most))
     }
 
     /// The entry of that number.
-    pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, ArchiveError> {
+    pub fn outbox_entry(&self, number: i64) -> Result<Option<OutboxEntry>, Error> {
         self.run(|connection| entry_of(connection, number))
     }
 
     /// The numbers of the entries of that key, of one source or of all.
-    pub fn outbox_find(&self, key: &str, source: Option<&str>) -> Result<Vec<i64>, ArchiveError> {
+    pub fn outbox_find(&self, key: &str, source: Option<&str>) -> Result<Vec<i64>, Error> {
         self.run(|connection| find(connection, key, source))
     }
 
     /// The attempts of an entry, the first one first.
-    pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, ArchiveError> {
+    pub fn outbox_attempts(&self, entry: i64) -> Result<Vec<OutboxAttempt>, Error> {
         self.run(|connection| attempts(connection, entry))
     }
 
     /// How many entries there are of each state that there is.
-    pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, ArchiveError> {
+    pub fn outbox_counts(&self) -> Result<Vec<OutboxCount>, Error> {
         self.run(counts)
     }
 
     /// The archive's senders.
-    pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, ArchiveError> {
+    pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, Error> {
         self.run(senders)
     }
 
     /// Until when sources must not be asked, where that is still to come.
-    pub fn waits_to_come(
-        &self,
-        now: Timestamp,
-    ) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+    pub fn waits_to_come(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, Error> {
         Ok(to_come(self.waits()?, now))
     }
 }
 
 impl Outbox {
     /// A number that is another one once somebody else has written to the archive.
-    pub fn changes(&self) -> Result<i64, ArchiveError> {
+    pub fn changes(&self) -> Result<i64, Error> {
         self.run(|connection| connection.query_row("PRAGMA data_version", [], only))
     }
 
     /// The same as [`Reader::waits_to_come`]. From here on, waits that were noted by a clock which
     /// has been set back since are counted by the clock as it is: else they would not end before
     /// it has caught up.
-    pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, ArchiveError> {
+    pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, Error> {
         let noted = self.waits()?;
         if noted.iter().any(|wait| wait.is_of_later(now)) {
             self.transaction(|tx| tx.run(|connection| renew_waits(connection, &noted, now)))?;

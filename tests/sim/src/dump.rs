@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
-use windrow::model::{KeyShape, hexadecimal};
-use windrow::store::{ArchiveError, QuerySink, Reader, StreamRow, Value};
+use windrow::model::{Error, KeyShape, hexadecimal};
+use windrow::store::{QuerySink, Reader, StreamRow, Value};
 
 /// Lists of windrow's own that are the same in every archive that has been told the same.
 const LISTS: [(&str, &str); 7] = [
@@ -62,7 +62,7 @@ const OWN_COLUMNS: [&str; 6] =
 const MARK: &str = "_deleted_at";
 
 /// The archive as a text; see above for its contents. It is in memory as a whole.
-pub fn canonical_dump(reader: &Reader) -> Result<String, ArchiveError> {
+pub fn canonical_dump(reader: &Reader) -> Result<String, Error> {
     let mut out = String::new();
     for stream in &reader.streams()? {
         dump_stream(reader, stream, &mut out)?;
@@ -94,7 +94,7 @@ impl QuerySink for Table {
     }
 }
 
-fn ask(reader: &Reader, sql: &str) -> Result<Table, ArchiveError> {
+fn ask(reader: &Reader, sql: &str) -> Result<Table, Error> {
     let mut table = Table::default();
     reader.query(sql, &mut table)?;
     Ok(table)
@@ -121,7 +121,7 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn dump_stream(reader: &Reader, stream: &StreamRow, out: &mut String) -> Result<(), ArchiveError> {
+fn dump_stream(reader: &Reader, stream: &StreamRow, out: &mut String) -> Result<(), Error> {
     let key = match &stream.key {
         KeyShape::Columns(columns) => columns.join(", "),
         KeyShape::Hash(fields) => format!("hash of {}", fields.join(", ")),
@@ -161,7 +161,7 @@ fn dump_stream(reader: &Reader, stream: &StreamRow, out: &mut String) -> Result<
 fn other_contents(
     reader: &Reader,
     stream: &StreamRow,
-) -> Result<BTreeSet<(String, String)>, ArchiveError> {
+) -> Result<BTreeSet<(String, String)>, Error> {
     let mut others = BTreeSet::new();
     let history = format!("{}_history", stream.stream);
     let kept = format!("SELECT 1 FROM sqlite_schema WHERE name = {}", literal(&history));
@@ -189,11 +189,7 @@ struct Content {
 }
 
 /// The contents of a stream's table or history, by key.
-fn contents(
-    reader: &Reader,
-    stream: &StreamRow,
-    table: &str,
-) -> Result<Vec<Content>, ArchiveError> {
+fn contents(reader: &Reader, stream: &StreamRow, table: &str) -> Result<Vec<Content>, Error> {
     let columns = ask(reader, &format!("SELECT * FROM main.{} LIMIT 0", name(table)))?.columns;
     let columns: Vec<String> =
         columns.into_iter().filter(|name| !OWN_COLUMNS.contains(&name.as_str())).collect();
@@ -245,7 +241,7 @@ fn content_text(columns: &[String], values: &[Value]) -> String {
 }
 
 /// Stretches that touch and are known alike are one, however they were cut.
-fn dump_coverage(reader: &Reader, stream: &str, out: &mut String) -> Result<(), ArchiveError> {
+fn dump_coverage(reader: &Reader, stream: &str, out: &mut String) -> Result<(), Error> {
     let sql = format!(
         "SELECT start_at, min(coalesce(read_to, end_at), end_at), partition, state, requested_at,
             dated_by_source

@@ -16,8 +16,8 @@ use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::http::{Budget, SecretValues, Transport};
-use windrow::model::ExitCode;
-use windrow::store::{Archive, ArchiveError, FORMATS, Formats, Opening, RunStart};
+use windrow::model::{Error, ExitCode};
+use windrow::store::{Archive, FORMATS, Formats, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
@@ -194,7 +194,7 @@ pub fn fail_one(
 /// How a run ended.
 enum Ended {
     Report(Box<SyncReport>),
-    Failed(ArchiveError),
+    Failed(Error),
 }
 
 impl Ended {

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use windrow::host::{StopCause, StopSwitch};
 use windrow::http::{HttpRequest, HttpResponse, NetError, NetKind, ResponseFuture, Transport};
-use windrow::store::{Archive, Cause, Opening};
+use windrow::model::ErrorKind;
+use windrow::store::{Archive, Opening};
 
 use crate::check::check_ledger;
 use crate::scenario::{CANARY, Classes, SECOND, instant, once_in};
@@ -162,7 +163,7 @@ impl Shared {
             let opening =
                 Opening { note: "a second", now: "now", allow_network_fs: true, files: &files };
             match Archive::open(&self.archive, &opening) {
-                Err(error) if error.cause == Cause::Held => {}
+                Err(error) if error.kind == ErrorKind::Held => {}
                 Err(error) => self.violated("one writer", &format!("not held but {error}")),
                 Ok(_) => self.violated("one writer", "a second writer was let in"),
             }

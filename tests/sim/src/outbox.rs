@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use windrow::definition::{Definition, SecretReference, WriteMethod, parse_definition};
 use windrow::host::{Environment, Files, Host, SeededRandom, Stop};
 use windrow::http::{SecretValues, Transport};
-use windrow::model::{EntryState, ExitCode, instant_to_text};
+use windrow::model::{EntryState, Error, ExitCode, instant_to_text};
 use windrow::outbox::{Added, Outbox, OutboxBrief, Settlement};
 use windrow::outbox::{
     Doing, GivenRequest, Planned, SendOptions, SendParts, SendReport, WaitReason, prepare, send,
     sender_for,
 };
-use windrow::store::{ArchiveError, Opening};
+use windrow::store::Opening;
 
 use crate::disk::{Disk, Failing, Kept, Policy, lay_down};
 use crate::life::Outcome;
@@ -242,7 +242,7 @@ impl Life {
         }
     }
 
-    fn open(&self, host: &Host) -> Result<Outbox, ArchiveError> {
+    fn open(&self, host: &Host) -> Result<Outbox, Error> {
         let now = instant_to_text(host.clock.now());
         let opening =
             Opening { note: "the first", now: &now, allow_network_fs: true, files: &*host.files };
@@ -346,7 +346,7 @@ impl Life {
         }
     }
 
-    fn add(&self, order: &Order, host: &Host) -> Result<Added, ArchiveError> {
+    fn add(&self, order: &Order, host: &Host) -> Result<Added, Error> {
         let outbox = self.open(host)?;
         let sender = sender_for(&outbox, host)?;
         let wall = self.clock.truth() + self.clock.skew();
@@ -403,7 +403,7 @@ impl Life {
         }
     }
 
-    fn send(&self, outbox: &Outbox, host: &Host, first: bool) -> Result<SendReport, ArchiveError> {
+    fn send(&self, outbox: &Outbox, host: &Host, first: bool) -> Result<SendReport, Error> {
         let beside: Arc<dyn Fn() -> Option<String> + Send + Sync> = match first {
             true => self.second_sender(),
             false => Arc::new(|| Some("it sends too".to_owned())),
@@ -429,7 +429,7 @@ impl Life {
                 let disk = disk.lock().expect("no holder panics");
                 disk.is_cut() || disk.has_failed()
             };
-            let sends = || -> Result<SendReport, ArchiveError> {
+            let sends = || -> Result<SendReport, Error> {
                 let now = instant_to_text(host.clock.now());
                 let files = &*host.files;
                 let opening =

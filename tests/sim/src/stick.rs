@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use windrow::handoff::Part;
 use windrow::handoff::envelope::{Keyring, KnownKey, Limits, Packing, sign, signature_path};
-use windrow::handoff::{Gave, GivenOpening, Giving, HandoffError, Opened, give, open_given};
+use windrow::handoff::{Gave, GivenOpening, Giving, Opened, give, open_given};
 use windrow::host::{Environment, Host};
+use windrow::model::Error;
 
 use crate::scenario::once_in;
 use crate::seams::SimEnvironment;
@@ -119,7 +120,7 @@ impl Keys {
         file: &OnStick,
         part: Part,
         host: &Host,
-    ) -> Result<Gave, HandoffError> {
+    ) -> Result<Gave, Error> {
         let laptops = self.rings.len() - 1;
         let readers = (0..laptops).filter(|n| file.encrypted && file.shut_out != Some(*n));
         let recipients = readers.map(|n| self.recipients[n].clone()).collect();
@@ -147,12 +148,7 @@ impl Keys {
     }
 
     /// Opens a file as laptop `at`.
-    pub(crate) fn open(
-        &self,
-        file: &OnStick,
-        at: usize,
-        host: &Host,
-    ) -> Result<Opened, HandoffError> {
+    pub(crate) fn open(&self, file: &OnStick, at: usize, host: &Host) -> Result<Opened, Error> {
         let ring = &self.rings[at];
         let key_of = |by: usize| match by == at {
             true => ring.own(None),
@@ -180,7 +176,7 @@ pub(crate) fn open_with(
     keyring: &Keyring,
     signer: Option<KnownKey>,
     host: &Host,
-) -> Result<Opened, HandoffError> {
+) -> Result<Opened, Error> {
     let opening = GivenOpening {
         file,
         keyring,
