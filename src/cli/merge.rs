@@ -291,7 +291,7 @@ mod tests {
         let ours = Archive::open_with(&path("a.db"), &opening, LATER).expect("a new archive");
         let order = MergeOrder { now, version: "0", dry_run: false };
         let report = merge(&ours, &others.readers(), &order);
-        assert!(report.map_err(|error| error.message).expect("it is merged").changed;
+        assert!(report.map_err(|error| error.message).expect("it is merged").changed);
         assert_eq!(ours.reopen().expect("a reader").runs(9).expect("runs").len(), 2);
         assert_eq!(std::fs::read(path("b.db")).expect("the file"), before);
         assert!(!path("b.db-before-format-2").exists(), "nothing is laid beside it");
