@@ -215,14 +215,3 @@ fn a_history_that_has_ended_is_filled_as_well() {
     assert_eq!(workspace.rows("SELECT a, b, _rest FROM items_history"), ["x|NULL|NULL"]);
     assert_eq!(workspace.rows("SELECT a, b, _rest, _revision FROM items"), ["y|NULL|NULL|2"]);
 }
-
-#[test]
-fn an_archive_that_no_sync_has_migrated_yet_has_no_log_and_can_be_read() {
-    let items = Items::start(r#"{"id":1}"#);
-    let workspace = Workspace::new(&items.definition("", ""));
-    sync(&workspace);
-    for table in ["_windrow_schema_log", "_windrow_fields"] {
-        workspace.rows(&format!("DROP TABLE {table}"));
-    }
-    workspace.run(&["status"]).expect(0);
-}

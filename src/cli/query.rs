@@ -176,6 +176,14 @@ fn real(number: f64) -> String {
     }
 }
 
+/// The operating system's error in an error of the CSV writer, with its kind.
+fn io_of(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
+    }
+}
+
 struct Csv<W: Write> {
     out: csv::Writer<W>,
     rules: TextRules,
@@ -184,7 +192,7 @@ struct Csv<W: Write> {
 impl<W: Write> QuerySink for Csv<W> {
     fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
         let names = names.iter().map(|name| self.rules.text(name, false).into_owned());
-        self.out.write_record(names).map_err(std::io::Error::other)
+        self.out.write_record(names).map_err(io_of)
     }
 
     fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
@@ -192,7 +200,7 @@ impl<W: Write> QuerySink for Csv<W> {
             let number = matches!(value, Value::Integer(_) | Value::Real(_));
             self.rules.text(&text(value), number).into_owned()
         });
-        self.out.write_record(cells).map_err(std::io::Error::other)
+        self.out.write_record(cells).map_err(io_of)
     }
 }
 
