@@ -140,14 +140,11 @@ fn end_run(
     let kept = ["run_id", "merged_by"];
     let changed: Vec<usize> =
         (0..row.len()).filter(|n| !kept.contains(&copy.columns[*n].as_str())).collect();
-    let sets: Vec<String> = changed
-        .iter()
-        .enumerate()
-        .map(|(at, n)| format!("{} = ?{}", quote(&copy.columns[*n]), at + 2))
-        .collect();
-    let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = :their", sets.join(", "));
+    let sets: Vec<String> =
+        changed.iter().map(|n| format!("{} = ?", quote(&copy.columns[*n]))).collect();
+    let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?", sets.join(", "));
     let run_id = &row[copy.place("run_id")];
-    let values = std::iter::once(run_id).chain(changed.iter().map(|n| &row[*n]));
+    let values = changed.iter().map(|n| &row[*n]).chain(std::iter::once(run_id));
     ours.execute(&sql, params_from_iter(values))?;
     for table in &DETAILS[1..] {
         // A part may have left them out.

@@ -158,8 +158,8 @@ impl Tx<'_> {
     ) -> rusqlite::Result<FilledCount> {
         let table = quote(table);
         let next = format!(
-            "SELECT _rowid_, _rest FROM {table} WHERE _rowid_ > :after AND _rest IS NOT NULL
-             ORDER BY _rowid_ LIMIT 1"
+            "SELECT _rowid_ AS rowid, _rest FROM {table}
+             WHERE _rowid_ > :after AND _rest IS NOT NULL ORDER BY _rowid_ LIMIT 1"
         );
         let sets: Vec<String> = columns.iter().map(|name| format!("{} = ?", quote(name))).collect();
         let update = format!("UPDATE {table} SET {}, _rest = ? WHERE _rowid_ = ?", sets.join(", "));
@@ -170,7 +170,7 @@ impl Tx<'_> {
         loop {
             let mut rows = next.query(named_params! { ":after": after })?;
             let Some(row) = rows.next()? else { return Ok(count) };
-            let (rowid, rest): (i64, String) = (row.get("_rowid_")?, row.get("_rest")?);
+            let (rowid, rest): (i64, String) = (row.get("rowid")?, row.get("_rest")?);
             drop(rows);
             after = rowid;
             let filled = fill(&rest);

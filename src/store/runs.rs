@@ -286,8 +286,8 @@ impl<'a> NewRun<'a> {
                 definition_id, started_at, read_at, finished_at, state, exit_code, message)
             SELECT :run, lower(hex(randomblob(16))),
                 coalesce((SELECT value FROM _windrow_meta WHERE name = 'archive_id'), ''),
-                :command, :version, :definition, :now, iif(:reads, :now, ''), iif(:done, :now, NULL),
-                iif(:done, 'complete', 'running'), iif(:done, 0, NULL), :message";
+                :command, :version, :definition, :now, iif(:reads, :now, ''),
+                iif(:done, :now, NULL), iif(:done, 'complete', 'running'), iif(:done, 0, NULL), :message";
         let RunStart { command, version, .. } = self.start;
         let word = command.split(' ').next().unwrap_or_default();
         let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
