@@ -287,7 +287,8 @@ impl<'a> NewRun<'a> {
             SELECT :run, lower(hex(randomblob(16))),
                 coalesce((SELECT value FROM _windrow_meta WHERE name = 'archive_id'), ''),
                 :command, :version, :definition, :now, iif(:reads, :now, ''),
-                iif(:done, :now, NULL), iif(:done, 'complete', 'running'), iif(:done, 0, NULL), :message";
+                iif(:done, :now, NULL), iif(:done, 'complete', 'running'), iif(:done, 0, NULL),
+                :message";
         let RunStart { command, version, .. } = self.start;
         let word = command.split(' ').next().unwrap_or_default();
         let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
