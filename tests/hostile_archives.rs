@@ -225,6 +225,36 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             &["`odd` is no value of `state` in `_windrow_ledger`"],
         ),
         (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_runs SET state = 'odd'",
+            &["runs"],
+            &["`odd` is no value of `state` in `_windrow_runs`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_outbox SET state = 'odd'",
+            &["outbox"],
+            &["`odd` is no value of `state` in `_windrow_outbox`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_outbox SET method = 'GET'",
+            &["outbox"],
+            &["`GET` is no value of `method` in `_windrow_outbox`"],
+        ),
+        (
+            "UPDATE _windrow_outbox SET created_at = 'soon'",
+            &["outbox", "show", "k1"],
+            &["`soon` is no value of `created_at` in `_windrow_outbox`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_fields SET usage = 'odd'",
+            &["sync"],
+            &["`odd` is no value of `usage` in `_windrow_fields`"],
+        ),
+        (
+            "UPDATE _windrow_fields SET kinds = 'number|odd'",
+            &["sync"],
+            &["`number|odd` is no value of `kinds` in `_windrow_fields`"],
+        ),
+        (
             "UPDATE _windrow_ledger SET read_to = 'soon'",
             &["sync", "--offline"],
             &["`soon` is no value of `read_to`"],

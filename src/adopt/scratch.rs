@@ -8,11 +8,12 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
-use crate::model::{Cell, Error, ErrorKind, Reject, RejectKind, RowSet};
+use crate::model::{Cell, Error, ErrorKind, Reject, RowSet};
 
 use crate::store::error::at;
 use crate::store::query::Value;
 use crate::store::stops::end_when;
+use crate::store::table::named;
 use crate::store::write::Bound;
 
 /// The page cache, KiB: what the scratch takes of memory, however large it grows.
@@ -175,8 +176,7 @@ impl Scratch {
         let mut found = statement.query([]).map_err(scratch_error)?;
         while let Some(row) = found.next().map_err(scratch_error)? {
             let read = || -> rusqlite::Result<Reject> {
-                let kind: String = row.get("kind")?;
-                let kind = RejectKind::parse(&kind).unwrap_or(RejectKind::Type);
+                let kind = named(row, "kind", ("rejects", "kind"))?;
                 let (reason, pointer) = (row.get("reason")?, row.get("pointer")?);
                 let (record, ancestors) = (row.get("record")?, row.get("ancestors")?);
                 Ok(Reject { kind, reason, pointer, record, ancestors, position: 0 })

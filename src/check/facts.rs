@@ -6,17 +6,17 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
-use crate::model::{Error, ErrorKind};
+use crate::model::{Error, ErrorKind, State};
 use crate::store::error::at;
-use crate::store::ledger::known_state;
+use crate::store::ledger::LEDGER_STATE;
 use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::stops::end_when;
-use crate::store::table::quote;
+use crate::store::table::{named, quote};
 
 /// A row of the ledger, for whoever judges it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LedgerFact {
     /// The parent's key, or empty.
     pub partition: String,
@@ -24,8 +24,8 @@ pub struct LedgerFact {
     pub start_at: String,
     /// The window's end, or empty.
     pub end_at: String,
-    /// `partial`, `complete`, `settled` or `truncated`.
-    pub state: String,
+    /// How far the fetch has come.
+    pub state: State,
     /// Up to where the fetch counts.
     pub read_to: Option<String>,
     /// When it was last complete.
@@ -123,7 +123,7 @@ impl Reader {
                 partition: row.get("partition")?,
                 start_at: row.get("start_at")?,
                 end_at: row.get("end_at")?,
-                state: known_state(row.get("state")?)?,
+                state: named(row, "state", LEDGER_STATE)?,
                 read_to: row.get("read_to")?,
                 completed_at: row.get("completed_at")?,
                 rejected: row.get("rejected")?,

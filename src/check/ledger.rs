@@ -76,8 +76,8 @@ pub fn examine_partition(
             let (start, end) = (sofar.start().min(window.start()), sofar.end().max(window.end()));
             found.out_of_window_span = Window::new(start, end);
         }
-        match State::parse(&fact.state) {
-            Some(State::Complete | State::Settled) => {
+        match fact.state {
+            State::Complete | State::Settled => {
                 let read_to = fact.read_to.as_deref().and_then(instant_from_text);
                 let until = match window {
                     Some(window) => read_to.map(|to| to.min(window.end())),
@@ -86,10 +86,10 @@ pub fn examine_partition(
                 found.newest = found.newest.max(until);
                 let part = window.zip(until).and_then(|(w, to)| Window::new(w.start(), to));
                 complete.extend(part);
-                settled.extend(part.filter(|_| fact.state == State::Settled.as_str()));
+                settled.extend(part.filter(|_| fact.state == State::Settled));
             }
-            state => {
-                findings.push(broken_finding(view, partition, fact, window, state));
+            State::Partial | State::Truncated => {
+                findings.push(broken_finding(view, partition, fact, window));
                 found.broken.extend(window);
             }
         }
@@ -111,29 +111,29 @@ fn broken_finding(
     partition: &str,
     fact: &LedgerFact,
     window: Option<Window>,
-    state: Option<State>,
 ) -> Finding {
     let why = fact.error.as_deref().unwrap_or("the fetch was broken off");
-    let (check, severity, expected, found) = match (state, fact.source_total, fact.distinct_keys) {
-        (Some(State::Truncated), ..) => (
-            "truncated",
-            Severity::Error,
-            "a window that the source does not cut".to_owned(),
-            format!("it cannot be read as a whole: {why}"),
-        ),
-        (_, Some(total), Some(distinct)) if total != distinct => (
-            "count_mismatch",
-            Severity::Error,
-            format!("{total} records, as the source counts them"),
-            format!("{distinct} different ones came"),
-        ),
-        _ => (
-            "partial",
-            Severity::Warning,
-            "every page of the fetch".to_owned(),
-            format!("some of them: {why}"),
-        ),
-    };
+    let (check, severity, expected, found) =
+        match (fact.state, fact.source_total, fact.distinct_keys) {
+            (State::Truncated, ..) => (
+                "truncated",
+                Severity::Error,
+                "a window that the source does not cut".to_owned(),
+                format!("it cannot be read as a whole: {why}"),
+            ),
+            (_, Some(total), Some(distinct)) if total != distinct => (
+                "count_mismatch",
+                Severity::Error,
+                format!("{total} records, as the source counts them"),
+                format!("{distinct} different ones came"),
+            ),
+            _ => (
+                "partial",
+                Severity::Warning,
+                "every page of the fetch".to_owned(),
+                format!("some of them: {why}"),
+            ),
+        };
     let sql = match window {
         Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
         None => sql_of_fetch(view.stream, partition),

@@ -290,9 +290,8 @@ fn check_rows(
     Ok(false)
 }
 
-/// The column with the record's date, and how it has it.
-/// The column that tells the day of a row: what is declared, the windows' field, or a date of the
-/// key.
+/// The column that tells the day of a row, and how it has it: what is declared, the windows'
+/// field, or a date of the key.
 pub fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
     let is_date = |kind| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
     let of_window = match &stream.kind {

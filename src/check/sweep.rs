@@ -206,6 +206,7 @@ impl Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::State;
 
     fn at(text: &str) -> Timestamp {
         instant_from_text(text).expect("an instant")
@@ -217,12 +218,20 @@ mod tests {
         LedgerFact {
             start_at: format!("2026-01-{day:02}T00:00:00+00:00"),
             end_at: format!("2026-01-{:02}T00:00:00+00:00", day + 1),
-            state: "settled".to_owned(),
+            state: State::Settled,
+            partition: String::new(),
+            rejected: 0,
+            out_of_window: 0,
+            distinct_keys: None,
+            source_total: None,
+            error: None,
+            asked_from: None,
+            last_records: None,
+            previous_records: None,
             read_to: Some(format!("2026-01-{:02}T00:00:00+00:00", day + 1)),
             completed_at: Some(completed.to_owned()),
             first_complete_at: Some(completed.to_owned()),
             settled_at: Some(completed.to_owned()),
-            ..LedgerFact::default()
         }
     }
 

@@ -28,8 +28,9 @@ pub struct Arguments {
     pub command: Command,
 }
 
-/// Arguments that every command takes.
+/// Arguments that every command takes. Their help stands below the command's own.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options", next_display_order = 1000)]
 pub struct Global {
     /// The definition
     #[arg(short, long, global = true, value_name = "FILE", default_value = "windrow.toml")]
@@ -135,7 +136,8 @@ impl Command {
     pub fn changes_something(&self) -> bool {
         match self {
             Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) => true,
+            Command::Adopt(_) | Command::Eject(_) | Command::Rebuild(_) => true,
+            Command::Vanished(args) => args.undo.is_some(),
             Command::Handoff(_) | Command::Merge(_) | Command::Publish(_) => true,
             Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
             _ => false,

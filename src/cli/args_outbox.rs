@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use strum::VariantArray;
+
+use crate::model::EntryState;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -119,7 +123,7 @@ pub struct OutboxServe {
 pub struct OutboxList {
     /// Of this state only
     #[arg(long, value_name = "STATE",
-          value_parser = crate::model::EntryState::ALL.map(crate::model::EntryState::as_str))]
+          value_parser = PossibleValuesParser::new(EntryState::VARIANTS.iter().map(|name| name.as_str())))]
     pub state: Option<String>,
     /// How many to list
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]

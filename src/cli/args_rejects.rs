@@ -1,6 +1,10 @@
 //! The arguments of `windrow rejects`.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use strum::VariantArray;
+
+use crate::model::RejectKind;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -31,7 +35,7 @@ pub struct RejectChoice {
     pub stream: Option<String>,
     /// For this kind of reason
     #[arg(long, value_name = "KIND", alias = "reason",
-          value_parser = crate::model::RejectKind::ALL.map(crate::model::RejectKind::as_str))]
+          value_parser = PossibleValuesParser::new(RejectKind::VARIANTS.iter().map(|name| name.as_str())))]
     pub kind: Option<String>,
     /// That this run saw first or last
     #[arg(long, value_name = "RUN")]

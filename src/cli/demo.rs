@@ -178,7 +178,7 @@ fn coverage(conclusion: &Conclusion) -> Option<String> {
         .filter_map(|row| {
             let end = row.read_to.as_deref().and_then(instant_from_text)?;
             let window = Window::new(instant_from_text(&row.start_at)?, end)?;
-            Some((window, State::parse(&row.state)?))
+            Some((window, row.state))
         })
         .collect();
     let line = Window::new(windows.first()?.0.start(), conclusion.now)?;

@@ -123,11 +123,11 @@ fn stream_status(
     partitions.dedup();
     status.partitions = partitions.iter().filter(|name| !name.is_empty()).count() as u64;
     for entry in &ledger {
-        match State::parse(&entry.state) {
-            Some(State::Settled) => status.settled += 1,
-            Some(State::Complete) => status.complete += 1,
-            Some(State::Partial) => status.partial += 1,
-            Some(State::Truncated) | None => status.truncated += 1,
+        match entry.state {
+            State::Settled => status.settled += 1,
+            State::Complete => status.complete += 1,
+            State::Partial => status.partial += 1,
+            State::Truncated => status.truncated += 1,
         }
         status.out_of_window += entry.out_of_window;
         status.last_complete_at = status.last_complete_at.max(entry.completed_at.clone());
@@ -144,10 +144,8 @@ fn stream_status(
     for entry in &ledger {
         let (start, end) = (instant_from_text(&entry.start_at), instant_from_text(&entry.end_at));
         let end = entry.read_to.as_deref().and_then(instant_from_text).or(end);
-        if let (Some(window), Some(state)) =
-            (start.zip(end).and_then(|(s, e)| Window::new(s, e)), State::parse(&entry.state))
-        {
-            status.windows.push((window, state));
+        if let Some(window) = start.zip(end).and_then(|(start, end)| Window::new(start, end)) {
+            status.windows.push((window, entry.state));
         }
     }
     status.problems.extend(held_back(reader, &row.stream)?);

@@ -74,22 +74,8 @@ pub struct Lookup {
 }
 
 impl WriteMethod {
-    /// All of them.
-    pub const ALL: [WriteMethod; 4] =
-        [WriteMethod::Post, WriteMethod::Put, WriteMethod::Patch, WriteMethod::Delete];
-
     /// As it stands in a request.
     pub fn as_str(self) -> &'static str {
-        match self {
-            WriteMethod::Post => "POST",
-            WriteMethod::Put => "PUT",
-            WriteMethod::Patch => "PATCH",
-            WriteMethod::Delete => "DELETE",
-        }
-    }
-
-    /// Reads what [`WriteMethod::as_str`] writes, in capitals or not.
-    pub fn parse(text: &str) -> Option<WriteMethod> {
-        Self::ALL.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text))
+        self.into()
     }
 }

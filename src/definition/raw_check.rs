@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// What `windrow check` expects of a stream.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -59,6 +60,8 @@ pub struct RawCheck {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[derive(EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Severity {
     /// Worth knowing; there is nothing to do.
     Info,
@@ -69,20 +72,8 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// All of them, the gravest last.
-    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Error];
-
     /// Its name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Info => "info",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        }
-    }
-
-    /// Reads what [`Severity::as_str`] writes.
-    pub fn parse(text: &str) -> Option<Severity> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
+        self.into()
     }
 }

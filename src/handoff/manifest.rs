@@ -276,7 +276,7 @@ mod tests {
             partition: partition.to_owned(),
             start_at: day(from),
             end_at: day(to),
-            state: state.to_owned(),
+            state: state.parse().expect("a state"),
             read_to: Some(day(to)),
             completed_at: None,
             cursor: None,

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
 use crate::model::{Error, FieldUse, Kinds};
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::table::{name_of, quote};
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::shape::Pair;
@@ -133,7 +133,8 @@ impl Taking<'_> {
             let (kinds, usage) = match &ours {
                 None => (kinds, usage),
                 Some((our_kinds, our_usage)) => {
-                    let both = Kinds::parse(our_kinds).and(Kinds::parse(&kinds));
+                    let read = |kinds: &str| name_of::<Kinds>(kinds, ("_windrow_fields", "kinds"));
+                    let both = read(our_kinds)?.and(read(&kinds)?);
                     let same = *our_usage == usage;
                     let sometimes = FieldUse::Sometimes.as_str().to_owned();
                     (both.to_string(), if same { usage } else { sometimes })

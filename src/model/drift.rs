@@ -1,8 +1,10 @@
 //! The fields of records: what a page has, what is known of a stream, what has changed.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr};
 
 /// The kinds of JSON values that a field has had, null apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,12 +37,20 @@ impl Kinds {
     pub fn within(self, others: Kinds) -> bool {
         self.0 & !others.0 == 0
     }
+}
 
-    /// Reads what `Display` wrote.
-    pub fn parse(text: &str) -> Kinds {
-        let bits = KIND_NAMES.iter().enumerate();
-        let found = bits.filter(|(_, name)| text.split('|').any(|word| word == **name));
-        Kinds(found.fold(0, |bits, (at, _)| bits | 1 << at))
+impl FromStr for Kinds {
+    type Err = strum::ParseError;
+
+    fn from_str(text: &str) -> Result<Kinds, Self::Err> {
+        let bit = |word: &str| match KIND_NAMES.iter().position(|name| *name == word) {
+            Some(at) => Ok(1 << at),
+            None => Err(strum::ParseError::VariantNotFound),
+        };
+        if text == "null" {
+            return Ok(Kinds::NONE);
+        }
+        text.split('|').try_fold(Kinds::NONE, |kinds, word| Ok(kinds.and(Kinds(bit(word)?))))
     }
 }
 
@@ -78,7 +88,8 @@ pub struct PageFields {
 }
 
 /// How a known field is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum FieldUse {
     /// Every record has had it.
     Always,
@@ -91,20 +102,7 @@ pub enum FieldUse {
 impl FieldUse {
     /// As it stands in the archive.
     pub fn as_str(self) -> &'static str {
-        match self {
-            FieldUse::Always => "always",
-            FieldUse::Sometimes => "sometimes",
-            FieldUse::Gone => "gone",
-        }
-    }
-
-    /// Reads what [`FieldUse::as_str`] wrote.
-    pub fn parse(text: &str) -> FieldUse {
-        match text {
-            "always" => FieldUse::Always,
-            "gone" => FieldUse::Gone,
-            _ => FieldUse::Sometimes,
-        }
+        self.into()
     }
 }
 
@@ -144,7 +142,7 @@ mod tests {
     fn kinds_are_written_and_read_and_form_sets() {
         for bits in 0..32 {
             let kinds = Kinds(bits);
-            assert_eq!(Kinds::parse(&kinds.to_string()), kinds, "{kinds}");
+            assert_eq!(kinds.to_string().parse(), Ok(kinds), "{kinds}");
         }
         assert_eq!(Kinds::TEXT.and(Kinds::NUMBER).to_string(), "number|text");
         assert!(Kinds::NONE.within(Kinds::TEXT) && !Kinds::TEXT.within(Kinds::NUMBER));

@@ -1,15 +1,18 @@
 //! What the ledger says of a window, a snapshot or a mark.
 
-use std::fmt;
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
 
 use super::{Timestamp, Window};
 
 /// How far a fetch has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, EnumString, IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum State {
     /// Pages are committed, the end of the data is not proven.
     Partial,
@@ -24,25 +27,30 @@ pub enum State {
 impl State {
     /// As it stands in the ledger.
     pub fn as_str(self) -> &'static str {
-        match self {
-            State::Partial => "partial",
-            State::Complete => "complete",
-            State::Settled => "settled",
-            State::Truncated => "truncated",
-        }
-    }
-
-    /// Reads what [`State::as_str`] wrote.
-    pub fn parse(text: &str) -> Option<State> {
-        [State::Partial, State::Complete, State::Settled, State::Truncated]
-            .into_iter()
-            .find(|state| state.as_str() == text)
+        self.into()
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
+/// How a run stands or ended, as its table has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum RunState {
+    /// It has not ended, or was killed.
+    Running,
+    /// All that was asked for is complete.
+    Complete,
+    /// Something is left for another run.
+    Incomplete,
+    /// An error ended it.
+    Failed,
+    /// A signal ended it.
+    Interrupted,
+}
+
+impl RunState {
+    /// As it stands in the table.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -19,7 +19,7 @@ mod wait;
 pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
 pub use error::{Error, ErrorKind};
 pub use exit_code::ExitCode;
-pub use ledger::{Checkpoint, Entry, Outcomes, State, WindowKey};
+pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey};
 pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::EntryState;
 pub use rows::{Cell, Filled, Reject, RejectKind, RowSet};

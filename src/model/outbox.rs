@@ -1,10 +1,14 @@
 //! The words about writes that wait: the states of an entry of the outbox.
 
 use serde::Serialize;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// How far an entry of the outbox has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EntryState {
     /// It waits: for the network, its time, its lane, or another attempt.
     Queued,
@@ -23,33 +27,9 @@ pub enum EntryState {
 }
 
 impl EntryState {
-    /// All of them.
-    pub const ALL: [EntryState; 7] = [
-        EntryState::Queued,
-        EntryState::Sending,
-        EntryState::Done,
-        EntryState::Rejected,
-        EntryState::Unknown,
-        EntryState::Expired,
-        EntryState::Cancelled,
-    ];
-
     /// Its name in the archive.
     pub fn as_str(self) -> &'static str {
-        match self {
-            EntryState::Queued => "queued",
-            EntryState::Sending => "sending",
-            EntryState::Done => "done",
-            EntryState::Rejected => "rejected",
-            EntryState::Unknown => "unknown",
-            EntryState::Expired => "expired",
-            EntryState::Cancelled => "cancelled",
-        }
-    }
-
-    /// Reads what [`EntryState::as_str`] writes.
-    pub fn parse(text: &str) -> Option<EntryState> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+        self.into()
     }
 
     /// Whether something is still to come of it.

@@ -1,6 +1,6 @@
 //! Rows on their way into a table, and records that cannot become rows.
 
-use std::fmt;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// A value of a row. Text lies in the set's arena.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,7 +137,8 @@ fn arena_place(length: usize) -> u32 {
 }
 
 /// Why a record is not a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum RejectKind {
     /// It is not an object.
     NotAnObject,
@@ -154,40 +155,9 @@ pub enum RejectKind {
 }
 
 impl RejectKind {
-    /// Every kind.
-    pub const ALL: [RejectKind; 6] = [
-        RejectKind::NotAnObject,
-        RejectKind::NoKey,
-        RejectKind::Type,
-        RejectKind::DuplicateMember,
-        RejectKind::Unrepresentable,
-        RejectKind::Orphan,
-    ];
-
     /// As it stands in the archive.
     pub fn as_str(self) -> &'static str {
-        match self {
-            RejectKind::NotAnObject => "not_an_object",
-            RejectKind::NoKey => "no_key",
-            RejectKind::Type => "type",
-            RejectKind::DuplicateMember => "duplicate_member",
-            RejectKind::Unrepresentable => "unrepresentable",
-            RejectKind::Orphan => "orphan",
-        }
-    }
-
-    /// Reads what [`RejectKind::as_str`] wrote.
-    pub fn parse(text: &str) -> Option<RejectKind> {
-        use RejectKind::{DuplicateMember, NoKey, NotAnObject, Orphan, Type, Unrepresentable};
-        [NotAnObject, NoKey, Type, DuplicateMember, Unrepresentable, Orphan]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-    }
-}
-
-impl fmt::Display for RejectKind {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -237,6 +237,8 @@ impl WaitReason {
 mod tests {
     use proptest::prelude::*;
 
+    use strum::VariantArray;
+
     use super::*;
     use crate::definition::{WriteMethod, parse_definition};
 
@@ -376,7 +378,7 @@ mod tests {
         ) {
             let lanes = [None, Some("a"), Some("b")];
             let made: Vec<OutboxBrief> = (1..).zip(&entries).map(|(number, (lane, state, ours))| {
-                let mut entry = brief(number, lanes[*lane], EntryState::ALL[*state]);
+                let mut entry = brief(number, lanes[*lane], EntryState::VARIANTS[*state]);
                 entry.owner = if *ours { "home" } else { "other" }.to_owned();
                 entry
             }).collect();

@@ -94,7 +94,7 @@ fn cells(row: &LedgerRow) -> Cells {
         text(&row.partition),
         bound(&row.start_at),
         bound(&row.end_at),
-        Some(row.state.clone()),
+        Some(row.state.to_string()),
         instant(&row.read_to),
         instant(&row.completed_at),
         number(Some(row.received)),

@@ -2,13 +2,13 @@
 
 use rusqlite::named_params;
 
-use crate::model::{Cell, Error, FieldChange, FieldUse, Filled, Kinds, KnownField};
+use crate::model::{Cell, Error, FieldChange, Filled, KnownField};
 
 use crate::store::content::filled_content;
 use crate::store::error::at;
 use crate::store::history::history_name;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::table::{named, quote};
 use crate::store::transaction::Tx;
 use crate::store::write::Bound;
 
@@ -33,8 +33,8 @@ impl Reader {
             let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
                 Ok(KnownField {
                     name: row.get("field")?,
-                    kinds: Kinds::parse(&row.get::<_, String>("kinds")?),
-                    usage: FieldUse::parse(&row.get::<_, String>("usage")?),
+                    kinds: named(row, "kinds", ("_windrow_fields", "kinds"))?,
+                    usage: named(row, "usage", ("_windrow_fields", "usage"))?,
                 })
             })?;
             rows.collect()

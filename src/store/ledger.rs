@@ -12,7 +12,7 @@ use crate::model::{
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
-use crate::store::table::{known, unknown};
+use crate::store::table::{name_of, unknown};
 use crate::store::transaction::Tx;
 
 /// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.
@@ -26,10 +26,8 @@ pub(crate) fn window_of(start: &str, end: &str) -> Option<Window> {
     Window::new(instant_from_text(start)?, instant_from_text(end)?)
 }
 
-/// The text of a state, if it is one's.
-pub(crate) fn known_state(text: String) -> rusqlite::Result<String> {
-    known(text, ("_windrow_ledger", "state"), |text| State::parse(text).is_some())
-}
+/// Where the state of a fetch stands.
+pub(crate) const LEDGER_STATE: (&str, &str) = ("_windrow_ledger", "state");
 
 /// A fetch as a row of the ledger.
 ///
@@ -305,7 +303,7 @@ pub(crate) fn entries(
             let state = text(2)?.unwrap_or_default();
             Ok(Entry {
                 window,
-                state: State::parse(&state).ok_or_else(|| wrong(&state, "state"))?,
+                state: name_of(&state, LEDGER_STATE)?,
                 read_to: instant(3, "read_to")?,
                 requested_at: instant(4, "requested_at")?.unwrap_or_default(),
                 completed_at: instant(5, "completed_at")?,

@@ -6,14 +6,14 @@ use rusqlite::{OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::definition::{Column, OnDrift, Scalar, Stream};
-use crate::model::{Entry, Error, KeyShape, TableColumn, Timestamp, instant_from_text};
+use crate::model::{Entry, Error, KeyShape, State, TableColumn, Timestamp, instant_from_text};
 
 use crate::store::error::at;
-use crate::store::ledger::known_state;
+use crate::store::ledger::LEDGER_STATE;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::runs::{RunRow, runs};
-use crate::store::table::{from_json, quote};
+use crate::store::table::{from_json, named, quote};
 
 /// A stream as it stands in the archive.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub struct LedgerRow {
     /// The window's end, or empty.
     pub end_at: String,
     /// `partial`, `complete`, `settled` or `truncated`.
-    pub state: String,
+    pub state: State,
     /// Up to where the fetch counts.
     pub read_to: Option<String>,
     /// When it was last complete.
@@ -123,7 +123,7 @@ impl LedgerRow {
             partition: row.get("partition")?,
             start_at: row.get("start_at")?,
             end_at: row.get("end_at")?,
-            state: known_state(row.get("state")?)?,
+            state: named(row, "state", LEDGER_STATE)?,
             read_to: row.get("read_to")?,
             completed_at: row.get("completed_at")?,
             cursor: row.get("cursor")?,

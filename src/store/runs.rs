@@ -6,14 +6,14 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{
-    Error, ExitCode, Outcomes, Spent, Timestamp, instant_from_text, instant_to_text,
+    Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text, instant_to_text,
 };
 
 use crate::store::digest::sha256_of;
 use crate::store::error::at;
 use crate::store::row::only;
 use crate::store::run_detail::{PlanPart, forget_details};
-use crate::store::table::{from_json, known};
+use crate::store::table::{from_json, named};
 use crate::store::transaction::Tx;
 
 /// The beginning of a run.
@@ -360,13 +360,6 @@ pub(crate) fn definition_id(
     Ok(connection.last_insert_rowid())
 }
 
-/// The states of a run, as its table has them.
-const STATES: [&str; 5] = ["running", "complete", "incomplete", "failed", "interrupted"];
-
-fn known_state(text: String) -> rusqlite::Result<String> {
-    known(text, ("_windrow_runs", "state"), |text| STATES.contains(&text))
-}
-
 /// The last `limit` runs, newest first; or one of them.
 pub(crate) fn runs(
     connection: &Connection,
@@ -383,7 +376,9 @@ pub(crate) fn runs(
             Ok(RunRow {
                 run: row.get("run_id")?,
                 command: row.get("command")?,
-                state: known_state(row.get("state")?)?,
+                state: named::<RunState>(row, "state", ("_windrow_runs", "state"))?
+                    .as_str()
+                    .to_owned(),
                 started_at: row.get("started_at")?,
                 finished_at: row.get("finished_at")?,
                 exit_code: row.get("exit_code")?,

@@ -1,6 +1,8 @@
 //! The streams' tables: making them, growing them, and refusing what would lose data.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use std::str::FromStr;
+
+use rusqlite::{Connection, OptionalExtension, Row, RowIndex, named_params};
 
 use crate::definition::ColumnType;
 use crate::model::{Error, ErrorKind, KeyShape, TableColumn, TableShape};
@@ -235,13 +237,20 @@ pub(crate) fn stored_table(
     Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))
 }
 
-/// A text that must be one of an enum's names; any other one is an error and never a default.
-pub(crate) fn known(
-    text: String,
+/// A text that must be one of an enum's names: any other one is an error and never a default.
+/// `at` is where it stands in the row, `column` the table and the column that it is from.
+pub(crate) fn named<T: FromStr>(
+    row: &Row<'_>,
+    at: impl RowIndex,
     column: (&str, &str),
-    is_known: impl Fn(&str) -> bool,
-) -> rusqlite::Result<String> {
-    if is_known(&text) { Ok(text) } else { Err(unknown(&text, column)) }
+) -> rusqlite::Result<T> {
+    let text: String = row.get(at)?;
+    name_of(&text, column)
+}
+
+/// See [`named`].
+pub(crate) fn name_of<T: FromStr>(text: &str, column: (&str, &str)) -> rusqlite::Result<T> {
+    text.parse().map_err(|_| unknown(text, column))
 }
 
 /// The error of a text that is none of those that a column of a table may hold.
@@ -287,9 +296,45 @@ pub(crate) fn type_text(kind: ColumnType) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::definition::OnConflict;
     use crate::store::Archive;
+
+    /// The texts of a column that are read, and the last one that is not.
+    fn read<T: FromStr + std::fmt::Debug>(texts: &[&str]) {
+        let connection = Connection::open_in_memory().expect("memory");
+        for text in texts {
+            let read = connection.query_row("SELECT ?1 AS word", [text], |row| {
+                named::<T>(row, "word", ("_windrow_x", "word"))
+            });
+            match read {
+                Ok(_) => assert_ne!(*text, "odd"),
+                Err(error) => {
+                    let told = crate::store::error::classify(Path::new("a.db"), &error);
+                    assert_eq!((*text, told.kind), ("odd", ErrorKind::Unusable), "{told}");
+                    assert!(told.message.contains("`odd` is no value of `word` in `_windrow_x`"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_name_of_its_enum_is_an_error_that_names_it() {
+        use crate::definition::{Severity, WriteMethod};
+        use crate::model::{EntryState, FieldUse, Kinds, RejectKind, RunState, State};
+        read::<State>(&["partial", "complete", "settled", "truncated", "odd"]);
+        read::<RunState>(&["running", "complete", "incomplete", "failed", "interrupted", "odd"]);
+        read::<EntryState>(&["queued", "sending", "done", "rejected", "unknown", "odd"]);
+        read::<EntryState>(&["expired", "cancelled", "odd"]);
+        read::<RejectKind>(&["not_an_object", "no_key", "type", "duplicate_member", "odd"]);
+        read::<RejectKind>(&["unrepresentable", "orphan", "odd"]);
+        read::<FieldUse>(&["always", "sometimes", "gone", "odd"]);
+        read::<Kinds>(&["null", "boolean|number|text|array|object", "odd"]);
+        read::<Severity>(&["info", "warning", "error", "odd"]);
+        read::<WriteMethod>(&["POST", "PUT", "PATCH", "DELETE", "odd"]);
+    }
 
     /// A table of id, day, gb and at, keyed by id and day.
     pub fn usage_shape() -> TableShape {

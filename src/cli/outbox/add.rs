@@ -111,7 +111,7 @@ fn source_of<'a>(definition: &'a Definition, name: Option<&str>) -> Result<&'a S
 }
 
 fn method_of(text: &str) -> Result<WriteMethod, Error> {
-    WriteMethod::parse(text).ok_or_else(|| {
+    text.parse().map_err(|_| {
         Error::usage(format!("{text:?} is not a method that writes"))
             .help("the outbox takes POST, PUT, PATCH and DELETE")
     })

@@ -52,7 +52,7 @@ fn list(
 ) -> Result<ExitCode, Error> {
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
-    let state = args.state.as_deref().and_then(EntryState::parse);
+    let state = args.state.as_deref().and_then(|state| state.parse::<EntryState>().ok());
     let rows = reader.outbox_list(state, args.limit)?;
     if output.json() {
         rows.iter().try_for_each(|row| output.json_line(&outbox_row_json(row)))?;

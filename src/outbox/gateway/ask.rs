@@ -7,6 +7,7 @@ use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
+use strum::VariantArray;
 use subtle::ConstantTimeEq;
 
 use crate::definition::WriteMethod;
@@ -161,7 +162,8 @@ pub(crate) fn read(
     if uri.path().starts_with(OWN_PREFIX) {
         return own(method, uri, wait);
     }
-    let write = WriteMethod::ALL.into_iter().find(|write| write.as_str() == method.as_str());
+    let write =
+        WriteMethod::VARIANTS.iter().copied().find(|write| write.as_str() == method.as_str());
     let Some(method) = write else {
         let detail = format!("{method} is no write: ask the API itself, or the archive");
         return Err(GatewayProblem::new(GatewayProblemKind::MethodNotAllowed, detail));

@@ -6,6 +6,7 @@ use crate::definition::Severity;
 use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::reader::Reader;
 use crate::store::row::only;
+use crate::store::table::named;
 use crate::store::transaction::Tx;
 
 /// What an alert knows of a finding.
@@ -114,8 +115,7 @@ fn rows(
                 finding: row.get("finding")?,
                 check: row.get("check_name")?,
                 stream: row.get("stream")?,
-                severity: Severity::parse(&row.get::<_, String>("severity")?)
-                    .unwrap_or(Severity::Warning),
+                severity: named(row, "severity", ("_windrow_alerts", "severity"))?,
                 expected: row.get("expected")?,
                 found: row.get("found")?,
                 help: row.get("help")?,

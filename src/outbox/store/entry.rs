@@ -1,12 +1,12 @@
 //! An entry of the outbox, as the archive holds it.
 
-use crate::store::table::unknown;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::Serialize;
 
 use crate::definition::{KeyRule, WriteMethod};
 use crate::model::{EntryState, Timestamp, instant_from_text};
+use crate::store::table::{name_of, named, unknown};
 
 /// What a plan needs to know of an entry.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,23 +123,27 @@ pub(crate) const MORE: &str = "e.sent_key, e.key_rule, e.path, e.headers, e.body
     e.digest, e.created_at, e.attempts, e.valid_until, e.finished_at, e.status, e.answer_headers,
     e.answer";
 
+/// Where the state of an entry stands.
+const STATE: (&str, &str) = ("_windrow_outbox", "state");
+
 pub(crate) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
     let after: Option<i64> = row.get("after_entry")?;
     let before: Option<String> = row.get("after_state")?;
+    let before = before.map(|before| name_of(&before, STATE)).transpose()?;
     Ok(OutboxBrief {
         entry: row.get("entry")?,
         source: row.get("source")?,
         key: row.get("key")?,
         base_url: row.get("base_url")?,
-        method: told(row, "method", WriteMethod::parse)?,
+        method: named(row, "method", ("_windrow_outbox", "method"))?,
         path_start: row.get("path_start")?,
         keyed: row.get("keyed")?,
         lane: row.get("lane")?,
-        after: after.map(|after| (after, before.as_deref().and_then(EntryState::parse))),
+        after: after.map(|after| (after, before)),
         not_before: time(row, "not_before")?,
         expires_at: time(row, "expires_at")?,
         owner: row.get("owner")?,
-        state: told(row, "state", EntryState::parse)?,
+        state: named(row, "state", STATE)?,
         in_doubt: row.get("in_doubt")?,
         first_sent_at: time(row, "first_sent_at")?,
         last_seen_at: time(row, "last_seen_at")?,
@@ -161,7 +165,7 @@ pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<OutboxEntry> {
         body: row.get("body")?,
         templated: row.get("templated")?,
         digest: row.get("digest")?,
-        created_at: told(row, "created_at", instant_from_text)?,
+        created_at: time(row, "created_at")?.ok_or(rusqlite::Error::QueryReturnedNoRows)?,
         attempts: row.get("attempts")?,
         valid_until: time(row, "valid_until")?,
         finished_at: time(row, "finished_at")?,
@@ -185,18 +189,11 @@ fn from_json<T: serde::de::DeserializeOwned>(
     })
 }
 
+/// A time of this column of the outbox, where there is one.
 fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     let text: Option<String> = row.get(column)?;
-    Ok(text.as_deref().and_then(instant_from_text))
-}
-
-/// A text that the schema's own checks keep readable.
-fn told<T>(
-    row: &Row<'_>,
-    column: &str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> rusqlite::Result<T> {
-    let text: String = row.get(column)?;
-    let malformed = || unknown(&text, ("_windrow_outbox", column));
-    read(&text).ok_or_else(malformed)
+    let read = |text: String| {
+        instant_from_text(&text).ok_or_else(|| unknown(&text, ("_windrow_outbox", column)))
+    };
+    text.map(read).transpose()
 }

@@ -14,6 +14,7 @@ use crate::outbox::store::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,
 };
 use crate::outbox::store::open::Outbox;
+use crate::store::table::named;
 
 /// Entries of one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -161,8 +162,7 @@ fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
     let sql = "SELECT state, count(*) AS entries FROM _windrow_outbox GROUP BY state";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| {
-        let state =
-            EntryState::parse(&row.get::<_, String>("state")?).unwrap_or(EntryState::Unknown);
+        let state = named(row, "state", ("_windrow_outbox", "state"))?;
         Ok(OutboxCount { state, entries: row.get("entries")? })
     })?;
     rows.collect()
