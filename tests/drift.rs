@@ -139,7 +139,10 @@ fn drift_that_fails_the_window_writes_nothing_of_the_page() {
     sync(&workspace);
     items.say(r#"{"id":1,"a":"y","b":1}"#);
     let failed = workspace.run(&["sync"]).expect(5);
-    assert!(failed.stderr.contains("the records have drifted: `b` new (number)"), "{failed:?}");
+    assert!(
+        failed.stderr.contains("the fields of the records have changed: `b` new (number)"),
+        "{failed:?}"
+    );
     assert_eq!(workspace.value("SELECT _rest FROM items"), r#"{"a":"x"}"#);
     workspace.run(&["sync"]).expect(5);
     // A column says that the field is meant.

@@ -46,7 +46,7 @@ fn interrupt(signal: &str, code: i32) {
     let output = child.wait_with_output().expect("windrow ends");
     if code >= 0 {
         let ran = ran(&output).expect(code);
-        let says = "stopped: the page in hand was rolled back, everything before it is kept";
+        let says = "stopped: the current page was rolled back, everything before it is kept";
         assert!(ran.stderr.contains(says), "{ran:?}");
         assert_eq!(
             workspace.value("SELECT count(*) FROM items"),

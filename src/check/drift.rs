@@ -55,19 +55,17 @@ fn finding_of(
     let FieldChange { stream, change: what, field, detail, at, run } = change;
     let severity = if column.is_some() { Severity::Warning } else { Severity::Info };
     let first = match (what.as_str(), column) {
-        ("new", _) => {
-            "give it a column in `columns`: what `_rest` has of it is filled in".to_owned()
-        }
+        ("new", _) => "give it a column in `columns`: it is then filled from `_rest`".to_owned(),
         ("vanished", Some(column)) => format!(
             "ask the source; if it is gone for good, take `{}` out of `columns`: the table keeps \
              what it has",
             column.name
         ),
         (_, Some(column)) => format!(
-            "see whether `{}` still has the right type; `windrow rejects` has what did not fit",
+            "see whether `{}` still has the right type; `windrow rejects` lists what did not fit",
             column.name
         ),
-        _ => "ask the source whether it is meant".to_owned(),
+        _ => "ask the provider whether the change is intended".to_owned(),
     };
     Finding {
         id: identity(&["drift", stream, what, field]),

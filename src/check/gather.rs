@@ -157,9 +157,8 @@ fn rejects(
                 true => help_commands.command("sync", &words),
                 false => help_commands.command("rejects", &[]),
             },
-            first: (!orphan).then(|| {
-                format!("say in the definition what the columns of `{stream}` really are")
-            }),
+            first: (!orphan)
+                .then(|| format!("correct the columns of `{stream}` in the definition")),
             until: None,
         });
     }

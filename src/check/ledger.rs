@@ -118,7 +118,7 @@ fn broken_finding(
             (State::Truncated, ..) => (
                 "truncated",
                 Severity::Error,
-                "a window that the source does not cut".to_owned(),
+                "a window whose result the source does not cut".to_owned(),
                 format!("it cannot be read as a whole: {why}"),
             ),
             (_, Some(total), Some(distinct)) if total != distinct => (

@@ -101,7 +101,7 @@ pub fn ask_all(
         let asked = limit.within(time, || ask(&apart, &limited, help_commands, limit, collector));
         match asked {
             (Err(error), _) if error.kind == ErrorKind::Query => {
-                let found = format!("it could not be asked: {}", error.message);
+                let found = format!("it could not be run: {}", error.message);
                 collector.add(unanswered(check, help_commands, found));
             }
             (Err(error), true) if error.kind == ErrorKind::Interrupted => {
@@ -121,7 +121,7 @@ fn unanswered(check: &Check, help_commands: &HelpCommands, found: String) -> Fin
         check: "sql",
         severity: Severity::Warning,
         stream: check.name.clone(),
-        expected: "a question that can be asked within limits".to_owned(),
+        expected: "a question that ends within its limits".to_owned(),
         found,
         sql: match &check.question {
             CheckQuestion::Sql(sql) => one_line(sql),

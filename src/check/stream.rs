@@ -253,7 +253,7 @@ fn check_out_of_window(
         check: "out_of_window",
         severity: Severity::Warning,
         stream: stream.name.clone(),
-        expected: "records inside the range that was asked for".to_owned(),
+        expected: "records inside of the requested range".to_owned(),
         found: format!("{} outside of it, in windows of {span}", many(sum.out_of_window, "record")),
         sql: sql_of_out_of_window(&stream.name),
         help: help_commands.sync(&stream.name, zone_of(stream), span.start(), span.end()),

@@ -121,7 +121,7 @@ pub fn check_twins(
             sql: sql_of_rows(table, &pairs),
             help: help_commands.command("rebuild", &[table]),
             first: Some(format!(
-                "name as the `key` of `{}` what tells its records apart at the source",
+                "name as the `key` of `{}` the columns that identify its records",
                 printable(table)
             )),
             until: None,

@@ -104,7 +104,7 @@ fn stream_of<'d>(definition: &'d Definition, name: Option<&str>) -> Result<&'d S
     };
     found.ok_or_else(|| {
         let names: Vec<&str> = definition.streams.iter().map(|each| each.name.as_str()).collect();
-        let message = "which stream are the records of?";
+        let message = "the stream of the records is not named";
         Error::usage(message).help(format!("say --stream; there are: {}", names.join(", ")))
     })
 }
@@ -159,7 +159,7 @@ fn take_back(
             && file.as_ref().is_none_or(|file| *file == row.file)
     });
     let adoption = wanted.ok_or_else(|| {
-        let help = "`windrow runs` lists what was adopted; --in-place is for a healed file";
+        let help = "`windrow runs` lists what was adopted; --in-place is for a deduplicated file";
         Error::usage("there is no such adoption to undo").help(help)
     })?;
     let stream = definition.stream(&adoption.stream);
@@ -235,8 +235,8 @@ fn heal_in_place(
         (true, true) => output.say(
             "the removed rows are kept beside the table; `--in-place --undo` puts them back\n",
         ),
-        (true, false) => output.say("it is healed already; nothing was changed\n"),
-        (false, _) => output.say("nothing was changed; --apply heals it\n"),
+        (true, false) => output.say("it holds no duplicates; nothing was changed\n"),
+        (false, _) => output.say("nothing was changed; --apply removes them\n"),
     }
     Ok(())
 }
@@ -247,7 +247,7 @@ fn in_place_key(args: &AdoptArguments, global: &Global, host: &Host) -> Result<V
         return Ok(args.key.clone());
     }
     let Some(stream) = &args.stream else {
-        let message = "which columns tell one record from all others?";
+        let message = "the key of the table is not known";
         return Err(Error::usage(message).help("name them: --key COLUMN,COLUMN"));
     };
     let definition = load_for_sync(global, host)?;

@@ -18,7 +18,7 @@ use super::rebuild::RebuildArguments;
 use super::report::ReportArguments;
 use super::trust::TrustArguments;
 
-/// Keeps a local SQLite archive of what HTTP APIs say, with nothing missing and nothing doubled.
+/// Keeps the records of HTTP APIs in one SQLite archive: nothing missing, nothing doubled
 #[derive(Debug, Parser)]
 #[command(name = "windrow", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Arguments {
@@ -44,7 +44,7 @@ pub struct Global {
     /// Colours in messages
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
-    /// Say on stderr what is asked and why; twice for more
+    /// Log each request with its reason on stderr; twice for more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// How lines of the log are written on stderr
@@ -75,55 +75,55 @@ pub enum Colour {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Tell the whole story in under a minute, without a network
+    /// Run a demonstration of under a minute, without a network
     Demo(DemoArguments),
     /// Bring the archive up to date, once
     Sync(SyncArguments),
     /// Keep the archive up to date whenever there is a network
     Watch(WatchArguments),
-    /// Coverage, watermark, freshness, what is due, what is wrong
+    /// Show coverage, watermark, freshness, due windows and errors
     Status(StatusArguments),
-    /// What each run did
+    /// List runs, or show one with its fetches, errors and costs
     Runs(RunsArguments),
-    /// Records that could not become rows: list, show, retry, discard
+    /// List, show, retry or discard records that could not become rows
     Rejects(RejectsArguments),
     /// Run SQL that reads
     Query(QueryArguments),
     /// Write rows to CSV, NDJSON or Parquet files
     Export(ExportArguments),
-    /// Tell what is missing, doubled, late, odd or not as the source counts it
+    /// Find data that is missing, doubled, late, unusual or counted differently by the source
     Check(CheckArguments),
-    /// Write one page for people: each day, read or not, its rows, and what is wrong
+    /// Write one HTML page: each day, whether it was read, its rows, and the findings
     Report(ReportArguments),
-    /// What changed since a run or a time, or what two archives hold differently
+    /// Show changes since a run or a time, or differences between two archives
     Diff(DiffArguments),
-    /// Bring in a table, CSV or NDJSON that may hold records twice, or heal a table where it is
+    /// Bring in a table, CSV or NDJSON with duplicates, or remove them from a table in place
     Adopt(AdoptArguments),
-    /// Rows that their source no longer returns, and bringing them back
+    /// List rows that their source no longer returns, or bring them back
     Vanished(VanishedArguments),
     /// Make streams' tables again from their kept pages, without a network
     Rebuild(RebuildArguments),
-    /// Tell what is wrong with network, clock, proxy, TLS, disk, archive and definition
+    /// Find faults of network, clock, proxy, TLS, disk, archive and definition
     Doctor(DoctorArguments),
-    /// Queue writes while offline and have each take effect once
+    /// Queue writes while offline; each takes effect once
     Outbox(OutboxArguments),
     /// Read settled windows a second time and compare
     Prove(ProveArguments),
-    /// Carry changes on to PostgreSQL or whatever speaks its protocol
+    /// Copy changes to PostgreSQL or an engine that speaks its protocol
     Publish(PublishArguments),
-    /// Take other archives in: their rows, and what they have read
+    /// Add other archives to this one: their rows and their coverage
     Merge(MergeArguments),
     /// Make the archive one file that is safe to unplug
     Eject(EjectArguments),
-    /// Write the definition back out of the archive
+    /// Write the definition out of the archive
     Definition(DefinitionArguments),
-    /// What a definition that only an archive holds asks for, and granting it
+    /// Show the permissions that a definition in an archive needs, or grant them
     Trust(TrustArguments),
-    /// Keys that sign and open what is handed over, and whose are trusted
+    /// Manage the keys that sign and decrypt hand-offs, and the trusted keys of others
     Keys(KeysArguments),
-    /// Give the archive to somebody as one file that proves itself
+    /// Make a copy of the archive to give away, with a manifest that verifies it
     Handoff(super::handoff::HandoffArguments),
-    /// Prove what a file is that somebody gave
+    /// Verify a received archive: signature, integrity, coverage
     Verify(super::verify::VerifyArguments),
     /// Print the JSON Schema of windrow.toml
     Schema,
@@ -147,7 +147,7 @@ impl Command {
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
-    /// The folder that the demo leaves its archive in; default: a new one among the temporary
+    /// The folder for the archive of the demo; default: a new one among the temporary
     /// files
     #[arg(long, value_name = "FOLDER")]
     pub keep: Option<PathBuf>,
@@ -161,31 +161,31 @@ pub struct SyncArguments {
     /// These streams only
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Print what would be asked, and ask nothing
+    /// Print the windows and requests that are due, and send none
     #[arg(long)]
     pub dry_run: bool,
-    /// Read from here on again, whatever is known: a date, a timestamp, or "-7 days"
+    /// Read again from this time on, whatever the ledger holds: a date, a timestamp, or "-7 days"
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub from: Option<String>,
-    /// Read again up to here; default: now
+    /// Read again up to this time; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// Ask this source at once, also if it asked for a wait; may be given again
+    /// Ask this source at once, even if it imposed a wait; may be given several times
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["dry_run", "offline"])]
     pub now: Vec<String>,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
-    /// Open no socket: say what waits
+    /// Open no socket; print what waits
     #[arg(long)]
     pub offline: bool,
-    /// Stop after so long; the next run carries on
+    /// Stop after this time; the next run continues
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
-    /// Stop after so many requests; the next run carries on
+    /// Stop after this number of requests; the next run continues
     #[arg(long, value_name = "N")]
     pub max_requests: Option<u64>,
-    /// Stop after so many bytes of answers; the next run carries on
+    /// Stop after this number of bytes received; the next run continues
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
 }
@@ -195,10 +195,10 @@ pub struct WatchArguments {
     /// These streams only
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// The pause after a round that went well [default: 15 minutes]
+    /// The pause after a successful round [default: 15 minutes]
     #[arg(long, value_name = "DURATION")]
     pub every: Option<String>,
-    /// Print what the system needs to run this by itself, and end
+    /// Print the unit with which the system runs this command, and end
     #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, require_equals = true,
           default_missing_value = OWN_UNIT)]
     pub print_unit: Option<UnitKind>,
@@ -268,7 +268,7 @@ pub struct QueryArguments {
     /// In CSV, put ' before text that a spreadsheet would run as a formula
     #[arg(long)]
     pub excel_safe: bool,
-    /// Answer as the archive would have at the end of this day, at this time, or after this run
+    /// Query the state of the archive at the end of this day, at this time, or after this run
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<String>,
 }
@@ -278,23 +278,23 @@ pub struct CheckArguments {
     /// These streams only, and none of the definition's own questions
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Leave out what lies before: a date, a timestamp, or "-7 days"
+    /// Leave out findings before this time: a date, a timestamp, or "-7 days"
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub since: Option<String>,
-    /// Exit with 1 from this severity on, and do not print what is less
+    /// The lowest severity that is printed and makes the exit code 1
     #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
     pub fail_on: FailOn,
     /// Robust deviations that make a value a spike or a drop [default: 8, or what the definition
     /// says]
     #[arg(long, value_name = "NUMBER")]
     pub tolerance: Option<f64>,
-    /// Look only for doubles in this table, also one that windrow did not make
+    /// Search only for duplicates in this table, which windrow need not have made
     #[arg(long, value_name = "TABLE", requires = "key", conflicts_with = "streams")]
     pub table: Option<String>,
     /// The columns of the table that no two rows may share, separated by commas
     #[arg(long, value_name = "COLUMNS", requires = "table", value_delimiter = ',')]
     pub key: Vec<String>,
-    /// Look without telling anybody: queue no alert
+    /// Check without reporting: queue no alert
     #[arg(long)]
     pub no_alerts: bool,
 }
@@ -325,7 +325,7 @@ pub struct AdoptArguments {
     /// that agrees with what the API has said); default: what the stream's own rules say
     #[arg(long, value_name = "RULE")]
     pub keep: Option<String>,
-    /// What the file calls a column of the stream
+    /// The name of a column in the file
     #[arg(long, value_name = "COLUMN=FIELD")]
     pub map: Vec<String>,
     /// How the file writes a date or timestamp, where the API writes it otherwise
@@ -334,7 +334,7 @@ pub struct AdoptArguments {
     /// The zone of the file's times without an offset
     #[arg(long, value_name = "ZONE")]
     pub timezone: Option<String>,
-    /// Do it; without, it is only shown
+    /// Write the rows; without it they are only shown
     #[arg(long, conflicts_with = "undo")]
     pub apply: bool,
     /// Take the latest adoption back
@@ -343,13 +343,13 @@ pub struct AdoptArguments {
     /// Take the adoption of this run back
     #[arg(long, value_name = "RUN", requires = "undo", conflicts_with = "in_place")]
     pub run: Option<i64>,
-    /// Heal the file's own table: set the rows too many aside in it, and keep new ones out
+    /// Remove duplicates from the file's own table: move them aside in it, and prevent new ones
     #[arg(long, requires = "file")]
     pub in_place: bool,
     /// With --in-place: the columns that tell one record from all others; default: the stream's
     #[arg(long, value_name = "COLUMN", value_delimiter = ',', requires = "in_place")]
     pub key: Vec<String>,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }
@@ -376,7 +376,7 @@ pub struct ProveArguments {
     /// The stream
     #[arg(value_name = "STREAM")]
     pub stream: String,
-    /// How many settled windows are read again, picked by chance
+    /// The number of settled windows that are read again, picked at random
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub sample: u32,
     /// Read all settled windows again

@@ -22,17 +22,17 @@ pub struct OutboxArguments {
 pub enum OutboxCommand {
     /// Queue a request; it is on the disk when this ends
     Add(Box<OutboxAdd>),
-    /// Send what may be sent now
+    /// Send the entries that are due
     Send(OutboxSend),
     /// List entries, the newest first
     List(OutboxList),
     /// Show one with its attempts and the exact bytes
     Show(OutboxChoice),
-    /// Take one back that was never sent
+    /// Cancel an entry that was never sent
     Cancel(OutboxChoice),
-    /// Say what became of one that nobody knows of, or make another archive's one's own
+    /// Decide about an entry of unknown outcome, or take over an entry of another archive
     Resolve(OutboxResolve),
-    /// Take requests from other programs as the API would, and send each once
+    /// Accept requests from other programs as the API would, and send each once
     Serve(OutboxServe),
     /// Queue one again that was rejected or expired, under a new key
     Retry(OutboxChoice),
@@ -52,7 +52,7 @@ pub struct OutboxAdd {
     /// POST, PUT, PATCH or DELETE
     #[arg(value_name = "METHOD")]
     pub method: String,
-    /// Path and query, which the source's `base_url` stands before
+    /// Path and query, appended to the source's `base_url`
     #[arg(value_name = "PATH")]
     pub path: String,
     /// The API; may be left out when there is one
@@ -64,13 +64,13 @@ pub struct OutboxAdd {
     /// A file that holds the body; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub body_file: Option<PathBuf>,
-    /// What the body is [default: application/json]
+    /// The content type of the body [default: application/json]
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
-    /// A header, `Name: value`; may be given again
+    /// A header, `Name: value`; may be given several times
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,
-    /// What tells this request from all others [default: a new UUID, which is printed]
+    /// The idempotency key of this request [default: a new UUID, which is printed]
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Entries of one lane are sent one after another
@@ -82,10 +82,10 @@ pub struct OutboxAdd {
     /// Not sent before: a date, a timestamp, or a time from now such as "2 hours"
     #[arg(long, value_name = "WHEN")]
     pub not_before: Option<String>,
-    /// Not sent any more from then on, unless it was sent before
+    /// Not sent for the first time at or after this time
     #[arg(long, value_name = "WHEN")]
     pub expires: Option<String>,
-    /// Wait so long where the archive has to be made or migrated and another process has it
+    /// Wait this long when the archive has to be made or migrated and another process holds it
     #[arg(long, value_name = "DURATION", default_value = "10 seconds")]
     pub wait: String,
 }
@@ -95,10 +95,10 @@ pub struct OutboxSend {
     /// These entries only
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Print what would be sent and why the rest waits, and send nothing
+    /// Print the entries that would be sent and the reasons of those that wait, and send none
     #[arg(long)]
     pub dry_run: bool,
-    /// Ask this source at once, also if it asked for a wait; may be given again
+    /// Ask this source at once, even if it imposed a wait; may be given several times
     #[arg(long, value_name = "SOURCE", conflicts_with = "dry_run")]
     pub now: Vec<String>,
 }
@@ -114,7 +114,7 @@ pub struct OutboxServe {
     /// The file that holds the token; made where it is not there [default: in the state folder]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Wait so long where another process is sending
+    /// Wait this long when another process is sending
     #[arg(long, value_name = "DURATION", default_value = "10 seconds")]
     pub wait: String,
 }
@@ -123,7 +123,8 @@ pub struct OutboxServe {
 pub struct OutboxList {
     /// Of this state only
     #[arg(long, value_name = "STATE",
-          value_parser = PossibleValuesParser::new(EntryState::VARIANTS.iter().map(|name| name.as_str())))]
+          value_parser = PossibleValuesParser::new(
+              EntryState::VARIANTS.iter().map(|name| name.as_str())))]
     pub state: Option<String>,
     /// How many to list
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]

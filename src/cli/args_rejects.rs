@@ -23,7 +23,7 @@ pub enum RejectsCommand {
     Show(RejectsShow),
     /// Make rows of those that fit the definition as it is now
     Retry(RejectsRetry),
-    /// Set some aside: they stay, and are open no longer
+    /// Discard rejects: they stay in the archive and are no longer open
     Discard(RejectsDiscard),
 }
 
@@ -35,7 +35,8 @@ pub struct RejectChoice {
     pub stream: Option<String>,
     /// For this kind of reason
     #[arg(long, value_name = "KIND", alias = "reason",
-          value_parser = PossibleValuesParser::new(RejectKind::VARIANTS.iter().map(|name| name.as_str())))]
+          value_parser = PossibleValuesParser::new(
+              RejectKind::VARIANTS.iter().map(|name| name.as_str())))]
     pub kind: Option<String>,
     /// That this run saw first or last
     #[arg(long, value_name = "RUN")]
@@ -66,15 +67,15 @@ pub struct RejectsShow {
 
 #[derive(Debug, Args)]
 pub struct RejectsRetry {
-    /// These only; one that was set aside is tried when it is named
+    /// Only these; a discarded one is tried when it is named
     #[arg(value_name = "REJECT")]
     pub rejects: Vec<i64>,
     #[command(flatten)]
     pub choice: RejectChoice,
-    /// Tell what would become of them, and change nothing
+    /// Print the result of a retry, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }
@@ -92,7 +93,7 @@ pub struct RejectsDiscard {
     /// Who; default: the name that you are logged in by
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }

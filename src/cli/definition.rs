@@ -186,7 +186,7 @@ fn header(
 
 fn told(wanted: &[Credential]) -> String {
     if wanted.is_empty() {
-        return "it needs no credentials; `windrow sync` goes on\n".to_owned();
+        return "it needs no credentials; run `windrow sync` to continue\n".to_owned();
     }
     let mut text = "before `windrow sync`, bring credentials of your own:\n".to_owned();
     for credential in wanted {

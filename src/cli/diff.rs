@@ -40,7 +40,7 @@ pub fn run(
 ) -> Result<ExitCode, Error> {
     let Some(moment) = &args.since else {
         let [a, b] = args.names.as_slice() else {
-            return Err(Error::usage("what is to be compared?").help(
+            return Err(Error::usage("nothing to compare was named").help(
                 "name two archives (`windrow diff a.db b.db`), or say since when \
                  (`windrow diff --since \"-7 days\"`)",
             ));

@@ -38,7 +38,7 @@ pub struct ExportArguments {
     /// Rows that meet this condition only
     #[arg(long = "where", value_name = "SQL")]
     pub condition: Option<String>,
-    /// What the archive said at the end of this day, at this time, or after this run
+    /// The state of the archive at the end of this day, at this time, or after this run
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub as_of: Option<String>,
     /// With windrow's own columns: when, how often and by which run a row was written; and with
@@ -48,7 +48,7 @@ pub struct ExportArguments {
     /// In CSV, put ' before text that a spreadsheet would run as a formula
     #[arg(long)]
     pub excel_safe: bool,
-    /// Replace what is there, once the new one is whole
+    /// Replace an existing file, once the new one is complete
     #[arg(long)]
     pub force: bool,
 }

@@ -44,10 +44,10 @@ pub struct HandoffArguments {
     /// Compress it with zstd
     #[arg(long)]
     pub compress: bool,
-    /// Move what waits in the outbox: it goes along, and is not sent from here any more
+    /// Move the waiting entries of the outbox into the copy; they are no longer sent from here
     #[arg(long)]
     pub with_outbox: bool,
-    /// Give it away although it holds the value of one of the definition's secrets
+    /// Make the copy although it holds the value of one of the definition's secrets
     #[arg(long)]
     pub allow_secrets: bool,
     /// Replace a file of that name

@@ -40,9 +40,9 @@ pub enum KeysCommand {
         #[arg(value_name = "NAME")]
         name: Option<String>,
     },
-    /// Believe what is signed with somebody's key
+    /// Accept signatures by somebody's key
     Trust {
-        /// What you call its owner
+        /// The name of its owner
         #[arg(value_name = "NAME")]
         name: String,
         /// The public key, or a file that holds it, or `-` for standard input; an age recipient may
@@ -50,9 +50,9 @@ pub enum KeysCommand {
         #[arg(value_name = "KEY", required = true)]
         key: Vec<String>,
     },
-    /// Believe it no longer
+    /// Accept signatures by this key no longer
     Forget {
-        /// What you call its owner
+        /// The name of its owner
         #[arg(value_name = "NAME")]
         name: String,
     },

@@ -26,12 +26,12 @@ pub struct MergeArguments {
     /// Archives or hand-offs
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
-    /// Tell what would be inserted, replaced and complete, and change nothing
+    /// Print what would be inserted, replaced and complete, and change nothing
     #[arg(long)]
     pub dry_run: bool,
     #[command(flatten)]
     pub given: GivenArguments,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }
@@ -123,7 +123,7 @@ fn refuse_itself(archive: &Path, file: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let message = format!("{} is the archive itself", file.display());
-    Err(Error::usage(message).help("name another archive, or a copy that went its own way"))
+    Err(Error::usage(message).help("name another archive, or a copy with syncs of its own"))
 }
 
 #[cfg(unix)]
@@ -144,7 +144,7 @@ fn say_room(files: &[PathBuf], output: &Output) {
     let size: u64 = sizes.sum();
     if size >= ROOM_TOLD_FROM {
         output.say(&format!(
-            "taking in {}: up to about {} of room may be needed beside the archive\n",
+            "merging {}: it may need up to about {} of space beside the archive\n",
             bytes(size),
             bytes(size.saturating_mul(2))
         ));

@@ -66,7 +66,7 @@ fn guarded(work: impl FnOnce() -> ExitCode + std::panic::UnwindSafe) -> ExitCode
     let outcome = std::panic::catch_unwind(work);
     outcome.unwrap_or_else(|_| {
         output::complain(
-            "error: windrow itself failed; this is a bug\n  help: what was complete is kept; \
+            "error: windrow itself failed; this is a bug\n  help: complete windows are kept; \
              please report the text above\n",
         );
         ExitCode::Bug

@@ -33,7 +33,7 @@ pub struct PublishArguments {
     /// These streams only; may be given several times
     #[arg(long = "stream", value_name = "STREAM")]
     pub streams: Vec<String>,
-    /// Tell what would be sent, and change nothing
+    /// Print what would be sent, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -89,8 +89,7 @@ pub fn run(
     let (published, error) = match ended? {
         Ended::Done(published, error) => (published, error),
         Ended::Stopped(cause) => {
-            output
-                .say("stopped: what was sent is over there, and the next run goes on behind it\n");
+            output.say("stopped: the sent rows are in the database; the next run continues\n");
             return Ok(cause.into());
         }
     };
@@ -154,7 +153,7 @@ impl Meanwhile {
     fn notice(&self, event: &PublishEvent<'_>, output: &Output, address: &Address) {
         match event {
             PublishEvent::Open if !self.open.replace(true) => output.say(&format!(
-                "note: the connection to {} is not encrypted: others on the way can read it\n",
+                "note: the connection to {} is not encrypted: others on the network can read it\n",
                 crate::model::printable(&address.shown())
             )),
             PublishEvent::Open => {}

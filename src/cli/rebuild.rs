@@ -28,7 +28,7 @@ pub struct RebuildArguments {
     /// Put the old tables back
     #[arg(long, conflicts_with = "apply")]
     pub undo: bool,
-    /// Wait so long for another process that has the archive
+    /// Wait this long for another process that holds the archive
     #[arg(long, value_name = "DURATION")]
     pub wait: Option<String>,
 }
@@ -67,7 +67,7 @@ pub fn run(
     output.result(&rebuilt_page(&rebuilt))?;
     output.say(match args.apply {
         true => {
-            "the old tables are kept: `windrow rebuild --confirm` lets them go, `--undo` puts them \
+            "the old tables are kept: `windrow rebuild --confirm` removes them, `--undo` puts them \
              back\n"
         }
         false => "nothing was changed: `--apply` does it\n",
@@ -96,7 +96,7 @@ fn settle(
         output.result(&format!("{stream}: the old table of {rows} rows {said}\n"))?;
     }
     if settled.is_empty() {
-        output.say("no rebuild waits for a word\n");
+        output.say("no rebuild waits to be confirmed or undone\n");
     }
     Ok(ExitCode::Done)
 }

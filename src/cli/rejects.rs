@@ -173,10 +173,10 @@ fn discard(
     let none = choice.stream.is_none() && choice.kind.is_none() && choice.run.is_none();
     if none && choice.window.is_none() && args.rejects.is_empty() {
         let help = "name rejects by their numbers, or by --stream, --kind, --run or --window";
-        return Err(Error::usage("which rejects are to be set aside?").help(help));
+        return Err(Error::usage("no reject to discard was named").help(help));
     }
     if args.note.trim().is_empty() {
-        let help = "say in a few words why these records are not needed";
+        let help = "give the reason why these records are not needed";
         return Err(Error::usage("the note is empty").help(help));
     }
     let selection = selection(choice, &args.rejects, None)?;

@@ -237,7 +237,7 @@ fn show(
     }
     let waiting = report.windows_planned().saturating_sub(report.windows_completed());
     if report.stop.is_some() {
-        output.say("stopped: the page in hand was rolled back, everything before it is kept\n");
+        output.say("stopped: the current page was rolled back, everything before it is kept\n");
     }
     let left_out = report.streams.iter().filter(|stream| stream.left_out);
     let left_out: Vec<&str> = left_out.map(|stream| stream.stream.as_str()).collect();

@@ -164,7 +164,7 @@ fn parse_words(text: &str) -> Result<Span, String> {
         rest = rest[digits..].trim_start();
         let letters = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
         if letters == 0 {
-            return Err(format!("{number} of what? Write a unit: `{number} days`"));
+            return Err(format!("{number} has no unit. Write one: `{number} days`"));
         }
         span.add_unit(number, &rest[..letters])?;
         rest = rest[letters..].trim_start();

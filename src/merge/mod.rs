@@ -56,7 +56,7 @@ pub struct MergeOrder<'o> {
 /// What the archives hold cannot be united: the file, and each difference in words.
 fn refused(file: &str, differences: &[String]) -> Error {
     Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
-        .help("streams that mean different things need different names, or archives")
+        .help("give streams with different definitions different names or archives")
 }
 
 /// A stretch of time that is complete now and was not.

@@ -68,14 +68,14 @@ impl ExitCode {
     /// The meaning in one sentence, word for word as `docs/exit-codes.md` has it.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Done => "done; everything asked for is complete",
+            Self::Done => "done; everything that was requested is complete",
             Self::Found => {
                 "`check` or `diff` found something (`diff A B`: the two archives differ), or \
-                 `prove` or `verify` something that differs"
+                 `prove` or `verify` found a difference"
             }
             Self::Usage => "the command line or the definition is wrong; nothing was changed",
             Self::Incomplete => {
-                "incomplete, carry on later: offline, a limit of the run, a wait that the source \
+                "incomplete, run again later: offline, a limit of the run, a wait that the source \
                  imposed, a source that keeps failing"
             }
             Self::Credentials => "the source refused the credentials",
@@ -89,7 +89,7 @@ impl ExitCode {
                  value that no export can write"
             }
             Self::Held => {
-                "the archive is held by another process; the message says which and since when"
+                "another process holds the archive; the message names it and the time since when"
             }
             Self::Storage => "storage: full disk, read-only, I/O error",
             Self::Unsafe => {
@@ -101,11 +101,11 @@ impl ExitCode {
             }
             Self::Bug => "windrow itself failed: a bug",
             Self::Interrupted => {
-                "interrupted (Ctrl-C): the page in hand was rolled back, everything before it is \
+                "interrupted (Ctrl-C): the current page was rolled back, everything before it is \
                  kept"
             }
             Self::Terminated => {
-                "terminated (SIGTERM, SIGHUP): the page in hand was rolled back, everything \
+                "terminated (SIGTERM, SIGHUP): the current page was rolled back, everything \
                  before it is kept"
             }
         }

@@ -107,7 +107,7 @@ fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Op
         "rest",
         gravest.as_str(),
         "",
-        &format!("at most {most} findings at once, which are told one by one"),
+        &format!("at most {most} findings at once, which are reported one by one"),
         &format!("{more} more are {state}"),
         "windrow check",
     ];

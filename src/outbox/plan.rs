@@ -227,7 +227,7 @@ impl WaitReason {
             WaitReason::Foreign => {
                 "another archive queued it, of which this may be a copy".to_owned()
             }
-            WaitReason::Unknown => "nobody knows whether it has taken effect".to_owned(),
+            WaitReason::Unknown => "it is not known whether it has taken effect".to_owned(),
             WaitReason::LookAt(at) => format!("its source is asked at {}", when(at)),
         }
     }

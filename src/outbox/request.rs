@@ -361,7 +361,7 @@ fn check_body(
     let is_json = is_json(headers);
     if is_json && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
         return Err(QueueRefusal::new(format!("the body is not JSON: {error}"))
-            .help("mend it, or say what it is with `--content-type`"));
+            .help("correct it, or name its type with `--content-type`"));
     }
     let Some(rule) = in_body else { return Ok(()) };
     let members: Option<HashMap<String, &RawValue>> =

@@ -313,7 +313,7 @@ impl SendRound<'_> {
                 Doing::Expire => self.close(within, &planned, EntryState::Expired, None)?,
                 Doing::GiveUp(why) => {
                     let note = match why {
-                        ResendRule::NoKey => "its source is told no key",
+                        ResendRule::NoKey => "its source honours no keys",
                         ResendRule::ClockBack => "the clock was set back since its last attempt",
                         _ => "its source may have forgotten its key",
                     };

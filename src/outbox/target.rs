@@ -62,7 +62,7 @@ pub fn ambiguity(path: &str) -> Option<&'static str> {
     }
     let twice = percent_decode_str(&decoded).collect::<Vec<u8>>();
     if twice != decoded.as_bytes() {
-        return Some("what is escaped twice");
+        return Some("text that is escaped twice");
     }
     if path.contains("//") {
         return Some("an empty segment");

@@ -133,7 +133,7 @@ impl FetchLane<'_> {
         if stream.on_drift == OnDrift::Fail {
             let first = &noticed.drift[0];
             let message = format!(
-                "the records have drifted: `{}` {} ({})",
+                "the fields of the records have changed: `{}` {} ({})",
                 first.field, first.change, first.detail
             );
             let help = "look at them; a sync with `on_drift = \"record\"` takes them as they are";

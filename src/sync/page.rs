@@ -103,7 +103,7 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &Body<'_>) -> Result<(), S
         return Err(invalid_response(message).help(help));
     }
     if rows.overgrown {
-        let message = "the rows of one page take up many times what came".to_owned();
+        let message = "the rows of one page need many times the memory of its body".to_owned();
         let help = "take no long texts from an ancestor into `columns`, or ask for smaller pages";
         return Err(invalid_response(message).help(help));
     }
@@ -236,7 +236,7 @@ fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), S
         (ColumnType::Number, true) => column.kind = ColumnType::Integer,
         (ColumnType::Date | ColumnType::Timestamp, false) => {}
         _ => {
-            let message = format!("the values of `{field}` are not of the kind that is needed");
+            let message = format!("the values of `{field}` have the wrong type");
             return Err(
                 invalid_response(message).help("declare the stream's `columns`, with its `format`")
             );

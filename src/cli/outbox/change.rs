@@ -32,10 +32,10 @@ pub fn cancel(
         }
         EntryState::Queued | EntryState::Sending | EntryState::Unknown => {
             let message = format!("{key} has been sent, and may have taken effect");
-            return refuse(message, "look at the API, then say with `windrow outbox resolve`");
+            return refuse(message, "look at the API, then decide with `windrow outbox resolve`");
         }
         state => {
-            let message = format!("{key} is {}: there is nothing to take back", state.as_str());
+            let message = format!("{key} is {}: there is nothing to cancel", state.as_str());
             return refuse(message, "an effect is undone by another request");
         }
     }
@@ -116,7 +116,7 @@ pub fn retry(
     if !outbox.transaction(|tx| tx.retry(entry.brief.entry, &key, &sender, now))? {
         let (key, state) = (&entry.brief.key, entry.brief.state.as_str());
         let message = format!("{key} is {state}: only a rejected or expired entry is retried");
-        let help = "an unknown one is for `windrow outbox resolve`, a queued one goes by itself";
+        let help = "`windrow outbox resolve` decides an unknown one; a queued one is sent anyway";
         return Err(Error::usage(message).help(help));
     }
     log(&entry, "queued");

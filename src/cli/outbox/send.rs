@@ -172,7 +172,7 @@ pub fn tell_beside(report: &SendReport) -> String {
         parts.push("another process is sending".to_owned());
     }
     if report.needs_person() {
-        parts.push("somebody is needed: `windrow outbox list`".to_owned());
+        parts.push("a person has to decide: `windrow outbox list`".to_owned());
     }
     if parts.is_empty() {
         parts.push("nothing to send".to_owned());

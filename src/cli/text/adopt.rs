@@ -46,7 +46,7 @@ pub fn adopted_page(report: &AdoptReport) -> String {
     }
     if found.undecided > 0 {
         let undecided = count(found.undecided);
-        line(format!("{undecided} keys are undecided: the API has not said yet, none is kept"));
+        line(format!("{undecided} keys are undecided: no sync has read them, none is kept"));
     }
     line(format!("{} new rows", count(found.new)));
     if !report.left_out.is_empty() {
@@ -82,7 +82,7 @@ pub fn healed_page(file: &str, healed: &Deduplicated) -> String {
     }
     if healed.null_keys > 0 {
         let null = count(healed.null_keys);
-        line(format!("{null} rows have no whole key, cannot be told apart and stay"));
+        line(format!("{null} rows have NULL in the key and stay"));
     }
     if !healed.differing.is_empty() {
         let each = healed.differing.iter().map(|(name, rows)| format!("{name} ({rows})"));

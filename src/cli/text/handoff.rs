@@ -51,7 +51,7 @@ fn part_text(part: &PartMade) -> String {
 fn covers_all(manifest: &Manifest) -> String {
     let cut = manifest.part.as_ref().is_some_and(|p| p.since.is_some() || p.condition.is_some());
     if cut {
-        let nothing = "it covers nothing by itself: what it proves counts where its base is there";
+        let nothing = "it covers nothing by itself: its coverage counts where its base is";
         return wrapped(0, nothing);
     }
     let each = manifest
@@ -108,14 +108,14 @@ pub fn verified_page(verified: &Verified, file: &str) -> String {
     }
     for (stream, runs) in &verified.lacks {
         let runs = many(*runs, "run");
-        out.push_str(&format!("  {}: what {runs} did to it is not all here\n", printable(stream)));
+        out.push_str(&format!("  {}: not all rows of {runs} are here\n", printable(stream)));
     }
     for difference in &verified.differences {
         out.push_str(&difference_line(difference));
     }
     out.push_str(match (verified.differences.is_empty(), &verified.manifest) {
         (true, Some(_)) => "whole, and as it was given\n",
-        (true, None) => "whole; it bears no manifest: nothing says what it held before\n",
+        (true, None) => "whole; it has no manifest: earlier changes cannot be found\n",
         (false, Some(_)) => "NOT as it was given\n",
         (false, None) => "NOT whole\n",
     });

@@ -86,7 +86,7 @@ fn stream_lines(stream: &StreamMerge) -> String {
 
 fn closing(report: &MergeReport) -> String {
     if !report.changed {
-        return "Nothing changed: everything that these files say is here already.\n".to_owned();
+        return "Nothing changed: all that these files hold is here already.\n".to_owned();
     }
     let streams = || report.files.iter().flat_map(|file| &file.streams);
     let sum = |of: &dyn Fn(&StreamMerge) -> u64| streams().map(of).sum::<u64>();
@@ -111,8 +111,8 @@ fn proven(stretches: u64, fetches: u64) -> String {
     let mut said = Vec::new();
     if stretches > 0 || fetches == 0 {
         said.push(match stretches {
-            1 => "1 stretch of time is complete that was not".to_owned(),
-            _ => format!("{} stretches of time are complete that were not", count(stretches)),
+            1 => "1 stretch of time is newly complete".to_owned(),
+            _ => format!("{} stretches of time are newly complete", count(stretches)),
         });
     }
     if fetches > 0 {

@@ -64,7 +64,7 @@ fn words(doing: &Doing) -> (&'static str, String) {
         Doing::Send => ("send", String::new()),
         Doing::Look => ("look", "its source is asked whether it has taken effect".to_owned()),
         Doing::Expire => ("expire", "its time ran out before it was sent".to_owned()),
-        Doing::GiveUp(_) => ("unknown", "it cannot be sent again by itself".to_owned()),
+        Doing::GiveUp(_) => ("unknown", "it cannot be sent again automatically".to_owned()),
         Doing::Wait(why) => ("wait", why.text()),
         Doing::Person(why) => ("person", why.text()),
     }

@@ -90,7 +90,7 @@ fn verdict(proof: &Proof) -> String {
         (PlaceOutcome::Unread, "could not be read to the end"),
         (PlaceOutcome::Overtaken, "read by a sync meanwhile, and not compared"),
         (PlaceOutcome::ParentGone, "not read: the parent is not in the archive any more"),
-        (PlaceOutcome::Unjudged, "not compared: no row can be told to be theirs"),
+        (PlaceOutcome::Unjudged, "not compared: no column names the parent"),
     ];
     for (outcome, name) in left {
         let number = proof.places_with(outcome);

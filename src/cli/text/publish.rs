@@ -21,7 +21,7 @@ pub fn published_page(published: &Published) -> String {
             line.push_str(&format!("columns {verb} added: {}; ", stream.added.join(", ")));
         }
         if stream.restored {
-            line.push_str("all of it again, since this archive is an older copy; ");
+            line.push_str("all rows again, because this archive is an older copy; ");
         }
         let rows = if stream.sent == 1 { "row" } else { "rows" };
         let sent = count(stream.sent);

@@ -46,7 +46,7 @@ fn stream_lines(rebuilt: &Rebuilt) -> String {
     if rebuilt.windows_reopened > 0 {
         let windows = count(rebuilt.windows_reopened);
         lines.push(format!(
-            "{windows} windows no longer hold what the source counts, and are read again"
+            "{windows} windows no longer agree with the source's count, and are read again"
         ));
     }
     if lines.is_empty() {

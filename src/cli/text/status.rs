@@ -140,7 +140,7 @@ fn stream_lines(stream: &StreamStatus, now: Timestamp) -> String {
     }
     if stream.out_of_window > 0 {
         let out_of_window = many(stream.out_of_window, "out_of_window");
-        out.push_str(&format!("  {out_of_window}: outside the range that was asked for, kept\n"));
+        out.push_str(&format!("  {out_of_window}: outside of the requested range, kept\n"));
     }
     for span in stream.adopted_unverified.iter().take(SPANS_SHOWN_MAX) {
         out.push_str(&format!("  adopted, unverified: {span}\n"));

@@ -92,5 +92,5 @@ pub fn sync_page(report: &SyncReport) -> String {
 pub(super) fn retried_line(number: u64, stream: &str) -> String {
     let were = if number == 1 { "was" } else { "were" };
     let rejects = many(number, "reject");
-    format!("{rejects} of earlier fetches {were} taken up in {stream}\n")
+    format!("{rejects} of earlier fetches {were} made rows in {stream}\n")
 }

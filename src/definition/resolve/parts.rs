@@ -199,7 +199,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
         "MiB" => 1 << 20,
         "GB" => 1_000_000_000,
         "GiB" => 1 << 30,
-        "" => return Err(format!("{number} of what? Write a unit: `{number} MiB`")),
+        "" => return Err(format!("{number} has no unit. Write one: `{number} MiB`")),
         _ => return Err(wrong()),
     };
     number.checked_mul(unit).filter(|bytes| *bytes > 0).ok_or_else(wrong)

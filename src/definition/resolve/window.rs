@@ -169,8 +169,7 @@ fn check_precision(
     let Some(step) = step else { return };
     if step.approximate_millis() < precision.approximate_millis() {
         let place = if raw.precision.is_some() { at("precision") } else { at("step") };
-        let message =
-            format!("a step of {step} is finer than what the API tells apart: {precision}");
+        let message = format!("a step of {step} is shorter than the API's precision: {precision}");
         let help = "give a finer `format` or a longer `step`".to_owned();
         context.report_help(&place, message, Some(help));
     }
@@ -198,7 +197,7 @@ fn resolve_cursor(stream: &str, raw: &RawCursor, context: &mut Context<'_>) -> O
                 None => Some(Span::ZERO),
                 Some(RawCursorStart::Text(text)) => context.take(&at("overlap"), Span::parse(text)),
                 Some(RawCursorStart::Integer(number)) => {
-                    let message = format!("{number} of what? Write a unit: `{number} days`");
+                    let message = format!("{number} has no unit. Write one: `{number} days`");
                     context.report(&at("overlap"), message);
                     None
                 }

@@ -92,7 +92,7 @@ fn check(head: &[u8]) -> Result<Framing, Refused> {
         ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") && !is_old => {
             Ok(Framing::Chunked)
         }
-        ([], [_]) => Err(ambiguous("its body has a coding that is not taken: `chunked` alone is")),
+        ([], [_]) => Err(ambiguous("its body has an unsupported coding: use `chunked` alone")),
         _ => Err(ambiguous("it has more than one length; nothing was kept or sent")),
     }
 }

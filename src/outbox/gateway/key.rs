@@ -58,7 +58,7 @@ fn quoted(text: &str) -> Result<String, GatewayProblem> {
 }
 
 fn twice() -> GatewayProblem {
-    let detail = "nobody can tell which of them was meant; nothing was kept or sent";
+    let detail = "it is not clear which of them applies; nothing was kept or sent";
     GatewayProblem::new(GatewayProblemKind::KeyTwice, detail)
 }
 
