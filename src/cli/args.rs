@@ -421,3 +421,66 @@ pub enum Format {
 pub fn command() -> clap::Command {
     Arguments::command()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Each command with arguments that it takes, and whether the log keeps what it does.
+    const CASES: [(&[&str], bool); 29] = [
+        (&["demo"], false),
+        (&["sync"], true),
+        (&["watch"], true),
+        (&["status"], false),
+        (&["runs"], false),
+        (&["rejects"], true),
+        (&["query", "SELECT 1"], false),
+        (&["export", "--out", "x"], false),
+        (&["check"], false),
+        (&["report"], false),
+        (&["diff"], false),
+        (&["adopt", "x.csv"], true),
+        (&["vanished"], false),
+        (&["vanished", "--undo", "1"], true),
+        (&["rebuild"], true),
+        (&["doctor"], false),
+        (&["outbox", "list"], false),
+        (&["outbox", "send"], true),
+        (&["prove", "x"], false),
+        (&["publish", "postgresql://x"], true),
+        (&["merge", "x.db"], true),
+        (&["eject"], true),
+        (&["definition"], false),
+        (&["trust"], false),
+        (&["keys", "list"], false),
+        (&["handoff", "x.db"], true),
+        (&["verify", "x.db"], false),
+        (&["schema"], false),
+        (&["completions", "bash"], false),
+    ];
+
+    #[test]
+    fn the_page_of_logs_names_each_command_that_keeps_one() {
+        let page = include_str!("../../docs/logs.md");
+        let list = page.split("**In a file**: ").nth(1).expect("the list");
+        let list = list.split("append").next().expect("its end");
+        let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+        let mut kept = BTreeSet::from(["list", "show"]);
+        let mut seen = BTreeSet::new();
+        for (arguments, keeps) in CASES {
+            let all = std::iter::once(&"windrow").chain(arguments);
+            let parsed = Arguments::try_parse_from(all).expect("arguments that it takes");
+            assert_eq!(parsed.command.changes_something(), keeps, "{arguments:?}");
+            seen.insert(arguments[0]);
+            if keeps {
+                let is_undo = arguments.contains(&"--undo");
+                kept.insert(if is_undo { "vanished --undo" } else { arguments[0] });
+            }
+        }
+        assert_eq!(named, kept);
+        let clap = command();
+        assert_eq!(seen, clap.get_subcommands().map(clap::Command::get_name).collect());
+    }
+}
