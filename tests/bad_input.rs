@@ -91,7 +91,7 @@ fn records_that_are_no_objects_or_lack_what_the_stream_needs_are_a_broken_word()
     );
     let cursor =
         "query = { s = \"{{ cursor }}\" }\ncursor = { field = \"at\", start = \"2026-01-01\" }";
-    first_answer(r#"{"data":[{"id":1,"at":"x"}]}"#, cursor, "not of the kind that is needed");
+    first_answer(r#"{"data":[{"id":1,"at":"x"}]}"#, cursor, "have the wrong type");
 }
 
 #[test]

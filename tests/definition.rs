@@ -75,7 +75,7 @@ const MISTAKES: [Mistake; 11] = [
     (
         "step = \"1 day\"",
         "step = \"7\"",
-        &["16: `7` is not a duration: 7 of what? Write a unit: `7 days`"],
+        &["16: `7` is not a duration: 7 has no unit. Write one: `7 days`"],
     ),
     (
         "records = \"$.data[*]\"",

@@ -238,7 +238,7 @@ fn a_part_says_that_it_is_one_and_proves_nothing_by_itself() {
     let proved = verify(&workspace).expect(0).stdout;
     assert!(proved.contains("a part: what was written after run 1"), "{proved}");
     assert!(proved.contains("usage  1 row  nothing yet"), "{proved}");
-    assert!(proved.contains("usage: what 1 run did to it is not all here"), "{proved}");
+    assert!(proved.contains("usage: not all rows of 1 run are here"), "{proved}");
     let out = workspace.path("out.db");
     assert_eq!(rows(&out, "SELECT count(*) FROM _windrow_ledger"), ["0"]);
     assert_ne!(rows(&out, "SELECT count(*) FROM _windrow_part_ledger"), ["0"]);
@@ -271,7 +271,7 @@ fn streams_that_are_not_given_leave_nothing_behind() {
     assert_eq!(rows(&out, "SELECT DISTINCT stream FROM _windrow_ledger"), ["usage"]);
     let covers = verify(&workspace).expect(0).stdout;
     assert!(covers.contains("usage  27 rows  2026-01-01..2026-01-10T12:00:00Z"), "{covers}");
-    assert!(covers.contains("secret_usage: what 1 run did to it is not all here"), "{covers}");
+    assert!(covers.contains("secret_usage: not all rows of 1 run are here"), "{covers}");
 }
 
 #[test]

@@ -342,7 +342,7 @@ fn a_discarded_reject_stays_with_its_note_and_is_open_no_longer() {
     workspace.variable("USER", "ada");
     workspace.sync();
     let choose = workspace.run(&["rejects", "discard", "--note", "n"]).expect(2).stderr;
-    assert!(choose.contains("which rejects"), "{choose}");
+    assert!(choose.contains("no reject to discard was named"), "{choose}");
     workspace.run(&["rejects", "discard", "1"]).expect(2);
     workspace.run(&["rejects", "discard", "1", "--note", " "]).expect(2);
     workspace.run(&["rejects", "discard", "1", "99", "--note", "n"]).expect(2);

@@ -48,7 +48,7 @@ fn a_manifest_that_was_removed_is_missed() {
     workspace.run(&["--archive", "on.db", "sync"]).expect(0);
     workspace.run(&["--archive", "on.db", "eject"]).expect(0);
     let told = workspace.run(&["verify", "on.db"]).expect(0).stdout;
-    assert!(told.contains("whole; it bears no manifest"), "{told}");
+    assert!(told.contains("whole; it has no manifest"), "{told}");
     workspace.run(&["eject"]).expect(0);
     workspace.run(&["verify", "a.db"]).expect(0);
     drop(api);

@@ -421,7 +421,7 @@ fn next_page(definition: &windrow::definition::Definition, links: &[String]) -> 
     let page = Page { response, url, as_of: None };
     let stream = Stream { paginate: Paginate::Link, total: None, ..definition.streams[0].clone() };
     let source = &definition.sources["api"];
-    match PageFacts::of(&stream, source, &page, &Body::Empty, &PageRows::default()) {
+    match PageFacts::of(&stream, source, &page, &Body::decode("[]"), &PageRows::default()) {
         Ok(PageFacts { next: Some(next), .. }) => Fate::Next(next),
         Ok(_) => Fate::End,
         Err(_) => Fate::Refused,

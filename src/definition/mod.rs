@@ -4,16 +4,18 @@
 //! Nothing here reads a clock, the environment or the network.
 
 mod alert;
+mod auth;
 mod check;
+mod column_type;
 mod origin;
 mod outbox;
+mod paging;
 mod path;
 mod problem;
 mod raw;
 mod raw_alerts;
 mod raw_check;
 mod raw_outbox;
-mod raw_paging;
 mod resolve;
 mod shape;
 mod span;
@@ -28,14 +30,16 @@ use chrono_tz::Tz;
 use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
+pub use auth::Auth;
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
+pub use column_type::ColumnType;
 pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
+pub use paging::{Paginate, TokenAt, TokenInto, Total};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
 pub use raw::{
-    ColumnType, RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift,
-    RawOrder as Order,
+    RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift, RawOrder as Order,
 };
 pub use raw_check::Severity;
 pub use resolve::{
@@ -125,26 +129,6 @@ pub struct Source {
     pub retry: RetryPolicy,
     /// How it keeps a write that comes twice from counting twice.
     pub idempotency: Idempotency,
-}
-
-/// How requests are authorised.
-#[derive(Clone, Debug)]
-pub enum Auth {
-    /// Not at all.
-    None,
-    /// `Authorization: Bearer …`.
-    Bearer(Template),
-    /// `Authorization: Basic …`.
-    Basic {
-        /// The user name.
-        username: Template,
-        /// The password.
-        password: Template,
-    },
-    /// A header of the API's own.
-    Header(String, Template),
-    /// A query parameter.
-    Query(String, Template),
 }
 
 /// At most `count` requests in `per_ms` milliseconds.
@@ -403,86 +387,4 @@ pub enum Start {
     At(DateTime<Utc>),
     /// So long before the first sync, at the start of that day.
     Ago(Span),
-}
-
-/// How the API pages.
-#[derive(Clone, Debug)]
-pub enum Paginate {
-    /// Not at all.
-    None,
-    /// By page number.
-    Page {
-        /// The parameter.
-        param: String,
-        /// The first page's number.
-        first: u64,
-        /// Records on a page.
-        size: Option<u64>,
-        /// The parameter that asks for the size.
-        size_param: Option<String>,
-        /// Where the number of pages is.
-        pages: Option<Path>,
-        /// Where "there is more" is.
-        more: Option<Path>,
-    },
-    /// By offset.
-    Offset {
-        /// The parameter.
-        param: String,
-        /// Records on a page.
-        size: Option<u64>,
-        /// The parameter that asks for the size.
-        size_param: Option<String>,
-        /// Where "there is more" is.
-        more: Option<Path>,
-    },
-    /// By token.
-    Cursor {
-        /// Where the token is.
-        token: TokenAt,
-        /// Where the token goes.
-        into: TokenInto,
-        /// Where "there is more" is.
-        more: Option<Path>,
-    },
-    /// By `Link` header.
-    Link,
-    /// By an address in the body.
-    NextUrl(Path),
-}
-
-/// Where a token is.
-#[derive(Clone, Debug)]
-pub enum TokenAt {
-    /// In the body.
-    Body(Path),
-    /// In a header.
-    Header(String),
-    /// A member of the last record.
-    LastRecord(String),
-}
-
-/// Where a token goes.
-#[derive(Clone, Debug)]
-pub enum TokenInto {
-    /// A query parameter.
-    Query(String),
-    /// A member of the JSON body.
-    Body(String),
-}
-
-/// Where the API says how many records a request has.
-#[derive(Clone, Debug)]
-pub enum Total {
-    /// In every page's body.
-    Body(Path),
-    /// In a header.
-    Header(String),
-    /// At an endpoint of its own.
-    Endpoint {
-        /// Its request.
-        request: RequestTemplate,
-        /// Where its answer holds the number.
-        value: Path,
-    },
 }

@@ -8,10 +8,12 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::ColumnType;
+use super::auth::RawAuth;
+use super::paging::{RawPaginate, RawTotal};
 use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_outbox::RawIdempotency;
-use super::raw_paging::{RawPaginate, RawTotal};
 
 /// What one archive holds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -89,40 +91,6 @@ pub struct RawSource {
     /// the IETF's Idempotency-Key draft has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<RawIdempotency>,
-}
-
-/// How requests are authorised. Credentials are references: `${env:NAME}` or `${file:PATH}`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum RawAuth {
-    /// No credentials.
-    None {},
-    /// `Authorization: Bearer …`.
-    Bearer {
-        /// The token.
-        token: String,
-    },
-    /// `Authorization: Basic …`.
-    Basic {
-        /// The user name; may be plain text.
-        username: String,
-        /// The password.
-        password: String,
-    },
-    /// A header of the API's own.
-    Header {
-        /// The header's name.
-        name: String,
-        /// Its value.
-        value: String,
-    },
-    /// A query parameter.
-    Query {
-        /// The parameter's name.
-        name: String,
-        /// Its value.
-        value: String,
-    },
 }
 
 /// When and how often a failed request is tried again.
@@ -332,32 +300,6 @@ pub struct RawColumnTable {
     /// For a `timestamp` without an offset: the zone it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-}
-
-/// A column's type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ColumnType {
-    /// Unicode text.
-    Text,
-    /// A 64-bit signed integer.
-    Integer,
-    /// A double; digits that a double cannot hold are kept beside it in `_rest`.
-    Real,
-    /// An exact decimal number, kept as the text that came.
-    Decimal,
-    /// An exact number: an integer or a double where that is exact, else the text that came.
-    Number,
-    /// 0 or 1.
-    Boolean,
-    /// `YYYY-MM-DD`.
-    Date,
-    /// UTC, RFC 3339 with `+00:00`, so that it sorts.
-    Timestamp,
-    /// Any JSON value, as it came.
-    Json,
-    /// Bytes, from base64.
-    Blob,
 }
 
 /// A grid in time.

@@ -29,7 +29,7 @@ impl Page {
     /// elsewhere it is no JSON.
     pub fn body(&self) -> Result<Body<'_>, SourceError> {
         let text = self.text()?;
-        Ok(if self.response.status == 204 { Body::Empty } else { Body::Json(text) })
+        Ok(if self.response.status == 204 { Body::Empty } else { Body::decode(text) })
     }
 
     /// Whether an access point may have answered in place of the source.

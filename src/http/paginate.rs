@@ -1,5 +1,5 @@
 //! The next page: what a kind of paging puts on a request, what it reads from an answer, when it
-//! stops. Each kind is decided here and nowhere else.
+//! stops. How a kind is written in the definition stands in `definition/paging.rs`.
 //!
 //! Rules are judged on the page as received. Nothing but a proven end of the data is an end: an
 //! empty page where the source says there is more is an invalid response.
@@ -113,6 +113,9 @@ impl PageFacts {
         body: &Body<'_>,
         rows: &PageRows,
     ) -> Result<Self, SourceError> {
+        if body.is_without_content() {
+            return Ok(Self::default());
+        }
         let mut facts = Self {
             received: rows.received,
             content_hash: rows.content_hash,

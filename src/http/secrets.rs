@@ -1,7 +1,7 @@
 //! Which secrets a definition refers to, and which source each is sent to.
 
 use crate::definition::{
-    Auth, Definition, RequestTemplate, SecretReference, Source, Stream, Template, Total,
+    Definition, RequestTemplate, SecretReference, Source, Stream, Template, Total,
 };
 
 /// The fewest characters of a secret. A shorter one is found by chance in what is no secret, so
@@ -80,23 +80,14 @@ pub fn is_too_short(definition: &Definition, reference: &SecretReference, value:
 }
 
 fn templates_of_source(source: &Source) -> Vec<Template> {
-    let mut templates = match &source.auth {
-        Auth::Basic { username, .. } => vec![username.clone()],
-        _ => Vec::new(),
-    };
+    let mut templates: Vec<Template> = source.auth.names().into_iter().cloned().collect();
     templates.extend(secrets_of_source(source));
     templates
 }
 
 /// What of a source holds nothing but secrets: not its user name.
 fn secrets_of_source(source: &Source) -> Vec<Template> {
-    let mut templates = match &source.auth {
-        Auth::None => Vec::new(),
-        Auth::Bearer(template) | Auth::Header(_, template) | Auth::Query(_, template) => {
-            vec![template.clone()]
-        }
-        Auth::Basic { password, .. } => vec![password.clone()],
-    };
+    let mut templates: Vec<Template> = source.auth.secrets().into_iter().cloned().collect();
     templates.extend(source.headers.iter().map(|(_, template)| template.clone()));
     if let Some(lookup) = &source.idempotency.lookup {
         templates.extend(templates_of_request(&lookup.request));

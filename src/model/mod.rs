@@ -9,6 +9,7 @@ mod exit_code;
 mod ledger;
 pub(crate) mod numbers;
 mod outbox;
+mod reject;
 mod rows;
 mod spent;
 mod table;
@@ -22,7 +23,8 @@ pub use exit_code::ExitCode;
 pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey};
 pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::EntryState;
-pub use rows::{Cell, Filled, Reject, RejectKind, RowSet};
+pub use reject::{Reject, RejectKind};
+pub use rows::{Cell, Filled, RowSet};
 pub use spent::Spent;
 pub use table::{GoneScope, KeyShape, Retention, TableColumn, TableShape};
 pub use text::{

@@ -1,4 +1,5 @@
-//! A decoded body. A format of bodies is one variant here and one file of this room.
+//! A decoded body. A format of bodies is one variant here, with a file of this room for its decoder;
+//! [`Body::decode`] is the one place that tells which format a body has.
 
 use crate::definition::{Column, Path};
 
@@ -15,10 +16,20 @@ pub enum Body<'b> {
 }
 
 impl<'b> Body<'b> {
+    /// The body of an answer that has content.
+    pub fn decode(text: &'b str) -> Self {
+        Body::Json(text)
+    }
+
     /// The body of a page that was kept, which was judged when it came: an empty text stands for
     /// an answer without content.
     pub fn of_kept(text: &'b str) -> Self {
-        if text.is_empty() { Body::Empty } else { Body::Json(text) }
+        if text.is_empty() { Body::Empty } else { Self::decode(text) }
+    }
+
+    /// Whether the answer had no content.
+    pub fn is_without_content(&self) -> bool {
+        matches!(self, Body::Empty)
     }
 
     /// Bytes of the body.

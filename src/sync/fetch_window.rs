@@ -114,7 +114,11 @@ impl FetchTally {
             self.total.get_or_insert(total);
             self.last_total = Some(total);
         }
-        if stream.total.is_some() || is_counted(stream) { self.take_keys(rows) } else { Ok(()) }
+        if stream.total.is_some() || stream.paginate.is_counted() {
+            self.take_keys(rows)
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts the keys of a page, and sees whether one came before.
@@ -189,7 +193,7 @@ impl FetchLane<'_> {
             match next {
                 Some(next) => token = next,
                 None => {
-                    if is_counted(stream) && tally.pages > 1 {
+                    if stream.paginate.is_counted() && tally.pages > 1 {
                         tally.last_total = self.count_again(stream, source, job, &tally).await?;
                     }
                     return Ok(self.conclude(stream, job, tally, confirms));
@@ -320,7 +324,7 @@ impl FetchLane<'_> {
         confirms: Option<u64>,
     ) -> FetchOutcome {
         let distinct = stream.total.is_some().then_some(tally.keys.len() as u64);
-        let counted = is_counted(stream);
+        let counted = stream.paginate.is_counted();
         if let (Some(first), Some(last)) = (tally.total, tally.last_total)
             && counted
             && first != last
@@ -395,7 +399,7 @@ impl FetchLane<'_> {
     /// to be counted from the beginning.
     pub(super) fn may_resume(&self, stream: &Stream, job: &FetchJob) -> bool {
         let Some(entry) = &job.resume else { return false };
-        let counted = is_counted(stream);
+        let counted = stream.paginate.is_counted();
         let minutes = if counted { COUNTED_TOKEN_MINUTES } else { API_TOKEN_MINUTES };
         let now = self.now_at(&self.definition.sources[&stream.source]);
         let age = now.signed_duration_since(entry.requested_at);
@@ -424,11 +428,6 @@ impl FetchLane<'_> {
     }
 }
 
-/// Whether pages are found by counting, so that they shift when a record comes or goes.
-fn is_counted(stream: &Stream) -> bool {
-    matches!(stream.paginate, Paginate::Page { .. } | Paginate::Offset { .. })
-}
-
 /// A record that goes while counted pages are read pulls another one over the edge between two
 /// pages, unseen. Where no later fetch would bring that one, none of the records may have come
 /// twice, which gives such a move away; and without a total two fetches in a row must have seen
@@ -440,7 +439,7 @@ fn shifted(
     confirms: Option<u64>,
 ) -> Option<FetchOutcome> {
     let once = stream.reconcile_attempts <= 1;
-    if !is_counted(stream) || once {
+    if !stream.paginate.is_counted() || once {
         return None;
     }
     let seen = tally.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));

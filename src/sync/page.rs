@@ -43,10 +43,7 @@ pub fn read_answer(
         }
     }
     check_keys(stream, &rows, &body)?;
-    let facts = match body {
-        Body::Empty => PageFacts::default(),
-        Body::Json(_) => PageFacts::of(stream, source, page, &body, &rows)?,
-    };
+    let facts = PageFacts::of(stream, source, page, &body, &rows)?;
     Ok(ReadPage { rows, facts })
 }
 

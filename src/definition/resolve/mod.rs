@@ -7,7 +7,6 @@ mod check;
 mod cleartext;
 mod columns;
 mod outbox;
-mod paging;
 mod parts;
 mod retention;
 mod source;
@@ -152,7 +151,7 @@ fn parents_first(mut streams: Vec<Stream>, context: &mut Context<'_>) -> Vec<Str
 }
 
 /// The text under the checks, and what they found.
-struct Context<'t> {
+pub(super) struct Context<'t> {
     table: &'t Spanned<DeTable<'t>>,
     text: &'t str,
     problems: Vec<Problem>,
@@ -160,13 +159,13 @@ struct Context<'t> {
 
 impl Context<'_> {
     /// Reports a problem with the value at `place`.
-    fn report(&mut self, place: &[&str], message: impl Into<String>) {
+    pub(super) fn report(&mut self, place: &[&str], message: impl Into<String>) {
         let span = self.span(place);
         self.problems.push(Problem::new(span, message));
     }
 
     /// Reports a problem and says what to write instead.
-    fn report_help(&mut self, place: &[&str], message: String, help: Option<String>) {
+    pub(super) fn report_help(&mut self, place: &[&str], message: String, help: Option<String>) {
         let span = self.span(place);
         self.problems.push(Problem { span, message, help });
     }

@@ -28,7 +28,7 @@ impl Context<'_> {
     }
 
     /// A template whose names are all among `known`.
-    pub(super) fn template(
+    pub(in crate::definition) fn template(
         &mut self,
         place: &[&str],
         text: &str,
@@ -54,7 +54,7 @@ impl Context<'_> {
     }
 
     /// The templates of a query, lists spread out.
-    pub(super) fn parameters(
+    pub(in crate::definition) fn parameters(
         &mut self,
         place: &[&str],
         query: &IndexMap<String, RawParameter>,
@@ -84,7 +84,7 @@ impl Context<'_> {
     }
 
     /// A checked JSONPath; the caret points into its text.
-    pub(super) fn path(&mut self, place: &[&str], text: &str) -> Option<Path> {
+    pub(in crate::definition) fn path(&mut self, place: &[&str], text: &str) -> Option<Path> {
         match Path::parse(text) {
             Ok(path) => Some(path),
             Err(error) => {

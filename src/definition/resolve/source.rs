@@ -5,10 +5,11 @@ use url::Url;
 use super::Context;
 use super::outbox::resolve_idempotency;
 use super::parts::{parse_rate, parse_size};
-use crate::definition::raw::{RawAuth, RawRetry, RawSource};
+use crate::definition::auth::resolve_auth;
+use crate::definition::raw::{RawRetry, RawSource};
 use crate::definition::{
     ATTEMPTS_MAX, Auth, BODY_BYTES_LIMIT, BODY_BYTES_MAX, BODY_RATIO_MAX, CONNECT_TIMEOUT_MS,
-    READ_TIMEOUT_MS, RetryPolicy, Source, Template,
+    READ_TIMEOUT_MS, RetryPolicy, Source,
 };
 
 /// The default of `retry.base`, milliseconds.
@@ -79,36 +80,6 @@ fn base_url(place: &[&str], text: &str, context: &mut Context<'_>) -> Option<Url
             .report(place, "the base address cannot have a query: put it in the stream's `query`");
     }
     Some(url)
-}
-
-fn resolve_auth(source: &str, raw: &RawAuth, context: &mut Context<'_>) -> Auth {
-    let mut secret = |key: &str, text: &str| -> Option<Template> {
-        let place = ["sources", source, "auth", key];
-        let template = context.template(&place, text, &[])?;
-        if template.secrets().next().is_none() {
-            let message = format!("`{key}` is written out, and the definition is handed on");
-            let help = "keep it in a variable and write `${env:NAME}`, or `${file:PATH}`";
-            context.report_help(&place, message, Some(help.to_owned()));
-        }
-        Some(template)
-    };
-    let resolved = match raw {
-        RawAuth::None {} => Some(Auth::None),
-        RawAuth::Bearer { token } => secret("token", token).map(Auth::Bearer),
-        RawAuth::Basic { username, password } => {
-            let password = secret("password", password);
-            let place = ["sources", source, "auth", "username"];
-            let username = context.template(&place, username, &[]);
-            username.zip(password).map(|(username, password)| Auth::Basic { username, password })
-        }
-        RawAuth::Header { name, value } => {
-            secret("value", value).map(|value| Auth::Header(name.clone(), value))
-        }
-        RawAuth::Query { name, value } => {
-            secret("value", value).map(|value| Auth::Query(name.clone(), value))
-        }
-    };
-    resolved.unwrap_or(Auth::None)
 }
 
 fn resolve_retry(source: &str, raw: Option<&RawRetry>, context: &mut Context<'_>) -> RetryPolicy {

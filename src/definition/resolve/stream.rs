@@ -5,17 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Context;
 use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
-use super::paging::{paginate_of, total_of};
 use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
+use crate::definition::paging::{paginate_of, total_of};
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
     RawStream,
 };
-use crate::definition::raw_paging::RawPaginate;
 use crate::definition::{
-    Column, ColumnOrigin, ColumnType, Key, Path, RECONCILE_ATTEMPTS, RequestTemplate, Segment,
-    Stream, StreamKind, Template,
+    Column, ColumnOrigin, ColumnType, Key, Paginate, Path, RECONCILE_ATTEMPTS, RequestTemplate,
+    Segment, Stream, StreamKind, Template,
 };
 
 pub(super) fn resolve_stream(
@@ -39,9 +38,9 @@ pub(super) fn resolve_stream(
     let key = key_of(name, raw, columns.as_deref(), context);
     check_column(&at("version"), raw.version.as_deref(), columns.as_deref(), context);
     check_version_kind(name, raw, columns.as_deref(), context);
-    check_rich_path(name, raw, records.as_ref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
     let paginate = paginate_of(name, raw, context);
+    check_rich_path(name, raw, (records.as_ref(), paginate.as_ref()), context);
     let total = total_of(name, raw, &known, context);
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
     let check = resolve_stream_check(name, raw, columns.as_deref(), context);
@@ -219,15 +218,11 @@ fn check_version_kind(
 fn check_rich_path(
     stream: &str,
     raw: &RawStream,
-    records: Option<&Path>,
+    (records, paginate): (Option<&Path>, Option<&Paginate>),
     context: &mut Context<'_>,
 ) {
     let rich = records.is_some_and(|records| records.plain().is_none());
-    let paging = match &raw.paginate {
-        Some(RawPaginate::Page { .. } | RawPaginate::Offset { .. }) => true,
-        Some(RawPaginate::Cursor { field, .. }) => field.is_some(),
-        _ => false,
-    };
+    let paging = paginate.is_some_and(Paginate::needs_all_records);
     if rich && (paging || raw.max_records.is_some() || raw.total.is_some()) {
         let message = "a `records` path with filters, slices or `..` hides how many records came, \
             which this stream's paging, `total` or `max_records` must know";

@@ -1,4 +1,4 @@
-//! Who asks: credentials on requests, one kind a file.
+//! Who asks: credentials on requests. A kind that asks for something has a file of its own here.
 //!
 //! A kind implements [`Authorize`]. Reads and writes use it alike: [`Authorizers::prepare`] before
 //! the first request, [`Authorizers::authorize`] on each, [`Authorizers::renew`] after a 401. The

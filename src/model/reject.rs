@@ -1,0 +1,45 @@
+//! Records that cannot become rows, and the reasons.
+
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
+
+/// Why a record is not a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum RejectKind {
+    /// It is not an object.
+    NotAnObject,
+    /// A field of the key is missing or null.
+    NoKey,
+    /// A value does not fit its column's type.
+    Type,
+    /// A member name stands twice.
+    DuplicateMember,
+    /// A text that no Unicode text can hold, or nesting beyond the limit.
+    Unrepresentable,
+    /// The row that it refers to is not there.
+    Orphan,
+}
+
+impl RejectKind {
+    /// As it stands in the archive.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// A record that cannot become a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Why.
+    pub kind: RejectKind,
+    /// Why, in words, with the place in the record.
+    pub reason: String,
+    /// Where in the record, as a JSON Pointer (RFC 6901); none where the fault lies outside.
+    pub pointer: Option<String>,
+    /// The record, verbatim.
+    pub record: String,
+    /// What its columns take from above it, as JSON.
+    pub ancestors: Option<String>,
+    /// Its place among the page's records, from 0.
+    pub position: usize,
+}
