@@ -112,7 +112,7 @@ const MISTAKES: [Mistake; 11] = [
     (
         "step = \"1 day\"",
         "step = \"1 hour\"",
-        &["16: a step of 1 hour is finer than what the API tells apart: 1 day \
+        &["16: a step of 1 hour is shorter than the API's precision: 1 day \
                 (give a finer `format` or a longer `step`)"],
     ),
     (

@@ -11,18 +11,27 @@ const COMMAND_MAX: Duration = Duration::from_millis(1_500);
 /// How long what lies on the disk is tidied up for before that.
 const TIDY_MAX: Duration = Duration::from_millis(300);
 
-/// Listens on a thread of its own. The first signal asks for an orderly end, which the process is
+/// How long the listener may take to begin: far longer than it does, and a system that gives it no
+/// time at all does not hold up a command.
+const LISTENER_MAX: Duration = Duration::from_secs(5);
+
+/// Listens on a thread of its own, from before it returns on. The first signal asks for an orderly end, which the process is
 /// given [`COMMAND_MAX`] for; the second one ends it at once: every commit is whole, so nothing is
 /// lost by that either.
 pub fn listen(switch: StopSwitch) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
     // Without a listener Ctrl-C ends the process at once, as it does everywhere.
-    let _ = listener.spawn(move || {
+    let (begun, begins) = std::sync::mpsc::channel::<()>();
+    let spawned = listener.spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
-            runtime.block_on(wait_for_signals(&switch));
+            runtime.block_on(wait_for_signals(&switch, || drop(begun)));
         }
     });
+    if spawned.is_ok() {
+        // A command that met a signal before the listener did would end without tidying up.
+        let _ = begins.recv_timeout(LISTENER_MAX);
+    }
 }
 
 /// "File size limit exceeded", on Linux, macOS and the BSDs.
@@ -30,7 +39,7 @@ pub fn listen(switch: StopSwitch) {
 const SIGXFSZ: i32 = 25;
 
 #[cfg(unix)]
-async fn wait_for_signals(switch: &StopSwitch) {
+async fn wait_for_signals(switch: &StopSwitch, begun: impl FnOnce()) {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = (
         signal(SignalKind::interrupt()),
@@ -41,6 +50,7 @@ async fn wait_for_signals(switch: &StopSwitch) {
     // A file-size limit is met with this signal, whose default is death; with a listener the
     // write fails instead, and is reported as any other storage error.
     let _file_size = signal(SignalKind::from_raw(SIGXFSZ));
+    begun();
     let mut first = true;
     loop {
         let cause = tokio::select! {
@@ -53,8 +63,9 @@ async fn wait_for_signals(switch: &StopSwitch) {
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signals(switch: &StopSwitch) {
+async fn wait_for_signals(switch: &StopSwitch, begun: impl FnOnce()) {
     let mut first = true;
+    begun();
     while tokio::signal::ctrl_c().await.is_ok() {
         end_or_ask(switch, StopCause::Interrupt, &mut first);
     }
