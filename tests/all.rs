@@ -68,6 +68,7 @@ mod streams;
 mod tampered;
 mod terminal;
 mod tidy;
+mod tidy_circles;
 mod tls_faults;
 mod trust_definition;
 mod trust_source;

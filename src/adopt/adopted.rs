@@ -15,7 +15,7 @@ use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::runs::{NewRun, RunStart, RunStreamRow, definition_id};
-use crate::store::table::quote;
+use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 use crate::store::write::{bind, difference_statement};
 

@@ -18,7 +18,7 @@ use crate::store::formats::FORMATS;
 use crate::store::open::{APPLICATION_ID, take_lock};
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 
 /// Groups that are told one by one.

@@ -11,9 +11,9 @@ use crate::host::Stop;
 use crate::model::{Cell, Error, ErrorKind, Reject, RowSet};
 
 use crate::store::error::at;
-use crate::store::query::Value;
+use crate::store::row::named;
 use crate::store::stops::end_when;
-use crate::store::table::named;
+use crate::store::value::Value;
 use crate::store::write::Bound;
 
 /// The page cache, KiB: what the scratch takes of memory, however large it grows.

@@ -11,7 +11,7 @@ use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::finding::Collector;
-use super::gather::CheckOptions;
+use super::options::CheckOptions;
 use super::series::day_of;
 use super::stream::{check_ledger, date_column, zone_of};
 

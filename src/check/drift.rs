@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 
 use super::finding::{Collector, Finding, identity};
-use super::gather::CheckOptions;
+use super::options::CheckOptions;
 use crate::check::evidence::sql_of_drift;
 use crate::definition::{Column, ColumnType, Severity, Stream};
 use crate::model::{Error, FieldChange, instant_from_text};

@@ -5,8 +5,8 @@
 
 use crate::model::{Timestamp, hexadecimal, instant_to_text, printable};
 
-use crate::store::query::Value;
-use crate::store::table::quote;
+use crate::store::sql::quote;
+use crate::store::value::Value;
 
 /// Rows that one statement shows at most.
 const SHOWN_MAX: u32 = 100;

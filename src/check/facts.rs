@@ -9,11 +9,12 @@ use crate::check::evidence::list;
 use crate::model::{Error, ErrorKind, State};
 use crate::store::error::at;
 use crate::store::ledger::LEDGER_STATE;
-use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
+use crate::store::row::named;
 use crate::store::row::only;
+use crate::store::sql::quote;
 use crate::store::stops::end_when;
-use crate::store::table::{named, quote};
+use crate::store::value::{Value, owned};
 
 /// A row of the ledger, for whoever judges it.
 #[derive(Clone, Debug, PartialEq)]

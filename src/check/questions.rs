@@ -7,7 +7,7 @@ use crate::definition::{Check, CheckQuestion, Definition, DefinitionOrigin, Seve
 use crate::store::{QuerySink, Reader, Value};
 
 use super::finding::{Collector, Finding, identity};
-use super::gather::Limit;
+use super::options::Limit;
 use super::tables::{check_duplicates, show};
 use crate::check::help_commands::HelpCommands;
 use crate::model::{Error, ErrorKind};

@@ -10,10 +10,11 @@ use crate::model::{Error, ErrorKind, Timestamp, instant_to_text};
 
 use crate::store::error::at;
 use crate::store::formats::{FORMATS, Formats};
-use crate::store::open::{copy_log, open_writer, refuse_directory, refuse_missing, take_lock};
+use crate::store::open::{copy_log, open_writer, refuse_missing, take_lock};
+use crate::store::place::refuse_directory;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 
 /// Damage that is told; one page that is gone can break thousands of references to it.
 const DAMAGE_MAX: usize = 3;

@@ -5,13 +5,26 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use crate::handoff::Traces;
 use crate::model::Error;
-use crate::store::{Reader, sha256_of};
+use crate::model::sha256_of;
+use crate::store::Reader;
 
 use super::manifest::{FoundContents, Manifest, PartMade, last_run};
 use super::marks::MARKS_PER_CHUNK;
-use super::verify::VerifyDifference;
+
+/// One thing that is not as it was given, or not as it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifyDifference {
+    /// The stream or table; empty for the file as a whole.
+    pub place: String,
+    /// The key of the row, as SQL literals, where it is one row.
+    pub key: Option<String>,
+    /// What differs.
+    pub what: String,
+}
 
 /// A manifest, and the file that it is in.
 pub struct ManifestClaim<'c> {

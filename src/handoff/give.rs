@@ -10,11 +10,12 @@ use crate::handoff::envelope::{Packing, SigningKey, pack, sign, signature_path};
 use crate::handoff::{Draft, GivenNote, Naming, Part, note_given};
 use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
 use crate::host::{Host, Leftover, Stop};
+use crate::model::sha256_of;
 use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::outbox::Outbox;
 use crate::outbox::store::move_outbox;
 use crate::outbox::{Senders, Taken};
-use crate::store::{Broken, Reader, open_untrusted, sha256_of};
+use crate::store::{Broken, Reader, open_untrusted};
 
 use super::manifest::{Manifest, find, manifest_of, part_made, stop_here};
 

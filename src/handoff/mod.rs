@@ -14,12 +14,13 @@ pub(crate) mod verify;
 
 use std::path::{Path, PathBuf};
 
+pub use claims::VerifyDifference;
 pub use give::{Gave, Giving, give, summary};
 pub use manifest::{Covers, Manifest, ManifestRun, ManifestStream, PartMade, covers};
 pub use marks::Altered;
 pub use snapshot::{Draft, GivenNote, Naming, Part, note_given};
 pub use traces::{Copied, MarksOf, Traces};
-pub use verify::{GivenOpening, Opened, Room, Verified, VerifyDifference, open_given, verify};
+pub use verify::{GivenOpening, Opened, Room, Verified, open_given, verify};
 
 /// Files beside an archive that belong to it while a program has it open.
 pub(crate) fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {

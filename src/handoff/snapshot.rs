@@ -12,14 +12,15 @@ use crate::history::condition::Staying;
 use crate::model::{Error, ErrorKind};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::at;
-use crate::store::formats::{ArchiveFormat, FORMATS};
-use crate::store::history::{history_name, keeps_versions};
-use crate::store::open::{open_writer, take_lock};
+use crate::store::formats::{ArchiveFormat, FORMATS, objects};
+use crate::store::history::keeps_versions;
+use crate::store::open::{check_identity, open_writer, take_lock};
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::schema::{drop_foreign, objects};
+use crate::store::schema::altered;
+use crate::store::schema::drop_foreign;
+use crate::store::sql::{history_name, quote};
 use crate::store::stops::{end_when, end_with_process};
-use crate::store::table::quote;
 use crate::store::transaction::Tx;
 
 /// A copy that is being made ready.
@@ -400,6 +401,19 @@ fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> 
 }
 
 impl Reader {
+    /// Refuses an archive one of whose own tables somebody has altered: it would be taken for a
+    /// table of theirs, and left out. `given` are the streams that matter.
+    pub fn refuse_altered(&self, given: &[String]) -> Result<(), Error> {
+        let format = check_identity(&self.connection, &self.path, self.formats())?;
+        let altered = self.run(|connection| altered(connection, format, given))?;
+        let Some((table, what)) = altered else { return Ok(()) };
+        let message = format!("{}: the table `{table}` {what}", self.path.display());
+        Err(Error::new(ErrorKind::Unusable, message).help(
+            "make it again as it was (`ALTER TABLE … DROP COLUMN …` in the `sqlite3` shell), or \
+             go back to a copy; your own columns have their place in a table of your own",
+        ))
+    }
+
     /// What a hand-off says of itself; none in an archive that is none, or was written to since.
     pub fn manifest(&self) -> Result<Option<String>, Error> {
         self.run(|connection| {

@@ -11,10 +11,11 @@ use crate::handoff::envelope::{
     signature_path, unpack, verify_signature,
 };
 use crate::host::{HeldFolder, Host, files};
+use crate::model::sha256_of;
 use crate::model::{Error, ErrorKind};
-use crate::store::{Broken, Reader, each_line, open_untrusted, sha256_of};
+use crate::store::{Broken, Reader, each_line, open_untrusted};
 
-use super::claims::{ManifestClaim, MarksSeen, removed, rows_are};
+use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed, rows_are};
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
 use super::marks::{Altered, MarkMatching};
 
@@ -73,17 +74,6 @@ impl Opened {
     pub fn path(&self, file: &Path) -> PathBuf {
         self.room.as_ref().map_or_else(|| file.to_owned(), Room::archive)
     }
-}
-
-/// One thing that is not as it was given, or not as it must be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VerifyDifference {
-    /// The stream or table; empty for the file as a whole.
-    pub place: String,
-    /// The key of the row, as SQL literals, where it is one row.
-    pub key: Option<String>,
-    /// What differs.
-    pub what: String,
 }
 
 /// What a file proved to be.

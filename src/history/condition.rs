@@ -2,18 +2,13 @@
 
 use rusqlite::Connection;
 
-use crate::history::rows::RowSource;
+use crate::history::rows::{RowSource, in_brackets};
 use crate::model::{Error, ErrorKind};
 use crate::store::error::at;
-use crate::store::history::{history_name, keeps_versions};
+use crate::store::history::keeps_versions;
 use crate::store::query::is_of_the_query;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
-
-/// The line ends keep a comment of the person's own inside the brackets.
-pub(crate) fn in_brackets(condition: &str) -> String {
-    format!("(\n{condition}\n)")
-}
+use crate::store::sql::{history_name, quote};
 
 /// The rows of a table that meet a condition: a temporary table of their numbers.
 pub(crate) struct Staying {

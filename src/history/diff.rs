@@ -6,11 +6,11 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::history::moment::Moment;
 use crate::model::Error;
-use crate::store::history::{history_from, history_name, live_columns};
-use crate::store::query::{Value, owned};
+use crate::store::history::history_from;
 use crate::store::read::StreamRow;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::value::{Value, owned};
 
 /// Names and values of a row, or of some of it.
 pub type NamedValues = Vec<(String, Value)>;

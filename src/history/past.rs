@@ -8,10 +8,10 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use crate::history::moment::Moment;
 use crate::model::{Error, ErrorKind};
 use crate::store::error::at;
-use crate::store::history::{history_from, history_name, live_columns};
+use crate::store::history::history_from;
 use crate::store::query::QuerySink;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::sql::{history_name, live_columns, quote};
 
 /// An archive as it was at a moment.
 pub struct Past {

@@ -4,13 +4,11 @@
 use rusqlite::named_params;
 use rusqlite::types::ValueRef;
 
-use crate::history::condition::in_brackets;
 use crate::history::past::Past;
 use crate::model::Error;
 use crate::store::error::at;
-use crate::store::history::live_columns;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::sql::{live_columns, quote};
 
 /// The mark of rows that are gone at their source.
 const GONE: &str = "_deleted_at";
@@ -183,6 +181,11 @@ fn each_row<E: From<Error>>(
         take(&values)?;
     }
     Ok(())
+}
+
+/// The line ends keep a comment of the person's own inside the brackets.
+pub(crate) fn in_brackets(condition: &str) -> String {
+    format!("(\n{condition}\n)")
 }
 
 #[cfg(test)]

@@ -11,11 +11,10 @@ use crate::model::{Error, Window, instant_from_text};
 
 use crate::history::diff::{Change, RowDifference, Taker};
 use crate::store::error::at;
-use crate::store::history::live_columns;
-use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::{live_columns, quote};
+use crate::store::value::{Value, owned};
 
 /// When a source took the row away; two archives learn of it at different times.
 const DELETED_AT: &str = "_deleted_at";

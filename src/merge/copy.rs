@@ -1,10 +1,8 @@
 //! Copying rows of windrow's own tables from one archive into another.
 
+use crate::store::sql::{live_columns, quote};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Params, params_from_iter};
-
-use crate::store::history::live_columns;
-use crate::store::table::quote;
 
 /// A table that both archives have, in the same format.
 pub(crate) struct Copy {

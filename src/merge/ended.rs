@@ -5,9 +5,9 @@ use rusqlite::named_params;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use crate::store::history::{LiveColumn, create_history, history_indexes, live_columns};
+use crate::store::history::{create_history, history_indexes};
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::{LiveColumn, live_columns, quote};
 
 use crate::merge::copy::number;
 use crate::merge::shape::Pair;

@@ -8,26 +8,13 @@ use crate::model::{Error, Filled, TableColumn};
 use crate::store::error::at;
 use crate::store::table::stored_table;
 
-use crate::merge::shape::Pair;
-use crate::merge::tables::{Merge, MergePolicy};
+use crate::merge::tables::{Filling, Merge, MergePolicy};
 use crate::store::content::{Content, filled_content, value_of};
 use crate::store::row::only;
 
 /// Definitions that are looked at for where a column's values come from, the newest of them:
 /// nobody changes one every day of half a year.
 const DEFINITIONS_MAX: u32 = 200;
-
-/// Makes of the left-over members of a row its values, then what is still left over; none where
-/// nothing of it can be read.
-pub type FillBox<'f> = Box<dyn Fn(&str) -> Option<Filled> + 'f>;
-
-/// How rows are filled.
-pub struct Filling<'f> {
-    /// The columns, in the order in which their values come.
-    pub columns: Vec<String>,
-    /// What makes them.
-    pub fill: FillBox<'f>,
-}
 
 /// A filling, and where its columns stand among the values of a row.
 pub(crate) struct Fills<'f> {
@@ -69,13 +56,14 @@ impl Merge<'_> {
 impl<'f> Fills<'f> {
     /// For rows of a table of the other's that has these of the columns; none where it has all.
     pub fn new(
-        pair: &Pair,
+        columns: &[String],
+        typed: &[TableColumn],
         have: &[Option<String>],
         judge: &'f dyn MergePolicy,
     ) -> Option<Fills<'f>> {
-        let place = |name: &str| pair.columns.iter().position(|have| have == name);
+        let place = |name: &str| columns.iter().position(|have| have == name);
         let lacks = |column: &&TableColumn| place(&column.name).is_some_and(|n| have[n].is_none());
-        let lacking: Vec<TableColumn> = pair.typed.iter().filter(lacks).cloned().collect();
+        let lacking: Vec<TableColumn> = typed.iter().filter(lacks).cloned().collect();
         let filling = judge.filling(&lacking)?;
         let places = filling.columns.iter().filter_map(|name| place(name)).collect();
         Some(Fills { filling, places, rest: place("_rest")? })

@@ -7,8 +7,6 @@ use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
 use crate::merge::{ReadBy, RowClaim};
-use crate::store::history::history_name;
-use crate::store::table::quote;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::fill::Fills;
@@ -18,6 +16,7 @@ use crate::merge::shape::{Pair, has_column};
 use crate::merge::tables::{MergePolicy, Taking, fetch_of};
 use crate::model::Error;
 use crate::store::content::Content;
+use crate::store::sql::{history_name, quote};
 
 /// A row that was deleted, since two complete fetches missed it.
 pub(crate) struct Deletion {

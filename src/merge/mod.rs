@@ -32,11 +32,13 @@ use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
 use crate::merge::policy::{Rules, order_marks, unite};
 
+pub use ended::EndedTaken;
+pub use ledger::{Gained, LedgerOf, Unite};
+pub use rows::RowCounts;
 pub use run_definitions::RunDefinitions;
-pub use tables::{
-    EndedTaken, FillBox, Filling, Gained, LedgerOf, Merge, MergePolicy,
-    NamedColumns as MergeColumns, Pair, RowCounts, RunCounts, TableDifference, Taking, Unite,
-};
+pub use runs::RunCounts;
+pub use shape::{NamedColumns as MergeColumns, Pair, TableDifference};
+pub use tables::{FillBox, Filling, Merge, MergePolicy, Taking};
 pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
 
 /// Stretches of a stream that are told one by one.

@@ -29,7 +29,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 
 use crate::merge::copy::Copy;
 use crate::merge::tables::{KnownRun, Taking};

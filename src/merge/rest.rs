@@ -4,9 +4,11 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
+use crate::model::sha256_of;
 use crate::model::{Error, FieldUse, Kinds};
+use crate::store::row::name_of;
 use crate::store::row::only;
-use crate::store::table::{name_of, quote};
+use crate::store::sql::quote;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::shape::Pair;
@@ -250,7 +252,7 @@ impl Merge<'_> {
             (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
             VALUES ('taken', json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
             :sha256, :summary, :run)";
-        let sha256 = manifest.map(crate::store::sha256_of);
+        let sha256 = manifest.map(sha256_of);
         let values = named_params! {
             ":archive_id": archive_id,
             ":now": self.now,

@@ -11,7 +11,7 @@ use rusqlite::{Row, params_from_iter};
 use crate::definition::Scalar;
 use crate::merge::{ReadBy, RowClaim};
 use crate::store::read::scalar;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 
 use crate::merge::fill::Fills;
 use crate::merge::shape::Pair;

@@ -1,5 +1,6 @@
 //! Runs of the other archive: under new numbers, by the names that hold everywhere.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -7,12 +8,20 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
+use crate::model::Error;
+use crate::model::instant_to_text;
+use crate::store::archive::Archive;
+use crate::store::diagnosis::refuse_other_tables;
+use crate::store::error::at;
+use crate::store::history::unwatch_updates;
+use crate::store::reader::Reader;
+use crate::store::row::only;
 use crate::store::run_detail::forget_details;
-use crate::store::runs::definition_id;
-use crate::store::table::quote;
+use crate::store::runs::{NewRun, RunStart, definition_id};
+use crate::store::sql::quote;
 
 use crate::merge::copy::{Copy, number, text};
-use crate::merge::tables::{KnownRun, Merge};
+use crate::merge::tables::{KnownRun, Merge, Taking};
 
 /// How many runs were brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +36,69 @@ pub struct RunCounts {
 const TAKEN: &str = "command NOT IN ('merge', 'handoff')";
 /// What is kept of a run beside its row; first the sums by stream.
 const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_fetches", "_windrow_run_events"];
+
+impl<'m> Merge<'m> {
+    /// Begins a merge of these archives. Until [`Merge::commit`] nothing is changed; dropping it
+    /// takes everything back.
+    pub fn begin(
+        archive: &'m Archive,
+        start: &RunStart<'_>,
+        others: &[&Reader],
+    ) -> Result<Self, Error> {
+        // What is copied into a table is placed by the columns that the format gives it.
+        refuse_other_tables(&archive.connection, archive.path(), archive.formats().newest())?;
+        let tx = archive.begin()?;
+        let last = tx.run(|ours| {
+            let last = "SELECT coalesce(max(run_id), 0) AS last FROM _windrow_runs";
+            ours.query_row(last, [], |row| row.get::<_, i64>("last"))
+        })?;
+        let now = instant_to_text(start.now);
+        let run = tx.run(|ours| note_merge(ours, start, &now, last, others))?;
+        Ok(Self {
+            run,
+            now,
+            next_run: Cell::new(last + 1),
+            changes: tx.connection.total_changes(),
+            grown: Cell::new(false),
+            fetches: RefCell::default(),
+            brought: RefCell::default(),
+            tx,
+        })
+    }
+
+    /// Takes in an archive's runs; what else is taken refers to them.
+    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), Error> {
+        let taken = take_runs(self, &theirs.connection);
+        let (runs, counts) = taken.map_err(at(&self.tx.path))?;
+        Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
+    }
+}
+
+/// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
+fn note_merge(
+    ours: &Connection,
+    start: &RunStart<'_>,
+    now: &str,
+    last: i64,
+    others: &[&Reader],
+) -> rusqlite::Result<i64> {
+    let mut unknown = 0;
+    for other in others {
+        unknown += count_unknown(ours, &other.connection)?;
+    }
+    let run = last + unknown + 1;
+    let definition = definition_id(ours, start.definition, now)?;
+    let new = NewRun { number: Some(run), ..NewRun::done(start, definition, now) };
+    new.insert(ours)?;
+    // What a merge replaces it keeps itself, with the time for which it stood.
+    let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
+    let mut statement = ours.prepare(sql)?;
+    let streams = statement.query_map([], only::<String>)?;
+    for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
+        unwatch_updates(ours, &stream)?;
+    }
+    Ok(run)
+}
 
 pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
     let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");

@@ -6,12 +6,11 @@ use rusqlite::types::Value;
 
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::at;
-use crate::store::history::{
-    history_from, history_name, keeps_versions, live_columns, unwatch_updates,
-};
+use crate::store::history::{history_from, keeps_versions, unwatch_updates};
 use crate::store::read::StreamRow;
 use crate::store::reader::Reader;
-use crate::store::table::{key_text, quote, stored_table, type_text};
+use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::table::{key_text, stored_table, type_text};
 
 use crate::merge::fill::Fills;
 use crate::merge::tables::{Merge, MergePolicy, Taking};
@@ -216,7 +215,7 @@ impl Pair {
         let name = |name: &Option<String>| name.as_deref().map_or("NULL".to_owned(), quote);
         let names: Vec<String> = have.iter().map(name).collect();
         let list = format!("{}, {OWN}, _rowid_", names.join(", "));
-        Ok((list, Fills::new(self, &have, judge)))
+        Ok((list, Fills::new(&self.columns, &self.typed, &have, judge)))
     }
 
     /// Names in this archive's statements.

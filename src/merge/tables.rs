@@ -12,24 +12,24 @@ use std::rc::Rc;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
-use crate::model::{Error, TableColumn, instant_to_text};
+use crate::model::Filled;
+use crate::model::{Error, TableColumn};
 
-use crate::merge::runs;
-use crate::store::archive::Archive;
-use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::at;
-use crate::store::history::{keep_histories, unwatch_updates};
-use crate::store::reader::Reader;
-use crate::store::row::only;
-use crate::store::runs::{NewRun, RunStart, definition_id};
+use crate::store::history::keep_histories;
 use crate::store::transaction::Tx;
 
-pub use crate::merge::ended::EndedTaken;
-pub use crate::merge::fill::{FillBox, Filling};
-pub use crate::merge::ledger::{Gained, LedgerOf, Unite};
-pub use crate::merge::rows::RowCounts;
-pub use crate::merge::runs::RunCounts;
-pub use crate::merge::shape::{NamedColumns, Pair, TableDifference};
+/// Makes of the left-over members of a row its values, then what is still left over; none where
+/// nothing of it can be read.
+pub type FillBox<'f> = Box<dyn Fn(&str) -> Option<Filled> + 'f>;
+
+/// How rows are filled.
+pub struct Filling<'f> {
+    /// The columns, in the order in which their values come.
+    pub columns: Vec<String>,
+    /// What makes them.
+    pub fill: FillBox<'f>,
+}
 
 /// What a merge asks about two words on one row.
 pub trait MergePolicy {
@@ -85,34 +85,6 @@ pub struct Taking<'m> {
 }
 
 impl<'m> Merge<'m> {
-    /// Begins a merge of these archives. Until [`Merge::commit`] nothing is changed; dropping it
-    /// takes everything back.
-    pub fn begin(
-        archive: &'m Archive,
-        start: &RunStart<'_>,
-        others: &[&Reader],
-    ) -> Result<Self, Error> {
-        // What is copied into a table is placed by the columns that the format gives it.
-        refuse_other_tables(&archive.connection, archive.path(), archive.formats().newest())?;
-        let tx = archive.begin()?;
-        let last = tx.run(|ours| {
-            let last = "SELECT coalesce(max(run_id), 0) AS last FROM _windrow_runs";
-            ours.query_row(last, [], |row| row.get::<_, i64>("last"))
-        })?;
-        let now = instant_to_text(start.now);
-        let run = tx.run(|ours| note_merge(ours, start, &now, last, others))?;
-        Ok(Self {
-            run,
-            now,
-            next_run: Cell::new(last + 1),
-            changes: tx.connection.total_changes(),
-            grown: Cell::new(false),
-            fetches: RefCell::default(),
-            brought: RefCell::default(),
-            tx,
-        })
-    }
-
     /// The merge's own run.
     pub fn run(&self) -> i64 {
         self.run
@@ -121,13 +93,6 @@ impl<'m> Merge<'m> {
     /// Whether anything was changed so far.
     pub fn has_changed(&self) -> bool {
         self.grown.get() || self.ours().total_changes() > self.changes
-    }
-
-    /// Takes in an archive's runs; what else is taken refers to them.
-    pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), Error> {
-        let taken = runs::take_runs(self, &theirs.connection);
-        let (runs, counts) = taken.map_err(at(&self.tx.path))?;
-        Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
     }
 
     /// Makes it all durable, with what the run says of it.
@@ -153,32 +118,6 @@ impl<'m> Merge<'m> {
         self.fetches.borrow_mut().insert(run, Rc::clone(&read));
         Ok(read)
     }
-}
-
-/// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
-fn note_merge(
-    ours: &Connection,
-    start: &RunStart<'_>,
-    now: &str,
-    last: i64,
-    others: &[&Reader],
-) -> rusqlite::Result<i64> {
-    let mut unknown = 0;
-    for other in others {
-        unknown += runs::count_unknown(ours, &other.connection)?;
-    }
-    let run = last + unknown + 1;
-    let definition = definition_id(ours, start.definition, now)?;
-    let new = NewRun { number: Some(run), ..NewRun::done(start, definition, now) };
-    new.insert(ours)?;
-    // What a merge replaces it keeps itself, with the time for which it stood.
-    let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
-    let mut statement = ours.prepare(sql)?;
-    let streams = statement.query_map([], only::<String>)?;
-    for stream in streams.collect::<rusqlite::Result<Vec<_>>>()? {
-        unwatch_updates(ours, &stream)?;
-    }
-    Ok(run)
 }
 
 /// As of when a run speaks, and its name.

@@ -5,8 +5,8 @@ use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
-use crate::store::history::{history_from, history_name};
-use crate::store::table::quote;
+use crate::store::history::history_from;
+use crate::store::sql::{history_name, quote};
 
 use crate::merge::rows::{FoundRow, claim, confirmed_by};
 use crate::merge::shape::{Pair, has_column};

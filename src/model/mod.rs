@@ -28,7 +28,7 @@ pub use rows::{Cell, Filled, RowSet};
 pub use spent::Spent;
 pub use table::{GoneScope, KeyShape, Retention, TableColumn, TableShape};
 pub use text::{
-    excerpt, hexadecimal, printable, printable_json, printable_json_page, printable_page,
+    excerpt, hexadecimal, printable, printable_json, printable_json_page, printable_page, sha256_of,
 };
 pub use time::{Timestamp, Window, instant_from_text, instant_to_text};
 pub use wait::{WAIT_IMPOSED_MAX, Wait, bounded};

@@ -1,5 +1,7 @@
 //! Text that a terminal, a log or a table can be given, whatever an API put into it.
 
+use sha2::{Digest, Sha256};
+
 use crate::definition::is_unsafe_letter;
 
 /// Escapes everything that could move a cursor, ring a bell or turn the direction of reading:
@@ -68,6 +70,11 @@ pub fn excerpt(text: &str, most: usize) -> String {
         short.push('…');
     }
     printable(&short)
+}
+
+/// The hexadecimal SHA-256 of a text.
+pub fn sha256_of(text: &str) -> String {
+    hexadecimal(&Sha256::digest(text.as_bytes()))
 }
 
 /// Lower-case hexadecimal.

@@ -12,6 +12,7 @@ pub(crate) mod fill;
 pub(crate) mod gateway;
 pub(crate) mod look;
 pub(crate) mod outcome;
+pub(crate) mod placeholder;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod request;
@@ -23,8 +24,9 @@ pub(crate) mod wire;
 
 pub use alert::{ALERTS_PER_CHECK_MAX, AlertNotice, alert_entry, tidings};
 pub use decide::{AttemptVerdict, Reply, ResendRule, judge, lifetime_ends, may_send, settle};
-pub use fill::{fill, filled, placeholders_of};
+pub use fill::{fill, filled};
 pub use gateway::{GatewayParts, SendPermit, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
+pub use placeholder::placeholders_of;
 pub use plan::{Doing, Planned, SendScene, WaitReason, plan};
 pub use report::{SendReport, Sent};
 pub use request::{

@@ -14,7 +14,7 @@ use crate::http::SecretValues;
 use crate::model::{Timestamp, hexadecimal};
 use crate::outbox::NewEntry;
 
-use super::fill::placeholders_of;
+use super::placeholder::placeholders_of;
 use super::target::leads_out;
 
 /// The longest key, characters: what Stripe takes, and the largest round number that others do.

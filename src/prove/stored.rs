@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use crate::model::{Error, Window, hexadecimal, instant_from_text, instant_to_text};
 
 use crate::store::error::at;
-use crate::store::query::{Value, owned};
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::sql::quote;
+use crate::store::value::{Value, owned};
 
 /// A place of the ledger whose reading was complete.
 #[derive(Clone, Debug, PartialEq, Eq)]

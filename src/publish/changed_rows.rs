@@ -8,12 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::model::Error;
 use crate::store::digest::hash_value;
-use crate::store::history::{history_name, live_columns};
-use crate::store::query::{Value, owned};
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::value::{Value, owned};
 use crate::store::vanished::key_text;
 
 /// How many bytes of values a batch takes before it ends.

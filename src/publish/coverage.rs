@@ -8,8 +8,8 @@ use tokio_postgres::types::ToSql;
 use crate::model::{Error, hexadecimal};
 use crate::store::{LedgerRow, Reader};
 
+use super::copy::{BATCH_ROWS, Failed, by_column};
 use super::row::Cells;
-use super::send::{BATCH_ROWS, Failed, by_column};
 use super::value::own_instant;
 
 /// Columns behind the archive, the stream and the number.

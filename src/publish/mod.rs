@@ -7,6 +7,7 @@
 pub(crate) mod address;
 pub(crate) mod changed_rows;
 pub(crate) mod connect;
+mod copy;
 pub(crate) mod coverage;
 pub(crate) mod error;
 pub(crate) mod mark;

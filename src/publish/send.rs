@@ -1,7 +1,5 @@
 //! A pass over one stream: rows and the mark of how far they go, in one transaction over there.
 
-use bytes::Bytes;
-use futures_util::SinkExt;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Transaction};
 
@@ -10,13 +8,12 @@ use crate::publish::{OutRow, OutTable, PUBLISH_BYTES_MAX};
 use crate::store::Reader;
 
 use super::PublishEvent;
+use super::copy::{BATCH_ROWS, Failed, by_column, copy_rows};
 use super::error::{explain, is_of_a_row, sql_state, state};
 use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
 use super::row::{Cells, cells_of, key_shown};
-use super::statement::{Table, copy_line, list, quote};
+use super::statement::{Table, quote};
 
-/// Rows of one transaction.
-pub const BATCH_ROWS: usize = 5_000;
 /// How often a transaction is tried that lost against another one.
 const ATTEMPTS: usize = 5;
 
@@ -309,50 +306,9 @@ struct Ends {
     sweep: bool,
 }
 
-pub(crate) enum Failed {
-    Database(tokio_postgres::Error),
-    Refused(Error),
-}
-
-impl From<tokio_postgres::Error> for Failed {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Failed::Database(error)
-    }
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Failed::Refused(error)
-    }
-}
-
 fn held(stream: &str) -> Error {
     let message = format!("another windrow publishes stream `{stream}` of this archive");
     Error::new(ErrorKind::Held, message).help("wait until it is done, then run it again")
-}
-
-/// The most that one message of COPY holds, bytes.
-const COPY_CHUNK: usize = 64 << 10;
-
-/// Runs a COPY with these rows. Fails where a key is there.
-pub(crate) async fn copy_rows(
-    on: &Transaction<'_>,
-    sql: &str,
-    rows: &[Cells],
-) -> Result<u64, Failed> {
-    let sink = on.copy_in::<_, Bytes>(sql).await?;
-    let mut sink = std::pin::pin!(sink);
-    let mut chunk = Vec::new();
-    for row in rows {
-        copy_line(row, &mut chunk);
-        if chunk.len() >= COPY_CHUNK {
-            sink.send(Bytes::from(std::mem::take(&mut chunk))).await?;
-        }
-    }
-    if !chunk.is_empty() {
-        sink.send(Bytes::from(chunk)).await?;
-    }
-    Ok(sink.finish().await?)
 }
 
 /// Inserts rows, or puts them in the place of those that they beat. Tells how many that were.
@@ -366,14 +322,4 @@ async fn upsert(
     let values: Vec<&(dyn ToSql + Sync)> =
         columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
     on.execute(&table.upsert(own), &values).await
-}
-
-/// Rows as columns.
-pub(crate) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
-    (0..width).map(|at| rows.iter().map(|row| row[at].as_deref()).collect()).collect()
-}
-
-/// Keys of a table in quotes.
-pub(crate) fn key_list(table: &Table, before: &str) -> String {
-    list(table.key.iter().map(String::as_str), before)
 }

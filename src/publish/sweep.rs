@@ -6,8 +6,8 @@ use tokio_postgres::Transaction;
 use crate::publish::{OutTable, Phase};
 use crate::store::Reader;
 
+use super::copy::{BATCH_ROWS, Failed, copy_rows, key_list};
 use super::row::cells_of;
-use super::send::{BATCH_ROWS, Failed, copy_rows, key_list};
 use super::statement::Table;
 use super::value::own_instant;
 

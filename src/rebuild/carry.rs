@@ -13,9 +13,9 @@ use crate::model::{Error, TableColumn, TableShape, instant_from_text, instant_to
 
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::at;
-use crate::store::history::{LiveColumn, create_history, history_name, live_columns};
+use crate::store::history::create_history;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::{LiveColumn, history_name, live_columns, quote};
 use crate::store::transaction::Tx;
 use crate::store::vanished::key_text;
 

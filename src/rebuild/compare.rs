@@ -9,7 +9,8 @@ use crate::model::{Error, KeyShape, TableShape};
 use crate::rebuild::table_swap::{before, part_before, same_key};
 use crate::store::error::at;
 use crate::store::row::only;
-use crate::store::table::{key_text, quote, type_text};
+use crate::store::sql::quote;
+use crate::store::table::{key_text, type_text};
 use crate::store::transaction::Tx;
 
 /// What becomes of a column.

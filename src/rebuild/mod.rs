@@ -15,11 +15,11 @@ use serde::Serialize;
 
 use crate::definition::{Definition, Stream, parse_definition};
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, TableShape, instant_to_text};
+use crate::model::{Error, TableShape, instant_to_text};
 use crate::store::{Archive, RunStart, Tx};
 
 use crate::rebuild::replay::Replay;
-use crate::rebuild::table_swap::RenameSettings;
+use crate::rebuild::table_swap::{RenameSettings, refuse};
 use crate::rebuild::trial::Trial;
 
 pub use carry::{Carried, EndedHistory, Remade};
@@ -241,11 +241,6 @@ fn notes_of(
 
 fn hangs_off(child: &Stream, parent: &str) -> bool {
     child.for_each.as_deref() == Some(parent)
-}
-
-/// What the definition asks for cannot be.
-pub(crate) fn refuse(message: String, help: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Definition, message).help(help)
 }
 
 /// The table as it is, of a stream that can be made again.

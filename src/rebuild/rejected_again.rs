@@ -4,7 +4,7 @@
 use crate::model::Error;
 use crate::rebuild::table_swap::part_before;
 use crate::store::error::at;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 
 /// Orphans that a person has set aside have their numbers above this one while the others are made

@@ -14,7 +14,7 @@ use crate::record::{Body, PageRows, RecordReader, hash_text};
 use crate::store::{KeptPage, TableWriter, Tx};
 
 use crate::http::invalid_response;
-use crate::rebuild::refuse;
+use crate::rebuild::table_swap::refuse;
 use crate::sync::fetch_window::page_context;
 use crate::sync::page::{check_hash_fields, infer_from, read_kept};
 use crate::sync::records::{Records, write_records};

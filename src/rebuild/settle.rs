@@ -6,10 +6,11 @@ use crate::model::{Error, ErrorKind};
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
 use crate::store::error::at;
-use crate::store::history::{history_name, live_columns, unwatch_updates, watch_updates};
+use crate::store::history::{unwatch_updates, watch_updates};
 use crate::store::reader::Reader;
+use crate::store::row::from_json;
 use crate::store::row::only;
-use crate::store::table::{from_json, quote};
+use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::transaction::Tx;
 
 /// What the table was, as it was noted.

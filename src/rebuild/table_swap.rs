@@ -6,14 +6,16 @@
 use rusqlite::{ErrorCode, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
+use crate::model::ErrorKind;
 use crate::model::{Error, KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
 use crate::store::error::at;
-use crate::store::history::{history_indexes, history_name, live_columns, unwatch_updates};
+use crate::store::history::{history_indexes, unwatch_updates};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::{create_statement, quote, stored_table, stored_text};
+use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::table::{create_statement, stored_table, stored_text};
 use crate::store::transaction::Tx;
 
 /// The name of a stream's table that was set aside.
@@ -404,4 +406,9 @@ pub(crate) fn same_key(old: &TableShape, new: &TableShape) -> Option<String> {
     let alike = hashed || names.iter().all(|name| kind(old, name) == kind(new, name));
     let pairs = names.iter().map(|name| format!("new.{0} = old.{0}", quote(name)));
     alike.then(|| pairs.collect::<Vec<_>>().join(" AND "))
+}
+
+/// What the definition asks for cannot be.
+pub(crate) fn refuse(message: String, help: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Definition, message).help(help)
 }

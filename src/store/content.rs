@@ -11,10 +11,8 @@ use rusqlite::types::{Value, ValueRef};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value as Json, json};
 
-use crate::model::{Cell, RowSet, hexadecimal};
-use crate::store::Fill;
-use crate::store::digest::sha256_of;
-use crate::store::drift::says_more;
+use crate::model::sha256_of;
+use crate::model::{Cell, Filled, RowSet, hexadecimal};
 
 /// The name under which a row says that it is marked as gone.
 pub(crate) const MARK: &str = "_deleted_at";
@@ -24,6 +22,10 @@ pub(crate) struct Content {
     pub text: String,
     pub digest: String,
 }
+
+/// What becomes of the left-over members of a row: its values for new columns, then what is still
+/// left over; none where nothing of it can be read.
+pub type Fill<'f> = &'f dyn Fn(&str) -> Option<Filled>;
 
 /// What a text says once columns have taken their values from `_rest`; none where that is the same.
 pub(crate) fn filled_content(text: &str, columns: &[String], fill: Fill<'_>) -> Option<Content> {
@@ -79,6 +81,12 @@ impl Content {
         let digest = sha256_of(&text);
         Content { text, digest }
     }
+}
+
+/// Whether filling changes anything: a null is a member too.
+pub(super) fn says_more(filled: &Filled, rest: &str) -> bool {
+    let (left, cells) = filled.row.row(0).split_last().expect("what is left over is a cell");
+    filled.row.text_of(*left) != Some(rest) || cells.iter().any(|cell| *cell != Cell::Null)
 }
 
 fn json_of(value: ValueRef<'_>) -> Json {

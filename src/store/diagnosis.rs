@@ -8,14 +8,14 @@ use rusqlite::{Connection, OpenFlags, named_params};
 
 use crate::host::Stop;
 
-use crate::model::Error;
-use crate::store::error::not_as_made;
+use crate::model::{Error, ErrorKind};
 use crate::store::foreign::open_guarded;
+use crate::store::formats::objects;
 use crate::store::formats::{ArchiveFormat, FORMATS};
 use crate::store::row::only;
-use crate::store::schema::{compare, objects};
+use crate::store::schema::compare;
+use crate::store::sql::quote;
 use crate::store::stops::end_when;
-use crate::store::table::quote;
 
 /// Looks at the clock of SQLite's instructions that a diagnosis may take: some seconds of work. A
 /// large archive is then not looked at to its end.
@@ -176,6 +176,15 @@ fn other_objects(connection: &Connection, format: ArchiveFormat) -> Option<Strin
         true => format!("the {kind} `{name}` is not as windrow makes it"),
         false => format!("the {kind} `{name}` on `{table}` is not windrow's"),
     })
+}
+
+pub(super) const DAMAGED_HELP: &str =
+    "keep the file as it is and go back to a copy; `windrow verify` tells more of a copy of it";
+
+/// An archive with something in it that windrow does not make.
+pub(crate) fn not_as_made(path: &Path, what: &str) -> Error {
+    let message = format!("{} is not as windrow makes it: {what}", path.display());
+    Error::new(ErrorKind::Unusable, message).help(DAMAGED_HELP)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::model::{Error, hexadecimal};
 use crate::store::error::at;
 use crate::store::read::StreamRow;
 use crate::store::reader::Reader;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 
 /// The digest of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,11 +50,6 @@ pub struct WholeDigest {
 pub fn digest_tables(reader: &Reader) -> Result<Vec<TableDigest>, Error> {
     let digest = |stream| Ok(digest_stream(reader, stream, &mut |_| {})?.0);
     reader.streams()?.iter().map(digest).collect()
-}
-
-/// The hexadecimal SHA-256 of a text.
-pub fn sha256_of(text: &str) -> String {
-    hexadecimal(&Sha256::digest(text.as_bytes()))
 }
 
 /// The columns that a stream's digest speaks of, in its order.
@@ -154,7 +149,7 @@ pub fn each_line(
 fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usize), Error> {
     let mut names = digested_columns(stream);
     let said = names.len();
-    let all = crate::store::history::live_columns(&reader.connection, &stream.stream);
+    let all = crate::store::sql::live_columns(&reader.connection, &stream.stream);
     let mut own: Vec<String> =
         all.map_err(at(&reader.path))?.into_iter().map(|column| column.name).collect();
     own.retain(|name| !names.contains(name));
@@ -166,7 +161,7 @@ fn all_columns(reader: &Reader, stream: &StreamRow) -> Result<(Vec<String>, usiz
 /// The digest of all values of a table that is no stream's, in the order of its primary key; a
 /// history's in the order of its stream's key and versions.
 pub fn digest_whole(reader: &Reader, table: &str, order: &[String]) -> Result<WholeDigest, Error> {
-    let columns = crate::store::history::live_columns(&reader.connection, table);
+    let columns = crate::store::sql::live_columns(&reader.connection, table);
     let mut names: Vec<String> =
         columns.map_err(at(&reader.path))?.into_iter().map(|column| column.name).collect();
     names.sort_unstable();

@@ -4,17 +4,16 @@ use rusqlite::named_params;
 
 use crate::model::{Cell, Error, FieldChange, Filled, KnownField};
 
+use crate::store::content::Fill;
 use crate::store::content::filled_content;
+use crate::store::content::says_more;
 use crate::store::error::at;
-use crate::store::history::history_name;
 use crate::store::reader::Reader;
-use crate::store::table::{named, quote};
+use crate::store::row::named;
+use crate::store::sql::history_name;
+use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 use crate::store::write::Bound;
-
-/// What becomes of the left-over members of a row: its values for new columns, then what is still
-/// left over; none where nothing of it can be read.
-pub type Fill<'f> = &'f dyn Fn(&str) -> Option<Filled>;
 
 /// How many rows were filled, and how many hold a value that does not fit.
 #[derive(Clone, Copy, Debug, Default)]
@@ -221,10 +220,4 @@ impl Tx<'_> {
             }
         }
     }
-}
-
-/// Whether filling changes anything: a null is a member too.
-pub(crate) fn says_more(filled: &Filled, rest: &str) -> bool {
-    let (left, cells) = filled.row.row(0).split_last().expect("what is left over is a cell");
-    filled.row.text_of(*left) != Some(rest) || cells.iter().any(|cell| *cell != Cell::Null)
 }

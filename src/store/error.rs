@@ -6,7 +6,7 @@ use rusqlite::ErrorCode;
 
 use crate::model::{Error, ErrorKind};
 
-use crate::store::diagnosis::oddity;
+use crate::store::diagnosis::{DAMAGED_HELP, not_as_made, oddity};
 use crate::store::stops::was_ended;
 
 /// Turns an SQLite error on the archive at `path` into one that a person can act on.
@@ -60,15 +60,6 @@ pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> Error {
         }
         _ => of_contents(path, error),
     }
-}
-
-const DAMAGED_HELP: &str =
-    "keep the file as it is and go back to a copy; `windrow verify` tells more of a copy of it";
-
-/// An archive with something in it that windrow does not make.
-pub(crate) fn not_as_made(path: &Path, what: &str) -> Error {
-    let message = format!("{} is not as windrow makes it: {what}", path.display());
-    Error::new(ErrorKind::Unusable, message).help(DAMAGED_HELP)
 }
 
 /// A statement of windrow's works on every archive that windrow made. Where one fails, the archive

@@ -14,10 +14,10 @@ use crate::host::Stop;
 
 use crate::model::{Error, ErrorKind};
 use crate::store::place::look_at_foreign;
-use crate::store::query::Value;
 use crate::store::row::only;
+use crate::store::sql::quote;
 use crate::store::stops::{end_when, wait_for_locks, was_ended};
-use crate::store::table::quote;
+use crate::store::value::Value;
 
 /// The largest value that is read of somebody's file, bytes: as large as the largest answer.
 const VALUE_BYTES_MAX: i32 = 64 * 1024 * 1024;

@@ -1,15 +1,10 @@
 //! The formats of an archive: the first one, and the migrations that lead from each to the next.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use refinery_core::{Runner, Target};
 use rusqlite::Connection;
-
-use crate::model::{Error, ErrorKind};
-use crate::store::error::classify;
-use crate::store::schema::{SchemaObject, objects};
 
 /// The formats that this program reads, and writes the newest of.
 pub const FORMATS: Formats = Formats(&[Migration {
@@ -85,21 +80,7 @@ impl ArchiveFormat {
         Ok(objects)
     }
 
-    /// Brings an archive to this format, in one transaction.
-    pub(crate) fn bring(self, connection: &mut Connection, path: &Path) -> Result<(), Error> {
-        self.run(connection).map_err(|error| {
-            if let refinery_core::error::Kind::Connection(_, cause) = error.kind()
-                && let Some(cause) = cause.downcast_ref()
-            {
-                return classify(path, cause);
-            }
-            let name = path.display();
-            let message = format!("cannot bring {name} to this version's format: {error}");
-            Error::new(ErrorKind::Bug, message).help("keep the file as it is, and tell us")
-        })
-    }
-
-    fn run(self, connection: &mut Connection) -> Result<(), refinery_core::Error> {
+    pub(super) fn run(self, connection: &mut Connection) -> Result<(), refinery_core::Error> {
         let migrations: Vec<refinery_core::Migration> = (self.formats.0.iter())
             .map(|migration| refinery_core::Migration::unapplied(migration.name, migration.sql))
             .collect::<Result<_, _>>()?;
@@ -110,9 +91,35 @@ impl ArchiveFormat {
     }
 }
 
+/// An object of a schema: its type, its name, its table's, and its statement.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SchemaObject {
+    pub kind: String,
+    pub name: String,
+    pub table: String,
+    pub sql: String,
+}
+
+/// The objects of a schema, without those that SQLite makes by itself.
+pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<Vec<SchemaObject>> {
+    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL
+        ORDER BY type, name";
+    let mut statement = connection.prepare(sql)?;
+    let found = statement.query_map([], |row| {
+        Ok(SchemaObject {
+            kind: row.get("type")?,
+            name: row.get("name")?,
+            table: row.get("tbl_name")?,
+            sql: row.get("sql")?,
+        })
+    })?;
+    found.collect()
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use std::path::Path;
 
     /// A later windrow's: one format more than this one's.
     pub(crate) const LATER: Formats = Formats(&[

@@ -10,41 +10,14 @@ use crate::model::{Error, ErrorKind, TableShape};
 use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::LiveColumn;
+use crate::store::sql::history_name;
+use crate::store::sql::live_columns;
+use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 
 /// What a history adds to the columns of its stream's table.
 const REPLACED: [&str; 2] = ["_replaced_at", "_replaced_run"];
-
-/// The table that holds a stream's history.
-pub(crate) fn history_name(stream: &str) -> String {
-    format!("{stream}_history")
-}
-
-/// A column of a table that is there.
-pub(crate) struct LiveColumn {
-    pub name: String,
-    pub sql_type: String,
-    pub required: bool,
-}
-
-/// The columns of a table of the file, in its order; none where it is not there.
-pub(crate) fn live_columns(
-    connection: &Connection,
-    table: &str,
-) -> rusqlite::Result<Vec<LiveColumn>> {
-    let sql = "SELECT name, type, \"notnull\" AS required FROM pragma_table_info(:table, 'main')
-        ORDER BY cid";
-    let mut statement = connection.prepare_cached(sql)?;
-    let columns = statement.query_map(named_params! { ":table": table }, |row| {
-        Ok(LiveColumn {
-            name: row.get("name")?,
-            sql_type: row.get("type")?,
-            required: row.get("required")?,
-        })
-    })?;
-    columns.collect()
-}
 
 /// Since when a stream's history is whole: empty where from its first row on, none where it is not
 /// kept.

@@ -7,7 +7,7 @@ use rusqlite::named_params;
 use crate::model::Error;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::quote;
 
 /// Faults of one sort that are told; one page that is gone can break thousands of things.
 const TOLD_MAX: usize = 10;

@@ -12,7 +12,7 @@ use crate::model::{
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
-use crate::store::table::{name_of, unknown};
+use crate::store::row::{name_of, unknown};
 use crate::store::transaction::Tx;
 
 /// The bounds of a row of the ledger as texts; empty for a snapshot or a mark.

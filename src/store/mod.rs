@@ -27,26 +27,28 @@ pub(crate) mod row;
 pub(crate) mod run_detail;
 pub(crate) mod runs;
 pub(crate) mod schema;
+pub(crate) mod sql;
 pub(crate) mod stops;
 pub(crate) mod table;
 pub(crate) mod transaction;
 pub(crate) mod untrusted;
+pub(crate) mod value;
 pub(crate) mod vanished;
 pub(crate) mod waits;
 pub(crate) mod write;
 
 pub use archive::Archive;
+pub use content::Fill;
 pub use digest::{
     TableDigest, WholeDigest, digest_statement, digest_stream, digest_tables, digest_whole,
-    digested_columns, each_line, sha256_of,
+    digested_columns, each_line,
 };
-pub use drift::Fill;
 pub use foreign::{Foreign, ForeignTable};
 pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use invariants::Broken;
 pub use open::{APPLICATION_ID, Opening, sqlite_is_sound};
 pub use parents::Orphan;
-pub use query::{QuerySink, Value};
+pub use query::QuerySink;
 pub use raw::{Kept, KeptPage, RawPage};
 pub use read::{LedgerRow, ParentRow, RejectRow, StoredDefinition, StreamRow};
 pub use reader::Reader;
@@ -57,6 +59,7 @@ pub use run_detail::{
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
 pub use transaction::{Snapshot, Tx};
 pub use untrusted::{look_at_given, open_compared, open_untrusted};
+pub use value::Value;
 pub use vanished::{VanishedCount, VanishedRow};
 pub use waits::WaitRow;
 pub use write::TableWriter;

@@ -12,9 +12,8 @@ use crate::definition::{is_column_name, is_given_name};
 use crate::model::{Error, ErrorKind, KeyShape, TableColumn, printable};
 
 use crate::store::foreign::at_file;
-use crate::store::history::{history_name, live_columns};
 use crate::store::row::only;
-use crate::store::table::quote;
+use crate::store::sql::{history_name, live_columns, quote};
 
 /// Columns of windrow's own in the tables of streams.
 const OWN: [&str; 9] = [
@@ -141,9 +140,9 @@ fn odd_column(connection: &Connection) -> rusqlite::Result<Option<Odd>> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let stream: String = row.get("stream")?;
-        let key: KeyShape = crate::store::table::from_json(&row.get::<_, String>("key")?, 1)?;
+        let key: KeyShape = crate::store::row::from_json(&row.get::<_, String>("key")?, 1)?;
         let columns: Vec<TableColumn> =
-            crate::store::table::from_json(&row.get::<_, String>("columns")?, 2)?;
+            crate::store::row::from_json(&row.get::<_, String>("columns")?, 2)?;
         let mut names: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         names.extend(key.columns().into_iter().filter(|name| name != "_key"));
         if let Some(name) = names.into_iter().find(|name| !is_column_name(name)) {

@@ -13,7 +13,7 @@ use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
 use crate::model::{Error, ErrorKind};
-use crate::store::error::at;
+use crate::store::error::{at, classify};
 use crate::store::formats::{ArchiveFormat, Formats};
 use crate::store::place::{look_at, refuse_left_log};
 use crate::store::row::only;
@@ -164,14 +164,6 @@ fn open_immutable(path: &Path) -> Result<Connection, Error> {
     let mut connection = Connection::open_with_flags(uri, flags).map_err(at(path))?;
     configure(&mut connection).map_err(at(path))?;
     Ok(connection)
-}
-
-pub(crate) fn refuse_directory(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
-        let message = format!("the archive's path is a directory: {}", path.display());
-        return Err(Error::new(ErrorKind::Unusable, message).help("name a file in it"));
-    }
-    Ok(())
 }
 
 pub(crate) fn take_lock(path: &Path, note: &str) -> Result<FileLock, Error> {
@@ -388,6 +380,22 @@ pub(crate) fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     }
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
     Err(rusqlite::Error::SqliteFailure(code, Some("a reader is in the way".to_owned())))
+}
+
+impl ArchiveFormat {
+    /// Brings an archive to this format, in one transaction.
+    pub(crate) fn bring(self, connection: &mut Connection, path: &Path) -> Result<(), Error> {
+        self.run(connection).map_err(|error| {
+            if let refinery_core::error::Kind::Connection(_, cause) = error.kind()
+                && let Some(cause) = cause.downcast_ref()
+            {
+                return classify(path, cause);
+            }
+            let name = path.display();
+            let message = format!("cannot bring {name} to this version's format: {error}");
+            Error::new(ErrorKind::Bug, message).help("keep the file as it is, and tell us")
+        })
+    }
 }
 
 /// Keeps a copy of an older archive before it is migrated.

@@ -11,7 +11,8 @@ use crate::model::{Cell, Error, RowSet, TableShape};
 use crate::store::error::at;
 use crate::store::read::scalar;
 use crate::store::reader::Reader;
-use crate::store::table::{quote, stored_table};
+use crate::store::sql::quote;
+use crate::store::table::stored_table;
 use crate::store::write::Bound;
 
 /// The column through which a row is an orphan, and why.

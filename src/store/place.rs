@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use crate::host::files::look;
 
 use crate::model::{Error, ErrorKind};
-use crate::store::open::refuse_directory;
 
 /// What SQLite opens beside a database.
 const OF_SQLITE: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -71,4 +70,12 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
+}
+
+pub(crate) fn refuse_directory(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        let message = format!("the archive's path is a directory: {}", path.display());
+        return Err(Error::new(ErrorKind::Unusable, message).help("name a file in it"));
+    }
+    Ok(())
 }

@@ -4,40 +4,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::types::ValueRef;
 use rusqlite::{ErrorCode, Statement};
 
 use crate::model::{Error, ErrorKind};
 use crate::store::error::at;
 use crate::store::reader::Reader;
-
-/// A value of an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// SQL NULL.
-    Null,
-    /// An integer.
-    Integer(i64),
-    /// A double.
-    Real(f64),
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Blob(Vec<u8>),
-}
-
-impl Value {
-    /// As SQLite has it.
-    pub(crate) fn as_ref(&self) -> ValueRef<'_> {
-        match self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(number) => ValueRef::Integer(*number),
-            Value::Real(number) => ValueRef::Real(*number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }
-    }
-}
+use crate::store::value::{Value, owned};
 
 /// What comes out of a query, one call for the columns and one for each row.
 pub trait QuerySink {
@@ -150,14 +122,4 @@ pub(crate) fn is_of_the_query(error: &rusqlite::Error) -> bool {
                 | ErrorCode::InternalMalfunction
         )
     )
-}
-
-pub(crate) fn owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(number) => Value::Integer(number),
-        ValueRef::Real(number) => Value::Real(number),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_owned()),
-    }
 }

@@ -11,9 +11,9 @@ use crate::model::{Entry, Error, KeyShape, State, TableColumn, Timestamp, instan
 use crate::store::error::at;
 use crate::store::ledger::LEDGER_STATE;
 use crate::store::reader::Reader;
-use crate::store::row::only;
+use crate::store::row::{from_json, named, only};
 use crate::store::runs::{RunRow, runs};
-use crate::store::table::{from_json, named, quote};
+use crate::store::sql::quote;
 
 /// A stream as it stands in the archive.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::{Error, Reject, Timestamp, WindowKey, instant_to_text};
 
-use crate::store::digest::sha256_of;
+use crate::model::sha256_of;
 use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;

@@ -9,11 +9,10 @@ use crate::model::{
     Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text, instant_to_text,
 };
 
-use crate::store::digest::sha256_of;
+use crate::model::sha256_of;
 use crate::store::error::at;
-use crate::store::row::only;
+use crate::store::row::{from_json, named, only};
 use crate::store::run_detail::{PlanPart, forget_details};
-use crate::store::table::{from_json, named};
 use crate::store::transaction::Tx;
 
 /// The beginning of a run.

@@ -13,20 +13,9 @@ use rusqlite::named_params;
 use crate::model::{Error, ErrorKind, KeyShape, TableColumn};
 
 use crate::store::foreign::at_file;
-use crate::store::formats::ArchiveFormat;
-use crate::store::history::{history_name, live_columns};
-use crate::store::open::check_identity;
-use crate::store::reader::Reader;
-use crate::store::table::{from_json, quote, sql_type};
-
-/// An object of a schema: its type, its name, its table's, and its statement.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SchemaObject {
-    pub kind: String,
-    pub name: String,
-    pub table: String,
-    pub sql: String,
-}
+use crate::store::formats::{ArchiveFormat, SchemaObject, objects};
+use crate::store::row::from_json;
+use crate::store::sql::{history_name, live_columns, quote, sql_type};
 
 /// What a table is made of.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,22 +23,6 @@ struct Made {
     /// Name, type, and whether it must hold something.
     columns: BTreeSet<(String, String, bool)>,
     key: Option<Vec<String>>,
-}
-
-/// The objects of a schema, without those that SQLite makes by itself.
-pub(crate) fn objects(connection: &Connection) -> rusqlite::Result<Vec<SchemaObject>> {
-    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL
-        ORDER BY type, name";
-    let mut statement = connection.prepare(sql)?;
-    let found = statement.query_map([], |row| {
-        Ok(SchemaObject {
-            kind: row.get("type")?,
-            name: row.get("name")?,
-            table: row.get("tbl_name")?,
-            sql: row.get("sql")?,
-        })
-    })?;
-    found.collect()
 }
 
 /// Refuses a schema with anything that windrow does not make.
@@ -369,23 +342,8 @@ fn read_item<'w>(words: &'w [Word], made: &mut Made) -> Option<&'w [Word]> {
     }
 }
 
-impl Reader {
-    /// Refuses an archive one of whose own tables somebody has altered: it would be taken for a
-    /// table of theirs, and left out. `given` are the streams that matter.
-    pub fn refuse_altered(&self, given: &[String]) -> Result<(), Error> {
-        let format = check_identity(&self.connection, &self.path, self.formats)?;
-        let altered = self.run(|connection| altered(connection, format, given))?;
-        let Some((table, what)) = altered else { return Ok(()) };
-        let message = format!("{}: the table `{table}` {what}", self.path.display());
-        Err(Error::new(ErrorKind::Unusable, message).help(
-            "make it again as it was (`ALTER TABLE … DROP COLUMN …` in the `sqlite3` shell), or \
-             go back to a copy; your own columns have their place in a table of your own",
-        ))
-    }
-}
-
 /// The first of windrow's tables that is not as windrow makes it, and what is odd with it.
-fn altered(
+pub(crate) fn altered(
     connection: &Connection,
     format: ArchiveFormat,
     given: &[String],
@@ -499,7 +457,8 @@ mod tests {
             crate::store::Opening { note: "test", now: "now", allow_network_fs: false, files };
         let archive = crate::store::Archive::open_with(&path, &opening, LATER).expect("later");
         archive.connection.execute_batch("PRAGMA user_version = 1").expect("a lie");
-        let format = check_identity(&archive.connection, &path, LATER).expect("an archive");
+        let format = crate::store::open::check_identity(&archive.connection, &path, LATER)
+            .expect("an archive");
         let refused = check_schema(&archive.connection, folder.path(), format);
         assert_eq!(refused.expect_err("it holds more").kind, ErrorKind::Unsafe);
     }

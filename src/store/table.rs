@@ -1,36 +1,16 @@
 //! The streams' tables: making them, growing them, and refusing what would lose data.
 
-use std::str::FromStr;
-
-use rusqlite::{Connection, OptionalExtension, Row, RowIndex, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::ColumnType;
 use crate::model::{Error, ErrorKind, KeyShape, TableColumn, TableShape};
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
-use crate::store::row::only;
+use crate::store::row::{from_json, only};
+use crate::store::sql::quote;
+use crate::store::sql::sql_type;
 use crate::store::transaction::Tx;
-
-/// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
-/// there harmless.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-pub(crate) fn sql_type(kind: ColumnType) -> &'static str {
-    match kind {
-        ColumnType::Integer | ColumnType::Boolean => "INTEGER",
-        ColumnType::Real => "REAL",
-        ColumnType::Number => "ANY",
-        ColumnType::Blob => "BLOB",
-        ColumnType::Text
-        | ColumnType::Decimal
-        | ColumnType::Date
-        | ColumnType::Timestamp
-        | ColumnType::Json => "TEXT",
-    }
-}
 
 /// The statement that makes a stream's table.
 pub(crate) fn create_statement(shape: &TableShape) -> String {
@@ -61,7 +41,7 @@ pub(crate) fn create_statement(shape: &TableShape) -> String {
 impl Reader {
     /// Whether rows of the stream's table can be marked as gone.
     pub fn has_marks(&self, stream: &str) -> Result<bool, Error> {
-        let columns = crate::store::history::live_columns(&self.connection, stream);
+        let columns = crate::store::sql::live_columns(&self.connection, stream);
         let columns = columns.map_err(at(&self.path))?;
         Ok(columns.iter().any(|column| column.name == "_deleted_at"))
     }
@@ -237,43 +217,6 @@ pub(crate) fn stored_table(
     Ok(Some((from_json(&key, 0)?, from_json(&columns, 1)?)))
 }
 
-/// A text that must be one of an enum's names: any other one is an error and never a default.
-/// `at` is where it stands in the row, `column` the table and the column that it is from.
-pub(crate) fn named<T: FromStr>(
-    row: &Row<'_>,
-    at: impl RowIndex,
-    column: (&str, &str),
-) -> rusqlite::Result<T> {
-    let text: String = row.get(at)?;
-    name_of(&text, column)
-}
-
-/// See [`named`].
-pub(crate) fn name_of<T: FromStr>(text: &str, column: (&str, &str)) -> rusqlite::Result<T> {
-    text.parse().map_err(|_| unknown(text, column))
-}
-
-/// The error of a text that is none of those that a column of a table may hold.
-pub(crate) fn unknown(text: &str, (table, column): (&str, &str)) -> rusqlite::Error {
-    let text = crate::model::excerpt(text, TEXT_SHOWN_MAX);
-    let message = format!("`{text}` is no value of `{column}` in `{table}`");
-    let kind = rusqlite::types::Type::Text;
-    rusqlite::Error::FromSqlConversionFailure(0, kind, message.into())
-}
-
-/// Letters of a wrong text that are shown.
-const TEXT_SHOWN_MAX: usize = 60;
-
-pub(crate) fn from_json<T: serde::de::DeserializeOwned>(
-    text: &str,
-    column: usize,
-) -> rusqlite::Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        let kind = rusqlite::types::Type::Text;
-        rusqlite::Error::FromSqlConversionFailure(column, kind, Box::new(error))
-    })
-}
-
 pub(crate) fn stored_text(shape: &TableShape) -> (String, String) {
     let json = "the shape of a table can be written as JSON";
     (
@@ -298,9 +241,12 @@ pub(crate) fn type_text(kind: ColumnType) -> String {
 pub(crate) mod tests {
     use std::path::Path;
 
+    use std::str::FromStr;
+
     use super::*;
     use crate::definition::OnConflict;
     use crate::store::Archive;
+    use crate::store::row::named;
 
     /// The texts of a column that are read, and the last one that is not.
     fn read<T: FromStr + std::fmt::Debug>(texts: &[&str]) {

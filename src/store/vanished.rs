@@ -10,11 +10,11 @@ use crate::definition::Scalar;
 use crate::model::{Error, GoneScope, RowSet, WindowKey};
 
 use crate::store::error::at;
-use crate::store::history::{history_name, live_columns};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::table::{quote, stored_table};
+use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::table::stored_table;
 use crate::store::transaction::Tx;
 use crate::store::write::{Bound, TableWriter};
 

@@ -1,14 +1,14 @@
 //! Writing: the rows of pages and the checkpoint that covers them, in one transaction.
 
+use crate::store::error::at;
 use crate::store::row::only;
+use crate::store::sql::quote;
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{CachedStatement, ToSql};
 
 use crate::definition::OnConflict;
 use crate::model::{Cell, Error, Outcomes, RowSet, TableColumn, TableShape};
 
-use crate::store::error::at;
-use crate::store::table::quote;
 use crate::store::transaction::Tx;
 
 /// The statements that write to one table.

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::definition::{CheckQuestion, Definition};
 use crate::http::secret_uses;
-use crate::store::sha256_of;
+use crate::model::sha256_of;
 
 pub use store::{DIGEST_CHARS_MIN, TrustStore};
 

@@ -9,8 +9,8 @@ use age::{scrypt, x25519};
 use crate::host::files::read_named;
 
 use crate::handoff::envelope::error::{EnvelopeError, EnvelopeFault};
+use crate::handoff::envelope::kind::{EnvelopeKind, kind_of};
 use crate::handoff::envelope::refuse_open;
-use crate::handoff::envelope::unpack::{EnvelopeKind, kind_of};
 
 /// The work of guessing one password: 2 to this power, with 32 MiB of memory, as for minisign's.
 const WORK_LOG: u8 = 15;

@@ -6,13 +6,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use crate::host::files::{make_private_bytes, make_private_folder};
 
 use crate::handoff::envelope::error::{EnvelopeError, EnvelopeFault};
 use crate::handoff::envelope::identity::Identity;
-use crate::handoff::envelope::public::{PublicKeys, looks_secret, parse_recipient};
+use crate::handoff::envelope::public::{KnownKey, PublicKeys, looks_secret, parse_recipient};
 use crate::handoff::envelope::read_text;
 use crate::handoff::envelope::sign::SigningKey;
 
@@ -22,40 +20,6 @@ pub const OWN_NAME: &str = "own";
 const TRUSTED: &str = "trusted";
 /// The most letters of a name.
 const NAME_CHARS_MAX: usize = 64;
-
-/// A key that is believed, under the name that it has here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownKey {
-    /// Its name.
-    pub name: String,
-    /// Whether it is our own.
-    pub own: bool,
-    /// Its public parts.
-    pub public: PublicKeys,
-}
-
-/// A key as it is listed and handed on.
-#[derive(Serialize)]
-struct Listed<'a> {
-    name: &'a str,
-    own: bool,
-    key_id: String,
-    public_key: &'a str,
-    recipient: Option<&'a str>,
-}
-
-impl Serialize for KnownKey {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let listed = Listed {
-            name: &self.name,
-            own: self.own,
-            key_id: self.public.key_id(),
-            public_key: &self.public.signing,
-            recipient: self.public.recipient.as_deref(),
-        };
-        listed.serialize(serializer)
-    }
-}
 
 /// The keys in one folder, which may not be there yet.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@
 mod error;
 mod identity;
 mod keyring;
+mod kind;
 mod pack;
 mod public;
 mod sign;
@@ -17,11 +18,12 @@ use crate::host::files::{mode_for_others, read_named_text};
 
 pub use error::{EnvelopeError, EnvelopeFault};
 pub use identity::{Identity, read_identities};
-pub use keyring::{Keyring, KnownKey, OWN_NAME, check_name};
+pub use keyring::{Keyring, OWN_NAME, check_name};
+pub use kind::{EnvelopeKind, kind, kind_of};
 pub use pack::{Packing, pack};
-pub use public::PublicKeys;
+pub use public::{KnownKey, PublicKeys};
 pub use sign::{Signer, SigningKey, sign, signature_path, verify_signature};
-pub use unpack::{EnvelopeKind, Limits, Unpacked, kind, kind_of, unpack};
+pub use unpack::{Limits, Unpacked, unpack};
 
 /// Bytes that go through at once.
 const CHUNK_BYTES: usize = 128 * 1024;

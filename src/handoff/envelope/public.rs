@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 
 use crate::handoff::envelope::error::{EnvelopeError, EnvelopeFault};
 
@@ -113,4 +114,38 @@ pub(crate) fn looks_secret(word: &str) -> bool {
     upper.starts_with("AGE-SECRET-KEY-")
         || upper.starts_with("AGE-PLUGIN-")
         || (word.len() >= SECRET_CHARS_MIN && word.starts_with("RW"))
+}
+
+/// A key that is believed, under the name that it has here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// Its name.
+    pub name: String,
+    /// Whether it is our own.
+    pub own: bool,
+    /// Its public parts.
+    pub public: PublicKeys,
+}
+
+/// A key as it is listed and handed on.
+#[derive(Serialize)]
+struct Listed<'a> {
+    name: &'a str,
+    own: bool,
+    key_id: String,
+    public_key: &'a str,
+    recipient: Option<&'a str>,
+}
+
+impl Serialize for KnownKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let listed = Listed {
+            name: &self.name,
+            own: self.own,
+            key_id: self.public.key_id(),
+            public_key: &self.public.signing,
+            recipient: self.public.recipient.as_deref(),
+        };
+        listed.serialize(serializer)
+    }
 }

@@ -16,8 +16,7 @@ use crate::host::files::{make_private_file, open_given};
 
 use crate::handoff::envelope::error::{EnvelopeError, EnvelopeFault};
 use crate::handoff::envelope::identity::{locked, wrong_password};
-use crate::handoff::envelope::keyring::KnownKey;
-use crate::handoff::envelope::public::{PublicKeys, id_text};
+use crate::handoff::envelope::public::{KnownKey, PublicKeys, id_text};
 use crate::handoff::envelope::{CHUNK_BYTES, read_text, refuse_open};
 
 /// Bytes of an Ed25519 signature.

@@ -6,18 +6,13 @@ use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::rc::Rc;
 
-use crate::host::files::{create_private, free_bytes, open_named};
+use crate::host::files::{create_private, free_bytes};
 
 use crate::handoff::envelope::CHUNK_BYTES;
 use crate::handoff::envelope::error::{EnvelopeError, EnvelopeFault};
 use crate::handoff::envelope::identity::Identity;
+use crate::handoff::envelope::kind::{AGE, EnvelopeKind, first_bytes, kind_of};
 
-/// The first bytes of an SQLite file.
-const SQLITE: &[u8] = b"SQLite format 3\0";
-/// The first bytes of a zstd frame (RFC 8878, section 3.1.1).
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// The first bytes of an age file, of any version.
-const AGE: &[u8] = b"age-encryption.org/";
 /// The most bytes before the encrypted part of an age file: some 600 recipients.
 const AGE_HEADER_BYTES_MAX: usize = 64 * 1024;
 /// The most that a decompressor keeps in memory: 32 MiB, as a power of two. `zstd -19` asks for 8.
@@ -28,21 +23,6 @@ const RATIO_FROM_BYTES: u64 = 64 * 1024 * 1024;
 const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// How often the disk is asked, in bytes written.
 const FREE_EVERY_BYTES: u64 = 64 * 1024 * 1024;
-
-/// What a file is, by its first bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EnvelopeKind {
-    /// A plain SQLite file.
-    Sqlite,
-    /// Compressed by zstd.
-    Zstd,
-    /// Encrypted by age.
-    Age,
-    /// Nothing.
-    Empty,
-    /// Something else.
-    Unknown,
-}
 
 /// What of a file is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,25 +50,6 @@ pub struct Unpacked {
     pub compressed: bool,
     /// Bytes of the SQLite file.
     pub bytes: u64,
-}
-
-/// What the file at `path` is.
-pub fn kind(path: &Path) -> Result<EnvelopeKind, EnvelopeError> {
-    let mut file = open_named(path).map_err(|error| EnvelopeError::io(path, "read", &error))?;
-    let (first, _) = first_bytes(&mut file, AGE.len())
-        .map_err(|error| EnvelopeError::io(path, "read", &error))?;
-    Ok(kind_of(&first))
-}
-
-/// What a file is that begins with these bytes; 19 are enough.
-pub fn kind_of(first: &[u8]) -> EnvelopeKind {
-    match first {
-        [] => EnvelopeKind::Empty,
-        first if first.starts_with(SQLITE) => EnvelopeKind::Sqlite,
-        first if first.starts_with(ZSTD) => EnvelopeKind::Zstd,
-        first if first.starts_with(AGE) => EnvelopeKind::Age,
-        _ => EnvelopeKind::Unknown,
-    }
 }
 
 /// Writes the SQLite file that is in `file`, from its first byte on, to `into`, which must not be
@@ -256,22 +217,6 @@ impl<'a> Peeling<'a> {
         let message = format!("{} {inside} {what}, and no SQLite file", self.name());
         EnvelopeError::new(EnvelopeFault::NotAnArchive, message)
     }
-}
-
-/// The first bytes of a reader, and whether that was all.
-fn first_bytes(reader: &mut impl Read, most: usize) -> std::io::Result<(Vec<u8>, bool)> {
-    let mut first = vec![0; most];
-    let mut have = 0;
-    while have < most {
-        match reader.read(&mut first[have..]) {
-            Ok(0) => break,
-            Ok(read) => have += read,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    first.truncate(have);
-    Ok((first, have < most))
 }
 
 fn damaged(name: &Path, what: &str) -> EnvelopeError {

@@ -7,23 +7,14 @@ use serde_json::{Value, json};
 use crate::model::{EntryState, instant_to_text};
 use crate::outbox::OutboxEntry;
 
-use super::ask::ENTRY_PREFIX;
 use super::problem::{GatewayProblem, GatewayProblemKind};
+use super::reply::{ENTRY_PREFIX, GatewayAnswer};
 
 /// RFC 3986, section 2.3: unreserved characters need no escape.
 const PATH_ESCAPED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// When to ask again about something that is being worked on, seconds.
 pub(crate) const ASK_AGAIN_S: u64 = 1;
-
-/// An answer of the gateway.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct GatewayAnswer {
-    pub status: u16,
-    /// Name (lower case) and value.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
 
 /// How an entry is to the request that asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

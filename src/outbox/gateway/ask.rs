@@ -16,11 +16,7 @@ use super::super::target::ambiguity;
 use super::key::key_of;
 use super::prefer::preferences;
 use super::problem::{GatewayProblem, GatewayProblemKind};
-
-/// What the gateway's own addresses begin with; no source can be called so.
-pub(crate) const OWN_PREFIX: &str = "/.windrow/";
-/// The addresses of entries: `/.windrow/outbox/SOURCE/KEY`.
-pub(crate) const ENTRY_PREFIX: &str = "/.windrow/outbox/";
+use super::reply::{ENTRY_PREFIX, OWN_PREFIX};
 
 /// Headers that stay here: HTTP's own of this one connection, windrow's, and those that name an
 /// attempt and not the request, which would make two attempts two requests.

@@ -17,6 +17,7 @@ mod lookup;
 mod noting;
 mod prefer;
 mod problem;
+mod reply;
 mod server;
 
 use std::net::{SocketAddr, TcpListener};

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::answer::GatewayAnswer;
+use super::reply::{GatewayAnswer, OWN_PREFIX};
 
 /// What stands before a problem's name in its type.
 const TYPE_PREFIX: &str = "urn:windrow:problem:";
@@ -159,5 +159,5 @@ impl GatewayProblem {
 
 /// The methods of an address.
 fn allowed(path: &str) -> &'static str {
-    if path.starts_with(super::ask::OWN_PREFIX) { "GET" } else { "POST, PUT, PATCH, DELETE" }
+    if path.starts_with(OWN_PREFIX) { "GET" } else { "POST, PUT, PATCH, DELETE" }
 }

@@ -25,8 +25,7 @@ use crate::outbox::{NewEntry, OutboxEntry};
 use super::super::report::is_over;
 use super::super::request::{BODY_BYTES_MAX, GivenRequest, QueueRefusal, prepare};
 use super::answer::{
-    ASK_AGAIN_S, GatewayAnswer, GatewayStep, How, Patience, accepted, address_of, document, step,
-    tell,
+    ASK_AGAIN_S, GatewayStep, How, Patience, accepted, address_of, document, step, tell,
 };
 use super::ask::{Gate, Meaning, Write, read};
 use super::connections::{Connections, Ticket, told_to_go};
@@ -34,6 +33,7 @@ use super::framing::{Guarded, HEAD_BYTES_MAX, HEADERS_MAX, HeadRefusal};
 use super::lane::{EntryNews, Order, Work};
 use super::lookup::EntryLookup;
 use super::problem::{GatewayProblem, GatewayProblemKind};
+use super::reply::GatewayAnswer;
 
 /// Connections at once: eight for each request that may be on the wire. At most half of them are
 /// of programs that have not shown the token ([`super::connections`]).

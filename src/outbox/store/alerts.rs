@@ -5,8 +5,8 @@ use rusqlite::{Connection, named_params};
 use crate::definition::Severity;
 use crate::model::{Error, Timestamp, instant_to_text};
 use crate::store::reader::Reader;
+use crate::store::row::named;
 use crate::store::row::only;
-use crate::store::table::named;
 use crate::store::transaction::Tx;
 
 /// What an alert knows of a finding.

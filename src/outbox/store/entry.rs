@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::definition::{KeyRule, WriteMethod};
 use crate::model::{EntryState, Timestamp, instant_from_text};
-use crate::store::table::{name_of, named, unknown};
+use crate::store::row::{name_of, named, unknown};
 
 /// What a plan needs to know of an entry.
 #[derive(Clone, Debug, PartialEq)]

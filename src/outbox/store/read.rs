@@ -14,7 +14,7 @@ use crate::outbox::store::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,
 };
 use crate::outbox::store::open::Outbox;
-use crate::store::table::named;
+use crate::store::row::named;
 
 /// Entries of one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
