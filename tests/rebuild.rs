@@ -398,7 +398,7 @@ fn a_window_that_no_longer_holds_what_the_source_counts_is_read_again() {
     workspace.sync();
     workspace.define(&definition.replace("[\"id\", \"day\"]", "\"day\""));
     let shown = workspace.run(&["rebuild", "--apply"]).expect(0).stdout;
-    assert!(shown.contains("9 windows no longer hold what the source counts"), "{shown}");
+    assert!(shown.contains("9 windows no longer agree with the source's count"), "{shown}");
     let doubted = "SELECT state, source_total, distinct_keys, error FROM _windrow_ledger
         WHERE error IS NOT NULL";
     let line = "partial|3|1|the source counts 3 records, 1 different ones are there since the \

@@ -315,7 +315,7 @@ fn an_orphan_is_taken_up_by_the_columns_of_today_and_is_not_received_again() {
         FROM _windrow_run_streams WHERE stream = 'kids'";
     assert_eq!(workspace.rows(sum), ["1|1|0|1"]);
     let said = workspace.run(&["runs", "2"]).expect(0).stdout;
-    assert!(said.contains("1 reject of earlier fetches was taken up in kids"), "{said}");
+    assert!(said.contains("1 reject of earlier fetches became a row of kids"), "{said}");
 }
 
 #[test]

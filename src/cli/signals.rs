@@ -15,9 +15,9 @@ const TIDY_MAX: Duration = Duration::from_millis(300);
 /// time at all does not hold up a command.
 const LISTENER_MAX: Duration = Duration::from_secs(5);
 
-/// Listens on a thread of its own, from before it returns on. The first signal asks for an orderly end, which the process is
-/// given [`COMMAND_MAX`] for; the second one ends it at once: every commit is whole, so nothing is
-/// lost by that either.
+/// Listens on a thread of its own, from before it returns on. The first signal asks for an orderly
+/// end, which the process is given [`COMMAND_MAX`] for; the second one ends it at once: every
+/// commit is whole, so nothing is lost by that either.
 pub fn listen(switch: StopSwitch) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
     // Without a listener Ctrl-C ends the process at once, as it does everywhere.

@@ -48,7 +48,8 @@ impl Auth {
     }
 }
 
-/// How requests are authorised, as it is written. Credentials are references: `${env:NAME}` or `${file:PATH}`.
+/// How requests are authorised, as it is written. Credentials are references: `${env:NAME}` or
+/// `${file:PATH}`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RawAuth {

@@ -1,5 +1,5 @@
-//! A decoded body. A format of bodies is one variant here, with a file of this room for its decoder;
-//! [`Body::decode`] is the one place that tells which format a body has.
+//! A decoded body. A format of bodies is one variant here, with a file of this room for its
+//! decoder; [`Body::decode`] is the one place that tells which format a body has.
 
 use crate::definition::{Column, Path};
 

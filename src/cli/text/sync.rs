@@ -90,7 +90,7 @@ pub fn sync_page(report: &SyncReport) -> String {
 
 /// Records that a stream rejected before and that became rows.
 pub(super) fn retried_line(number: u64, stream: &str) -> String {
-    let were = if number == 1 { "was" } else { "were" };
+    let rows = if number == 1 { "a row" } else { "rows" };
     let rejects = many(number, "reject");
-    format!("{rejects} of earlier fetches {were} made rows in {stream}\n")
+    format!("{rejects} of earlier fetches became {rows} of {stream}\n")
 }
