@@ -332,8 +332,8 @@ fn take_senders(giving: &Giving<'_>, host: &Host) -> Result<Taken, Error> {
     let outbox = Outbox::open_beside(giving.archive)?;
     let Some(outbox) = outbox else { return Ok(Taken::default()) };
     let senders = Senders::of(giving.archive, host)?;
-    let known = outbox.outbox_senders()?;
-    let taken = senders.take(senders.homes(&known)?, giving.note)?;
+    let homes = senders.homes(|| outbox.outbox_senders())?;
+    let taken = senders.take(homes, giving.note)?;
     match &taken.held_by {
         None => Ok(taken),
         Some(holder) => {

@@ -60,11 +60,11 @@ pub fn send(
     options: &SendOptions,
 ) -> Result<SendReport, Error> {
     let senders = Senders::of(outbox.path(), parts.host)?;
-    let candidates = senders.homes(&outbox.outbox_senders()?)?;
+    let candidates = senders.homes(|| outbox.outbox_senders())?;
     let Taken { locks, senders: taken, held_by } = senders.take(candidates, &options.note)?;
     let report = SendReport { held_by, ..SendReport::default() };
     // Before the locks were had, another process may have sent from a copy.
-    let home = senders.homes(&outbox.outbox_senders()?)?;
+    let home = senders.homes(|| outbox.outbox_senders())?;
     let home: BTreeSet<String> = home.intersection(&taken).cloned().collect();
     if report.held_by.is_some() && home.is_empty() {
         return Ok(report);

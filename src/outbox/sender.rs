@@ -136,15 +136,25 @@ impl<'a> Senders<'a> {
         Ok(home_of(record.as_ref(), &self.here, sender.sends))
     }
 
-    /// The senders that the archive is the home of.
-    pub fn homes(&self, senders: &[SenderIdentity]) -> Result<BTreeSet<String>, Error> {
-        let mut here = BTreeSet::new();
-        for sender in senders {
-            if self.home(sender)? == Home::Here {
-                here.insert(sender.sender.clone());
-            }
+    /// The senders that the archive is the home of. `read` gives the archive's senders.
+    ///
+    /// Another process may be sending. An attempt is counted in the archive before it is counted
+    /// in the record, so the archive is read once more after the record: an archive that has gone
+    /// on meanwhile would look like an older copy of itself.
+    pub fn homes(
+        &self,
+        read: impl Fn() -> Result<Vec<SenderIdentity>, Error>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let mut records = BTreeMap::new();
+        for SenderIdentity { sender, .. } in read()? {
+            let record = self.record(&sender)?;
+            records.insert(sender, record);
         }
-        Ok(here)
+        let is_home = |sender: &SenderIdentity| {
+            let record = records.get(&sender.sender).and_then(Option::as_ref);
+            home_of(record, &self.here, sender.sends) == Home::Here
+        };
+        Ok(read()?.into_iter().filter(is_home).map(|sender| sender.sender).collect())
     }
 
     /// Notes where the sender's archive is and how many attempts it has begun; durable.
@@ -206,7 +216,7 @@ pub struct Taken {
 /// The sender that queues entries of this archive; a new one where the archive has none here.
 pub fn sender_for(outbox: &Outbox, host: &Host) -> Result<String, Error> {
     let senders = Senders::of(outbox.path(), host)?;
-    if let Some(sender) = senders.homes(&outbox.outbox_senders()?)?.into_iter().next() {
+    if let Some(sender) = senders.homes(|| outbox.outbox_senders())?.into_iter().next() {
         return Ok(sender);
     }
     let sender = format!("{:032x}", host.random.bits());
@@ -229,6 +239,31 @@ pub fn claim_entry(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_that_goes_on_while_it_is_looked_at_is_no_older_copy() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        std::fs::write(&path, "").expect("a file");
+        let senders = Senders {
+            folder: folder.path().join("senders"),
+            here: whereabouts(&path).expect("a place"),
+            files: &crate::host::SystemFiles,
+            counters: RefCell::default(),
+        };
+        senders.note("s", 5).expect("a record");
+        let homes = |counts: [u64; 2]| {
+            let calls = std::cell::Cell::new(0);
+            let read = || {
+                let sends = counts[calls.replace(calls.get() + 1)];
+                Ok(vec![SenderIdentity { sender: "s".to_owned(), sends }])
+            };
+            senders.homes(read).expect("read").len()
+        };
+        assert_eq!(homes([4, 5]), 1, "another process has sent in between");
+        assert_eq!(homes([4, 4]), 0, "an older copy");
+        assert_eq!(homes([5, 5]), 1);
+    }
 
     #[test]
     fn an_archive_is_its_senders_home_only_where_and_as_the_record_says() {

@@ -62,7 +62,7 @@ pub fn resolve(
     let (outbox, entry) = find(&definition, &args.choice, host)?;
     let (number, key) = (entry.brief.entry, &entry.brief.key);
     let senders = Senders::of(outbox.path(), host)?;
-    let ours = senders.homes(&outbox.outbox_senders()?)?.contains(&entry.brief.owner);
+    let ours = senders.homes(|| outbox.outbox_senders())?.contains(&entry.brief.owner);
     let doubtful = entry.brief.state == EntryState::Unknown || entry.brief.in_doubt;
     let moved = is_moved(&entry, &definition);
     // Only this archive's own sender can be at it; a copy's was left as it is.

@@ -71,7 +71,7 @@ fn dry_run(
     host: &Host,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let home = Senders::of(outbox.path(), host)?.homes(&outbox.outbox_senders()?)?;
+    let home = Senders::of(outbox.path(), host)?.homes(|| outbox.outbox_senders())?;
     let now = host.clock.now();
     let waits = outbox.waits_to_come(now)?;
     let scene = SendScene { sources: &definition.sources, home: &home, waits: &waits, now };

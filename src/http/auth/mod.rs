@@ -108,7 +108,7 @@ impl Authorizers {
     }
 }
 
-/// The authorizer of a kind: the one place that knows them all.
+/// The authorizer of a kind.
 fn authorizer(auth: &Auth) -> Box<dyn Authorize> {
     match auth {
         Auth::None | Auth::Bearer(_) | Auth::Basic { .. } | Auth::Header(..) | Auth::Query(..) => {

@@ -69,7 +69,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<SendP
     // What others queue from now on is for this sender, and is sent from here.
     outbox.transaction(|tx| tx.keep_sender(&own, host.clock.now()))?;
     let senders = Senders::of(outbox.path(), host)?;
-    let candidates = senders.homes(&outbox.outbox_senders()?)?;
+    let candidates = senders.homes(|| outbox.outbox_senders())?;
     let mut taken = senders.take(candidates, note)?;
     if let (Some(holder), false) = (&taken.held_by, taken.senders.contains(&own)) {
         let holder = if holder.is_empty() { "another process" } else { holder };
@@ -78,7 +78,7 @@ pub fn prepare_gateway(outbox: &Outbox, host: &Host, note: &str) -> Result<SendP
         return Err(Error::new(ErrorKind::Held, message).help(help));
     }
     // Before the locks were had, another process may have sent from a copy.
-    let home = senders.homes(&outbox.outbox_senders()?)?;
+    let home = senders.homes(|| outbox.outbox_senders())?;
     taken.senders.retain(|sender| home.contains(sender));
     Ok(SendPermit { sender: own, taken })
 }
