@@ -9,7 +9,7 @@ use crate::http::SecretValues;
 use crate::model::count;
 use crate::model::{Error, ErrorKind, Timestamp};
 use crate::outbox::{Added, AlertRow, OPEN_ENTRIES_MAX};
-use crate::outbox::{QueueRefusal, alert_entry, sender_for, tidings};
+use crate::outbox::{QueueRefusal, alert_entry, alert_notices, sender_for};
 use crate::store::{Reader, Tx};
 
 use super::args::Global;
@@ -105,16 +105,16 @@ impl Post<'_> {
         queued: &mut Queued,
     ) -> Result<(), Error> {
         let Some(source) = self.definition.sources.get(&alert.source) else { return Ok(()) };
-        for tiding in tidings(alert, &self.archive, changed) {
+        for notice in alert_notices(alert, &self.archive, changed) {
             let by = (self.sender.as_str(), self.now);
-            let entry = alert_entry(alert, source, &tiding, &self.secrets, by);
+            let entry = alert_entry(alert, source, &notice, &self.secrets, by);
             let entry = entry.map_err(|refusal| refused(alert, refusal))?;
             for added in tx.add_all(&[entry])? {
                 match added {
                     Added::Full => return Err(full()),
                     // Under its key it was told before.
                     Added::Same(_) | Added::Different(_) => {}
-                    Added::New(_) if tiding.values["state"] == "solved" => queued.solved += 1,
+                    Added::New(_) if notice.values["state"] == "solved" => queued.solved += 1,
                     Added::New(_) => queued.found += 1,
                 }
             }

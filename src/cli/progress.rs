@@ -76,8 +76,8 @@ impl SyncProgressBar {
 }
 
 impl ProgressSink for SyncProgressBar {
-    fn notice(&self, happening: &ProgressEvent) {
-        match happening {
+    fn notice(&self, event: &ProgressEvent) {
+        match event {
             ProgressEvent::StreamBegins { stream, due } => {
                 self.bar.begin(stream, *due);
             }

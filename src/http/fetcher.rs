@@ -12,7 +12,7 @@ use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::model::{Spent, Timestamp, Wait};
 
-use crate::http::auth::{AuthContext, Authorizers};
+use crate::http::auth::Authorizers;
 use crate::http::page::Page;
 use crate::http::rate::{Pace, quota_wait_ms};
 use crate::http::redact::SecretValues;
@@ -282,13 +282,7 @@ impl HttpFetcher {
     /// Gets credentials, where the source has to be asked for some.
     async fn prepare(&self, source: &Source) -> Result<(), SourceError> {
         let transport = self.transports.get(&source.name).expect("each source has a transport");
-        let context = AuthContext {
-            source,
-            transport: transport.as_ref(),
-            host: &self.host,
-            secrets: &self.secrets,
-        };
-        self.authorizers.prepare(&context).await
+        self.authorizers.prepare(source, transport.as_ref(), &self.host, &self.secrets).await
     }
 
     async fn send(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 
-use crate::http::auth::{AuthContext, Authorizers};
+use crate::http::auth::Authorizers;
 use crate::http::fetcher::REQUEST_TIMEOUTS_MAX;
 use crate::http::rate::Pace;
 use crate::http::redact::SecretValues;
@@ -69,13 +69,7 @@ impl WriteClient {
     /// Gets the credentials that writes to the source need; before the attempt is on the disk.
     pub async fn prepare(&self, source: &Source) -> Result<(), SourceError> {
         let Some(transport) = self.transports.get(&source.name) else { return Ok(()) };
-        let context = AuthContext {
-            source,
-            transport: transport.as_ref(),
-            host: &self.host,
-            secrets: &self.secrets,
-        };
-        self.authorizers.prepare(&context).await
+        self.authorizers.prepare(source, transport.as_ref(), &self.host, &self.secrets).await
     }
 
     /// The source has refused the credentials; true where others can be had.

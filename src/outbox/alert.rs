@@ -35,7 +35,7 @@ pub struct AlertNotice {
 }
 
 /// What is told of these changes; `archive` tells this archive from others.
-pub fn tidings(alert: &Alert, archive: &str, changed: &[AlertRow]) -> Vec<AlertNotice> {
+pub fn alert_notices(alert: &Alert, archive: &str, changed: &[AlertRow]) -> Vec<AlertNotice> {
     let mut told = Vec::new();
     for solved in [false, true] {
         let rows: Vec<&AlertRow> = changed.iter().filter(|row| row.solved == solved).collect();
@@ -122,11 +122,11 @@ fn summary(alert: &Alert, archive: &str, solved: bool, rest: &[&AlertRow]) -> Op
 pub fn alert_entry(
     alert: &Alert,
     source: &Source,
-    tiding: &AlertNotice,
+    notice: &AlertNotice,
     secrets: &SecretValues,
     (owner, now): (&str, Timestamp),
 ) -> Result<NewEntry, QueueRefusal> {
-    let clean = tiding.values.iter().map(|(name, value)| (name.clone(), secrets.redact(value)));
+    let clean = notice.values.iter().map(|(name, value)| (name.clone(), secrets.redact(value)));
     let values = TemplateValues { alert: clean.collect(), ..TemplateValues::default() };
     let body = match &alert.body {
         Some(body) => fill_body(body, &values, &show_reference).map_err(QueueRefusal::new)?,
@@ -138,8 +138,8 @@ pub fn alert_entry(
         path: &alert.path,
         headers: &[],
         body: Some(without_placeholders(&body)),
-        key: &tiding.key,
-        lane: Some(&tiding.lane),
+        key: &notice.key,
+        lane: Some(&notice.lane),
         after: None,
         not_before: None,
         expires_at: None,
@@ -180,9 +180,9 @@ mod tests {
     fn entry(more: &str, row: &AlertRow) -> Value {
         let definition = parse_definition("w", &format!("{DEFINITION}{more}")).expect("good");
         let (alert, source) = (&definition.alerts[0], &definition.sources["s"]);
-        let tiding = &tidings(alert, "2026", std::slice::from_ref(row))[0];
+        let notice = &alert_notices(alert, "2026", std::slice::from_ref(row))[0];
         let now = chrono::DateTime::from_timestamp(0, 0).expect("in range");
-        let new = alert_entry(alert, source, tiding, &SecretValues::default(), ("me", now));
+        let new = alert_entry(alert, source, notice, &SecretValues::default(), ("me", now));
         let new = new.expect("an entry");
         assert!(!new.templated, "{new:?}");
         serde_json::from_slice(&new.body.expect("a body")).expect("JSON")
@@ -227,7 +227,7 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), count);
         let many: Vec<AlertRow> = (0..60).map(|n| row(&n.to_string(), "", false)).collect();
-        let told = tidings(alert, "1", &many);
+        let told = alert_notices(alert, "1", &many);
         assert_eq!(told.len(), ALERTS_PER_CHECK_MAX + 1);
         assert_eq!(told[ALERTS_PER_CHECK_MAX].values["found"], "10 more are found");
     }

@@ -22,7 +22,7 @@ pub(crate) mod store;
 pub(crate) mod target;
 pub(crate) mod wire;
 
-pub use alert::{ALERTS_PER_CHECK_MAX, AlertNotice, alert_entry, tidings};
+pub use alert::{ALERTS_PER_CHECK_MAX, AlertNotice, alert_entry, alert_notices};
 pub use decide::{AttemptVerdict, Reply, ResendRule, judge, lifetime_ends, may_send, settle};
 pub use fill::{fill, filled};
 pub use gateway::{GatewayParts, SendPermit, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};

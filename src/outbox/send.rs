@@ -181,11 +181,10 @@ impl SendRound<'_> {
             if ready.is_empty() {
                 ready = self.next_ready(None)?;
             }
-            let sources = ready.iter().map(|planned| planned.source.clone()).collect();
-            self.prepare(sources).await;
             while wire.len() < SENDS_AT_ONCE
                 && let Some(planned) = self.take_ready(&mut ready)
             {
+                self.prepare(&planned.source).await;
                 self.start(None, &planned)?;
                 self.departures()?.into_iter().for_each(|departure| drop(wire.spawn(departure)));
             }
@@ -221,16 +220,14 @@ impl SendRound<'_> {
         Ok(self.report)
     }
 
-    /// Gets the credentials that requests to these sources need, before an attempt is claimed. A
-    /// source that gives none is asked nothing in this round.
-    pub(crate) async fn prepare(&mut self, sources: BTreeSet<String>) {
-        for name in sources {
-            let Some(source) = self.definition.sources.get(&name) else { continue };
-            if !self.errors.contains_key(&name)
-                && let Err(error) = self.client.prepare(source).await
-            {
-                self.errors.insert(name, error);
-            }
+    /// Gets the credentials that requests to a source need, before an attempt is claimed. A source
+    /// that gives none is asked nothing in this round.
+    pub(crate) async fn prepare(&mut self, name: &str) {
+        let Some(source) = self.definition.sources.get(name) else { return };
+        if !self.errors.contains_key(name)
+            && let Err(error) = self.client.prepare(source).await
+        {
+            self.errors.insert(name.to_owned(), error);
         }
     }
 

@@ -80,9 +80,16 @@ impl Authorizers {
     }
 
     /// Gets what the source's requests need.
-    pub async fn prepare(&self, context: &AuthContext<'_>) -> Result<(), SourceError> {
-        match self.by_source.get(&context.source.name) {
-            Some(authorizer) => authorizer.prepare(context).await,
+    pub async fn prepare(
+        &self,
+        source: &Source,
+        transport: &dyn Transport,
+        host: &Host,
+        secrets: &SecretValues,
+    ) -> Result<(), SourceError> {
+        let context = AuthContext { source, transport, host, secrets };
+        match self.by_source.get(&source.name) {
+            Some(authorizer) => authorizer.prepare(&context).await,
             None => Ok(()),
         }
     }

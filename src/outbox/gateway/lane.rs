@@ -241,14 +241,17 @@ impl<'a> Lane<'a> {
     }
 
     /// The sources to which requests may go in this turn.
-    fn sources_of(&self, orders: &[Order]) -> BTreeSet<String> {
-        let kept = orders.iter().filter_map(|order| match &order.work {
-            Work::Keep(entry) => Some(entry.source.clone()),
-            Work::Follow(_) => None,
-        });
-        let ready = self.ready.iter().map(|planned| planned.source.clone());
-        let open = self.sender.entries.iter().map(|brief| brief.source.clone());
-        kept.chain(ready).chain(open).collect()
+    fn sources_of(&self, orders: &[Order]) -> Vec<String> {
+        let is_kept = |name: &str, order: &Order| match &order.work {
+            Work::Keep(entry) => entry.source == name,
+            Work::Follow(_) => false,
+        };
+        let may_go = |name: &&String| {
+            orders.iter().any(|order| is_kept(name, order))
+                || self.ready.iter().any(|planned| planned.source == **name)
+                || self.sender.entries.iter().any(|brief| brief.source == **name)
+        };
+        self.sender.definition.sources.keys().filter(may_go).cloned().collect()
     }
 
     /// One transaction of what has gathered, and what follows from it.
@@ -257,7 +260,9 @@ impl<'a> Lane<'a> {
         if orders.is_empty() && landed.is_empty() && !self.due && self.ready.is_empty() {
             return Ok(());
         }
-        self.sender.prepare(self.sources_of(&orders)).await;
+        for source in self.sources_of(&orders) {
+            self.sender.prepare(&source).await;
+        }
         let outbox = self.sender.outbox;
         let mut heard = Vec::new();
         let done = outbox.transaction(|tx| {
