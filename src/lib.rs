@@ -46,6 +46,8 @@ pub mod http;
 
 pub mod record;
 
+pub mod evidence;
+
 pub mod store;
 
 pub mod trust;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from top to bottom. A room imports only from layers below its own, so that a layer is the
 /// list of what may not know each other.
-const FLOORS: [&[&str]; 11] = [
+const FLOORS: [&[&str]; 12] = [
     &["cli"],
     &["demo", "report"],
     // Takes in what `handoff` has opened and proven.
@@ -15,6 +15,8 @@ const FLOORS: [&[&str]; 11] = [
     // `check` queues alerts in the outbox; `export` writes rows as they are or as they were.
     &["sync", "trust", "doctor", "check", "adopt", "export", "publish"],
     &["outbox", "history"],
+    // What an answer says of its own completeness is read from pages.
+    &["evidence"],
     // The next page is read from the decoded body.
     &["http"],
     &["window", "record", "store"],

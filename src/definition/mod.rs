@@ -35,7 +35,7 @@ pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
 pub use column_type::ColumnType;
 pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
-pub use paging::{Paginate, TokenAt, TokenInto, Total};
+pub use paging::{AddressAt, EndRule, Paginate, TokenAt, TokenInto, Total, TotalRules};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
 pub use raw::{
@@ -180,8 +180,16 @@ pub struct Stream {
     pub for_each: Option<StreamName>,
     /// How the API pages.
     pub paginate: Paginate,
+    /// Whether the definition says how the API pages; it may say "not at all".
+    pub paginate_is_written: bool,
+    /// When the data ends, besides the rules of its kind of paging.
+    pub ends: Vec<EndRule>,
     /// Where the API says how many there are.
     pub total: Option<Total>,
+    /// How the total is read.
+    pub total_rules: TotalRules,
+    /// Whether several partitions may give the same record in different states.
+    pub shared_key: bool,
     /// How often a window whose count disagrees is read.
     pub reconcile_attempts: u32,
     /// The number at which the API cuts a result.

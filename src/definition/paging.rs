@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::raw::{RawParameter, RawStream};
 use super::resolve::Context;
-use super::{Path, RequestTemplate, Template};
+use super::{Path, RequestTemplate, Segment, Stream, Template};
 
 /// How the API pages.
 #[derive(Clone, Debug)]
@@ -51,8 +51,50 @@ pub enum Paginate {
     },
     /// By `Link` header.
     Link,
-    /// By an address in the body.
-    NextUrl(Path),
+    /// By an address.
+    NextUrl(AddressAt),
+}
+
+/// Where the address of the next page is.
+#[derive(Clone, Debug)]
+pub enum AddressAt {
+    /// In the body.
+    Body(Path),
+    /// In a header.
+    Header(String),
+}
+
+/// A rule by which the data ends, besides those of a kind of paging.
+#[derive(Clone, Debug)]
+pub enum EndRule {
+    /// With the first page that is shorter than a full one.
+    ShortPage,
+    /// With the first page without a record; a token may come again until then.
+    EmptyPage,
+    /// With the first page that is the one before again.
+    RepeatedPage,
+    /// With the first page after the first that has one of these statuses.
+    Status(Vec<u16>),
+    /// With the page whose value at a path is one of these, as JSON.
+    Value {
+        /// Where.
+        at: Path,
+        /// The values.
+        is: Vec<serde_json::Value>,
+    },
+    /// With the page that has nothing at a path.
+    Absent(Path),
+}
+
+/// How a declared total is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TotalRules {
+    /// Only the first page counts all of the data: later ones count what is left.
+    pub of_first: bool,
+    /// The number at which the source stops counting.
+    pub cap: Option<u64>,
+    /// What the answers count is something else than the records of a request.
+    pub unrelated: bool,
 }
 
 impl Paginate {
@@ -112,11 +154,61 @@ pub enum Total {
     },
 }
 
+impl Stream {
+    /// Whether the definition reads the end of the data, or the next page, at this place: a
+    /// JSONPath, or `the header NAME`.
+    pub fn end_is_declared_at(&self, place: &str) -> bool {
+        let mut paths: Vec<&Path> = self.ends.iter().filter_map(EndRule::place).collect();
+        let mut header = None;
+        match &self.paginate {
+            Paginate::None | Paginate::Link => {}
+            Paginate::Page { more, pages, .. } => paths.extend(more.iter().chain(pages)),
+            Paginate::Offset { more, .. } => paths.extend(more),
+            Paginate::Cursor { token, more, .. } => {
+                paths.extend(more);
+                match token {
+                    TokenAt::Body(path) => paths.push(path),
+                    TokenAt::Header(name) => header = Some(name),
+                    TokenAt::LastRecord(_) => {}
+                }
+            }
+            Paginate::NextUrl(AddressAt::Body(path)) => paths.push(path),
+            Paginate::NextUrl(AddressAt::Header(name)) => header = Some(name),
+        }
+        if let Some(named) = place.strip_prefix("the header ") {
+            return header.is_some_and(|header| header.eq_ignore_ascii_case(named));
+        }
+        let Ok(place) = Path::parse(place) else { return false };
+        paths.into_iter().any(|path| path == &place || path.plain() == place.plain())
+    }
+
+    /// Whether the records are the elements of one list, so that a count may count them.
+    pub fn records_are_one_list(&self) -> bool {
+        self.records.plain().is_some_and(|path| {
+            let wildcards = path.iter().filter(|step| **step == Segment::Wildcard).count();
+            wildcards == 1 && path.last() == Some(&Segment::Wildcard)
+        })
+    }
+}
+
+impl EndRule {
+    /// Where an answer has the value that tells the end.
+    pub fn place(&self) -> Option<&Path> {
+        match self {
+            EndRule::Value { at, .. } | EndRule::Absent(at) => Some(at),
+            EndRule::ShortPage
+            | EndRule::EmptyPage
+            | EndRule::RepeatedPage
+            | EndRule::Status(_) => None,
+        }
+    }
+}
+
 /// How the API pages, as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RawPaginate {
-    /// One answer holds everything.
+    /// One answer holds everything, whatever it says of more.
     None {},
     /// A page number.
     Page {
@@ -139,6 +231,9 @@ pub enum RawPaginate {
         /// Where the answer says whether there is more (`true` or `false`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         more: Option<String>,
+        /// When the data ends, besides the rules of this kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<RawEnd>,
     },
     /// An offset.
     Offset {
@@ -155,6 +250,9 @@ pub enum RawPaginate {
         /// Where the answer says whether there is more (`true` or `false`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         more: Option<String>,
+        /// When the data ends, besides the rules of this kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<RawEnd>,
     },
     /// A token that leads to the next page.
     Cursor {
@@ -176,30 +274,106 @@ pub enum RawPaginate {
         /// Where the answer says whether there is more (`true` or `false`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         more: Option<String>,
+        /// When the data ends, besides the rules of this kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<RawEnd>,
     },
     /// A `Link` header with `rel="next"` (RFC 8288).
-    Link {},
-    /// An address in the body.
+    Link {
+        /// When the data ends, besides the rules of this kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<RawEnd>,
+    },
+    /// An address in the body or in a header.
     NextUrl {
         /// Where the body holds it.
-        next: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+        /// The header that holds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<String>,
+        /// When the data ends, besides the rules of this kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<RawEnd>,
     },
+}
+
+/// One rule by which the data ends, or several of which the first one that holds counts.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawEnd {
+    /// One of the named rules.
+    Word(RawEndWord),
+    /// A status or a value.
+    Table(RawEndTable),
+    /// Several.
+    List(Vec<RawEndRule>),
+}
+
+/// One rule of a list.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RawEndRule {
+    /// One of the named rules.
+    Word(RawEndWord),
+    /// A status or a value.
+    Table(RawEndTable),
+}
+
+/// A named rule by which the data ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawEndWord {
+    /// With the first page that is shorter than a full one.
+    ShortPage,
+    /// With the first page without a record; a token may come again until then.
+    EmptyPage,
+    /// With the first page that is the one before again, or leads to itself.
+    RepeatedPage,
+}
+
+/// A status or a value by which the data ends.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawEndTable {
+    /// The statuses of a page past the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Vec<u16>>,
+    /// Where an answer has the value that tells the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The value there that tells the end, or a list of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub is: Option<serde_json::Value>,
+    /// `true`: the end is where nothing, or null, stands there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
 }
 
 /// Where the API says how many records a request has in all, as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RawTotal {
-    /// A JSONPath into every page's body.
+    /// A JSONPath into every page's body, or `none`: what the answers count is something else.
     Path(String),
-    /// A header or an endpoint.
+    /// A header, an endpoint, or a path with more to say.
     Elsewhere(RawTotalTable),
 }
 
-/// A total that is not in the page's body.
+/// A total in full.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawTotalTable {
+    /// A JSONPath into a page's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The number at which the source stops counting: a total of that is "at least".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub cap: Option<u64>,
+    /// `first`: only the first page counts all of the data, later ones count what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<RawTotalOf>,
     /// The header that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
@@ -214,6 +388,16 @@ pub struct RawTotalTable {
     pub value: Option<String>,
 }
 
+/// Which pages count all of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawTotalOf {
+    /// Every page that has a count.
+    Each,
+    /// The first page.
+    First,
+}
+
 pub(in crate::definition) fn paginate_of(
     stream: &str,
     raw: &RawStream,
@@ -226,25 +410,33 @@ pub(in crate::definition) fn paginate_of(
     };
     Some(match raw.paginate.as_ref() {
         None | Some(RawPaginate::None {}) => Paginate::None,
-        Some(RawPaginate::Link {}) => Paginate::Link,
-        Some(RawPaginate::NextUrl { next }) => {
-            Paginate::NextUrl(path("next", &Some(next.clone()))??)
-        }
-        Some(RawPaginate::Page { param, first, size, size_param, pages, more }) => Paginate::Page {
-            param: param.clone().unwrap_or_else(|| "page".to_owned()),
-            first: first.unwrap_or(1),
-            size: *size,
-            size_param: size_param.clone(),
-            pages: path("pages", pages)?,
-            more: path("more", more)?,
+        Some(RawPaginate::Link { .. }) => Paginate::Link,
+        Some(RawPaginate::NextUrl { next, header, .. }) => match (path("next", next)?, header) {
+            (Some(next), None) => Paginate::NextUrl(AddressAt::Body(next)),
+            (None, Some(header)) => Paginate::NextUrl(AddressAt::Header(header.clone())),
+            _ => {
+                let message = "a next address has exactly one of `next` and `header`";
+                context.report(&["streams", stream, "paginate"], message);
+                return None;
+            }
         },
-        Some(RawPaginate::Offset { param, size, size_param, more }) => Paginate::Offset {
+        Some(RawPaginate::Page { param, first, size, size_param, pages, more, .. }) => {
+            Paginate::Page {
+                param: param.clone().unwrap_or_else(|| "page".to_owned()),
+                first: first.unwrap_or(1),
+                size: *size,
+                size_param: size_param.clone(),
+                pages: path("pages", pages)?,
+                more: path("more", more)?,
+            }
+        }
+        Some(RawPaginate::Offset { param, size, size_param, more, .. }) => Paginate::Offset {
             param: param.clone().unwrap_or_else(|| "offset".to_owned()),
             size: *size,
             size_param: size_param.clone().or_else(|| size.map(|_| "limit".to_owned())),
             more: path("more", more)?,
         },
-        Some(RawPaginate::Cursor { next, header, field, param, body, more }) => {
+        Some(RawPaginate::Cursor { next, header, field, param, body, more, .. }) => {
             let next = path("next", next)?;
             let more = path("more", more)?;
             let token = match (next, header, field) {
@@ -279,6 +471,104 @@ pub(in crate::definition) fn paginate_of(
     })
 }
 
+impl RawPaginate {
+    fn end(&self) -> Option<&RawEnd> {
+        match self {
+            RawPaginate::None {} => None,
+            RawPaginate::Page { end, .. }
+            | RawPaginate::Offset { end, .. }
+            | RawPaginate::Cursor { end, .. }
+            | RawPaginate::Link { end }
+            | RawPaginate::NextUrl { end, .. } => end.as_ref(),
+        }
+    }
+
+    fn size(&self) -> Option<u64> {
+        match self {
+            RawPaginate::Page { size, .. } | RawPaginate::Offset { size, .. } => *size,
+            _ => None,
+        }
+    }
+}
+
+/// The rules by which the data ends, besides those of its kind of paging.
+pub(in crate::definition) fn ends_of(
+    stream: &str,
+    raw: &RawStream,
+    context: &mut Context<'_>,
+) -> Vec<EndRule> {
+    let Some((paginate, end)) = raw.paginate.as_ref().and_then(|it| Some((it, it.end()?))) else {
+        return Vec::new();
+    };
+    let rules = match end {
+        RawEnd::Word(word) => vec![RawEndRule::Word(*word)],
+        RawEnd::Table(table) => vec![RawEndRule::Table(table.clone())],
+        RawEnd::List(rules) => rules.clone(),
+    };
+    let place = ["streams", stream, "paginate", "end"];
+    let mut ends = Vec::new();
+    for rule in rules {
+        match rule {
+            RawEndRule::Word(RawEndWord::ShortPage) => {
+                if paginate.size().is_none() {
+                    let message = "a short page can only be told where `size` says how many \
+                                   records a full one has";
+                    context.report(&place, message);
+                }
+                ends.push(EndRule::ShortPage);
+            }
+            RawEndRule::Word(RawEndWord::EmptyPage) => ends.push(EndRule::EmptyPage),
+            RawEndRule::Word(RawEndWord::RepeatedPage) => ends.push(EndRule::RepeatedPage),
+            RawEndRule::Table(table) => ends.extend(end_of_table(&place, &table, context)),
+        }
+    }
+    ends
+}
+
+fn end_of_table(place: &[&str], table: &RawEndTable, context: &mut Context<'_>) -> Option<EndRule> {
+    match (&table.status, &table.at, &table.is, table.absent) {
+        (Some(status), None, None, false) => {
+            if status.is_empty() || status.iter().any(|status| matches!(status, 401 | 429)) {
+                let message = "`status` needs at least one status that can mean that a page is \
+                               not there; 401 and 429 never do";
+                context.report(place, message);
+            }
+            Some(EndRule::Status(status.clone()))
+        }
+        (None, Some(at), Some(is), false) => {
+            let is = match is {
+                serde_json::Value::Array(values) => values.clone(),
+                value => vec![value.clone()],
+            };
+            if is.is_empty() || is.iter().any(|value| value.is_object() || value.is_array()) {
+                context.report(place, "`is` is a text, a number, true, false, or a list of them");
+            }
+            Some(EndRule::Value { at: context.path(place, at)?, is })
+        }
+        (None, Some(at), None, true) => Some(EndRule::Absent(context.path(place, at)?)),
+        _ => {
+            let message = "an end has a `status`, or `at` with one of `is` and `absent = true`";
+            context.report(place, message);
+            None
+        }
+    }
+}
+
+/// How the total is read.
+pub(in crate::definition) fn total_rules_of(raw: &RawStream) -> TotalRules {
+    match &raw.total {
+        None => TotalRules::default(),
+        Some(RawTotal::Path(text)) => {
+            TotalRules { unrelated: text == "none", ..TotalRules::default() }
+        }
+        Some(RawTotal::Elsewhere(table)) => TotalRules {
+            of_first: table.of == Some(RawTotalOf::First),
+            cap: table.cap,
+            unrelated: false,
+        },
+    }
+}
+
 pub(in crate::definition) fn total_of(
     stream: &str,
     raw: &RawStream,
@@ -287,18 +577,26 @@ pub(in crate::definition) fn total_of(
 ) -> Option<Total> {
     let place = ["streams", stream, "total"];
     match raw.total.as_ref()? {
+        RawTotal::Path(text) if text == "none" => None,
         RawTotal::Path(text) => context.path(&place, text).map(Total::Body),
-        RawTotal::Elsewhere(table) => match (&table.header, &table.endpoint, &table.value) {
-            (Some(header), None, None) => Some(Total::Header(header.clone())),
-            (None, Some(endpoint), Some(value)) => {
-                endpoint_of(stream, raw, table, (endpoint, value), known, context)
+        RawTotal::Elsewhere(table) => {
+            match (&table.path, &table.header, &table.endpoint, &table.value) {
+                (Some(path), None, None, None) => context.path(&place, path).map(Total::Body),
+                (None, Some(header), None, None) => Some(Total::Header(header.clone())),
+                (None, None, Some(endpoint), Some(value)) => {
+                    if table.of.is_some() {
+                        context.report(&place, "`of` is about pages, and an `endpoint` has none");
+                    }
+                    endpoint_of(stream, raw, table, (endpoint, value), known, context)
+                }
+                _ => {
+                    let message =
+                        "a total has a `path`, a `header`, or an `endpoint` with a `value`";
+                    context.report(&place, message);
+                    None
+                }
             }
-            _ => {
-                let message = "a total has a `header`, or an `endpoint` with a `value`";
-                context.report(&place, message);
-                None
-            }
-        },
+        }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Path {
     plain: Option<Vec<Segment>>,
     prefix: Vec<Segment>,
     library: JsonPath,
+    /// Whether an object where a list is expected is one element.
+    object_is_element: bool,
 }
 
 impl PartialEq for Path {
@@ -66,12 +68,26 @@ impl Path {
         })?;
         let (prefix, whole) = plain_segments(text);
         let plain = whole.then(|| prefix.clone());
-        Ok(Path { text: text.to_owned(), plain, prefix, library })
+        Ok(Path { text: text.to_owned(), plain, prefix, library, object_is_element: false })
     }
 
     /// The steps, if they are names, indexes and wildcards only.
     pub fn plain(&self) -> Option<&[Segment]> {
         self.plain.as_deref()
+    }
+
+    /// The same path, at whose end an object stands for a list of one: some sources write a list
+    /// of one as the element alone. Only where the path ends in `[*]`; `.*` is for the members of
+    /// an object.
+    #[must_use]
+    pub fn taking_an_object_for_an_element(mut self) -> Self {
+        self.object_is_element = self.text.trim_end().ends_with("[*]");
+        self
+    }
+
+    /// Whether an object where the path's last step expects a list is one element.
+    pub fn object_is_element(&self) -> bool {
+        self.object_is_element
     }
 
     /// The steps before the first one that is not plain.

@@ -176,6 +176,10 @@ pub struct RawStream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_records: Option<u64>,
+    /// Whether several parents, or windows that do not overlap, may give the same record in
+    /// different states: the later one wins. Default false: then such a key is not unique.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared_key: bool,
     /// What becomes of a row that is there already. Default `update`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_conflict: Option<RawOnConflict>,

@@ -1,70 +1,109 @@
-//! `Link` headers (RFC 8288): where the next page is.
+//! `Link` headers (RFC 8288, and what servers send besides): where the next page is.
+
+/// What the `Link` headers of an answer say of a next page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkNext {
+    /// There is no link to one.
+    None,
+    /// Where it is.
+    At(String),
+    /// There is a link that cannot be read, as it came.
+    Unreadable(String),
+}
 
 /// The target of the first link whose relation types hold `next`. A link with an `anchor` is about
 /// another resource and does not count.
-pub fn next_link<'a>(headers: impl Iterator<Item = &'a str>) -> Option<String> {
-    headers.flat_map(split_links).find_map(|link| next_target(&link))
+pub fn next_link<'a>(headers: impl Iterator<Item = &'a str>) -> LinkNext {
+    let mut unreadable = None;
+    for header in headers {
+        for link in split_outside(header, ',') {
+            match read_link(&link) {
+                LinkNext::None => {}
+                LinkNext::Unreadable(link) => {
+                    unreadable.get_or_insert(link);
+                }
+                found @ LinkNext::At(_) => return found,
+            }
+        }
+    }
+    unreadable.map_or(LinkNext::None, LinkNext::Unreadable)
 }
 
-/// Splits a header at the commas between links: not those inside `<…>` or a quoted text.
-fn split_links(header: &str) -> Vec<String> {
-    let mut links = vec![String::new()];
-    let (mut in_target, mut in_quotes, mut escaped) = (false, false, false);
-    for letter in header.chars() {
-        match letter {
-            ',' if !in_target && !in_quotes => {
-                links.push(String::new());
-                continue;
-            }
-            '<' if !in_quotes => in_target = true,
-            '>' if !in_quotes => in_target = false,
-            '"' if !in_target && !escaped => in_quotes = !in_quotes,
+/// Splits a text at a separator that is neither inside `<…>` nor quoted. A single quote only quotes
+/// at the beginning of a value: `rel='next'`, but not `title=it's`.
+fn split_outside(text: &str, separator: char) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let (mut in_target, mut quote, mut escaped, mut before) = (false, None, false, ' ');
+    for letter in text.chars() {
+        if letter == separator && !in_target && quote.is_none() {
+            parts.push(String::new());
+            before = ' ';
+            continue;
+        }
+        match (letter, quote) {
+            ('<', None) => in_target = true,
+            ('>', None) => in_target = false,
+            ('"', None) if !in_target => quote = Some('"'),
+            ('\'', None) if !in_target && before == '=' => quote = Some('\''),
+            (letter, Some(open)) if letter == open && !escaped => quote = None,
             _ => {}
         }
-        escaped = letter == '\\' && in_quotes && !escaped;
-        links.last_mut().expect("there is always one").push(letter);
+        escaped = letter == '\\' && quote.is_some() && !escaped;
+        if !letter.is_whitespace() {
+            before = letter;
+        }
+        parts.last_mut().expect("there is always one").push(letter);
     }
-    links
+    parts
 }
 
-fn next_target(link: &str) -> Option<String> {
-    let rest = link.trim().strip_prefix('<')?;
-    let (target, parameters) = rest.split_once('>')?;
+fn read_link(link: &str) -> LinkNext {
+    let link = link.trim();
+    let unreadable = || LinkNext::Unreadable(link.to_owned());
+    // Some servers leave the angle brackets out.
+    let (target, parameters) = match link.strip_prefix('<') {
+        Some(rest) => match rest.split_once('>') {
+            Some(parts) => parts,
+            None => return unreadable(),
+        },
+        None if link.is_empty() => return LinkNext::None,
+        None => match link.split_once(';') {
+            Some((target, rest)) if target.contains('/') => (target, rest),
+            _ => return unreadable(),
+        },
+    };
     let mut relation: Option<String> = None;
-    for parameter in split_parameters(parameters) {
+    for parameter in split_outside(parameters, ';') {
         let (name, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
-        let value = value.trim().trim_matches('"');
+        let value = value.trim().trim_matches(['"', '\'']);
         match name.trim().to_ascii_lowercase().as_str() {
             // Section 3.3: the first `rel` counts, later ones are ignored.
             "rel" => {
                 relation.get_or_insert_with(|| value.to_ascii_lowercase());
             }
-            "anchor" => return None,
+            // RFC 8187: a character set, a language and the value, between single quotes.
+            "rel*" => {
+                let value = value.rsplit('\'').next().unwrap_or(value);
+                relation.get_or_insert_with(|| value.to_ascii_lowercase());
+            }
+            "anchor" => return LinkNext::None,
             _ => {}
         }
     }
-    let is_next = relation?.split_ascii_whitespace().any(|kind| kind == "next");
-    is_next.then(|| target.trim().to_owned())
+    let is_next = relation.is_some_and(|types| types.split_ascii_whitespace().any(means_next));
+    match target.trim() {
+        _ if !is_next => LinkNext::None,
+        "" => unreadable(),
+        target => LinkNext::At(target.to_owned()),
+    }
 }
 
-fn split_parameters(text: &str) -> Vec<String> {
-    let mut parameters = Vec::new();
-    let mut current = String::new();
-    let (mut in_quotes, mut escaped) = (false, false);
-    for letter in text.chars() {
-        match letter {
-            ';' if !in_quotes => parameters.push(std::mem::take(&mut current)),
-            '"' if !escaped => {
-                in_quotes = !in_quotes;
-                current.push(letter);
-            }
-            _ => current.push(letter),
-        }
-        escaped = letter == '\\' && in_quotes && !escaped;
-    }
-    parameters.push(current);
-    parameters.retain(|parameter| !parameter.trim().is_empty());
-    parameters
+/// A relation type by its name, or by an address that ends with it: IANA's own have been written
+/// in several ways.
+fn means_next(relation: &str) -> bool {
+    relation == "next"
+        || (relation.contains("://")
+            && (relation.ends_with("/next") || relation.ends_with("#next")))
 }
 
 #[cfg(test)]
@@ -74,12 +113,12 @@ mod tests {
     #[test]
     fn a_quoted_title_makes_no_relation() {
         let link = r#"</evil>; title="\"; rel=next; x=\""; rel="prev""#;
-        assert_eq!(next_link([link].into_iter()), None);
+        assert_eq!(next_link([link].into_iter()), LinkNext::None);
     }
 
     #[test]
     fn the_next_link_is_found_among_others() {
-        let cases: [(&[&str], Option<&str>); 10] = [
+        let cases: [(&[&str], Option<&str>); 19] = [
             (
                 &[r#"<https://a/x?page=2>; rel="next", <https://a/x?page=9>; rel="last""#],
                 Some("https://a/x?page=2"),
@@ -90,12 +129,33 @@ mod tests {
             (&[r#"</y>; rel="prev"; rel="next""#], None),
             (&[r##"</y>; rel="next"; anchor="#foo""##], None),
             (&[r#"</y>; title="rel=next""#], None),
-            (&["garbage"], None),
             (&[""], None),
             (&[], None),
+            (&["</y>; rel='next'"], Some("/y")),
+            (&["</a,b>; rel='prev', </y>; rel='last next'"], Some("/y")),
+            (&["</y>;REL=NEXT"], Some("/y")),
+            (
+                &["<https://a/x?page=2> ; rel = \"next\" ; title = it's, </z>; rel=last"],
+                Some("https://a/x?page=2"),
+            ),
+            (&[r#"</y>; rel="https://www.iana.org/assignments/relation/next""#], Some("/y")),
+            (
+                &["</y>; rel=\"http://www.iana.org/assignments/link-relations/next other\""],
+                Some("/y"),
+            ),
+            (&["http://h/x?page=2; rel=next"], Some("http://h/x?page=2")),
+            (&["</y>; rel*=UTF-8'en'next"], Some("/y")),
+            (&["</style.css>; rel=preload; as=style, </next.js>; rel=prefetch"], None),
+            (&["</y>; rel=\"https://example.com/next-version\""], None),
         ];
         for (headers, expected) in cases {
-            assert_eq!(next_link(headers.iter().copied()).as_deref(), expected, "{headers:?}");
+            let expected = expected.map_or(LinkNext::None, |at| LinkNext::At(at.to_owned()));
+            assert_eq!(next_link(headers.iter().copied()), expected, "{headers:?}");
+        }
+        let unreadable = ["garbage", "<http://h/x?page=2; rel=\"next\"", "<>; rel=next", "next"];
+        for header in unreadable {
+            let found = next_link([header].into_iter());
+            assert_eq!(found, LinkNext::Unreadable(header.to_owned()), "{header}");
         }
     }
 }

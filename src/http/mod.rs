@@ -22,8 +22,11 @@ mod write_client;
 pub use auth::{AuthContext, Authorize, Authorizers, Preparing};
 pub use client::HttpTransport;
 pub use fetcher::{Budget, HttpFetcher, KeepingWait, WaitKeeper, waiting};
+pub use link::{LinkNext, next_link};
 pub use page::Page;
-pub use paginate::{Next, PageFacts, PageToken, Pager, number_at};
+pub use paginate::{
+    Next, PageFacts, PageToken, Pager, help_for_walk, is_address, no_total, number_at,
+};
 pub use redact::{SEARCHED_BYTES_MIN, SecretValues};
 pub use request::{RequestPlan, WriteRequest, fill_body, show_request};
 pub use retry::{asked_wait_ms, backoff_ms, is_retried};

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use url::Url;
 
-use crate::definition::{Paginate, Path, Segment, Source, Stream, TokenAt, TokenInto, Total};
-use crate::http::link::next_link;
+use crate::definition::{
+    AddressAt, EndRule, Paginate, Path, Segment, Source, Stream, TokenAt, TokenInto, Total,
+};
+use crate::http::link::{LinkNext, next_link};
 use crate::http::page::Page;
 use crate::http::request::{resolve_address, set_parameter};
 use crate::http::source_error::{SourceError, invalid_response};
@@ -102,6 +104,10 @@ pub struct PageFacts {
     pub total: Option<u64>,
     /// A hash of the records as they came.
     pub content_hash: u64,
+    /// Whether a rule of the definition says that the data ends with this page.
+    pub ends: bool,
+    /// Whether the answer had no content at all.
+    pub without_content: bool,
 }
 
 impl PageFacts {
@@ -114,12 +120,13 @@ impl PageFacts {
         rows: &PageRows,
     ) -> Result<Self, SourceError> {
         if body.is_without_content() {
-            return Ok(Self::default());
+            return Ok(Self { without_content: true, ..Self::default() });
         }
         let mut facts = Self {
             received: rows.received,
             content_hash: rows.content_hash,
             total: page_total(stream, page, body)?,
+            ends: stream.ends.iter().any(|rule| rule_holds(rule, body)),
             ..Self::default()
         };
         let more_at = match &stream.paginate {
@@ -128,19 +135,33 @@ impl PageFacts {
             | Paginate::Cursor { more, .. } => more.as_ref(),
             _ => None,
         };
-        facts.more = more_at.map(|path| more_of(body, path)).transpose()?;
+        // Where the definition says that nothing there is the end, nothing is no error.
+        let may_be_absent = |path: &Path| {
+            stream.ends.iter().any(|rule| matches!(rule, EndRule::Absent(at) if at == path))
+        };
+        facts.more = match more_at {
+            Some(path) if facts.ends && may_be_absent(path) => Some(false),
+            more_at => more_at.map(|path| more_of(body, path)).transpose()?,
+        };
         match &stream.paginate {
             Paginate::None | Paginate::Offset { .. } => {}
             Paginate::Page { pages, .. } => {
                 facts.pages = pages.as_ref().map(|path| number_at(body, path)).transpose()?;
             }
-            Paginate::Cursor { token, .. } => facts.next = token_of(token, page, body, rows),
-            Paginate::Link => {
-                let target = next_link(page.response.headers_of("link"));
-                facts.next = target.map(|to| address_of(&to, page, source)).transpose()?;
+            Paginate::Cursor { token, .. } => {
+                facts.next = token_of(token, page, body, rows);
+                refuse_address(token, facts.next.as_deref().filter(|_| !facts.ends))?;
             }
-            Paginate::NextUrl(path) => {
-                let target = body.value_at(path).as_deref().and_then(token_text);
+            Paginate::Link => match next_link(page.response.headers_of("link")) {
+                LinkNext::At(to) => facts.next = Some(address_of(&to, page, source)?),
+                // What cannot be read is no end: `evidence` says so.
+                LinkNext::None | LinkNext::Unreadable(_) => {}
+            },
+            Paginate::NextUrl(at) => {
+                let target = match at {
+                    AddressAt::Body(path) => body.value_at(path).as_deref().and_then(token_text),
+                    AddressAt::Header(name) => header_text(page, name),
+                };
                 facts.next = target.map(|to| address_of(&to, page, source)).transpose()?;
             }
         }
@@ -151,6 +172,49 @@ impl PageFacts {
 /// An address that an answer gave, resolved and held to its origin.
 fn address_of(address: &str, page: &Page, source: &Source) -> Result<String, SourceError> {
     resolve_address(address, &page.url, source).map(|url| url.to_string())
+}
+
+/// Whether a rule says that the data ends with a page; of those that look at its values.
+fn rule_holds(rule: &EndRule, body: &Body<'_>) -> bool {
+    let value = |at: &Path| body.value_at(at).filter(|raw| raw != "null");
+    match rule {
+        EndRule::Value { at, is } => {
+            let found = body.value_at(at).and_then(|raw| serde_json::from_str(&raw).ok());
+            found.is_some_and(|found: serde_json::Value| is.contains(&found))
+        }
+        EndRule::Absent(at) => value(at).is_none(),
+        EndRule::ShortPage | EndRule::EmptyPage | EndRule::RepeatedPage | EndRule::Status(_) => {
+            false
+        }
+    }
+}
+
+/// An address that stands where a token was declared would be sent as a parameter, which a source
+/// may take for a filter that nothing meets.
+fn refuse_address(token: &TokenAt, next: Option<&str>) -> Result<(), SourceError> {
+    let Some(next) = next.filter(|next| is_address(next)) else { return Ok(()) };
+    let (place, key) = match token {
+        TokenAt::Body(path) => (path.text().to_owned(), format!("next = \"{}\"", path.text())),
+        TokenAt::Header(name) => (format!("the header {name}"), format!("header = \"{name}\"")),
+        TokenAt::LastRecord(_) => return Ok(()),
+    };
+    let message = format!("expected a token at {place}, found an address: {}", excerpt(next, 80));
+    Err(invalid_response(message)
+        .help(format!("write `paginate = {{ kind = \"next_url\", {key} }}`")))
+}
+
+/// Whether a text is an address and no token.
+pub fn is_address(text: &str) -> bool {
+    let text = text.trim();
+    let start = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    start.starts_with("http://")
+        || start.starts_with("https://")
+        || (text.starts_with(['/', '?']) && text.contains('?') && text.contains('='))
+}
+
+fn header_text(page: &Page, name: &str) -> Option<String> {
+    let value = page.response.header(&name.to_lowercase())?.trim();
+    (!value.is_empty()).then(|| value.to_owned())
 }
 
 fn more_of(body: &Body<'_>, path: &Path) -> Result<bool, SourceError> {
@@ -167,10 +231,7 @@ fn more_of(body: &Body<'_>, path: &Path) -> Result<bool, SourceError> {
 fn token_of(token: &TokenAt, page: &Page, body: &Body<'_>, rows: &PageRows) -> Option<String> {
     match token {
         TokenAt::Body(path) => body.value_at(path).as_deref().and_then(token_text),
-        TokenAt::Header(name) => {
-            let value = page.response.header(&name.to_lowercase())?.trim();
-            (!value.is_empty()).then(|| value.to_owned())
-        }
+        TokenAt::Header(name) => header_text(page, name),
         TokenAt::LastRecord(field) => {
             let record = rows.last_record.as_deref()?;
             text_at(record, &[Segment::Name(field.clone())]).and_then(token_text)
@@ -187,19 +248,39 @@ fn token_text(raw: &str) -> Option<String> {
     }
 }
 
+/// The total that a page says; none where it says none, as some sources do after the first page.
 fn page_total(stream: &Stream, page: &Page, body: &Body<'_>) -> Result<Option<u64>, SourceError> {
     match &stream.total {
         None | Some(Total::Endpoint { .. }) => Ok(None),
-        Some(Total::Body(path)) => number_at(body, path).map(Some),
+        Some(Total::Body(path)) => match body.value_at(path).as_deref() {
+            None | Some("null") => Ok(None),
+            Some(_) => number_at(body, path).map(Some),
+        },
         Some(Total::Header(name)) => {
-            let value = page.response.header(&name.to_lowercase());
-            let number = value.and_then(|value| value.trim().parse().ok());
-            number.map(Some).ok_or_else(|| {
-                invalid_response(format!("expected a total in the header {name}"))
+            let Some(value) = page.response.header(&name.to_lowercase()) else { return Ok(None) };
+            // `Content-Range: items 0-99/5411`; `*` for a count that is not known.
+            let number = value.rsplit('/').next().unwrap_or(value).trim();
+            if number == "*" {
+                return Ok(None);
+            }
+            number.parse().map(Some).map_err(|_| {
+                let found = excerpt(value, 60);
+                invalid_response(format!("expected a total in the header {name}, found {found}"))
                     .help("check the stream's `total`")
             })
         }
     }
+}
+
+/// A first page without the total that the definition names.
+pub fn no_total(stream: &Stream) -> SourceError {
+    let place = match &stream.total {
+        Some(Total::Body(path)) => format!("at {}", path.text()),
+        Some(Total::Header(name)) => format!("in the header {name}"),
+        None | Some(Total::Endpoint { .. }) => "in the answer".to_owned(),
+    };
+    invalid_response(format!("expected a total {place}, found nothing there"))
+        .help("check the stream's `total`")
 }
 
 /// The count at a path, which must be there.
@@ -220,6 +301,8 @@ pub enum Next {
     Page(PageToken),
     /// Nothing: the end of the data is proven.
     End,
+    /// Nothing, and the page itself is the one before again.
+    Repeated,
     /// The source contradicts itself.
     Broken(String),
 }
@@ -228,16 +311,23 @@ pub enum Next {
 #[derive(Debug)]
 pub struct Pager<'d> {
     paginate: &'d Paginate,
+    ends: &'d [EndRule],
     pages: u64,
     received: u64,
     /// Pages in a row that held no record.
     empty: u64,
+    /// The most records that one page held.
+    largest: u64,
+    /// The records of the page before, as a hash.
+    before: Option<u64>,
     /// Content of pages that held records, and where each came first.
     seen: HashMap<u64, u64>,
     tokens: HashMap<PageToken, u64>,
     /// Whether a page of the full size ever came: only then is a short page the last one, since
     /// a source may give fewer records to a page than it is asked for.
     pub full_page_seen: bool,
+    /// Whether the page that is asked for next lies beyond what the total counts.
+    pub beyond_total: bool,
 }
 
 impl std::hash::Hash for PageToken {
@@ -248,15 +338,19 @@ impl std::hash::Hash for PageToken {
 
 impl<'d> Pager<'d> {
     /// A pager at the beginning of a window, or at a page to go on with.
-    pub fn new(paginate: &'d Paginate, full_page_seen: bool) -> Self {
+    pub fn new(paginate: &'d Paginate, ends: &'d [EndRule], full_page_seen: bool) -> Self {
         Self {
             paginate,
+            ends,
             pages: 0,
             received: 0,
             empty: 0,
+            largest: 0,
+            before: None,
             seen: HashMap::new(),
             tokens: HashMap::new(),
             full_page_seen,
+            beyond_total: false,
         }
     }
 
@@ -269,9 +363,29 @@ impl<'d> Pager<'d> {
         }
     }
 
+    /// Whether a status says that the page that was asked for lies past the end.
+    pub fn ends_with(&self, status: u16) -> bool {
+        let declared = self
+            .ends
+            .iter()
+            .any(|rule| matches!(rule, EndRule::Status(statuses) if statuses.contains(&status)));
+        self.pages > 0 && (declared || (self.beyond_total && PAST_THE_END.contains(&status)))
+    }
+
+    fn has(&self, which: fn(&EndRule) -> bool) -> bool {
+        self.ends.iter().any(which)
+    }
+
     /// What comes after the page at `token`.
     pub fn next(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
         self.pages += 1;
+        self.beyond_total = false;
+        let repeated = facts.received > 0 && self.before == Some(facts.content_hash);
+        let ends_repeated = self.has(|rule| matches!(rule, EndRule::RepeatedPage));
+        if repeated && ends_repeated {
+            return Next::Repeated;
+        }
+        self.before = Some(facts.content_hash).filter(|_| facts.received > 0);
         self.received += facts.received;
         self.empty = if facts.received == 0 { self.empty + 1 } else { 0 };
         self.tokens.entry(token.clone()).or_insert(self.pages);
@@ -281,9 +395,13 @@ impl<'d> Pager<'d> {
             let pages = self.pages;
             return Next::Broken(format!("page {pages} repeats the records of page {first}"));
         }
-        let next = self.after(token, facts);
+        let next = if facts.ends { Next::End } else { self.after(token, facts) };
+        self.largest = self.largest.max(facts.received);
         let Next::Page(next) = next else { return next };
-        if let Some(first) = self.tokens.get(&next) {
+        if let Some(first) = self.tokens.get(&next).filter(|_| !self.token_may_repeat()) {
+            if ends_repeated && next == *token {
+                return Next::End;
+            }
             let pages = self.pages;
             return Next::Broken(format!("page {pages} leads back to page {first}"));
         }
@@ -296,7 +414,19 @@ impl<'d> Pager<'d> {
         Next::Page(next)
     }
 
+    /// Some sources keep the place on their side, and give one token until an empty page.
+    fn token_may_repeat(&self) -> bool {
+        !self.paginate.is_counted() && self.has(|rule| matches!(rule, EndRule::EmptyPage))
+    }
+
     fn after(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
+        if facts.without_content && self.pages > 1 && !self.paginate.is_counted() {
+            // The page before led here.
+            let why = "the page before leads to this one, and the answer has no content (HTTP 204)";
+            return Next::Broken(why.to_owned());
+        }
+        let ends_empty = self.has(|rule| matches!(rule, EndRule::EmptyPage));
+        let ends_with_value = self.ends.iter().any(|rule| rule.place().is_some());
         match (self.paginate, token) {
             (Paginate::None, _) => Next::End,
             (Paginate::Page { size, first, .. }, token) => {
@@ -311,8 +441,18 @@ impl<'d> Pager<'d> {
                 let next = PageToken::Offset(offset.saturating_add(facts.received));
                 self.counted(facts, *size, None, next)
             }
+            (Paginate::Cursor { .. } | Paginate::Link | Paginate::NextUrl(_), _)
+                if ends_empty && facts.received == 0 =>
+            {
+                if facts.more == Some(true) {
+                    empty_but_more()
+                } else {
+                    Next::End
+                }
+            }
             (Paginate::Cursor { token: TokenAt::LastRecord(field), .. }, _) => {
                 match (&facts.next, facts.received, facts.more) {
+                    (_, 0, None) if ends_with_value => empty_but_more(),
                     (_, _, Some(false)) | (_, 0, None) => Next::End,
                     (_, 0, Some(true)) => empty_but_more(),
                     (Some(next), _, _) => Next::Page(PageToken::Cursor(next.clone())),
@@ -320,11 +460,15 @@ impl<'d> Pager<'d> {
                 }
             }
             (Paginate::Cursor { .. }, _) => match (&facts.next, facts.more) {
-                (_, Some(false)) | (None, None) => Next::End,
+                (_, Some(false)) => Next::End,
                 (Some(next), _) => Next::Page(PageToken::Cursor(next.clone())),
                 (None, Some(true)) => {
                     Next::Broken("the source says there is more, but gives no token".to_owned())
                 }
+                (None, None) if ends_empty || ends_with_value => Next::Broken(
+                    "the page gives no token, and does not end the data as `end` says".to_owned(),
+                ),
+                (None, None) => Next::End,
             },
             (Paginate::Link | Paginate::NextUrl(_), _) => match &facts.next {
                 Some(next) => Next::Page(PageToken::Url(next.clone())),
@@ -350,22 +494,55 @@ impl<'d> Pager<'d> {
             None => {}
         }
         if facts.received == 0 {
-            return Next::End;
+            let ends_with_value = self.ends.iter().any(|rule| rule.place().is_some());
+            return if ends_with_value { empty_but_more() } else { Next::End };
         }
         if facts.total.is_some_and(|total| self.received >= total) {
-            return Next::End;
+            // Some sources stop counting at a number and go on giving pages: after a full page one
+            // more is asked for. Where the size of a page is not said, a page that is as long as
+            // the longest one is full, once there is one to compare it with.
+            let full = match size {
+                Some(size) => facts.received >= size,
+                None => self.pages > 1 && facts.received >= self.largest,
+            };
+            if !full {
+                return Next::End;
+            }
+            self.beyond_total = true;
+            return Next::Page(next);
         }
-        // With a total, only the total or an empty page is the end.
+        // A source that filters after paging gives short pages in the middle: a short page is only
+        // the last one where the definition says so.
         let short = size.is_some_and(|size| facts.received < size);
-        if short && self.full_page_seen && facts.total.is_none() {
+        let ends_short = self.has(|rule| matches!(rule, EndRule::ShortPage));
+        if short && ends_short && self.full_page_seen && facts.total.is_none() {
             return Next::End;
         }
         Next::Page(next)
     }
 }
 
+/// Statuses of a page past the end, where everything that the total counts has come.
+const PAST_THE_END: [u16; 5] = [400, 404, 410, 416, 422];
+
 fn empty_but_more() -> Next {
     Next::Broken("the source says there is more, but the page is empty".to_owned())
+}
+
+/// What to do about a walk through the pages that cannot go on.
+pub fn help_for_walk(stream: &Stream) -> String {
+    let parameter = match &stream.paginate {
+        Paginate::Page { param, .. } | Paginate::Offset { param, .. } => Some(param),
+        Paginate::Cursor { into: TokenInto::Query(param), .. } => Some(param),
+        _ => None,
+    };
+    let sent = parameter.map_or(String::new(), |param| {
+        format!("does the API read the parameter `{param}` that asks for a page? ")
+    });
+    format!(
+        "{sent}if this is how the source says that the data ends, write `paginate.end`, as \
+         \"repeated_page\", \"empty_page\" or {{ at = \"$.…\", is = … }}"
+    )
 }
 
 #[cfg(test)]
@@ -397,7 +574,11 @@ mod tests {
     }
 
     fn walk(paginate: &Paginate, pages: &[PageFacts]) -> Vec<String> {
-        let mut pager = Pager::new(paginate, false);
+        walk_with(paginate, &[], pages)
+    }
+
+    fn walk_with(paginate: &Paginate, ends: &[EndRule], pages: &[PageFacts]) -> Vec<String> {
+        let mut pager = Pager::new(paginate, ends, false);
         let mut token = pager.first();
         let mut seen = Vec::new();
         for facts in pages {
@@ -406,7 +587,7 @@ mod tests {
                     seen.push(next.to_text());
                     token = next;
                 }
-                Next::End => {
+                Next::End | Next::Repeated => {
                     seen.push("end".to_owned());
                     break;
                 }
@@ -420,15 +601,91 @@ mod tests {
     }
 
     #[test]
-    fn a_short_page_is_the_end_only_once_a_full_one_has_come() {
+    fn a_short_page_is_the_end_only_where_the_definition_says_so() {
         let sized = page(Some(10));
-        assert_eq!(walk(&sized, &[facts(10, 1), facts(3, 2)]), [r#"{"page":2}"#, "end"]);
+        let pages = [facts(10, 1), facts(3, 2), facts(4, 3), facts(0, 0)];
+        let (two, three, four) = (r#"{"page":2}"#, r#"{"page":3}"#, r#"{"page":4}"#);
+        // A source that filters after paging gives short pages in the middle.
+        assert_eq!(walk(&sized, &pages), [two, three, four, "end"]);
+        let short = [EndRule::ShortPage];
+        assert_eq!(walk_with(&sized, &short, &pages), [two, "end"]);
         // The source gives 5 to a page where 10 were asked for: stopping would lose the rest.
+        let fives = [facts(5, 1), facts(5, 2), facts(0, 0)];
+        assert_eq!(walk_with(&sized, &short, &fives), [two, three, "end"]);
+        assert_eq!(walk(&page(None), &[facts(5, 1), facts(0, 0)]), [two, "end"]);
+    }
+
+    #[test]
+    fn a_total_after_a_full_page_is_held_against_one_more() {
+        let total = |received, hash| PageFacts { total: Some(10), ..facts(received, hash) };
+        let (two, three) = (r#"{"page":2}"#, r#"{"page":3}"#);
+        // The source stops counting at 10 and goes on giving pages.
+        let capped = [total(5, 1), total(5, 2), total(3, 3)];
+        assert_eq!(walk(&page(Some(5)), &capped), [two, three, "end"]);
         assert_eq!(
-            walk(&sized, &[facts(5, 1), facts(5, 2), facts(0, 0)]),
-            [r#"{"page":2}"#, r#"{"page":3}"#, "end"]
+            walk(&page(None), &[total(5, 1), total(5, 2), total(0, 0)]),
+            [two, three, "end"]
         );
-        assert_eq!(walk(&page(None), &[facts(5, 1), facts(0, 0)]), [r#"{"page":2}"#, "end"]);
+        assert_eq!(
+            walk(&page(Some(5)), &[total(5, 1), total(4, 2), total(1, 3)]),
+            [two, three, "end"]
+        );
+        // One page that holds all that is counted, of an unknown size, is no full one.
+        assert_eq!(walk(&page(None), &[total(10, 1)]), ["end"]);
+        let mut pager = Pager::new(&Paginate::None, &[], false);
+        assert!(!pager.ends_with(404), "the first page is never past the end");
+        let sized = page(Some(5));
+        pager = Pager::new(&sized, &[], false);
+        let _ = pager.next(&PageToken::Page(1), &total(5, 1));
+        assert!(!pager.ends_with(404), "the total counts more");
+        let _ = pager.next(&PageToken::Page(2), &total(5, 2));
+        assert!(pager.ends_with(404) && !pager.ends_with(500) && !pager.ends_with(401));
+    }
+
+    #[test]
+    fn the_end_is_where_the_definition_says() {
+        let status = [EndRule::Status(vec![404])];
+        let counted = page(None);
+        let mut pager = Pager::new(&counted, &status, false);
+        assert!(!pager.ends_with(404), "a first page that is not there is no end");
+        let _ = pager.next(&PageToken::Page(1), &facts(5, 1));
+        assert!(pager.ends_with(404) && !pager.ends_with(410));
+        let value = [EndRule::Absent(Path::parse("$.x").expect("a path"))];
+        let ended = PageFacts { ends: true, ..facts(5, 1) };
+        assert_eq!(walk_with(&counted, &value, &[ended]), ["end"]);
+        assert_eq!(
+            walk_with(&counted, &value, &[facts(0, 0)]),
+            ["the source says there is more, but the page is empty"]
+        );
+        let same = |n, hash| PageFacts { next: Some("t".into()), ..facts(n, hash) };
+        let empty = [EndRule::EmptyPage];
+        let token = r#"{"cursor":"t"}"#;
+        let scroll = [same(5, 1), same(5, 2), same(0, 0)];
+        assert_eq!(walk_with(&cursor(), &empty, &scroll), [token, token, "end"]);
+        let repeated = [EndRule::RepeatedPage];
+        assert_eq!(walk_with(&cursor(), &repeated, &[same(5, 1), same(3, 2)]), [token, "end"]);
+        let again = [facts(5, 1), facts(3, 2), facts(3, 2)];
+        let (two, three) = (r#"{"page":2}"#, r#"{"page":3}"#);
+        assert_eq!(walk_with(&counted, &repeated, &again), [two, three, "end"]);
+    }
+
+    #[test]
+    fn an_answer_without_content_is_no_page_where_a_page_led_to_it() {
+        let next = PageFacts { next: Some("a".into()), ..facts(5, 1) };
+        let nothing = PageFacts { without_content: true, ..PageFacts::default() };
+        let said = walk(&cursor(), &[next, nothing.clone()]);
+        assert!(said[1].contains("no content (HTTP 204)"), "{said:?}");
+        assert_eq!(walk(&page(None), &[facts(5, 1), nothing]), [r#"{"page":2}"#, "end"]);
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_token() {
+        for text in ["http://h/x?_token=1", "HTTPS://h/x", "/x?page=2", "?after=3"] {
+            assert!(is_address(text), "{text}");
+        }
+        for text in ["/abc+def==", "eyJpZCI6MX0=", "abc?", "2026-01-01T00:00:00Z", "/page", ""] {
+            assert!(!is_address(text), "{text}");
+        }
     }
 
     #[test]
@@ -460,7 +717,7 @@ mod tests {
             *first = 2;
         }
         assert_eq!(walk(&paginate, &[pages]), [r#"{"page":3}"#]);
-        let mut pager = Pager::new(&paginate, false);
+        let mut pager = Pager::new(&paginate, &[], false);
         assert!(matches!(pager.next(&PageToken::Page(u64::MAX), &facts(5, 1)), Next::Broken(_)));
     }
 
@@ -468,7 +725,7 @@ mod tests {
     fn pages_without_end_are_bounded() {
         let (paginate, mut last) = (cursor(), Next::End);
         for received in [0, 1] {
-            let mut pager = Pager::new(&paginate, false);
+            let mut pager = Pager::new(&paginate, &[], false);
             let mut token = pager.first();
             for number in 0..=PAGES_PER_WINDOW_MAX {
                 let next = Some(number.to_string());

@@ -1,6 +1,8 @@
 //! A decoded body. A format of bodies is one variant here, with a file of this room for its
 //! decoder; [`Body::decode`] is the one place that tells which format a body has.
 
+use std::borrow::Cow;
+
 use crate::definition::{Column, Path};
 
 use super::extract::{ExtractError, RecordStep, body_value, extract};
@@ -30,6 +32,28 @@ impl<'b> Body<'b> {
     /// Whether the answer had no content.
     pub fn is_without_content(&self) -> bool {
         matches!(self, Body::Empty)
+    }
+
+    /// The body without its records, in whose place `null` stands: what the answer says beside
+    /// them. `span` is where the records are, as [`PageRows::span`](super::PageRows) has it.
+    pub fn beside_records(&self, span: Option<(usize, usize)>) -> Option<Cow<'b, str>> {
+        match self {
+            Body::Empty => None,
+            Body::Json(text) => Some(match span {
+                None => Cow::Borrowed(*text),
+                Some((from, to)) => {
+                    let (before, after) = (text.get(..from)?, text.get(to..)?);
+                    Cow::Owned([before, "null", after].concat())
+                }
+            }),
+        }
+    }
+
+    /// Where a text is in the body that it was taken from, bytes from its beginning.
+    pub fn place_of(&self, part: &str) -> Option<(usize, usize)> {
+        let Body::Json(text) = self else { return None };
+        let from = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+        (from + part.len() <= text.len()).then_some((from, from + part.len()))
     }
 
     /// Bytes of the body.

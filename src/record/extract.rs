@@ -99,7 +99,8 @@ pub fn extract<'a>(
     let body = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
-    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on };
+    let one = path.object_is_element();
+    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, one, on };
     walk.steps.push(RecordStep::new(None, root.get()));
     walk.descend(segments, false)?;
     match walk.skipped {
@@ -118,6 +119,8 @@ struct Walk<'a, 'f> {
     present: usize,
     /// The first thing that was not there under a wildcard: an error if it was nowhere.
     skipped: Option<ExtractError>,
+    /// Whether an object at the end of the path is one element of a list.
+    one: bool,
     on: &'f mut dyn FnMut(&[RecordStep<'a>]),
 }
 
@@ -152,6 +155,7 @@ impl<'a> Walk<'a, '_> {
                     });
                     failed.map_or(whole.map_err(not_json), Err)
                 }
+                JsonKind::Object if self.one && rest.is_empty() => self.go(None, raw, rest, true),
                 JsonKind::Object => {
                     self.present += usize::from(rest.is_empty());
                     let mut members = Members::parse(raw).map_err(not_json)?.0.into_iter();
@@ -257,7 +261,8 @@ fn extract_rich<'a>(
     let value: serde_json::Value = serde_json::from_str(root).map_err(not_json)?;
     // What the path names before its first filter must be there, or nothing is known.
     let mut ignore = |_: &[RecordStep<'a>]| {};
-    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
+    let mut walk =
+        Walk { steps: Vec::new(), present: 0, skipped: None, one: false, on: &mut ignore };
     walk.steps.push(RecordStep::new(None, root));
     walk.descend(path.prefix(), false)?;
     if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {

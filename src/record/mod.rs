@@ -26,6 +26,7 @@ pub use extract::{ExtractError, RecordStep, body_value, extract, text_at};
 pub use file_fields::FileFields;
 pub use filler::Filler;
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
-pub use page::{PageContext, PageMark, PageRows, hash_text, read_page};
+pub use json::{Elements, Members};
+pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
 pub use pretty::{Pretty, PrettyLine, pretty};
 pub use reader::{RecordReader, RecordRefusal};

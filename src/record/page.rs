@@ -1,7 +1,7 @@
 //! A page's body to rows and rejects, each record counted once.
 
 use std::collections::{BTreeMap, HashMap};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -30,8 +30,11 @@ pub struct PageContext {
     pub on_conflict: Option<OnConflict>,
     /// The parent row's columns.
     pub parent: BTreeMap<String, Scalar>,
-    /// Whether each row's record is kept as it came, for a row that turns out to be an orphan.
+    /// Whether each row's record is kept as it came: for a row that turns out to be an orphan, or
+    /// whose key came with other content before.
     pub keep_records: bool,
+    /// Whether a key must not come twice with different content: nothing tells which is newer.
+    pub one_content: bool,
 }
 
 /// The largest value of the cursor's column.
@@ -62,6 +65,12 @@ pub struct PageRows {
     pub last_record: Option<String>,
     /// A hash of all records as they came: tells a page that comes again.
     pub content_hash: u64,
+    /// A hash of the record of each row, as it came.
+    pub row_hashes: Vec<u64>,
+    /// Where the records are in the body, bytes: from the first one's begin to the last one's end.
+    pub span: Option<(usize, usize)>,
+    /// Two records of one key that say different things, and nothing tells which is newer.
+    pub clash: Option<KeyClash>,
     /// The record of each row, as it came, where they are kept.
     pub records: Vec<KeptRecord>,
     /// Rejects beyond what is kept of one page: such a page is no page.
@@ -73,6 +82,15 @@ pub struct PageRows {
     pub fields: PageFields,
 }
 
+/// Two records of one key that say different things, as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyClash {
+    /// The one that came first.
+    pub first: String,
+    /// The one that came later.
+    pub later: String,
+}
+
 /// How many times their body the rows of a page may take up.
 const GROWTH_MAX: usize = 8;
 /// Bytes that the rows of a page may always take up.
@@ -82,25 +100,28 @@ const ROWS_BYTES_FREE: usize = 64 << 20;
 const REJECTS_PER_PAGE_MAX: usize = 100_000;
 
 /// Reads a page.
-pub fn read_page(
-    body: &Body<'_>,
+pub fn read_page<'b>(
+    body: &Body<'b>,
     path: &Path,
     reader: &RecordReader,
     context: &PageContext,
 ) -> Result<PageRows, ExtractError> {
     let mut page = Builder::new(reader, context, path);
     page.room = body.size().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
-    let mut last = None;
+    let (mut first, mut last) = (None, None);
     body.records(path, &mut |steps| {
         last = steps.last().map(|step| step.raw);
+        first = first.or(last);
         page.take(steps);
     })?;
     let mut page = page.finish();
+    let place = |raw: Option<&str>| raw.and_then(|raw| body.place_of(raw));
+    page.span = place(first).zip(place(last)).map(|((from, _), (_, to))| (from, to));
     page.last_record = last.map(str::to_owned);
     Ok(page)
 }
 
-struct Builder<'c> {
+struct Builder<'c, 'b> {
     reader: &'c RecordReader,
     context: &'c PageContext,
     path: &'c Path,
@@ -110,13 +131,14 @@ struct Builder<'c> {
     field: Option<(usize, String, String)>,
     cursor_cell: Option<usize>,
     by_key: HashMap<u64, Vec<usize>>,
+    /// The record of each row.
+    raws: Vec<&'b str>,
     shapes: Shapes,
     /// Bytes that the rows may take up.
     room: usize,
-    hasher: DefaultHasher,
 }
 
-impl<'c> Builder<'c> {
+impl<'c, 'b> Builder<'c, 'b> {
     fn new(reader: &'c RecordReader, context: &'c PageContext, path: &'c Path) -> Self {
         let cell_of = |name: &Option<String>| name.as_ref().and_then(|name| reader.cell_of(name));
         let field = cell_of(&context.field).zip(context.asked).and_then(|(cell, (asked, zone))| {
@@ -136,13 +158,14 @@ impl<'c> Builder<'c> {
             field,
             cursor_cell: cell_of(&context.cursor),
             by_key: HashMap::new(),
-            hasher: DefaultHasher::new(),
+            raws: Vec::new(),
         }
     }
 
-    fn take(&mut self, steps: &[RecordStep<'_>]) {
+    fn take(&mut self, steps: &[RecordStep<'b>]) {
         let record = steps.last().expect("an extracted record has at least its root").raw;
-        record.hash(&mut self.hasher);
+        let hash = hash_text(record);
+        self.page.content_hash = self.page.content_hash.rotate_left(5) ^ hash;
         let position = usize::try_from(self.page.received).unwrap_or(usize::MAX);
         self.page.received += 1;
         self.page.overgrown |= self.page.rows.text.len() + self.page.rows.bytes.len() > self.room;
@@ -152,6 +175,8 @@ impl<'c> Builder<'c> {
         let rows = &mut self.page.rows;
         match self.reader.read_noting(steps, &self.context.parent, rows, Some(&mut self.shapes)) {
             Ok(()) => {
+                self.page.row_hashes.push(hash);
+                self.raws.push(record);
                 if self.context.keep_records {
                     self.page.records.push(self.keep(steps));
                 }
@@ -193,7 +218,10 @@ impl<'c> Builder<'c> {
         let same_hash = self.by_key.entry(hash).or_default().clone();
         let earlier = same_hash.into_iter().find(|other| self.same_key(*other, row));
         match earlier {
-            Some(earlier) => self.dedupe(earlier, row),
+            Some(earlier) => {
+                self.notice_clash(earlier, row);
+                self.dedupe(earlier, row);
+            }
             None => self.by_key.entry(hash).or_default().push(row),
         }
     }
@@ -215,6 +243,21 @@ impl<'c> Builder<'c> {
             .all(|cell| compare(rows, rows.row(a)[*cell], rows.row(b)[*cell]).is_eq())
     }
 
+    /// Notes two rows of one key that differ, where nothing tells which is newer.
+    fn notice_clash(&mut self, earlier: usize, later: usize) {
+        if !self.context.one_content || self.page.clash.is_some() {
+            return;
+        }
+        let rows = &self.page.rows;
+        let differ =
+            |cell: &usize| compare(rows, rows.row(earlier)[*cell], rows.row(later)[*cell]).is_ne();
+        let is_told = self.version_cell.as_ref().is_some_and(differ);
+        if !is_told && (0..rows.width).any(|cell| differ(&cell)) {
+            let (first, later) = (self.raws[earlier].to_owned(), self.raws[later].to_owned());
+            self.page.clash = Some(KeyClash { first, later });
+        }
+    }
+
     /// Of two rows of one key one stays: the newer version, else the later, or the first where
     /// the first fetch wins.
     fn dedupe(&mut self, earlier: usize, later: usize) {
@@ -232,6 +275,12 @@ impl<'c> Builder<'c> {
                 self.page.records.swap(earlier, later);
             }
         }
+        if !older && !first_wins {
+            self.page.row_hashes.swap(earlier, later);
+            self.raws.swap(earlier, later);
+        }
+        self.page.row_hashes.truncate(later);
+        self.raws.truncate(later);
         self.page.records.truncate(later);
         let rows = &mut self.page.rows;
         rows.cells.truncate(later * rows.width);
@@ -239,17 +288,14 @@ impl<'c> Builder<'c> {
     }
 
     fn finish(mut self) -> PageRows {
-        self.page.content_hash = self.hasher.finish();
         self.page.fields = self.shapes.finish();
         self.page
     }
 }
 
-/// A hash of a record's text, to count rejected records with.
+/// A hash of a record's text, to tell records apart with.
 pub fn hash_text(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    hasher.finish()
+    foldhash::quality::FixedState::default().hash_one(text)
 }
 
 /// Orders two cells of one column: null first, numbers by value, text by bytes.

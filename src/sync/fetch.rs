@@ -48,6 +48,8 @@ pub enum FetchOutcome {
         error: SourceError,
         /// A hash of the keys that came, where the fetch is fit to be compared.
         seen: Option<u64>,
+        /// Keys that came with two contents, by their hashes.
+        suspects: Vec<u64>,
     },
     /// It cannot go on.
     Failed(SourceError),

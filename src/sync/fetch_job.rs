@@ -292,7 +292,7 @@ pub fn plan_run(
 pub fn first_token(stream: &Stream, job: &FetchJob) -> PageToken {
     let resumed = job.resume.as_ref().and_then(|entry| entry.token.as_deref());
     let resumed = resumed.and_then(PageToken::from_text);
-    resumed.unwrap_or_else(|| Pager::new(&stream.paginate, false).first())
+    resumed.unwrap_or_else(|| Pager::new(&stream.paginate, &stream.ends, false).first())
 }
 
 /// The streams that a run is about, parents first. A stream's parents are not added: what is in

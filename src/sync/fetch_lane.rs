@@ -20,8 +20,10 @@ use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{
     FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job,
 };
+use super::fetch_window::Attempt;
 use super::notes::plan_parts;
 use super::report::{RunError, StreamReport, SyncReport};
+use super::tally::Suspects;
 use super::waits::Waits;
 
 /// How many fetches of a stream may fail one after another before the rest is left for another
@@ -384,8 +386,10 @@ impl<'a> FetchLane<'a> {
         let mut disagreements = 0;
         let mut slow = 0;
         let mut seen = None;
-        loop {
-            match self.read_once(stream, source, job, resume, seen).await {
+        let mut suspects = Suspects::new();
+        for attempt in 0.. {
+            let again = Attempt { resume, confirms: seen, number: attempt, suspects: &suspects };
+            match self.read_once(stream, source, job, again).await {
                 FetchOutcome::Failed(error) if error.page_gone && resume => {}
                 FetchOutcome::Failed(error)
                     if error.too_slow && job.window_key.window.is_some() =>
@@ -401,14 +405,16 @@ impl<'a> FetchLane<'a> {
                     if disagreements >= stream.reconcile_attempts {
                         return outcome;
                     }
-                    if let FetchOutcome::Unconfirmed { seen: now_seen, .. } = outcome {
-                        seen = now_seen;
+                    if let FetchOutcome::Unconfirmed { seen: now, suspects: keys, .. } = outcome {
+                        seen = now;
+                        suspects.extend(keys.into_iter().map(|key| (key, None)));
                     }
                 }
                 outcome => return outcome,
             }
             resume = false;
         }
+        unreachable!("the attempts are bounded by `reconcile_attempts` and by the slow ones")
     }
 
     /// Puts the halves of a job on the stack; false where it cannot be halved.

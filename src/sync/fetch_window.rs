@@ -3,53 +3,45 @@
 //! A fetch is only called complete when every page came, no page repeated another, the number
 //! of distinct records agrees with the source's total, and the total did not move meanwhile.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
 use crate::host::StopCause;
 use crate::http::{
     Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind,
-    invalid_response, number_at,
+    help_for_walk, invalid_response, no_total, number_at,
 };
-use crate::model::{Entry, State, Timestamp, Window};
-use crate::record::{PageContext, PageMark, PageRows, RecordReader, hash_text};
+use crate::model::{State, Timestamp, Window};
+use crate::record::{PageContext, PageMark, PageRows, RecordReader};
 use crate::store::RawPage;
 use crate::window::is_settled;
 
 use super::drift::Noticed;
 use super::event::{LaneEvent, PageEvent};
-use super::fetch::{Completion, FetchFacts, FetchOutcome};
+use super::fetch::{Completion, FetchOutcome};
 use super::fetch_job::{FetchJob, first_token, next_mark};
 use super::fetch_lane::FetchLane;
 use super::page::{ReadPage, check_hash_fields, infer_from, read_answer, read_kept};
 use super::scope::scope_of;
-
-/// The most distinct keys that are counted for one window: 8 bytes each, 32 MiB in all. A window
-/// with more records than that cannot be held against a total, and needs a shorter step.
-const DISTINCT_KEYS_MAX: usize = 2_000_000;
+use super::tally::{FetchTally, Suspects, explains_changes};
 
 /// How long the token of a broken-off fetch is believed, minutes. Counted pages shift as soon as
 /// records come or go, tokens of the API's own usually live for a day.
 const COUNTED_TOKEN_MINUTES: i64 = 15;
 const API_TOKEN_MINUTES: i64 = 24 * 60;
 
-/// What the pages of a fetch have shown so far.
-struct FetchTally {
-    /// What the write lane is handed with the first page.
-    facts: FetchFacts,
-    /// Whether it was handed over.
-    begun: bool,
-    /// Pages of this attempt that held records.
-    pages: u64,
-    received: u64,
-    rejects: u64,
-    keys: HashSet<u64>,
-    /// Whether a record of an earlier page came again.
-    moved: bool,
-    total: Option<u64>,
-    last_total: Option<u64>,
-    mark: Option<PageMark>,
+/// One of the fetches of a window in a run.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Whether an earlier run's fetch is carried on.
+    pub resume: bool,
+    /// A hash of the keys that the attempt before has seen.
+    pub confirms: Option<u64>,
+    /// Attempts before this one.
+    pub number: u64,
+    /// Keys that earlier attempts have seen with two contents.
+    pub suspects: &'a Suspects,
 }
 
 /// A page whose records are read and counted.
@@ -61,81 +53,6 @@ struct TakenPage {
     context: PageContext,
 }
 
-impl FetchTally {
-    /// Of a fetch that begins, or carries on where `resumed` broke off.
-    fn new(job: &FetchJob, resumed: Option<&Entry>, now: Timestamp) -> Self {
-        let facts = FetchFacts {
-            window_key: job.window_key.clone(),
-            requested_at: resumed.map_or(now, |entry| entry.requested_at),
-            dated_by_source: resumed.is_some_and(|entry| entry.dated_by_source),
-            asked_from: job.asked.map(Window::start),
-            asked_to: match resumed {
-                Some(entry) => entry.read_to,
-                None => job.asked.map(Window::end),
-            },
-            in_one_piece: resumed.is_none(),
-            skew_ms: None,
-        };
-        Self {
-            facts,
-            begun: false,
-            pages: 0,
-            received: 0,
-            rejects: 0,
-            keys: HashSet::new(),
-            moved: false,
-            total: resumed.and_then(|entry| entry.source_total),
-            last_total: None,
-            mark: None,
-        }
-    }
-
-    /// Dates the fetch by the source's own clock: what the source has not lived through yet it
-    /// cannot have told, whatever this machine's clock says.
-    fn date_by(&mut self, page: &Page) {
-        if let Some(at) = page.as_of {
-            self.facts.requested_at = at;
-            self.facts.dated_by_source = true;
-        }
-    }
-
-    /// Counts the records of a page.
-    fn take(
-        &mut self,
-        stream: &Stream,
-        rows: &PageRows,
-        total: Option<u64>,
-    ) -> Result<(), SourceError> {
-        self.pages += u64::from(rows.received > 0);
-        self.received += rows.received;
-        self.rejects += rows.rejects.len() as u64;
-        self.mark = self.mark.take().max(rows.mark.clone());
-        if let Some(total) = total {
-            self.total.get_or_insert(total);
-            self.last_total = Some(total);
-        }
-        if stream.total.is_some() || stream.paginate.is_counted() {
-            self.take_keys(rows)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Counts the keys of a page, and sees whether one came before.
-    fn take_keys(&mut self, rows: &PageRows) -> Result<(), SourceError> {
-        let before = self.keys.len();
-        let rejects = rows.rejects.iter().map(|reject| hash_text(&reject.record));
-        self.keys.extend(rows.rows.key_hashes.iter().copied().chain(rejects));
-        let came = rows.rows.len() + rows.rejects.len();
-        self.moved |= self.keys.len() - before < came;
-        if self.keys.len() > DISTINCT_KEYS_MAX {
-            let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-            return Err(invalid_response(message).help("give the stream a shorter `step`"));
-        }
-        Ok(())
-    }
-}
-
 impl FetchLane<'_> {
     /// Reads a job once, from its first page or from where an earlier fetch broke off.
     pub(super) async fn read_once(
@@ -143,10 +60,9 @@ impl FetchLane<'_> {
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-        resume: bool,
-        confirms: Option<u64>,
+        attempt: Attempt<'_>,
     ) -> FetchOutcome {
-        let read = self.read_pages(stream, source, job, resume, confirms);
+        let read = self.read_pages(stream, source, job, attempt);
         read.await.unwrap_or_else(FetchOutcome::Failed)
     }
 
@@ -155,16 +71,17 @@ impl FetchLane<'_> {
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-        resume: bool,
-        confirms: Option<u64>,
+        attempt: Attempt<'_>,
     ) -> Result<FetchOutcome, SourceError> {
-        let resumed = job.resume.as_ref().filter(|_| resume);
-        let mut tally = FetchTally::new(job, resumed, self.now_at(source));
+        let resumed = job.resume.as_ref().filter(|_| attempt.resume);
+        let (now, confirms) = (self.now_at(source), attempt.confirms);
+        let mut tally =
+            FetchTally::new(job, resumed, now, attempt.number, attempt.suspects.clone());
         if let Some((page, total)) = self.count(stream, source, job).await? {
             tally.date_by(&page);
             tally.total = Some(total);
         }
-        let mut pager = Pager::new(&stream.paginate, self.full_page_seen);
+        let mut pager = Pager::new(&stream.paginate, &stream.ends, self.full_page_seen);
         let mut token = if resumed.is_some() { first_token(stream, job) } else { pager.first() };
         loop {
             let plan = RequestPlan {
@@ -175,14 +92,23 @@ impl FetchLane<'_> {
                 token: &token,
             };
             let page = self.fetcher.fetch(&plan).await?;
+            if pager.ends_with(page.response.status) {
+                return self.end_of_pages(stream, source, job, tally, confirms).await;
+            }
             if !tally.begun && tally.facts.in_one_piece && !tally.facts.dated_by_source {
                 tally.date_by(&page);
             }
             let taken = self.take_page(stream, source, job, &page, &mut tally).await?;
             let next = match pager.next(&token, &taken.facts) {
-                Next::Broken(why) => return Err(invalid_response(why)),
+                Next::Broken(why) => {
+                    return Err(invalid_response(why).help(help_for_walk(stream)));
+                }
                 Next::Page(next) => Some(next),
                 Next::End => None,
+                // The page is known: nothing of it is written again.
+                Next::Repeated => {
+                    return self.end_of_pages(stream, source, job, tally, confirms).await;
+                }
             };
             self.hand_over(stream, job, &page, taken, next.as_ref(), &mut tally).await?;
             self.full_page_seen = pager.full_page_seen;
@@ -192,14 +118,27 @@ impl FetchLane<'_> {
             }
             match next {
                 Some(next) => token = next,
-                None => {
-                    if stream.paginate.is_counted() && tally.pages > 1 {
-                        tally.last_total = self.count_again(stream, source, job, &tally).await?;
-                    }
-                    return Ok(self.conclude(stream, job, tally, confirms));
-                }
+                None => return self.end_of_pages(stream, source, job, tally, confirms).await,
             }
         }
+    }
+
+    /// The declared rule has found the end of the data: is it one?
+    async fn end_of_pages(
+        &mut self,
+        stream: &Stream,
+        source: &Source,
+        job: &FetchJob,
+        mut tally: FetchTally,
+        confirms: Option<u64>,
+    ) -> Result<FetchOutcome, SourceError> {
+        if stream.paginate.is_counted() && tally.pages > 1 {
+            tally.last_total = self.count_again(stream, source, job, &tally).await?;
+        }
+        if let Some(outcome) = tally.contradiction(stream)? {
+            return Ok(outcome);
+        }
+        Ok(self.conclude(stream, job, tally, confirms))
     }
 
     /// Asks the address that counts, where the source has one.
@@ -246,18 +185,25 @@ impl FetchLane<'_> {
         tally: &mut FetchTally,
     ) -> Result<TakenPage, SourceError> {
         let reader = self.reader_of(stream, page).await?;
-        let context = page_context(stream, job.asked, &job.values.parent);
+        let mut context = page_context(stream, job.asked, &job.values.parent);
+        context.keep_records |= !tally.suspects.is_empty();
         let redact = |text: &str| self.fetcher.redact(text);
         let read = read_answer(stream, source, &reader, &context, page, &redact)?;
         let (read, noticed) = self.heed_drift(stream, source, read, page, &context).await?;
         // A field that became a column is read by another reader than before.
         let reader = self.record_reader.clone().unwrap_or(reader);
-        let ReadPage { rows, facts } = read;
+        let ReadPage { rows, facts, signs } = read;
         if tally.received == 0 {
             check_hash_fields(stream, &rows, &page.body()?)?;
         }
         self.largest_page = self.largest_page.max(rows.received);
-        tally.take(stream, &rows, facts.total)?;
+        if tally.asked == 0 && tally.facts.in_one_piece && facts.total.is_none() {
+            let said_on_pages = matches!(stream.total, Some(Total::Body(_) | Total::Header(_)));
+            if said_on_pages {
+                return Err(no_total(stream));
+            }
+        }
+        tally.take(stream, &rows, facts.total, signs)?;
         if let Some(most) = stream.max_rejects.filter(|most| tally.rejects > *most) {
             let message = format!("more than {most} records of the window were rejected");
             return Err(invalid_response(message).help("`windrow status` shows the reasons"));
@@ -325,22 +271,8 @@ impl FetchLane<'_> {
     ) -> FetchOutcome {
         let distinct = stream.total.is_some().then_some(tally.keys.len() as u64);
         let counted = stream.paginate.is_counted();
-        if let (Some(first), Some(last)) = (tally.total, tally.last_total)
-            && counted
-            && first != last
-        {
-            let message = format!("the total moved from {first} to {last} while pages were read");
-            let distinct = distinct.unwrap_or(0);
-            let error = invalid_response(message);
-            return FetchOutcome::Disagreement { error, total: last, distinct };
-        }
-        if let (Some(total), Some(distinct)) = (tally.last_total.or(tally.total), distinct)
-            && total != distinct
-        {
-            let message =
-                format!("the source counts {total} records, {distinct} different ones came");
-            let error = invalid_response(message);
-            return FetchOutcome::Disagreement { error, total, distinct };
+        if let Some(disagreement) = tally.disagreement(stream) {
+            return disagreement;
         }
         let (state, read_to) = state_of(stream, job, &tally, self.start);
         if job.window_key.window.is_some_and(|window| read_to == Some(window.start())) {
@@ -349,7 +281,7 @@ impl FetchLane<'_> {
         // All that there is came with one page, and the source gives longer ones.
         let alone =
             tally.facts.in_one_piece && tally.pages <= 1 && tally.received < self.largest_page;
-        if !alone && let Some(outcome) = shifted(stream, state, &tally, confirms) {
+        if let Some(outcome) = tally.shifted(stream, state, confirms, alone) {
             return outcome;
         }
         let cursor = match &stream.kind {
@@ -428,29 +360,6 @@ impl FetchLane<'_> {
     }
 }
 
-/// A record that goes while counted pages are read pulls another one over the edge between two
-/// pages, unseen. Where no later fetch would bring that one, none of the records may have come
-/// twice, which gives such a move away; and without a total two fetches in a row must have seen
-/// the same records.
-fn shifted(
-    stream: &Stream,
-    state: State,
-    tally: &FetchTally,
-    confirms: Option<u64>,
-) -> Option<FetchOutcome> {
-    let once = stream.reconcile_attempts <= 1;
-    if !stream.paginate.is_counted() || once {
-        return None;
-    }
-    let seen = tally.keys.iter().fold(0_u64, |sum, key| sum.wrapping_add(*key));
-    let seen = (tally.facts.in_one_piece).then_some(seen);
-    let message = "records moved between the pages while they were read";
-    let error = invalid_response(message).help("give the stream a `total`, if the source has one");
-    let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
-    let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
-    (last_word && (tally.moved || unconfirmed)).then_some(FetchOutcome::Unconfirmed { error, seen })
-}
-
 /// What the pages of a fetch are judged by.
 pub(crate) fn page_context(
     stream: &Stream,
@@ -473,6 +382,7 @@ pub(crate) fn page_context(
         on_conflict: Some(stream.on_conflict),
         parent: parent.clone(),
         keep_records: !stream.references.is_empty(),
+        one_content: !explains_changes(stream),
     }
 }
 

@@ -18,6 +18,7 @@ mod report;
 mod reread;
 pub(crate) mod retry_rejects;
 mod scope;
+mod tally;
 mod waits;
 mod watch_backoff;
 mod write_lane;

@@ -1,6 +1,7 @@
 //! One page of a stream, without an archive: asked, judged and read as a sync does it, and shown.
 
 use crate::definition::{Column, Source, Stream, StreamKind};
+use crate::evidence::Signs;
 use crate::http::{
     HttpFetcher, Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError,
     SourceErrorKind, show_request,
@@ -29,6 +30,8 @@ pub struct OnePage {
     pub rows: PageRows,
     /// What the answer says about paging and totals.
     pub facts: PageFacts,
+    /// What it says of its completeness.
+    pub signs: Signs,
     /// Where the next page is, or why there is none.
     pub next: Next,
 }
@@ -62,7 +65,7 @@ async fn pull(
     source: &Source,
     job: &FetchJob,
 ) -> Result<OnePage, SourceError> {
-    let mut pager = Pager::new(&stream.paginate, false);
+    let mut pager = Pager::new(&stream.paginate, &stream.ends, false);
     let token: PageToken = pager.first();
     let plan = RequestPlan {
         source,
@@ -82,7 +85,7 @@ async fn pull(
     let context = page_context(stream, job.asked, &job.values.parent);
     let redact = |text: &str| fetcher.redact(text);
     let read = read_answer(stream, source, &reader, &context, &page, &redact)?;
-    let ReadPage { rows, facts } = read;
+    let ReadPage { rows, facts, signs } = read;
     let next = pager.next(&token, &facts);
-    Ok(OnePage { request, asked: job.asked, page, columns, rows, facts, next })
+    Ok(OnePage { request, asked: job.asked, page, columns, rows, facts, signs, next })
 }

@@ -3,6 +3,7 @@
 use crate::definition::{
     Column, ColumnType, CursorMark, Key, Path, Source, Stream, StreamKind, nearest,
 };
+use crate::evidence::{Answer, Signs, signs_of};
 use crate::http::{Page, PageFacts, SourceError, invalid_response, login_page};
 use crate::model::{RejectKind, excerpt};
 use crate::record::{
@@ -18,6 +19,8 @@ pub struct ReadPage {
     pub rows: PageRows,
     /// What it says about paging.
     pub facts: PageFacts,
+    /// What it says of its completeness.
+    pub signs: Signs,
 }
 
 /// Judges and reads an answer. `redact` takes secrets out of what a message repeats of it.
@@ -37,14 +40,17 @@ pub fn read_answer(
         }
         no_records(stream, &error)
     })?;
-    if stream.error.is_none() && rows.received == 0 {
-        for member in ["$.error", "$.errors"] {
-            check_error_member(Path::parse(member).ok().as_ref(), &body, redact)?;
-        }
-    }
     check_keys(stream, &rows, &body)?;
     let facts = PageFacts::of(stream, source, page, &body, &rows)?;
-    Ok(ReadPage { rows, facts })
+    let beside = body.beside_records(rows.span);
+    let signs = signs_of(&Answer {
+        headers: &page.response.headers,
+        url: &page.url,
+        beside: beside.as_deref(),
+        records: stream.records.prefix(),
+        error_is_declared: stream.error.is_some(),
+    });
+    Ok(ReadPage { rows, facts, signs: signs.redacted(redact) })
 }
 
 /// Reads a page that was kept: it was judged when it came.

@@ -7,7 +7,7 @@ use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
 use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
-use crate::definition::paging::{paginate_of, total_of};
+use crate::definition::paging::{ends_of, paginate_of, total_of, total_rules_of};
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
     RawStream,
@@ -27,6 +27,15 @@ pub(super) fn resolve_stream(
     let source = source_of(name, raw, all, context);
     let records = context.path(&at("records"), &raw.records);
     let columns = columns_of(name, raw, records.as_ref(), context);
+    // The members of an object are records only where a column takes their names.
+    let depth = records.as_ref().and_then(|path| Some(path.plain()?.len()));
+    let names_members = columns.iter().flatten().any(
+        |column| matches!(column.origin, ColumnOrigin::Member { depth: at } if Some(at) == depth),
+    );
+    let records = match names_members {
+        true => records,
+        false => records.map(Path::taking_an_object_for_an_element),
+    };
     let kind = resolve_kind(name, raw, columns.as_deref(), context);
     check_parent(name, raw, all, context);
     let known = names_for_templates(raw, all);
@@ -41,6 +50,7 @@ pub(super) fn resolve_stream(
     check_references(name, raw, all, columns.as_deref(), context);
     let paginate = paginate_of(name, raw, context);
     check_rich_path(name, raw, (records.as_ref(), paginate.as_ref()), context);
+    let ends = ends_of(name, raw, context);
     let total = total_of(name, raw, &known, context);
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
     let check = resolve_stream_check(name, raw, columns.as_deref(), context);
@@ -55,7 +65,11 @@ pub(super) fn resolve_stream(
         kind: kind?,
         for_each: raw.for_each.clone(),
         paginate: paginate?,
+        paginate_is_written: raw.paginate.is_some(),
+        ends,
         total,
+        total_rules: total_rules_of(raw),
+        shared_key: raw.shared_key,
         reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
         max_records: raw.max_records,
         on_conflict: raw.on_conflict.unwrap_or(RawOnConflict::Update),

@@ -1,0 +1,320 @@
+//! What the pages of one fetch have shown so far, and what contradicts that they are all.
+
+use std::collections::HashMap;
+
+use crate::definition::{Key, OnConflict, Paginate, Stream, StreamKind};
+use crate::evidence::{
+    Came, Contradiction, FetchSigns, KeySeen, KeyTable, Signs, contradiction_of_end,
+    contradiction_of_page,
+};
+use crate::http::{Page, SourceError, invalid_response};
+use crate::model::{Entry, State, Timestamp, Window, excerpt};
+use crate::record::{KeyClash, PageMark, PageRows, canonical_json, hash_text};
+
+use super::fetch::{FetchFacts, FetchOutcome};
+use super::fetch_job::FetchJob;
+
+/// The most distinct keys that are known of one window: 8 bytes each, 32 MiB in all. A window with
+/// more records than that cannot be held against a total, and needs a shorter step.
+const DISTINCT_KEYS_MAX: usize = 2_000_000;
+
+/// The most keys of one fetch that are looked at again: more than that are told by a few.
+const SUSPECTS_MAX: usize = 1_000;
+
+/// Characters of a record in a message.
+const RECORD_SHOWN_MAX: usize = 160;
+
+/// Keys that came with two contents, and the first record of each as the repeated fetch saw it.
+pub type Suspects = HashMap<u64, Option<String>>;
+
+/// What the pages of a fetch have shown so far.
+pub struct FetchTally {
+    /// What the write lane is handed with the first page.
+    pub facts: FetchFacts,
+    /// Whether it was handed over.
+    pub begun: bool,
+    /// Pages that were asked for in this attempt.
+    pub asked: u64,
+    /// Those of them that held records.
+    pub pages: u64,
+    /// Records that came.
+    pub received: u64,
+    /// Records that cannot be rows.
+    pub rejects: u64,
+    /// Keys that came.
+    pub keys: KeyTable,
+    /// The sum of their hashes: tells whether two fetches have seen the same.
+    key_sum: u64,
+    /// Whether a record of an earlier page came again.
+    pub moved: bool,
+    /// The first total that was said.
+    pub total: Option<u64>,
+    /// The last one.
+    pub last_total: Option<u64>,
+    /// The largest value of the cursor's column.
+    pub mark: Option<PageMark>,
+    /// What the answers say of their completeness.
+    signs: FetchSigns,
+    /// Keys that an earlier attempt has seen with two contents.
+    pub suspects: Suspects,
+    /// Keys that this attempt has seen with two contents.
+    changed: Vec<u64>,
+}
+
+/// Whether the definition explains that a key comes twice with different content: something tells
+/// which is newer.
+pub fn explains_changes(stream: &Stream) -> bool {
+    stream.version.is_some()
+        || stream.deleted.is_some()
+        || stream.on_conflict == OnConflict::Keep
+        || matches!(stream.kind, StreamKind::Cursor(_))
+}
+
+/// A key that stands for different records.
+fn clash_error(stream: &Stream, clash: &KeyClash) -> SourceError {
+    let shown = |record: &str| excerpt(record, RECORD_SHOWN_MAX);
+    let (first, later) = (shown(&clash.first), shown(&clash.later));
+    let (Key::Columns(fields) | Key::Hash(fields)) = &stream.key;
+    let key = fields.join(", ");
+    let message = format!("two records have one key ({key}) and differ: {first} and {later}");
+    invalid_response(message).help(
+        "add to `key` the field that tells such records apart; if one of them is newer, name the \
+         field that says so with `version`",
+    )
+}
+
+fn contradicted(contradiction: Contradiction) -> SourceError {
+    invalid_response(contradiction.message).help(contradiction.help)
+}
+
+impl FetchTally {
+    /// Of a fetch that begins, or carries on where `resumed` broke off. `attempt` counts the
+    /// fetches of the window in this run.
+    pub fn new(
+        job: &FetchJob,
+        resumed: Option<&Entry>,
+        now: Timestamp,
+        attempt: u64,
+        suspects: Suspects,
+    ) -> Self {
+        let facts = FetchFacts {
+            window_key: job.window_key.clone(),
+            requested_at: resumed.map_or(now, |entry| entry.requested_at),
+            dated_by_source: resumed.is_some_and(|entry| entry.dated_by_source),
+            asked_from: job.asked.map(Window::start),
+            asked_to: match resumed {
+                Some(entry) => entry.read_to,
+                None => job.asked.map(Window::end),
+            },
+            in_one_piece: resumed.is_none(),
+            skew_ms: None,
+        };
+        Self {
+            facts,
+            begun: false,
+            asked: 0,
+            pages: 0,
+            received: 0,
+            rejects: 0,
+            keys: KeyTable::new(attempt),
+            key_sum: 0,
+            moved: false,
+            total: resumed.and_then(|entry| entry.source_total),
+            last_total: None,
+            mark: None,
+            signs: FetchSigns::default(),
+            suspects,
+            changed: Vec::new(),
+        }
+    }
+
+    /// Dates the fetch by the source's own clock: what the source has not lived through yet it
+    /// cannot have told, whatever this machine's clock says.
+    pub fn date_by(&mut self, page: &Page) {
+        if let Some(at) = page.as_of {
+            self.facts.requested_at = at;
+            self.facts.dated_by_source = true;
+        }
+    }
+
+    /// Counts the records of a page.
+    pub fn take(
+        &mut self,
+        stream: &Stream,
+        rows: &PageRows,
+        total: Option<u64>,
+        signs: Signs,
+    ) -> Result<(), SourceError> {
+        if let Some(contradiction) = contradiction_of_page(stream, &signs) {
+            return Err(contradicted(contradiction));
+        }
+        if let Some(clash) = &rows.clash {
+            return Err(clash_error(stream, clash));
+        }
+        self.asked += 1;
+        self.pages += u64::from(rows.received > 0);
+        self.received += rows.received;
+        self.rejects += rows.rejects.len() as u64;
+        self.mark = self.mark.take().max(rows.mark.clone());
+        self.signs.take(signs);
+        if let Some(total) = total {
+            self.total.get_or_insert(total);
+            self.last_total = Some(total).filter(|_| !stream.total_rules.of_first).or(self.total);
+        }
+        self.take_keys(stream, rows)
+    }
+
+    /// Takes in the keys of a page, and sees whether one came before, and with other content.
+    fn take_keys(&mut self, stream: &Stream, rows: &PageRows) -> Result<(), SourceError> {
+        let must_count = stream.total.is_some() || stream.paginate.is_counted();
+        if self.keys.len() > DISTINCT_KEYS_MAX {
+            if must_count {
+                let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
+                return Err(invalid_response(message).help("give the stream a shorter `step`"));
+            }
+            return Ok(());
+        }
+        let explained = explains_changes(stream);
+        for reject in &rows.rejects {
+            let hash = hash_text(&reject.record);
+            self.take_key(hash, hash, true);
+        }
+        for (index, (key, content)) in rows.rows.key_hashes.iter().zip(&rows.row_hashes).enumerate()
+        {
+            self.take_key(*key, *content, explained);
+            if let Some(record) = rows.records.get(index)
+                && let Some(first) = self.suspects.get_mut(key)
+            {
+                let canonical = |text: &str| canonical_json(text).ok();
+                match first {
+                    Some(first) if canonical(first) != canonical(&record.record) => {
+                        let clash = KeyClash { first: first.clone(), later: record.record.clone() };
+                        return Err(clash_error(stream, &clash));
+                    }
+                    Some(_) => {}
+                    None => *first = Some(record.record.clone()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_key(&mut self, key: u64, content: u64, explained: bool) {
+        match self.keys.take(key, content) {
+            KeySeen::New => self.key_sum = self.key_sum.wrapping_add(key),
+            KeySeen::Again => self.moved = true,
+            KeySeen::Changed => {
+                self.moved = true;
+                if !explained && self.changed.len() < SUSPECTS_MAX {
+                    self.changed.push(key);
+                }
+            }
+        }
+    }
+
+    /// What the answers say against the end that was found.
+    pub fn contradiction(&self, stream: &Stream) -> Result<Option<FetchOutcome>, SourceError> {
+        let came =
+            Came { records: self.received, pages: self.asked, whole: self.facts.in_one_piece };
+        if let Some(contradiction) = contradiction_of_end(stream, &self.signs, came) {
+            return Err(contradicted(contradiction));
+        }
+        if !came.whole && self.signs.needs_whole(stream) {
+            // The counts are of all pages, and an earlier run has read some of them.
+            let mut error = invalid_response("the answers count more than this piece of the fetch");
+            error.page_gone = true;
+            return Err(error);
+        }
+        if self.changed.is_empty() {
+            return Ok(None);
+        }
+        let error = invalid_response("records changed while the pages were read")
+            .help("run it again: it carries on where it was");
+        let suspects = self.changed.clone();
+        Ok(Some(FetchOutcome::Unconfirmed { error, seen: None, suspects }))
+    }
+
+    /// Whether the source's total disagrees with what came, or moved meanwhile.
+    pub fn disagreement(&self, stream: &Stream) -> Option<FetchOutcome> {
+        stream.total.as_ref()?;
+        let distinct = self.keys.len() as u64;
+        let (first, last) = (self.total?, self.last_total.or(self.total)?);
+        if stream.total_rules.cap.is_some_and(|cap| first >= cap && distinct >= cap) {
+            return None;
+        }
+        if stream.paginate.is_counted() && first != last {
+            let shrinks = last < first && distinct == first;
+            let message = format!("the total moved from {first} to {last} while pages were read");
+            let error = invalid_response(message).help(if shrinks {
+                "if later pages count what is left, write `total = { path = \"…\", of = \"first\" }`"
+            } else {
+                "run it again; an order that ends with a unique field keeps records in their place"
+            });
+            return Some(FetchOutcome::Disagreement { error, total: last, distinct });
+        }
+        (last != distinct).then(|| {
+            let message =
+                format!("the source counts {last} records, {distinct} different ones came");
+            let help = help_for_count(stream, (first, last), distinct, self.received);
+            let error = invalid_response(message).help(help);
+            FetchOutcome::Disagreement { error, total: last, distinct }
+        })
+    }
+
+    /// A record that goes while counted pages are read pulls another one over the edge between two
+    /// pages, unseen, and an order that is not total does the same. No record may come twice, which
+    /// gives such a move away; where no later fetch would bring the record, and there is no total,
+    /// two fetches in a row must have seen the same ones. `alone`: all that there is came with one
+    /// page, and the source gives longer ones.
+    pub fn shifted(
+        &self,
+        stream: &Stream,
+        state: State,
+        confirms: Option<u64>,
+        alone: bool,
+    ) -> Option<FetchOutcome> {
+        if !stream.paginate.is_counted() || stream.reconcile_attempts <= 1 {
+            return None;
+        }
+        let seen = (self.facts.in_one_piece).then_some(self.key_sum);
+        let message = "records moved between the pages while they were read: a key came twice";
+        let error = invalid_response(message).help(
+            "ask for an order that ends with a unique field, as `sort=created_at,id`; some APIs page \
+             by a cursor instead",
+        );
+        let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
+        let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);
+        let doubtful = self.moved || (last_word && !alone && unconfirmed);
+        let suspects = Vec::new();
+        doubtful.then_some(FetchOutcome::Unconfirmed { error, seen, suspects })
+    }
+}
+
+/// What to do about a count that is not that of the records.
+fn help_for_count(
+    stream: &Stream,
+    (first, last): (u64, u64),
+    distinct: u64,
+    received: u64,
+) -> String {
+    let place = "`total = { path = \"…\", ";
+    if last < first && distinct == first {
+        return format!("if later pages count what is left, write {place}of = \"first\" }}`");
+    }
+    if distinct > last && stream.paginate.is_counted() {
+        return format!(
+            "if the source stops counting at {last}, write {place}cap = {last} }}`; if it counts \
+             something else, `total = \"none\"`"
+        );
+    }
+    if received > distinct {
+        return "records came twice: ask for an order that ends with a unique field".to_owned();
+    }
+    match stream.paginate {
+        Paginate::None => "write how the API pages with `paginate`; if the total counts something \
+                           else, `total = \"none\"`"
+            .to_owned(),
+        _ => "the pages end too early, or the total counts something else: then `total = \"none\"`"
+            .to_owned(),
+    }
+}
