@@ -481,11 +481,13 @@ pub fn next_page_token(data: &[u8]) {
         pages: [None, Some(number(16))][data.len() % 2],
         total: [None, Some(number(24)), None][data.len() % 3],
         content_hash: number(32),
+        ends: data.len() % 11 == 0,
+        without_content: data.len() % 13 == 0,
     };
     for token in &tokens {
         assert_eq!(PageToken::from_text(&token.to_text()).as_ref(), Some(token));
         for paginate in pagings() {
-            let mut pager = Pager::new(&paginate, data.len() % 7 > 3);
+            let mut pager = Pager::new(&paginate, &[], data.len() % 7 > 3);
             if let Next::Page(next) = pager.next(token, &facts) {
                 assert_ne!(next, *token, "the next page is the same page");
             }
