@@ -153,7 +153,7 @@ CREATE TABLE _windrow_ledger (
     start_at          TEXT NOT NULL,
     end_at            TEXT NOT NULL,
     state             TEXT NOT NULL
-        CHECK (state IN ('partial', 'complete', 'settled', 'truncated')),
+        CHECK (state IN ('partial', 'complete', 'settled', 'truncated', 'absent')),
     -- Where the range of the last complete fetch begins: before `start_at` where there is
     -- overlap.
     asked_from        TEXT,
@@ -487,7 +487,7 @@ CREATE TABLE _windrow_part_ledger (
     start_at          TEXT NOT NULL,
     end_at            TEXT NOT NULL,
     state             TEXT NOT NULL
-        CHECK (state IN ('partial', 'complete', 'settled', 'truncated')),
+        CHECK (state IN ('partial', 'complete', 'settled', 'truncated', 'absent')),
     asked_from        TEXT,
     read_to           TEXT,
     requested_at      TEXT NOT NULL,

@@ -85,9 +85,14 @@ pub fn examine_partition(
                 };
                 found.newest = found.newest.max(until);
                 let part = window.zip(until).and_then(|(w, to)| Window::new(w.start(), to));
+                if fact.error.is_some() {
+                    findings.push(stale_finding(view, partition, fact, window));
+                }
                 complete.extend(part);
                 settled.extend(part.filter(|_| fact.state == State::Settled));
             }
+            // A parent without a part in the stream lacks nothing.
+            State::Absent => complete.extend(window),
             State::Partial | State::Truncated => {
                 findings.push(broken_finding(view, partition, fact, window));
                 found.broken.extend(window);
@@ -104,6 +109,32 @@ pub fn examine_partition(
 fn place(window: Option<Window>, partition: &str) -> Vec<String> {
     let partition = (!partition.is_empty()).then(|| partition.to_owned());
     partition.into_iter().chain(window.map(|window| window.to_string())).collect()
+}
+
+/// What was complete stays so, and can no longer be read.
+fn stale_finding(
+    view: &LedgerView<'_>,
+    partition: &str,
+    fact: &LedgerFact,
+    window: Option<Window>,
+) -> Finding {
+    let why = fact.error.as_deref().unwrap_or_default();
+    let sql = match window {
+        Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
+        None => sql_of_fetch(view.stream, partition),
+    };
+    let place = place(window, partition);
+    let found = format!("it is complete as of {}, and cannot be read now: {why}", fact.requested_at);
+    Finding {
+        id: id_of("stale_window", view.stream, &place),
+        check: "stale_window",
+        severity: Severity::Warning,
+        stream: view.stream.to_owned(),
+        expected: "a window that can be read again".to_owned(),
+        found: with_place(&place, &found),
+        sql,
+        help: view.help_commands.sync_due(view.stream),
+    }
 }
 
 fn broken_finding(

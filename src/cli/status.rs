@@ -128,6 +128,7 @@ fn stream_status(
             State::Complete => status.complete += 1,
             State::Partial => status.partial += 1,
             State::Truncated => status.truncated += 1,
+            State::Absent => status.absent += 1,
         }
         status.out_of_window += entry.out_of_window;
         status.last_complete_at = status.last_complete_at.max(entry.completed_at.clone());

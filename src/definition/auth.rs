@@ -92,7 +92,9 @@ pub(in crate::definition) fn resolve_auth(
     let mut secret = |key: &str, text: &str| -> Option<Template> {
         let place = ["sources", source, "auth", key];
         let template = context.template(&place, text, &[])?;
-        if template.secrets().next().is_none() {
+        // Basic with a token for a user name and no password: nothing is no secret.
+        let is_nothing = key == "password" && text.is_empty();
+        if template.secrets().next().is_none() && !is_nothing {
             let message = format!("`{key}` is written out, and the definition is handed on");
             let help = "keep it in a variable and write `${env:NAME}`, or `${file:PATH}`";
             context.report_help(&place, message, Some(help.to_owned()));

@@ -9,6 +9,7 @@ mod check;
 mod column_type;
 mod origin;
 mod outbox;
+mod nothing;
 mod paging;
 mod path;
 mod problem;
@@ -35,6 +36,7 @@ pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
 pub use column_type::ColumnType;
 pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
+pub use nothing::{AbsentRules, EmptyRules, NothingRule};
 pub use paging::{AddressAt, EndRule, Paginate, TokenAt, TokenInto, Total, TotalRules};
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
@@ -125,6 +127,8 @@ pub struct Source {
     pub body_bytes_max: u64,
     /// How many bytes may come out of each byte of a compressed answer.
     pub body_ratio_max: u64,
+    /// Whether answers are JSON whatever their `Content-Type` says.
+    pub is_json: bool,
     /// When to try again.
     pub retry: RetryPolicy,
     /// How it keeps a write that comes twice from counting twice.
@@ -188,6 +192,10 @@ pub struct Stream {
     pub total: Option<Total>,
     /// How the total is read.
     pub total_rules: TotalRules,
+    /// When an answer means that there are no records.
+    pub empty: Option<EmptyRules>,
+    /// When an answer means that a parent has no part in the stream.
+    pub absent: Option<AbsentRules>,
     /// Whether several partitions may give the same record in different states.
     pub shared_key: bool,
     /// How often a window whose count disagrees is read.
@@ -266,6 +274,8 @@ pub struct Column {
     pub format: Option<TimeFormat>,
     /// The zone of times without an offset.
     pub zone: Option<Tz>,
+    /// Texts that stand for null.
+    pub null_values: Vec<String>,
 }
 
 impl Column {
@@ -278,6 +288,7 @@ impl Column {
             tolerance: None,
             format: None,
             zone: None,
+            null_values: Vec::new(),
         }
     }
 

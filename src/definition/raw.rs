@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ColumnType;
 use super::auth::RawAuth;
+use super::nothing::{RawAbsent, RawEmpty};
 use super::paging::{RawPaginate, RawTotal};
 use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
@@ -84,6 +85,9 @@ pub struct RawSource {
     /// How many times its size a compressed answer beyond 1 MiB may unpack to. Default 200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ratio: Option<u64>,
+    /// `json`: answers are JSON, whatever their `Content-Type` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<RawContentType>,
     /// When and how often a failed request is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RawRetry>,
@@ -91,6 +95,14 @@ pub struct RawSource {
     /// the IETF's Idempotency-Key draft has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<RawIdempotency>,
+}
+
+/// What answers are, whatever they say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawContentType {
+    /// JSON.
+    Json,
 }
 
 /// When and how often a failed request is tried again.
@@ -176,6 +188,19 @@ pub struct RawStream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_records: Option<u64>,
+    /// Answers that mean that a window or a collection has no records. Default: an empty list, and
+    /// 204 where no total is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<RawEmpty>,
+    /// Answers that mean that a parent (`for_each`) has no part in the stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<RawAbsent>,
+    /// The largest share of the parents that may be absent at once. Default 0.5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_ratio_max: Option<f64>,
+    /// Texts that stand for null in every column, as `["", "N/A"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub null_values: Vec<String>,
     /// Whether several parents, or windows that do not overlap, may give the same record in
     /// different states: the later one wins. Default false: then such a key is not unique.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -304,6 +329,9 @@ pub struct RawColumnTable {
     /// For a `timestamp` without an offset: the zone it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// Texts that stand for null, besides those of the stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub null_values: Vec<String>,
 }
 
 /// A grid in time.

@@ -236,11 +236,15 @@ impl HttpFetcher {
             let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
             response.body = clean.into_bytes();
         }
+        if source.is_json {
+            response.call_it_json();
+        }
+        response.mark_non_numbers();
         if let Some(asked_ms) = quota_wait_ms(&response, now) {
             self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
-        Ok(Page { response, url, as_of })
+        Ok(Page { response, url, as_of, means_nothing: false })
     }
 
     /// Waits until a request may be sent, within the limits of the run.

@@ -16,12 +16,17 @@ pub struct Page {
     pub url: Url,
     /// As of when it speaks, by the source's own clock, where it says so.
     pub as_of: Option<Timestamp>,
+    /// Whether the definition takes the answer for "there is nothing", whatever its status.
+    pub means_nothing: bool,
 }
 
 impl Page {
     /// The body of an answer that holds data, or why it holds none. An answer without content is
     /// an empty text.
     pub fn text(&self) -> Result<&str, SourceError> {
+        if self.means_nothing {
+            return Ok("");
+        }
         data_of(&self.response)
     }
 
@@ -29,7 +34,7 @@ impl Page {
     /// elsewhere it is no JSON.
     pub fn body(&self) -> Result<Body<'_>, SourceError> {
         let text = self.text()?;
-        Ok(if self.response.status == 204 { Body::Empty } else { Body::decode(text) })
+        Ok(if self.response.status == 204 || self.means_nothing { Body::Empty } else { Body::decode(text) })
     }
 
     /// Whether an access point may have answered in place of the source.

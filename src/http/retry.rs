@@ -3,7 +3,7 @@
 use crate::definition::RetryPolicy;
 use crate::model::{Timestamp, WAIT_IMPOSED_MAX};
 
-use crate::http::rate::{quota_wait_ms, seconds_ms};
+use crate::http::rate::{quota_wait_ms, seconds_ms, span_ms};
 use crate::http::transport::{HttpResponse, NetKind};
 
 /// Statuses that a later attempt may better (docs/contract.md, section 7).
@@ -37,7 +37,23 @@ pub fn is_retried(response: &HttpResponse, policy: &RetryPolicy) -> bool {
         let body = String::from_utf8_lossy(&response.body);
         policy.body_contains.iter().any(|text| body.contains(text))
     };
-    RETRIED.contains(&status) || policy.also.contains(&status) || says_later()
+    RETRIED.contains(&status)
+        || policy.also.contains(&status)
+        || is_a_limit(response)
+        || says_later()
+}
+
+/// Whether an answer refuses a request for now and no longer: many sources say so with 403, some
+/// with another of these statuses, beside a wait or a quota that is spent.
+fn is_a_limit(response: &HttpResponse) -> bool {
+    // 401 and 407 ask for credentials, whatever they say of later.
+    let refuses = matches!(response.status, 400 | 402 | 403 | 406 | 409 | 412 | 420 | 423 | 430);
+    // What the wait counts from does not matter to whether there is one.
+    let now = chrono::DateTime::UNIX_EPOCH;
+    refuses
+        && (retry_after_ms(response, now).is_some_and(|wait| wait > 0)
+            || (matches!(response.status, 403 | 420 | 430)
+                && quota_wait_ms(response, now).is_some_and(|wait| wait > 0)))
 }
 
 /// Whether a broken exchange may go better next time.
@@ -89,9 +105,18 @@ pub fn backoff_ms(attempt: u32, policy: &RetryPolicy, jitter: f64) -> i64 {
 ///
 /// A date counts from the answer's own `Date`, so that a laptop whose clock is wrong waits as
 /// long as one whose clock is right. A date in the past is no wait; an unreadable value is none.
+///
+/// Also its other spellings: `X-Retry-After`, `Retry-After-Ms` and `x-ms-retry-after-ms`, and a
+/// value with a unit, as `30s`.
 pub fn retry_after_ms(response: &HttpResponse, now: Timestamp) -> Option<i64> {
-    let value = response.header("retry-after")?.trim();
-    if let Some(millis) = seconds_ms(value) {
+    let in_millis = ["retry-after-ms", "x-ms-retry-after-ms", "x-retry-after-ms"];
+    let millis = in_millis.iter().find_map(|name| response.header(name)?.trim().parse().ok());
+    if let Some(millis) = millis.filter(|millis: &i64| *millis >= 0) {
+        return Some(millis);
+    }
+    let names = ["retry-after", "x-retry-after", "x-ratelimit-retry-after", "x-rate-limit-retry-after"];
+    let value = names.iter().find_map(|name| response.header(name))?.trim();
+    if let Some(millis) = seconds_ms(value).or_else(|| span_ms(value)) {
         return Some(millis);
     }
     let at = httpdate::parse_http_date(value).ok()?;
@@ -156,11 +181,35 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_is_a_wait_whatever_its_status() {
+        let wait: Headers = &[("retry-after", "4.0")];
+        let quota: Headers = &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "30")];
+        let left: Headers = &[("x-ratelimit-remaining", "12"), ("x-ratelimit-reset", "30")];
+        let cases = [
+            (403, wait, true),
+            (403, quota, true),
+            (403, left, false),
+            (403, &[][..], false),
+            (400, wait, true),
+            (400, quota, false),
+            (409, wait, true),
+            (420, quota, true),
+            (401, wait, false),
+            (401, quota, false),
+            (404, quota, false),
+        ];
+        for (status, headers, expected) in cases {
+            let answer = answer(status, headers, "");
+            assert_eq!(is_retried(&answer, &policy()), expected, "{status} {headers:?}");
+        }
+    }
+
+    #[test]
     fn retry_after_is_read_in_both_forms_and_by_the_servers_own_clock() {
         // 784111777 is Sun, 06 Nov 1994 08:49:37 GMT.
         let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let skewed = ("date", "Mon, 07 Nov 1994 08:49:37 GMT");
-        let cases: [(Headers, Option<i64>); 16] = [
+        let cases: [(Headers, Option<i64>); 22] = [
             (&[("retry-after", "120")], Some(120_000)),
             (&[("retry-after", "4.0")], Some(4_000)),
             (&[("retry-after", "1.5")], Some(1_500)),
@@ -177,6 +226,12 @@ mod tests {
             (&[("retry-after", "Sun, 06 Nov 1994 08:00:00 GMT"), date], Some(0)),
             (&[("retry-after", "-5")], None),
             (&[("retry-after", "soon")], None),
+            (&[("x-retry-after", "7")], Some(7_000)),
+            (&[("retry-after-ms", "250"), ("retry-after", "9")], Some(250)),
+            (&[("x-ms-retry-after-ms", "1500")], Some(1_500)),
+            (&[("retry-after", "30s")], Some(30_000)),
+            (&[("x-ratelimit-retry-after", "2")], Some(2_000)),
+            (&[("retry-after", "1 fortnight")], None),
         ];
         for (headers, expected) in cases {
             assert_eq!(retry_after_ms(&answer(429, headers, ""), now()), expected, "{headers:?}");

@@ -15,6 +15,8 @@ pub enum SourceErrorKind {
     Failing,
     /// The source refused the credentials.
     Credentials,
+    /// The source refused one request: the credentials hold, and not for this.
+    Forbidden,
     /// The source broke its word: not JSON, not where the definition says, a page loop.
     InvalidResponse,
     /// Going on would send credentials or data where they do not belong.
@@ -40,12 +42,14 @@ pub struct SourceError {
     pub too_slow: bool,
     /// Whether a page that was there has gone: the window begins anew.
     pub page_gone: bool,
+    /// Whether the answer is the beginning of one: the same request may be answered whole.
+    pub cut: bool,
 }
 
 impl SourceError {
     /// An error of a kind.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, too_slow: false, page_gone: false }
+        Self { kind, message: message.into(), help: None, too_slow: false, page_gone: false, cut: false }
     }
 
     /// Says what to do about it.
@@ -163,10 +167,20 @@ fn check_status(response: &HttpResponse) -> Result<(), SourceError> {
     let says = body_excerpt(response);
     match status {
         200 | 203 | 204 => Ok(()),
-        401 | 403 => {
+        // RFC 9110, section 15.3.7: a part is data where records were counted, not bytes.
+        206 if counts_records(response) => Ok(()),
+        401 => {
             let message = format!("the source refused the credentials: HTTP {status}{says}");
             Err(SourceError::new(SourceErrorKind::Credentials, message)
                 .help("check the source's `auth` and the variables that it names"))
+        }
+        403 => {
+            let message = format!("the source refused the request: HTTP {status}{says}");
+            Err(SourceError::new(SourceErrorKind::Forbidden, message).help(
+                "if the source refuses everything, check its `auth`; if the account may not see \
+                 this, ask for a right to it, or `absent = { status = [403] }` says that it counts \
+                 as nothing",
+            ))
         }
         407 | 511 => {
             let message = format!("the network wants a login first: HTTP {status}");
@@ -183,7 +197,12 @@ fn check_status(response: &HttpResponse) -> Result<(), SourceError> {
         _ => {
             let message = format!("the source answered HTTP {status}{says}");
             let help = match status {
-                404 => "check `base_url` and the stream's `path`",
+                404 | 410 => {
+                    "check `base_url` and the stream's `path`; if this means that there is no data, \
+                     write `empty = { status = [404] }`, for a page past the end `paginate.end = \
+                     { status = [404] }`, for a parent without a part `absent = { status = [404] }`"
+                }
+                206 => "windrow takes a part for data where a `Content-Range` counts records",
                 400..=499 => "check the stream's request: `windrow sync --dry-run` shows it",
                 _ => "windrow expects 200 with data",
             };
@@ -192,6 +211,13 @@ fn check_status(response: &HttpResponse) -> Result<(), SourceError> {
             Err(error)
         }
     }
+}
+
+/// Whether a `Content-Range` counts records.
+fn counts_records(response: &HttpResponse) -> bool {
+    response
+        .header("content-range")
+        .is_some_and(|range| !range.trim_start().to_ascii_lowercase().starts_with("bytes"))
 }
 
 /// The beginning of a body that is text, for a message.
@@ -233,7 +259,7 @@ mod tests {
             (200, json, " <!doctype html>", Err(Offline)),
             (511, json, "{}", Err(Offline)),
             (401, json, "{}", Err(Credentials)),
-            (403, json, "{}", Err(Credentials)),
+            (403, json, "{}", Err(Forbidden)),
             (404, json, "{}", Err(InvalidResponse)),
             (206, json, "[1]", Err(InvalidResponse)),
             (503, json, "{}", Err(Failing)),

@@ -6,6 +6,8 @@ use std::pin::Pin;
 
 use url::Url;
 
+use crate::record::mark_non_numbers;
+
 use crate::definition::WriteMethod;
 
 /// What is done with what the address names.
@@ -98,6 +100,28 @@ impl HttpResponse {
     /// All headers of that (lower-case) name.
     pub fn headers_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.iter().filter(move |(have, _)| have == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl HttpResponse {
+    /// Takes the body for JSON, unless it is a page of a web site all the same.
+    pub fn call_it_json(&mut self) {
+        if self.body.trim_ascii_start().first() == Some(&b'<') {
+            return;
+        }
+        self.headers.retain(|(name, _)| name != "content-type");
+        self.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+    }
+
+    /// Marks `NaN` and `Infinity`, which are no JSON, so that only their records are refused.
+    pub fn mark_non_numbers(&mut self) {
+        if self.status < 400
+            && let Ok(text) = std::str::from_utf8(&self.body)
+            && (text.contains("NaN") || text.contains("Infinity"))
+            && let Some(marked) = mark_non_numbers(text)
+        {
+            self.body = marked.into_bytes();
+        }
     }
 }
 

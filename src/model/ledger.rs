@@ -22,6 +22,8 @@ pub enum State {
     Settled,
     /// It cannot be read as a whole and cannot be cut further.
     Truncated,
+    /// The source has no such partition: the parent has no part in the stream.
+    Absent,
 }
 
 impl State {

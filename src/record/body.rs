@@ -7,6 +7,7 @@ use crate::definition::{Column, Path};
 
 use super::extract::{ExtractError, RecordStep, body_value, extract};
 use super::infer::{infer_columns, member_names};
+use super::non_numbers::has_mark;
 
 /// A body, by its format.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,14 @@ impl<'b> Body<'b> {
         let Body::Json(text) = self else { return None };
         let from = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
         (from + part.len() <= text.len()).then_some((from, from + part.len()))
+    }
+
+    /// Whether it holds values such as `NaN`, which are no JSON and were marked.
+    pub fn has_non_numbers(&self) -> bool {
+        match self {
+            Body::Empty => false,
+            Body::Json(text) => has_mark(text),
+        }
     }
 
     /// Bytes of the body.

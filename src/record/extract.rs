@@ -53,6 +53,8 @@ impl<'a> RecordStep<'a> {
 pub enum ExtractError {
     /// The body is not JSON.
     NotJson(String),
+    /// The body is the beginning of a JSON text.
+    CutOff(String),
     /// Something is not there.
     Absent {
         /// The path up to it.
@@ -75,6 +77,7 @@ impl fmt::Display for ExtractError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ExtractError::NotJson(why) => write!(out, "the answer is not JSON: {why}"),
+            ExtractError::CutOff(why) => write!(out, "the answer is cut off: {why}"),
             ExtractError::Absent { at, known } if known.is_empty() => {
                 write!(out, "expected {at}, found nothing there")
             }
@@ -84,6 +87,17 @@ impl fmt::Display for ExtractError {
             ExtractError::WrongKind { at, expected, found } => {
                 write!(out, "expected {expected} at {at}, found {found}")
             }
+        }
+    }
+}
+
+impl ExtractError {
+    /// Whether the list of records is not there, or null.
+    pub fn is_absent_list(&self) -> bool {
+        match self {
+            ExtractError::Absent { .. } => true,
+            ExtractError::WrongKind { found, .. } => *found == JsonKind::Null.spoken(),
+            ExtractError::NotJson(_) | ExtractError::CutOff(_) => false,
         }
     }
 }
@@ -110,7 +124,10 @@ pub fn extract<'a>(
 }
 
 fn not_json(error: serde_json::Error) -> ExtractError {
-    ExtractError::NotJson(error.to_string())
+    match error.is_eof() {
+        true => ExtractError::CutOff(error.to_string()),
+        false => ExtractError::NotJson(error.to_string()),
+    }
 }
 
 struct Walk<'a, 'f> {

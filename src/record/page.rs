@@ -7,10 +7,13 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{Cell, PageFields, Reject, RowSet, Window, instant_to_text};
+use crate::model::{
+    Cell, PageFields, Reject, RejectKind, RowSet, Window, instant_to_text,
+};
 
 use super::body::Body;
 use super::extract::{ExtractError, RecordStep};
+use super::non_numbers::{non_number, unmark};
 use super::reader::{RecordReader, RecordRefusal};
 use super::shapes::Shapes;
 use crate::record::ancestors::{KeptRecord, ancestors};
@@ -108,6 +111,7 @@ pub fn read_page<'b>(
 ) -> Result<PageRows, ExtractError> {
     let mut page = Builder::new(reader, context, path);
     page.room = body.size().saturating_mul(GROWTH_MAX).max(ROWS_BYTES_FREE);
+    page.marked = body.has_non_numbers();
     let (mut first, mut last) = (None, None);
     body.records(path, &mut |steps| {
         last = steps.last().map(|step| step.raw);
@@ -136,6 +140,8 @@ struct Builder<'c, 'b> {
     shapes: Shapes,
     /// Bytes that the rows may take up.
     room: usize,
+    /// Whether the body holds values that are no JSON.
+    marked: bool,
 }
 
 impl<'c, 'b> Builder<'c, 'b> {
@@ -153,6 +159,7 @@ impl<'c, 'b> Builder<'c, 'b> {
             page: PageRows { rows: RowSet::new(reader.width()), ..PageRows::default() },
             shapes: Shapes::default(),
             room: ROWS_BYTES_FREE,
+            marked: false,
             key_cells: reader.key_cells(),
             version_cell: cell_of(&context.version),
             field,
@@ -171,6 +178,11 @@ impl<'c, 'b> Builder<'c, 'b> {
         self.page.overgrown |= self.page.rows.text.len() + self.page.rows.bytes.len() > self.room;
         if self.page.overgrown {
             return;
+        }
+        if self.marked && let Some(word) = non_number(record) {
+            let reason = format!("the value {word} is no JSON number");
+            let kind = RejectKind::Unrepresentable;
+            return self.reject(RecordRefusal { kind, reason, pointer: None }, steps, position);
         }
         let rows = &mut self.page.rows;
         match self.reader.read_noting(steps, &self.context.parent, rows, Some(&mut self.shapes)) {
@@ -196,7 +208,10 @@ impl<'c, 'b> Builder<'c, 'b> {
             self.page.unkept += 1;
             return;
         }
-        let KeptRecord { record, ancestors } = self.keep(steps);
+        let KeptRecord { mut record, ancestors } = self.keep(steps);
+        if self.marked {
+            record = unmark(&record);
+        }
         let RecordRefusal { kind, reason, pointer } = refusal;
         let ancestors = Some(ancestors);
         self.page.rejects.push(Reject { kind, reason, pointer, record, ancestors, position });

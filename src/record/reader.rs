@@ -51,6 +51,12 @@ fn is_said(raw: &str) -> bool {
     !matches!(raw, "null" | "false" | "0" | "\"\"" | "[]" | "{}")
 }
 
+/// Whether a value is one of the texts that stand for null, or a number that is written so.
+fn stands_for_null(raw: &str, null_values: &[String]) -> bool {
+    let text: Option<String> = serde_json::from_str(raw).ok();
+    null_values.iter().any(|value| text.as_deref().unwrap_or(raw) == value)
+}
+
 /// A member that columns take their values from.
 #[derive(Clone, Debug, Default)]
 struct Node {
@@ -247,6 +253,9 @@ impl RecordReader {
         out: &mut RowSet,
     ) -> Result<bool, RecordRefusal> {
         let column = &self.columns[at];
+        if !column.null_values.is_empty() && stands_for_null(raw, &column.null_values) {
+            return Ok(true);
+        }
         match coerce(raw, column, self.is_key[at], out) {
             Ok((cell, exact)) => {
                 out.cells[row + self.offset() + at] = cell;

@@ -111,6 +111,7 @@ impl Tx<'_> {
 
     fn write_entry(&self, progress: &Checkpoint, run: i64) -> rusqlite::Result<()> {
         let complete = matches!(progress.state, State::Complete | State::Settled);
+        let ended = complete || progress.state == State::Absent;
         if complete && let Some(window) = progress.window_key.window {
             self.trim_others(&progress.window_key, window)?;
         }
@@ -128,7 +129,7 @@ impl Tx<'_> {
             ":state": progress.state.as_str(),
             ":read_to": progress.read_to.map(instant_to_text),
             ":requested_at": instant_to_text(progress.requested_at),
-            ":completed_at": complete.then(|| instant_to_text(progress.at)),
+            ":completed_at": ended.then(|| instant_to_text(progress.at)),
             ":token": progress.token,
             ":cursor": progress.cursor,
             ":pages": progress.pages,
@@ -151,6 +152,25 @@ impl Tx<'_> {
             ":settled_at": settled.then(|| instant_to_text(progress.at)),
         })?;
         Ok(())
+    }
+
+    /// Writes why a window that is complete could not be read again. A complete fetch takes it away.
+    pub fn note_error(&self, window_key: &WindowKey, error: &str) -> Result<(), Error> {
+        let (start, end) = bounds_text(window_key.window);
+        let sql = "UPDATE _windrow_ledger SET error = :error
+            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
+            end_at = :end AND error IS NOT :error";
+        let write = || -> rusqlite::Result<usize> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.execute(named_params! {
+                ":stream": &window_key.stream,
+                ":partition": &window_key.partition,
+                ":start": &start,
+                ":end": &end,
+                ":error": error,
+            })
+        };
+        write().map(|_| ()).map_err(at(&self.path))
     }
 
     /// Leaves of every other window only what `window` does not cover.

@@ -188,7 +188,7 @@ impl Reader {
     }
 
     /// Up to `limit` rows of a parent's table after `after`, in the order of their arrival, so
-    /// that memory does not grow with the number of parents.
+    /// that memory does not grow with the number of parents. Rows that are gone are no parents.
     pub fn parents(
         &self,
         parent: &StreamRow,
@@ -199,8 +199,12 @@ impl Reader {
         let names: Vec<String> =
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
         let list: Vec<String> = names.iter().map(|name| quote(name)).collect();
+        let living = match self.living(parent)? {
+            "" => String::from(" WHERE"),
+            living => format!("{living} AND"),
+        };
         let sql = format!(
-            "SELECT _rowid_ AS \"_rowid_\", {} FROM {} WHERE _rowid_ > :after ORDER BY _rowid_
+            "SELECT _rowid_ AS \"_rowid_\", {} FROM {}{living} _rowid_ > :after ORDER BY _rowid_
                 LIMIT :limit",
             list.join(", "),
             quote(&parent.stream)
@@ -218,6 +222,18 @@ impl Reader {
                 })?;
             rows.collect()
         })
+    }
+
+    /// The number of a parent's rows that live.
+    pub fn count_parents(&self, parent: &StreamRow) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) FROM {}{}", quote(&parent.stream), self.living(parent)?);
+        self.run(|connection| connection.query_row(&sql, [], only))
+    }
+
+    /// The condition for rows that are not gone, where the table can mark some as gone.
+    fn living(&self, parent: &StreamRow) -> Result<&'static str, Error> {
+        let marks = self.has_marks(&parent.stream)?;
+        Ok(if marks { " WHERE \"_deleted_at\" IS NULL" } else { "" })
     }
 
     /// The number of rows in a stream's table.

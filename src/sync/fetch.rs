@@ -51,6 +51,8 @@ pub enum FetchOutcome {
         /// Keys that came with two contents, by their hashes.
         suspects: Vec<u64>,
     },
+    /// The source has no such partition, as the definition understands its answer.
+    Absent,
     /// It cannot go on.
     Failed(SourceError),
 }
@@ -85,6 +87,8 @@ pub enum FetchEnd {
         /// The source's total and the different records that came, where they disagree.
         counts: Option<(u64, u64)>,
     },
+    /// The parent has no part in the stream.
+    Absent,
     /// Nothing of it is kept in the ledger.
     Forgotten {
         /// Why not.

@@ -146,7 +146,7 @@ fn due_fetch(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Op
     if entry.state == crate::model::State::Partial {
         return Some(Reason::Resume);
     }
-    if entry.adopted_since {
+    if entry.adopted_since && entry.state != crate::model::State::Absent {
         return Some(Reason::Adopted);
     }
     fetch_is_old(entry, refresh, now).then_some(Reason::Refresh)

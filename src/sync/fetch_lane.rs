@@ -7,11 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::definition::{Column, Definition, Source, Stream, StreamKind};
 use crate::host::Host;
-use crate::http::{HttpFetcher, SourceError, SourceErrorKind};
+use crate::http::{HttpFetcher, SourceError, SourceErrorKind, invalid_response};
 use crate::model::{Error, Spent, TableShape, Timestamp, Window, WindowKey};
 use crate::record::RecordReader;
 use crate::store::{ParentRow, PlanPart, Reader, StreamRow};
-use crate::window::{Task, WindowPlan, asked_range, halve};
+use crate::window::{Reason, Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
 use super::drift::Fields;
@@ -35,6 +35,9 @@ const BROKEN_IN_A_ROW_MAX: u32 = 10;
 /// How often a fetch that was too slow is tried before its window is halved.
 const SLOW_FETCHES_MAX: u32 = 1;
 
+/// How often a window is read again whose answer was cut off within its JSON.
+const CUT_ANSWERS_MAX: u32 = 2;
+
 /// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
 const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
@@ -57,6 +60,8 @@ pub struct FetchLane<'a> {
     failures: u32,
     /// When the fetch in hand began, and what the run had spent by then.
     begun: (Timestamp, Spent),
+    /// Parents of the stream that are absent.
+    absent: u64,
     report: SyncReport,
     /// The first an error of the archive itself.
     fault: RefCell<Option<Error>>,
@@ -88,6 +93,7 @@ impl<'a> FetchLane<'a> {
             fields: Fields::default(),
             failures: 0,
             begun: (host.clock.now(), Spent::default()),
+            absent: 0,
             report: SyncReport::default(),
             fault: RefCell::default(),
         }
@@ -204,6 +210,7 @@ impl<'a> FetchLane<'a> {
         self.full_page_seen = false;
         self.largest_page = 0;
         self.failures = 0;
+        self.absent = 0;
         self.record_reader = None;
         self.fields = Fields::new(self.archive(|reader| reader.fields(&stream.name))?);
         self.start = match &stream.kind {
@@ -293,24 +300,42 @@ impl<'a> FetchLane<'a> {
             self.send(LaneEvent::Planned(plan_parts(&jobs))).await?;
         }
         let (mut failing, mut broken, mut read) = (0, 0, 0);
+        let mut refreshes_broken = 0;
+        let mut is_absent = false;
         for job in jobs {
+            if is_absent {
+                // The answer was about the parent, and so about all of its windows.
+                let now = self.now_at(source);
+                self.begun = (self.host.clock.now(), self.fetcher.stats);
+                self.end_fetch(&job, now, FetchEnd::Absent).await?;
+                continue;
+            }
+            // What fails never keeps what is known from being refreshed.
+            let refreshes = job.reason == Reason::Refresh;
             let given_up = self.failures >= FAILURES_IN_A_ROW_MAX;
-            let enough = failing >= FAILURES_IN_A_ROW_MAX || broken >= BROKEN_IN_A_ROW_MAX;
-            if given_up || enough {
+            let of_its_kind = if refreshes { refreshes_broken } else { broken };
+            if given_up || failing >= FAILURES_IN_A_ROW_MAX || of_its_kind >= BROKEN_IN_A_ROW_MAX {
                 self.current().left_out = true;
-                break;
+                continue;
             }
             match self.read_job(stream, source, &job).await {
-                Ok(()) => {
-                    (failing, broken) = (0, 0);
+                Ok(end) => {
+                    (failing, broken, refreshes_broken) = (0, 0, 0);
                     read += 1;
+                    is_absent = end == JobEnd::Absent;
                 }
                 Err(error) if error.ends_source() => return Err(error),
                 Err(error) => {
                     let fails = error.kind == SourceErrorKind::Failing;
                     failing += u32::from(fails);
-                    broken += u32::from(!fails);
+                    broken += u32::from(!fails && !refreshes);
+                    refreshes_broken += u32::from(!fails && refreshes);
                     self.error(&stream.name, Some(&job.window_key), &error).await;
+                    if error.kind == SourceErrorKind::Forbidden && parent.is_some() {
+                        // Its other windows would be refused too.
+                        self.current().left_out = true;
+                        break;
+                    }
                 }
             }
         }
@@ -328,7 +353,7 @@ impl<'a> FetchLane<'a> {
         stream: &Stream,
         source: &Source,
         job: &FetchJob,
-    ) -> Result<(), SourceError> {
+    ) -> Result<JobEnd, SourceError> {
         let mut stack = vec![job.clone()];
         let mut first_error = None;
         while let Some(job) = stack.pop() {
@@ -342,6 +367,11 @@ impl<'a> FetchLane<'a> {
                 FetchOutcome::Complete(done) => {
                     self.end_fetch(&job, requested_at, FetchEnd::Complete(done)).await?;
                     continue;
+                }
+                FetchOutcome::Absent => {
+                    self.allow_absent(stream).await?;
+                    self.end_fetch(&job, requested_at, FetchEnd::Absent).await?;
+                    return Ok(JobEnd::Absent);
                 }
                 FetchOutcome::TooEarly => {
                     self.forget(&job, ForgetReason::TooEarly, None).await?;
@@ -372,7 +402,30 @@ impl<'a> FetchLane<'a> {
             }
             first_error.get_or_insert(broken.error);
         }
-        first_error.map_or(Ok(()), Err)
+        first_error.map_or(Ok(JobEnd::Read), Err)
+    }
+
+    /// Takes one more parent of the stream for absent, as far as the definition lets it.
+    async fn allow_absent(&mut self, stream: &Stream) -> Result<(), SourceError> {
+        let (Some(rules), Some(parent)) = (&stream.absent, &stream.for_each) else { return Ok(()) };
+        let parents = self.archive(|reader| match reader.stream(parent)? {
+            Some(parent) => reader.count_parents(&parent),
+            None => Ok(0),
+        })?;
+        self.absent += 1;
+        #[expect(clippy::cast_precision_loss, reason = "a share of parents")]
+        let share = self.absent as f64 / (parents.max(1)) as f64;
+        if share <= rules.ratio_max {
+            return Ok(());
+        }
+        let message = format!(
+            "{} of {parents} parents are absent, more than `absent_ratio_max` allows",
+            self.absent
+        );
+        Err(invalid_response(message).help(
+            "check the stream's `path`; if so many parents have no part in the stream, raise \
+             `absent_ratio_max`",
+        ))
     }
 
     /// Reads until the fetch is complete and its numbers agree, as often as the stream allows.
@@ -384,13 +437,14 @@ impl<'a> FetchLane<'a> {
     ) -> FetchOutcome {
         let mut resume = self.may_resume(stream, job);
         let mut disagreements = 0;
-        let mut slow = 0;
+        let (mut slow, mut cuts) = (0, 0);
         let mut seen = None;
         let mut suspects = Suspects::new();
         for attempt in 0.. {
             let again = Attempt { resume, confirms: seen, number: attempt, suspects: &suspects };
             match self.read_once(stream, source, job, again).await {
                 FetchOutcome::Failed(error) if error.page_gone && resume => {}
+                FetchOutcome::Failed(error) if error.cut && cuts < CUT_ANSWERS_MAX => cuts += 1,
                 FetchOutcome::Failed(error)
                     if error.too_slow && job.window_key.window.is_some() =>
                 {
@@ -493,6 +547,15 @@ impl<'a> FetchLane<'a> {
         let BrokenFetch { truncated, counts, .. } = *broken;
         self.end_fetch(job, requested_at, FetchEnd::Broken { error, truncated, counts }).await
     }
+}
+
+/// How a job ended that met no error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum JobEnd {
+    /// It was read.
+    Read,
+    /// The parent has no part in the stream.
+    Absent,
 }
 
 /// A fetch that did not come to the proven end of its data.

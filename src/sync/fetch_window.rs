@@ -91,7 +91,16 @@ impl FetchLane<'_> {
                 values: &job.values,
                 token: &token,
             };
-            let page = self.fetcher.fetch(&plan).await?;
+            let mut page = self.fetcher.fetch(&plan).await?;
+            if tally.asked == 0 && says_absent(stream, &page) {
+                // Once may be a slip of the source.
+                let again = self.fetcher.fetch(&plan).await?;
+                if says_absent(stream, &again) {
+                    return Ok(FetchOutcome::Absent);
+                }
+                page = again;
+            }
+            page.means_nothing = says_nothing(stream, &page);
             if pager.ends_with(page.response.status) {
                 return self.end_of_pages(stream, source, job, tally, confirms).await;
             }
@@ -199,7 +208,7 @@ impl FetchLane<'_> {
         self.largest_page = self.largest_page.max(rows.received);
         if tally.asked == 0 && tally.facts.in_one_piece && facts.total.is_none() {
             let said_on_pages = matches!(stream.total, Some(Total::Body(_) | Total::Header(_)));
-            if said_on_pages {
+            if said_on_pages && !page.means_nothing {
                 return Err(no_total(stream));
             }
         }
@@ -358,6 +367,18 @@ impl FetchLane<'_> {
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
         self.host.stop.cause()
     }
+}
+
+/// Whether an answer means that the parent has no part in the stream.
+fn says_absent(stream: &Stream, page: &Page) -> bool {
+    let response = &page.response;
+    stream.absent.as_ref().is_some_and(|it| it.rule.holds(response.status, &response.body))
+}
+
+/// Whether an answer means that there are no records.
+fn says_nothing(stream: &Stream, page: &Page) -> bool {
+    let response = &page.response;
+    stream.empty.as_ref().is_some_and(|it| it.rule.holds(response.status, &response.body))
 }
 
 /// What the pages of a fetch are judged by.

@@ -34,12 +34,14 @@ pub fn read_answer(
 ) -> Result<ReadPage, SourceError> {
     let body = page.body()?;
     check_error_member(stream.error.as_ref(), &body, redact)?;
-    let rows = read_page(&body, &stream.records, reader, context).map_err(|error| {
-        if page.looks_like_portal() {
-            return login_page("the answer is not the source's");
+    let read = read_page(&body, &stream.records, reader, context);
+    let rows = match read {
+        Err(_) if page.looks_like_portal() => {
+            return Err(login_page("the answer is not the source's"));
         }
-        no_records(stream, &error)
-    })?;
+        Err(error) if error.is_absent_list() && may_lack_list(stream) => PageRows::default(),
+        read => read.map_err(|error| no_records(stream, &error))?,
+    };
     check_keys(stream, &rows, &body)?;
     let facts = PageFacts::of(stream, source, page, &body, &rows)?;
     let beside = body.beside_records(rows.span);
@@ -67,10 +69,22 @@ pub fn read_kept(
     Ok(rows)
 }
 
+/// Whether an answer without a list of records means that there are none.
+fn may_lack_list(stream: &Stream) -> bool {
+    stream.empty.as_ref().is_some_and(|empty| empty.list_absent)
+}
+
 fn no_records(stream: &Stream, error: &ExtractError) -> SourceError {
     let path = stream.records.text();
-    invalid_response(error.to_string())
-        .help(format!("look at the answer, and at the stream's `records = {path:?}`"))
+    let mut help = format!("look at the answer, and at the stream's `records = {path:?}`");
+    if error.is_absent_list() {
+        help.push_str(
+            "; if this means that there is no data, write `empty = { records = \"absent\" }`",
+        );
+    }
+    let mut fault = invalid_response(error.to_string()).help(help);
+    fault.cut = matches!(error, ExtractError::CutOff(_));
+    fault
 }
 
 /// An answer that carries an error is no data, whatever its status.

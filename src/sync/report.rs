@@ -106,7 +106,7 @@ fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
         | SourceErrorKind::Failing
         | SourceErrorKind::Budget
         | SourceErrorKind::Stopped => ExitCode::Incomplete,
-        SourceErrorKind::Credentials => ExitCode::Credentials,
+        SourceErrorKind::Credentials | SourceErrorKind::Forbidden => ExitCode::Credentials,
         SourceErrorKind::InvalidResponse => ExitCode::InvalidResponse,
         SourceErrorKind::Unsafe => ExitCode::Unsafe,
     }
@@ -187,7 +187,7 @@ impl SyncReport {
             SourceErrorKind::Failing => 2,
             SourceErrorKind::InvalidResponse => 3,
             SourceErrorKind::Definition => 4,
-            SourceErrorKind::Credentials => 5,
+            SourceErrorKind::Credentials | SourceErrorKind::Forbidden => 5,
             SourceErrorKind::Unsafe => 6,
         };
         // The first of the gravest: `max_by_key` gives the last.

@@ -146,6 +146,7 @@ impl<'a> WriteLane<'a> {
                     let state = if truncated { State::Truncated } else { State::Partial };
                     self.break_off(window_key, requested_at, (state, error, counts), trace)
                 }
+                FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
                 FetchEnd::Forgotten { reason, error } => {
                     self.finish_batch()?;
                     self.note_fetch(&window_key, trace, reason.as_str(), error);
@@ -384,6 +385,29 @@ impl<'a> WriteLane<'a> {
         Ok(())
     }
 
+    /// Notes that a parent has no part in the stream. What an earlier fetch proved stays proven.
+    fn note_absent(
+        &mut self,
+        window_key: WindowKey,
+        requested_at: Timestamp,
+        trace: Trace,
+    ) -> Result<(), Error> {
+        self.finish_batch()?;
+        self.fetch = None;
+        self.note_fetch(&window_key, trace, State::Absent.as_str(), None);
+        let complete_before = self.archive.is_complete(&window_key)?;
+        let mut batch = self.take_batch(&window_key.stream)?;
+        batch.counts.windows_completed += 1;
+        if !complete_before {
+            let mut progress = self.progress(&window_key, requested_at);
+            progress.state = State::Absent;
+            batch.tx.write_progress(&progress, self.run)?;
+        }
+        self.commit_batch(batch)?;
+        self.observer.notice(&ProgressEvent::FetchDone { window_key });
+        Ok(())
+    }
+
     /// Keeps the whole pages of a fetch that cannot go on, and why.
     fn break_off(
         &mut self,
@@ -403,8 +427,11 @@ impl<'a> WriteLane<'a> {
         let mut progress = self.progress(&window_key, requested_at);
         self.fetch = None;
         if complete_before {
-            // What an earlier fetch proved stays proven; the error is in the run.
-            return Ok(());
+            // What an earlier fetch proved stays proven; that it cannot be read now stands beside.
+            let Some(error) = error else { return Ok(()) };
+            let batch = self.take_batch(&window_key.stream)?;
+            batch.tx.note_error(&window_key, &error)?;
+            return self.commit_batch(batch);
         }
         progress.state = state;
         progress.error = error;

@@ -99,7 +99,7 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
         }
         let cell = grid.cell_at(window.start());
         let fits = cell.is_some_and(|cell| window.end() <= cell.end());
-        if matches!(entry.state, State::Partial | State::Truncated) && !fits {
+        if matches!(entry.state, State::Partial | State::Truncated | State::Absent) && !fits {
             // It covers nothing, and the grid has changed: its span is planned anew.
             continue;
         }
@@ -186,10 +186,13 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     match entry.state {
         State::Partial => return Some(Reason::Resume),
         State::Truncated => return Some(Reason::Truncated),
-        State::Complete | State::Settled => {}
+        State::Complete | State::Settled | State::Absent => {}
     }
     if plan.range.is_some() {
         return Some(Reason::Asked);
+    }
+    if entry.state == State::Absent {
+        return fetch_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh);
     }
     if entry.read_to.is_none_or(|read_to| read_to < window.end()) {
         return Some(Reason::Open);

@@ -7,6 +7,7 @@ use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
 use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
+use crate::definition::nothing::{absent_of, empty_of};
 use crate::definition::paging::{ends_of, paginate_of, total_of, total_rules_of};
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
@@ -69,6 +70,8 @@ pub(super) fn resolve_stream(
         ends,
         total,
         total_rules: total_rules_of(raw),
+        empty: empty_of(name, raw, context),
+        absent: absent_of(name, raw, context),
         shared_key: raw.shared_key,
         reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
         max_records: raw.max_records,
@@ -344,7 +347,10 @@ fn column_of(
     context: &mut Context<'_>,
 ) -> Option<Column> {
     let table = match raw {
-        RawColumn::Type(kind) => return Some(Column::plain(name, *kind)),
+        RawColumn::Type(kind) => {
+            let null_values = raw_stream.null_values.clone();
+            return Some(Column { null_values, ..Column::plain(name, *kind) });
+        }
         RawColumn::Full(table) => table,
     };
     let at = |key: &'static str| ["streams", stream, "columns", name, key];
@@ -375,6 +381,7 @@ fn column_of(
         tolerance: table.tolerance,
         format,
         zone,
+        null_values: [&raw_stream.null_values[..], &table.null_values].concat(),
     })
 }
 
