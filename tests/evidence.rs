@@ -253,9 +253,11 @@ impl Faults<'_> {
     }
 }
 
-/// Whether a command prints a text, in whatever case: names of headers have none.
-fn says(ran: &Ran, part: &str) -> bool {
-    format!("{}{}", ran.stdout, ran.stderr).to_lowercase().contains(&part.to_lowercase())
+/// Whether a command prints one of the texts between `|`, in whatever case: names of headers have
+/// none.
+fn says(ran: &Ran, texts: &str) -> bool {
+    let printed = format!("{}{}", ran.stdout, ran.stderr).to_lowercase();
+    texts.to_lowercase().split('|').any(|text| printed.contains(text))
 }
 
 fn entry(status: &Ran, stream: &str) -> serde_json::Value {
