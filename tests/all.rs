@@ -24,6 +24,7 @@ mod doctor;
 mod documentation;
 mod drift;
 mod eject;
+mod evidence;
 mod exit_codes;
 mod export;
 mod export_files;
