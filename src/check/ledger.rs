@@ -124,7 +124,8 @@ fn stale_finding(
         None => sql_of_fetch(view.stream, partition),
     };
     let place = place(window, partition);
-    let found = format!("it is complete as of {}, and cannot be read now: {why}", fact.requested_at);
+    let at = fact.completed_at.as_deref().unwrap_or_default();
+    let found = format!("it was complete on {at}, and cannot be read now: {why}");
     Finding {
         id: id_of("stale_window", view.stream, &place),
         check: "stale_window",
@@ -134,6 +135,8 @@ fn stale_finding(
         found: with_place(&place, &found),
         sql,
         help: view.help_commands.sync_due(view.stream),
+        first: None,
+        until: None,
     }
 }
 

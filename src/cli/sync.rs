@@ -6,11 +6,12 @@ use crate::cli::text::{drift_line, plain_table, sync_page};
 use crate::definition::{Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
 use crate::http::{Budget, SourceErrorKind};
+use crate::model::numbers::count;
 use crate::model::{Error, ExitCode, FieldChange, Timestamp, Window, printable};
 use crate::model::{many, many_are};
 use crate::outbox::SendReport;
 use crate::store::Reader;
-use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
+use crate::sync::{Lanes, RunError, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
 use super::args::{Global, SyncArguments};
 use super::outbox::{beside_json, send_beside, tell_beside};
@@ -226,14 +227,34 @@ fn show(
         .errors
         .iter()
         .filter(|error| error.kind != SourceErrorKind::Stopped || report.stop.is_none());
-    let more = told.clone().count().saturating_sub(ERRORS_SHOWN_MAX);
-    for error in told.take(ERRORS_SHOWN_MAX) {
+    let mut causes: Vec<(&RunError, u64)> = Vec::new();
+    for error in told {
+        let same = |(first, _): &&mut (&RunError, u64)| {
+            first.stream == error.stream
+                && first.message == error.message
+                && first.help == error.help
+        };
+        match causes.iter_mut().find(same) {
+            Some((_, times)) => *times += 1,
+            None => causes.push((error, 1)),
+        }
+    }
+    let more = causes.len().saturating_sub(ERRORS_SHOWN_MAX);
+    for (error, times) in causes.iter().take(ERRORS_SHOWN_MAX) {
+        let parent = match error.partition.as_str() {
+            "" => String::new(),
+            partition => format!(" {partition}"),
+        };
         let window = error.window.as_ref().map(|window| format!(" {window}")).unwrap_or_default();
-        let place = format!("stream {}{window}", error.stream);
+        let others = match times {
+            1 => String::new(),
+            times => format!(" and {} more", count(times - 1)),
+        };
+        let place = format!("stream {}{parent}{window}{others}", error.stream);
         output.error(&format!("{place}: {}", error.message), error.help.as_deref());
     }
     if more > 0 {
-        output.say(&format!("and {more} more of the kind; `windrow status` shows them\n"));
+        output.say(&format!("and {more} more causes; `windrow status` shows them\n"));
     }
     let waiting = report.windows_planned().saturating_sub(report.windows_completed());
     if report.stop.is_some() {

@@ -73,6 +73,7 @@ fn read_link(link: &str) -> LinkNext {
         },
     };
     let mut relation: Option<String> = None;
+    let mut has_results = true;
     for parameter in split_outside(parameters, ';') {
         let (name, value) = parameter.split_once('=').unwrap_or((&parameter, ""));
         let value = value.trim().trim_matches(['"', '\'']);
@@ -86,11 +87,14 @@ fn read_link(link: &str) -> LinkNext {
                 let value = value.rsplit('\'').next().unwrap_or(value);
                 relation.get_or_insert_with(|| value.to_ascii_lowercase());
             }
+            // Sentry: a link is always there, and says beside it whether it leads to anything.
+            "results" => has_results = !value.eq_ignore_ascii_case("false"),
             "anchor" => return LinkNext::None,
             _ => {}
         }
     }
-    let is_next = relation.is_some_and(|types| types.split_ascii_whitespace().any(means_next));
+    let is_next =
+        has_results && relation.is_some_and(|types| types.split_ascii_whitespace().any(means_next));
     match target.trim() {
         _ if !is_next => LinkNext::None,
         "" => unreadable(),

@@ -34,7 +34,11 @@ impl Page {
     /// elsewhere it is no JSON.
     pub fn body(&self) -> Result<Body<'_>, SourceError> {
         let text = self.text()?;
-        Ok(if self.response.status == 204 || self.means_nothing { Body::Empty } else { Body::decode(text) })
+        Ok(if self.response.status == 204 || self.means_nothing {
+            Body::Empty
+        } else {
+            Body::decode(text)
+        })
     }
 
     /// Whether an access point may have answered in place of the source.

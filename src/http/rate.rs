@@ -181,7 +181,10 @@ mod tests {
                 Some(5_000),
             ),
             (
-                &[("ratelimit-remaining", "0"), ("ratelimit-reset", "Fri, 15 Jan 2027 08:00:07 GMT")],
+                &[
+                    ("ratelimit-remaining", "0"),
+                    ("ratelimit-reset", "Fri, 15 Jan 2027 08:00:07 GMT"),
+                ],
                 Some(7_000),
             ),
             (

@@ -114,7 +114,8 @@ pub fn retry_after_ms(response: &HttpResponse, now: Timestamp) -> Option<i64> {
     if let Some(millis) = millis.filter(|millis: &i64| *millis >= 0) {
         return Some(millis);
     }
-    let names = ["retry-after", "x-retry-after", "x-ratelimit-retry-after", "x-rate-limit-retry-after"];
+    let names =
+        ["retry-after", "x-retry-after", "x-ratelimit-retry-after", "x-rate-limit-retry-after"];
     let value = names.iter().find_map(|name| response.header(name))?.trim();
     if let Some(millis) = seconds_ms(value).or_else(|| span_ms(value)) {
         return Some(millis);

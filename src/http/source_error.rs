@@ -49,7 +49,14 @@ pub struct SourceError {
 impl SourceError {
     /// An error of a kind.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), help: None, too_slow: false, page_gone: false, cut: false }
+        Self {
+            kind,
+            message: message.into(),
+            help: None,
+            too_slow: false,
+            page_gone: false,
+            cut: false,
+        }
     }
 
     /// Says what to do about it.

@@ -28,7 +28,7 @@ pub use file_fields::FileFields;
 pub use filler::Filler;
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use json::{Elements, Members};
-pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
 pub use non_numbers::mark_non_numbers;
+pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
 pub use pretty::{Pretty, PrettyLine, pretty};
 pub use reader::{RecordReader, RecordRefusal};

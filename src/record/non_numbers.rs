@@ -50,9 +50,9 @@ pub fn non_number(record: &str) -> Option<&'static str> {
 
 /// The record as it came.
 pub fn unmark(record: &str) -> String {
-    WORDS.iter().fold(record.to_owned(), |record, word| {
-        record.replace(&format!("\"{MARK}{word}\""), word)
-    })
+    WORDS
+        .iter()
+        .fold(record.to_owned(), |record, word| record.replace(&format!("\"{MARK}{word}\""), word))
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{
-    Cell, PageFields, Reject, RejectKind, RowSet, Window, instant_to_text,
-};
+use crate::model::{Cell, PageFields, Reject, RejectKind, RowSet, Window, instant_to_text};
 
 use super::body::Body;
 use super::extract::{ExtractError, RecordStep};
@@ -179,7 +177,9 @@ impl<'c, 'b> Builder<'c, 'b> {
         if self.page.overgrown {
             return;
         }
-        if self.marked && let Some(word) = non_number(record) {
+        if self.marked
+            && let Some(word) = non_number(record)
+        {
             let reason = format!("the value {word} is no JSON number");
             let kind = RejectKind::Unrepresentable;
             return self.reject(RecordRefusal { kind, reason, pointer: None }, steps, position);

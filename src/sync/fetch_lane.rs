@@ -162,7 +162,7 @@ impl<'a> FetchLane<'a> {
         &self.definition.sources[&stream.source]
     }
 
-    fn current(&mut self) -> &mut StreamReport {
+    pub(super) fn current(&mut self) -> &mut StreamReport {
         self.report.streams.last_mut().expect("a stream is in hand")
     }
 

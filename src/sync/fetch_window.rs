@@ -119,7 +119,9 @@ impl FetchLane<'_> {
                     return self.end_of_pages(stream, source, job, tally, confirms).await;
                 }
             };
+            let (received, rejected) = (taken.rows.received, taken.rows.rejects.len() as u64);
             self.hand_over(stream, job, &page, taken, next.as_ref(), &mut tally).await?;
+            tally.rejected_page(stream, received, rejected)?;
             self.full_page_seen = pager.full_page_seen;
             if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
                 let message = format!("the source cuts results at {most} records");
@@ -213,10 +215,7 @@ impl FetchLane<'_> {
             }
         }
         tally.take(stream, &rows, facts.total, signs)?;
-        if let Some(most) = stream.max_rejects.filter(|most| tally.rejects > *most) {
-            let message = format!("more than {most} records of the window were rejected");
-            return Err(invalid_response(message).help("`windrow status` shows the reasons"));
-        }
+        self.current().reject_reasons.take(&rows.rejects);
         Ok(TakenPage { rows, facts, noticed, reader, context })
     }
 

@@ -6,8 +6,76 @@ use serde::Serialize;
 
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
-use crate::model::{Error, ExitCode, Outcomes, Spent, WindowKey};
+use crate::model::{Error, ExitCode, Outcomes, Reject, Spent, WindowKey};
 use crate::store::{RunStreamRow, VanishedCount};
+
+/// Why records were rejected: a kind of fault at one place of the record is one reason.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub struct RejectReasons(Vec<RejectReason>);
+
+/// One reason, and how many records had it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RejectReason {
+    /// The kind of fault.
+    pub kind: &'static str,
+    /// Where in the record, as a JSON Pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The fault of the first of them, in words.
+    pub reason: String,
+    /// How many records.
+    pub count: u64,
+}
+
+/// The most reasons that are told apart in one run and stream; what is beyond counts to the last.
+const REASONS_MAX: usize = 20;
+
+/// Reasons that a message names.
+const REASONS_SHOWN_MAX: usize = 3;
+
+impl RejectReasons {
+    /// Takes in the rejects of a page.
+    pub fn take(&mut self, rejects: &[Reject]) {
+        for reject in rejects {
+            let kind = reject.kind.as_str();
+            let known = |reason: &&mut RejectReason| {
+                reason.kind == kind && reason.pointer == reject.pointer
+            };
+            let full = self.0.len() >= REASONS_MAX;
+            match self.0.iter_mut().find(known) {
+                Some(reason) => reason.count += 1,
+                None if full => self.0.last_mut().expect("it is full").count += 1,
+                None => self.0.push(RejectReason {
+                    kind,
+                    pointer: reject.pointer.clone(),
+                    reason: reject.reason.clone(),
+                    count: 1,
+                }),
+            }
+        }
+    }
+
+    /// How many records were rejected.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|reason| reason.count).sum()
+    }
+
+    /// The most frequent reasons in words.
+    pub fn spoken(&self) -> String {
+        let mut reasons: Vec<&RejectReason> = self.0.iter().collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
+        let shown = reasons.iter().take(REASONS_SHOWN_MAX).map(|it| match it.count {
+            1 => it.reason.clone(),
+            count => format!("{} ({count} times)", it.reason),
+        });
+        let mut text = shown.collect::<Vec<_>>().join("; ");
+        if reasons.len() > REASONS_SHOWN_MAX {
+            text.push_str("; …");
+        }
+        text
+    }
+}
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +91,8 @@ pub struct StreamReport {
     pub outcomes: Outcomes,
     /// Records outside the range that was asked for.
     pub out_of_window: u64,
+    /// Why records were rejected, those aside whose parent is not there.
+    pub reject_reasons: RejectReasons,
     /// Rejects of earlier fetches that became rows: they are not received again.
     pub late_rejects: u64,
     /// Rows that their source no longer returns and that were marked or deleted.
@@ -42,6 +112,7 @@ impl StreamReport {
             windows_completed: 0,
             outcomes: Outcomes::default(),
             out_of_window: 0,
+            reject_reasons: RejectReasons::default(),
             late_rejects: 0,
             vanished: 0,
             held_back: 0,

@@ -13,6 +13,7 @@ use crate::record::{KeyClash, PageMark, PageRows, canonical_json, hash_text};
 
 use super::fetch::{FetchFacts, FetchOutcome};
 use super::fetch_job::FetchJob;
+use super::report::RejectReasons;
 
 /// The most distinct keys that are known of one window: 8 bytes each, 32 MiB in all. A window with
 /// more records than that cannot be held against a total, and needs a shorter step.
@@ -20,6 +21,9 @@ const DISTINCT_KEYS_MAX: usize = 2_000_000;
 
 /// The most keys of one fetch that are looked at again: more than that are told by a few.
 const SUSPECTS_MAX: usize = 1_000;
+
+/// A window fails where more than one in so many of its records is rejected.
+const REJECTED_SHARE: u64 = 5;
 
 /// Characters of a record in a message.
 const RECORD_SHOWN_MAX: usize = 160;
@@ -41,6 +45,8 @@ pub struct FetchTally {
     pub received: u64,
     /// Records that cannot be rows.
     pub rejects: u64,
+    /// Why not, and how many of each.
+    pub reasons: RejectReasons,
     /// Keys that came.
     pub keys: KeyTable,
     /// The sum of their hashes: tells whether two fetches have seen the same.
@@ -116,6 +122,7 @@ impl FetchTally {
             pages: 0,
             received: 0,
             rejects: 0,
+            reasons: RejectReasons::default(),
             keys: KeyTable::new(attempt),
             key_sum: 0,
             moved: false,
@@ -155,6 +162,7 @@ impl FetchTally {
         self.pages += u64::from(rows.received > 0);
         self.received += rows.received;
         self.rejects += rows.rejects.len() as u64;
+        self.reasons.take(&rows.rejects);
         self.mark = self.mark.take().max(rows.mark.clone());
         self.signs.take(signs);
         if let Some(total) = total {
@@ -212,10 +220,50 @@ impl FetchTally {
         }
     }
 
+    /// Whether so many records are no rows that the definition must be wrong: all of a page, unless
+    /// it says how many there may be.
+    pub fn rejected_page(
+        &self,
+        stream: &Stream,
+        received: u64,
+        rejected: u64,
+    ) -> Result<(), SourceError> {
+        if let Some(most) = stream.max_rejects {
+            if self.rejects <= most {
+                return Ok(());
+            }
+            let message = format!("more than {most} records of the window were rejected");
+            return Err(self.rejects_error(message));
+        }
+        if received == 0 || rejected < received {
+            return Ok(());
+        }
+        Err(self.rejects_error(format!("all {received} records of a page were rejected")))
+    }
+
+    /// The same for a whole window: more than a fifth of its records.
+    fn rejected_window(&self, stream: &Stream) -> Result<(), SourceError> {
+        if stream.max_rejects.is_some() || self.rejects * REJECTED_SHARE <= self.received {
+            return Ok(());
+        }
+        let message =
+            format!("{} of {} records of the window were rejected", self.rejects, self.received);
+        Err(self.rejects_error(message))
+    }
+
+    fn rejects_error(&self, message: String) -> SourceError {
+        let why = self.reasons.spoken();
+        invalid_response(format!("{message}: {why}")).help(
+            "`windrow rejects` shows them; mend the column's type, or name what stands for null \
+             with `null_values`; `max_rejects` says how many records of a window may be rejected",
+        )
+    }
+
     /// What the answers say against the end that was found.
     pub fn contradiction(&self, stream: &Stream) -> Result<Option<FetchOutcome>, SourceError> {
         let came =
             Came { records: self.received, pages: self.asked, whole: self.facts.in_one_piece };
+        self.rejected_window(stream)?;
         if let Some(contradiction) = contradiction_of_end(stream, &self.signs, came) {
             return Err(contradicted(contradiction));
         }

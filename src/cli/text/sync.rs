@@ -1,7 +1,7 @@
 //! What a sync did, for people.
 
 use crate::model::{Outcomes, printable_page};
-use crate::sync::SyncReport;
+use crate::sync::{StreamReport, SyncReport};
 
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count, many};
@@ -52,6 +52,9 @@ pub fn sync_page(report: &SyncReport) -> String {
             stream.stream
         ));
     }
+    for stream in report.streams.iter().filter(|stream| stream.outcomes.rejected > 0) {
+        out.push_str(&rejects_line(stream));
+    }
     for stream in report.streams.iter().filter(|stream| stream.late_rejects > 0) {
         out.push_str(&retried_line(stream.late_rejects, &stream.stream));
     }
@@ -86,6 +89,26 @@ pub fn sync_page(report: &SyncReport) -> String {
         bytes(stats.bytes)
     ));
     printable_page(&out)
+}
+
+/// Records of a stream that were rejected, and why.
+fn rejects_line(stream: &StreamReport) -> String {
+    let rejected = stream.outcomes.rejected;
+    let mut why: Vec<String> = Vec::new();
+    // A fetch that was repeated gives its reasons twice, and its rejects once.
+    let known = stream.reject_reasons.count().min(rejected);
+    if known > 0 {
+        why.push(stream.reject_reasons.spoken());
+    }
+    if rejected > known {
+        why.push(format!("{} refer to rows that are not there", count(rejected - known)));
+    }
+    format!(
+        "{} of {} rejected: {}; `windrow rejects` shows them\n",
+        many(rejected, "record"),
+        stream.stream,
+        why.join("; ")
+    )
 }
 
 /// Records that a stream rejected before and that became rows.
