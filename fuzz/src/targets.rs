@@ -418,7 +418,7 @@ fn next_page(definition: &windrow::definition::Definition, links: &[String]) -> 
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
     let response = HttpResponse { status: 200, headers, body: Vec::new() };
-    let page = Page { response, url, as_of: None };
+    let page = Page { response, url, as_of: None, means_nothing: false };
     let stream = Stream { paginate: Paginate::Link, total: None, ..definition.streams[0].clone() };
     let source = &definition.sources["api"];
     match PageFacts::of(&stream, source, &page, &Body::decode("[]"), &PageRows::default()) {

@@ -53,6 +53,9 @@ pub struct Came {
     pub pages: u64,
     /// Whether all pages of the fetch are counted in these: not where it carries on another one.
     pub whole: bool,
+    /// Whether the declared total is what came, or a rule of `paginate.end` has found the end: then
+    /// the address or token of a next page is one that the source always gives.
+    pub end_is_declared: bool,
 }
 
 /// What contradicts a page by itself: it failed in part, or says where to go on in a way that
@@ -76,17 +79,18 @@ pub fn contradiction_of_page(stream: &Stream, signs: &Signs) -> Option<Contradic
     })
 }
 
+/// Whether the definition says that one page is all, whatever the answers say of more: then what
+/// contradicts that is told by `check` alone.
+pub fn one_page_is_all(stream: &Stream) -> bool {
+    stream.paginate_is_written && matches!(stream.paginate, Paginate::None)
+}
+
 /// What contradicts the end that was found after the last page.
 pub fn contradiction_of_end(
     stream: &Stream,
     signs: &FetchSigns,
     came: Came,
 ) -> Option<Contradiction> {
-    // A definition that says that one page is all is believed; `check` tells of it.
-    let one_page = stream.paginate_is_written && matches!(stream.paginate, Paginate::None);
-    if one_page {
-        return counts_more_records(stream, signs, came);
-    }
     says_more(stream, signs, came)
         .or_else(|| counts_more_pages(stream, signs, came))
         .or_else(|| counts_more_records(stream, signs, came))
@@ -100,12 +104,13 @@ fn says_more(stream: &Stream, signs: &FetchSigns, came: Came) -> Option<Contradi
         Some(SignKind::Count(total)) => came.records >= total && number >= total,
         _ => false,
     };
+    let is_last = signs.last.last || came.end_is_declared;
     let is_declared = |sign: &&Sign| !stream.end_is_declared_at(&sign.at);
     let mut more = signs.last.more.iter().filter(is_declared);
     let sign = more.find(|sign| match sign.kind {
         SignKind::Flag => true,
-        SignKind::Number(number) => !signs.last.last && !all_came(number),
-        _ => !signs.last.last,
+        SignKind::Number(number) => !is_last && !all_came(number),
+        _ => !is_last,
     })?;
     let Sign { at, value, kind } = sign;
     let message = match kind {

@@ -10,6 +10,8 @@ mod keys;
 mod names;
 mod signs;
 
-pub use judge::{Came, Contradiction, FetchSigns, contradiction_of_end, contradiction_of_page};
+pub use judge::{
+    Came, Contradiction, FetchSigns, contradiction_of_end, contradiction_of_page, one_page_is_all,
+};
 pub use keys::{KeySeen, KeyTable};
 pub use signs::{Answer, Sign, SignKind, Signs, signs_of};

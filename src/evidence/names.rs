@@ -16,6 +16,10 @@ pub enum Topic {
     Cursor,
     /// How many records there are in all.
     Total,
+    /// The same after a filter: beside it `total` counts what the filter leaves out too.
+    Filtered,
+    /// How many records are left.
+    Left,
     /// How many records there are in all, or on this page, or how many were asked for.
     Count,
     /// How many pages there are.
@@ -41,7 +45,7 @@ pub fn plain(name: &str) -> String {
 
 /// What may follow `next` in the name of a next place. Others are about other things: the next run,
 /// the next invoice, the token of a later synchronisation.
-const AFTER_NEXT: [&str; 41] = [
+const AFTER_NEXT: &[&str] = &[
     "",
     "page",
     "pageurl",
@@ -85,7 +89,7 @@ const AFTER_NEXT: [&str; 41] = [
     "query",
 ];
 
-const MORE: [&str; 17] = [
+const MORE: &[&str] = &[
     "more",
     "moreresults",
     "moreitems",
@@ -103,9 +107,10 @@ const MORE: [&str; 17] = [
     "nextpageexists",
     "isnext",
     "isnextpage",
+    "exceededtransferlimit",
 ];
 
-const LAST: [&str; 13] = [
+const LAST: &[&str] = &[
     "done",
     "isdone",
     "last",
@@ -119,9 +124,11 @@ const LAST: [&str; 13] = [
     "isend",
     "eof",
     "nomore",
+    "endofrecords",
+    "endofdata",
 ];
 
-const TOTAL: [&str; 34] = [
+const TOTAL: &[&str] = &[
     "total",
     "totalcount",
     "totalresults",
@@ -154,14 +161,16 @@ const TOTAL: [&str; 34] = [
     "numbermatched",
     "matched",
     "nbhits",
-    "recordsfiltered",
     "fullcount",
 ];
 
-const COUNT: [&str; 7] =
-    ["count", "recordcount", "recordscount", "resultcount", "resultscount", "itemcount", "found"];
+const FILTERED: &[&str] =
+    &["recordsfiltered", "filtercount", "filteredcount", "totalfiltered", "filteredtotal"];
 
-const PAGES: [&str; 13] = [
+const COUNT: &[&str] =
+    &["count", "recordcount", "recordscount", "resultcount", "resultscount", "itemcount", "found"];
+
+const PAGES: &[&str] = &[
     "totalpages",
     "totalpage",
     "totalpagecount",
@@ -177,7 +186,7 @@ const PAGES: [&str; 13] = [
     "lastpagenumber",
 ];
 
-const PARTIAL: [&str; 10] = [
+const PARTIAL: &[&str] = &[
     "partial",
     "ispartial",
     "partialresult",
@@ -188,6 +197,7 @@ const PARTIAL: [&str; 10] = [
     "incompleteresults",
     "isincomplete",
     "terminatedearly",
+    "searchcutoff",
 ];
 
 /// The topic of a plain name, if it has one.
@@ -204,16 +214,23 @@ pub fn topic(plain: &str) -> Option<Topic> {
     }
     let is = |names: &[&str]| names.contains(&plain);
     Some(match plain {
-        _ if is(&MORE) => Topic::More,
-        _ if is(&LAST) => Topic::Last,
+        _ if is(MORE) => Topic::More,
+        _ if is(LAST) => Topic::Last,
         "continue" | "continuation" | "continuationtoken" | "continuationkey"
         | "mscontinuation" | "lastevaluatedkey" | "resumptiontoken" | "paginationtoken"
         | "querycontinue" => Topic::Next,
         "after" | "cursor" | "pagetoken" | "offset" => Topic::Cursor,
-        _ if is(&TOTAL) => Topic::Total,
-        _ if is(&COUNT) => Topic::Count,
-        _ if is(&PAGES) => Topic::Pages,
-        _ if is(&PARTIAL) => Topic::Partial,
+        _ if is(FILTERED) => Topic::Filtered,
+        "remainingitemcount" | "remainingcount" | "remainingitems" => Topic::Left,
+        _ if plain.starts_with("more")
+            && ["url", "uri", "link", "href"].iter().any(|end| plain.ends_with(end)) =>
+        {
+            Topic::Next
+        }
+        _ if is(TOTAL) => Topic::Total,
+        _ if is(COUNT) => Topic::Count,
+        _ if is(PAGES) => Topic::Pages,
+        _ if is(PARTIAL) => Topic::Partial,
         "ok" | "success" | "successful" | "succeeded" | "issuccess" => Topic::Success,
         "error"
         | "errors"
@@ -251,7 +268,7 @@ pub fn header_topic(name: &str) -> Option<Topic> {
 
 /// Whether an object of that name beside the records is about paging or the answer as a whole.
 pub fn is_about_the_answer(plain: &str) -> bool {
-    const WORDS: [&str; 14] = [
+    const WORDS: &[&str] = &[
         "page",
         "paging",
         "pagin",
@@ -267,7 +284,7 @@ pub fn is_about_the_answer(plain: &str) -> bool {
         "additional",
         "envelope",
     ];
-    const NAMES: [&str; 7] = ["data", "hits", "next", "body", "header", "headers", "collection"];
+    const NAMES: &[&str] = &["data", "hits", "next", "body", "header", "headers", "collection"];
     NAMES.contains(&plain) || WORDS.iter().any(|word| plain.contains(word))
 }
 

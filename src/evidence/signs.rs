@@ -87,16 +87,19 @@ pub struct Answer<'a> {
     pub beside: Option<&'a str>,
     /// The path of its records.
     pub records: &'a [Segment],
+    /// How many records it has.
+    pub received: u64,
     /// The member that the definition calls an error: others are none then.
     pub error_is_declared: bool,
 }
 
 /// What an answer says.
 pub fn signs_of(answer: &Answer<'_>) -> Signs {
-    let mut found = Found { answer, signs: Signs::default(), weak: None };
+    let mut found =
+        Found { answer, signs: Signs::default(), weak: None, failed_flag: None, filtered: None };
     found.headers();
     if let Some(beside) = answer.beside.filter(|text| text.len() <= BESIDE_BYTES_MAX) {
-        found.object(beside, "$", Some(answer.records), 0, "");
+        found.root(beside.trim_start());
     }
     found.finish()
 }
@@ -135,6 +138,10 @@ struct Found<'a> {
     signs: Signs,
     /// A count that may be that of the page.
     weak: Option<Sign>,
+    /// A count of what a filter leaves.
+    filtered: Option<Sign>,
+    /// A flag that says that the request failed: a text beside it says more.
+    failed_flag: Option<Sign>,
 }
 
 impl Found<'_> {
@@ -182,6 +189,24 @@ impl Found<'_> {
         }
     }
 
+    /// Looks through the body: an object, or a list that holds one beside the records, as the World
+    /// Bank answers.
+    fn root(&mut self, beside: &str) {
+        match self.answer.records.split_first() {
+            Some((Segment::Index(index), rest)) if beside.starts_with('[') => {
+                let Ok(Elements(elements)) = Elements::parse(beside) else { return };
+                for (at, element) in elements.into_iter().enumerate() {
+                    if i64::try_from(at) != Ok(*index) {
+                        self.object(element, &format!("$[{at}]"), None, 0, "");
+                    } else if element.starts_with('{') {
+                        self.object(element, &format!("$[{at}]"), Some(rest), 0, "");
+                    }
+                }
+            }
+            _ => self.object(beside, "$", Some(self.answer.records), 0, ""),
+        }
+    }
+
     /// Looks through an object. `records` is the rest of the path to the records, where the object
     /// lies on it.
     fn object(
@@ -200,7 +225,6 @@ impl Found<'_> {
             });
             let path = under_path(at, name);
             let plain = plain(name);
-            let is_record = on_the_way.is_some_and(<[Segment]>::is_empty);
             if raw.starts_with('{') {
                 if let Some(on_the_way) = on_the_way
                     && matches!(on_the_way.first(), Some(Segment::Name(_)))
@@ -214,7 +238,6 @@ impl Found<'_> {
                 let siblings = &members;
                 self.member(raw, path, &plain, Place { container, depth, siblings, records });
             }
-            let _ = is_record;
         }
     }
 
@@ -223,14 +246,18 @@ impl Found<'_> {
         match topic(plain) {
             Some(Topic::Next) => {
                 // HAL, HubSpot and others: an object that holds the address or the token.
-                let value = Members::parse(raw).ok().and_then(|Members(members)| {
-                    members.into_iter().find_map(|(name, raw)| {
-                        let value = scalar(raw).filter(|value| !is_nothing(value))?;
-                        Some((under_path(at, &name), value))
-                    })
+                let Ok(Members(members)) = Members::parse(raw) else { return };
+                let value = members.iter().find_map(|(name, raw)| {
+                    let value = scalar(raw).filter(|value| !is_nothing(value))?;
+                    Some((under_path(at, name), value))
                 });
-                if let Some((at, value)) = value {
-                    self.place(at, &value);
+                match value {
+                    Some((at, value)) => self.place(at, &value),
+                    // DynamoDB: the key of the next record, each value under its type.
+                    None if members.iter().any(|(_, raw)| raw.starts_with('{') && *raw != "{}") => {
+                        self.more(at.to_owned(), raw, SignKind::Token);
+                    }
+                    None => {}
                 }
                 return;
             }
@@ -292,6 +319,17 @@ impl Found<'_> {
                     self.total(at, total);
                 }
             }
+            Topic::Filtered => {
+                if let Some(total) = count(raw) {
+                    let kind = SignKind::Count(total);
+                    self.filtered = Some(Sign { at, value: total.to_string(), kind });
+                }
+            }
+            Topic::Left => {
+                if count(raw).is_some_and(|left| left > 0) {
+                    self.more(at, raw, SignKind::Flag);
+                }
+            }
             Topic::Count => {
                 if let Some(count) = count(raw) {
                     self.count(at, count);
@@ -303,7 +341,10 @@ impl Found<'_> {
                 }
             }
             Topic::Partial if flag(raw) == Some(true) => self.failed(at, raw),
-            Topic::Success if place.is_root() && flag(raw) == Some(false) => self.failed(at, raw),
+            Topic::Success if place.is_root() && flag(raw) == Some(false) => {
+                let sign = Sign { at, value: raw.to_owned(), kind: SignKind::Failure };
+                self.failed_flag.get_or_insert(sign);
+            }
             Topic::Failures if place.is_root() => self.failures(raw, at),
             Topic::FailedParts if count(raw).is_some_and(|failed| failed > 0) => {
                 self.failed(at, raw);
@@ -311,8 +352,11 @@ impl Found<'_> {
             Topic::Status if place.is_root() => {
                 const BAD: [&str; 6] = ["error", "fail", "failed", "failure", "partial", "ko"];
                 let word = scalar(raw).unwrap_or_default().to_ascii_lowercase();
-                if BAD.contains(&word.as_str()) {
-                    self.failed(at, raw);
+                // Beside records it may be the state of what they belong to.
+                let of_the_answer = self.answer.received == 0 || word == "partial";
+                if of_the_answer && BAD.contains(&word.as_str()) {
+                    let value = excerpt(raw, SHOWN_MAX);
+                    self.failed_flag.get_or_insert(Sign { at, value, kind: SignKind::Failure });
                 }
             }
             _ => {}
@@ -326,12 +370,20 @@ impl Found<'_> {
         let leads_on = match plain {
             // Reddit: beside `before`. Facebook's `cursors` holds both on the last page too.
             "after" => {
-                place.siblings.iter().any(|(name, _)| name == "before")
-                    && !place.container.contains("cursor")
+                let before = place.siblings.iter().find(|(name, _)| name == "before");
+                before.is_some_and(|(_, raw)| {
+                    !place.container.contains("cursor") || matches!(*raw, "null" | "\"\"")
+                })
             }
             // Airtable: a text that is no number, beside the records.
             "offset" => is_text && value.parse::<i64>().is_err() && place.records.is_some(),
-            _ => is_text && matches!(place.container, "pagination" | "paging"),
+            _ => {
+                let asked = self.answer.url.query_pairs().any(|(_, asked)| asked == value);
+                let at_records = place.records.is_some() && plain == "cursor";
+                is_text
+                    && !asked
+                    && (at_records || matches!(place.container, "pagination" | "paging"))
+            }
         };
         if leads_on {
             self.place(at, &value);
@@ -341,15 +393,20 @@ impl Found<'_> {
     /// A list of links with relations: FHIR, HATEOAS.
     fn links(&mut self, raw: &str, at: &str) {
         let Ok(Elements(elements)) = Elements::parse(raw) else { return };
-        for (index, element) in elements.into_iter().enumerate() {
+        for element in elements {
             let Ok(members) = Members::parse(element) else { continue };
             let text = |name: &str| members.get(name).and_then(scalar);
-            let relation = text("rel").or_else(|| text("relation")).unwrap_or_default();
-            let target = text("href").or_else(|| text("url")).or_else(|| text("uri"));
+            let named = |names: &[&'static str]| {
+                names.iter().find_map(|name| text(name).map(|value| (*name, value)))
+            };
+            let (relation_name, relation) = named(&["rel", "relation"]).unwrap_or_default();
+            let (target_name, target) = named(&["href", "url", "uri"]).unzip();
             if relation.eq_ignore_ascii_case("next")
                 && let Some(target) = target.filter(|target| !is_nothing(target))
             {
-                self.place(format!("{at}[{index}]"), &target);
+                let target_name = target_name.unwrap_or_default();
+                let at = format!("{at}[?@.{relation_name} == 'next'].{target_name}");
+                self.place(at, &target);
             }
         }
     }
@@ -430,6 +487,11 @@ impl Found<'_> {
         // Beside a total, a count is that of the page.
         if self.signs.total.is_none() {
             self.signs.total = self.weak;
+        }
+        // What a filter leaves is what was asked for.
+        self.signs.total = self.filtered.or(self.signs.total);
+        if !self.answer.error_is_declared && self.signs.failed.is_none() {
+            self.signs.failed = self.failed_flag;
         }
         self.signs
     }

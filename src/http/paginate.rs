@@ -104,6 +104,8 @@ pub struct PageFacts {
     pub total: Option<u64>,
     /// A hash of the records as they came.
     pub content_hash: u64,
+    /// Whether the total is at least this: the source stops counting there.
+    pub total_is_capped: bool,
     /// Whether a rule of the definition says that the data ends with this page.
     pub ends: bool,
     /// Whether the answer had no content at all.
@@ -129,6 +131,9 @@ impl PageFacts {
             ends: stream.ends.iter().any(|rule| rule_holds(rule, body)),
             ..Self::default()
         };
+        facts.total_is_capped = facts.total >= stream.total_rules.cap
+            && facts.total.is_some()
+            && stream.total_rules.cap.is_some();
         let more_at = match &stream.paginate {
             Paginate::Page { more, .. }
             | Paginate::Offset { more, .. }
@@ -273,14 +278,19 @@ fn page_total(stream: &Stream, page: &Page, body: &Body<'_>) -> Result<Option<u6
 }
 
 /// A first page without the total that the definition names.
-pub fn no_total(stream: &Stream) -> SourceError {
+pub fn no_total(stream: &Stream, status: u16) -> SourceError {
     let place = match &stream.total {
         Some(Total::Body(path)) => format!("at {}", path.text()),
         Some(Total::Header(name)) => format!("in the header {name}"),
         None | Some(Total::Endpoint { .. }) => "in the answer".to_owned(),
     };
-    invalid_response(format!("expected a total {place}, found nothing there"))
-        .help("check the stream's `total`")
+    let found = match status {
+        204 => "the answer has no content (HTTP 204)",
+        _ => "found nothing there",
+    };
+    invalid_response(format!("expected a total {place}, {found}")).help(
+        "check the stream's `total`; if such an answer means that there is no data, `empty` says so",
+    )
 }
 
 /// The count at a path, which must be there.
@@ -318,6 +328,8 @@ pub struct Pager<'d> {
     empty: u64,
     /// The most records that one page held.
     largest: u64,
+    /// What the pages before have said of how many pages and records there are.
+    known: (Option<u64>, Option<u64>),
     /// The records of the page before, as a hash.
     before: Option<u64>,
     /// Content of pages that held records, and where each came first.
@@ -346,6 +358,7 @@ impl<'d> Pager<'d> {
             received: 0,
             empty: 0,
             largest: 0,
+            known: (None, None),
             before: None,
             seen: HashMap::new(),
             tokens: HashMap::new(),
@@ -372,6 +385,20 @@ impl<'d> Pager<'d> {
         self.pages > 0 && (declared || (self.beyond_total && PAST_THE_END.contains(&status)))
     }
 
+    /// Whether a page is the one before again, and the definition takes that for the end.
+    pub fn repeats(&self, facts: &PageFacts) -> bool {
+        facts.received > 0
+            && self.before == Some(facts.content_hash)
+            && self.has(|rule| matches!(rule, EndRule::RepeatedPage))
+    }
+
+    /// Whether the end that was found is one that `paginate.end` names.
+    pub fn ended_as_declared(&self, facts: &PageFacts) -> bool {
+        facts.ends
+            || self.repeats(facts)
+            || facts.received == 0 && self.has(|rule| matches!(rule, EndRule::EmptyPage))
+    }
+
     fn has(&self, which: fn(&EndRule) -> bool) -> bool {
         self.ends.iter().any(which)
     }
@@ -380,9 +407,8 @@ impl<'d> Pager<'d> {
     pub fn next(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
         self.pages += 1;
         self.beyond_total = false;
-        let repeated = facts.received > 0 && self.before == Some(facts.content_hash);
         let ends_repeated = self.has(|rule| matches!(rule, EndRule::RepeatedPage));
-        if repeated && ends_repeated {
+        if self.repeats(facts) {
             return Next::Repeated;
         }
         self.before = Some(facts.content_hash).filter(|_| facts.received > 0);
@@ -420,10 +446,17 @@ impl<'d> Pager<'d> {
     }
 
     fn after(&mut self, token: &PageToken, facts: &PageFacts) -> Next {
-        if facts.without_content && self.pages > 1 && !self.paginate.is_counted() {
-            // The page before led here.
-            let why = "the page before leads to this one, and the answer has no content (HTTP 204)";
-            return Next::Broken(why.to_owned());
+        let known = (facts.pages.or(self.known.0), facts.total.or(self.known.1));
+        self.known = known;
+        if facts.without_content && self.pages > 1 {
+            let counts_more = known.0.is_some_and(|pages| pages >= self.pages)
+                || known.1.is_some_and(|total| total > self.received);
+            let why = match self.paginate.is_counted() {
+                false => "the page before leads to this one",
+                true if counts_more => "the pages before count more",
+                true => return Next::End,
+            };
+            return Next::Broken(format!("{why}, and the answer has no content (HTTP 204)"));
         }
         let ends_empty = self.has(|rule| matches!(rule, EndRule::EmptyPage));
         let ends_with_value = self.ends.iter().any(|rule| rule.place().is_some());
@@ -497,7 +530,8 @@ impl<'d> Pager<'d> {
             let ends_with_value = self.ends.iter().any(|rule| rule.place().is_some());
             return if ends_with_value { empty_but_more() } else { Next::End };
         }
-        if facts.total.is_some_and(|total| self.received >= total) {
+        let total = facts.total.filter(|_| !facts.total_is_capped);
+        if total.is_some_and(|total| self.received >= total) {
             // Some sources stop counting at a number and go on giving pages: after a full page one
             // more is asked for. Where the size of a page is not said, a page that is as long as
             // the longest one is full, once there is one to compare it with.

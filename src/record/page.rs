@@ -266,7 +266,8 @@ impl<'c, 'b> Builder<'c, 'b> {
         let rows = &self.page.rows;
         let differ =
             |cell: &usize| compare(rows, rows.row(earlier)[*cell], rows.row(later)[*cell]).is_ne();
-        let is_told = self.version_cell.as_ref().is_some_and(differ);
+        let told_by = self.version_cell.iter().chain(&self.cursor_cell);
+        let is_told = told_by.into_iter().any(differ);
         if !is_told && (0..rows.width).any(|cell| differ(&cell)) {
             let (first, later) = (self.raws[earlier].to_owned(), self.raws[later].to_owned());
             self.page.clash = Some(KeyClash { first, later });

@@ -24,7 +24,7 @@ use super::fetch_job::{FetchJob, first_token, next_mark};
 use super::fetch_lane::FetchLane;
 use super::page::{ReadPage, check_hash_fields, infer_from, read_answer, read_kept};
 use super::scope::scope_of;
-use super::tally::{FetchTally, Suspects, explains_changes};
+use super::tally::{FetchTally, Suspects, takes_any_order};
 
 /// How long the token of a broken-off fetch is believed, minutes. Counted pages shift as soon as
 /// records come or go, tokens of the API's own usually live for a day.
@@ -102,12 +102,14 @@ impl FetchLane<'_> {
             }
             page.means_nothing = says_nothing(stream, &page);
             if pager.ends_with(page.response.status) {
+                tally.ended_as_declared = true;
                 return self.end_of_pages(stream, source, job, tally, confirms).await;
             }
             if !tally.begun && tally.facts.in_one_piece && !tally.facts.dated_by_source {
                 tally.date_by(&page);
             }
-            let taken = self.take_page(stream, source, job, &page, &mut tally).await?;
+            let taken = self.take_page(stream, source, job, &page, &pager, &mut tally).await?;
+            tally.ended_as_declared = pager.ended_as_declared(&taken.facts);
             let next = match pager.next(&token, &taken.facts) {
                 Next::Broken(why) => {
                     return Err(invalid_response(why).help(help_for_walk(stream)));
@@ -193,6 +195,7 @@ impl FetchLane<'_> {
         source: &Source,
         job: &FetchJob,
         page: &Page,
+        pager: &Pager<'_>,
         tally: &mut FetchTally,
     ) -> Result<TakenPage, SourceError> {
         let reader = self.reader_of(stream, page).await?;
@@ -204,6 +207,9 @@ impl FetchLane<'_> {
         // A field that became a column is read by another reader than before.
         let reader = self.record_reader.clone().unwrap_or(reader);
         let ReadPage { rows, facts, signs } = read;
+        if pager.repeats(&facts) {
+            return Ok(TakenPage { rows, facts, noticed, reader, context });
+        }
         if tally.received == 0 {
             check_hash_fields(stream, &rows, &page.body()?)?;
         }
@@ -211,7 +217,7 @@ impl FetchLane<'_> {
         if tally.asked == 0 && tally.facts.in_one_piece && facts.total.is_none() {
             let said_on_pages = matches!(stream.total, Some(Total::Body(_) | Total::Header(_)));
             if said_on_pages && !page.means_nothing {
-                return Err(no_total(stream));
+                return Err(no_total(stream, page.response.status));
             }
         }
         tally.take(stream, &rows, facts.total, signs)?;
@@ -402,7 +408,7 @@ pub(crate) fn page_context(
         on_conflict: Some(stream.on_conflict),
         parent: parent.clone(),
         keep_records: !stream.references.is_empty(),
-        one_content: !explains_changes(stream),
+        one_content: !takes_any_order(stream),
     }
 }
 

@@ -50,6 +50,7 @@ pub fn read_answer(
         url: &page.url,
         beside: beside.as_deref(),
         records: stream.records.prefix(),
+        received: rows.received,
         error_is_declared: stream.error.is_some(),
     });
     Ok(ReadPage { rows, facts, signs: signs.redacted(redact) })

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::definition::{Key, OnConflict, Paginate, Stream, StreamKind};
 use crate::evidence::{
     Came, Contradiction, FetchSigns, KeySeen, KeyTable, Signs, contradiction_of_end,
-    contradiction_of_page,
+    contradiction_of_page, one_page_is_all,
 };
 use crate::http::{Page, SourceError, invalid_response};
 use crate::model::{Entry, State, Timestamp, Window, excerpt};
@@ -61,6 +61,10 @@ pub struct FetchTally {
     pub mark: Option<PageMark>,
     /// What the answers say of their completeness.
     signs: FetchSigns,
+    /// Whether the end is one that `paginate.end` names.
+    pub ended_as_declared: bool,
+    /// What contradicts a definition that says that one page is all.
+    pub remark: Option<String>,
     /// Keys that an earlier attempt has seen with two contents.
     pub suspects: Suspects,
     /// Keys that this attempt has seen with two contents.
@@ -69,11 +73,16 @@ pub struct FetchTally {
 
 /// Whether the definition explains that a key comes twice with different content: something tells
 /// which is newer.
-pub fn explains_changes(stream: &Stream) -> bool {
+fn explains_changes(stream: &Stream) -> bool {
     stream.version.is_some()
-        || stream.deleted.is_some()
-        || stream.on_conflict == OnConflict::Keep
+        || takes_any_order(stream)
         || matches!(stream.kind, StreamKind::Cursor(_))
+}
+
+/// Whether it does not matter which of two records of one key is newer: the first one wins, or one
+/// of them is a tombstone.
+pub fn takes_any_order(stream: &Stream) -> bool {
+    stream.deleted.is_some() || stream.on_conflict == OnConflict::Keep
 }
 
 /// A key that stands for different records.
@@ -130,6 +139,8 @@ impl FetchTally {
             last_total: None,
             mark: None,
             signs: FetchSigns::default(),
+            ended_as_declared: false,
+            remark: None,
             suspects,
             changed: Vec::new(),
         }
@@ -260,12 +271,20 @@ impl FetchTally {
     }
 
     /// What the answers say against the end that was found.
-    pub fn contradiction(&self, stream: &Stream) -> Result<Option<FetchOutcome>, SourceError> {
-        let came =
-            Came { records: self.received, pages: self.asked, whole: self.facts.in_one_piece };
+    pub fn contradiction(&mut self, stream: &Stream) -> Result<Option<FetchOutcome>, SourceError> {
+        let came = Came {
+            records: self.received,
+            pages: self.asked,
+            whole: self.facts.in_one_piece,
+            end_is_declared: self.ended_as_declared || self.total_agrees(stream),
+        };
         self.rejected_window(stream)?;
-        if let Some(contradiction) = contradiction_of_end(stream, &self.signs, came) {
-            return Err(contradicted(contradiction));
+        match contradiction_of_end(stream, &self.signs, came) {
+            Some(contradiction) if one_page_is_all(stream) => {
+                self.remark = Some(contradiction.message);
+            }
+            Some(contradiction) => return Err(contradicted(contradiction)),
+            None => {}
         }
         if !came.whole && self.signs.needs_whole(stream) {
             // The counts are of all pages, and an earlier run has read some of them.
@@ -280,6 +299,12 @@ impl FetchTally {
             .help("run it again: it carries on where it was");
         let suspects = self.changed.clone();
         Ok(Some(FetchOutcome::Unconfirmed { error, seen: None, suspects }))
+    }
+
+    fn total_agrees(&self, stream: &Stream) -> bool {
+        let total = self.last_total.or(self.total);
+        let capped = stream.total_rules.cap.is_some_and(|cap| total >= Some(cap));
+        !capped && total == Some(self.keys.len() as u64)
     }
 
     /// Whether the source's total disagrees with what came, or moved meanwhile.
@@ -301,8 +326,9 @@ impl FetchTally {
             return Some(FetchOutcome::Disagreement { error, total: last, distinct });
         }
         (last != distinct).then(|| {
+            let twice = if self.moved { ", and a key came twice" } else { "" };
             let message =
-                format!("the source counts {last} records, {distinct} different ones came");
+                format!("the source counts {last} records, {distinct} different ones came{twice}");
             let help = help_for_count(stream, (first, last), distinct, self.received);
             let error = invalid_response(message).help(help);
             FetchOutcome::Disagreement { error, total: last, distinct }
