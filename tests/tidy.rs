@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from top to bottom. A room imports only from layers below its own, so that a layer is the
 /// list of what may not know each other.
-const FLOORS: [&[&str]; 11] = [
+const FLOORS: [&[&str]; 12] = [
     &["cli"],
     &["demo", "report"],
     // Takes in what `handoff` has opened and proven.
@@ -17,6 +17,8 @@ const FLOORS: [&[&str]; 11] = [
     &["outbox", "history"],
     // The next page is read from the decoded body.
     &["http"],
+    // Tables of features that `sync` writes: the core knows none of them.
+    &["digest", "kept_pages", "vanished", "drift", "waits"],
     &["window", "record", "store"],
     &["model"],
     &["definition"],
@@ -25,8 +27,13 @@ const FLOORS: [&[&str]; 11] = [
 
 /// Rooms with SQL: the core's, and each feature that owns tables or reads them in ways of its own.
 /// `store` alone opens connections.
-const SQL_ROOMS: [&str; 11] = [
+const SQL_ROOMS: [&str; 16] = [
     "src/store/",
+    "src/digest/",
+    "src/kept_pages/",
+    "src/vanished/",
+    "src/drift/",
+    "src/waits/",
     "src/adopt/",
     "src/check/",
     "src/doctor/",

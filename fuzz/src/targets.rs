@@ -15,6 +15,7 @@ use windrow::definition::{
     Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, Stream,
     TemplateValues, TimeFormat, parse_definition,
 };
+use windrow::digest::digest_tables;
 use windrow::host::{Host, SteadyClock, Stop, SystemFiles};
 use windrow::http::{
     Budget, HttpFetcher, HttpRequest, HttpResponse, Next, Page, PageFacts, PageToken, Pager,
@@ -28,7 +29,7 @@ use windrow::record::{
     Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
     hash_key, infer_columns, member_names, read_page,
 };
-use windrow::store::{Archive, Opening, Reader, RunStart, digest_tables};
+use windrow::store::{Archive, Opening, Reader, RunStart};
 
 /// A definition of one source that is never tried twice and waits for nothing.
 const DEFINITION: &str = r#"

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::definition::{Definition, parse_definition};
+use crate::digest::digest_tables;
 use crate::host::SystemFiles;
-use crate::store::{Opening, QuerySink, Value, digest_tables};
+use crate::store::{Opening, QuerySink, Value};
 
 const DEFINITION: &str = r#"
 [archive]

@@ -3,10 +3,11 @@
 use crate::adopt::unverified;
 use crate::cli::text::{outbox_line, status_page};
 use crate::definition::{Definition, StreamKind};
+use crate::digest::digest_tables;
 use crate::host::Host;
 use crate::model::{Error, ExitCode, State, Timestamp, Window, instant_from_text, instant_to_text};
 use crate::model::{many, many_are};
-use crate::store::{Reader, StreamRow, digest_tables};
+use crate::store::{Reader, StreamRow};
 use crate::sync::{SyncOptions, plan_run};
 use crate::window::Coverage;
 

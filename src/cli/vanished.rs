@@ -5,7 +5,8 @@ use std::io::Write;
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
+use crate::store::{Archive, Opening, Reader, RunEnd, RunStart};
+use crate::vanished::VanishedRow;
 
 use super::args::{Global, VanishedArguments};
 use super::output::{Output, taken};

@@ -15,9 +15,9 @@ use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::at;
 use crate::store::history::create_history;
 use crate::store::row::only;
+use crate::store::sql::key_text;
 use crate::store::sql::{LiveColumn, history_name, live_columns, quote};
 use crate::store::transaction::Tx;
-use crate::store::vanished::key_text;
 
 /// Rows of the table that was set aside that are carried over, by their place in it.
 const CARRIED: &str = "temp._windrow_carried";

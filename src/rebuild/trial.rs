@@ -3,9 +3,10 @@
 
 use crate::definition::{Column, Stream, parse_definition};
 use crate::host::Host;
+use crate::kept_pages::KeptPage;
 use crate::model::{Error, TableShape};
 use crate::record::RecordReader;
-use crate::store::{KeptPage, StreamRow, TableWriter, Tx};
+use crate::store::{StreamRow, TableWriter, Tx};
 
 use crate::sync::fetch_window::page_context;
 use crate::sync::page::read_kept;

@@ -16,7 +16,8 @@ use serde::Serialize;
 use crate::check::{CheckReport, Finding};
 use crate::definition::Severity;
 use crate::model::{FieldChange, Timestamp, instant_from_text, printable};
-use crate::store::{RejectRow, RunRow, WaitRow};
+use crate::store::{RejectRow, RunRow};
+use crate::waits::WaitRow;
 
 use crate::model::numbers::{ago, bytes, count, duration, many};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::definition::{Column, Definition, Source, Stream, StreamKind};
+use crate::drift::Fields;
 use crate::host::Host;
 use crate::http::{HttpFetcher, SourceError, SourceErrorKind};
 use crate::model::{Error, Spent, TableShape, Timestamp, Window, WindowKey};
@@ -14,7 +15,6 @@ use crate::store::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::window::{Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
-use super::drift::Fields;
 use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
 use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{

@@ -7,17 +7,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
+use crate::drift::Noticed;
 use crate::host::StopCause;
 use crate::http::{
     Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind,
     invalid_response, number_at,
 };
+use crate::kept_pages::RawPage;
 use crate::model::{Entry, State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader, hash_text};
-use crate::store::RawPage;
 use crate::window::is_settled;
 
-use super::drift::Noticed;
 use super::event::{LaneEvent, PageEvent};
 use super::fetch::{Completion, FetchFacts, FetchOutcome};
 use super::fetch_job::{FetchJob, first_token, next_mark};

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
 use crate::model::{Error, ExitCode, Outcomes, Spent, WindowKey};
-use crate::store::{RunStreamRow, VanishedCount};
+use crate::store::RunStreamRow;
+use crate::vanished::VanishedCount;
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]

@@ -19,7 +19,8 @@ use crate::model::{EntryState, Error, printable};
 use crate::model::{ExitCode, count};
 use crate::outbox::Outbox;
 use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
-use crate::store::{Reader, WaitRow};
+use crate::store::Reader;
+use crate::waits::WaitRow;
 
 use super::{folder_of, one_of, open_outbox};
 
