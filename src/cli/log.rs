@@ -19,7 +19,7 @@ use crate::host::{Clock, Host};
 use crate::http::SecretValues;
 use crate::model::{Error, ErrorKind, instant_to_text, printable, printable_json};
 
-use super::args::{Global, LogFormat};
+use super::global::{Global, LogFormat};
 use super::output::complain;
 
 /// What no line may hold. Of the process, as the log is.

@@ -13,7 +13,7 @@ use crate::host::Host;
 use crate::model::{Error, ExitCode};
 use crate::store::StreamRow;
 
-use super::args::Global;
+use super::global::Global;
 use super::keys::{key_password, keyring};
 use super::output::Output;
 

@@ -14,14 +14,15 @@ use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::store::Reader;
-use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
+use crate::sync::{SyncOptions, SyncReport};
+use crate::watch::{Rest, Round, UnitPaths, launchd_unit, rest_after, systemd_unit, task_unit};
 
-use super::args::{Global, UnitKind, WatchArguments};
+use super::args::{UnitKind, WatchArguments};
 use super::check::tell_after_round;
+use super::global::Global;
 use super::outbox::{folder_of, send_beside, tell_beside};
 use super::output::Output;
 use super::sync::sync_once;
-use super::unit::unit_text;
 use super::workspace::{check_streams, load_for_sync, load_secrets, network, parse_duration};
 
 /// The pause after a round that went well, where the arguments say nothing.
@@ -310,7 +311,13 @@ fn print_unit(
         Error::usage(format!("cannot find the definition {name}: {error}"))
             .help("name it with --definition")
     })?;
-    output.exact(&unit_text(kind, &program, &definition)?)?;
+    let paths = UnitPaths::new(&program, &definition)?;
+    let unit = match kind {
+        UnitKind::Systemd => systemd_unit(&paths),
+        UnitKind::Launchd => launchd_unit(&paths),
+        UnitKind::TaskScheduler => task_unit(&paths),
+    };
+    output.exact(&unit?)?;
     Ok(ExitCode::Done)
 }
 

@@ -374,25 +374,17 @@ impl Story<'_> {
 
 /// The month's rows of the archive: service line and thousandths of a GB.
 fn kept_usage(reader: &Reader) -> Result<Vec<(String, u64)>, Error> {
-    struct Rows(Vec<(String, u64)>);
-    impl crate::store::QuerySink for Rows {
-        fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-            if let [Value::Text(line), Value::Integer(milli)] = values.as_slice() {
-                self.0.push((line.clone(), u64::try_from(*milli).unwrap_or(0)));
-            }
-            Ok(())
-        }
-    }
-    let mut rows = Rows(Vec::new());
+    let mut rows = Vec::new();
     let sql = format!(
         "SELECT service_line_id, CAST(round(consumed_gb * 1000) AS INTEGER) FROM daily_usage
          WHERE usage_date >= '{}' AND usage_date < '{}'",
         MONTH.0, MONTH.1
     );
-    reader.query(&sql, &mut rows)?;
-    Ok(rows.0)
+    reader.query(&sql, &mut |part| {
+        if let Some([Value::Text(line), Value::Integer(milli)]) = part.row().as_deref() {
+            rows.push((line.clone(), u64::try_from(*milli).unwrap_or(0)));
+        }
+        Ok(())
+    })?;
+    Ok(rows)
 }

@@ -4,6 +4,7 @@
 //! ends. Rows stream: memory does not grow with their number. A file has its final name once it is
 //! whole and on the disk.
 
+mod answer;
 mod column;
 mod decimal;
 mod error;
@@ -24,6 +25,7 @@ use crate::host::Files;
 use crate::model::{Error, ErrorKind};
 use crate::store::StreamRow;
 
+pub use answer::{AnswerCsv, AnswerJson, json_value, value_text};
 pub use column::{ExactType, ExportColumn, export_columns};
 pub use error::RowFault;
 use error::{not_taken, not_written};

@@ -26,6 +26,7 @@ pub(crate) mod schema;
 pub(crate) mod sql;
 pub(crate) mod stops;
 pub(crate) mod table;
+pub(crate) mod target;
 pub(crate) mod transaction;
 pub(crate) mod untrusted;
 pub(crate) mod value;
@@ -37,7 +38,7 @@ pub use foreign::{Foreign, ForeignTable};
 pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use open::{APPLICATION_ID, Opening, sqlite_is_sound};
 pub use parents::Orphan;
-pub use query::QuerySink;
+pub use query::{AnswerPart, TakeAnswer};
 pub use read::{LedgerRow, ParentRow, RejectRow, StoredDefinition, StreamRow};
 pub use reader::Reader;
 pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
@@ -45,6 +46,7 @@ pub use run_detail::{
     EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunDetail, RunEvent,
 };
 pub use runs::{RunEnd, RunRow, RunStart, RunStreamRow};
+pub use target::refuse_own;
 pub use transaction::{Snapshot, Tx};
 pub use untrusted::{look_at_given, open_compared, open_untrusted};
 pub use value::Value;

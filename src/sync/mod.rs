@@ -19,7 +19,6 @@ mod reread;
 pub(crate) mod retry_rejects;
 mod scope;
 mod waits;
-mod watch_backoff;
 mod write_lane;
 
 use std::collections::BTreeMap;
@@ -39,7 +38,6 @@ pub use one_page::{OnePage, pull_one_page};
 pub use report::{RunError, StreamReport, SyncReport};
 pub use reread::Reread;
 pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
-pub use watch_backoff::{Rest, Round, rest_after};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;

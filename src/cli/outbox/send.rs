@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
+use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_plan_table, planned_json};
 use crate::cli::workspace::{
