@@ -26,8 +26,8 @@ use windrow::model::{
     instant_to_text, printable,
 };
 use windrow::record::{
-    Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
-    hash_key, infer_columns, member_names, read_page,
+    Body, BodyFormat, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical,
+    extract, hash_key, infer_columns, member_names, read_page,
 };
 use windrow::store::{Archive, Opening, Reader, RunStart};
 
@@ -419,10 +419,11 @@ fn next_page(definition: &windrow::definition::Definition, links: &[String]) -> 
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
     let response = HttpResponse { status: 200, headers, body: Vec::new() };
-    let page = Page { response, url, as_of: None };
+    let format = BodyFormat::default();
+    let page = Page { response, url, as_of: None, format };
     let stream = Stream { paginate: Paginate::Link, total: None, ..definition.streams[0].clone() };
     let source = &definition.sources["api"];
-    match PageFacts::of(&stream, source, &page, &Body::decode("[]"), &PageRows::default()) {
+    match PageFacts::of(&stream, source, &page, &format.decode("[]"), &PageRows::default()) {
         Ok(PageFacts { next: Some(next), .. }) => Fate::Next(next),
         Ok(_) => Fate::End,
         Err(_) => Fate::Refused,

@@ -91,8 +91,9 @@ impl HttpTransport {
         let codings = headers.iter().filter(|(name, _)| name == CONTENT_ENCODING.as_str());
         let codings: Vec<String> = codings.map(|(_, value)| value.clone()).collect();
         let body = decode(&codings, body, Growth::of(request))?;
-        if !framed && status == 200 && ends_early(&body) {
-            let detail = "the answer was cut off: it has no length, and its JSON no end".to_owned();
+        if !framed && status == 200 && request.format.ends_early(&body) {
+            let name = request.format.name();
+            let detail = format!("the answer was cut off: it has no length, and its {name} no end");
             return Err(NetError { kind: NetKind::Cut, detail });
         }
         Ok(HttpResponse { status, headers, body })
@@ -103,11 +104,6 @@ impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a> {
         Box::pin(self.exchange(request))
     }
-}
-
-/// Whether a body is the beginning of a JSON text and no more.
-fn ends_early(body: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof())
 }
 
 fn header_map(request: &HttpRequest) -> Result<HeaderMap, NetError> {

@@ -5,7 +5,7 @@ use url::Url;
 use crate::http::source_error::{SourceError, data_of, looks_like_portal};
 use crate::http::transport::HttpResponse;
 use crate::model::Timestamp;
-use crate::record::Body;
+use crate::record::{Body, BodyFormat};
 
 /// One answer, made once in [`HttpFetcher::fetch`](super::HttpFetcher::fetch).
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Page {
     pub url: Url,
     /// As of when it speaks, by the source's own clock, where it says so.
     pub as_of: Option<Timestamp>,
+    /// The format that was asked for.
+    pub format: BodyFormat,
 }
 
 impl Page {
@@ -26,10 +28,10 @@ impl Page {
     }
 
     /// The same, decoded. An empty text is only an answer without content where the status says so;
-    /// elsewhere it is no JSON.
+    /// elsewhere the format judges it.
     pub fn body(&self) -> Result<Body<'_>, SourceError> {
         let text = self.text()?;
-        Ok(if self.response.status == 204 { Body::Empty } else { Body::decode(text) })
+        Ok(if self.response.status == 204 { Body::Empty } else { self.format.decode(text) })
     }
 
     /// Whether an access point may have answered in place of the source.

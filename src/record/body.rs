@@ -1,10 +1,50 @@
-//! A decoded body. A format of bodies is one variant here, with a file of this room for its
-//! decoder; [`Body::decode`] is the one place that tells which format a body has.
+//! Formats of bodies. A format is one variant of [`BodyFormat`] and of [`Body`] here, with a file
+//! of this room for its decoder.
 
 use crate::definition::{Column, Path};
 
 use super::extract::{ExtractError, RecordStep, body_value, extract};
 use super::infer::{infer_columns, member_names};
+
+/// A format of the bodies that a source is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// JSON (RFC 8259): that of a definition, which names none.
+    #[default]
+    Json,
+}
+
+impl BodyFormat {
+    /// Its media type, as `Accept` and `Content-Type` have it.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            BodyFormat::Json => "application/json",
+        }
+    }
+
+    /// Whether a body is the beginning of one and no more: an answer without a length tells only
+    /// so that it was cut off.
+    pub fn ends_early(self, body: &[u8]) -> bool {
+        match self {
+            BodyFormat::Json => serde_json::from_slice::<serde::de::IgnoredAny>(body)
+                .is_err_and(|error| error.is_eof()),
+        }
+    }
+
+    /// Its name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BodyFormat::Json => "JSON",
+        }
+    }
+
+    /// A body in it, of an answer that has content.
+    pub fn decode(self, text: &str) -> Body<'_> {
+        match self {
+            BodyFormat::Json => Body::Json(text),
+        }
+    }
+}
 
 /// A body, by its format.
 #[derive(Clone, Copy, Debug)]
@@ -16,15 +56,10 @@ pub enum Body<'b> {
 }
 
 impl<'b> Body<'b> {
-    /// The body of an answer that has content.
-    pub fn decode(text: &'b str) -> Self {
-        Body::Json(text)
-    }
-
     /// The body of a page that was kept, which was judged when it came: an empty text stands for
     /// an answer without content.
     pub fn of_kept(text: &'b str) -> Self {
-        if text.is_empty() { Body::Empty } else { Self::decode(text) }
+        if text.is_empty() { Body::Empty } else { BodyFormat::default().decode(text) }
     }
 
     /// Whether the answer had no content.

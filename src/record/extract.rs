@@ -99,7 +99,7 @@ pub fn extract<'a>(
     let body = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
-    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on };
+    let mut walk = RecordWalk { steps: Vec::new(), present: 0, skipped: None, on };
     walk.steps.push(RecordStep::new(None, root.get()));
     walk.descend(segments, false)?;
     match walk.skipped {
@@ -112,7 +112,7 @@ fn not_json(error: serde_json::Error) -> ExtractError {
     ExtractError::NotJson(error.to_string())
 }
 
-struct Walk<'a, 'f> {
+struct RecordWalk<'a, 'f> {
     steps: Vec<RecordStep<'a>>,
     /// How often the end of the path, or the list at its end, was there.
     present: usize,
@@ -121,7 +121,7 @@ struct Walk<'a, 'f> {
     on: &'f mut dyn FnMut(&[RecordStep<'a>]),
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> RecordWalk<'a, '_> {
     fn descend(&mut self, segments: &[Segment], under_wildcard: bool) -> Result<(), ExtractError> {
         let Some((segment, rest)) = segments.split_first() else {
             self.present += 1;
@@ -257,7 +257,7 @@ fn extract_rich<'a>(
     let value: serde_json::Value = serde_json::from_str(root).map_err(not_json)?;
     // What the path names before its first filter must be there, or nothing is known.
     let mut ignore = |_: &[RecordStep<'a>]| {};
-    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
+    let mut walk = RecordWalk { steps: Vec::new(), present: 0, skipped: None, on: &mut ignore };
     walk.steps.push(RecordStep::new(None, root));
     walk.descend(path.prefix(), false)?;
     if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {

@@ -276,7 +276,7 @@ impl FetchLane<'_> {
         tally: &mut FetchTally,
     ) -> Result<(), SourceError> {
         // A second look is only compared.
-        let raw = (stream.raw && self.options.again.is_none())
+        let raw = (stream.raw && self.options.picked.is_none())
             .then(|| self.raw_page(stream, job, page, &taken));
         if !std::mem::replace(&mut tally.begun, true) {
             let skew = self.fetcher.skew_of(&stream.source);

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Context;
 use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
 use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
-use crate::definition::paging::{paginate_of, total_of};
+use crate::definition::context::Context;
+use crate::definition::paging::{OwnRequest, paginate_of, total_of};
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
     RawStream,
@@ -39,9 +39,11 @@ pub(super) fn resolve_stream(
     check_column(&at("version"), raw.version.as_deref(), columns.as_deref(), context);
     check_version_kind(name, raw, columns.as_deref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
-    let paginate = paginate_of(name, raw, context);
+    let paginate = paginate_of(name, raw.paginate.as_ref(), raw.body.as_ref(), context);
     check_rich_path(name, raw, (records.as_ref(), paginate.as_ref()), context);
-    let total = total_of(name, raw, &known, context);
+    let own = OwnRequest { query: &raw.query, headers: &raw.headers };
+    let total = raw.total.as_ref();
+    let total = total.and_then(|total| total_of(name, total, own, &known, context));
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
     let check = resolve_stream_check(name, raw, columns.as_deref(), context);
     Some(Stream {
