@@ -17,16 +17,16 @@ use super::output::{Output, OutputWriter, taken};
 use super::workspace::load_for_reading;
 
 /// Where SQL is run.
-enum Asked {
+enum QueriedArchive {
     Now(Reader),
     Then(Past),
 }
 
-impl Asked {
+impl QueriedArchive {
     fn query(&self, sql: &str, take: &mut TakeAnswer<'_>) -> Result<(), Error> {
         match self {
-            Asked::Now(reader) => reader.query(sql, take),
-            Asked::Then(past) => past.query(sql, take),
+            QueriedArchive::Now(reader) => reader.query(sql, take),
+            QueriedArchive::Then(past) => past.query(sql, take),
         }
     }
 }
@@ -45,10 +45,10 @@ pub fn run(
     let stop = host.stop.clone();
     reader.end_when(move || stop.cause().is_some())?;
     let reader = match &args.as_of {
-        None => Asked::Now(reader),
+        None => QueriedArchive::Now(reader),
         Some(when) => {
             let moment = as_of(when, &reader, host.clock.now())?;
-            Asked::Then(Past::of(reader, &moment)?)
+            QueriedArchive::Then(Past::of(reader, &moment)?)
         }
     };
     let sql = match args.sql.as_str() {

@@ -64,7 +64,7 @@ pub fn run(
         let gone = gone(seen.as_deref(), &definition.archive);
         let is_gone = gone.is_some();
         let (result, beside) = match gone {
-            Some(error) => (Err(error), Beside::default()),
+            Some(error) => (Err(error), BesideFetch::default()),
             None => round(args, global, &definition, host)?,
         };
         let sent = &beside.sent;
@@ -126,7 +126,7 @@ fn round(
     global: &Global,
     definition: &Definition,
     host: &Host,
-) -> Result<(Result<SyncReport, Error>, Beside), Error> {
+) -> Result<(Result<SyncReport, Error>, BesideFetch), Error> {
     let options = SyncOptions {
         streams: args.streams.clone(),
         command: "watch".to_owned(),
@@ -134,7 +134,7 @@ fn round(
     };
     let (report, sent) = match sync_once(definition, global, &options, host)? {
         Ok(once) => once,
-        Err(error) => return Ok((Err(error), Beside::default())),
+        Err(error) => return Ok((Err(error), BesideFetch::default())),
     };
     Ok((Ok(report), after_fetch(sent, definition, global, host)?))
 }
@@ -145,13 +145,13 @@ fn after_fetch(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Beside, Error> {
+) -> Result<BesideFetch, Error> {
     let queued = match tell_after_round(definition, global, host) {
-        Ok(queued) if queued.is_nothing() => return Ok(Beside { sent, alerts: None }),
+        Ok(queued) if queued.is_nothing() => return Ok(BesideFetch { sent, alerts: None }),
         Ok(queued) => queued,
         Err(failure) => {
             let alerts = Some(format!("alerts: {}", failure.message));
-            return Ok(Beside { sent, alerts });
+            return Ok(BesideFetch { sent, alerts });
         }
     };
     let mut alerts = queued.line();
@@ -164,17 +164,17 @@ fn after_fetch(
             sent
         }
     };
-    Ok(Beside { sent, alerts: Some(alerts) })
+    Ok(BesideFetch { sent, alerts: Some(alerts) })
 }
 
 /// What a round did besides reading.
 #[derive(Default)]
-struct Beside {
+struct BesideFetch {
     sent: Option<SendReport>,
     alerts: Option<String>,
 }
 
-impl Beside {
+impl BesideFetch {
     fn message(&self) -> String {
         let sent = self.sent.as_ref().map(|sent| tell_beside(sent).trim_end().to_owned());
         let parts = [sent, self.alerts.clone()].into_iter().flatten();

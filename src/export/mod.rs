@@ -227,7 +227,7 @@ struct Writing<'a> {
 }
 
 /// The file in hand.
-struct Open {
+struct OpenFile {
     writer: Box<dyn RowWriter>,
     /// The folder of its partition.
     part: Option<String>,
@@ -326,7 +326,7 @@ impl<'a> Writing<'a> {
         Ok(self.done)
     }
 
-    fn open(&mut self, part: Option<String>) -> Result<Open, Error> {
+    fn open(&mut self, part: Option<String>) -> Result<OpenFile, Error> {
         let (out, path): (Out, _) = match (self.claim, &part) {
             (None, _) => ((self.outside.standard)(), None),
             (Some(claim), None) => {
@@ -339,7 +339,7 @@ impl<'a> Writing<'a> {
         };
         let writer = self.writer(out).map_err(|error| self.io(path.as_deref(), error))?;
         self.done.files += 1;
-        Ok(Open { writer, part, path })
+        Ok(OpenFile { writer, part, path })
     }
 
     fn writer(&self, out: Out) -> std::io::Result<Box<dyn RowWriter>> {
@@ -367,8 +367,8 @@ impl<'a> Writing<'a> {
         self.key.iter().map_while(place).take_while(alike).collect()
     }
 
-    fn close(&mut self, open: Option<Open>) -> Result<(), Error> {
-        let Some(Open { mut writer, part, path }) = open else { return Ok(()) };
+    fn close(&mut self, open: Option<OpenFile>) -> Result<(), Error> {
+        let Some(OpenFile { mut writer, part, path }) = open else { return Ok(()) };
         writer.finish().map_err(|error| self.io(path.as_deref(), error))?;
         drop(writer);
         if let Some(claim) = self.claim {

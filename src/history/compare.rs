@@ -43,7 +43,7 @@ pub enum Unlike {
 pub type TakeUnlike<'t> = dyn FnMut(&str, &Unlike) -> std::io::Result<()> + 't;
 
 /// A stream as each of the two has it.
-type Pair<'s> = (Option<&'s StreamRow>, Option<&'s StreamRow>);
+type StreamPair<'s> = (Option<&'s StreamRow>, Option<&'s StreamRow>);
 
 /// Hands on what differs in all streams, or in those that are named, by the name of the stream.
 pub fn compare_archives(
@@ -64,8 +64,8 @@ fn pairs<'s>(
     rows: &'s [Vec<StreamRow>; 2],
     read: &'s [Vec<String>; 2],
     only: &[String],
-) -> Result<BTreeMap<&'s str, Pair<'s>>, Error> {
-    let mut pairs: BTreeMap<&str, Pair<'_>> = BTreeMap::new();
+) -> Result<BTreeMap<&'s str, StreamPair<'s>>, Error> {
+    let mut pairs: BTreeMap<&str, StreamPair<'_>> = BTreeMap::new();
     for row in &rows[0] {
         pairs.entry(&row.stream).or_default().0 = Some(row);
     }
@@ -91,7 +91,7 @@ fn pairs<'s>(
 fn compare(
     readers: &[Reader; 2],
     stream: &str,
-    pair: Pair<'_>,
+    pair: StreamPair<'_>,
     take: &mut TakeUnlike<'_>,
 ) -> Result<(), Error> {
     let [first, second] = readers;

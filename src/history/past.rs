@@ -20,7 +20,7 @@ pub struct Past {
 }
 
 /// What may be read, and why the rest may not.
-struct Rules {
+struct ReadRules {
     /// Streams whose history reaches back that far.
     known: BTreeSet<String>,
     /// Streams that cannot be told of, and why.
@@ -31,7 +31,7 @@ impl Past {
     /// Puts a view of each stream as it was in the place of its table. A stream whose history does
     /// not reach back that far cannot be read: a clear refusal, never a wrong answer.
     pub fn of(mut reader: Reader, moment: &Moment) -> Result<Past, Error> {
-        let mut rules = Rules { known: BTreeSet::new(), unknown: BTreeMap::new() };
+        let mut rules = ReadRules { known: BTreeSet::new(), unknown: BTreeMap::new() };
         for stream in reader.streams()? {
             let name = stream.stream;
             match make_view(&reader, &name, moment).map_err(at(&reader.path))? {
@@ -100,7 +100,7 @@ fn make_view(reader: &Reader, stream: &str, moment: &Moment) -> rusqlite::Result
     Ok(None)
 }
 
-impl Rules {
+impl ReadRules {
     /// Why this table may not be read, if it may not.
     fn judge(&self, context: &AuthContext<'_>) -> Option<String> {
         let AuthAction::Read { table_name: table, .. } = context.action else { return None };
