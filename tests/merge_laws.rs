@@ -114,7 +114,11 @@ fn as_of(world: &World, name: &str, stream: &str, moment: &Moment) -> Vec<(Strin
     let past = Past::of(world.reader(name), moment).expect("a past");
     let mut rows = Vec::new();
     let sql = format!("SELECT id, gb, v FROM {stream} ORDER BY id");
-    past.query(&sql, &mut |part| Ok(rows.extend(part.row()))).expect("rows");
+    past.query(&sql, &mut |part| {
+        rows.extend(part.row());
+        Ok(())
+    })
+    .expect("rows");
     let text = |row: &Vec<Value>| (format!("{:?}", row[0]), format!("{:?}", &row[1..]));
     rows.iter().map(text).collect()
 }

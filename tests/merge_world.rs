@@ -409,7 +409,12 @@ pub fn contents_in(dump: &str, merged: &str) -> BTreeSet<(String, String)> {
 
 pub fn ask(reader: &Reader, sql: &str) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
-    reader.query(sql, &mut |part| Ok(rows.extend(part.row()))).expect(sql);
+    reader
+        .query(sql, &mut |part| {
+            rows.extend(part.row());
+            Ok(())
+        })
+        .expect(sql);
     rows
 }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::definition::{Definition, parse_definition};
 use crate::digest::digest_tables;
 use crate::host::SystemFiles;
-use crate::store::Opening;
+use crate::store::{AnswerPart, Opening};
 
 const DEFINITION: &str = r#"
 [archive]
@@ -91,8 +91,11 @@ fn content(archive: &Archive) -> Vec<String> {
     let reader = Reader::open(archive.path()).expect("a reader");
     let ask = |sql: &str| {
         let mut lines = Vec::new();
-        let mut add = |values| lines.push(format!("{values:?}"));
-        reader.query(sql, &mut |part| Ok(part.row().into_iter().for_each(&mut add))).expect(sql);
+        let take = &mut |part: AnswerPart<'_>| {
+            lines.extend(part.row().map(|values| format!("{values:?}")));
+            Ok(())
+        };
+        reader.query(sql, take).expect(sql);
         lines
     };
     let mut all = ask("SELECT * FROM sqlite_schema ORDER BY name");

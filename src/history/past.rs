@@ -209,7 +209,12 @@ mod tests {
     fn now_says(archive: &Archive) -> ColumnsByKey {
         let mut rows = Vec::new();
         let reader = Reader::open(archive.path()).expect("a reader");
-        reader.query(ALL, &mut |part| Ok(rows.extend(part.row()))).expect("rows");
+        reader
+            .query(ALL, &mut |part| {
+                rows.extend(part.row());
+                Ok(())
+            })
+            .expect("rows");
         said(&rows)
     }
 
@@ -217,7 +222,11 @@ mod tests {
         let reader = Reader::open(archive.path()).expect("a reader");
         let mut rows = Vec::new();
         let past = Past::of(reader, moment).expect("a past");
-        past.query(ALL, &mut |part| Ok(rows.extend(part.row()))).expect("rows");
+        past.query(ALL, &mut |part| {
+            rows.extend(part.row());
+            Ok(())
+        })
+        .expect("rows");
         assert_eq!(rows.len(), said(&rows).len(), "a key stands once");
         said(&rows)
     }

@@ -1,7 +1,8 @@
-//! The archive file: the only room that knows SQL.
+//! The SQLite core: the only room that opens connections.
 //!
 //! Opening and its refusals, tables, writing (rows and checkpoint in one transaction), the
-//! ledger, reading. It decides nothing about windows or the network.
+//! ledger, reading. It decides nothing about windows or the network, and owns no table of a
+//! feature.
 
 pub(crate) mod archive;
 pub(crate) mod content;
