@@ -8,9 +8,7 @@ use windrow::history::{Moment, Past};
 use windrow::model::State;
 use windrow::store::{Reader, Value};
 
-use crate::merge_world::{
-    Rows, Sync, World, ask, cases, contents, contents_in, covered, day, syncs,
-};
+use crate::merge_world::{Sync, World, ask, cases, contents, contents_in, covered, day, syncs};
 
 proptest! {
     #![proptest_config(cases(16, "proptest-regressions/merge_laws.txt"))]
@@ -114,11 +112,15 @@ fn keys(reader: &Reader, stream: &str) -> BTreeSet<String> {
 
 fn as_of(world: &World, name: &str, stream: &str, moment: &Moment) -> Vec<(String, String)> {
     let past = Past::of(world.reader(name), moment).expect("a past");
-    let mut rows = Rows(Vec::new());
+    let mut rows = Vec::new();
     let sql = format!("SELECT id, gb, v FROM {stream} ORDER BY id");
-    past.query(&sql, &mut rows).expect("rows");
+    past.query(&sql, &mut |part| {
+        rows.extend(part.row());
+        Ok(())
+    })
+    .expect("rows");
     let text = |row: &Vec<Value>| (format!("{:?}", row[0]), format!("{:?}", &row[1..]));
-    rows.0.iter().map(text).collect()
+    rows.iter().map(text).collect()
 }
 
 #[test]

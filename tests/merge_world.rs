@@ -17,7 +17,7 @@ use windrow::model::{
     Timestamp, Window, WindowKey, instant_to_text,
 };
 use windrow::record::{Filler, RecordReader};
-use windrow::store::{Archive, Opening, QuerySink, Reader, RunEnd, RunStart, TableWriter, Value};
+use windrow::store::{Archive, Opening, Reader, RunEnd, RunStart, TableWriter, Value};
 
 use crate::dump::canonical_dump;
 
@@ -407,23 +407,15 @@ pub fn contents_in(dump: &str, merged: &str) -> BTreeSet<(String, String)> {
     contents(dump).into_iter().map(fill).collect()
 }
 
-pub struct Rows(pub Vec<Vec<Value>>);
-
-impl QuerySink for Rows {
-    fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-        self.0.push(values);
-        Ok(())
-    }
-}
-
 pub fn ask(reader: &Reader, sql: &str) -> Vec<Vec<Value>> {
-    let mut rows = Rows(Vec::new());
-    reader.query(sql, &mut rows).expect(sql);
-    rows.0
+    let mut rows = Vec::new();
+    reader
+        .query(sql, &mut |part| {
+            rows.extend(part.row());
+            Ok(())
+        })
+        .expect(sql);
+    rows
 }
 
 /// The days of each stream and partition that the ledger covers.

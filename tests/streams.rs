@@ -455,9 +455,10 @@ fn a_start_that_counts_back_is_resolved_once() {
 
 #[test]
 fn both_ways_of_running_the_lanes_give_the_same_archive() {
+    use windrow::digest::digest_tables;
     use windrow::host::{Host, Stop};
     use windrow::http::{HttpTransport, SecretValues, Transport};
-    use windrow::store::{Archive, Opening, Reader, digest_tables};
+    use windrow::store::{Archive, Opening, Reader};
     use windrow::sync::{Lanes, Silent, SyncOptions, SyncParts, sync, transports};
     let api = UsageApi::start(nine_days(), 2);
     let digest = |lanes: Lanes| {

@@ -15,6 +15,7 @@ use windrow::definition::{
     Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, Stream,
     TemplateValues, TimeFormat, parse_definition,
 };
+use windrow::digest::digest_tables;
 use windrow::host::{Host, SteadyClock, Stop, SystemFiles};
 use windrow::http::{
     Budget, HttpFetcher, HttpRequest, HttpResponse, Next, Page, PageFacts, PageToken, Pager,
@@ -25,10 +26,10 @@ use windrow::model::{
     instant_to_text, printable,
 };
 use windrow::record::{
-    Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
-    hash_key, infer_columns, member_names, read_page,
+    Body, BodyFormat, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical,
+    extract, hash_key, infer_columns, member_names, read_page,
 };
-use windrow::store::{Archive, Opening, Reader, RunStart, digest_tables};
+use windrow::store::{Archive, Opening, Reader, RunStart};
 
 /// A definition of one source that is never tried twice and waits for nothing.
 const DEFINITION: &str = r#"
@@ -418,10 +419,11 @@ fn next_page(definition: &windrow::definition::Definition, links: &[String]) -> 
     let headers = links.iter().map(|link| ("link".to_owned(), link.clone())).collect();
     let url = url::Url::parse("https://api.example.com/v1/items?page=1").expect("an address");
     let response = HttpResponse { status: 200, headers, body: Vec::new() };
-    let page = Page { response, url, as_of: None, means_nothing: false };
+    let format = BodyFormat::default();
+    let page = Page { response, url, as_of: None, format, means_nothing: false };
     let stream = Stream { paginate: Paginate::Link, total: None, ..definition.streams[0].clone() };
     let source = &definition.sources["api"];
-    match PageFacts::of(&stream, source, &page, &Body::decode("[]"), &PageRows::default()) {
+    match PageFacts::of(&stream, source, &page, &format.decode("[]"), &PageRows::default()) {
         Ok(PageFacts { next: Some(next), .. }) => Fate::Next(next),
         Ok(_) => Fate::End,
         Err(_) => Fate::Refused,

@@ -32,7 +32,7 @@ impl fmt::Display for CsvFault {
 impl std::error::Error for CsvFault {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum GuardState {
     /// Where a field begins.
     Start,
     /// In a field without quotes.
@@ -47,7 +47,7 @@ enum State {
 pub struct Guard<R> {
     inner: R,
     delimiter: u8,
-    state: State,
+    state: GuardState,
     line: u64,
     opened: u64,
     began: u64,
@@ -57,13 +57,13 @@ pub struct Guard<R> {
 impl<R: Read> Guard<R> {
     /// Watches a file whose fields are apart by `delimiter`.
     pub fn new(inner: R, delimiter: u8) -> Self {
-        Self { inner, delimiter, state: State::Start, line: 1, opened: 1, began: 1, length: 0 }
+        Self { inner, delimiter, state: GuardState::Start, line: 1, opened: 1, began: 1, length: 0 }
     }
 
     fn step(&mut self, byte: u8) -> Result<(), CsvFault> {
         self.length += 1;
         if self.length > RECORD_BYTES_MAX {
-            let open = self.state == State::Quoted;
+            let open = self.state == GuardState::Quoted;
             return Err(if open {
                 CsvFault::Quote(self.opened)
             } else {
@@ -71,19 +71,19 @@ impl<R: Read> Guard<R> {
             });
         }
         self.line += u64::from(byte == b'\n');
-        let quoted = self.state == State::Quoted;
+        let quoted = self.state == GuardState::Quoted;
         self.state = match (self.state, byte) {
-            (State::Start, b'"') => {
+            (GuardState::Start, b'"') => {
                 self.opened = self.line;
-                State::Quoted
+                GuardState::Quoted
             }
-            (State::Closed, b'"') => State::Quoted,
-            (State::Quoted, b'"') => State::Closed,
-            (State::Quoted, _) => State::Quoted,
-            (_, b'\r' | b'\n') => State::Start,
-            (_, byte) if byte == self.delimiter => State::Start,
-            (State::Closed, _) => return Err(CsvFault::Quote(self.opened)),
-            (State::Start | State::Plain, _) => State::Plain,
+            (GuardState::Closed, b'"') => GuardState::Quoted,
+            (GuardState::Quoted, b'"') => GuardState::Closed,
+            (GuardState::Quoted, _) => GuardState::Quoted,
+            (_, b'\r' | b'\n') => GuardState::Start,
+            (_, byte) if byte == self.delimiter => GuardState::Start,
+            (GuardState::Closed, _) => return Err(CsvFault::Quote(self.opened)),
+            (GuardState::Start | GuardState::Plain, _) => GuardState::Plain,
         };
         if byte == b'\n' && !quoted {
             self.length = 0;
@@ -96,7 +96,7 @@ impl<R: Read> Guard<R> {
 impl<R: Read> Read for Guard<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        if count == 0 && !buffer.is_empty() && self.state == State::Quoted {
+        if count == 0 && !buffer.is_empty() && self.state == GuardState::Quoted {
             return Err(std::io::Error::other(CsvFault::Quote(self.opened)));
         }
         for byte in &buffer[..count] {

@@ -69,7 +69,7 @@ impl fmt::Display for Keep {
 
 /// Where a rank comes from.
 #[derive(Clone, Debug)]
-enum Source {
+enum RankSource {
     /// There is none.
     None,
     /// A cell of the row, of a column of this type.
@@ -81,7 +81,7 @@ enum Source {
 /// Ranks records, and sees to it that all of them can be compared.
 #[derive(Clone, Debug)]
 pub struct Ranking {
-    source: Source,
+    source: RankSource,
     column: String,
     newest: bool,
     zone: Tz,
@@ -100,17 +100,17 @@ impl Ranking {
         let zone = zone.unwrap_or(Tz::UTC);
         let (Keep::Newest(column) | Keep::Highest(column)) = keep else {
             let column = String::new();
-            return Ok(Self { source: Source::None, column, newest: false, zone, seen: None });
+            return Ok(Self { source: RankSource::None, column, newest: false, zone, seen: None });
         };
         let of_stream = matching
             .columns
             .iter()
             .find(|have| have.name == *column && !matching.absent.contains(column));
         let source = match (of_stream, reader.cell_of(column)) {
-            (Some(have), Some(cell)) => Source::Cell(cell, have.kind),
-            _ => Source::Field(matching.field(column), column.clone()),
+            (Some(have), Some(cell)) => RankSource::Cell(cell, have.kind),
+            _ => RankSource::Field(matching.field(column), column.clone()),
         };
-        if tabular && matches!(source, Source::Field(None, _)) {
+        if tabular && matches!(source, RankSource::Field(None, _)) {
             let message = format!("the file has no column `{column}` to choose by");
             return Err(Error::usage(message).help("name another, or keep `first` or `last`"));
         }
@@ -127,9 +127,9 @@ impl Ranking {
         at: usize,
     ) -> Result<Value, Error> {
         let value = match &self.source {
-            Source::None => return Ok(Value::Null),
-            Source::Cell(cell, kind) => cell_value(rows, rows.row(at)[*cell], *kind),
-            Source::Field(field, name) => match (record, field) {
+            RankSource::None => return Ok(Value::Null),
+            RankSource::Cell(cell, kind) => cell_value(rows, rows.row(at)[*cell], *kind),
+            RankSource::Field(field, name) => match (record, field) {
                 (FileRecord::Fields(values), Some(field)) => number_or_text(values.get(*field)),
                 (FileRecord::Json(raw), _) => member_value(raw, name),
                 (FileRecord::Fields(_), None) => Value::Null,

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::definition::{Definition, parse_definition};
+use crate::digest::digest_tables;
 use crate::host::SystemFiles;
-use crate::store::{Opening, QuerySink, Value, digest_tables};
+use crate::store::{AnswerPart, Opening};
 
 const DEFINITION: &str = r#"
 [archive]
@@ -85,27 +86,17 @@ fn adopt(folder: &Path, archive: &Archive, lines: &[String], keep: &Keep) -> Opt
     Some(report)
 }
 
-#[derive(Default)]
-struct Lines(Vec<String>);
-
-impl QuerySink for Lines {
-    fn columns(&mut self, _: &[String]) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-        self.0.push(format!("{values:?}"));
-        Ok(())
-    }
-}
-
 /// All that the archive says, but for the log of its runs.
 fn content(archive: &Archive) -> Vec<String> {
     let reader = Reader::open(archive.path()).expect("a reader");
     let ask = |sql: &str| {
-        let mut lines = Lines::default();
-        reader.query(sql, &mut lines).expect(sql);
-        lines.0
+        let mut lines = Vec::new();
+        let take = &mut |part: AnswerPart<'_>| {
+            lines.extend(part.row().map(|values| format!("{values:?}")));
+            Ok(())
+        };
+        reader.query(sql, take).expect(sql);
+        lines
     };
     let mut all = ask("SELECT * FROM sqlite_schema ORDER BY name");
     for table in ["streams", "ledger", "rejects", "adoptions", "adopted", "adopted_removed"] {

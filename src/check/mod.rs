@@ -22,6 +22,7 @@ pub(crate) mod series;
 pub(crate) mod stream;
 pub(crate) mod sweep;
 pub(crate) mod tables;
+pub(crate) mod tell;
 pub(crate) mod twins;
 
 pub use alerts::{AlertScope, plan_alerts};
@@ -32,3 +33,4 @@ pub use gather::{check, check_table};
 pub use help_commands::HelpCommands;
 pub use options::{CheckOptions, Limit};
 pub use questions::{refuse_columns, refuse_questions};
+pub use tell::{AlertQueue, QueuedAlerts, has_news};

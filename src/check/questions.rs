@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::definition::{Check, CheckQuestion, Definition, DefinitionOrigin, Severity};
-use crate::store::{QuerySink, Reader, Value};
+use crate::store::{AnswerPart, Reader, Value};
 
 use super::finding::{Collector, Finding, identity};
 use super::options::Limit;
@@ -151,7 +151,7 @@ fn ask(
         CheckQuestion::Sql(sql) => sql,
     };
     let mut rows = FirstRows::default();
-    let (asked, over) = limit.within(time, || reader.query(sql, &mut rows));
+    let (asked, over) = limit.within(time, || reader.query(sql, &mut |part| rows.take(part)));
     let finding = |part: Option<&str>, severity, found| Finding {
         id: identity(&["sql", &check.name].into_iter().chain(part).collect::<Vec<_>>()),
         check: "sql",
@@ -232,15 +232,15 @@ impl FirstRows {
     fn is_full(&self) -> bool {
         self.rows.len() >= ROWS_MAX || self.bytes >= ANSWER_BYTES_MAX
     }
-}
 
-impl QuerySink for FirstRows {
-    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
-        names.clone_into(&mut self.names);
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
+    fn take(&mut self, part: AnswerPart<'_>) -> std::io::Result<()> {
+        let values = match part {
+            AnswerPart::Columns(names) => {
+                names.clone_into(&mut self.names);
+                return Ok(());
+            }
+            AnswerPart::Row(values) => values,
+        };
         let sizes = values.iter().map(|value| match value {
             Value::Text(text) => text.len(),
             Value::Blob(bytes) => bytes.len(),

@@ -11,7 +11,8 @@ use crate::model::{Error, ExitCode, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, RunStart};
 
-use super::args::{AdoptArguments, Global};
+use super::args::AdoptArguments;
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{
     check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,

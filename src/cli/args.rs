@@ -6,11 +6,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
 use super::args_rejects::RejectsArguments;
-use super::completions::CompletionsArguments;
+use super::check::CheckArguments;
 use super::definition::DefinitionArguments;
 use super::diff::DiffArguments;
 use super::eject::EjectArguments;
 use super::export::ExportArguments;
+use super::global::Global;
 use super::keys::KeysArguments;
 use super::merge::MergeArguments;
 use super::publish::PublishArguments;
@@ -26,50 +27,6 @@ pub struct Arguments {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Arguments that every command takes. Their help stands below the command's own.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Global options", next_display_order = 1000)]
-pub struct Global {
-    /// The definition
-    #[arg(short, long, global = true, value_name = "FILE", default_value = "windrow.toml")]
-    pub definition: PathBuf,
-    /// The archive, instead of the one that the definition names
-    #[arg(short, long, global = true, value_name = "FILE")]
-    pub archive: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Colours in messages
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
-    pub color: Colour,
-    /// Log each request with its reason on stderr; twice for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// How lines of the log are written on stderr
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
-    pub log_format: LogFormat,
-}
-
-/// How lines of the log are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-/// When colours are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Colour {
-    /// On a terminal, unless NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
 }
 
 /// The commands.
@@ -274,43 +231,6 @@ pub struct QueryArguments {
 }
 
 #[derive(Debug, Args)]
-pub struct CheckArguments {
-    /// These streams only, and none of the definition's own questions
-    #[arg(value_name = "STREAM")]
-    pub streams: Vec<String>,
-    /// Leave out findings before this time: a date, a timestamp, or "-7 days"
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub since: Option<String>,
-    /// The lowest severity that is printed and makes the exit code 1
-    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
-    pub fail_on: FailOn,
-    /// Robust deviations that make a value a spike or a drop [default: 8, or what the definition
-    /// says]
-    #[arg(long, value_name = "NUMBER")]
-    pub tolerance: Option<f64>,
-    /// Search only for duplicates in this table, which windrow need not have made
-    #[arg(long, value_name = "TABLE", requires = "key", conflicts_with = "streams")]
-    pub table: Option<String>,
-    /// The columns of the table that no two rows may share, separated by commas
-    #[arg(long, value_name = "COLUMNS", requires = "table", value_delimiter = ',')]
-    pub key: Vec<String>,
-    /// Check without reporting: queue no alert
-    #[arg(long)]
-    pub no_alerts: bool,
-}
-
-/// How grave a finding must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FailOn {
-    /// Worth knowing; there is nothing to do
-    Info,
-    /// Somebody should look
-    Warning,
-    /// Numbers that are made from this are wrong
-    Error,
-}
-
-#[derive(Debug, Args)]
 pub struct AdoptArguments {
     /// An SQLite file, a CSV or an NDJSON
     #[arg(value_name = "FILE", required_unless_present = "undo")]
@@ -400,6 +320,13 @@ pub struct ProveArguments {
     /// Stop after so many bytes of answers
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// How an answer is printed.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use clap::{Args, ValueEnum};
+
 use crate::check::{
-    AlertScope, CheckOptions, CheckReport, Finding, HelpCommands, Limit, check, check_table,
-    refuse_columns, refuse_questions,
+    AlertScope, CheckOptions, CheckReport, Finding, HelpCommands, Limit, QueuedAlerts, check,
+    check_table, refuse_columns, refuse_questions,
 };
 use crate::definition::{Definition, Severity, Start, StreamKind, parse_start};
 use crate::host::Host;
@@ -12,10 +14,47 @@ use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, printable};
 use crate::store::Reader;
 
-use super::alerts::{Queued, alerts_of, tell_of};
-use super::args::{CheckArguments, FailOn, Global};
+use super::alerts::{alerts_of, tell_of};
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_reading};
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// These streams only, and none of the definition's own questions
+    #[arg(value_name = "STREAM")]
+    pub streams: Vec<String>,
+    /// Leave out findings before this time: a date, a timestamp, or "-7 days"
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<String>,
+    /// The lowest severity that is printed and makes the exit code 1
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    pub fail_on: FailOn,
+    /// Robust deviations that make a value a spike or a drop [default: 8, or what the definition
+    /// says]
+    #[arg(long, value_name = "NUMBER")]
+    pub tolerance: Option<f64>,
+    /// Search only for duplicates in this table, which windrow need not have made
+    #[arg(long, value_name = "TABLE", requires = "key", conflicts_with = "streams")]
+    pub table: Option<String>,
+    /// The columns of the table that no two rows may share, separated by commas
+    #[arg(long, value_name = "COLUMNS", requires = "table", value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// Check without reporting: queue no alert
+    #[arg(long)]
+    pub no_alerts: bool,
+}
+
+/// How grave a finding must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Worth knowing; there is nothing to do
+    Info,
+    /// Somebody should look
+    Warning,
+    /// Numbers that are made from this are wrong
+    Error,
+}
 
 pub fn run(
     args: &CheckArguments,
@@ -71,9 +110,9 @@ pub fn tell_after_round(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Queued, Error> {
+) -> Result<QueuedAlerts, Error> {
     if alerts_of(Some(definition), global).is_empty() {
-        return Ok(Queued::default());
+        return Ok(QueuedAlerts::default());
     }
     let mut reader = Reader::open(&definition.archive)?;
     let scope = AlertScope { whole: true, as_of: reader.alert_changes()? };
@@ -164,7 +203,7 @@ pub fn options_of(global: &Global) -> Vec<String> {
 fn show(
     report: &CheckReport,
     least: Severity,
-    queued: Option<Queued>,
+    queued: Option<QueuedAlerts>,
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let worst = report.worst();

@@ -2,17 +2,8 @@
 
 use crate::model::{Error, ExitCode};
 
-use clap::Args;
-
-use super::args::command;
+use super::args::{CompletionsArguments, command};
 use super::output::Output;
-
-#[derive(Debug, Args)]
-pub struct CompletionsArguments {
-    /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
-}
 
 pub fn run(args: &CompletionsArguments, output: &Output) -> Result<ExitCode, Error> {
     let mut script = Vec::new();

@@ -9,11 +9,10 @@ use crate::definition::{Definition, SecretReference, definition_text, parse_defi
 use crate::host::Host;
 use crate::http::secret_uses;
 use crate::model::{Error, ExitCode, printable};
-use crate::store::{Reader, StoredDefinition};
+use crate::store::{Reader, StoredDefinition, refuse_own};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::{Output, write_file};
-use super::target::refuse_own;
 use super::workspace::load_definition;
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use crate::cli::text::{coverage_bar, outcome_table, plain_table};
-use crate::demo::{Conclusion, DemoScene, Stage, tell};
+use crate::demo::{Conclusion, DemoScene, tell};
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Outcomes, State, Window, instant_from_text, printable};
@@ -29,7 +29,7 @@ pub fn run(args: &DemoArguments, host: &Host, output: &Output) -> Result<ExitCod
     if !output.json() {
         theatre.opening();
     }
-    let conclusion = tell(&folder, &program, host, &theatre)?;
+    let conclusion = tell(&folder, &program, host, &|scene| theatre.show(scene))?;
     if output.json() {
         let mut value = serde_json::to_value(&conclusion).expect("a conclusion is JSON");
         value["holds"] = conclusion.holds().into();
@@ -211,7 +211,7 @@ fn totals(conclusion: &Conclusion) -> String {
     plain_table(&header.map(str::to_owned), &rows, &[false, true, true, true, false, true])
 }
 
-impl Stage for Theatre<'_> {
+impl Theatre<'_> {
     fn show(&self, scene: &DemoScene<'_>) {
         if self.output.json() {
             return;

@@ -7,16 +7,15 @@ use clap::Args;
 use serde_json::{Map, json};
 
 use crate::cli::text::{DiffCounts, difference_line};
-use crate::history::{Change, Known, NamedValues, RowDifference};
+use crate::export::json_value;
+use crate::history::{Change, Known, NamedValues, RowDifference, since};
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode};
 use crate::store::Reader;
 
-use super::args::Global;
 use super::diff_files;
-use super::moment::since;
+use super::global::Global;
 use super::output::{Output, taken};
-use super::query::json_value;
 use super::workspace::{archived_streams, load_for_reading};
 
 #[derive(Debug, Args)]

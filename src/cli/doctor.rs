@@ -10,7 +10,8 @@ use crate::http::{HttpTransport, NetError, Transport};
 use crate::model::{Error, ErrorKind, ExitCode, printable};
 use crate::sync::transports;
 
-use super::args::{DoctorArguments, Global};
+use super::args::DoctorArguments;
+use super::global::Global;
 use super::output::Output;
 use super::workspace::load_for_sync;
 

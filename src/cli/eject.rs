@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::model::{Error, ExitCode, printable};
 use crate::model::{bytes, many};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_writing, parse_duration, waiting_for};
 

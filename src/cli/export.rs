@@ -8,16 +8,14 @@ use crate::export::{
     Destination, ENDINGS, Export, ExportOrigin, Exported, FileFormat, Out, Outside, PartitionBy,
     Share, TextRules, covered, export_columns,
 };
-use crate::history::{Past, RowSource};
+use crate::history::{Past, RowSource, as_of};
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode, bytes, many};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Reader, StreamRow};
+use crate::store::{Reader, StreamRow, refuse_own};
 
-use super::args::Global;
-use super::moment::as_of;
+use super::global::Global;
 use super::output::{Output, OutputWriter};
-use super::target::refuse_own;
 use super::workspace::{archived_streams, load_for_reading};
 
 #[derive(Debug, Args)]

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::text::{gave_page, wrapped};
+use crate::cli::text::gave_page;
 use crate::definition::{Definition, SecretReference};
 use crate::handoff::Part;
 use crate::handoff::envelope::{Packing, SigningKey};
 use crate::handoff::{Gave, Giving, give};
 use crate::host::Host;
 use crate::http::{SEARCHED_BYTES_MIN, secrets_of};
-use crate::model::{Error, ErrorKind, printable};
+use crate::model::{Error, ErrorKind, printable, wrapped};
 use crate::model::{ExitCode, many};
 
-use super::args::Global;
+use super::global::Global;
 use super::keys::{key_password, keyring};
 use super::output::Output;
-use super::target::refuse_own;
 use super::workspace::{holder_note, known_secrets, load_for_writing};
+use crate::store::refuse_own;
 
 #[derive(Debug, Args)]
 pub struct HandoffArguments {

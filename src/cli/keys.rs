@@ -10,7 +10,7 @@ use crate::handoff::envelope::{Keyring, KnownKey, OWN_NAME, PublicKeys, read_key
 use crate::host::Host;
 use crate::model::{Error, ExitCode};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 
 /// The variable with the password of our own keys.

@@ -19,7 +19,7 @@ use crate::host::{Clock, Host};
 use crate::http::SecretValues;
 use crate::model::{Error, ErrorKind, instant_to_text, printable, printable_json};
 
-use super::args::{Global, LogFormat};
+use super::global::{Global, LogFormat};
 use super::output::complain;
 
 /// What no line may hold. Of the process, as the log is.
@@ -51,14 +51,14 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Error
             LogFormat::Text => tracing_subscriber::fmt::layer()
                 .without_time()
                 .with_ansi(false)
-                .with_writer(|| Line { out: Out::Stderr, safe: printable })
+                .with_writer(|| Line { out: LineOut::Stderr, safe: printable })
                 .with_filter(filter)
                 .boxed(),
             LogFormat::Json => tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
                 .with_timer(time.clone())
-                .with_writer(|| Line { out: Out::Stderr, safe: printable_json })
+                .with_writer(|| Line { out: LineOut::Stderr, safe: printable_json })
                 .with_filter(filter)
                 .boxed(),
         });
@@ -66,8 +66,8 @@ pub fn start(global: &Global, keeps_file: bool, host: &Host) -> Result<(), Error
     if let Some(folder) = host.environment.state_folder().filter(|_| keeps_file) {
         let log = LogFile::in_folder(&folder);
         log.look().map_err(|error| Error::file(ErrorKind::Storage, "keep a log", &error))?;
-        let kept = Arc::new(Mutex::new(Kept { log, lost: false }));
-        let writer = move || Line { out: Out::File(Arc::clone(&kept)), safe: printable_json };
+        let kept = Arc::new(Mutex::new(KeptLog { log, lost: false }));
+        let writer = move || Line { out: LineOut::File(Arc::clone(&kept)), safe: printable_json };
         let file = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
@@ -92,19 +92,19 @@ impl FormatTime for HostTime {
 }
 
 /// The file, and whether it has been given up.
-struct Kept {
+struct KeptLog {
     log: LogFile,
     lost: bool,
 }
 
-enum Out {
+enum LineOut {
     Stderr,
-    File(Arc<Mutex<Kept>>),
+    File(Arc<Mutex<KeptLog>>),
 }
 
 /// One line on its way out. The formatter hands over each event as a whole.
 struct Line {
-    out: Out,
+    out: LineOut,
     safe: fn(&str) -> String,
 }
 
@@ -114,8 +114,8 @@ impl Write for Line {
         let clean = SECRETS.read().unwrap_or_else(PoisonError::into_inner).redact(&text);
         let line = format!("{}\n", (self.safe)(clean.trim_end_matches('\n')));
         match &self.out {
-            Out::Stderr => complain(&line),
-            Out::File(kept) => keep(kept, &line),
+            LineOut::Stderr => complain(&line),
+            LineOut::File(kept) => keep(kept, &line),
         }
         Ok(bytes.len())
     }
@@ -125,7 +125,7 @@ impl Write for Line {
     }
 }
 
-fn keep(kept: &Mutex<Kept>, line: &str) {
+fn keep(kept: &Mutex<KeptLog>, line: &str) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.lost {
         return;

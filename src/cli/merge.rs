@@ -13,7 +13,7 @@ use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::model::{ExitCode, bytes};
 use crate::store::{Archive, FORMATS, Formats, Opening, Reader, look_at_given};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 use super::verify::GivenArguments;
 use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};

@@ -16,13 +16,12 @@ mod diff;
 mod diff_files;
 mod doctor;
 mod eject;
-mod escape;
 mod export;
+mod global;
 mod handoff;
 mod keys;
 mod log;
 mod merge;
-mod moment;
 mod outbox;
 mod output;
 mod progress;
@@ -34,13 +33,10 @@ mod rejects;
 mod report;
 mod runs;
 mod schema;
-mod signals;
 mod status;
 mod sync;
-mod target;
 pub(crate) mod text;
 mod trust;
-mod unit;
 mod vanished;
 mod verify;
 mod watch;
@@ -50,7 +46,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 
-use crate::host::{Host, Stop};
+use crate::host::{Host, Stop, listen_for_signals};
 use crate::model::ExitCode;
 
 pub use args::command;
@@ -84,7 +80,7 @@ fn run_command(arguments: Vec<OsString>) -> ExitCode {
     let (switch, stop) = Stop::new();
     stop.hear_signals();
     let host = Host::system(stop);
-    signals::listen(switch);
+    listen_for_signals(switch);
     let output = output::Output::new(&arguments.global, &*host.environment);
     let keeps_file = arguments.command.changes_something();
     if let Err(failure) = log::start(&arguments.global, keeps_file, &host) {

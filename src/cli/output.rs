@@ -10,12 +10,10 @@ use std::path::Path;
 use anstyle::Style;
 use indicatif::ProgressDrawTarget;
 
+use super::global::{Colour, Global};
 use crate::host::files::{make_private_file, replace};
 use crate::host::{Environment, Host};
-use crate::model::{Error, ErrorKind, ExitCode, printable};
-
-use super::args::{Colour, Global};
-use super::escape::{Escape, Escaping};
+use crate::model::{Error, ErrorKind, Escape, Escaping, ExitCode, printable};
 
 /// Rows on their way to stdout.
 pub type Rows = BufWriter<Escaping<Box<dyn Write + Send>>>;

@@ -10,7 +10,8 @@ use crate::model::{Error, ExitCode};
 use crate::prove::{Pick, Proof, ProveOptions, prove};
 use crate::sync::SyncParts;
 
-use super::args::{Global, ProveArguments};
+use super::args::ProveArguments;
+use super::global::Global;
 use super::output::Output;
 use super::progress::SyncProgressBar;
 use super::sync::range;

@@ -12,7 +12,7 @@ use crate::model::{Error, ErrorKind, ExitCode};
 use crate::publish::{Address, PublishEvent, Published, Publishing, publish};
 use crate::store::Reader;
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 use super::progress::Bar;
 use super::workspace::{archived_streams, load_for_reading};

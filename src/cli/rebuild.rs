@@ -10,7 +10,7 @@ use crate::rebuild::rebuild;
 use crate::rebuild::{Rebuilding, settle_rebuilds};
 use crate::store::Reader;
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{check_streams, load_for_sync, open_archive, parse_duration};
 

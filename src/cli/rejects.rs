@@ -8,11 +8,11 @@ use crate::record::pretty;
 use crate::store::{Archive, Reader, RejectSelection};
 use crate::sync::{RetryReport, retry};
 
-use super::args::Global;
 use super::args_rejects::{
     RejectChoice, RejectsArguments, RejectsCommand, RejectsDiscard, RejectsList, RejectsRetry,
     RejectsShow,
 };
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{load_for_reading, load_for_sync, open_archive, parse_duration};
 

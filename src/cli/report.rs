@@ -8,14 +8,14 @@ use crate::check::{HelpCommands, Limit, check, days_of};
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode, Timestamp, instant_to_text, printable};
-use crate::report::{PageVerdict, ReportFacts, ReportStream, calendar_of, report_page};
-use crate::store::Reader;
+use crate::report::{
+    PageVerdict, ReportFacts, ReportStream, calendar_of, report_page, stream_statuses,
+};
+use crate::store::{Reader, refuse_own};
 
-use super::args::Global;
 use super::check::{Wanted, check_options, options_of};
+use super::global::Global;
 use super::output::{Output, write_file};
-use super::status::stream_statuses;
-use super::target::refuse_own;
 use super::workspace::{archived_streams, check_streams, load_for_reading};
 
 /// The runs that are shown; `windrow runs` has all.

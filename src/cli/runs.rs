@@ -5,7 +5,8 @@ use crate::host::Host;
 use crate::model::{Error, ExitCode};
 use crate::store::Reader;
 
-use super::args::{Global, RunsArguments, RunsCommand};
+use super::args::{RunsArguments, RunsCommand};
+use super::global::Global;
 use super::output::Output;
 use super::workspace::load_for_reading;
 

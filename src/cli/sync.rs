@@ -13,7 +13,8 @@ use crate::outbox::SendReport;
 use crate::store::Reader;
 use crate::sync::{Lanes, RunError, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
 
-use super::args::{Global, SyncArguments};
+use super::args::SyncArguments;
+use super::global::Global;
 use super::outbox::{beside_json, send_beside, tell_beside};
 use super::output::Output;
 use super::progress::SyncProgressBar;

@@ -12,7 +12,7 @@ use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, look_at_given};
 use crate::trust::{DIGEST_CHARS_MIN, Grant, TrustStore};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 use super::workspace::load_definition;
 

@@ -5,9 +5,11 @@ use std::io::Write;
 use crate::host::Host;
 use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
+use crate::store::{Archive, Opening, Reader, RunEnd, RunStart};
+use crate::vanished::VanishedRow;
 
-use super::args::{Global, VanishedArguments};
+use super::args::VanishedArguments;
+use super::global::Global;
 use super::output::{Output, taken};
 use super::workspace::{archived_streams, load_for_writing};
 

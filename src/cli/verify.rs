@@ -6,13 +6,14 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::text::verified_page;
+use crate::digest::digest_statement;
 use crate::handoff::envelope::{KnownKey, Limits, PublicKeys, read_key_text};
 use crate::handoff::{GivenOpening, Opened, open_given, verify};
 use crate::host::Host;
 use crate::model::{Error, ExitCode};
-use crate::store::{StreamRow, digest_statement};
+use crate::store::StreamRow;
 
-use super::args::Global;
+use super::global::Global;
 use super::keys::{key_password, keyring};
 use super::output::Output;
 

@@ -14,14 +14,15 @@ use crate::model::{Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::store::Reader;
-use crate::sync::{Rest, Round, SyncOptions, SyncReport, rest_after};
+use crate::sync::{SyncOptions, SyncReport};
+use crate::watch::{Rest, Round, UnitPaths, launchd_unit, rest_after, systemd_unit, task_unit};
 
-use super::args::{Global, UnitKind, WatchArguments};
+use super::args::{UnitKind, WatchArguments};
 use super::check::tell_after_round;
+use super::global::Global;
 use super::outbox::{folder_of, send_beside, tell_beside};
 use super::output::Output;
 use super::sync::sync_once;
-use super::unit::unit_text;
 use super::workspace::{check_streams, load_for_sync, load_secrets, network, parse_duration};
 
 /// The pause after a round that went well, where the arguments say nothing.
@@ -63,7 +64,7 @@ pub fn run(
         let gone = gone(seen.as_deref(), &definition.archive);
         let is_gone = gone.is_some();
         let (result, beside) = match gone {
-            Some(error) => (Err(error), Beside::default()),
+            Some(error) => (Err(error), BesideFetch::default()),
             None => round(args, global, &definition, host)?,
         };
         let sent = &beside.sent;
@@ -125,7 +126,7 @@ fn round(
     global: &Global,
     definition: &Definition,
     host: &Host,
-) -> Result<(Result<SyncReport, Error>, Beside), Error> {
+) -> Result<(Result<SyncReport, Error>, BesideFetch), Error> {
     let options = SyncOptions {
         streams: args.streams.clone(),
         command: "watch".to_owned(),
@@ -133,7 +134,7 @@ fn round(
     };
     let (report, sent) = match sync_once(definition, global, &options, host)? {
         Ok(once) => once,
-        Err(error) => return Ok((Err(error), Beside::default())),
+        Err(error) => return Ok((Err(error), BesideFetch::default())),
     };
     Ok((Ok(report), after_fetch(sent, definition, global, host)?))
 }
@@ -144,13 +145,13 @@ fn after_fetch(
     definition: &Definition,
     global: &Global,
     host: &Host,
-) -> Result<Beside, Error> {
+) -> Result<BesideFetch, Error> {
     let queued = match tell_after_round(definition, global, host) {
-        Ok(queued) if queued.is_nothing() => return Ok(Beside { sent, alerts: None }),
+        Ok(queued) if queued.is_nothing() => return Ok(BesideFetch { sent, alerts: None }),
         Ok(queued) => queued,
         Err(failure) => {
             let alerts = Some(format!("alerts: {}", failure.message));
-            return Ok(Beside { sent, alerts });
+            return Ok(BesideFetch { sent, alerts });
         }
     };
     let mut alerts = queued.line();
@@ -163,17 +164,17 @@ fn after_fetch(
             sent
         }
     };
-    Ok(Beside { sent, alerts: Some(alerts) })
+    Ok(BesideFetch { sent, alerts: Some(alerts) })
 }
 
 /// What a round did besides reading.
 #[derive(Default)]
-struct Beside {
+struct BesideFetch {
     sent: Option<SendReport>,
     alerts: Option<String>,
 }
 
-impl Beside {
+impl BesideFetch {
     fn message(&self) -> String {
         let sent = self.sent.as_ref().map(|sent| tell_beside(sent).trim_end().to_owned());
         let parts = [sent, self.alerts.clone()].into_iter().flatten();
@@ -310,7 +311,13 @@ fn print_unit(
         Error::usage(format!("cannot find the definition {name}: {error}"))
             .help("name it with --definition")
     })?;
-    output.exact(&unit_text(kind, &program, &definition)?)?;
+    let paths = UnitPaths::new(&program, &definition)?;
+    let unit = match kind {
+        UnitKind::Systemd => systemd_unit(&paths),
+        UnitKind::Launchd => launchd_unit(&paths),
+        UnitKind::TaskScheduler => task_unit(&paths),
+    };
+    output.exact(&unit?)?;
     Ok(ExitCode::Done)
 }
 

@@ -4,20 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::definition::{
-    Definition, DefinitionOrigin, Problems, SecretReference, Span, parse_definition, suggest,
-};
+use crate::definition::{Definition, Span, parse_definition, suggest};
 use crate::host::Host;
 use crate::host::files::read_named_text;
-use crate::http::{
-    HttpTransport, NoTransport, SECRET_CHARS_MIN, SecretValues, Transport, is_too_short, secrets_of,
-};
+use crate::http::{HttpTransport, NoTransport, SecretValues, Transport};
 use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::store::{Archive, Opening, Reader, StreamRow, look_at_given};
 
-use crate::trust::{Grant, TrustStore, digest_of};
+use crate::trust::{FoundSecrets, archived_definition, refuse_untrusted};
 
-use super::args::Global;
+use super::global::Global;
 use super::output::Output;
 
 /// How often a process that waits for the archive tries it, milliseconds.
@@ -114,7 +110,7 @@ pub fn load_for_reading(
     if let Some(archive) = given_archive(global) {
         let definition = match look_at_given(archive, false, &host.stop)?.definition()? {
             // One that this program cannot read is no reason not to look at the rows.
-            Some(text) => definition_of(&text, archive, host).ok(),
+            Some(text) => archived_definition(&text, archive, host).ok(),
             None => None,
         };
         return Ok((definition, archive.to_owned()));
@@ -140,7 +136,7 @@ pub fn load_for_sync(global: &Global, host: &Host) -> Result<Definition, Error> 
     if let Some(archive) = given_archive(global).filter(|archive| archive.exists())
         && let Some(text) = look_at_given(archive, true, &host.stop)?.definition()?
     {
-        return Ok(definition_of(&text, archive, host)?);
+        return Ok(archived_definition(&text, archive, host)?);
     }
     load_definition(global)
 }
@@ -149,39 +145,6 @@ pub fn load_for_sync(global: &Global, host: &Host) -> Result<Definition, Error> 
 fn given_archive(global: &Global) -> Option<&Path> {
     let archive = global.archive.as_deref()?;
     (!global.definition.exists()).then_some(archive)
-}
-
-/// The definition that only the archive holds, and whether its user has trusted it.
-fn definition_of(text: &str, archive: &Path, host: &Host) -> Result<Definition, Problems> {
-    let mut definition = parse_definition("the archive's definition", text)?;
-    archive.clone_into(&mut definition.archive);
-    let store = host.environment.state_folder().map(|state| TrustStore::in_folder(&state));
-    let trusted = store.is_some_and(|store| store.holds(&digest_of(&definition)));
-    definition.origin = match trusted {
-        true => DefinitionOrigin::TrustedArchive,
-        false => DefinitionOrigin::Archive,
-    };
-    Ok(definition)
-}
-
-/// Refuses to read secrets for a definition that nobody vouches for, or to reach its hosts.
-fn refuse_untrusted(definition: &Definition) -> Result<(), Error> {
-    if definition.is_trusted() {
-        return Ok(());
-    }
-    let archive = definition.archive.display();
-    let asked = Grant::asked_by(definition);
-    let hosts = asked.sources.iter().map(|source| match source.secrets.as_slice() {
-        [] => source.base_url.clone(),
-        secrets => format!("{} and send {} there", source.base_url, secrets.join(", ")),
-    });
-    let hosts = hosts.collect::<Vec<_>>().join("; ");
-    let message =
-        format!("the definition is not trusted: only {archive} holds it, and it would ask {hosts}");
-    Err(Error::new(ErrorKind::Unsafe, message).help(format!(
-        "read it with `windrow -a {archive} trust`, which says how to trust it; or write it out \
-         with `windrow definition --out windrow.toml -a {archive}`, read it, and sync by it"
-    )))
 }
 
 /// Refuses names that are no streams.
@@ -243,70 +206,18 @@ pub fn load_secrets(
     host: &Host,
 ) -> Result<SecretValues, Error> {
     refuse_untrusted(definition)?;
-    let (values, missing) = find_secrets(definition, folder, host);
-    if missing.is_empty() {
-        return check_lengths(definition, &values).map(|()| values);
-    }
-    let help = "set it in the shell that runs windrow, for example `export NAME=…`";
-    Err(Error::usage(missing.join("; ")).help(help))
-}
-
-/// Refuses secrets that are so short that they cannot be taken out of logs and answers.
-fn check_lengths(definition: &Definition, values: &SecretValues) -> Result<(), Error> {
-    let short = secrets_of(definition).into_iter().filter(|(_, reference)| {
-        values.value(reference).is_ok_and(|value| is_too_short(definition, reference, &value))
-    });
-    let short: Vec<String> = short
-        .map(|(place, reference)| {
-            format!("{reference} for {place} has fewer than {SECRET_CHARS_MIN} characters")
-        })
-        .collect();
-    if short.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{}: it cannot be kept out of logs and the archive", short.join("; "));
-    let help = "have the API give a longer one; where it cannot, `short_secrets = true` in the \
-                source takes it as it is";
-    Err(Error::usage(message).help(help))
+    let found = FoundSecrets::of(definition, folder, host);
+    super::log::keep_out(&found.values);
+    found.complete(definition)
 }
 
 /// The values of those of the definition's secrets that are there: enough to keep them out.
 pub fn known_secrets(definition: &Definition, folder: &Path, host: &Host) -> SecretValues {
-    find_secrets(definition, folder, host).0
-}
-
-/// The values of the definition's secrets, and what is missing.
-fn find_secrets(
-    definition: &Definition,
-    folder: &Path,
-    host: &Host,
-) -> (SecretValues, Vec<String>) {
-    let mut values = SecretValues::default();
-    let mut missing = Vec::new();
-    if !definition.is_trusted() {
-        // Whoever made the archive may have named any variable and any file of whoever reads it.
-        return (values, missing);
+    let found = FoundSecrets::of(definition, folder, host);
+    if definition.is_trusted() {
+        super::log::keep_out(&found.values);
     }
-    for (place, reference) in secrets_of(definition) {
-        let found = match &reference {
-            SecretReference::Environment(name) => host
-                .environment
-                .variable(name)
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| format!("the variable {name} is not set, which {place} needs")),
-            SecretReference::File(path) => host
-                .environment
-                .secret_file(&folder.join(path))
-                .map_err(|error| format!("cannot read the secret file {path}: {error}")),
-        };
-        match found {
-            Ok(value) => values.insert(reference, value),
-            Err(why) => missing.push(why),
-        }
-    }
-    definition.sources.values().for_each(|source| values.remember_pairs(source));
-    super::log::keep_out(&values);
-    (values, missing)
+    found.values
 }
 
 /// The network, for each source.

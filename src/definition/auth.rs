@@ -5,13 +5,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Template;
-use super::resolve::Context;
+use super::context::Context;
 
 /// How requests are authorised.
 #[derive(Clone, Debug)]
 pub enum Auth {
     /// Not at all.
     None,
+    /// By credentials that the definition names, the same for the whole run.
+    Fixed(FixedAuth),
+}
+
+/// Credentials that the definition names. A kind that asks for a token is a variant of [`Auth`].
+#[derive(Clone, Debug)]
+pub enum FixedAuth {
     /// `Authorization: Bearer …`.
     Bearer(Template),
     /// `Authorization: Basic …`.
@@ -32,18 +39,44 @@ impl Auth {
     pub fn secrets(&self) -> Vec<&Template> {
         match self {
             Auth::None => Vec::new(),
-            Auth::Bearer(template) | Auth::Header(_, template) | Auth::Query(_, template) => {
-                vec![template]
-            }
-            Auth::Basic { password, .. } => vec![password],
+            Auth::Fixed(
+                FixedAuth::Bearer(secret)
+                | FixedAuth::Header(_, secret)
+                | FixedAuth::Query(_, secret)
+                | FixedAuth::Basic { password: secret, .. },
+            ) => vec![secret],
         }
     }
 
     /// Its texts that may hold a secret and need not, such as a user name.
     pub fn names(&self) -> Vec<&Template> {
-        match self {
-            Auth::Basic { username, .. } => vec![username],
-            Auth::None | Auth::Bearer(_) | Auth::Header(..) | Auth::Query(..) => Vec::new(),
+        self.pair().map(|(username, _)| username).into_iter().collect()
+    }
+
+    /// A user name and a password that are sent as one text in base64.
+    pub fn pair(&self) -> Option<(&Template, &Template)> {
+        let Auth::Fixed(fixed) = self else { return None };
+        match fixed {
+            FixedAuth::Basic { username, password } => Some((username, password)),
+            FixedAuth::Bearer(_) | FixedAuth::Header(..) | FixedAuth::Query(..) => None,
+        }
+    }
+
+    /// The header of the API's own that holds a credential.
+    pub fn own_header(&self) -> Option<&str> {
+        let Auth::Fixed(fixed) = self else { return None };
+        match fixed {
+            FixedAuth::Header(name, _) => Some(name),
+            FixedAuth::Bearer(_) | FixedAuth::Basic { .. } | FixedAuth::Query(..) => None,
+        }
+    }
+
+    /// The query parameter that holds a credential.
+    pub fn query_parameter(&self) -> Option<&str> {
+        let Auth::Fixed(fixed) = self else { return None };
+        match fixed {
+            FixedAuth::Query(name, _) => Some(name),
+            FixedAuth::Bearer(_) | FixedAuth::Basic { .. } | FixedAuth::Header(..) => None,
         }
     }
 }
@@ -101,21 +134,22 @@ pub(in crate::definition) fn resolve_auth(
         }
         Some(template)
     };
-    let resolved = match raw {
-        RawAuth::None {} => Some(Auth::None),
-        RawAuth::Bearer { token } => secret("token", token).map(Auth::Bearer),
+    let fixed = match raw {
+        RawAuth::None {} => None,
+        RawAuth::Bearer { token } => secret("token", token).map(FixedAuth::Bearer),
         RawAuth::Basic { username, password } => {
             let password = secret("password", password);
             let place = ["sources", source, "auth", "username"];
             let username = context.template(&place, username, &[]);
-            username.zip(password).map(|(username, password)| Auth::Basic { username, password })
+            let pair = username.zip(password);
+            pair.map(|(username, password)| FixedAuth::Basic { username, password })
         }
         RawAuth::Header { name, value } => {
-            secret("value", value).map(|value| Auth::Header(name.clone(), value))
+            secret("value", value).map(|value| FixedAuth::Header(name.clone(), value))
         }
         RawAuth::Query { name, value } => {
-            secret("value", value).map(|value| Auth::Query(name.clone(), value))
+            secret("value", value).map(|value| FixedAuth::Query(name.clone(), value))
         }
     };
-    resolved.unwrap_or(Auth::None)
+    fixed.map_or(Auth::None, Auth::Fixed)
 }

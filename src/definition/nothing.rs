@@ -3,8 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::raw::RawStream;
-use super::resolve::Context;
+use super::context::Context;
 
 /// The largest share of a stream's parents that may be absent at once, by default.
 const ABSENT_RATIO_MAX: f64 = 0.5;
@@ -103,10 +102,10 @@ fn check_status(place: &[&str], status: &[u16], context: &mut Context<'_>) {
 
 pub(in crate::definition) fn empty_of(
     stream: &str,
-    raw: &RawStream,
+    empty: Option<&RawEmpty>,
     context: &mut Context<'_>,
 ) -> Option<EmptyRules> {
-    let empty = raw.empty.as_ref()?;
+    let empty = empty?;
     let place = ["streams", stream, "empty"];
     check_status(&place, &empty.status, context);
     if empty.status.is_empty() && empty.body.is_none() && empty.records.is_none() {
@@ -120,16 +119,18 @@ pub(in crate::definition) fn empty_of(
 
 pub(in crate::definition) fn absent_of(
     stream: &str,
-    raw: &RawStream,
+    absent: Option<&RawAbsent>,
+    share: Option<f64>,
+    has_parent: bool,
     context: &mut Context<'_>,
 ) -> Option<AbsentRules> {
     let at = |key: &'static str| ["streams", stream, key];
-    let ratio_max = raw.absent_ratio_max.unwrap_or(ABSENT_RATIO_MAX);
+    let ratio_max = share.unwrap_or(ABSENT_RATIO_MAX);
     if !(0.0..=1.0).contains(&ratio_max) {
         context.report(&at("absent_ratio_max"), "a share lies between 0 and 1: 20 % is `0.2`");
     }
-    let Some(absent) = raw.absent.as_ref() else {
-        if raw.absent_ratio_max.is_some() {
+    let Some(absent) = absent else {
+        if share.is_some() {
             context.report(&at("absent_ratio_max"), "`absent_ratio_max` needs `absent`");
         }
         return None;
@@ -138,7 +139,7 @@ pub(in crate::definition) fn absent_of(
     if absent.status.is_empty() && absent.body.is_none() {
         context.report(&at("absent"), "`absent` needs a `status` or a `body`");
     }
-    if raw.for_each.is_none() {
+    if !has_parent {
         let message = "`absent` is about parents, and the stream has no `for_each`";
         let help = "`empty` says when a window or a collection without records is no error";
         context.report_help(&at("absent"), message.to_owned(), Some(help.to_owned()));

@@ -5,8 +5,8 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::raw::{RawParameter, RawStream};
-use super::resolve::Context;
+use super::context::Context;
+use super::raw_parameter::RawParameter;
 use super::{Path, RequestTemplate, Segment, Stream, Template};
 
 /// How the API pages.
@@ -398,9 +398,17 @@ pub enum RawTotalOf {
     First,
 }
 
+/// The parts of a stream's own request that its count endpoint takes over.
+#[derive(Clone, Copy)]
+pub(in crate::definition) struct OwnRequest<'r> {
+    pub query: &'r IndexMap<String, RawParameter>,
+    pub headers: &'r IndexMap<String, String>,
+}
+
 pub(in crate::definition) fn paginate_of(
     stream: &str,
-    raw: &RawStream,
+    raw: Option<&RawPaginate>,
+    own_body: Option<&serde_json::Value>,
     context: &mut Context<'_>,
 ) -> Option<Paginate> {
     let at = |key: &'static str| ["streams", stream, "paginate", key];
@@ -408,7 +416,7 @@ pub(in crate::definition) fn paginate_of(
         None => Some(None),
         Some(text) => context.path(&at(key), text).map(Some),
     };
-    Some(match raw.paginate.as_ref() {
+    Some(match raw {
         None | Some(RawPaginate::None {}) => Paginate::None,
         Some(RawPaginate::Link { .. }) => Paginate::Link,
         Some(RawPaginate::NextUrl { next, header, .. }) => match (path("next", next)?, header) {
@@ -455,7 +463,7 @@ pub(in crate::definition) fn paginate_of(
                     return None;
                 }
                 (None, Some(member)) => {
-                    if raw.body.as_ref().is_some_and(|body| !body.is_object()) {
+                    if own_body.is_some_and(|body| !body.is_object()) {
                         let message = "the token cannot go into a `body` that is not a table";
                         context.report(&at("body"), message);
                         return None;
@@ -494,10 +502,10 @@ impl RawPaginate {
 /// The rules by which the data ends, besides those of its kind of paging.
 pub(in crate::definition) fn ends_of(
     stream: &str,
-    raw: &RawStream,
+    raw: Option<&RawPaginate>,
     context: &mut Context<'_>,
 ) -> Vec<EndRule> {
-    let Some((paginate, end)) = raw.paginate.as_ref().and_then(|it| Some((it, it.end()?))) else {
+    let Some((paginate, end)) = raw.and_then(|it| Some((it, it.end()?))) else {
         return Vec::new();
     };
     let rules = match end {
@@ -555,8 +563,8 @@ fn end_of_table(place: &[&str], table: &RawEndTable, context: &mut Context<'_>) 
 }
 
 /// How the total is read.
-pub(in crate::definition) fn total_rules_of(raw: &RawStream) -> TotalRules {
-    match &raw.total {
+pub(in crate::definition) fn total_rules_of(raw: Option<&RawTotal>) -> TotalRules {
+    match raw {
         None => TotalRules::default(),
         Some(RawTotal::Path(text)) => {
             TotalRules { unrelated: text == "none", ..TotalRules::default() }
@@ -571,12 +579,13 @@ pub(in crate::definition) fn total_rules_of(raw: &RawStream) -> TotalRules {
 
 pub(in crate::definition) fn total_of(
     stream: &str,
-    raw: &RawStream,
+    raw: &RawTotal,
+    own: OwnRequest<'_>,
     known: &[&str],
     context: &mut Context<'_>,
 ) -> Option<Total> {
     let place = ["streams", stream, "total"];
-    match raw.total.as_ref()? {
+    match raw {
         RawTotal::Path(text) if text == "none" => None,
         RawTotal::Path(text) => context.path(&place, text).map(Total::Body),
         RawTotal::Elsewhere(table) => {
@@ -587,7 +596,7 @@ pub(in crate::definition) fn total_of(
                     if table.of.is_some() {
                         context.report(&place, "`of` is about pages, and an `endpoint` has none");
                     }
-                    endpoint_of(stream, raw, table, (endpoint, value), known, context)
+                    endpoint_of(stream, own, table, (endpoint, value), known, context)
                 }
                 _ => {
                     let message =
@@ -602,7 +611,7 @@ pub(in crate::definition) fn total_of(
 
 fn endpoint_of(
     stream: &str,
-    raw: &RawStream,
+    own: OwnRequest<'_>,
     table: &RawTotalTable,
     (endpoint, value): (&str, &str),
     known: &[&str],
@@ -610,11 +619,10 @@ fn endpoint_of(
 ) -> Option<Total> {
     let at = |key: &'static str| ["streams", stream, "total", key];
     let path = context.template(&at("endpoint"), endpoint, known);
-    let query: &indexmap::IndexMap<String, RawParameter> =
-        table.query.as_ref().unwrap_or(&raw.query);
+    let query = table.query.as_ref().unwrap_or(own.query);
     let query = context.parameters(&at("query"), query, known);
     let value = context.path(&at("value"), value)?;
-    let headers = raw.headers.iter();
+    let headers = own.headers.iter();
     let headers = headers.filter_map(|(n, v)| Some((n.clone(), Template::parse(v).ok()?)));
     let headers = headers.collect();
     let request = RequestTemplate { post: false, path: path?, query, headers, body: None };

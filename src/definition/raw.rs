@@ -15,6 +15,7 @@ use super::paging::{RawPaginate, RawTotal};
 use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_outbox::RawIdempotency;
+use super::raw_parameter::RawParameter;
 
 /// What one archive holds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -252,22 +253,6 @@ pub enum RawMethod {
     /// For APIs that take a query as a JSON body. Must be safe to repeat.
     #[serde(rename = "POST")]
     Post,
-}
-
-/// A query parameter's value.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum RawParameter {
-    /// A template.
-    Text(String),
-    /// A whole number, sent as it is.
-    Integer(i64),
-    /// A number, sent as it is.
-    Number(f64),
-    /// `true` or `false`.
-    Boolean(bool),
-    /// Repeats the parameter.
-    List(Vec<String>),
 }
 
 /// The natural key.

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::raw::RawParameter;
+use super::raw_parameter::RawParameter;
 
 /// How the API tells a write that comes again from a new one.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]

@@ -11,17 +11,17 @@ use super::problem::{Problem, suggest};
 
 /// Everything about `table` that the schema does not allow.
 pub fn problems_of_shape(schema: &Value, table: &Spanned<DeTable<'_>>) -> Vec<Problem> {
-    let mut walk = Walk { root: schema, problems: Vec::new() };
+    let mut walk = ShapeWalk { root: schema, problems: Vec::new() };
     walk.table(schema, table.get_ref(), table.span(), "the definition");
     walk.problems
 }
 
-struct Walk<'s> {
+struct ShapeWalk<'s> {
     root: &'s Value,
     problems: Vec<Problem>,
 }
 
-impl<'s> Walk<'s> {
+impl<'s> ShapeWalk<'s> {
     fn resolve(&self, mut schema: &'s Value) -> &'s Value {
         while let Some(target) = schema.get("$ref").and_then(Value::as_str) {
             let pointer = target.trim_start_matches('#');

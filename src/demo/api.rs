@@ -40,7 +40,7 @@ const ADDRESSES: [&str; 2] = ["127.83.79.1", "127.0.0.1"];
 /// How often the server tries to come back to its port.
 const REBINDS_MAX: u32 = 250;
 
-struct State {
+struct ApiState {
     now: DateTime<Utc>,
     /// What goes wrong next; `None` is a request that goes well.
     faults: VecDeque<Option<DemoFault>>,
@@ -52,7 +52,7 @@ struct State {
 
 /// The server.
 pub struct Api {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ApiState>>,
     address: SocketAddr,
     listening: Option<Listening>,
 }
@@ -66,7 +66,7 @@ impl Api {
     /// Starts on a free port of the loopback interface.
     pub fn start(now: DateTime<Utc>) -> std::io::Result<Api> {
         let faults = VecDeque::new();
-        let state = State { now, faults, login_page: false, hidden: 0 };
+        let state = ApiState { now, faults, login_page: false, hidden: 0 };
         let listener = ADDRESSES.iter().find_map(|host| TcpListener::bind((*host, 0)).ok());
         let listener = match listener {
             Some(listener) => listener,
@@ -126,7 +126,7 @@ impl Api {
         self.listen(listener?)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ApiState> {
         self.state.lock().expect("no handler panics")
     }
 
@@ -155,7 +155,7 @@ impl Drop for Api {
 }
 
 /// Answers requests on one connection until it ends.
-fn serve(stream: &TcpStream, state: &Mutex<State>, stopped: &AtomicBool) {
+fn serve(stream: &TcpStream, state: &Mutex<ApiState>, stopped: &AtomicBool) {
     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
     let mut reader = BufReader::new(stream);
     while let Some(path) = read_request(&mut reader) {
@@ -227,7 +227,7 @@ fn json(body: &str) -> Answer {
     Answer::Whole(http("200 OK", "application/json", "", body))
 }
 
-fn answer(path: &str, state: &Mutex<State>) -> Answer {
+fn answer(path: &str, state: &Mutex<ApiState>) -> Answer {
     let mut state = state.lock().expect("no handler panics");
     if state.login_page {
         let page = "<!doctype html><title>Hotel WiFi</title><h1>Welcome! Please log in.</h1>";
@@ -272,7 +272,7 @@ fn not_found() -> Answer {
 }
 
 fn faulty_page(
-    state: &mut State,
+    state: &mut ApiState,
     (from, to): (NaiveDate, NaiveDate),
     page: usize,
     per_page: usize,

@@ -7,4 +7,4 @@ mod api;
 mod story;
 mod world;
 
-pub use story::{ClientTotal, Conclusion, DemoScene, Stage, tell};
+pub use story::{ClientTotal, Conclusion, DemoScene, ShowScene, tell};

@@ -40,11 +40,8 @@ pub enum DemoScene<'a> {
     Conclusion(&'a Conclusion),
 }
 
-/// Whoever shows the story.
-pub trait Stage {
-    /// Shows a scene.
-    fn show(&self, scene: &DemoScene<'_>);
-}
+/// Shows a scene.
+pub type ShowScene<'s> = dyn Fn(&DemoScene<'_>) + 's;
 
 /// The system broke the story off: a file, a port, a process.
 fn system(error: impl std::fmt::Display) -> Error {
@@ -152,7 +149,7 @@ struct Story<'a> {
     definition: Definition,
     clock: Arc<SteadyClock>,
     host: Host,
-    stage: &'a dyn Stage,
+    show: &'a ShowScene<'a>,
     /// What the script of the story has inserted: client, day, thousandths of a GB.
     script: Vec<(String, NaiveDate, u64)>,
 }
@@ -162,7 +159,7 @@ pub fn tell(
     folder: &Path,
     program: &Path,
     host: &Host,
-    stage: &dyn Stage,
+    show: &ShowScene<'_>,
 ) -> Result<Conclusion, Error> {
     let api = Api::start(at("2025-10-12T09:00:00Z")).map_err(system)?;
     let text = definition_text(&api.address());
@@ -174,7 +171,7 @@ pub fn tell(
     let host = Host { clock: clock.clone(), ..host.clone() };
     let folder = folder.to_owned();
     let script = Vec::new();
-    let mut story = Story { api, folder, definition, clock, host, stage, script };
+    let mut story = Story { api, folder, definition, clock, host, show, script };
     story.first_connection()?;
     story.no_network()?;
     story.hotel()?;
@@ -183,7 +180,7 @@ pub fn tell(
     story.carrying_on()?;
     story.settled()?;
     let conclusion = story.conclude()?;
-    stage.show(&DemoScene::Conclusion(&conclusion));
+    show(&DemoScene::Conclusion(&conclusion));
     Ok(conclusion)
 }
 
@@ -197,11 +194,11 @@ impl Story<'_> {
         let now = at(now);
         self.clock.set(now);
         self.api.set_now(now);
-        self.stage.show(&DemoScene::Chapter(&now.format("%-d %B %Y").to_string(), about));
+        (self.show)(&DemoScene::Chapter(&now.format("%-d %B %Y").to_string(), about));
     }
 
     fn remark(&self, text: &str) {
-        self.stage.show(&DemoScene::Remark(text));
+        (self.show)(&DemoScene::Remark(text));
     }
 
     fn sync(&self) -> Result<SyncReport, Error> {
@@ -230,7 +227,7 @@ impl Story<'_> {
         let options = SyncOptions { command: "demo".to_owned(), ..SyncOptions::default() };
         let report = sync(&archive, parts, &options, Lanes::Overlapped)?;
         archive.close()?;
-        self.stage.show(&DemoScene::Synced(&report));
+        (self.show)(&DemoScene::Synced(&report));
         Ok(report)
     }
 
@@ -374,25 +371,17 @@ impl Story<'_> {
 
 /// The month's rows of the archive: service line and thousandths of a GB.
 fn kept_usage(reader: &Reader) -> Result<Vec<(String, u64)>, Error> {
-    struct Rows(Vec<(String, u64)>);
-    impl crate::store::QuerySink for Rows {
-        fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-            if let [Value::Text(line), Value::Integer(milli)] = values.as_slice() {
-                self.0.push((line.clone(), u64::try_from(*milli).unwrap_or(0)));
-            }
-            Ok(())
-        }
-    }
-    let mut rows = Rows(Vec::new());
+    let mut rows = Vec::new();
     let sql = format!(
         "SELECT service_line_id, CAST(round(consumed_gb * 1000) AS INTEGER) FROM daily_usage
          WHERE usage_date >= '{}' AND usage_date < '{}'",
         MONTH.0, MONTH.1
     );
-    reader.query(&sql, &mut rows)?;
-    Ok(rows.0)
+    reader.query(&sql, &mut |part| {
+        if let Some([Value::Text(line), Value::Integer(milli)]) = part.row().as_deref() {
+            rows.push((line.clone(), u64::try_from(*milli).unwrap_or(0)));
+        }
+        Ok(())
+    })?;
+    Ok(rows)
 }

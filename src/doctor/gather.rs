@@ -16,6 +16,7 @@ use crate::http::{
     secrets_of,
 };
 use crate::model::Timestamp;
+use crate::record::BodyFormat;
 use crate::store::Reader;
 
 use super::facts::{
@@ -193,11 +194,13 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
 
 /// Asks for the base address itself, without credentials and once.
 async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> SourceReach {
+    let format = BodyFormat::default();
     let request = HttpRequest {
         method: Method::Get,
         url: source.base_url.clone(),
-        headers: vec![("accept".to_owned(), "application/json".to_owned())],
+        headers: vec![("accept".to_owned(), format.media_type().to_owned())],
         body: None,
+        format,
         body_bytes_max: ANSWER_BYTES_MAX,
         body_ratio_max: source.body_ratio_max,
     };

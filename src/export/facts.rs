@@ -28,13 +28,13 @@ pub struct StreamCoverage {
 
 /// Reads the ledger of a stream, one row after the other.
 pub fn covered(reader: &Reader, stream: &StreamRow) -> Result<StreamCoverage, Error> {
-    let mut gathered = Gathered::default();
+    let mut gathered = GatheredCoverage::default();
     reader.stretches(&stream.stream, |stretch| gathered.add(stretch))?;
     Ok(gathered.end(stream.start_at))
 }
 
 #[derive(Default)]
-struct Gathered {
+struct GatheredCoverage {
     parents: u64,
     /// The partition in hand, and its complete windows.
     partition: Option<String>,
@@ -47,7 +47,7 @@ struct Gathered {
     broken: bool,
 }
 
-impl Gathered {
+impl GatheredCoverage {
     fn add(&mut self, stretch: ReadStretch) {
         if self.partition.as_ref() != Some(&stretch.partition) {
             self.end_partition();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn covered_by(stretches: Vec<ReadStretch>) -> StreamCoverage {
-        let mut gathered = Gathered::default();
+        let mut gathered = GatheredCoverage::default();
         stretches.into_iter().for_each(|stretch| gathered.add(stretch));
         gathered.end(instant_from_text(&day(1)))
     }

@@ -4,6 +4,7 @@
 //! ends. Rows stream: memory does not grow with their number. A file has its final name once it is
 //! whole and on the disk.
 
+mod answer;
 mod column;
 mod decimal;
 mod error;
@@ -24,6 +25,7 @@ use crate::host::Files;
 use crate::model::{Error, ErrorKind};
 use crate::store::StreamRow;
 
+pub use answer::{AnswerCsv, AnswerJson, json_value, value_text};
 pub use column::{ExactType, ExportColumn, export_columns};
 pub use error::RowFault;
 use error::{not_taken, not_written};
@@ -225,7 +227,7 @@ struct Writing<'a> {
 }
 
 /// The file in hand.
-struct Open {
+struct OpenFile {
     writer: Box<dyn RowWriter>,
     /// The folder of its partition.
     part: Option<String>,
@@ -324,7 +326,7 @@ impl<'a> Writing<'a> {
         Ok(self.done)
     }
 
-    fn open(&mut self, part: Option<String>) -> Result<Open, Error> {
+    fn open(&mut self, part: Option<String>) -> Result<OpenFile, Error> {
         let (out, path): (Out, _) = match (self.claim, &part) {
             (None, _) => ((self.outside.standard)(), None),
             (Some(claim), None) => {
@@ -337,7 +339,7 @@ impl<'a> Writing<'a> {
         };
         let writer = self.writer(out).map_err(|error| self.io(path.as_deref(), error))?;
         self.done.files += 1;
-        Ok(Open { writer, part, path })
+        Ok(OpenFile { writer, part, path })
     }
 
     fn writer(&self, out: Out) -> std::io::Result<Box<dyn RowWriter>> {
@@ -365,8 +367,8 @@ impl<'a> Writing<'a> {
         self.key.iter().map_while(place).take_while(alike).collect()
     }
 
-    fn close(&mut self, open: Option<Open>) -> Result<(), Error> {
-        let Some(Open { mut writer, part, path }) = open else { return Ok(()) };
+    fn close(&mut self, open: Option<OpenFile>) -> Result<(), Error> {
+        let Some(OpenFile { mut writer, part, path }) = open else { return Ok(()) };
         writer.finish().map_err(|error| self.io(path.as_deref(), error))?;
         drop(writer);
         if let Some(claim) = self.claim {

@@ -35,7 +35,7 @@ const WIDE_DECIMAL_BYTES: i32 = 16;
 /// A file in the making.
 pub struct ParquetRows<W: Write + Send> {
     file: SerializedFileWriter<W>,
-    columns: Vec<Gathered>,
+    columns: Vec<GatheredColumn>,
     rows: usize,
     bytes: usize,
     written: u64,
@@ -52,7 +52,7 @@ pub struct About<'a> {
 }
 
 /// The values of one column that wait for their row group.
-struct Gathered {
+struct GatheredColumn {
     kind: ColumnType,
     exact: ExactType,
     /// 1 where there is a value; none for columns that have one in every row.
@@ -97,7 +97,7 @@ impl<W: Write + Send> ParquetRows<W> {
         let schema = Arc::new(schema.map_err(io)?);
         let file = SerializedFileWriter::new(out, schema, Arc::new(properties)).map_err(io)?;
         let columns = columns.iter().zip(types);
-        let columns = columns.map(|(column, exact)| Gathered::new(column, *exact)).collect();
+        let columns = columns.map(|(column, exact)| GatheredColumn::new(column, *exact)).collect();
         Ok(Self { file, columns, rows: 0, bytes: 0, written: 0 })
     }
 
@@ -172,8 +172,8 @@ fn field(column: &ExportColumn, exact: ExactType) -> Result<TypePtr, ParquetErro
     builder.build().map(Arc::new)
 }
 
-impl Gathered {
-    fn new(column: &ExportColumn, exact: ExactType) -> Gathered {
+impl GatheredColumn {
+    fn new(column: &ExportColumn, exact: ExactType) -> GatheredColumn {
         let values = match exact {
             ExactType::Boolean => Values::Booleans(Vec::new()),
             ExactType::Date => Values::Days(Vec::new()),
@@ -186,7 +186,7 @@ impl Gathered {
             ExactType::Decimal { .. } => Values::Decimals(Vec::new()),
         };
         let levels = (!column.required).then(Vec::new);
-        Gathered { kind: column.kind, exact, levels, values }
+        GatheredColumn { kind: column.kind, exact, levels, values }
     }
 
     /// Takes a value and gives its size in memory, or says why it is not one of the column.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use aho_corasick::AhoCorasick;
 
 use crate::handoff::envelope::{Packing, SigningKey, pack, sign, signature_path};
+use crate::handoff::invariants::Broken;
 use crate::handoff::{Draft, GivenNote, Naming, Part, note_given};
 use crate::host::files::{self, FileLock, FileSystemSort, LockError, try_lock};
 use crate::host::{Host, Leftover, Stop};
@@ -15,7 +16,7 @@ use crate::model::{Error, ErrorKind, instant_to_text};
 use crate::outbox::Outbox;
 use crate::outbox::store::move_outbox;
 use crate::outbox::{Senders, Taken};
-use crate::store::{Broken, Reader, open_untrusted};
+use crate::store::{Reader, open_untrusted};
 
 use super::manifest::{Manifest, find, manifest_of, part_made, stop_here};
 

@@ -2,14 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{WholeDigest, digest_stream, digest_whole, digested_columns};
 use crate::handoff::Part;
 use crate::host::Stop;
 use crate::model::sha256_of;
 use crate::model::{Error, ErrorKind, Timestamp, Window, instant_from_text, instant_to_text};
-use crate::store::{
-    FORMATS, LedgerRow, Reader, StreamRow, WholeDigest, digest_stream, digest_whole,
-    digested_columns,
-};
+use crate::store::{FORMATS, LedgerRow, Reader, StreamRow};
 use crate::window::Coverage;
 
 use super::marks::Chunks;

@@ -6,6 +6,7 @@
 pub(crate) mod claims;
 pub mod envelope;
 pub(crate) mod give;
+pub(crate) mod invariants;
 pub(crate) mod manifest;
 pub(crate) mod marks;
 pub(crate) mod snapshot;

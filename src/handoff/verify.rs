@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::digest::each_line;
 use crate::handoff::envelope::{
     EnvelopeKind, Keyring, KnownKey, Limits, Signer, Unpacked, kind, read_identities,
     signature_path, unpack, verify_signature,
 };
+use crate::handoff::invariants::Broken;
 use crate::host::{HeldFolder, Host, files};
 use crate::model::sha256_of;
 use crate::model::{Error, ErrorKind};
-use crate::store::{Broken, Reader, each_line, open_untrusted};
+use crate::store::{Reader, open_untrusted};
 
 use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed, rows_are};
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};

@@ -9,7 +9,7 @@ use crate::history::moment::Moment;
 use crate::model::{Error, ErrorKind};
 use crate::store::error::at;
 use crate::store::history::history_from;
-use crate::store::query::QuerySink;
+use crate::store::query::TakeAnswer;
 use crate::store::reader::Reader;
 use crate::store::sql::{history_name, live_columns, quote};
 
@@ -20,7 +20,7 @@ pub struct Past {
 }
 
 /// What may be read, and why the rest may not.
-struct Rules {
+struct ReadRules {
     /// Streams whose history reaches back that far.
     known: BTreeSet<String>,
     /// Streams that cannot be told of, and why.
@@ -31,7 +31,7 @@ impl Past {
     /// Puts a view of each stream as it was in the place of its table. A stream whose history does
     /// not reach back that far cannot be read: a clear refusal, never a wrong answer.
     pub fn of(mut reader: Reader, moment: &Moment) -> Result<Past, Error> {
-        let mut rules = Rules { known: BTreeSet::new(), unknown: BTreeMap::new() };
+        let mut rules = ReadRules { known: BTreeSet::new(), unknown: BTreeMap::new() };
         for stream in reader.streams()? {
             let name = stream.stream;
             match make_view(&reader, &name, moment).map_err(at(&reader.path))? {
@@ -55,8 +55,8 @@ impl Past {
     }
 
     /// Runs one statement that reads, and hands its rows on as they come.
-    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), Error> {
-        self.reader.query(sql, answer).map_err(|error| self.explained(error))
+    pub fn query(&self, sql: &str, take: &mut TakeAnswer<'_>) -> Result<(), Error> {
+        self.reader.query(sql, take).map_err(|error| self.explained(error))
     }
 
     pub(crate) fn reader(&self) -> &Reader {
@@ -100,7 +100,7 @@ fn make_view(reader: &Reader, stream: &str, moment: &Moment) -> rusqlite::Result
     Ok(None)
 }
 
-impl Rules {
+impl ReadRules {
     /// Why this table may not be read, if it may not.
     fn judge(&self, context: &AuthContext<'_>) -> Option<String> {
         let AuthAction::Read { table_name: table, .. } = context.action else { return None };
@@ -193,23 +193,9 @@ mod tests {
         run
     }
 
-    #[derive(Default)]
-    struct Rows(Vec<Vec<Value>>);
-
-    impl QuerySink for Rows {
-        fn columns(&mut self, _names: &[String]) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-            self.0.push(values);
-            Ok(())
-        }
-    }
-
     const ALL: &str = "SELECT id, day, gb, at, _rest FROM usage WHERE _deleted_at IS NULL";
 
-    fn said(rows: &Rows) -> ColumnsByKey {
+    fn said(rows: &[Vec<Value>]) -> ColumnsByKey {
         let text = |value: &Value| format!("{value:?}");
         let names = ["gb", "at", "_rest"];
         let row = |row: &Vec<Value>| {
@@ -217,21 +203,31 @@ mod tests {
             let others = others.map(|(name, value)| ((*name).to_owned(), text(value)));
             (row[..2].iter().map(text).collect(), others.collect())
         };
-        rows.0.iter().map(row).collect()
+        rows.iter().map(row).collect()
     }
 
     fn now_says(archive: &Archive) -> ColumnsByKey {
-        let mut rows = Rows::default();
-        Reader::open(archive.path()).expect("a reader").query(ALL, &mut rows).expect("rows");
+        let mut rows = Vec::new();
+        let reader = Reader::open(archive.path()).expect("a reader");
+        reader
+            .query(ALL, &mut |part| {
+                rows.extend(part.row());
+                Ok(())
+            })
+            .expect("rows");
         said(&rows)
     }
 
     fn then_said(archive: &Archive, moment: &Moment) -> ColumnsByKey {
         let reader = Reader::open(archive.path()).expect("a reader");
-        let mut rows = Rows::default();
+        let mut rows = Vec::new();
         let past = Past::of(reader, moment).expect("a past");
-        past.query(ALL, &mut rows).expect("rows");
-        assert_eq!(rows.0.len(), said(&rows).len(), "a key stands once");
+        past.query(ALL, &mut |part| {
+            rows.extend(part.row());
+            Ok(())
+        })
+        .expect("rows");
+        assert_eq!(rows.len(), said(&rows).len(), "a key stands once");
         said(&rows)
     }
 

@@ -59,8 +59,8 @@ impl Reader {
         let (our_names, their_names) = (names(&ours), names(&theirs));
         let mut our_statement = self.prepared(&select(stream, key, &our_names, &ours))?;
         let mut their_statement = other.prepared(&select(stream, key, &their_names, &theirs))?;
-        let mut left = Side::new(self, &mut our_statement, key, our_names)?;
-        let mut right = Side::new(other, &mut their_statement, key, their_names)?;
+        let mut left = RowSide::new(self, &mut our_statement, key, our_names)?;
+        let mut right = RowSide::new(other, &mut their_statement, key, their_names)?;
         let mut put = |difference| {
             take(difference).map_err(|error| Error::output("write the answer", &error))
         };
@@ -160,7 +160,7 @@ fn select(stream: &str, key: &[String], names: &[String], live: &[String]) -> St
 }
 
 /// One of the two tables, and the row that it has come to.
-struct Side<'s> {
+struct RowSide<'s> {
     reader: &'s Reader,
     rows: Rows<'s>,
     key: &'s [String],
@@ -168,7 +168,7 @@ struct Side<'s> {
     row: Option<Vec<Value>>,
 }
 
-impl<'s> Side<'s> {
+impl<'s> RowSide<'s> {
     fn new(
         reader: &'s Reader,
         statement: &'s mut Statement<'_>,
@@ -205,7 +205,7 @@ impl<'s> Side<'s> {
 }
 
 /// How a row that both have differs.
-fn both(left: &Side<'_>, right: &Side<'_>, common: &[String]) -> Option<RowDifference> {
+fn both(left: &RowSide<'_>, right: &RowSide<'_>, common: &[String]) -> Option<RowDifference> {
     let keys = left.key.len();
     let (ours, theirs) = (left.row.as_deref()?, right.row.as_deref()?);
     let pairs = common.iter().zip(ours[keys..].iter().zip(&theirs[keys..]));

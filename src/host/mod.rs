@@ -11,6 +11,7 @@ mod leftover;
 pub mod log_file;
 mod network;
 mod random;
+mod signals;
 mod stop;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use folder::{HeldFolder, PrivateFolder};
 pub use leftover::{Leftover, remove_leftovers};
 pub use network::{Network, SystemNetwork};
 pub use random::{Random, SeededRandom};
+pub use signals::listen_for_signals;
 pub use stop::{Stop, StopCause, StopSwitch};
 
 /// The bundle of seams that one run of windrow sees of the world.

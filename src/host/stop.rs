@@ -36,6 +36,16 @@ struct Asked {
     at: Instant,
 }
 
+impl StopCause {
+    /// What a process that ends for it returns, as a shell has it: 128 and the signal's number.
+    pub const fn exit_number(self) -> u8 {
+        match self {
+            StopCause::Interrupt => 128 + 2,
+            StopCause::Terminate => 128 + 15,
+        }
+    }
+}
+
 impl Stop {
     /// A switch and its listener.
     pub fn new() -> (StopSwitch, Stop) {

@@ -91,8 +91,9 @@ impl HttpTransport {
         let codings = headers.iter().filter(|(name, _)| name == CONTENT_ENCODING.as_str());
         let codings: Vec<String> = codings.map(|(_, value)| value.clone()).collect();
         let body = decode(&codings, body, Growth::of(request))?;
-        if status == 200 && (!framed || !ends_like_json(&body)) && ends_early(&body) {
-            let detail = "the answer was cut off: its JSON has no end".to_owned();
+        if status == 200 && request.format.is_cut_off(&body, framed) {
+            let name = request.format.name();
+            let detail = format!("the answer was cut off: its {name} has no end");
             return Err(NetError { kind: NetKind::Cut, detail });
         }
         Ok(HttpResponse { status, headers, body })
@@ -103,26 +104,6 @@ impl Transport for HttpTransport {
     fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a> {
         Box::pin(self.exchange(request))
     }
-}
-
-/// Whether a body ends like a whole list or object. A body that does may be cut off all the same,
-/// which its reader sees; one that does not is looked at here.
-fn ends_like_json(body: &[u8]) -> bool {
-    matches!(body.trim_ascii_end().last(), None | Some(b'}' | b']'))
-}
-
-/// Whether a body is the beginning of a JSON text and no more.
-fn ends_early(body: &[u8]) -> bool {
-    let first = body.trim_ascii_start().first();
-    // Only lists and objects: a number or a text that is cut off is one all the same.
-    if !matches!(first, Some(b'{' | b'[')) {
-        return false;
-    }
-    let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) else { return false };
-    // A number that is cut off after its point or its sign is told as a wrong number at the end.
-    let lines = body.split(|byte| *byte == b'\n');
-    let (line, column) = lines.enumerate().last().map_or((0, 0), |(at, text)| (at + 1, text.len()));
-    error.is_eof() || (error.line(), error.column()) >= (line, column)
 }
 
 fn header_map(request: &HttpRequest) -> Result<HeaderMap, NetError> {

@@ -6,17 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::definition::{Definition, Source};
 use crate::host::Host;
+use crate::http::address::{resolve_address, same_origin};
 use crate::model::{Spent, Timestamp, Wait};
 
 use crate::http::auth::Authorizers;
 use crate::http::page::Page;
 use crate::http::rate::{Pace, quota_wait_ms};
 use crate::http::redact::SecretValues;
-use crate::http::request::{RequestPlan, read_request, resolve_address, same_origin};
+use crate::http::request::{RequestPlan, read_request};
 use crate::http::retry::{Decision, asked_wait_ms, decide, is_retried, is_retried_error};
 use crate::http::source_error::{
     SourceError, SourceErrorKind, error_of_exchange, invalid_response, leads_to_login, login_page,
@@ -164,7 +163,7 @@ impl HttpFetcher {
                     attempt = 0;
                     continue;
                 }
-                Ok(_) => return self.accept(source, request.url, outcome, now),
+                Ok(_) => return self.accept(source, request, outcome, now),
                 Err(error) => {
                     let source_error = error_of_exchange(error, self.host.network.link_is_up());
                     if !is_retried_error(error.kind) {
@@ -194,7 +193,7 @@ impl HttpFetcher {
                     return Err(waiting(source, &wait));
                 }
                 Decision::GiveUp => {
-                    return self.give_up(source, request.url, outcome, source_error, now);
+                    return self.give_up(source, request, outcome, source_error, now);
                 }
             }
         }
@@ -205,7 +204,7 @@ impl HttpFetcher {
     fn give_up(
         &mut self,
         source: &Source,
-        url: Url,
+        request: HttpRequest,
         outcome: Result<HttpResponse, NetError>,
         error: Option<SourceError>,
         now: Timestamp,
@@ -219,14 +218,14 @@ impl HttpFetcher {
                 Err(SourceError::new(SourceErrorKind::Failing, message)
                     .help("run it again later: it carries on where it was"))
             }
-            outcome => self.accept(source, url, outcome, now),
+            outcome => self.accept(source, request, outcome, now),
         }
     }
 
     fn accept(
         &mut self,
         source: &Source,
-        url: Url,
+        request: HttpRequest,
         outcome: Result<HttpResponse, NetError>,
         now: Timestamp,
     ) -> Result<Page, SourceError> {
@@ -244,7 +243,8 @@ impl HttpFetcher {
             self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
-        Ok(Page { response, url, as_of, means_nothing: false })
+        let format = request.format;
+        Ok(Page { response, url: request.url, as_of, format, means_nothing: false })
     }
 
     /// Waits until a request may be sent, within the limits of the run.

@@ -3,6 +3,7 @@
 //! The only room that knows the HTTP client. What to do next is decided by functions from values
 //! to values (`retry`, `paginate`, `source_error`, `rate`); `fetcher` is the thin shell that acts.
 
+mod address;
 mod auth;
 mod client;
 mod decode;

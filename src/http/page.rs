@@ -5,7 +5,7 @@ use url::Url;
 use crate::http::source_error::{SourceError, data_of, looks_like_portal};
 use crate::http::transport::HttpResponse;
 use crate::model::Timestamp;
-use crate::record::Body;
+use crate::record::{Body, BodyFormat};
 
 /// One answer, made once in [`HttpFetcher::fetch`](super::HttpFetcher::fetch).
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Page {
     pub as_of: Option<Timestamp>,
     /// Whether the definition takes the answer for "there is nothing", whatever its status.
     pub means_nothing: bool,
+    /// The format that was asked for.
+    pub format: BodyFormat,
 }
 
 impl Page {
@@ -31,13 +33,13 @@ impl Page {
     }
 
     /// The same, decoded. An empty text is only an answer without content where the status says so;
-    /// elsewhere it is no JSON.
+    /// elsewhere the format judges it.
     pub fn body(&self) -> Result<Body<'_>, SourceError> {
         let text = self.text()?;
         Ok(if self.response.status == 204 || self.means_nothing {
             Body::Empty
         } else {
-            Body::decode(text)
+            self.format.decode(text)
         })
     }
 

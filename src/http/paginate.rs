@@ -13,9 +13,9 @@ use url::Url;
 use crate::definition::{
     AddressAt, EndRule, Paginate, Path, Segment, Source, Stream, TokenAt, TokenInto, Total,
 };
+use crate::http::address::{resolve_address, set_parameter};
 use crate::http::link::{LinkNext, next_link};
 use crate::http::page::Page;
-use crate::http::request::{resolve_address, set_parameter};
 use crate::http::source_error::{SourceError, invalid_response};
 use crate::model::excerpt;
 use crate::record::{Body, PageRows, text_at};

@@ -6,7 +6,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-use crate::definition::{Auth, EscapeContext, SecretReference, Source, Template, TemplateValues};
+use crate::definition::{EscapeContext, SecretReference, Source, Template, TemplateValues};
 
 /// The values of all secrets that requests of a run may hold, also to take them out of texts.
 ///
@@ -64,7 +64,7 @@ impl SecretValues {
 
     /// Remembers what Basic authorisation makes of a source's credentials.
     pub fn remember_pairs(&mut self, source: &Source) {
-        if let Auth::Basic { username, password } = &source.auth {
+        if let Some((username, password)) = source.auth.pair() {
             let none = TemplateValues::default();
             let secret = |reference: &SecretReference| self.value(reference);
             let render =

@@ -9,6 +9,7 @@ use url::Url;
 use crate::record::mark_non_numbers;
 
 use crate::definition::WriteMethod;
+use crate::record::BodyFormat;
 
 /// What is done with what the address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Vec<u8>>,
+    /// The format of the answer that is asked for.
+    pub format: BodyFormat,
     /// The largest answer, decoded bytes.
     pub body_bytes_max: u64,
     /// How many bytes may come out of each byte of a compressed answer.

@@ -4,11 +4,12 @@
 use rusqlite::named_params;
 use rusqlite::types::Value;
 
+use crate::merge::merge_policy::MergePolicy;
 use crate::model::{Error, Filled, TableColumn};
 use crate::store::error::at;
 use crate::store::table::stored_table;
 
-use crate::merge::tables::{Filling, Merge, MergePolicy};
+use crate::merge::tables::{Filling, Merge};
 use crate::store::content::{Content, filled_content, value_of};
 use crate::store::row::only;
 
@@ -41,7 +42,7 @@ impl Merge<'_> {
         &self,
         stream: &str,
         added: &[String],
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
     ) -> Result<(), Error> {
         let wrong = at(&self.tx.path);
         let stored = stored_table(self.ours(), stream).map_err(wrong)?;
@@ -59,7 +60,7 @@ impl<'f> Fills<'f> {
         columns: &[String],
         typed: &[TableColumn],
         have: &[Option<String>],
-        judge: &'f dyn MergePolicy,
+        judge: &'f MergePolicy<'f>,
     ) -> Option<Fills<'f>> {
         let place = |name: &str| columns.iter().position(|have| have == name);
         let lacks = |column: &&TableColumn| place(&column.name).is_some_and(|n| have[n].is_none());

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
+use crate::merge::merge_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 
 use crate::merge::copy::{Copy, number, text};
@@ -13,7 +14,7 @@ use crate::merge::fill::Fills;
 use crate::merge::literal::parse_key;
 use crate::merge::rows::{FoundRow, RowCounts, claim};
 use crate::merge::shape::{Pair, has_column};
-use crate::merge::tables::{MergePolicy, Taking, fetch_of};
+use crate::merge::tables::{Taking, fetch_of};
 use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::sql::{history_name, quote};
@@ -32,7 +33,7 @@ impl Taking<'_> {
     pub(crate) fn our_deletion(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         values: &[Value],
     ) -> rusqlite::Result<Option<Deletion>> {
         let sql = "SELECT changed_at, run_id FROM _windrow_vanished
@@ -67,7 +68,7 @@ impl Taking<'_> {
     pub fn take_vanished(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         counts: &mut RowCounts,
     ) -> Result<(), Error> {
         self.each_vanished(pair, judge, counts).map_err(self.wrong())
@@ -76,7 +77,7 @@ impl Taking<'_> {
     fn each_vanished(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         counts: &mut RowCounts,
     ) -> rusqlite::Result<()> {
         let condition = "stream = :stream AND state IN ('deleted', 'marked', 'kept')";
@@ -113,7 +114,7 @@ impl Taking<'_> {
     fn delete(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         values: &[Value],
         gone: &Deletion,
     ) -> rusqlite::Result<bool> {
@@ -217,7 +218,7 @@ fn last_version(
     connection: &Connection,
     pair: &Pair,
     (list, fills): &(String, Option<Fills<'_>>),
-    judge: &dyn MergePolicy,
+    judge: &MergePolicy<'_>,
     values: &[Value],
 ) -> rusqlite::Result<Scalar> {
     let history = history_name(&pair.stream);

@@ -38,7 +38,7 @@ const OF_THE_WHOLE: [&str; 6] =
 const DONE: &str = "state IN ('complete', 'settled')";
 
 /// The complete windows of a partition.
-struct Side {
+struct LedgerSide {
     spans: Vec<LedgerSpan>,
     rows: Vec<Vec<Value>>,
 }
@@ -88,8 +88,8 @@ impl Taking<'_> {
             "_windrow_ledger",
             &format!("stream = :stream AND partition = :partition AND start_at <> '' AND {DONE}"),
         )?;
-        let ours = Side::read(&copy, self.ours(), stream, partition)?;
-        let theirs = Side::read(&copy, self.theirs, stream, partition)?;
+        let ours = LedgerSide::read(&copy, self.ours(), stream, partition)?;
+        let theirs = LedgerSide::read(&copy, self.theirs, stream, partition)?;
         let united = (of.unite)(&ours.spans, &theirs.spans);
         let is_whole = |piece: &UnitedSpan| match piece.of {
             LedgerOrigin::Ours(n) => ours.spans[n] == piece.span,
@@ -244,14 +244,14 @@ impl Taking<'_> {
     }
 }
 
-impl Side {
+impl LedgerSide {
     fn read(
         copy: &Copy,
         connection: &rusqlite::Connection,
         stream: &str,
         partition: &str,
-    ) -> rusqlite::Result<Side> {
-        let mut side = Side { spans: Vec::new(), rows: Vec::new() };
+    ) -> rusqlite::Result<LedgerSide> {
+        let mut side = LedgerSide { spans: Vec::new(), rows: Vec::new() };
         let place = |name: &str| copy.place(name);
         let (start, end) = (place("start_at"), place("end_at"));
         let (state, read_to) = (place("state"), place("read_to"));

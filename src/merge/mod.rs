@@ -8,6 +8,7 @@ pub(crate) mod fill;
 pub(crate) mod gone;
 pub(crate) mod ledger;
 pub(crate) mod literal;
+pub(crate) mod merge_policy;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub mod policy;
@@ -20,13 +21,11 @@ pub(crate) mod tables;
 pub(crate) mod values;
 pub(crate) mod versions;
 
-use std::cmp::Ordering;
-
 use serde::Serialize;
 
-use crate::definition::{Column, Key, OnConflict, Stream, StreamKind};
-use crate::model::{Error, Outcomes, TableColumn, Timestamp, Window, instant_from_text};
-use crate::record::{Filler, RecordReader};
+use crate::definition::{OnConflict, Stream, StreamKind};
+use crate::merge::merge_policy::MergePolicy;
+use crate::model::{Error, Outcomes, Timestamp, Window, instant_from_text};
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
@@ -38,7 +37,7 @@ pub use rows::RowCounts;
 pub use run_definitions::RunDefinitions;
 pub use runs::RunCounts;
 pub use shape::{NamedColumns as MergeColumns, Pair, TableDifference};
-pub use tables::{FillBox, Filling, Merge, MergePolicy, Taking};
+pub use tables::{FillBox, Filling, Merge, Taking};
 pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
 
 /// Stretches of a stream that are told one by one.
@@ -127,42 +126,6 @@ pub struct MergeReport {
     pub files: Vec<FileReport>,
 }
 
-/// How one stream's rows are decided on and filled.
-struct StreamPolicy<'s> {
-    rules: Rules,
-    told: &'s DefinitionHistory,
-    stream: &'s str,
-}
-
-impl MergePolicy for StreamPolicy<'_> {
-    fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering {
-        self.rules.order(ours, theirs)
-    }
-
-    fn order_fetches(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering {
-        self.rules.order_fetches(ours, theirs)
-    }
-
-    fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>> {
-        self.rules.recut(versions)
-    }
-
-    fn instant_of(&self, text: &str) -> Option<String> {
-        // Where the first fetch stays, a later one has nothing to say.
-        if self.rules.keep_first { None } else { self.rules.instant_of(text) }
-    }
-
-    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>> {
-        let columns: Vec<Column> =
-            lacking.iter().map(|column| self.told.column(self.stream, column)).collect();
-        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-        let reader = RecordReader::new(columns, Key::Columns(Vec::new()));
-        let filler = Filler::new(&reader, &names)?;
-        let columns = filler.columns().to_vec();
-        Some(Filling { columns, fill: Box::new(move |rest| filler.fill(rest)) })
-    }
-}
-
 /// Takes the other archives into this one, all in one transaction. Where nothing changes, nothing
 /// is written. A name goes with each of the others, which is told.
 pub fn merge(
@@ -207,10 +170,10 @@ pub fn merge(
     Ok(report)
 }
 
-type Streams<'s> = dyn Fn(&str) -> Result<Option<StreamRow>, Error> + 's;
+type FindStream<'s> = dyn Fn(&str) -> Result<Option<StreamRow>, Error> + 's;
 
 /// Compares all streams that both have.
-fn compare(sides: &Sides, other: &Reader, ours: &Streams<'_>) -> Result<Compared, Error> {
+fn compare(sides: &Sides, other: &Reader, ours: &FindStream<'_>) -> Result<Compared, Error> {
     let mut compared = Compared::default();
     for theirs in other.streams()? {
         let Some(ours) = ours(&theirs.stream)? else { continue };
@@ -279,7 +242,7 @@ fn take_stream(
     let name = &row.stream;
     let Words { sides, told } = words;
     let stream = sides.stream(name);
-    let judge = StreamPolicy { rules: rules_of(stream), told, stream: name };
+    let judge = MergePolicy::new(rules_of(stream), told, name);
     let named = MergeColumns {
         version: stream.and_then(|stream| stream.version.as_deref()),
         field: stream.and_then(field_of),

@@ -172,8 +172,8 @@ pub fn unite(ours: &[LedgerSpan], theirs: &[LedgerSpan]) -> Vec<UnitedSpan> {
     }
     let edges: Vec<&str> = edges.into_iter().collect();
     let mut united: Vec<UnitedSpan> = Vec::new();
-    let mut of_ours = Walk::new(ours);
-    let mut of_theirs = Walk::new(theirs);
+    let mut of_ours = SpanWalk::new(ours);
+    let mut of_theirs = SpanWalk::new(theirs);
     for stretch in edges.windows(2) {
         let (from, to) = (stretch[0], stretch[1]);
         let (our, their) = (of_ours.at(from), of_theirs.at(from));
@@ -231,13 +231,13 @@ impl UnitedSpan {
 }
 
 /// Finds the entry that an instant lies in; the instants come in order.
-struct Walk<'s> {
+struct SpanWalk<'s> {
     spans: &'s [LedgerSpan],
     order: Vec<usize>,
     next: usize,
 }
 
-impl<'s> Walk<'s> {
+impl<'s> SpanWalk<'s> {
     fn new(spans: &'s [LedgerSpan]) -> Self {
         let mut order: Vec<usize> = (0..spans.len()).collect();
         order.sort_by(|one, other| spans[*one].start.cmp(&spans[*other].start));

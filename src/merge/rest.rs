@@ -4,6 +4,7 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
+use crate::merge::merge_policy::MergePolicy;
 use crate::model::sha256_of;
 use crate::model::{Error, FieldUse, Kinds};
 use crate::store::row::name_of;
@@ -12,11 +13,11 @@ use crate::store::sql::quote;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::shape::Pair;
-use crate::merge::tables::{Merge, MergePolicy, Taking};
+use crate::merge::tables::{Merge, Taking};
 
 impl Taking<'_> {
     /// Takes everything of a stream that hangs on its rows. After them.
-    pub fn take_rest(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<(), Error> {
+    pub fn take_rest(&self, pair: &Pair, judge: &MergePolicy<'_>) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             self.take_superseded(pair, judge)?;
             self.take_rejects(&pair.stream)?;
@@ -29,7 +30,7 @@ impl Taking<'_> {
     }
 
     /// Contents that had lost before: those that do not stand here.
-    fn take_superseded(&self, pair: &Pair, judge: &dyn MergePolicy) -> rusqlite::Result<()> {
+    fn take_superseded(&self, pair: &Pair, judge: &MergePolicy<'_>) -> rusqlite::Result<()> {
         let copy = Copy::of(self.ours(), "_windrow_superseded", "stream = :stream")?;
         let (key, sha256, said) = (copy.place("key"), copy.place("sha256"), copy.place("row"));
         let (_, fills) = pair.their_side(self.theirs, &pair.stream, judge)?;

@@ -9,13 +9,14 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Row, params_from_iter};
 
 use crate::definition::Scalar;
+use crate::merge::merge_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 use crate::store::read::scalar;
 use crate::store::sql::quote;
 
 use crate::merge::fill::Fills;
 use crate::merge::shape::Pair;
-use crate::merge::tables::{MergePolicy, Taking};
+use crate::merge::tables::Taking;
 use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::row::only;
@@ -103,11 +104,11 @@ struct Scan<'j> {
 
 impl Taking<'_> {
     /// Takes the rows of a stream in the order in which they lie, one at a time.
-    pub fn take_rows(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<RowCounts, Error> {
+    pub fn take_rows(&self, pair: &Pair, judge: &MergePolicy<'_>) -> Result<RowCounts, Error> {
         self.each_row(pair, judge).map_err(self.wrong())
     }
 
-    fn each_row(&self, pair: &Pair, judge: &dyn MergePolicy) -> rusqlite::Result<RowCounts> {
+    fn each_row(&self, pair: &Pair, judge: &MergePolicy<'_>) -> rusqlite::Result<RowCounts> {
         let scan = self.scan(pair, judge)?;
         let (table, width) = (quote(&pair.stream), pair.columns.len());
         let all = format!("SELECT {} FROM main.{table} ORDER BY _rowid_", scan.their_list);
@@ -158,7 +159,7 @@ impl Taking<'_> {
         Ok(scan.counts.into_inner())
     }
 
-    fn scan<'j>(&self, pair: &Pair, judge: &'j dyn MergePolicy) -> rusqlite::Result<Scan<'j>> {
+    fn scan<'j>(&self, pair: &Pair, judge: &'j MergePolicy<'j>) -> rusqlite::Result<Scan<'j>> {
         let stream = &pair.stream;
         let any = |connection: &rusqlite::Connection, table: &str, more: &str| {
             let sql = format!("SELECT 1 FROM {table} WHERE stream = :stream {more} LIMIT 1");
@@ -190,7 +191,7 @@ impl Taking<'_> {
     fn meet_none(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         scan: &Scan<'_>,
         theirs: FoundRow,
     ) -> rusqlite::Result<()> {
@@ -236,7 +237,7 @@ impl Taking<'_> {
     fn meet_equal(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         scan: &Scan<'_>,
         ours: &FoundRow,
         theirs: &FoundRow,
@@ -255,7 +256,7 @@ impl Taking<'_> {
     fn meet_other(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         scan: &Scan<'_>,
         ours: FoundRow,
         theirs: FoundRow,
@@ -307,7 +308,7 @@ impl Taking<'_> {
     fn replace(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         scan: &Scan<'_>,
         meeting: Meeting,
     ) -> rusqlite::Result<()> {
@@ -411,7 +412,7 @@ impl Taking<'_> {
     }
 }
 
-fn instant_of(pair: &Pair, judge: &dyn MergePolicy, values: &[Value]) -> Option<String> {
+fn instant_of(pair: &Pair, judge: &MergePolicy<'_>, values: &[Value]) -> Option<String> {
     match &values[pair.field?] {
         Value::Text(text) => judge.instant_of(text),
         _ => None,

@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 use rusqlite::types::Value;
 
+use crate::merge::merge_policy::MergePolicy;
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::at;
 use crate::store::history::{history_from, keeps_versions, unwatch_updates};
@@ -13,7 +14,7 @@ use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::table::{key_text, stored_table, type_text};
 
 use crate::merge::fill::Fills;
-use crate::merge::tables::{Merge, MergePolicy, Taking};
+use crate::merge::tables::{Merge, Taking};
 use crate::store::content::MARK;
 use crate::store::row::only;
 
@@ -96,7 +97,7 @@ impl Merge<'_> {
         theirs: &Reader,
         stream: &StreamRow,
         named: NamedColumns<'_>,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
     ) -> Result<Pair, Error> {
         let wrong = at(&self.tx.path);
         let name = &stream.stream;
@@ -206,7 +207,7 @@ impl Pair {
         &self,
         theirs: &Connection,
         table: &str,
-        judge: &'j dyn MergePolicy,
+        judge: &'j MergePolicy<'j>,
     ) -> rusqlite::Result<(String, Option<Fills<'j>>)> {
         let live = live_columns(theirs, table)?;
         let known = |name: &String| live.iter().any(|column| column.name == *name);

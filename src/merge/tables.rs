@@ -1,19 +1,18 @@
 //! Taking in another archive: the SQL of a merge.
 //!
 //! The other archive is read by a connection of its own and never attached. Conflicts between two
-//! versions of a row are resolved by a [`MergePolicy`], a pure function; here they are found and
+//! versions of a row are resolved by a `MergePolicy`, by values alone; here they are found and
 //! written. All of it is one transaction of this archive's.
 
 use std::cell::{Cell, RefCell};
-use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use crate::merge::{ReadBy, RowClaim, RowVersion, VersionEnd};
+use crate::merge::ReadBy;
+use crate::model::Error;
 use crate::model::Filled;
-use crate::model::{Error, TableColumn};
 
 use crate::store::error::at;
 use crate::store::history::keep_histories;
@@ -29,21 +28,6 @@ pub struct Filling<'f> {
     pub columns: Vec<String>,
     /// What makes them.
     pub fill: FillBox<'f>,
-}
-
-/// What a merge asks about two words on one row.
-pub trait MergePolicy {
-    /// Which content stands: the greater.
-    fn order(&self, ours: &RowClaim, theirs: &RowClaim) -> Ordering;
-    /// Which fetch speaks for a content that both have: the greater.
-    fn order_fetches(&self, ours: &ReadBy, theirs: &ReadBy) -> Ordering;
-    /// Until when each version of a row stood.
-    fn recut(&self, versions: &[RowVersion]) -> Vec<Option<VersionEnd>>;
-    /// The instant of a row by the column that holds its time, as the ledger writes it.
-    fn instant_of(&self, text: &str) -> Option<String>;
-    /// How rows take the values of columns that they lack from what was left over of them; none
-    /// where there is no such column.
-    fn filling(&self, lacking: &[TableColumn]) -> Option<Filling<'_>>;
 }
 
 /// A merge that is going on: one transaction and one run.

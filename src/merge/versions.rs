@@ -5,12 +5,13 @@ use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
+use crate::merge::merge_policy::MergePolicy;
 use crate::store::history::history_from;
 use crate::store::sql::{history_name, quote};
 
 use crate::merge::rows::{FoundRow, claim, confirmed_by};
 use crate::merge::shape::{Pair, has_column};
-use crate::merge::tables::{MergePolicy, Taking};
+use crate::merge::tables::Taking;
 use crate::model::Error;
 use crate::store::content::Content;
 
@@ -25,7 +26,7 @@ impl Taking<'_> {
     pub(crate) fn keep_their_loser(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         mut row: FoundRow,
         content: &Content,
         key: &str,
@@ -38,7 +39,7 @@ impl Taking<'_> {
     pub(crate) fn keep_our_loser(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         row: FoundRow,
         content: &Content,
         key: &str,
@@ -169,7 +170,7 @@ impl Taking<'_> {
     pub(crate) fn recut(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         values: &[Value],
     ) -> rusqlite::Result<()> {
         let history = quote(&history_name(&pair.stream));
@@ -256,7 +257,7 @@ impl Taking<'_> {
     }
 
     /// Takes the versions that the other's history holds. Gives how many were not here.
-    pub fn take_history(&self, pair: &Pair, judge: &dyn MergePolicy) -> Result<u64, Error> {
+    pub fn take_history(&self, pair: &Pair, judge: &MergePolicy<'_>) -> Result<u64, Error> {
         let (stream, history) = (&pair.stream, history_name(&pair.stream));
         if !has_column(self.theirs, &history, "_replaced_at").map_err(self.wrong())? {
             return Ok(0);
@@ -271,7 +272,7 @@ impl Taking<'_> {
     fn each_version(
         &self,
         pair: &Pair,
-        judge: &dyn MergePolicy,
+        judge: &MergePolicy<'_>,
         history: &str,
     ) -> rusqlite::Result<u64> {
         let order: Vec<String> = pair.key.iter().map(|name| quote(name)).collect();

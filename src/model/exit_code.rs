@@ -35,10 +35,10 @@ pub enum ExitCode {
     NeedsPerson = 10,
     /// windrow is wrong.
     Bug = 70,
-    /// 128 and the number of SIGINT, as a shell has it.
-    Interrupted = 130,
-    /// 128 and the number of SIGTERM.
-    Terminated = 143,
+    /// By SIGINT: 130.
+    Interrupted = StopCause::Interrupt.exit_number(),
+    /// By SIGTERM or SIGHUP: 143.
+    Terminated = StopCause::Terminate.exit_number(),
 }
 
 impl ExitCode {

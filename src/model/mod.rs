@@ -5,6 +5,7 @@
 
 mod drift;
 mod error;
+mod escape;
 mod exit_code;
 mod ledger;
 pub(crate) mod numbers;
@@ -16,9 +17,11 @@ mod table;
 mod text;
 mod time;
 mod wait;
+mod wrap;
 
 pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
 pub use error::{Error, ErrorKind};
+pub use escape::{Escape, Escaping};
 pub use exit_code::ExitCode;
 pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey};
 pub use numbers::{ago, bytes, count, duration, many, many_are};
@@ -32,3 +35,4 @@ pub use text::{
 };
 pub use time::{Timestamp, Window, instant_from_text, instant_to_text};
 pub use wait::{WAIT_IMPOSED_MAX, Wait, bounded};
+pub use wrap::{shell_word, wrapped};

@@ -7,9 +7,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use crate::definition::{
-    Auth, KeyPlace, KeyRule, Source, WriteMethod, is_header_name, sounds_secret,
-};
+use crate::definition::{KeyPlace, KeyRule, Source, WriteMethod, is_header_name, sounds_secret};
 use crate::http::SecretValues;
 use crate::model::{Timestamp, hexadecimal};
 use crate::outbox::NewEntry;
@@ -238,9 +236,7 @@ fn check_path(path: &str, source: &Source, rule: Option<&KeyRule>) -> Result<(),
         QueueRefusal::new(format!("the path {path:?} makes no address: {error}"))
     })?;
     let has = |name: &str| url.query_pairs().any(|(have, _)| have == name);
-    if let Auth::Query(name, _) = &source.auth
-        && has(name)
-    {
+    if source.auth.query_parameter().is_some_and(has) {
         return Err(QueueRefusal::secret("the query"));
     }
     match rule {
@@ -279,10 +275,7 @@ fn check_headers(
     if given.headers.len() > HEADERS_MAX {
         return Err(QueueRefusal::new(format!("a request has at most {HEADERS_MAX} headers")));
     }
-    let own = match &given.source.auth {
-        Auth::Header(name, _) => name.to_ascii_lowercase(),
-        _ => String::new(),
-    };
+    let own = given.source.auth.own_header().unwrap_or_default().to_ascii_lowercase();
     for (name, value) in given.headers {
         let lower = name.to_ascii_lowercase();
         if !is_header_name(name) {

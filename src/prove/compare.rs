@@ -49,7 +49,7 @@ struct Digests {
 }
 
 /// The work in hand.
-struct Work<'c, 'p> {
+struct ComparisonWork<'c, 'p> {
     comparison: &'c ProofComparison<'c>,
     proof: &'p mut Proof,
     digests: Vec<Digests>,
@@ -59,7 +59,7 @@ impl ProofComparison<'_> {
     /// Compares, and writes what it finds into the proof.
     pub fn run(&self, proof: &mut Proof) -> Result<(), Error> {
         let digests = vec![Digests::default(); proof.places.len()];
-        let mut work = Work { comparison: self, proof, digests };
+        let mut work = ComparisonWork { comparison: self, proof, digests };
         let hull = self.scopes.hull();
         let field = self.scopes.field.map(|at| self.name_of(at));
         let bounds = field.zip(hull.as_ref()).map(|(field, (from, to))| (field, from, to));
@@ -84,7 +84,7 @@ impl ProofComparison<'_> {
     }
 }
 
-impl Work<'_, '_> {
+impl ComparisonWork<'_, '_> {
     /// Once somebody asked for the end, the rest is passed over.
     fn is_stopped(&mut self) -> bool {
         self.proof.stop = self.proof.stop.or(self.comparison.host.stop.cause());
@@ -193,7 +193,7 @@ impl Work<'_, '_> {
         place: Option<usize>,
         values: &[Value],
         stamp: Option<&Stamp>,
-        columns: impl FnOnce(&Columns<'_>) -> Vec<ColumnDifference>,
+        columns: impl FnOnce(&ViewColumns<'_>) -> Vec<ColumnDifference>,
     ) {
         let view = &self.comparison.view;
         let key = view.key.iter().zip(values).map(|(name, value)| (name.clone(), json(value)));
@@ -211,7 +211,7 @@ impl Work<'_, '_> {
             partition,
             key: key.collect(),
             in_archive: stamp.cloned(),
-            columns: columns(&Columns(view)),
+            columns: columns(&ViewColumns(view)),
             reason: None,
         });
     }
@@ -241,9 +241,9 @@ impl Work<'_, '_> {
 }
 
 /// Names the values of rows.
-struct Columns<'v>(&'v TableView);
+struct ViewColumns<'v>(&'v TableView);
 
-impl Columns<'_> {
+impl ViewColumns<'_> {
     fn all(&self, old: Option<&[Value]>, new: Option<&[Value]>) -> Vec<ColumnDifference> {
         let key = self.0.key.len();
         let others: Vec<usize> = (key..key + self.0.others.len()).collect();

@@ -21,7 +21,7 @@ use crate::host::{Host, PrivateFolder};
 use crate::http::Budget;
 use crate::model::{Error, ErrorKind, KeyShape, State, TableColumn, Window, instant_to_text};
 use crate::store::{Archive, Opening, Reader, StreamRow};
-use crate::sync::{Lanes, Reread, SyncOptions, SyncParts, SyncReport, sync};
+use crate::sync::{Lanes, PickedFetches, SyncOptions, SyncParts, SyncReport, sync};
 use crate::window::Coverage;
 
 use compare::ProofComparison;
@@ -114,8 +114,8 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Erro
     let folder = PrivateFolder::make(&options.temporary, name)
         .map_err(|error| Error::io(&options.temporary, "make a folder in", &error))?;
     let copy = folder.path().join("copy.db");
-    let again = Reread { known: definition.archive.clone(), places: picked, now };
-    let report = read_again(parts, options, again, &copy)?;
+    let picked = PickedFetches { known: definition.archive.clone(), places: picked, now };
+    let report = read_again(parts, options, picked, &copy)?;
     take_report(&mut proof, report);
     let copy = Reader::open(&copy)?;
     if copy.stream(&stream.name)?.is_none() {
@@ -146,7 +146,7 @@ fn proven_place(place: &DonePlace) -> ProvenPlace {
 fn read_again(
     parts: SyncParts<'_>,
     options: &ProveOptions,
-    again: Reread,
+    picked: PickedFetches,
     copy: &std::path::Path,
 ) -> Result<SyncReport, Error> {
     let now = instant_to_text(parts.host.clock.now());
@@ -162,7 +162,7 @@ fn read_again(
     let options = SyncOptions {
         streams: vec![options.stream.clone()],
         range: None,
-        again: Some(again),
+        picked: Some(picked),
         budget: options.budget,
         command: "prove".to_owned(),
     };

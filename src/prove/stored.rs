@@ -68,7 +68,7 @@ impl RowDigest {
     /// Adds a row.
     pub fn add(&mut self, values: &[Value]) {
         for value in values {
-            crate::store::digest::hash_value(&mut self.0, value.as_ref());
+            crate::digest::hash_value(&mut self.0, value.as_ref());
         }
     }
 

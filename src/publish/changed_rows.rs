@@ -6,14 +6,14 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hash_value;
 use crate::model::Error;
-use crate::store::digest::hash_value;
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
 use crate::store::row::only;
+use crate::store::sql::key_text;
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::value::{Value, owned};
-use crate::store::vanished::key_text;
 
 /// How many bytes of values a batch takes before it ends.
 pub const PUBLISH_BYTES_MAX: usize = 8 << 20;

@@ -45,7 +45,7 @@ pub(crate) struct StreamSender<'a> {
 }
 
 /// Rows on their way, as text, row by row.
-struct Batch {
+struct SendBatch {
     rows: Vec<Cells>,
     keys: Vec<String>,
 }
@@ -108,8 +108,8 @@ impl StreamSender<'_> {
         }
     }
 
-    fn encode(&self, rows: &[OutRow], counts: &mut PassCounts) -> Result<Batch, Error> {
-        let mut batch = Batch { rows: Vec::new(), keys: Vec::new() };
+    fn encode(&self, rows: &[OutRow], counts: &mut PassCounts) -> Result<SendBatch, Error> {
+        let mut batch = SendBatch { rows: Vec::new(), keys: Vec::new() };
         for row in rows {
             let key = key_shown(&row.values[..self.out.key]);
             let (cells, beside) = cells_of(self.table, row, self.archive).map_err(|unfit| {
@@ -129,7 +129,7 @@ impl StreamSender<'_> {
     /// names the row that the database does not take.
     async fn send_batch(
         &mut self,
-        batch: &Batch,
+        batch: &SendBatch,
         pass: &mut Pass,
         mut next: PublishedMark,
         mark: &mut PublishedMark,
@@ -137,7 +137,7 @@ impl StreamSender<'_> {
         let mut attempt = 1;
         loop {
             let copy = pass.copy && !pass.gone;
-            let how = if copy { How::Copy } else { How::Upsert { own: pass.own } };
+            let how = if copy { SendMode::Copy } else { SendMode::Upsert { own: pass.own } };
             match self.transact(Some((&batch.rows, how)), None, &next).await {
                 Ok(written) => {
                     next.step += 1;
@@ -210,7 +210,7 @@ impl StreamSender<'_> {
     /// One transaction over there: nobody else moved the mark, the rows, the mark.
     async fn transact(
         &mut self,
-        rows: Option<(&[Cells], How)>,
+        rows: Option<(&[Cells], SendMode)>,
         ends: Option<&Ends>,
         next: &PublishedMark,
     ) -> Result<u64, Failed> {
@@ -228,8 +228,10 @@ impl StreamSender<'_> {
             return Err(Failed::Refused(held(stream)));
         }
         let written = match rows {
-            Some((rows, How::Copy)) => copy_rows(&transaction, &table.copy(), rows).await?,
-            Some((rows, How::Upsert { own })) => upsert(&transaction, table, rows, own).await?,
+            Some((rows, SendMode::Copy)) => copy_rows(&transaction, &table.copy(), rows).await?,
+            Some((rows, SendMode::Upsert { own })) => {
+                upsert(&transaction, table, rows, own).await?
+            }
             None => 0,
         };
         if ends.is_some_and(|ends| ends.sweep) {
@@ -269,7 +271,12 @@ impl StreamSender<'_> {
     }
 
     /// Looks for the row that the database does not take, by halves; nothing of that stays.
-    async fn name_row(&mut self, batch: &Batch, own: bool, error: &tokio_postgres::Error) -> Error {
+    async fn name_row(
+        &mut self,
+        batch: &SendBatch,
+        own: bool,
+        error: &tokio_postgres::Error,
+    ) -> Error {
         let (mut low, mut high) = (0, batch.rows.len());
         let table = self.table;
         while high - low > 1 {
@@ -293,7 +300,7 @@ impl StreamSender<'_> {
 
 /// How rows go into their table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
+enum SendMode {
     /// By COPY: the table held nothing.
     Copy,
     /// By INSERT … ON CONFLICT.

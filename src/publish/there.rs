@@ -121,19 +121,19 @@ impl Setting<'_> {
         let mut attempt = 1;
         loop {
             match self.attempt(client).await {
-                Err(Failed::Database(error)) if attempt < ATTEMPTS && is_a_race(&error) => {
+                Err(LookFailure::Database(error)) if attempt < ATTEMPTS && is_a_race(&error) => {
                     attempt += 1;
                 }
-                Err(Failed::Database(error)) => {
+                Err(LookFailure::Database(error)) => {
                     return Err(explain(&error, "cannot make the tables", self.place));
                 }
-                Err(Failed::Refused(error)) => return Err(error),
+                Err(LookFailure::Refused(error)) => return Err(error),
                 Ok(ready) => return Ok(ready),
             }
         }
     }
 
-    async fn attempt(&self, client: &mut Client) -> Result<Vec<Ready>, Failed> {
+    async fn attempt(&self, client: &mut Client) -> Result<Vec<Ready>, LookFailure> {
         let begin = client.build_transaction().read_only(self.dry_run);
         let transaction = begin.start().await?;
         if self.locks && !self.dry_run {
@@ -152,7 +152,7 @@ impl Setting<'_> {
                 }
                 _ => true,
             };
-            steps.push(decide(table, known, is_present, alone).map_err(Failed::Refused)?);
+            steps.push(decide(table, known, is_present, alone).map_err(LookFailure::Refused)?);
         }
         if !self.dry_run {
             self.make(&transaction, &present, &noted, &steps).await?;
@@ -173,7 +173,7 @@ impl Setting<'_> {
     }
 
     /// The names among ours that are taken, by tables or by anything else.
-    async fn look(&self, on: &Transaction<'_>) -> Result<BTreeSet<String>, Failed> {
+    async fn look(&self, on: &Transaction<'_>) -> Result<BTreeSet<String>, LookFailure> {
         let wanted = self.tables.iter().map(|table| table.name.as_str());
         let wanted: Vec<&str> = wanted.chain(LEDGERS.map(|(name, _)| name)).collect();
         let sql = "SELECT c.relname::text FROM pg_catalog.pg_class AS c
@@ -187,7 +187,7 @@ impl Setting<'_> {
         &self,
         on: &Transaction<'_>,
         present: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, Noted>, Failed> {
+    ) -> Result<BTreeMap<String, Noted>, LookFailure> {
         let mut noted = BTreeMap::new();
         if !present.contains("_windrow_tables") {
             return Ok(noted);
@@ -203,7 +203,7 @@ impl Setting<'_> {
         Ok(noted)
     }
 
-    async fn is_alone(&self, on: &Transaction<'_>, stream: &str) -> Result<bool, Failed> {
+    async fn is_alone(&self, on: &Transaction<'_>, stream: &str) -> Result<bool, LookFailure> {
         let sql = format!(
             "SELECT count(*) FROM {} WHERE stream = $1 AND archive_id <> $2",
             self.own("_windrow_published")
@@ -212,7 +212,7 @@ impl Setting<'_> {
         Ok(others == 0)
     }
 
-    async fn is_empty(&self, on: &Transaction<'_>, table: &Table) -> Result<bool, Failed> {
+    async fn is_empty(&self, on: &Transaction<'_>, table: &Table) -> Result<bool, LookFailure> {
         let sql = format!("SELECT 1 FROM {} LIMIT 1", table.place());
         Ok(on.query_opt(&sql, &[]).await?.is_none())
     }
@@ -223,7 +223,7 @@ impl Setting<'_> {
         present: &BTreeSet<String>,
         noted: &BTreeMap<String, Noted>,
         steps: &[TableStep],
-    ) -> Result<(), Failed> {
+    ) -> Result<(), LookFailure> {
         let there = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname::text = $1::text";
         if on.query_opt(there, &[&self.schema]).await?.is_none() {
             // IF NOT EXISTS would ask for the right to make one where there is one.
@@ -247,7 +247,7 @@ impl Setting<'_> {
         table: &Table,
         noted: Option<&Noted>,
         step: &TableStep,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), LookFailure> {
         let mut columns: Map<String, Json> = Map::new();
         match step {
             TableStep::Create => {
@@ -287,7 +287,7 @@ impl Setting<'_> {
         Ok(())
     }
 
-    async fn mark(&self, on: &Transaction<'_>, stream: &str) -> Result<PublishedMark, Failed> {
+    async fn mark(&self, on: &Transaction<'_>, stream: &str) -> Result<PublishedMark, LookFailure> {
         let sql = format!(
             "SELECT sent_run, sent_uid, pass, columns, coverage_sha256, step FROM {}
              WHERE archive_id = $1 AND stream = $2",
@@ -310,14 +310,14 @@ impl Setting<'_> {
     }
 }
 
-enum Failed {
+enum LookFailure {
     Database(tokio_postgres::Error),
     Refused(Error),
 }
 
-impl From<tokio_postgres::Error> for Failed {
+impl From<tokio_postgres::Error> for LookFailure {
     fn from(error: tokio_postgres::Error) -> Self {
-        Failed::Database(error)
+        LookFailure::Database(error)
     }
 }
 

@@ -15,9 +15,9 @@ use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::at;
 use crate::store::history::create_history;
 use crate::store::row::only;
+use crate::store::sql::key_text;
 use crate::store::sql::{LiveColumn, history_name, live_columns, quote};
 use crate::store::transaction::Tx;
-use crate::store::vanished::key_text;
 
 /// Rows of the table that was set aside that are carried over, by their place in it.
 const CARRIED: &str = "temp._windrow_carried";
@@ -68,7 +68,7 @@ pub struct EndedHistory {
 }
 
 /// Columns of the two tables, side by side.
-struct Columns<'a> {
+struct CarriedColumns<'a> {
     /// Of the same name and type, without the key.
     shared: Vec<&'a str>,
     /// Of the same name and another type.
@@ -78,7 +78,7 @@ struct Columns<'a> {
     key: Vec<String>,
 }
 
-impl<'a> Columns<'a> {
+impl<'a> CarriedColumns<'a> {
     fn of(old: &'a TableShape, new: &'a TableShape) -> Self {
         let key = new.key.columns();
         let kind = |shape: &TableShape, name: &str| {
@@ -156,7 +156,7 @@ impl Tx<'_> {
                     "DELETE FROM {CARRIED} WHERE row IN (SELECT old._rowid_ FROM main.{aside}
                         AS old JOIN main.{} AS new ON {join} WHERE {})",
                     quote(&new.name),
-                    Columns::of(old, new).agree()
+                    CarriedColumns::of(old, new).agree()
                 ))?;
             }
             let count = format!("SELECT count(*) FROM {CARRIED}");
@@ -197,7 +197,7 @@ impl Tx<'_> {
         if same_key(old, new).is_none() {
             return Ok(Some("under another key".to_owned()));
         }
-        let columns = Columns::of(old, new);
+        let columns = CarriedColumns::of(old, new);
         let blobs = columns.dropped.iter().filter(|column| column.kind == ColumnType::Blob);
         let blobs = blobs.map(|column| column.name.as_str());
         for name in columns.retyped.iter().copied().chain(blobs) {
@@ -245,7 +245,7 @@ impl Tx<'_> {
         let Remade { old, new, run, now } = *remade;
         let table = quote(&new.name);
         let aside = quote(&before(&new.name));
-        let columns = Columns::of(old, new);
+        let columns = CarriedColumns::of(old, new);
         if old.retention.marks {
             self.keep_marks(remade, join, &columns)?;
         }
@@ -294,7 +294,7 @@ impl Tx<'_> {
         &self,
         remade: &Remade<'_>,
         join: &str,
-        columns: &Columns<'_>,
+        columns: &CarriedColumns<'_>,
     ) -> rusqlite::Result<()> {
         let stream = &remade.new.name;
         let sql = format!(
@@ -313,7 +313,7 @@ impl Tx<'_> {
         &self,
         remade: &Remade<'_>,
         join: &str,
-        columns: &Columns<'_>,
+        columns: &CarriedColumns<'_>,
     ) -> rusqlite::Result<()> {
         let Remade { old, new, .. } = remade;
         let (table, aside) = (quote(&new.name), quote(&before(&new.name)));

@@ -290,8 +290,9 @@ mod tests {
 
     use super::*;
     use crate::host::{Stop, StopCause, SystemFiles};
+    use crate::kept_pages::RawPage;
     use crate::model::WindowKey;
-    use crate::store::{Opening, RawPage, Reader};
+    use crate::store::{Opening, Reader};
 
     const TEXT: &str = "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"http://127.0.0.1\"\n\
         [streams.items]\npath = \"/items\"\nrecords = \"$[*]\"\nkey = \"id\"\nraw = true\n\

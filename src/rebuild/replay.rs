@@ -8,10 +8,11 @@ use std::collections::HashSet;
 use crate::definition::{Column, Stream};
 use crate::host::Host;
 use crate::http::SourceError;
+use crate::kept_pages::KeptPage;
 use crate::model::{Error, TableShape, WindowKey};
 use crate::rebuild::Recount;
 use crate::record::{Body, PageRows, RecordReader, hash_text};
-use crate::store::{KeptPage, TableWriter, Tx};
+use crate::store::{TableWriter, Tx};
 
 use crate::http::invalid_response;
 use crate::rebuild::table_swap::refuse;

@@ -3,9 +3,10 @@
 
 use crate::definition::{Column, Stream, parse_definition};
 use crate::host::Host;
+use crate::kept_pages::KeptPage;
 use crate::model::{Error, TableShape};
 use crate::record::RecordReader;
-use crate::store::{KeptPage, StreamRow, TableWriter, Tx};
+use crate::store::{StreamRow, TableWriter, Tx};
 
 use crate::sync::fetch_window::page_context;
 use crate::sync::page::read_kept;
@@ -19,10 +20,10 @@ pub(crate) struct Trial<'a> {
     /// The rebuild's run.
     before: i64,
     /// By what the pages of a run were read.
-    known: Option<(i64, Option<Rules>)>,
+    known: Option<(i64, Option<TrialRules>)>,
 }
 
-struct Rules {
+struct TrialRules {
     stream: Stream,
     reader: RecordReader,
     writer: TableWriter,
@@ -66,7 +67,7 @@ impl<'a> Trial<'a> {
     }
 
     /// What the pages of a run were read by; none where that is not known, or made another table.
-    fn rules_of(&self, run: i64) -> Result<Option<Rules>, Error> {
+    fn rules_of(&self, run: i64) -> Result<Option<TrialRules>, Error> {
         let text = self.tx.definition_of_page(&self.old.name, run, self.before)?;
         let definition = text.and_then(|text| parse_definition("the archive", &text).ok());
         let stream = definition.and_then(|one| one.stream(&self.old.name).cloned());
@@ -89,6 +90,6 @@ impl<'a> Trial<'a> {
         shape.retention.marks = true;
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = reader.with_tombstones(stream.deleted.clone());
-        Ok(Some(Rules { stream, reader, writer: TableWriter::new(shape) }))
+        Ok(Some(TrialRules { stream, reader, writer: TableWriter::new(shape) }))
     }
 }

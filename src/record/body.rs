@@ -1,5 +1,5 @@
-//! A decoded body. A format of bodies is one variant here, with a file of this room for its
-//! decoder; [`Body::decode`] is the one place that tells which format a body has.
+//! Formats of bodies. A format is one variant of [`BodyFormat`] and of [`Body`] here, with a file
+//! of this room for its decoder.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,62 @@ use crate::definition::{Column, Path};
 use super::extract::{ExtractError, RecordStep, body_value, extract};
 use super::infer::{infer_columns, member_names};
 use super::non_numbers::has_mark;
+
+/// A format of the bodies that a source is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyFormat {
+    /// JSON (RFC 8259): that of a definition, which names none.
+    #[default]
+    Json,
+}
+
+impl BodyFormat {
+    /// Its media type, as `Accept` and `Content-Type` have it.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            BodyFormat::Json => "application/json",
+        }
+    }
+
+    /// Whether a body is the beginning of one and no more. An answer without a length (`framed` is
+    /// false) tells only so that it was cut off; of others only those are looked at that do not end
+    /// as a whole one does, since their reader sees the rest.
+    pub fn is_cut_off(self, body: &[u8], framed: bool) -> bool {
+        match self {
+            BodyFormat::Json => {
+                let ends = matches!(body.trim_ascii_end().last(), None | Some(b'}' | b']'));
+                (!framed || !ends) && json_is_cut_off(body)
+            }
+        }
+    }
+
+    /// Its name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BodyFormat::Json => "JSON",
+        }
+    }
+
+    /// A body in it, of an answer that has content.
+    pub fn decode(self, text: &str) -> Body<'_> {
+        match self {
+            BodyFormat::Json => Body::Json(text),
+        }
+    }
+}
+
+/// Whether a body is the beginning of a JSON text and no more.
+fn json_is_cut_off(body: &[u8]) -> bool {
+    // Only lists and objects: a number or a text that is cut off is one all the same.
+    if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return false;
+    }
+    let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) else { return false };
+    // A number that is cut off after its point or its sign is told as a wrong number at the end.
+    let lines = body.split(|byte| *byte == b'\n');
+    let (line, column) = lines.enumerate().last().map_or((0, 0), |(at, text)| (at + 1, text.len()));
+    error.is_eof() || (error.line(), error.column()) >= (line, column)
+}
 
 /// A body, by its format.
 #[derive(Clone, Copy, Debug)]
@@ -19,15 +75,10 @@ pub enum Body<'b> {
 }
 
 impl<'b> Body<'b> {
-    /// The body of an answer that has content.
-    pub fn decode(text: &'b str) -> Self {
-        Body::Json(text)
-    }
-
     /// The body of a page that was kept, which was judged when it came: an empty text stands for
     /// an answer without content.
     pub fn of_kept(text: &'b str) -> Self {
-        if text.is_empty() { Body::Empty } else { Self::decode(text) }
+        if text.is_empty() { Body::Empty } else { BodyFormat::default().decode(text) }
     }
 
     /// Whether the answer had no content.

@@ -114,7 +114,7 @@ pub fn extract<'a>(
     let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
     let one = path.object_is_element();
-    let mut walk = Walk { steps: Vec::new(), present: 0, skipped: None, one, on };
+    let mut walk = RecordWalk { steps: Vec::new(), present: 0, skipped: None, one, on };
     walk.steps.push(RecordStep::new(None, root.get()));
     walk.descend(segments, false)?;
     match walk.skipped {
@@ -130,7 +130,7 @@ fn not_json(error: serde_json::Error) -> ExtractError {
     }
 }
 
-struct Walk<'a, 'f> {
+struct RecordWalk<'a, 'f> {
     steps: Vec<RecordStep<'a>>,
     /// How often the end of the path, or the list at its end, was there.
     present: usize,
@@ -141,7 +141,7 @@ struct Walk<'a, 'f> {
     on: &'f mut dyn FnMut(&[RecordStep<'a>]),
 }
 
-impl<'a> Walk<'a, '_> {
+impl<'a> RecordWalk<'a, '_> {
     fn descend(&mut self, segments: &[Segment], under_wildcard: bool) -> Result<(), ExtractError> {
         let Some((segment, rest)) = segments.split_first() else {
             self.present += 1;
@@ -279,7 +279,7 @@ fn extract_rich<'a>(
     // What the path names before its first filter must be there, or nothing is known.
     let mut ignore = |_: &[RecordStep<'a>]| {};
     let mut walk =
-        Walk { steps: Vec::new(), present: 0, skipped: None, one: false, on: &mut ignore };
+        RecordWalk { steps: Vec::new(), present: 0, skipped: None, one: false, on: &mut ignore };
     walk.steps.push(RecordStep::new(None, root));
     walk.descend(path.prefix(), false)?;
     if let Some(absent) = walk.skipped.filter(|_| walk.present == 0) {

@@ -107,8 +107,8 @@ pub fn each_element<'a>(
     text: &'a str,
     on: &mut dyn FnMut(&'a str) -> bool,
 ) -> serde_json::Result<()> {
-    struct Each<'f, 'a>(&'f mut dyn FnMut(&'a str) -> bool);
-    impl<'de: 'a, 'a> Visitor<'de> for Each<'_, 'a> {
+    struct EachElement<'f, 'a>(&'f mut dyn FnMut(&'a str) -> bool);
+    impl<'de: 'a, 'a> Visitor<'de> for EachElement<'_, 'a> {
         type Value = ();
 
         fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,7 +124,7 @@ pub fn each_element<'a>(
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(text).deserialize_seq(Each(on))
+    serde_json::Deserializer::from_str(text).deserialize_seq(EachElement(on))
 }
 
 /// A member's name, borrowed where it has no escapes.

@@ -20,7 +20,7 @@ mod reader;
 mod shapes;
 
 pub use ancestors::{KeptRecord, NotRead, read_kept};
-pub use body::Body;
+pub use body::{Body, BodyFormat};
 pub use canonical::{canonical_json, hash_key};
 pub use coerce::is_json_number;
 pub use extract::{ExtractError, RecordStep, body_value, extract, text_at};

@@ -62,23 +62,23 @@ pub fn pretty(record: &str, pointer: Option<&str>, lines_max: usize) -> Pretty {
 }
 
 /// An array or an object that is open.
-struct Open {
+struct OpenContainer {
     object: bool,
     index: usize,
     /// Whether the target is it or lies in it.
     on_the_way: bool,
 }
 
-struct Walk<'r, 'f> {
+struct PrettyWalk<'r, 'f> {
     rest: &'r str,
     target: Option<&'r [String]>,
-    open: Vec<Open>,
+    open: Vec<OpenContainer>,
     name: Option<&'r str>,
     on: &'f mut dyn FnMut(PrettyLine),
 }
 
 fn walk(record: &str, target: Option<&[String]>, on: &mut dyn FnMut(PrettyLine)) {
-    let mut walk = Walk { rest: record, target, open: Vec::new(), name: None, on };
+    let mut walk = PrettyWalk { rest: record, target, open: Vec::new(), name: None, on };
     while let Some(first) = walk.next_byte() {
         match first {
             b'}' | b']' => {
@@ -97,7 +97,7 @@ fn walk(record: &str, target: Option<&[String]>, on: &mut dyn FnMut(PrettyLine))
     }
 }
 
-impl<'r> Walk<'r, '_> {
+impl<'r> PrettyWalk<'r, '_> {
     fn next_byte(&mut self) -> Option<u8> {
         self.rest = self.rest.trim_start();
         self.rest.bytes().next()
@@ -124,7 +124,7 @@ impl<'r> Walk<'r, '_> {
                     self.emit(if first == b'{' { "{}" } else { "[]" }, marked);
                 } else {
                     self.emit(if first == b'{' { "{" } else { "[" }, marked);
-                    self.open.push(Open { object: first == b'{', index: 0, on_the_way });
+                    self.open.push(OpenContainer { object: first == b'{', index: 0, on_the_way });
                 }
             }
             b'"' => {

@@ -182,7 +182,7 @@ impl RecordReader {
             shapes.note(&members);
         }
         out.cells.resize(row + self.width(), Cell::Null);
-        let mut rest = Rest::default();
+        let mut rest = RestMembers::default();
         self.read_members(&self.tree, members, row, "", &mut rest, out)?;
         for at in &self.others {
             self.read_other(*at, steps, parent, row, &mut rest, out)?;
@@ -204,7 +204,7 @@ impl RecordReader {
         members: Members<'a>,
         row: usize,
         at: &str,
-        rest: &mut Rest<'a>,
+        rest: &mut RestMembers<'a>,
         out: &mut RowSet,
     ) -> Result<(), RecordRefusal> {
         if let Some(name) = members.duplicate() {
@@ -232,7 +232,7 @@ impl RecordReader {
             } else if !node.children.is_empty() && JsonKind::of(raw) == JsonKind::Object {
                 let place = under(at, &name);
                 let inner = parse_members(raw, &place)?;
-                let mut inner_rest = Rest::default();
+                let mut inner_rest = RestMembers::default();
                 self.read_members(&node.children, inner, row, &place, &mut inner_rest, out)?;
                 if let Some(text) = inner_rest.finish()
                     && node.columns.is_empty()
@@ -279,7 +279,7 @@ impl RecordReader {
         steps: &[RecordStep<'a>],
         parent: &BTreeMap<String, Scalar>,
         row: usize,
-        rest: &mut Rest<'a>,
+        rest: &mut RestMembers<'a>,
         out: &mut RowSet,
     ) -> Result<(), RecordRefusal> {
         let column = &self.columns[at];
@@ -432,11 +432,11 @@ fn raw_of_origin<'a>(
 
 /// Members that no column claims.
 #[derive(Default)]
-struct Rest<'a> {
+struct RestMembers<'a> {
     members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
-impl<'a> Rest<'a> {
+impl<'a> RestMembers<'a> {
     /// Keeps a member, its value in canonical form.
     fn keep(&mut self, name: Cow<'a, str>, raw: &'a str) -> Result<(), DeepFault> {
         let plain = match JsonKind::of(raw) {

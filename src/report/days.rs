@@ -146,12 +146,12 @@ fn state_of(view: &StreamDays, day: NaiveDate, now: Timestamp) -> DayState {
 pub struct Month {
     name: String,
     /// One for each of 31 days.
-    cells: Vec<Option<Cell>>,
+    cells: Vec<Option<DayCell>>,
     rows: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct Cell {
+struct DayCell {
     state: DayState,
     mark: &'static str,
     title: String,
@@ -172,7 +172,7 @@ pub fn months_of(days: &[Day]) -> Vec<Month> {
         };
         if let Some(cell) = month.cells.get_mut(day.date.day0() as usize) {
             let (state, mark) = (day.state, day.state.mark());
-            *cell = Some(Cell { state, mark, title: title_of(day) });
+            *cell = Some(DayCell { state, mark, title: title_of(day) });
         }
     }
     months
@@ -201,11 +201,11 @@ pub struct Chart {
     unit: &'static str,
     first: String,
     last: String,
-    bars: Vec<Bar>,
+    bars: Vec<ChartBar>,
 }
 
 #[derive(Debug, Serialize)]
-struct Bar {
+struct ChartBar {
     x: f64,
     y: f64,
     width: f64,
@@ -237,7 +237,7 @@ pub fn chart_of(days: &[Day]) -> Option<Chart> {
         let (x, after) = (share(at, number, CHART.0), share(at + 1, number, CHART.0));
         let height = share(*rows, most, CHART.1);
         let not = if *open { " (not read as a whole)" } else { "" };
-        Bar {
+        ChartBar {
             x,
             y: CHART.1 as f64 - height,
             width: ((after - x) * 85.0).round() / 100.0,

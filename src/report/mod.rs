@@ -7,6 +7,7 @@
 
 mod days;
 mod status;
+mod stream_status;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -16,12 +17,14 @@ use serde::Serialize;
 use crate::check::{CheckReport, Finding};
 use crate::definition::Severity;
 use crate::model::{FieldChange, Timestamp, instant_from_text, printable};
-use crate::store::{RejectRow, RunRow, WaitRow};
+use crate::store::{RejectRow, RunRow};
+use crate::waits::WaitRow;
 
 use crate::model::numbers::{ago, bytes, count, duration, many};
 
 pub use days::{DayCalendar, calendar_of};
 pub use status::StreamStatus;
+pub use stream_status::stream_statuses;
 
 const PAGE: &str = include_str!("page.html");
 

@@ -84,7 +84,7 @@ impl Content {
 }
 
 /// Whether filling changes anything: a null is a member too.
-pub(super) fn says_more(filled: &Filled, rest: &str) -> bool {
+pub(crate) fn says_more(filled: &Filled, rest: &str) -> bool {
     let (left, cells) = filled.row.row(0).split_last().expect("what is left over is a cell");
     filled.row.text_of(*left) != Some(rest) || cells.iter().any(|cell| *cell != Cell::Null)
 }

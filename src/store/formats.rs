@@ -62,8 +62,8 @@ impl ArchiveFormat {
     /// windrow's own tables and indexes in this format, as its migrations make them.
     pub(crate) fn schema(self) -> rusqlite::Result<Vec<SchemaObject>> {
         // By the statements of the last migration, since lists of formats differ in their ends.
-        type Known = BTreeMap<(i32, &'static str), Vec<SchemaObject>>;
-        static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
+        type KnownSchemas = BTreeMap<(i32, &'static str), Vec<SchemaObject>>;
+        static KNOWN: Mutex<KnownSchemas> = Mutex::new(BTreeMap::new());
         let last = usize::try_from(self.version).unwrap_or(0).checked_sub(1);
         let sql = last.and_then(|last| self.formats.0.get(last)).map_or("", |last| last.sql);
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);

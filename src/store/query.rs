@@ -11,13 +11,27 @@ use crate::store::error::at;
 use crate::store::reader::Reader;
 use crate::store::value::{Value, owned};
 
-/// What comes out of a query, one call for the columns and one for each row.
-pub trait QuerySink {
-    /// Takes the names of the columns.
-    fn columns(&mut self, names: &[String]) -> std::io::Result<()>;
-    /// Takes a row.
-    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()>;
+/// A part of an answer: first the columns, then each row.
+#[derive(Debug)]
+pub enum AnswerPart<'a> {
+    /// The names of the columns.
+    Columns(&'a [String]),
+    /// A row, a value for each column.
+    Row(Vec<Value>),
 }
+
+impl AnswerPart<'_> {
+    /// The row that it is.
+    pub fn row(self) -> Option<Vec<Value>> {
+        match self {
+            AnswerPart::Columns(_) => None,
+            AnswerPart::Row(values) => Some(values),
+        }
+    }
+}
+
+/// Takes an answer part by part; gives an error to stop.
+pub type TakeAnswer<'t> = dyn FnMut(AnswerPart<'_>) -> std::io::Result<()> + 't;
 
 /// The longest value that SQL of somebody else's may make, bytes.
 const GIVEN_VALUE_BYTES_MAX: i32 = 1 << 20;
@@ -53,17 +67,17 @@ impl Reader {
     }
 
     /// Runs one statement that reads, and hands its rows on as they come.
-    pub fn query(&self, sql: &str, answer: &mut dyn QuerySink) -> Result<(), Error> {
+    pub fn query(&self, sql: &str, take: &mut TakeAnswer<'_>) -> Result<(), Error> {
         let wrong = |error| self.wrong(error);
         let mut statement = self.statement_that_reads(sql)?;
         let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.raw_query();
         let put = |error: std::io::Error| Error::output("write the answer", &error);
-        answer.columns(&names).map_err(put)?;
+        take(AnswerPart::Columns(&names)).map_err(put)?;
         while let Some(row) = rows.next().map_err(wrong)? {
             let values = (0..names.len()).map(|at| row.get_ref(at).map(owned));
             let values = values.collect::<rusqlite::Result<_>>().map_err(wrong)?;
-            answer.row(values).map_err(put)?;
+            take(AnswerPart::Row(values)).map_err(put)?;
         }
         Ok(())
     }

@@ -67,13 +67,13 @@ pub(crate) fn check_nothing_acts(
 }
 
 /// Whether an object that windrow did not make is in the way of the streams of these names.
-type Odd<'o> = dyn Fn(&SchemaObject, &[String]) -> bool + 'o;
+type IsOdd<'o> = dyn Fn(&SchemaObject, &[String]) -> bool + 'o;
 
 fn check(
     connection: &Connection,
     path: &Path,
     format: ArchiveFormat,
-    odd: &Odd<'_>,
+    odd: &IsOdd<'_>,
 ) -> Result<(), Error> {
     let name = path.display();
     let (mut foreign, missing) = compare(connection, format).map_err(|error| match error {
@@ -149,9 +149,9 @@ pub(crate) fn compare(
     Ok((foreign, gone.cloned().collect()))
 }
 
-type Streams = BTreeMap<String, (KeyShape, Vec<TableColumn>)>;
+type StreamShapes = BTreeMap<String, (KeyShape, Vec<TableColumn>)>;
 
-fn streams(connection: &Connection) -> rusqlite::Result<Streams> {
+fn streams(connection: &Connection) -> rusqlite::Result<StreamShapes> {
     let mut statement = connection.prepare("SELECT stream, key, columns FROM _windrow_streams")?;
     let rows = statement.query_map([], |row| {
         let key = from_json(&row.get::<_, String>("key")?, 1)?;
@@ -161,7 +161,7 @@ fn streams(connection: &Connection) -> rusqlite::Result<Streams> {
 }
 
 /// The name of the stream whose history a table is, if it is one's.
-fn stream_of_history<'s>(table: &str, streams: &'s Streams) -> Option<&'s String> {
+fn stream_of_history<'s>(table: &str, streams: &'s StreamShapes) -> Option<&'s String> {
     streams.keys().find(|stream| {
         let Some(rest) = table.strip_prefix(&history_name(stream)) else { return false };
         let run = rest.strip_prefix("_until_");
@@ -169,7 +169,7 @@ fn stream_of_history<'s>(table: &str, streams: &'s Streams) -> Option<&'s String
     })
 }
 
-fn is_streams_table(object: &SchemaObject, streams: &Streams) -> bool {
+fn is_streams_table(object: &SchemaObject, streams: &StreamShapes) -> bool {
     let Some(made) = read_table(&object.sql, &object.name) else { return false };
     if let Some((key, columns)) = streams.get(&object.name) {
         let key = key.columns();
@@ -210,7 +210,7 @@ fn own_columns(key: &[String], columns: &[TableColumn]) -> BTreeSet<(String, Str
 }
 
 /// An index on columns of a history, and no more than that.
-fn is_historys_index(object: &SchemaObject, streams: &Streams) -> bool {
+fn is_historys_index(object: &SchemaObject, streams: &StreamShapes) -> bool {
     // windrow writes names in quotes; a bare one is an analyst's.
     let ours = object.sql.starts_with("CREATE INDEX \"");
     ours && stream_of_history(&object.table, streams).is_some() && is_plain_index(object)

@@ -24,6 +24,13 @@ pub(crate) fn sql_type(kind: ColumnType) -> &'static str {
     }
 }
 
+/// The key of a row as one text that tells every value and type.
+pub(crate) fn key_text(key: &[String], row: &str) -> String {
+    let parts: Vec<String> =
+        key.iter().map(|name| format!("quote({row}.{})", quote(name))).collect();
+    parts.join(" || ',' || ")
+}
+
 /// The table that holds a stream's history.
 pub(crate) fn history_name(stream: &str) -> String {
     format!("{stream}_history")

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use crate::drift::Noticed;
+use crate::kept_pages::RawPage;
 use crate::model::{Outcomes, Reject, RowSet, Spent, TableShape, Timestamp, Wait, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
-use crate::store::{PlanPart, RawPage};
+use crate::store::PlanPart;
 use crate::window::Reason;
 
-use super::drift::Noticed;
 use super::fetch::{FetchEnd, FetchFacts};
 use super::report::RunError;
 

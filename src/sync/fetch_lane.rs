@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::definition::{Column, Definition, Source, Stream, StreamKind};
+use crate::drift::Fields;
 use crate::host::Host;
 use crate::http::{HttpFetcher, SourceError, SourceErrorKind, invalid_response};
 use crate::model::{Error, Spent, TableShape, Timestamp, Window, WindowKey};
@@ -14,7 +15,6 @@ use crate::store::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::window::{Reason, Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
-use super::drift::Fields;
 use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
 use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{
@@ -256,7 +256,7 @@ impl<'a> FetchLane<'a> {
         inferred: bool,
     ) -> Result<Arc<RecordReader>, SourceError> {
         let mut shape = Box::new(TableShape::of(stream, &columns, inferred));
-        if self.options.again.is_some() {
+        if self.options.picked.is_some() {
             // The archive that is written to holds no parents.
             shape.references.clear();
         }
@@ -275,8 +275,8 @@ impl<'a> FetchLane<'a> {
         parent: Option<&ParentRow>,
     ) -> Result<(), SourceError> {
         let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
-        let again = self.options.again.as_ref();
-        if again.is_some_and(|again| !again.places.contains_key(partition)) {
+        let picked = self.options.picked.as_ref();
+        if picked.is_some_and(|picked| !picked.places.contains_key(partition)) {
             return Ok(());
         }
         let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
@@ -284,8 +284,8 @@ impl<'a> FetchLane<'a> {
         let dated =
             ledger.iter().filter(|entry| entry.dated_by_source).map(|entry| entry.requested_at);
         let now = dated.fold(self.now_at(source), std::cmp::max);
-        let jobs = match again {
-            Some(again) => again.jobs(stream, self.start, parent, now),
+        let jobs = match picked {
+            Some(picked) => picked.jobs(stream, self.start, parent, now),
             None => plan_jobs(stream, self.start, parent, &ledger, self.options, now),
         };
         let due = jobs.len() as u64;

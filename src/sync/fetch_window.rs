@@ -7,17 +7,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
+use crate::drift::Noticed;
 use crate::host::StopCause;
 use crate::http::{
     Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind,
     help_for_walk, invalid_response, no_total, number_at,
 };
+use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader};
-use crate::store::RawPage;
 use crate::window::is_settled;
 
-use super::drift::Noticed;
 use super::event::{LaneEvent, PageEvent};
 use super::fetch::{Completion, FetchOutcome};
 use super::fetch_job::{FetchJob, first_token, next_mark};
@@ -236,7 +236,7 @@ impl FetchLane<'_> {
         tally: &mut FetchTally,
     ) -> Result<(), SourceError> {
         // A second look is only compared.
-        let raw = (stream.raw && self.options.again.is_none())
+        let raw = (stream.raw && self.options.picked.is_none())
             .then(|| self.raw_page(stream, job, page, &taken));
         if !std::mem::replace(&mut tally.begun, true) {
             let skew = self.fetcher.skew_of(&stream.source);

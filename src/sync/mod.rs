@@ -13,14 +13,13 @@ pub(crate) mod fetch_window;
 mod notes;
 mod one_page;
 pub(crate) mod page;
+mod picked_fetches;
 pub(crate) mod records;
 mod report;
-mod reread;
 pub(crate) mod retry_rejects;
 mod scope;
 mod tally;
 mod waits;
-mod watch_backoff;
 mod write_lane;
 
 use std::collections::BTreeMap;
@@ -37,10 +36,9 @@ use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
 pub use event::{ProgressEvent, ProgressSink, Silent};
 pub use fetch_job::{PlannedJob, plan_run, resolve_start, time_mark};
 pub use one_page::{OnePage, pull_one_page};
+pub use picked_fetches::PickedFetches;
 pub use report::{RunError, StreamReport, SyncReport};
-pub use reread::Reread;
 pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
-pub use watch_backoff::{Rest, Round, rest_after};
 
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;
@@ -52,8 +50,8 @@ pub struct SyncOptions {
     pub streams: Vec<String>,
     /// Read this stretch of window streams whatever its state.
     pub range: Option<Window>,
-    /// Read these places and no others, with what another archive knows.
-    pub again: Option<Reread>,
+    /// Make these fetches and no others, with what another archive knows.
+    pub picked: Option<PickedFetches>,
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
@@ -101,8 +99,8 @@ pub fn sync(
     lanes: Lanes,
 ) -> Result<SyncReport, Error> {
     let SyncParts { definition, host, transports, secrets, observer } = parts;
-    let reader = match &options.again {
-        Some(again) => Reader::open(&again.known)?,
+    let reader = match &options.picked {
+        Some(picked) => Reader::open(&picked.known)?,
         None => archive.reopen()?,
     };
     let start = RunStart {

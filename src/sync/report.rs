@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
 use crate::model::{Error, ExitCode, Outcomes, Reject, Spent, WindowKey};
-use crate::store::{RunStreamRow, VanishedCount};
+use crate::store::RunStreamRow;
+use crate::vanished::VanishedCount;
 
 /// Why records were rejected: a kind of fault at one place of the record is one reason.
 #[derive(Clone, Debug, Default, Serialize)]

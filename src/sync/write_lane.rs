@@ -11,16 +11,17 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::definition::Definition;
+use crate::drift::Noticed;
 use crate::host::Host;
+use crate::kept_pages::RawPage;
 use crate::model::{
     Checkpoint, Error, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
     WindowKey, instant_to_text,
 };
-use crate::store::{Archive, FetchRow, RawPage, RunEvent, RunStreamRow, TableWriter, Tx};
+use crate::store::{Archive, FetchRow, RunEvent, RunStreamRow, TableWriter, Tx};
 
 use crate::record::{Filler, RecordReader};
 
-use super::drift::Noticed;
 use super::event::{LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
 use super::fetch::{Completion, FetchEnd, FetchFacts};
 use super::notes::{RunNotes, error_event};

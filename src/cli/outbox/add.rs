@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxAdd;
+use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_json, outbox_page};
 use crate::cli::workspace::{known_secrets, load_for_sync, parse_duration};

@@ -1,7 +1,7 @@
 //! What a person decides about entries: `cancel`, `resolve`, `retry`, `prune`.
 
-use crate::cli::args::Global;
 use crate::cli::args_outbox::{OutboxChoice, OutboxPrune, OutboxResolve};
+use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::workspace::load_for_sync;
 use crate::definition::{Definition, Start, parse_start};

@@ -17,8 +17,8 @@ use crate::model::{ExitCode, count};
 use crate::outbox::{Outbox, OutboxEntry};
 use crate::store::{Opening, Reader};
 
-use super::args::Global;
 use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};
+use super::global::Global;
 use super::output::Output;
 use super::workspace::{holder_note, load_for_reading, waiting_for};
 

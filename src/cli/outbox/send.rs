@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxSend;
+use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_plan_table, planned_json};
 use crate::cli::workspace::{
@@ -19,7 +19,8 @@ use crate::model::{EntryState, Error, printable};
 use crate::model::{ExitCode, count};
 use crate::outbox::Outbox;
 use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
-use crate::store::{Reader, WaitRow};
+use crate::store::Reader;
+use crate::waits::WaitRow;
 
 use super::{folder_of, one_of, open_outbox};
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::cli::args::Global;
 use crate::cli::args_outbox::OutboxServe;
+use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::workspace::{
     holder_note, load_for_sync, load_secrets, network, parse_duration, waiting_for,

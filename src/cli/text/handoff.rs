@@ -3,9 +3,8 @@
 use crate::handoff::{
     Covers, Gave, Manifest, ManifestStream, PartMade, Verified, VerifyDifference,
 };
-use crate::model::{instant_from_text, printable};
+use crate::model::{instant_from_text, printable, shell_word, wrapped};
 
-use crate::cli::text::wrap::{shell_word, wrapped};
 use crate::model::numbers::{bytes, many};
 
 /// Gaps that are told one by one.

@@ -14,11 +14,10 @@ mod runs;
 mod status;
 mod sync;
 mod table;
-mod wrap;
 
 pub use adopt::{adopted_page, healed_page};
 pub use diff::{DiffCounts, difference_line};
-pub use diff_files::{BetweenCounts, Owner, Unlike};
+pub use diff_files::{BetweenCounts, unlike_line};
 pub use handoff::{gave_page, verified_page};
 pub use merge::merged_page;
 pub use outbox::{
@@ -33,4 +32,3 @@ pub use runs::{run_page, runs_table};
 pub use status::{coverage_bar, drift_line, status_page};
 pub use sync::{outcome_table, sync_page};
 pub use table::{markdown, plain_table};
-pub use wrap::wrapped;

@@ -2,8 +2,10 @@
 
 use crate::report::StreamStatus;
 
+use crate::digest::TableDigest;
 use crate::model::{FieldChange, State, Timestamp, Window, instant_from_text, printable};
-use crate::store::{RejectRow, RunRow, TableDigest, WaitRow};
+use crate::store::{RejectRow, RunRow};
+use crate::waits::WaitRow;
 
 use crate::model::numbers::{ago, bytes, count, many};
 

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Context;
 use super::stream::check_body;
 use crate::definition::alert::{ALERT_VALUES, CHECK_NAMES};
+use crate::definition::context::Context;
 use crate::definition::raw::RawDefinition;
 use crate::definition::raw_alerts::RawAlert;
 use crate::definition::{Alert, KeyPlace, Severity, Source, Template, WriteMethod};
@@ -19,7 +19,7 @@ pub(super) fn resolve_alerts(
     sources: &BTreeMap<String, Source>,
     context: &mut Context<'_>,
 ) -> Vec<Alert> {
-    let known = Known::of(raw);
+    let known = KnownNames::of(raw);
     let mut alerts: Vec<Alert> = Vec::new();
     for (number, alert) in raw.alerts.iter().enumerate() {
         let number = number.to_string();
@@ -40,14 +40,14 @@ pub(super) fn resolve_alerts(
 }
 
 /// What an alert may name.
-struct Known {
+struct KnownNames {
     sources: BTreeSet<String>,
     /// Whatever a finding can be about.
     about: BTreeSet<String>,
     checks: BTreeSet<String>,
 }
 
-impl Known {
+impl KnownNames {
     fn of(raw: &RawDefinition) -> Self {
         let sources: BTreeSet<String> = raw.sources.keys().cloned().collect();
         let tables = raw.checks.values().filter_map(|check| check.table.clone());
@@ -61,7 +61,7 @@ impl Known {
 fn resolve_alert(
     number: &str,
     raw: &RawAlert,
-    known: &Known,
+    known: &KnownNames,
     context: &mut Context<'_>,
 ) -> Option<Alert> {
     let at = |key: &'static str| ["alerts", number, key];

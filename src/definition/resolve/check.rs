@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Context;
 use crate::definition::check::CHECK_TIME_MS;
+use crate::definition::context::Context;
 use crate::definition::raw::RawStream;
 use crate::definition::raw_check::RawCheck;
 use crate::definition::{

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use url::{Host, Url};
 
-use super::Context;
 use crate::definition::Source;
+use crate::definition::context::Context;
 use crate::definition::raw::RawDefinition;
 
 /// Whether an address is of this machine, so that nobody listens on the way.

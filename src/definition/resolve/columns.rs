@@ -1,7 +1,7 @@
 //! Whether the columns that a stream names are there.
 
-use super::Context;
 use crate::definition::Column;
+use crate::definition::context::Context;
 use crate::definition::raw::{RawDefinition, RawKey, RawStream};
 
 pub(super) fn check_column(

@@ -1,6 +1,6 @@
 //! What the words about writes mean.
 
-use super::Context;
+use crate::definition::context::Context;
 use crate::definition::outbox::{KEY_LIFETIME_MS, LOOKUP_WAIT_MS};
 use crate::definition::raw_outbox::{RawIdempotency, RawLookup};
 use crate::definition::{

@@ -3,9 +3,9 @@
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 
-use super::Context;
+use crate::definition::context::Context;
 use crate::definition::problem::nearest;
-use crate::definition::raw::RawParameter;
+use crate::definition::raw_parameter::RawParameter;
 use crate::definition::{Path, Rate, Span, Template, TimeFormat};
 
 impl Context<'_> {

@@ -1,6 +1,6 @@
 //! What stays of what a stream once said.
 
-use super::Context;
+use crate::definition::context::Context;
 use crate::definition::raw::{RawColumn, RawDefinition, RawKey, RawMissing, RawStream};
 use crate::definition::{MISSING_RATIO_MAX, MissingRules, Segment};
 

@@ -2,10 +2,10 @@
 
 use url::Url;
 
-use super::Context;
 use super::outbox::resolve_idempotency;
 use super::parts::{parse_rate, parse_size};
 use crate::definition::auth::resolve_auth;
+use crate::definition::context::Context;
 use crate::definition::raw::{RawRetry, RawSource};
 use crate::definition::{
     ATTEMPTS_MAX, Auth, BODY_BYTES_LIMIT, BODY_BYTES_MAX, BODY_RATIO_MAX, CONNECT_TIMEOUT_MS,

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Context;
 use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
 use super::retention::{deleted_of, history_of, missing_of};
 use super::window::resolve_kind;
+use crate::definition::context::Context;
 use crate::definition::nothing::{absent_of, empty_of};
-use crate::definition::paging::{ends_of, paginate_of, total_of, total_rules_of};
+use crate::definition::paging::{OwnRequest, ends_of, paginate_of, total_of, total_rules_of};
 use crate::definition::raw::{
     RawColumn, RawColumnTable, RawDefinition, RawKey, RawMethod, RawOnConflict, RawOnDrift,
     RawStream,
@@ -49,10 +49,12 @@ pub(super) fn resolve_stream(
     check_column(&at("version"), raw.version.as_deref(), columns.as_deref(), context);
     check_version_kind(name, raw, columns.as_deref(), context);
     check_references(name, raw, all, columns.as_deref(), context);
-    let paginate = paginate_of(name, raw, context);
+    let paginate = paginate_of(name, raw.paginate.as_ref(), raw.body.as_ref(), context);
     check_rich_path(name, raw, (records.as_ref(), paginate.as_ref()), context);
-    let ends = ends_of(name, raw, context);
-    let total = total_of(name, raw, &known, context);
+    let ends = ends_of(name, raw.paginate.as_ref(), context);
+    let own = OwnRequest { query: &raw.query, headers: &raw.headers };
+    let total = raw.total.as_ref();
+    let total = total.and_then(|total| total_of(name, total, own, &known, context));
     let error = raw.error.as_deref().and_then(|text| context.path(&at("error"), text));
     let check = resolve_stream_check(name, raw, columns.as_deref(), context);
     Some(Stream {
@@ -69,9 +71,15 @@ pub(super) fn resolve_stream(
         paginate_is_written: raw.paginate.is_some(),
         ends,
         total,
-        total_rules: total_rules_of(raw),
-        empty: empty_of(name, raw, context),
-        absent: absent_of(name, raw, context),
+        total_rules: total_rules_of(raw.total.as_ref()),
+        empty: empty_of(name, raw.empty.as_ref(), context),
+        absent: absent_of(
+            name,
+            raw.absent.as_ref(),
+            raw.absent_ratio_max,
+            raw.for_each.is_some(),
+            context,
+        ),
         shared_key: raw.shared_key,
         reconcile_attempts: raw.reconcile_attempts.unwrap_or(RECONCILE_ATTEMPTS),
         max_records: raw.max_records,

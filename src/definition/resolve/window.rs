@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 
-use super::Context;
+use crate::definition::context::Context;
 use crate::definition::raw::{
     RawBounds, RawCursor, RawCursorStart, RawOrder, RawStream, RawWindow,
 };

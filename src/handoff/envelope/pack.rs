@@ -57,15 +57,15 @@ fn parse_recipients(texts: &[String]) -> Result<Vec<x25519::Recipient>, Envelope
     texts.iter().map(|text| crate::handoff::envelope::public::parse_recipient(text)).collect()
 }
 
-type Out = BufWriter<File>;
+type PackedFile = BufWriter<File>;
 
 fn encrypt(
     input: &mut File,
     length: u64,
-    out: Out,
+    out: PackedFile,
     compress: bool,
     recipients: &[x25519::Recipient],
-) -> std::io::Result<Out> {
+) -> std::io::Result<PackedFile> {
     let recipients = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
     let encryptor = age::Encryptor::with_recipients(recipients)
         .map_err(|_| std::io::Error::other("these recipients cannot share a file"))?;

@@ -72,7 +72,7 @@ pub fn unpack(
     let mut handle = file;
     handle.seek(SeekFrom::Start(0)).map_err(|error| EnvelopeError::io(name, "read", &error))?;
     let taken = Rc::new(Cell::new(0));
-    let input = Counted { inner: file, taken: Rc::clone(&taken) };
+    let input = CountedFile { inner: file, taken: Rc::clone(&taken) };
     let mut layers = Peeling { name, reader: Box::new(input), encrypted: false, compressed: false };
     layers.peel(identities)?;
     let out = create_private(into).map_err(|error| EnvelopeError::io(into, "make", &error))?;
@@ -88,12 +88,12 @@ pub fn unpack(
 }
 
 /// Counts what is taken from the file itself.
-struct Counted<'a> {
+struct CountedFile<'a> {
     inner: &'a File,
     taken: Rc<Cell<u64>>,
 }
 
-impl Read for Counted<'_> {
+impl Read for CountedFile<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let read = self.inner.read(into)?;
         self.taken.set(self.taken.get() + read as u64);

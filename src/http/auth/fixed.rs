@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::definition::{Auth, EscapeContext, SecretReference, Template, TemplateValues};
+use crate::definition::{EscapeContext, FixedAuth, SecretReference, Template, TemplateValues};
+use crate::http::address::set_parameter;
 use crate::http::redact::SecretValues;
-use crate::http::request::set_parameter;
 use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::HttpRequest;
 
@@ -13,12 +13,12 @@ use super::Authorize;
 
 /// Credentials that stay the same for the whole run.
 pub struct FixedCredentials {
-    auth: Auth,
+    auth: FixedAuth,
 }
 
 impl FixedCredentials {
     /// Those of a source.
-    pub fn new(auth: Auth) -> Self {
+    pub fn new(auth: FixedAuth) -> Self {
         Self { auth }
     }
 
@@ -27,16 +27,15 @@ impl FixedCredentials {
         let none = TemplateValues::default();
         let render = |template: &Template| template.render(&none, EscapeContext::Plain, &secret);
         match &self.auth {
-            Auth::None => {}
-            Auth::Bearer(token) => {
+            FixedAuth::Bearer(token) => {
                 request.set_header("authorization", format!("Bearer {}", render(token)?));
             }
-            Auth::Basic { username, password } => {
+            FixedAuth::Basic { username, password } => {
                 let pair = STANDARD.encode(format!("{}:{}", render(username)?, render(password)?));
                 request.set_header("authorization", format!("Basic {pair}"));
             }
-            Auth::Header(name, value) => request.set_header(name, render(value)?),
-            Auth::Query(name, value) => set_parameter(&mut request.url, name, &render(value)?),
+            FixedAuth::Header(name, value) => request.set_header(name, render(value)?),
+            FixedAuth::Query(name, value) => set_parameter(&mut request.url, name, &render(value)?),
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use crate::definition::{Auth, Source};
 use crate::host::Host;
+use crate::http::address::same_origin;
 use crate::http::redact::SecretValues;
-use crate::http::request::same_origin;
 use crate::http::source_error::SourceError;
 use crate::http::transport::{HttpRequest, Transport};
 
@@ -66,10 +66,11 @@ pub struct Authorizers {
 }
 
 impl Authorizers {
-    /// One for each source.
+    /// One for each source that has credentials.
     pub fn new<'d>(sources: impl IntoIterator<Item = &'d Source>) -> Self {
-        let by_source = sources.into_iter();
-        let by_source = by_source.map(|source| (source.name.clone(), authorizer(&source.auth)));
+        let by_source = sources
+            .into_iter()
+            .filter_map(|source| Some((source.name.clone(), authorizer(&source.auth)?)));
         Self { by_source: Arc::new(by_source.collect()) }
     }
 
@@ -115,12 +116,11 @@ impl Authorizers {
     }
 }
 
-/// The authorizer of a kind.
-fn authorizer(auth: &Auth) -> Box<dyn Authorize> {
+/// The authorizer of a kind; none where requests carry no credentials.
+fn authorizer(auth: &Auth) -> Option<Box<dyn Authorize>> {
     match auth {
-        Auth::None | Auth::Bearer(_) | Auth::Basic { .. } | Auth::Header(..) | Auth::Query(..) => {
-            Box::new(FixedCredentials::new(auth.clone()))
-        }
+        Auth::None => None,
+        Auth::Fixed(fixed) => Some(Box::new(FixedCredentials::new(fixed.clone()))),
     }
 }
 
@@ -136,6 +136,7 @@ mod tests {
     use crate::http::source_error::SourceErrorKind;
     use crate::http::transport::{HttpResponse, Method, NetError, ResponseFuture};
     use crate::http::{Budget, HttpFetcher, WriteClient, WriteRequest};
+    use crate::record::BodyFormat;
 
     const TEXT: &str = "[archive]\npath = 'a.db'\n[sources.s]\n\
         base_url = 'https://api.example.com'\nretry = { attempts = 1 }\n\
@@ -185,6 +186,7 @@ mod tests {
                     url: context.source.base_url.join("/token").expect("an address"),
                     headers: Vec::new(),
                     body: None,
+                    format: BodyFormat::default(),
                     body_bytes_max: 1_000,
                     body_ratio_max: 10,
                 };

@@ -155,7 +155,7 @@ fn length_of(value: &[u8]) -> Result<u64, Refused> {
 }
 
 /// What the bytes that come next belong to.
-enum State {
+enum FrameState {
     /// A head, of which so many bytes were looked at, and whether an empty line came before it.
     Head(usize, bool),
     /// A body of which so many bytes are missing.
@@ -167,8 +167,8 @@ enum State {
 }
 
 /// Takes bytes as they come and gives those that the library may have.
-struct Guard {
-    state: State,
+struct HeadGuard {
+    state: FrameState,
     /// What came and was not given yet.
     came: Vec<u8>,
     /// What may be given, from `given` on.
@@ -189,10 +189,10 @@ impl HeadRefusal {
     }
 }
 
-impl Guard {
+impl HeadGuard {
     fn new(refusal: HeadRefusal) -> Self {
         let (came, good) = (Vec::new(), Vec::new());
-        Self { state: State::Head(0, false), came, good, given: 0, refusal }
+        Self { state: FrameState::Head(0, false), came, good, given: 0, refusal }
     }
 
     /// Looks at what came; gives whether there is something to give.
@@ -204,21 +204,21 @@ impl Guard {
                 return false;
             }
             match self.state {
-                State::Refused => {
+                FrameState::Refused => {
                     self.came.clear();
                     return false;
                 }
-                State::Last => std::mem::swap(&mut self.good, &mut self.came),
-                State::Body(missing) => {
+                FrameState::Last => std::mem::swap(&mut self.good, &mut self.came),
+                FrameState::Body(missing) => {
                     let part = usize::try_from(missing).unwrap_or(usize::MAX);
                     let part = part.min(self.came.len());
                     self.good.extend(self.came.drain(..part));
                     self.state = match missing - part as u64 {
-                        0 => State::Head(0, false),
-                        missing => State::Body(missing),
+                        0 => FrameState::Head(0, false),
+                        missing => FrameState::Body(missing),
                     };
                 }
-                State::Head(seen, blank) => match self.head(seen, blank) {
+                FrameState::Head(seen, blank) => match self.head(seen, blank) {
                     Ok(true) => {}
                     Ok(false) => return false,
                     Err(refused) => self.refuse(refused),
@@ -239,13 +239,13 @@ impl Guard {
             blank = true;
         }
         let Some(length) = end_of_head(&self.came, seen)? else {
-            self.state = State::Head(self.came.len(), blank);
+            self.state = FrameState::Head(self.came.len(), blank);
             return Ok(false);
         };
         self.state = match check(&self.came[..length])? {
-            Framing::Length(0) => State::Head(0, false),
-            Framing::Length(length) => State::Body(length),
-            Framing::Chunked => State::Last,
+            Framing::Length(0) => FrameState::Head(0, false),
+            Framing::Length(length) => FrameState::Body(length),
+            Framing::Chunked => FrameState::Last,
         };
         self.good.extend(self.came.drain(..length));
         Ok(true)
@@ -255,7 +255,7 @@ impl Guard {
         *self.refusal.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
         self.came.clear();
         self.good.extend(IN_ITS_PLACE);
-        self.state = State::Refused;
+        self.state = FrameState::Refused;
     }
 
     fn give(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -268,14 +268,14 @@ impl Guard {
 /// A connection whose heads are checked.
 pub(crate) struct Guarded<S> {
     stream: S,
-    guard: Guard,
+    guard: HeadGuard,
 }
 
 impl<S> Guarded<S> {
     /// Guards `stream`, and where it is said what was refused.
     pub(crate) fn new(stream: S) -> (Self, HeadRefusal) {
         let refusal = HeadRefusal::default();
-        (Self { stream, guard: Guard::new(refusal.clone()) }, refusal)
+        (Self { stream, guard: HeadGuard::new(refusal.clone()) }, refusal)
     }
 }
 
@@ -296,7 +296,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             let is_over = read.filled().is_empty();
             match (is_over, &self.guard.state) {
                 // What is said of a refused request is on its way still.
-                (true, State::Refused) => return Poll::Pending,
+                (true, FrameState::Refused) => return Poll::Pending,
                 (true, _) => return Poll::Ready(Ok(())),
                 (false, _) => self.guard.came.extend(read.filled()),
             }
@@ -341,7 +341,7 @@ mod tests {
     /// What the library gets of these bytes, and what was refused, however they are cut up.
     fn passed(text: &[u8]) -> (Vec<u8>, Option<GatewayProblemKind>) {
         let seen = |pieces: Vec<&[u8]>| {
-            let mut guard = Guard::new(HeadRefusal::default());
+            let mut guard = HeadGuard::new(HeadRefusal::default());
             let mut all = Vec::new();
             for piece in pieces {
                 guard.came.extend(piece);

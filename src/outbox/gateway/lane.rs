@@ -73,7 +73,7 @@ pub(crate) struct Order {
 
 /// How long a source in error is left alone.
 #[derive(Default)]
-struct Rest {
+struct SourceRest {
     until: Duration,
     /// How often in a row.
     times: u32,
@@ -96,7 +96,7 @@ pub(crate) struct Lane<'a> {
     /// Entries that rest after an attempt, and until when.
     resting: BinaryHeap<Reverse<(Duration, i64)>>,
     /// Sources that were in error last.
-    failed: BTreeMap<String, Rest>,
+    failed: BTreeMap<String, SourceRest>,
     /// When the lane looks around next, and what it last saw.
     look_at: Duration,
     seen: Option<i64>,
@@ -407,7 +407,7 @@ impl<'a> Lane<'a> {
             }
             let rest_ms = (REST_MS << rest.times.min(16)).min(REST_MS_MAX);
             let until = now + Duration::from_millis(rest_ms);
-            *rest = Rest { until, times: rest.times.saturating_add(1), lasts: true };
+            *rest = SourceRest { until, times: rest.times.saturating_add(1), lasts: true };
             tracing::warn!(source, error = error.message, rest_ms, "left alone");
         }
     }

@@ -7,6 +7,7 @@ pub(crate) mod alerts;
 pub(crate) mod change;
 pub(crate) mod entry;
 pub(crate) mod given_outbox;
+pub(crate) mod lift;
 pub(crate) mod open;
 pub(crate) mod read;
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::{EntryState, Error, Timestamp};
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::waits::{WaitRow, renew_waits};
+use crate::waits::{WaitRow, renew_waits};
 
 use crate::outbox::store::entry::{
     BRIEF, FROM, MORE, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity, brief, entry,

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json, json};
 use windrow::model::{Error, KeyShape, hexadecimal};
-use windrow::store::{QuerySink, Reader, StreamRow, Value};
+use windrow::store::{AnswerPart, Reader, StreamRow, Value};
 
 /// Lists of windrow's own that are the same in every archive that has been told the same.
 const LISTS: [(&str, &str); 7] = [
@@ -82,21 +82,15 @@ struct Table {
     rows: Vec<Vec<Value>>,
 }
 
-impl QuerySink for Table {
-    fn columns(&mut self, names: &[String]) -> std::io::Result<()> {
-        self.columns = names.to_vec();
-        Ok(())
-    }
-
-    fn row(&mut self, values: Vec<Value>) -> std::io::Result<()> {
-        self.rows.push(values);
-        Ok(())
-    }
-}
-
 fn ask(reader: &Reader, sql: &str) -> Result<Table, Error> {
     let mut table = Table::default();
-    reader.query(sql, &mut table)?;
+    reader.query(sql, &mut |part| {
+        match part {
+            AnswerPart::Columns(names) => table.columns = names.to_vec(),
+            AnswerPart::Row(values) => table.rows.push(values),
+        }
+        Ok(())
+    })?;
     Ok(table)
 }
 

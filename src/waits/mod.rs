@@ -54,12 +54,6 @@ impl Tx<'_> {
     pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
         put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
     }
-
-    /// Forgets the waits of these sources, those of their entries in the outbox as well, and gives
-    /// the sources that had one.
-    pub fn lift_waits(&self, sources: &[String], now: Timestamp) -> Result<Vec<String>, Error> {
-        lift_waits(&self.connection, sources, now).map_err(at(&self.path))
-    }
 }
 
 impl Reader {
@@ -128,31 +122,18 @@ pub(crate) fn put_wait(
     connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
-/// Forgets the waits of these sources and of their entries in the outbox; gives those that held.
-pub(crate) fn lift_waits(
+/// Forgets the wait of a source; tells whether it held.
+pub(crate) fn lift_wait(
     connection: &Connection,
-    sources: &[String],
+    source: &str,
     now: Timestamp,
-) -> rusqlite::Result<Vec<String>> {
-    let mut lifted = Vec::new();
-    for source in sources {
-        let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
-        let have = connection
-            .prepare_cached(&sql)?
-            .query_row(named_params! { ":source": source }, WaitRow::of)
-            .optional()?;
-        if have.is_some_and(|have| have.held(now).is_some()) {
-            lifted.push(source.clone());
-        }
-        let sql = "DELETE FROM _windrow_waits WHERE source = :source";
-        connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
-        let sql = "UPDATE _windrow_outbox SET next_at = NULL
-            WHERE source = :source AND next_at IS NOT NULL AND state IN ('queued', 'unknown')";
-        let rested =
-            connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
-        if rested > 0 && !lifted.contains(source) {
-            lifted.push(source.clone());
-        }
-    }
-    Ok(lifted)
+) -> rusqlite::Result<bool> {
+    let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
+    let have = connection
+        .prepare_cached(&sql)?
+        .query_row(named_params! { ":source": source }, WaitRow::of)
+        .optional()?;
+    let sql = "DELETE FROM _windrow_waits WHERE source = :source";
+    connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
+    Ok(have.is_some_and(|have| have.held(now).is_some()))
 }

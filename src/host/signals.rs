@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::host::{StopCause, StopSwitch, remove_leftovers};
-use crate::model::ExitCode;
+use crate::host::leftover::remove_leftovers;
+use crate::host::stop::{StopCause, StopSwitch};
 
 /// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
 /// under the two seconds that docs/contract.md, section 11, promises.
@@ -18,7 +18,7 @@ const LISTENER_MAX: Duration = Duration::from_secs(5);
 /// Listens on a thread of its own, from before it returns on. The first signal asks for an orderly
 /// end, which the process is given [`COMMAND_MAX`] for; the second one ends it at once: every
 /// commit is whole, so nothing is lost by that either.
-pub fn listen(switch: StopSwitch) {
+pub fn listen_for_signals(switch: StopSwitch) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
     // Without a listener Ctrl-C ends the process at once, as it does everywhere.
     let (begun, begins) = std::sync::mpsc::channel::<()>();
@@ -74,7 +74,7 @@ async fn wait_for_signals(switch: &StopSwitch, begun: impl FnOnce()) {
 #[expect(clippy::disallowed_methods, reason = "a second Ctrl-C means now")]
 fn end_or_ask(switch: &StopSwitch, cause: StopCause, first: &mut bool) {
     if !std::mem::take(first) {
-        std::process::exit(ExitCode::from(cause).number().into());
+        std::process::exit(cause.exit_number().into());
     }
     switch.ask(cause);
     // Where no thread can be had, a second signal still ends the process.
@@ -92,13 +92,10 @@ fn end_by_force(cause: StopCause) {
     // Tidying may wait for the same disk as the command.
     let (done, tidied) = std::sync::mpsc::channel();
     let _ = std::thread::Builder::new().name("tidying".to_owned()).spawn(move || {
-        tracing::warn!(
-            exit_code = ExitCode::from(cause).number(),
-            "ended by force: the command did not end"
-        );
+        tracing::warn!(exit_code = cause.exit_number(), "ended by force: the command did not end");
         remove_leftovers();
         let _ = done.send(());
     });
     let _ = tidied.recv_timeout(TIDY_MAX);
-    std::process::exit(ExitCode::from(cause).number().into());
+    std::process::exit(cause.exit_number().into());
 }

@@ -13,7 +13,7 @@ use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
 use crate::store::row::only;
-use crate::store::sql::{history_name, live_columns, quote};
+use crate::store::sql::{history_name, key_text, live_columns, quote};
 use crate::store::table::stored_table;
 use crate::store::transaction::Tx;
 use crate::store::write::{Bound, TableWriter};
@@ -74,13 +74,6 @@ impl ToSql for OfParent<'_> {
 
 fn seen_table(stream: &str) -> String {
     format!("temp.{}", quote(&format!("_windrow_seen_{stream}")))
-}
-
-/// The key of a row as one text that tells every value and type.
-pub(crate) fn key_text(key: &[String], row: &str) -> String {
-    let parts: Vec<String> =
-        key.iter().map(|name| format!("quote({row}.{})", quote(name))).collect();
-    parts.join(" || ',' || ")
 }
 
 fn same_key(key: &[String], one: &str, other: &str) -> String {

@@ -7,29 +7,26 @@ use std::path::Path;
 
 use crate::model::Error;
 
-use super::args::UnitKind;
-
 /// The paths that a unit is made of, as text in one line each.
-struct Paths<'a> {
+pub struct UnitPaths<'a> {
     program: &'a str,
     definition: &'a str,
     folder: &'a str,
 }
 
-/// The unit, to be put where its first lines say.
-///
-/// A path that the system cannot be given is refused.
-pub fn unit_text(kind: UnitKind, program: &Path, definition: &Path) -> Result<String, Error> {
-    let folder = definition.parent().unwrap_or(Path::new("/"));
-    let paths = Paths {
-        program: one_line("this program", program)?,
-        definition: one_line("the definition", definition)?,
-        folder: one_line("the definition's folder", folder)?,
-    };
-    match kind {
-        UnitKind::Systemd => systemd(&paths),
-        UnitKind::Launchd => Ok(launchd(&paths)),
-        UnitKind::TaskScheduler => task(&paths),
+impl<'a> UnitPaths<'a> {
+    /// Of a unit that runs a watch by this definition.
+    ///
+    /// # Errors
+    ///
+    /// Where no system can be given one of the paths.
+    pub fn new(program: &'a Path, definition: &'a Path) -> Result<Self, Error> {
+        let folder = definition.parent().unwrap_or(Path::new("/"));
+        Ok(Self {
+            program: one_line("this program", program)?,
+            definition: one_line("the definition", definition)?,
+            folder: one_line("the definition's folder", folder)?,
+        })
     }
 }
 
@@ -57,8 +54,12 @@ fn refused(what: &str, path: &Path, why: &str) -> Error {
     Error::usage(message).help("give the file or its folder another name, or move it")
 }
 
-/// A user unit of systemd.
-fn systemd(paths: &Paths<'_>) -> Result<String, Error> {
+/// A user unit of systemd, to be put where its first lines say.
+///
+/// # Errors
+///
+/// Where systemd cannot be given the program's path.
+pub fn systemd_unit(paths: &UnitPaths<'_>) -> Result<String, Error> {
     let program = systemd_program(paths.program)?;
     let (definition, folder) = (systemd_word(paths.definition), systemd_folder(paths.folder));
     // Specifiers are the only thing that is read in a description; it never ends in a backslash.
@@ -130,9 +131,9 @@ fn systemd_folder(path: &str) -> String {
     folder
 }
 
-/// A launch agent of macOS.
-fn launchd(paths: &Paths<'_>) -> String {
-    format!(
+/// A launch agent of macOS. It can be given each path.
+pub fn launchd_unit(paths: &UnitPaths<'_>) -> Result<String, Error> {
+    Ok(format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <!-- ~/Library/LaunchAgents/org.windrow.watch.plist, then:
      launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/org.windrow.watch.plist -->
@@ -157,11 +158,15 @@ fn launchd(paths: &Paths<'_>) -> String {
         in_xml(paths.program),
         in_xml(paths.definition),
         in_xml(paths.folder)
-    )
+    ))
 }
 
 /// A task of the Task Scheduler.
-fn task(paths: &Paths<'_>) -> Result<String, Error> {
+///
+/// # Errors
+///
+/// Where the Task Scheduler would see a variable in a path.
+pub fn task_unit(paths: &UnitPaths<'_>) -> Result<String, Error> {
     let program = task_path("this program", paths.program)?;
     let folder = task_path("the definition's folder", paths.folder)?;
     Ok(format!(
@@ -237,8 +242,12 @@ mod tests {
     use super::*;
     use crate::model::ErrorKind;
 
-    fn text(kind: UnitKind, program: &str, definition: &str) -> Result<String, Error> {
-        unit_text(kind, Path::new(program), Path::new(definition))
+    type MakeUnit = fn(&UnitPaths<'_>) -> Result<String, Error>;
+
+    const KINDS: [MakeUnit; 3] = [systemd_unit, launchd_unit, task_unit];
+
+    fn text(make: MakeUnit, program: &str, definition: &str) -> Result<String, Error> {
+        make(&UnitPaths::new(Path::new(program), Path::new(definition))?)
     }
 
     fn line<'t>(text: &'t str, begin: &str) -> &'t str {
@@ -248,13 +257,12 @@ mod tests {
 
     #[test]
     fn a_path_with_a_mark_of_xml_stays_a_path() {
-        let kinds = [UnitKind::Launchd, UnitKind::TaskScheduler];
-        for kind in kinds {
-            let text = text(kind, "/bin/w", "/a & b/<c>.toml").expect("a path");
+        for kind in &KINDS[1..] {
+            let text = text(*kind, "/bin/w", "/a & b/<c>.toml").expect("a path");
             assert!(text.contains("/a &amp; b/&lt;c&gt;.toml"), "{text}");
             assert!(!text.contains("& b"), "{text}");
         }
-        let text = text(UnitKind::Systemd, "/bin/w", "/a b/c.toml").expect("a path");
+        let text = text(systemd_unit, "/bin/w", "/a b/c.toml").expect("a path");
         assert!(text.contains("ExecStart=\"/bin/w\" --definition \"/a b/c.toml\" watch"));
     }
 
@@ -277,7 +285,7 @@ mod tests {
     #[test]
     fn systemd_is_given_each_path_by_the_rules_of_its_place() {
         for (folder, word, directory, description) in SYSTEMD {
-            let text = text(UnitKind::Systemd, "/b i%n/$w", &format!("{folder}/w.toml"));
+            let text = text(systemd_unit, "/b i%n/$w", &format!("{folder}/w.toml"));
             let text = text.expect("a path");
             let start = format!("\"/b i%%n/$w\" --definition \"{word}/w.toml\" watch");
             assert_eq!(line(&text, "ExecStart="), start);
@@ -306,23 +314,22 @@ mod tests {
         for (path, word) in TASK {
             assert_eq!(task_word(path), word, "{path}");
         }
-        let unit = text(UnitKind::TaskScheduler, "/bin/w", "/a&b/<\"x\">.toml").expect("a path");
+        let unit = text(task_unit, "/bin/w", "/a&b/<\"x\">.toml").expect("a path");
         let arguments = "<Arguments>--definition \"/a&amp;b/&lt;\\\"x\\\"&gt;.toml\" watch";
         assert_eq!(line(&unit, arguments), "</Arguments>");
         assert_eq!(line(&unit, "<WorkingDirectory>"), "/a&amp;b</WorkingDirectory>");
         for folder in ["/%PATH%", "/a%b%c", "/$(Arg0)"] {
-            let refused = text(UnitKind::TaskScheduler, "/bin/w", &format!("{folder}/w.toml"));
+            let refused = text(task_unit, "/bin/w", &format!("{folder}/w.toml"));
             assert_eq!(refused.expect_err(folder).kind, ErrorKind::Usage);
-            let refused = text(UnitKind::TaskScheduler, &format!("{folder}/w"), "/a/w.toml");
+            let refused = text(task_unit, &format!("{folder}/w"), "/a/w.toml");
             assert_eq!(refused.expect_err(folder).kind, ErrorKind::Usage);
         }
     }
 
     #[test]
     fn what_no_system_can_be_given_is_refused() {
-        let kinds = [UnitKind::Systemd, UnitKind::Launchd, UnitKind::TaskScheduler];
         for odd in ["\n", "\r", "\t", "\0", "\u{1b}", "\u{7f}", "\u{85}", "\u{2028}", "\u{ffff}"] {
-            for kind in kinds {
+            for kind in KINDS {
                 let path = format!("/a{odd}ExecStartPre=/bin/x/w.toml");
                 for (program, definition) in [("/bin/w", path.as_str()), (&path, "/a/w.toml")] {
                     let refused = text(kind, program, definition).expect_err("a control");
@@ -332,7 +339,7 @@ mod tests {
             }
         }
         for program in ["/a\"b/w", "/a'b/w", "/a\\b/w", "-a/w", "@/bin/w"] {
-            let refused = text(UnitKind::Systemd, program, "/a/w.toml").expect_err(program);
+            let refused = text(systemd_unit, program, "/a/w.toml").expect_err(program);
             assert_eq!(refused.kind, ErrorKind::Usage, "{program}");
         }
     }
@@ -342,8 +349,10 @@ mod tests {
     fn a_path_that_is_no_text_is_refused() {
         use std::os::unix::ffi::OsStrExt;
         let path = Path::new(std::ffi::OsStr::from_bytes(b"/a\xff/w.toml"));
-        for kind in [UnitKind::Systemd, UnitKind::Launchd, UnitKind::TaskScheduler] {
-            let refused = unit_text(kind, Path::new("/bin/w"), path).expect_err("no text");
+        for kind in KINDS {
+            let refused = UnitPaths::new(Path::new("/bin/w"), path)
+                .and_then(|paths| kind(&paths))
+                .expect_err("no text");
             assert!(refused.message.contains("no text"), "{}", refused.message);
         }
     }

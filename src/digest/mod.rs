@@ -133,7 +133,7 @@ pub fn each_line(
 ) -> Result<(), Error> {
     let (names, _) = all_columns(reader, stream)?;
     let key = stream.key.columns();
-    let literal = crate::store::vanished::key_text(&key, &quote(&stream.stream));
+    let literal = crate::store::sql::key_text(&key, &quote(&stream.stream));
     let mut line = Vec::new();
     each_row(reader, &stream.stream, &names, &key, Some(&literal), &mut |row| {
         line.clear();

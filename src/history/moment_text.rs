@@ -1,9 +1,9 @@
-//! A moment of the past on the command line: a run's number, a date, a time, a time back.
+//! A moment of the past, as a person writes it: a run's number, a date, a time, a time back.
 
 use chrono::{Days, NaiveDate, NaiveTime};
 
 use crate::definition::{Start, parse_start};
-use crate::history::Moment;
+use crate::history::moment::Moment;
 use crate::model::{Error, Timestamp, instant_from_text};
 use crate::store::Reader;
 

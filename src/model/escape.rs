@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::model::{printable_json_page, printable_page};
+use crate::model::text::{printable_json_page, printable_page};
 
 /// How what is written is made safe to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::sync::fetch_job::{FetchJob, cursor_text, window_job};
 
 /// Places that are read again, into an archive that may know nothing of them.
 #[derive(Clone, Debug)]
-pub struct Reread {
+pub struct PickedFetches {
     /// The archive that knows the streams' columns and starts, the parents and the waits. It is
     /// only read.
     pub known: PathBuf,
@@ -22,7 +22,7 @@ pub struct Reread {
     pub now: Timestamp,
 }
 
-impl Reread {
+impl PickedFetches {
     /// The fetches of one stream and partition.
     pub fn jobs(
         &self,
