@@ -230,6 +230,11 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             &["`odd` is no value of `state` in `_windrow_runs`"],
         ),
         (
+            "UPDATE _windrow_runs SET command = 'odd'",
+            &["runs"],
+            &["`odd` is no value of `command` in `_windrow_runs`"],
+        ),
+        (
             "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_outbox SET state = 'odd'",
             &["outbox"],
             &["`odd` is no value of `state` in `_windrow_outbox`"],

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, ExitCode, count};
+use crate::model::{Command, Error, ErrorKind, ExitCode, count};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow};
+use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow, holder_note};
 
 use super::args::{Global, VanishedArguments};
 use super::output::{Output, taken};
@@ -28,7 +28,7 @@ pub fn run(
     drop(reader);
     let now = host.clock.now();
     let text = instant_to_text(now);
-    let note = format!("process {} (windrow vanished) since {text}", std::process::id());
+    let note = holder_note(Command::VanishedUndo, host.clock.now());
     let opening = Opening {
         note: &note,
         now: &text,
@@ -40,13 +40,15 @@ pub fn run(
         let message = format!("run {undone} took no row away, or all of them are back");
         return Err(Error::usage(message).help("`windrow vanished` lists the rows"));
     }
-    let command = format!("vanished --undo {undone}");
-    let version = env!("CARGO_PKG_VERSION");
-    let start = RunStart { command: &command, version, definition: &stored, now };
+    let (command, version) = (Command::VanishedUndo, env!("CARGO_PKG_VERSION"));
+    let start = RunStart { command, version, definition: &stored, now };
     let run = archive.transaction(|tx| tx.start_run(&start))?;
     let undo = archive.transaction(|tx| tx.undo_vanished(undone, run, &text));
     let end = match &undo {
-        Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
+        Ok(_) => RunEnd {
+            message: Some(format!("brought back the rows that run {undone} took away")),
+            ..RunEnd::nothing_asked(host.clock.now())
+        },
         Err(error) => RunEnd {
             state: "failed",
             exit_code: error.exit_code(),

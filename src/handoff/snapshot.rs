@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use crate::host::Stop;
 
 use crate::history::condition::Staying;
-use crate::model::{Error, ErrorKind};
+use crate::model::{Command, Error, ErrorKind};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::at;
 use crate::store::formats::{ArchiveFormat, FORMATS, objects};
@@ -286,10 +286,12 @@ fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
     // What reads no source keeps no sums by stream, or not all of them.
     let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = :stream
         UNION SELECT run_id FROM _windrow_runs
-            WHERE read_at = '' AND command NOT IN ('merge', 'handoff')";
+            WHERE read_at = ''
+                AND command NOT IN (SELECT value FROM json_each(:of_one_archive))";
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
     let runs: Vec<i64> = connection
         .prepare(runs)?
-        .query_map(named_params! { ":stream": stream }, only)?
+        .query_map(named_params! { ":stream": stream, ":of_one_archive": of_one_archive }, only)?
         .collect::<rusqlite::Result<_>>()?;
     for table in tables_with(connection, "stream")? {
         connection.execute(

@@ -25,7 +25,7 @@ use std::cmp::Ordering;
 use serde::Serialize;
 
 use crate::definition::{Column, Key, OnConflict, Stream, StreamKind};
-use crate::model::{Error, Outcomes, TableColumn, Timestamp, Window, instant_from_text};
+use crate::model::{Command, Error, Outcomes, TableColumn, Timestamp, Window, instant_from_text};
 use crate::record::{Filler, RecordReader};
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
@@ -189,7 +189,7 @@ pub fn merge(
     }
     let definition = text.unwrap_or_default();
     let start = RunStart {
-        command: "merge",
+        command: Command::Merge,
         version: order.version,
         definition: &definition,
         now: order.now,

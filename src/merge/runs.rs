@@ -8,8 +8,8 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
-use crate::model::Error;
 use crate::model::instant_to_text;
+use crate::model::{Command, Error};
 use crate::store::archive::Archive;
 use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::at;
@@ -32,8 +32,8 @@ pub struct RunCounts {
     pub ended: u64,
 }
 
-/// What a merge or a hand-off did is of the archive that did it; no row and no fetch is theirs.
-const TAKEN: &str = "command NOT IN ('merge', 'handoff')";
+/// Runs that a merge takes along.
+const TAKEN: &str = "command NOT IN (SELECT value FROM json_each(:of_one_archive))";
 /// What is kept of a run beside its row; first the sums by stream.
 const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_fetches", "_windrow_run_events"];
 
@@ -103,7 +103,8 @@ fn note_merge(
 pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
     let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");
     let mut statement = theirs.prepare(&sql)?;
-    let mut rows = statement.query([])?;
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
+    let mut rows = statement.query(named_params! { ":of_one_archive": of_one_archive })?;
     let mut known = ours.prepare("SELECT 1 FROM _windrow_runs WHERE uid = :uid")?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
@@ -127,7 +128,8 @@ pub(crate) fn take_runs(
     let (definition, merged_by) = (column("definition_id"), column("merged_by"));
     let mut all = HashMap::new();
     let mut counts = RunCounts::default();
-    copy.each(theirs, [], &mut |mut row| {
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
+    copy.each(theirs, named_params! { ":of_one_archive": of_one_archive }, &mut |mut row| {
         let their = number(&row[id]);
         let name = text(&row[uid]).to_owned();
         let known =

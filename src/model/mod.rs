@@ -3,6 +3,7 @@
 //! Values without IO. A room that decides (`window`, `record`) and the room that keeps
 //! (`archive`) both speak in these and never import each other.
 
+mod command;
 mod drift;
 mod error;
 mod exit_code;
@@ -17,6 +18,7 @@ mod text;
 mod time;
 mod wait;
 
+pub use command::Command;
 pub use drift::{FieldChange, FieldUse, Kinds, KnownField, PageField, PageFields};
 pub use error::{Error, ErrorKind};
 pub use exit_code::ExitCode;

@@ -6,7 +6,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sha2::{Digest, Sha256};
 
-use crate::model::Error;
+use crate::model::{Command, Error};
 use crate::store::digest::hash_value;
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
@@ -85,8 +85,10 @@ impl Reader {
     /// Whether a run after this one may have taken rows out of a stream's table without a trace.
     pub fn has_undone_since(&self, run: i64) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id > :run
-            AND (command LIKE 'adopt%' OR command LIKE 'rebuild%'))";
-        self.run(|connection| connection.query_row(sql, named_params! { ":run": run }, only))
+            AND command IN (SELECT value FROM json_each(:removing)))";
+        let removing = Command::names_where(Command::removes_untraced);
+        let values = named_params! { ":run": run, ":removing": removing };
+        self.run(|connection| connection.query_row(sql, values, only))
     }
 
     /// How a stream's table is read on its way out.

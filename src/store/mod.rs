@@ -46,7 +46,7 @@ pub use digest::{
 pub use foreign::{Foreign, ForeignTable};
 pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use invariants::Broken;
-pub use open::{APPLICATION_ID, Opening, sqlite_is_sound};
+pub use open::{APPLICATION_ID, Opening, holder_note, sqlite_is_sound};
 pub use parents::Orphan;
 pub use query::QuerySink;
 pub use raw::{Kept, KeptPage, RawPage};

@@ -247,6 +247,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<RunEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Command;
     use crate::store::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -254,7 +255,7 @@ mod tests {
     fn what_is_kept_of_a_run_is_bounded_and_so_are_the_runs() {
         let (_folder, archive) = archive_with(&usage_shape());
         let now = crate::model::instant_from_text("2026-01-01T00:00:00Z").expect("an instant");
-        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let row = FetchRow {
             stream: "usage".into(),

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{
-    Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text, instant_to_text,
+    Command, Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text,
+    instant_to_text,
 };
 
 use crate::model::sha256_of;
@@ -18,8 +19,8 @@ use crate::store::transaction::Tx;
 /// The beginning of a run.
 #[derive(Clone, Debug)]
 pub struct RunStart<'a> {
-    /// `sync`, `demo`, …
-    pub command: &'a str,
+    /// The command.
+    pub command: Command,
     /// windrow's version.
     pub version: &'a str,
     /// The definition's text, without secrets.
@@ -56,8 +57,8 @@ pub struct RunEnd {
 pub struct RunRow {
     /// Its number.
     pub run: i64,
-    /// `sync`, `demo`, …
-    pub command: String,
+    /// The command.
+    pub command: Command,
     /// `running`, `complete`, `incomplete`, `failed` or `interrupted`.
     pub state: String,
     /// When it began.
@@ -289,17 +290,15 @@ impl<'a> NewRun<'a> {
                 iif(:done, :now, NULL), iif(:done, 'complete', 'running'), iif(:done, 0, NULL),
                 :message";
         let RunStart { command, version, .. } = self.start;
-        let word = command.split(' ').next().unwrap_or_default();
-        let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
         connection.execute(
             sql,
             named_params! {
                 ":run": self.number,
-                ":command": command,
+                ":command": command.as_str(),
                 ":version": version,
                 ":definition": self.definition,
                 ":now": self.now,
-                ":reads": reads,
+                ":reads": command.reads_source(),
                 ":done": self.done,
                 ":message": self.message,
             },
@@ -310,10 +309,6 @@ impl<'a> NewRun<'a> {
         Ok(run)
     }
 }
-
-/// What they write does not say what a source says at that time.
-const COMMANDS_THAT_READ_NO_SOURCE: [&str; 6] =
-    ["adopt", "rejects", "rebuild", "vanished", "merge", "handoff"];
 
 /// By how much this machine's clock must be off before fetches are dated by their sources', in
 /// milliseconds: a `Date` has whole seconds, and an answer takes its time.
@@ -374,7 +369,7 @@ pub(crate) fn runs(
         .query_map(named_params! { ":only": only, ":limit": limit }, |row| {
             Ok(RunRow {
                 run: row.get("run_id")?,
-                command: row.get("command")?,
+                command: named(row, "command", ("_windrow_runs", "command"))?,
                 state: named::<RunState>(row, "state", ("_windrow_runs", "state"))?
                     .as_str()
                     .to_owned(),

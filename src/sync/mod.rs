@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
-use crate::model::{Error, ErrorKind, Window};
+use crate::model::{Command, Error, ErrorKind, Window};
 use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
@@ -56,7 +56,7 @@ pub struct SyncOptions {
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
-    pub command: String,
+    pub command: Command,
 }
 
 /// How the two lanes run.
@@ -105,14 +105,14 @@ pub fn sync(
         None => archive.reopen()?,
     };
     let start = RunStart {
-        command: &options.command,
+        command: options.command,
         version: env!("CARGO_PKG_VERSION"),
         definition: &definition.text,
         now: host.clock.now(),
     };
     let run = archive.transaction(|tx| tx.start_run(&start))?;
     let path = archive.path().display();
-    tracing::info!(run, command = options.command, archive = %path, "run begins");
+    tracing::info!(run, command = options.command.as_str(), archive = %path, "run begins");
     let fetcher = HttpFetcher::new(host.clone(), definition, transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
