@@ -235,6 +235,30 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             &["`odd` is no value of `command` in `_windrow_runs`"],
         ),
         (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_run_fetches SET outcome = 'odd'",
+            &["runs", "1"],
+            &["`odd` is no value of `outcome` in `_windrow_run_fetches`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON;
+            INSERT INTO _windrow_run_events (run_id, number, at, kind, message)
+                VALUES (1, 99, 'now', 'odd', 'x')",
+            &["runs", "1"],
+            &["`odd` is no value of `kind` in `_windrow_run_events`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; INSERT INTO _windrow_vanished
+                VALUES ('usage', '1', '', '', '', 'odd', 'now', 1, 'now', 1)",
+            &["vanished"],
+            &["`odd` is no value of `state` in `_windrow_vanished`"],
+        ),
+        (
+            "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
+                VALUES ('usage', 'odd', 'f', 'd', 'now', 1)",
+            &["status"],
+            &["`odd` is no value of `change` in `_windrow_schema_log`"],
+        ),
+        (
             "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_outbox SET state = 'odd'",
             &["outbox"],
             &["`odd` is no value of `state` in `_windrow_outbox`"],

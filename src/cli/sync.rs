@@ -209,7 +209,7 @@ fn show(
 ) -> Result<(), Error> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
-        value["state"] = report.state().into();
+        value["state"] = report.state().as_str().into();
         value["exit_code"] = report.exit_code().number().into();
         value["requests"] = report.stats.requests.into();
         value["retries"] = report.stats.retries.into();

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::host::Host;
-use crate::model::{Command, Error, ErrorKind, ExitCode, count};
+use crate::model::{Command, Error, ErrorKind, ExitCode, RunState, count};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, VanishedRow, holder_note};
 
@@ -36,7 +36,7 @@ pub fn run(
         files: &*host.files,
     };
     let archive = Archive::open(&path, &opening)?;
-    if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
+    if !archive.vanished_of_run(undone)?.iter().any(|count| count.state.is_taken_away()) {
         let message = format!("run {undone} took no row away, or all of them are back");
         return Err(Error::usage(message).help("`windrow vanished` lists the rows"));
     }
@@ -50,7 +50,7 @@ pub fn run(
             ..RunEnd::nothing_asked(host.clock.now())
         },
         Err(error) => RunEnd {
-            state: "failed",
+            state: RunState::Failed,
             exit_code: error.exit_code(),
             message: Some(error.message.clone()),
             ..RunEnd::nothing_asked(host.clock.now())
@@ -101,5 +101,5 @@ fn line(row: &VanishedRow) -> String {
     let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
     let (stream, key) = (&row.stream, printable(&row.key));
     let since = day(&row.first_missed_at);
-    format!("{:<7} {stream} {key}  first missed {since}, run {}\n", row.state, row.run)
+    format!("{:<7} {stream} {key}  first missed {since}, run {}\n", row.state.as_str(), row.run)
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use crate::host::Stop;
 
 use crate::history::condition::Staying;
-use crate::model::{Command, Error, ErrorKind};
+use crate::model::{Command, Error, ErrorKind, HandoffDirection};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::at;
 use crate::store::formats::{ArchiveFormat, FORMATS, objects};
@@ -158,9 +158,12 @@ impl Draft {
                 for table in AT_HOME {
                     connection.execute_batch(&format!("DELETE FROM {table}"))?;
                 }
+                connection.execute(
+                    "DELETE FROM _windrow_handoffs WHERE direction = :given",
+                    named_params! { ":given": HandoffDirection::Given.as_str() },
+                )?;
                 connection.execute_batch(
-                    "DELETE FROM _windrow_handoffs WHERE direction = 'given';
-                     DELETE FROM _windrow_manifest;
+                    "DELETE FROM _windrow_manifest;
                      DELETE FROM _windrow_manifest_marks",
                 )?;
                 cut_outbox(connection, with_outbox.then_some(naming.handoff_id))?;
@@ -520,9 +523,10 @@ pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), 
     };
     let sql = "INSERT INTO _windrow_handoffs
         (direction, handoff_id, archive_id, at, file, sha256, summary)
-        VALUES ('given', :handoff_id, :archive_id, :at, :file, :sha256, :summary)";
+        VALUES (:direction, :handoff_id, :archive_id, :at, :file, :sha256, :summary)";
     let naming = &given.naming;
     let values = named_params! {
+        ":direction": HandoffDirection::Given.as_str(),
         ":handoff_id": naming.handoff_id,
         ":archive_id": naming.archive_id,
         ":at": naming.at,

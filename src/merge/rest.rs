@@ -4,8 +4,8 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
-use crate::model::sha256_of;
 use crate::model::{Error, FieldUse, Kinds};
+use crate::model::{HandoffDirection, sha256_of};
 use crate::store::row::name_of;
 use crate::store::row::only;
 use crate::store::sql::quote;
@@ -250,10 +250,11 @@ impl Merge<'_> {
     ) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_handoffs
             (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
-            VALUES ('taken', json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
+            VALUES (:direction, json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
             :sha256, :summary, :run)";
         let sha256 = manifest.map(sha256_of);
         let values = named_params! {
+            ":direction": HandoffDirection::Taken.as_str(),
             ":archive_id": archive_id,
             ":now": self.now,
             ":file": file,

@@ -4,7 +4,8 @@
 use rusqlite::{Connection, Row, named_params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Error, Outcomes, Spent};
+use crate::model::{Error, FetchResult, Outcomes, RunEventKind, Spent};
+use crate::store::row::named;
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
@@ -46,10 +47,8 @@ pub struct FetchRow {
     pub end_at: String,
     /// Why it was due.
     pub reason: String,
-    /// `complete`, `settled`, `partial`, `truncated`; `kept` where it failed and what an earlier
-    /// one proved stays; `split` into smaller ones; `second` of what lies before a window;
-    /// `too_early` for its source; `failed` where nothing of it is noted in the ledger.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: FetchResult,
     /// When it began.
     pub began_at: String,
     /// When it ended.
@@ -73,8 +72,8 @@ pub struct FetchRow {
 pub struct RunEvent {
     /// When.
     pub at: String,
-    /// `error` or `wait`.
-    pub kind: String,
+    /// An error or a wait.
+    pub kind: RunEventKind,
     /// The source, of a wait.
     pub source: Option<String>,
     /// The stream, of a error.
@@ -122,7 +121,7 @@ impl Tx<'_> {
                 ":start_at": row.start_at,
                 ":end_at": row.end_at,
                 ":reason": row.reason,
-                ":outcome": row.outcome,
+                ":outcome": row.outcome.as_str(),
                 ":began_at": row.began_at,
                 ":ended_at": row.ended_at,
                 ":pages": row.pages,
@@ -156,7 +155,7 @@ impl Tx<'_> {
                 ":run": run,
                 ":number": number,
                 ":at": event.at,
-                ":kind": event.kind,
+                ":kind": event.kind.as_str(),
                 ":source": event.source,
                 ":stream": event.stream,
                 ":partition": event.partition,
@@ -206,7 +205,7 @@ fn fetch(row: &Row<'_>) -> rusqlite::Result<FetchRow> {
         start_at: row.get("start_at")?,
         end_at: row.get("end_at")?,
         reason: row.get("reason")?,
-        outcome: row.get("outcome")?,
+        outcome: named(row, "outcome", ("_windrow_run_fetches", "outcome"))?,
         began_at: row.get("began_at")?,
         ended_at: row.get("ended_at")?,
         pages: row.get("pages")?,
@@ -232,7 +231,7 @@ fn fetch(row: &Row<'_>) -> rusqlite::Result<FetchRow> {
 fn event(row: &Row<'_>) -> rusqlite::Result<RunEvent> {
     Ok(RunEvent {
         at: row.get("at")?,
-        kind: row.get("kind")?,
+        kind: named(row, "kind", ("_windrow_run_events", "kind"))?,
         source: row.get("source")?,
         stream: row.get("stream")?,
         partition: row.get("partition")?,
@@ -263,7 +262,7 @@ mod tests {
             start_at: String::new(),
             end_at: String::new(),
             reason: "pending".into(),
-            outcome: "complete".into(),
+            outcome: FetchResult::Complete,
             began_at: "then".into(),
             ended_at: "now".into(),
             pages: 1,
@@ -272,7 +271,7 @@ mod tests {
             spent: Spent { requests: 2, retries: 1, bytes: 3, waited_ms: 4 },
             error: None,
         };
-        let event = RunEvent { kind: "wait".into(), at: "now".into(), ..RunEvent::default() };
+        let event = RunEvent { kind: RunEventKind::Wait, at: "now".into(), ..RunEvent::default() };
         for number in 1..=FETCHES_PER_RUN_MAX + 5 {
             archive.transaction(|tx| tx.write_fetch(run, number, &row)).expect("noted");
             archive.transaction(|tx| tx.write_run_event(run, number, &event)).expect("noted");

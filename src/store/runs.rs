@@ -32,8 +32,8 @@ pub struct RunStart<'a> {
 /// The end of a run.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
-    /// `complete`, `incomplete`, `failed` or `interrupted`.
-    pub state: &'static str,
+    /// How it ended.
+    pub state: RunState,
     /// The exit code of the command.
     pub exit_code: ExitCode,
     /// When.
@@ -59,8 +59,8 @@ pub struct RunRow {
     pub run: i64,
     /// The command.
     pub command: Command,
-    /// `running`, `complete`, `incomplete`, `failed` or `interrupted`.
-    pub state: String,
+    /// How it stands or ended.
+    pub state: RunState,
     /// When it began.
     pub started_at: String,
     /// When it ended.
@@ -118,7 +118,7 @@ impl RunEnd {
     /// The end of a run that asked no source for anything.
     pub fn nothing_asked(now: Timestamp) -> Self {
         Self {
-            state: "complete",
+            state: RunState::Complete,
             exit_code: ExitCode::Done,
             now,
             windows_planned: 0,
@@ -217,7 +217,7 @@ impl Tx<'_> {
         let values = named_params! {
             ":run": run,
             ":now": instant_to_text(end.now),
-            ":state": end.state,
+            ":state": end.state.as_str(),
             ":exit_code": end.exit_code.number(),
             ":windows_planned": end.windows_planned,
             ":windows_completed": end.windows_completed,
@@ -370,9 +370,7 @@ pub(crate) fn runs(
             Ok(RunRow {
                 run: row.get("run_id")?,
                 command: named(row, "command", ("_windrow_runs", "command"))?,
-                state: named::<RunState>(row, "state", ("_windrow_runs", "state"))?
-                    .as_str()
-                    .to_owned(),
+                state: named(row, "state", ("_windrow_runs", "state"))?,
                 started_at: row.get("started_at")?,
                 finished_at: row.get("finished_at")?,
                 exit_code: row.get("exit_code")?,

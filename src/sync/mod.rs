@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
-use crate::model::{Command, Error, ErrorKind, Window};
+use crate::model::{Command, Error, ErrorKind, RunState, Window};
 use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
@@ -131,7 +131,7 @@ pub fn sync(
     report.run = run;
     let result = result_of(archive, run, written, host, &mut report);
     let end = RunEnd {
-        state: if result.is_err() { "failed" } else { report.state() },
+        state: if result.is_err() { RunState::Failed } else { report.state() },
         exit_code: match &result {
             Err(error) => error.exit_code(),
             Ok(()) => report.exit_code(),
@@ -184,7 +184,7 @@ fn result_of(
 fn log_end(run: i64, end: &RunEnd) {
     tracing::info!(
         run,
-        state = end.state,
+        state = end.state.as_str(),
         exit_code = end.exit_code.number(),
         windows_planned = end.windows_planned,
         windows_completed = end.windows_completed,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
 use crate::model::{
-    Command, Error, ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_to_text,
+    Command, Error, ExitCode, Outcomes, RejectKind, RowSet, RunState, TableShape, instant_to_text,
 };
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
@@ -244,7 +244,7 @@ pub fn retry(
         tracing::info!(run, stream, tried, stay, "rejects were read again");
     }
     if let Some(run) = run {
-        let state = if result.is_ok() { "complete" } else { "failed" };
+        let state = if result.is_ok() { RunState::Complete } else { RunState::Failed };
         let message = result.as_ref().err().map(|error| error.message.clone());
         let now = host.clock.now();
         let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.exit_code());
