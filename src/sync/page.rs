@@ -64,6 +64,7 @@ pub fn read_kept(
 fn no_records(stream: &Stream, error: &ExtractError) -> SourceError {
     let path = stream.records.text();
     invalid_response(error.to_string())
+        .from_error(error.clone())
         .help(format!("look at the answer, and at the stream's `records = {path:?}`"))
 }
 
@@ -184,7 +185,7 @@ pub fn infer_from(stream: &Stream, body: &Body<'_>) -> Result<Option<Vec<Column>
     }
     let mut columns = body
         .infer_columns(&stream.records, &times)
-        .map_err(|error| invalid_response(error.to_string()))?;
+        .map_err(|error| invalid_response(error.to_string()).from_error(error))?;
     for (field, role) in needed_columns(stream) {
         if columns.iter().any(|column| column.name == field) {
             continue;
