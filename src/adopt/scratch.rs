@@ -60,7 +60,10 @@ impl Scratch {
             let stop = stop.clone();
             end_when(&mut connection, move || stop.cause().is_some())?;
             let cells: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
-            // Nothing in it outlives the process, so nothing of it is ever rolled back.
+            // Nothing in it outlives the process, so nothing of it is ever rolled back: there is no
+            // journal. One transaction spans its life, since each insert would be one of its own
+            // otherwise. `Tx` is for files that are kept: it rolls back when it is dropped, which a
+            // database without a journal cannot.
             connection.execute_batch(&format!(
                 "PRAGMA journal_mode = OFF;
                  PRAGMA synchronous = OFF;
