@@ -205,9 +205,9 @@ impl Tx<'_> {
     pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, Error> {
         let note = || -> rusqlite::Result<i64> {
             let now = crate::model::instant_to_text(start.now);
-            let definition = definition_id(&self.connection, start.definition, &now)?;
+            let definition = definition_id(self, start.definition, &now)?;
             let done = NewRun::done(start, definition, &now);
-            NewRun { message: Some(message), ..done }.insert(&self.connection)
+            NewRun { message: Some(message), ..done }.insert(self)
         };
         note().map_err(at(&self.path))
     }

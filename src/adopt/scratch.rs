@@ -87,13 +87,7 @@ impl Scratch {
             let sql = format!("INSERT INTO records VALUES ({marks})");
             let mut statement = self.connection.prepare_cached(&sql)?;
             statement.raw_bind_parameter(1, origin.place)?;
-            match origin.rank {
-                Value::Null => statement.raw_bind_parameter(2, rusqlite::types::Null)?,
-                Value::Integer(number) => statement.raw_bind_parameter(2, number)?,
-                Value::Real(number) => statement.raw_bind_parameter(2, number)?,
-                Value::Text(text) => statement.raw_bind_parameter(2, text)?,
-                Value::Blob(bytes) => statement.raw_bind_parameter(2, bytes)?,
-            }
+            statement.raw_bind_parameter(2, origin.rank)?;
             statement.raw_bind_parameter(3, origin.record)?;
             for (number, cell) in rows.row(at).iter().enumerate() {
                 statement.raw_bind_parameter(number + 4, Bound(rows, *cell))?;

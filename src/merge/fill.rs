@@ -2,11 +2,11 @@
 //! of each, as when a sync adds a column, so that a row says the same wherever it is.
 
 use rusqlite::named_params;
-use rusqlite::types::Value;
 
 use crate::model::{Error, Filled, TableColumn};
 use crate::store::error::at;
 use crate::store::table::stored_table;
+use crate::store::value::Value;
 
 use crate::merge::tables::{Filling, Merge, MergePolicy};
 use crate::store::content::{Content, filled_content, value_of};

@@ -25,11 +25,11 @@
 
 use std::collections::HashSet;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::store::row::only;
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::Copy;
 use crate::merge::tables::{KnownRun, Taking};

@@ -1,7 +1,6 @@
 //! What is kept beside rows and ledger: rejects, fields and their changes, adoptions, contents that
 //! lost elsewhere, lineage, and the log of what was taken in.
 
-use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
 use crate::model::{Error, FieldUse, Kinds};
@@ -9,6 +8,7 @@ use crate::model::{HandoffDirection, sha256_of};
 use crate::store::row::name_of;
 use crate::store::row::only;
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::shape::Pair;
@@ -53,7 +53,7 @@ impl Taking<'_> {
             }
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[merged_by] = Value::Integer(self.merge.run);
-            copy.put(self.ours(), &row).map(|_| ())
+            copy.put(self.tx(), &row).map(|_| ())
         })
     }
 
@@ -72,7 +72,7 @@ impl Taking<'_> {
             row[id] = Value::Null;
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[last_run] = Value::Integer(their_last.run);
-            if copy.put(self.ours(), &row)? {
+            if copy.put(self.tx(), &row)? {
                 return self.bring(their_last.run);
             }
             let sql = "SELECT reject_id, last_run_id FROM _windrow_rejects
@@ -173,7 +173,7 @@ impl Taking<'_> {
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             let values = params_from_iter(others.iter().map(|at| &row[*at]));
             if !self.ours().prepare_cached(&sql)?.exists(values)? {
-                copy.put(self.ours(), &row)?;
+                copy.put(self.tx(), &row)?;
                 self.bring(number(&row[run]))?;
             }
             Ok(())
@@ -192,13 +192,13 @@ impl Taking<'_> {
             }
             let ours = self.known(their).run;
             row[run] = Value::Integer(ours);
-            copy.put(self.ours(), &row)?;
+            copy.put(self.tx(), &row)?;
             for table in ["_windrow_adopted", "_windrow_adopted_removed"] {
                 let part = Copy::of(self.ours(), table, "run_id = :run")?;
                 let run = part.place("run_id");
                 part.each(self.theirs, named_params! { ":run": their }, &mut |mut row| {
                     row[run] = Value::Integer(ours);
-                    part.put(self.ours(), &row).map(|_| ())
+                    part.put(self.tx(), &row).map(|_| ())
                 })?;
             }
             Ok(())
@@ -209,7 +209,7 @@ impl Taking<'_> {
     pub fn take_lineage(&self) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             let copy = Copy::of(self.ours(), "_windrow_lineage", "1")?;
-            copy.each(self.theirs, [], &mut |row| copy.put(self.ours(), &row).map(|_| ()))
+            copy.each(self.theirs, [], &mut |row| copy.put(self.tx(), &row).map(|_| ()))
         };
         take().map_err(self.wrong())
     }

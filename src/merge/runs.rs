@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
@@ -19,9 +18,11 @@ use crate::store::row::only;
 use crate::store::run_detail::forget_details;
 use crate::store::runs::{NewRun, RunStart, definition_id};
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::{KnownRun, Merge, Taking};
+use crate::store::transaction::Tx;
 
 /// How many runs were brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl<'m> Merge<'m> {
             ours.query_row(last, [], |row| row.get::<_, i64>("last"))
         })?;
         let now = instant_to_text(start.now);
-        let run = tx.run(|ours| note_merge(ours, start, &now, last, others))?;
+        let run = tx.run(|_| note_merge(&tx, start, &now, last, others))?;
         Ok(Self {
             run,
             now,
@@ -76,20 +77,21 @@ impl<'m> Merge<'m> {
 
 /// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
 fn note_merge(
-    ours: &Connection,
+    tx: &Tx<'_>,
     start: &RunStart<'_>,
     now: &str,
     last: i64,
     others: &[&Reader],
 ) -> rusqlite::Result<i64> {
+    let ours = &tx.connection;
     let mut unknown = 0;
     for other in others {
         unknown += count_unknown(ours, &other.connection)?;
     }
     let run = last + unknown + 1;
-    let definition = definition_id(ours, start.definition, now)?;
+    let definition = definition_id(tx, start.definition, now)?;
     let new = NewRun { number: Some(run), ..NewRun::done(start, definition, now) };
-    new.insert(ours)?;
+    new.insert(tx)?;
     // What a merge replaces it keeps itself, with the time for which it stood.
     let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
     let mut statement = ours.prepare(sql)?;
@@ -120,7 +122,7 @@ pub(crate) fn take_runs(
     merge: &Merge<'_>,
     theirs: &Connection,
 ) -> rusqlite::Result<(HashMap<i64, KnownRun>, RunCounts)> {
-    let ours = merge.ours();
+    let (tx, ours) = (&merge.tx, merge.ours());
     let copy = Copy::of(ours, "_windrow_runs", &format!("{TAKEN} ORDER BY run_id"))?;
     let column = |name: &str| copy.place(name);
     let (id, uid, read_at) = (column("run_id"), column("uid"), column("read_at"));
@@ -145,7 +147,7 @@ pub(crate) fn take_runs(
             .optional()?;
         let read = ReadBy { read_at: text(&row[read_at]).to_owned(), uid: name };
         row[definition] = match row[definition] {
-            Value::Integer(id) => Value::Integer(take_definition(ours, theirs, id)?),
+            Value::Integer(id) => Value::Integer(take_definition(tx, theirs, id)?),
             _ => Value::Null,
         };
         let ended_there = row[finished] != Value::Null;
@@ -158,16 +160,16 @@ pub(crate) fn take_runs(
                     // It is nobody's here to end.
                     row[state] = Value::Text("interrupted".to_owned());
                 }
-                copy.put(ours, &row)?;
+                copy.put(tx, &row)?;
                 for table in DETAILS {
-                    take_detail(ours, theirs, table, their, &row[id])?;
+                    take_detail(tx, theirs, table, their, &row[id])?;
                 }
                 counts.new += 1;
                 (run, true, false)
             }
             Some((run, true)) if ended_there => {
                 row[id] = Value::Integer(run);
-                end_run(ours, theirs, &copy, their, &row)?;
+                end_run(tx, theirs, &copy, their, &row)?;
                 merge.fetches.borrow_mut().remove(&run);
                 counts.ended += 1;
                 (run, false, false)
@@ -179,7 +181,7 @@ pub(crate) fn take_runs(
         Ok(())
     })?;
     if counts.new > 0 {
-        forget_details(ours, merge.run)?;
+        forget_details(tx, merge.run)?;
     }
     for known in all.values_mut() {
         known.read = merge.fetch(known.run)?;
@@ -187,25 +189,25 @@ pub(crate) fn take_runs(
     Ok((all, counts))
 }
 
-fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
+fn take_definition(tx: &Tx<'_>, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
     let sql = "SELECT text, first_used_at FROM _windrow_definitions WHERE definition_id = :id";
     let mut statement = theirs.prepare_cached(sql)?;
     let (text, used): (String, String) = statement
         .query_row(named_params! { ":id": id }, |row| {
             Ok((row.get("text")?, row.get("first_used_at")?))
         })?;
-    let known = definition_id(ours, &text, &used)?;
+    let known = definition_id(tx, &text, &used)?;
     // The same in whatever order archives meet: which of several is the newest may matter.
     let sql = "UPDATE _windrow_definitions SET first_used_at = :used
         WHERE definition_id = :known AND first_used_at > :used";
-    ours.prepare_cached(sql)?.execute(named_params! { ":known": known, ":used": used })?;
+    tx.connection.prepare_cached(sql)?.execute(named_params! { ":known": known, ":used": used })?;
     Ok(known)
 }
 
 /// A copy that was made while the run went on says less than one that was made later. The sums by
 /// stream are taken with the streams.
 fn end_run(
-    ours: &Connection,
+    tx: &Tx<'_>,
     theirs: &Connection,
     copy: &Copy,
     their: i64,
@@ -219,32 +221,32 @@ fn end_run(
     let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?", sets.join(", "));
     let run_id = &row[copy.place("run_id")];
     let values = changed.iter().map(|n| &row[*n]).chain(std::iter::once(run_id));
-    ours.execute(&sql, params_from_iter(values))?;
+    tx.connection.execute(&sql, params_from_iter(values))?;
     for table in &DETAILS[1..] {
         // A part may have left them out.
         let there = format!("SELECT 1 FROM {table} WHERE run_id = :their");
         if theirs.prepare_cached(&there)?.exists(named_params! { ":their": their })? {
-            ours.execute(
+            tx.connection.execute(
                 &format!("DELETE FROM {table} WHERE run_id = :run_id"),
                 named_params! { ":run_id": run_id },
             )?;
-            take_detail(ours, theirs, table, their, run_id)?;
+            take_detail(tx, theirs, table, their, run_id)?;
         }
     }
     Ok(())
 }
 
 fn take_detail(
-    ours: &Connection,
+    tx: &Tx<'_>,
     theirs: &Connection,
     table: &str,
     their: i64,
     run: &Value,
 ) -> rusqlite::Result<()> {
-    let copy = Copy::of(ours, table, "run_id = :run")?;
+    let copy = Copy::of(&tx.connection, table, "run_id = :run")?;
     let id = copy.place("run_id");
     copy.each(theirs, named_params! { ":run": their }, &mut |mut row| {
         row[id] = run.clone();
-        copy.put(ours, &row).map(|_| ())
+        copy.put(tx, &row).map(|_| ())
     })
 }

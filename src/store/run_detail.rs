@@ -1,7 +1,7 @@
 //! What a run did in detail: each fetch with what it cost, errors and waits. Bounded for each
 //! run, and kept for the latest runs alone; the sums by stream stay.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Row, named_params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Error, FetchResult, Outcomes, RunEventKind, Spent};
@@ -171,10 +171,10 @@ impl Tx<'_> {
 }
 
 /// Forgets the details of runs that are long past.
-pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+pub(crate) fn forget_details(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     for table in ["_windrow_run_fetches", "_windrow_run_events"] {
         let sql = format!("DELETE FROM {table} WHERE run_id <= :_");
-        connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
+        tx.connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
     }
     Ok(())
 }

@@ -142,9 +142,9 @@ impl Tx<'_> {
                  WHERE state = 'running'",
                 [],
             )?;
-            let definition = definition_id(connection, start.definition, &now)?;
-            let run = NewRun::begun(start, definition, &now).insert(connection)?;
-            forget_details(connection, run)?;
+            let definition = definition_id(self, start.definition, &now)?;
+            let run = NewRun::begun(start, definition, &now).insert(self)?;
+            forget_details(self, run)?;
             Ok(run)
         };
         write().map_err(at(&self.path))
@@ -203,7 +203,7 @@ impl Tx<'_> {
     /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
     /// ahead.
     pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), Error> {
-        date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
+        date_fetches(self, run, clocks).map_err(at(&self.path))
     }
 
     /// Notes that a run has ended.
@@ -231,7 +231,7 @@ impl Tx<'_> {
         let write = || -> rusqlite::Result<()> {
             let connection = &self.connection;
             connection.execute(sql, values)?;
-            date_fetches(connection, run, &end.clocks)?;
+            date_fetches(self, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
                     VALUES (:source, :skew_ms, :now) ON CONFLICT (source)
@@ -281,7 +281,8 @@ impl<'a> NewRun<'a> {
     /// Writes it, with a name that it has in every archive that will ever hold it, and its fetches
     /// dated by this machine's clock for now. What the archive's manifest said is no longer true.
     /// Gives its number.
-    pub fn insert(&self, connection: &Connection) -> rusqlite::Result<i64> {
+    pub fn insert(&self, tx: &Tx<'_>) -> rusqlite::Result<i64> {
+        let connection = &tx.connection;
         let sql = "INSERT INTO _windrow_runs (run_id, uid, archive_id, command, windrow_version,
                 definition_id, started_at, read_at, finished_at, state, exit_code, message)
             SELECT :run, lower(hex(randomblob(16))),
@@ -316,11 +317,7 @@ const SKEW_MS_MIN: u64 = 5_000;
 
 /// Dates a run's fetches by the clocks of the sources that it has read: those of all laptops that
 /// read them.
-fn date_fetches(
-    connection: &Connection,
-    run: i64,
-    clocks: &BTreeMap<String, i64>,
-) -> rusqlite::Result<()> {
+fn date_fetches(tx: &Tx<'_>, run: i64, clocks: &BTreeMap<String, i64>) -> rusqlite::Result<()> {
     let mut skews: Vec<i64> = clocks.values().copied().collect();
     skews.sort_unstable();
     let Some(skew) = skews.get(skews.len() / 2).filter(|skew| skew.unsigned_abs() >= SKEW_MS_MIN)
@@ -328,30 +325,26 @@ fn date_fetches(
         return Ok(());
     };
     let sql = "SELECT started_at FROM _windrow_runs WHERE run_id = :run";
-    let started: String = connection.query_row(sql, named_params! { ":run": run }, only)?;
+    let started: String = tx.connection.query_row(sql, named_params! { ":run": run }, only)?;
     let Some(started) = instant_from_text(&started) else { return Ok(()) };
     let at = started.checked_add_signed(chrono::TimeDelta::milliseconds(*skew)).unwrap_or(started);
     let sql = "UPDATE _windrow_runs SET read_at = :at WHERE run_id = :run AND read_at <> ''";
-    connection.execute(sql, named_params! { ":run": run, ":at": instant_to_text(at) })?;
+    tx.connection.execute(sql, named_params! { ":run": run, ":at": instant_to_text(at) })?;
     Ok(())
 }
 
-pub(crate) fn definition_id(
-    connection: &Connection,
-    text: &str,
-    now: &str,
-) -> rusqlite::Result<i64> {
+pub(crate) fn definition_id(tx: &Tx<'_>, text: &str, now: &str) -> rusqlite::Result<i64> {
     let digest = sha256_of(text);
     let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = :digest";
     if let Some(id) =
-        connection.query_row(sql, named_params! { ":digest": &digest }, only).optional()?
+        tx.connection.query_row(sql, named_params! { ":digest": &digest }, only).optional()?
     {
         return Ok(id);
     }
     let sql = "INSERT INTO _windrow_definitions (sha256, text, first_used_at) VALUES (:digest,
         :text, :now)";
-    connection.execute(sql, named_params! { ":digest": &digest, ":text": text, ":now": now })?;
-    Ok(connection.last_insert_rowid())
+    tx.connection.execute(sql, named_params! { ":digest": &digest, ":text": text, ":now": now })?;
+    Ok(tx.connection.last_insert_rowid())
 }
 
 /// The last `limit` runs, newest first; or one of them.

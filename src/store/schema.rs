@@ -16,6 +16,7 @@ use crate::store::foreign::at_file;
 use crate::store::formats::{ArchiveFormat, SchemaObject, objects};
 use crate::store::row::from_json;
 use crate::store::sql::{history_name, live_columns, quote, sql_type};
+use crate::store::transaction::Tx;
 
 /// What a table is made of.
 #[derive(Debug, PartialEq, Eq)]
@@ -378,18 +379,15 @@ fn is_left(connection: &Connection, table: &str, given: &[String]) -> bool {
 }
 
 /// Takes out of a copy what windrow did not make, and says what it was.
-pub(crate) fn drop_foreign(
-    connection: &Connection,
-    format: ArchiveFormat,
-) -> rusqlite::Result<Vec<String>> {
-    let (foreign, _) = compare(connection, format)?;
+pub(crate) fn drop_foreign(tx: &Tx<'_>, format: ArchiveFormat) -> rusqlite::Result<Vec<String>> {
+    let (foreign, _) = compare(&tx.connection, format)?;
     let mut dropped = Vec::new();
     // Views and triggers first, since they may hang on tables; what belongs to a table that has
     // gone has gone with it.
     for kind in ["trigger", "view", "index", "table"] {
         for object in foreign.iter().filter(|object| object.kind == kind) {
             let sql = format!("DROP {kind} IF EXISTS {}", quote(&object.name));
-            connection.execute_batch(&sql)?;
+            tx.connection.execute_batch(&sql)?;
             dropped.push(format!("{kind} `{}`", object.name));
         }
     }
@@ -440,7 +438,10 @@ mod tests {
             let (foreign, missing) = compare(&archive.connection, format).expect("read");
             assert!(!foreign.is_empty() || !missing.is_empty(), "{sql}");
             if sql.starts_with("CREATE") && !sql.contains("VIRTUAL") {
-                assert_eq!(drop_foreign(&archive.connection, format).expect(sql).len(), 1);
+                assert_eq!(
+                    drop_foreign(&archive.begin().expect("begun"), format).expect(sql).len(),
+                    1
+                );
                 let left = compare(&archive.connection, format).expect("read");
                 assert_eq!(left, (vec![], vec![]), "{sql}");
             }

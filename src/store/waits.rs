@@ -52,13 +52,13 @@ impl WaitRow {
 impl Tx<'_> {
     /// Keeps a wait of a source.
     pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
-        put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
+        put_wait(self, source, wait, now).map_err(at(&self.path))
     }
 
     /// Forgets the waits of these sources, those of their entries in the outbox as well, and gives
     /// the sources that had one.
     pub fn lift_waits(&self, sources: &[String], now: Timestamp) -> Result<Vec<String>, Error> {
-        lift_waits(&self.connection, sources, now).map_err(at(&self.path))
+        lift_waits(self, sources, now).map_err(at(&self.path))
     }
 }
 
@@ -83,14 +83,10 @@ pub(crate) fn waits(connection: &Connection) -> rusqlite::Result<Vec<WaitRow>> {
 
 /// From here on, waits that were noted by a clock which has been set back since are counted by the
 /// clock as it is: else they would not end before it has caught up.
-pub(crate) fn renew_waits(
-    connection: &Connection,
-    noted: &[WaitRow],
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(crate) fn renew_waits(tx: &Tx<'_>, noted: &[WaitRow], now: Timestamp) -> rusqlite::Result<()> {
     for wait in noted.iter().filter(|wait| wait.is_of_later(now)) {
         if let Some(held) = wait.held(now) {
-            put_wait(connection, &wait.source, &held, now)?;
+            put_wait(tx, &wait.source, &held, now)?;
         }
     }
     Ok(())
@@ -98,13 +94,14 @@ pub(crate) fn renew_waits(
 
 /// Keeps the later of two waits, each as far as it holds, and the newer of two clocks' words.
 pub(crate) fn put_wait(
-    connection: &Connection,
+    tx: &Tx<'_>,
     source: &str,
     wait: &Wait,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
-    let have = connection
+    let have = tx
+        .connection
         .prepare_cached(&sql)?
         .query_row(named_params! { ":source": source }, WaitRow::of)
         .optional()?;
@@ -125,19 +122,20 @@ pub(crate) fn put_wait(
         ":reason": wait.reason,
         ":now": instant_to_text(now),
     };
-    connection.prepare_cached(sql)?.execute(values).map(|_| ())
+    tx.connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
 /// Forgets the waits of these sources and of their entries in the outbox; gives those that held.
 pub(crate) fn lift_waits(
-    connection: &Connection,
+    tx: &Tx<'_>,
     sources: &[String],
     now: Timestamp,
 ) -> rusqlite::Result<Vec<String>> {
     let mut lifted = Vec::new();
     for source in sources {
         let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
-        let have = connection
+        let have = tx
+            .connection
             .prepare_cached(&sql)?
             .query_row(named_params! { ":source": source }, WaitRow::of)
             .optional()?;
@@ -145,11 +143,11 @@ pub(crate) fn lift_waits(
             lifted.push(source.clone());
         }
         let sql = "DELETE FROM _windrow_waits WHERE source = :source";
-        connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
+        tx.connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
         let sql = "UPDATE _windrow_outbox SET next_at = NULL
             WHERE source = :source AND next_at IS NOT NULL AND state IN ('queued', 'unknown')";
         let rested =
-            connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
+            tx.connection.prepare_cached(sql)?.execute(named_params! { ":source": source })?;
         if rested > 0 && !lifted.contains(source) {
             lifted.push(source.clone());
         }
