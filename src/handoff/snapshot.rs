@@ -18,7 +18,7 @@ use crate::store::open::{check_identity, open_writer, take_lock};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::schema::altered;
-use crate::store::schema::drop_foreign;
+use crate::store::schema::{drop_statement, foreign_objects};
 use crate::store::sql::{history_name, quote};
 use crate::store::stops::{end_when, end_with_process};
 use crate::store::transaction::Tx;
@@ -169,7 +169,7 @@ impl Draft {
                 )?;
                 cut_outbox(tx, with_outbox.then_some(naming.handoff_id))?;
                 drop_set_aside(tx)?;
-                let dropped = drop_foreign(tx, FORMATS.newest())?;
+                let dropped = drop_foreign(tx)?;
                 cut(tx, part, &staying)?;
                 rename(tx, naming)?;
                 Ok(dropped)
@@ -212,6 +212,16 @@ impl Draft {
     pub fn reader(&self) -> &Reader {
         &self.reader
     }
+}
+
+/// Takes out of a copy what windrow did not make, and says what it was.
+fn drop_foreign(tx: &Tx<'_>) -> rusqlite::Result<Vec<String>> {
+    let mut dropped = Vec::new();
+    for object in foreign_objects(&tx.connection, FORMATS.newest())? {
+        tx.connection.execute_batch(&drop_statement(&object))?;
+        dropped.push(format!("{} `{}`", object.kind, object.name));
+    }
+    Ok(dropped)
 }
 
 /// Tables that a rebuild has set aside and that nobody has confirmed.

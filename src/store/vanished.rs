@@ -228,9 +228,12 @@ impl Tx<'_> {
                 "UPDATE _windrow_vanished SET state = :state, changed_at = :now, run_id = :run
                  WHERE stream = :stream AND key IN (SELECT g.key {MISSED_BEFORE})"
             );
-            self.connection.prepare_cached(&sql)?.execute(
-                named_params! { ":stream": stream, ":state": state.as_str(), ":now": now, ":run": run },
-            )?;
+            self.connection.prepare_cached(&sql)?.execute(named_params! {
+                ":stream": stream,
+                ":state": state.as_str(),
+                ":now": now,
+                ":run": run,
+            })?;
         }
         // A row that is there and was noted as gone has come back unseen by any watch.
         let sql = format!(
