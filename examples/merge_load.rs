@@ -9,7 +9,7 @@ use std::path::Path;
 
 use windrow::definition::{Column, ColumnType, Definition, parse_definition};
 use windrow::host::SystemFiles;
-use windrow::model::{TableShape, Timestamp, instant_to_text};
+use windrow::model::{Command, TableShape, Timestamp, instant_to_text};
 use windrow::store::{Archive, Opening, RunEnd, RunStart};
 
 const DEFINITION: &str = r#"
@@ -55,7 +55,8 @@ fn make(path: &Path, definition: &Definition, (first, count): (u64, u64), second
         columns.iter().map(|(name, kind)| Column::plain(name, *kind)).collect();
     let shape = TableShape::of(&definition.streams[0], &columns, false);
     archive.transaction(|tx| tx.ensure_table(&shape, None, &text)).expect("a table");
-    let start = RunStart { command: "sync", version: "0", definition: &definition.text, now };
+    let start =
+        RunStart { command: Command::Sync, version: "0", definition: &definition.text, now };
     let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
     archive.transaction(|tx| tx.end_run(run, &RunEnd::nothing_asked(now))).expect("ended");
     archive.close().expect("closed");

@@ -95,7 +95,7 @@ CREATE TABLE _windrow_run_fetches (
     end_at        TEXT NOT NULL,
     reason        TEXT NOT NULL, -- why it was due
     outcome       TEXT NOT NULL
-        CHECK (outcome IN ('complete', 'settled', 'partial', 'truncated', 'kept', 'split', 'second',
+        CHECK (outcome IN ('complete', 'settled', 'partial', 'truncated', 'absent', 'kept', 'split', 'second',
             'too_early', 'failed')),
     began_at      TEXT NOT NULL,
     ended_at      TEXT NOT NULL,

@@ -219,6 +219,35 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             &["the table `_windrow_runs` has other columns"],
         ),
         ("UPDATE _windrow_streams SET columns = '{'", &["status"], &["columns", "is no JSON"]),
+        ("UPDATE _windrow_streams SET key = '[]'", &["status"], &["_windrow_streams"]),
+        ("UPDATE _windrow_runs SET requests = -1", &["runs"], &["requests", "below zero"]),
+        (
+            "UPDATE _windrow_runs SET command = CAST(x'61ff' AS TEXT)",
+            &["runs"],
+            &["command", "no Unicode text"],
+        ),
+        (&blob, &["runs"], &["`command` in `_windrow_runs`", "no text"]),
+        (&null, &["runs"], &["_windrow_runs.started_at"]),
+        (&text, &["runs"], &["`requests` in `_windrow_runs`", "no whole number"]),
+        (
+            "CREATE UNIQUE INDEX mine ON _windrow_runs (command) WHERE run_id > 2",
+            &["sync", "--offline"],
+            &["the index `mine` on `_windrow_runs` is not windrow's"],
+        ),
+        ("DROP TABLE usage", &["export", "usage", "--out", "x.csv"], &["no table `usage`"]),
+        (
+            "DROP TABLE _windrow_ledger; CREATE TABLE _windrow_ledger (stream, x)",
+            &["merge", "good.db"],
+            &["the table `_windrow_ledger` has other columns"],
+        ),
+    ];
+    try_cases(&workspace, &definition, cases);
+}
+
+#[test]
+fn a_text_that_is_no_name_of_its_enum_is_named_by_its_table_and_its_column() {
+    let (workspace, definition) = base();
+    let cases: &[Case<'_>] = &[
         (
             "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_ledger SET state = 'odd'",
             &["status"],
@@ -228,6 +257,35 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_runs SET state = 'odd'",
             &["runs"],
             &["`odd` is no value of `state` in `_windrow_runs`"],
+        ),
+        (
+            "UPDATE _windrow_runs SET command = 'odd'",
+            &["runs"],
+            &["`odd` is no value of `command` in `_windrow_runs`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_run_fetches SET outcome = 'odd'",
+            &["runs", "1"],
+            &["`odd` is no value of `outcome` in `_windrow_run_fetches`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON;
+            INSERT INTO _windrow_run_events (run_id, number, at, kind, message)
+                VALUES (1, 99, 'now', 'odd', 'x')",
+            &["runs", "1"],
+            &["`odd` is no value of `kind` in `_windrow_run_events`"],
+        ),
+        (
+            "PRAGMA ignore_check_constraints = ON; INSERT INTO _windrow_vanished
+                VALUES ('usage', '1', '', '', '', 'odd', 'now', 1, 'now', 1)",
+            &["vanished"],
+            &["`odd` is no value of `state` in `_windrow_vanished`"],
+        ),
+        (
+            "INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
+                VALUES ('usage', 'odd', 'f', 'd', 'now', 1)",
+            &["status"],
+            &["`odd` is no value of `change` in `_windrow_schema_log`"],
         ),
         (
             "PRAGMA ignore_check_constraints = ON; UPDATE _windrow_outbox SET state = 'odd'",
@@ -259,30 +317,14 @@ fn what_windrow_did_not_make_is_named_by_its_table_and_its_column() {
             &["sync", "--offline"],
             &["`soon` is no value of `read_to`"],
         ),
-        ("UPDATE _windrow_streams SET key = '[]'", &["status"], &["_windrow_streams"]),
-        ("UPDATE _windrow_runs SET requests = -1", &["runs"], &["requests", "below zero"]),
-        (
-            "UPDATE _windrow_runs SET command = CAST(x'61ff' AS TEXT)",
-            &["runs"],
-            &["command", "no Unicode text"],
-        ),
-        (&blob, &["runs"], &["`command` in `_windrow_runs`", "no text"]),
-        (&null, &["runs"], &["_windrow_runs.started_at"]),
-        (&text, &["runs"], &["`requests` in `_windrow_runs`", "no whole number"]),
-        (
-            "CREATE UNIQUE INDEX mine ON _windrow_runs (command) WHERE run_id > 2",
-            &["sync", "--offline"],
-            &["the index `mine` on `_windrow_runs` is not windrow's"],
-        ),
-        ("DROP TABLE usage", &["export", "usage", "--out", "x.csv"], &["no table `usage`"]),
-        (
-            "DROP TABLE _windrow_ledger; CREATE TABLE _windrow_ledger (stream, x)",
-            &["merge", "good.db"],
-            &["the table `_windrow_ledger` has other columns"],
-        ),
     ];
+    try_cases(&workspace, &definition, cases);
+}
+
+/// Each command ends with exit 6 and says the words, the archive and a help.
+fn try_cases(workspace: &Workspace, definition: &str, cases: &[Case<'_>]) {
     for (sql, arguments, words) in cases {
-        let here = Workspace::new(&definition);
+        let here = Workspace::new(definition);
         for name in ["a.db", "good.db"] {
             std::fs::copy(workspace.path(name), here.path(name)).expect("a copy");
         }

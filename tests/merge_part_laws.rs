@@ -11,7 +11,9 @@ use windrow::handoff::{Draft, Naming, Part};
 use windrow::host::Stop;
 use windrow::merge::MergeOrder;
 use windrow::merge::merge;
-use windrow::model::{Cell, RowSet, State, TableShape, Window, WindowKey, instant_to_text};
+use windrow::model::{
+    Cell, Command, RowSet, State, TableShape, Window, WindowKey, instant_to_text,
+};
 use windrow::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow, TableWriter, Value};
 
 use crate::dump::canonical_dump;
@@ -148,8 +150,12 @@ impl World {
     fn read(&mut self, who: usize, stream: usize, on: i64, last: bool) {
         let now = day(31) + chrono::TimeDelta::seconds(self.now);
         let text = instant_to_text(now);
-        let start =
-            RunStart { command: "sync", version: "0", definition: &self.definition.text, now };
+        let start = RunStart {
+            command: Command::Sync,
+            version: "0",
+            definition: &self.definition.text,
+            now,
+        };
         let laptop = &mut self.laptops[who];
         let archive = &laptop.archive;
         let run = *laptop

@@ -13,8 +13,8 @@ use windrow::host::SystemFiles;
 use windrow::merge::merge;
 use windrow::merge::{MergeOrder, MergeReport};
 use windrow::model::{
-    Cell, Checkpoint, Filled, GoneScope, Outcomes, Reject, RejectKind, RowSet, State, TableShape,
-    Timestamp, Window, WindowKey, instant_to_text,
+    Cell, Checkpoint, Command, Filled, GoneScope, Outcomes, Reject, RejectKind, RowSet, State,
+    TableShape, Timestamp, Window, WindowKey, instant_to_text,
 };
 use windrow::record::{Filler, RecordReader};
 use windrow::store::{Archive, Opening, Reader, RunEnd, RunStart, TableWriter, Value};
@@ -194,7 +194,7 @@ fn apply(archive: &Archive, of: &Sync) {
     let shape = shape(definition, of.stream);
     let now = day(31) + chrono::TimeDelta::seconds(of.at);
     let text = instant_to_text(now);
-    let command = if of.adopts { "adopt" } else { "sync" };
+    let command = if of.adopts { Command::Adopt } else { Command::Sync };
     let start = RunStart { command, version: "0", definition: &definition.text, now };
     let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
     let tx = archive.begin().expect("begun");

@@ -129,11 +129,11 @@ fn no_text_of_an_archive_is_markup_wherever_it_stands_on_the_page() {
         tags.map(|tag| tag.split('>').next().unwrap_or_default().to_owned()).collect()
     };
     let sql = "PRAGMA foreign_keys = OFF;
-        UPDATE _windrow_runs SET message = 'M', command = 'M';
+        UPDATE _windrow_runs SET message = 'M';
         UPDATE _windrow_ledger SET error = 'M', state = 'truncated' WHERE start_at < '2026-01-03';
         INSERT INTO _windrow_waits VALUES ('M', '2027-01-01T00:00:00+00:00', 'M', 'M');
         INSERT INTO _windrow_schema_log (stream, change, field, detail, at, run_id)
-            VALUES ('M', 'M', 'M', 'M', 'M', 1);
+            VALUES ('M', 'new', 'M', 'M', 'M', 1);
         INSERT INTO _windrow_rejects (stream, partition, start_at, end_at, kind, reason, record,
                 record_sha256, first_seen_at, run_id, last_run_id)
             VALUES ('usage', '', '', '', 'M', 'M', 'M', 'x', 'M', 1, 1);

@@ -22,7 +22,7 @@ use windrow::http::{
     RequestPlan, ResponseFuture, SecretValues, Transport,
 };
 use windrow::model::{
-    Cell, Error, ErrorKind, RowSet, TableShape, Timestamp, excerpt, instant_from_text,
+    Cell, Command, Error, ErrorKind, RowSet, TableShape, Timestamp, excerpt, instant_from_text,
     instant_to_text, printable,
 };
 use windrow::record::{
@@ -653,7 +653,8 @@ fn real_archive() -> &'static [u8] {
         let stream = &definition().streams[0];
         let shape = TableShape::of(stream, &columns(), false);
         archive.transaction(|tx| tx.ensure_table(&shape, None, text)).expect("a table");
-        let start = RunStart { command: "sync", version: "0", definition: DEFINITION, now: now() };
+        let start =
+            RunStart { command: Command::Sync, version: "0", definition: DEFINITION, now: now() };
         archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         archive.close().expect("one file");
         let journal = "PRAGMA journal_mode = DELETE";

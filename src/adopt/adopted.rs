@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, named_params};
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::definition::ColumnType;
 use crate::model::{Error, Outcomes, RowSet, TableShape, Timestamp, Window, instant_from_text};
@@ -110,6 +111,27 @@ pub struct FetchSince {
     pub window: Option<Window>,
 }
 
+/// Why a record of a file did not become a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum RemovedReason {
+    /// Another record of its key says the same.
+    Copy,
+    /// Another record of its key was chosen.
+    Duplicate,
+    /// The archive's own row was chosen.
+    Archived,
+    /// Nothing chooses between the records of its key.
+    Undecided,
+}
+
+impl RemovedReason {
+    /// As it stands in the archive.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// A record of a file that did not become a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Removed<'a> {
@@ -117,8 +139,8 @@ pub struct Removed<'a> {
     pub place: i64,
     /// That of the record that stands for it.
     pub kept: Option<i64>,
-    /// `copy`, `duplicate`, `archived` or `undecided`.
-    pub reason: &'static str,
+    /// Why it is no row.
+    pub reason: RemovedReason,
     /// Its text.
     pub record: &'a str,
 }
@@ -183,9 +205,9 @@ impl Tx<'_> {
     pub fn note_run(&self, start: &RunStart<'_>, message: &str) -> Result<i64, Error> {
         let note = || -> rusqlite::Result<i64> {
             let now = crate::model::instant_to_text(start.now);
-            let definition = definition_id(&self.connection, start.definition, &now)?;
+            let definition = definition_id(self, start.definition, &now)?;
             let done = NewRun::done(start, definition, &now);
-            NewRun { message: Some(message), ..done }.insert(&self.connection)
+            NewRun { message: Some(message), ..done }.insert(self)
         };
         note().map_err(at(&self.path))
     }
@@ -218,7 +240,7 @@ impl Tx<'_> {
                 ":run": run,
                 ":place": place,
                 ":kept": kept,
-                ":reason": reason,
+                ":reason": reason.as_str(),
                 ":record": record,
             })
         };

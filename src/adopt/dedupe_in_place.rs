@@ -20,6 +20,7 @@ use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::sql::quote;
 use crate::store::transaction::Tx;
+use crate::store::value::Value;
 
 /// Groups that are told one by one.
 const WORST_MAX: u32 = 10;
@@ -130,7 +131,7 @@ pub fn heal(healing: &Deduplication<'_>, note: &str) -> Result<Deduplicated, Err
         let help = "put the removed rows back with `--undo` first, then heal all of it";
         return Err(Error::new(ErrorKind::Definition, message).help(help));
     }
-    set_aside(connection, &table, healing).map_err(&error)?;
+    set_aside(&tx, &table, healing).map_err(&error)?;
     if dangling(connection, &table.name) > orphans {
         let message = format!("rows of another table refer to rows of `{}`", table.name);
         let help = "choose the rule so that those stay, or let them refer to the row that does";
@@ -159,7 +160,7 @@ pub fn restore(
         Error::new(ErrorKind::Definition, message).help("there is nothing to undo")
     })?;
     let table = ordinary_table(connection, path, &name)?;
-    let back = put_back(connection, &table).map_err(|error| match error.sqlite_error_code() {
+    let back = put_back(&tx, &table).map_err(|error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::ConstraintViolation) => {
             let message = format!("`{name}` has other rows in the places of the removed ones");
             let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
@@ -370,8 +371,7 @@ fn weigh(
     let mut statement = connection.prepare(&sql)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
-        let value =
-            |at: usize| row.get::<_, rusqlite::types::Value>(at).map(|value| spoken(&value));
+        let value = |at: usize| row.get::<_, Value>(at).map(|value| spoken(&value));
         let values =
             (0..key.len()).map(|at| value(at + 2)).collect::<rusqlite::Result<Vec<_>>>()?;
         healed.worst.push((values.join(", "), row.get("times")?, row.get("kept")?));
@@ -379,8 +379,7 @@ fn weigh(
     Ok(())
 }
 
-fn spoken(value: &rusqlite::types::Value) -> String {
-    use rusqlite::types::Value;
+fn spoken(value: &Value) -> String {
     match value {
         Value::Null => "NULL".to_owned(),
         Value::Integer(number) => number.to_string(),
@@ -400,7 +399,7 @@ fn index_of(table: &str) -> String {
 }
 
 fn set_aside(
-    connection: &Connection,
+    tx: &Tx<'_>,
     table: &ForeignTable,
     healing: &Deduplication<'_>,
 ) -> rusqlite::Result<()> {
@@ -413,7 +412,7 @@ fn set_aside(
     let key: Vec<String> =
         healing.key.iter().map(|column| format!("{} COLLATE BINARY", quote(column))).collect();
     // Columns without a type keep each value as it is.
-    connection.execute_batch(&format!(
+    tx.connection.execute_batch(&format!(
         "CREATE TABLE IF NOT EXISTS _windrow_healed
             (name TEXT PRIMARY KEY, key TEXT, rule TEXT, healed_at TEXT);
          CREATE TABLE {0} (_windrow_place INTEGER PRIMARY KEY, _windrow_kept, {columns});
@@ -427,7 +426,7 @@ fn set_aside(
     ))?;
     let sql = "INSERT INTO _windrow_healed VALUES (:name, :key, :rule_text, :now)";
     let key = healing.key.join(", ");
-    connection.execute(
+    tx.connection.execute(
         sql,
         named_params! {
             ":name": table.name,
@@ -464,25 +463,25 @@ fn healed_table(connection: &Connection, named: Option<&str>) -> rusqlite::Resul
     connection.query_row(sql, named_params! { ":named": named }, only).optional()
 }
 
-fn put_back(connection: &Connection, table: &ForeignTable) -> rusqlite::Result<u64> {
+fn put_back(tx: &Tx<'_>, table: &ForeignTable) -> rusqlite::Result<u64> {
     let (name, rowid) = (quote(&table.name), table.rowid.unwrap_or("rowid"));
     let columns: Vec<String> = table.columns.iter().map(|column| quote(column)).collect();
     let (columns, kept) = (columns.join(", "), quote(&aside(&table.name)));
-    connection.execute_batch(&format!("DROP INDEX {}", quote(&index_of(&table.name))))?;
+    tx.connection.execute_batch(&format!("DROP INDEX {}", quote(&index_of(&table.name))))?;
     let sql = format!(
         "INSERT INTO main.{name} ({rowid}, {columns}) SELECT _windrow_place, {columns} FROM {kept}
          ORDER BY _windrow_place"
     );
-    let back = connection.execute(&sql, [])?;
-    connection.execute_batch(&format!("DROP TABLE {kept}"))?;
-    connection.execute(
+    let back = tx.connection.execute(&sql, [])?;
+    tx.connection.execute_batch(&format!("DROP TABLE {kept}"))?;
+    tx.connection.execute(
         "DELETE FROM _windrow_healed WHERE
         name = :name",
         named_params! { ":name": &table.name },
     )?;
     let left = "SELECT count(*) FROM _windrow_healed";
-    if connection.query_row(left, [], only::<u64>)? == 0 {
-        connection.execute_batch("DROP TABLE _windrow_healed")?;
+    if tx.connection.query_row(left, [], only::<u64>)? == 0 {
+        tx.connection.execute_batch("DROP TABLE _windrow_healed")?;
     }
     Ok(back as u64)
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::definition::{Definition, parse_definition};
 use crate::digest::digest_tables;
 use crate::host::SystemFiles;
+use crate::model::Command;
 use crate::store::{AnswerPart, Opening};
 
 const DEFINITION: &str = r#"
@@ -31,7 +32,7 @@ fn definition() -> Definition {
 
 fn start(definition: &Definition) -> RunStart<'_> {
     let now = crate::model::instant_from_text("2026-02-01T00:00:00Z").expect("an instant");
-    RunStart { command: "adopt", version: "0", definition: &definition.text, now }
+    RunStart { command: Command::Adopt, version: "0", definition: &definition.text, now }
 }
 
 fn open(folder: &Path) -> Archive {

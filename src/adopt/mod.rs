@@ -42,7 +42,9 @@ use matching::ColumnMatching;
 use unverified::spans_of;
 use walk::{Target, Walk, Walked};
 
-pub use adopted::{AdoptedSpan, AdoptedStanding, AdoptionRow, FetchSince, Removed, StandingQuery};
+pub use adopted::{
+    AdoptedSpan, AdoptedStanding, AdoptionRow, FetchSince, Removed, RemovedReason, StandingQuery,
+};
 pub use dedupe_in_place::{
     Deduplicated, Deduplication, Inflation, KeepRule, Restored, heal, restore, survey_in_place,
 };

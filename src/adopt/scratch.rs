@@ -60,7 +60,10 @@ impl Scratch {
             let stop = stop.clone();
             end_when(&mut connection, move || stop.cause().is_some())?;
             let cells: Vec<String> = (0..width).map(|at| format!("c{at}")).collect();
-            // Nothing in it outlives the process, so nothing of it is ever rolled back.
+            // Nothing in it outlives the process, so nothing of it is ever rolled back: there is no
+            // journal. One transaction spans its life, since each insert would be one of its own
+            // otherwise. `Tx` is for files that are kept: it rolls back when it is dropped, which a
+            // database without a journal cannot.
             connection.execute_batch(&format!(
                 "PRAGMA journal_mode = OFF;
                  PRAGMA synchronous = OFF;
@@ -84,13 +87,7 @@ impl Scratch {
             let sql = format!("INSERT INTO records VALUES ({marks})");
             let mut statement = self.connection.prepare_cached(&sql)?;
             statement.raw_bind_parameter(1, origin.place)?;
-            match origin.rank {
-                Value::Null => statement.raw_bind_parameter(2, rusqlite::types::Null)?,
-                Value::Integer(number) => statement.raw_bind_parameter(2, number)?,
-                Value::Real(number) => statement.raw_bind_parameter(2, number)?,
-                Value::Text(text) => statement.raw_bind_parameter(2, text)?,
-                Value::Blob(bytes) => statement.raw_bind_parameter(2, bytes)?,
-            }
+            statement.raw_bind_parameter(2, origin.rank)?;
             statement.raw_bind_parameter(3, origin.record)?;
             for (number, cell) in rows.row(at).iter().enumerate() {
                 statement.raw_bind_parameter(number + 4, Bound(rows, *cell))?;

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use crate::adopt::{AdoptedStanding, Inflation, Member, Removed, Scratch, StandingQuery};
+use crate::adopt::{
+    AdoptedStanding, Inflation, Member, Removed, RemovedReason, Scratch, StandingQuery,
+};
 use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
 use crate::model::{
     Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
@@ -220,7 +222,8 @@ impl<'a> Walk<'a> {
         }
         self.found.copies += u64::from(copy);
         group.head.contested |= !copy;
-        let (kept, reason) = (Some(member.head), if copy { "copy" } else { "duplicate" });
+        let reason = if copy { RemovedReason::Copy } else { RemovedReason::Duplicate };
+        let kept = Some(member.head);
         let removed = Removed { place: member.place, kept, reason, record: &member.record };
         self.write_removed(removed)
     }
@@ -279,11 +282,11 @@ impl<'a> Walk<'a> {
                 }
                 AdoptedStanding::Different => {
                     self.found.archived += 1;
-                    "archived"
+                    RemovedReason::Archived
                 }
                 AdoptedStanding::Absent if undecided => {
                     self.found.undecided += 1;
-                    "undecided"
+                    RemovedReason::Undecided
                 }
                 AdoptedStanding::Absent => {
                     self.found.new += 1;

@@ -3,9 +3,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::check::LedgerFact;
 use crate::check::evidence::{sql_of_arrivals, sql_of_count};
 use crate::definition::{Severity, WindowRules};
+use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
 
 use super::finding::{Collector, Finding, identity, many};
@@ -32,7 +32,7 @@ pub struct CountRules<'a> {
 pub fn check_counts(
     reader: &Reader,
     rules: &CountRules<'_>,
-    facts: Vec<LedgerFact>,
+    facts: Vec<LedgerRow>,
     collector: &mut Collector,
 ) -> Result<(), Error> {
     let since = collector.since_text();

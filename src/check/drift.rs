@@ -8,7 +8,7 @@ use super::finding::{Collector, Finding, identity};
 use super::options::CheckOptions;
 use crate::check::evidence::sql_of_drift;
 use crate::definition::{Column, ColumnType, Severity, Stream};
-use crate::model::{Error, FieldChange, instant_from_text};
+use crate::model::{Error, FieldChange, FieldChangeKind, instant_from_text};
 use crate::store::{Reader, StreamRow};
 
 /// Changes that are looked through, the newest first: no source has more fields that matter.
@@ -27,17 +27,20 @@ pub fn check_drift(
     let columns = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut seen = BTreeSet::new();
     for change in reader.field_changes(Some(&stream.name), None, CHANGES_MAX)? {
-        if change.change == "filled" || !seen.insert(change.field.clone()) {
+        if change.change == FieldChangeKind::Filled || !seen.insert(change.field.clone()) {
             continue;
         }
         let column = columns.iter().find(|column| column.takes(&change.field));
         // A JSON column takes whatever comes.
-        let fits = |column: &&Column| change.change != "retyped" || column.kind != ColumnType::Json;
+        let fits = |column: &&Column| {
+            change.change != FieldChangeKind::Retyped || column.kind != ColumnType::Json
+        };
         let column = column.filter(fits);
         let at = instant_from_text(&change.at);
         let is_news = at.is_none_or(|at| options.now - at < TimeDelta::days(NEWS_DAYS));
-        let lasts = change.change == "vanished" && column.is_some();
-        let meant = change.change == "new" && column.is_some() || change.change == "returned";
+        let lasts = change.change == FieldChangeKind::Vanished && column.is_some();
+        let meant = change.change == FieldChangeKind::New && column.is_some()
+            || change.change == FieldChangeKind::Returned;
         if (is_news || lasts) && !meant {
             let mut finding = finding_of(options, &change, column);
             finding.until = at.filter(|_| !lasts);
@@ -54,9 +57,11 @@ fn finding_of(
 ) -> Finding {
     let FieldChange { stream, change: what, field, detail, at, run } = change;
     let severity = if column.is_some() { Severity::Warning } else { Severity::Info };
-    let first = match (what.as_str(), column) {
-        ("new", _) => "give it a column in `columns`: it is then filled from `_rest`".to_owned(),
-        ("vanished", Some(column)) => format!(
+    let first = match (what, column) {
+        (FieldChangeKind::New, _) => {
+            "give it a column in `columns`: it is then filled from `_rest`".to_owned()
+        }
+        (FieldChangeKind::Vanished, Some(column)) => format!(
             "ask the source; if it is gone for good, take `{}` out of `columns`: the table keeps \
              what it has",
             column.name
@@ -68,7 +73,7 @@ fn finding_of(
         _ => "ask the provider whether the change is intended".to_owned(),
     };
     Finding {
-        id: identity(&["drift", stream, what, field]),
+        id: identity(&["drift", stream, what.as_str(), field]),
         check: "drift",
         severity,
         stream: stream.clone(),

@@ -6,52 +6,14 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
-use crate::model::{Error, ErrorKind, State};
+use crate::model::{Error, ErrorKind};
+use crate::store::LedgerRow;
 use crate::store::error::at;
-use crate::store::ledger::LEDGER_STATE;
 use crate::store::reader::Reader;
-use crate::store::row::named;
 use crate::store::row::only;
 use crate::store::sql::quote;
 use crate::store::stops::end_when;
 use crate::store::value::{Value, owned};
-
-/// A row of the ledger, for whoever judges it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LedgerFact {
-    /// The parent's key, or empty.
-    pub partition: String,
-    /// The window's start, or empty.
-    pub start_at: String,
-    /// The window's end, or empty.
-    pub end_at: String,
-    /// How far the fetch has come.
-    pub state: State,
-    /// Up to where the fetch counts.
-    pub read_to: Option<String>,
-    /// When it was last complete.
-    pub completed_at: Option<String>,
-    /// Records that the last fetch rejected.
-    pub rejected: u64,
-    /// Records of the last fetch outside the range.
-    pub out_of_window: u64,
-    /// Distinct keys of the last fetch, where counted.
-    pub distinct_keys: Option<u64>,
-    /// The source's own total.
-    pub source_total: Option<u64>,
-    /// Why it is not complete.
-    pub error: Option<String>,
-    /// Where the range of the last complete fetch begins.
-    pub asked_from: Option<String>,
-    /// Records of the last complete fetch, where it was made in one piece.
-    pub last_records: Option<u64>,
-    /// Records of the complete fetch before.
-    pub previous_records: Option<u64>,
-    /// When the window was first read up to its end.
-    pub first_complete_at: Option<String>,
-    /// When it was first settled.
-    pub settled_at: Option<String>,
-}
 
 /// Keys that stand more than once in a table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,32 +76,8 @@ impl Reader {
     }
 
     /// The ledger of a stream, by partition and oldest first.
-    pub fn ledger_facts(&self, stream: &str, each: Each<'_, LedgerFact>) -> Result<(), Error> {
-        let sql = "SELECT partition, start_at, end_at, state, read_to, completed_at, rejected,
-                out_of_window, distinct_keys, source_total, error, asked_from,
-                last_records, previous_records, first_complete_at, settled_at
-            FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
-        let read = |row: &Row<'_>| {
-            Ok(LedgerFact {
-                partition: row.get("partition")?,
-                start_at: row.get("start_at")?,
-                end_at: row.get("end_at")?,
-                state: named(row, "state", LEDGER_STATE)?,
-                read_to: row.get("read_to")?,
-                completed_at: row.get("completed_at")?,
-                rejected: row.get("rejected")?,
-                out_of_window: row.get("out_of_window")?,
-                distinct_keys: row.get("distinct_keys")?,
-                source_total: row.get("source_total")?,
-                error: row.get("error")?,
-                asked_from: row.get("asked_from")?,
-                last_records: row.get("last_records")?,
-                previous_records: row.get("previous_records")?,
-                first_complete_at: row.get("first_complete_at")?,
-                settled_at: row.get("settled_at")?,
-            })
-        };
-        self.scan(sql, named_params! { ":stream": stream }, read, each)
+    pub fn each_ledger_row(&self, stream: &str, each: Each<'_, LedgerRow>) -> Result<(), Error> {
+        self.scan(LedgerRow::SELECT, named_params! { ":stream": stream }, LedgerRow::of, each)
     }
 
     /// The rows of a table, group by group and by date.

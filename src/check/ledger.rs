@@ -4,10 +4,10 @@
 use chrono::DateTime;
 use chrono_tz::Tz;
 
-use crate::check::LedgerFact;
 use crate::check::evidence::{sql_of_fetch, sql_of_ledger};
 use crate::definition::Severity;
 use crate::model::{State, Timestamp, Window, instant_from_text};
+use crate::store::LedgerRow;
 use crate::window::Coverage;
 
 use super::finding::{Finding, identity};
@@ -44,7 +44,7 @@ pub struct PartitionView {
     pub out_of_window_span: Option<Window>,
 }
 
-fn window_of(fact: &LedgerFact) -> Option<Window> {
+fn window_of(fact: &LedgerRow) -> Option<Window> {
     Window::new(instant_from_text(&fact.start_at)?, instant_from_text(&fact.end_at)?)
 }
 
@@ -59,7 +59,7 @@ pub fn always() -> Window {
 pub fn examine_partition(
     view: &LedgerView<'_>,
     partition: &str,
-    facts: &[LedgerFact],
+    facts: &[LedgerRow],
 ) -> (Vec<Finding>, PartitionView) {
     let mut findings = Vec::new();
     let mut found = PartitionView::default();
@@ -115,7 +115,7 @@ fn place(window: Option<Window>, partition: &str) -> Vec<String> {
 fn stale_finding(
     view: &LedgerView<'_>,
     partition: &str,
-    fact: &LedgerFact,
+    fact: &LedgerRow,
     window: Option<Window>,
 ) -> Finding {
     let why = fact.error.as_deref().unwrap_or_default();
@@ -143,7 +143,7 @@ fn stale_finding(
 fn broken_finding(
     view: &LedgerView<'_>,
     partition: &str,
-    fact: &LedgerFact,
+    fact: &LedgerRow,
     window: Option<Window>,
 ) -> Finding {
     let why = fact.error.as_deref().unwrap_or("the fetch was broken off");

@@ -27,7 +27,7 @@ pub(crate) mod twins;
 
 pub use alerts::{AlertScope, plan_alerts};
 pub use days::{StreamDays, days_of};
-pub use facts::{DuplicateFact, LedgerFact, SeriesRow, TwinFact};
+pub use facts::{DuplicateFact, SeriesRow, TwinFact};
 pub use finding::{CheckReport, Finding};
 pub use gather::{check, check_table};
 pub use help_commands::HelpCommands;

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use chrono_tz::Tz;
 
-use crate::check::LedgerFact;
 use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };
 use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text};
+use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
 
@@ -43,7 +43,7 @@ pub struct LedgerSum {
     out_of_window: u64,
     out_of_window_span: Option<Window>,
     /// The rows of a stream without parents.
-    facts: Vec<LedgerFact>,
+    facts: Vec<LedgerRow>,
 }
 
 impl LedgerSum {
@@ -165,8 +165,8 @@ pub fn check_ledger(
         help_commands: options.help_commands,
     };
     let mut sum = LedgerSum::default();
-    let mut partition: Vec<LedgerFact> = Vec::new();
-    let mut end = |facts: &mut Vec<LedgerFact>, sum: &mut LedgerSum| {
+    let mut partition: Vec<LedgerRow> = Vec::new();
+    let mut end = |facts: &mut Vec<LedgerRow>, sum: &mut LedgerSum| {
         let facts = std::mem::take(facts);
         let Some(name) = facts.first().map(|fact| fact.partition.clone()) else { return };
         let (findings, found) = examine_partition(&view, &name, &facts);
@@ -176,7 +176,7 @@ pub fn check_ledger(
             sum.facts = facts;
         }
     };
-    reader.ledger_facts(&stream.name, &mut |fact| {
+    reader.each_ledger_row(&stream.name, &mut |fact| {
         if partition.first().is_some_and(|first| first.partition != fact.partition) {
             end(&mut partition, &mut sum);
         }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
-use crate::check::LedgerFact;
 use crate::definition::{Span, resolve_local};
 use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
+use crate::store::LedgerRow;
 
 /// How the dates of a table stand in it.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ pub struct Counted {
     /// Its window.
     pub window: Window,
     /// What the ledger says of it.
-    pub fact: LedgerFact,
+    pub fact: LedgerRow,
     /// Where the dates of the window begin, as the column has them.
     pub from: String,
     /// The first date after them.
@@ -145,7 +145,7 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep over the complete windows among these rows of the ledger, oldest first.
-    pub fn new(facts: Vec<LedgerFact>, dates: Dates, declared: Span, since: &str) -> Self {
+    pub fn new(facts: Vec<LedgerRow>, dates: Dates, declared: Span, since: &str) -> Self {
         let complete = facts.into_iter().filter_map(|fact| {
             let start = instant_from_text(&fact.start_at)?;
             let window = Window::new(start, instant_from_text(&fact.end_at)?)?;
@@ -214,24 +214,15 @@ mod tests {
 
     const DAYS: Dates = Dates { whole_days: true, zone: Tz::UTC };
 
-    fn fact(day: u32, completed: &str) -> LedgerFact {
-        LedgerFact {
+    fn fact(day: u32, completed: &str) -> LedgerRow {
+        LedgerRow {
             start_at: format!("2026-01-{day:02}T00:00:00+00:00"),
             end_at: format!("2026-01-{:02}T00:00:00+00:00", day + 1),
-            state: State::Settled,
-            partition: String::new(),
-            rejected: 0,
-            out_of_window: 0,
-            distinct_keys: None,
-            source_total: None,
-            error: None,
-            asked_from: None,
-            last_records: None,
-            previous_records: None,
             read_to: Some(format!("2026-01-{:02}T00:00:00+00:00", day + 1)),
             completed_at: Some(completed.to_owned()),
             first_complete_at: Some(completed.to_owned()),
             settled_at: Some(completed.to_owned()),
+            ..LedgerRow::plain(State::Settled)
         }
     }
 

@@ -7,16 +7,14 @@ use crate::adopt::{Deduplication, KeepRule, heal, restore, survey_in_place};
 use crate::cli::text::{adopted_page, healed_page};
 use crate::definition::{Definition, Stream, TimeFormat};
 use crate::host::Host;
-use crate::model::{Error, ExitCode, count};
+use crate::model::{Command, Error, ExitCode, count};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Reader, RunStart};
+use crate::store::{Reader, RunStart, holder_note};
 
 use super::args::AdoptArguments;
 use super::global::Global;
 use super::output::Output;
-use super::workspace::{
-    check_streams, holder_note, load_for_sync, open_archive, parse_duration, waiting_for,
-};
+use super::workspace::{check_streams, load_for_sync, open_archive, parse_duration, waiting_for};
 
 pub fn run(
     args: &AdoptArguments,
@@ -61,7 +59,7 @@ fn adopt(
     };
     let prepared = prepare(request, &host.stop)?;
     let report = if args.apply {
-        let archive = open_archive(&definition, "adopt", wait, host)?;
+        let archive = open_archive(&definition, Command::Adopt, wait, host)?;
         let report = prepared.apply(&archive, &start_of(&definition, host))?;
         archive.close()?;
         report
@@ -136,7 +134,7 @@ fn fields_of(args: &AdoptArguments) -> Result<FieldRules, Error> {
 
 fn start_of<'d>(definition: &'d Definition, host: &Host) -> RunStart<'d> {
     let (version, definition) = (env!("CARGO_PKG_VERSION"), definition.text.as_str());
-    RunStart { command: "adopt", version, definition, now: host.clock.now() }
+    RunStart { command: Command::Adopt, version, definition, now: host.clock.now() }
 }
 
 fn take_back(
@@ -151,7 +149,7 @@ fn take_back(
         Reader::open(&definition.archive)?;
     }
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(&definition, "adopt", wait, host)?;
+    let archive = open_archive(&definition, Command::Adopt, wait, host)?;
     let file = args.file.as_deref().and_then(Path::file_name);
     let file = file.map(|name| name.to_string_lossy().into_owned());
     let wanted = archive.adoptions()?.into_iter().find(|row| {
@@ -222,7 +220,7 @@ fn heal_in_place(
     let (rule_text, now, stop) = (rule_text.as_str(), now.as_str(), &host.stop);
     let healing = Deduplication { path, table, key, rule, rule_text, now, stop };
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let note = holder_note("adopt", host);
+    let note = holder_note(Command::Adopt, host.clock.now());
     let healed = match args.apply {
         true => waiting_for(wait, host, || heal(&healing, &note))?,
         false => survey_in_place(&healing)?,
@@ -264,7 +262,7 @@ fn in_place_key(args: &AdoptArguments, global: &Global, host: &Host) -> Result<V
 fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Result<(), Error> {
     let path = file_of(args)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let note = holder_note("adopt", host);
+    let note = holder_note(Command::Adopt, host.clock.now());
     let restored =
         waiting_for(wait, host, || restore(&path, args.table.as_deref(), &note, &host.stop))?;
     if output.json() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, ValueEnum};
 
 use super::args_outbox::OutboxArguments;
 use super::args_rejects::RejectsArguments;
@@ -26,12 +26,12 @@ pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Subcommand,
 }
 
 /// The commands.
-#[derive(Debug, Subcommand)]
-pub enum Command {
+#[derive(Debug, clap::Subcommand)]
+pub enum Subcommand {
     /// Run a demonstration of under a minute, without a network
     Demo(DemoArguments),
     /// Bring the archive up to date, once
@@ -88,16 +88,23 @@ pub enum Command {
     Completions(CompletionsArguments),
 }
 
-impl Command {
+impl Subcommand {
     /// Whether the log keeps what it does. The demo has a world of its own.
     pub fn changes_something(&self) -> bool {
         match self {
-            Command::Sync(_) | Command::Watch(_) | Command::Rejects(_) => true,
-            Command::Adopt(_) | Command::Eject(_) | Command::Rebuild(_) => true,
-            Command::Vanished(args) => args.undo.is_some(),
-            Command::Handoff(_) | Command::Merge(_) | Command::Publish(_) => true,
-            Command::Outbox(args) => args.command.as_ref().is_some_and(|c| c.changes_something()),
-            _ => false,
+            Subcommand::Sync(_) | Subcommand::Watch(_) | Subcommand::Rejects(_) => true,
+            Subcommand::Adopt(_) | Subcommand::Eject(_) | Subcommand::Rebuild(_) => true,
+            Subcommand::Handoff(_) | Subcommand::Merge(_) | Subcommand::Publish(_) => true,
+            Subcommand::Vanished(args) => args.undo.is_some(),
+            Subcommand::Outbox(args) => {
+                args.command.as_ref().is_some_and(|command| command.changes_something())
+            }
+            Subcommand::Demo(_) | Subcommand::Prove(_) | Subcommand::Doctor(_) => false,
+            Subcommand::Status(_) | Subcommand::Runs(_) | Subcommand::Query(_) => false,
+            Subcommand::Export(_) | Subcommand::Check(_) | Subcommand::Report(_) => false,
+            Subcommand::Diff(_) | Subcommand::Definition(_) | Subcommand::Verify(_) => false,
+            Subcommand::Trust(_) | Subcommand::Keys(_) => false,
+            Subcommand::Schema | Subcommand::Completions(_) => false,
         }
     }
 }
@@ -204,7 +211,7 @@ pub struct RunsArguments {
     pub limit: u32,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 pub enum RunsCommand {
     /// One run in full: plan, fetches, requests, waits, errors
     Show {

@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use crate::cli::text::{coverage_bar, outcome_table, plain_table};
 use crate::demo::{Conclusion, DemoScene, tell};
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, ExitCode, count};
+use crate::model::{Error, ErrorKind, ExitCode, RunState, count};
 use crate::model::{Outcomes, State, Window, instant_from_text, printable};
 use crate::store::Reader;
 use crate::sync::SyncReport;
@@ -115,10 +115,10 @@ impl Theatre<'_> {
         let outcomes = report.outcomes();
         let windows = format!("{}/{}", report.windows_completed(), report.windows_planned());
         let state = report.state();
-        let colour = if state == "complete" { AnsiColor::Green } else { AnsiColor::Yellow };
+        let colour = if state == RunState::Complete { AnsiColor::Green } else { AnsiColor::Yellow };
         let line = Styled::default()
             .plain(&format!("  run {}: ", report.run))
-            .piece(Self::style(colour), state);
+            .piece(Self::style(colour), state.as_str());
         self.say_styled(&line.plain(&format!(
             ", {windows} fetches; {} inserted, {} updated, {} unchanged, {} skipped, {} \
              rejected\n",

@@ -4,12 +4,13 @@ use clap::Args;
 
 use crate::doctor::eject;
 use crate::host::Host;
-use crate::model::{Error, ExitCode, printable};
+use crate::model::{Command, Error, ExitCode, printable};
 use crate::model::{bytes, many};
+use crate::store::holder_note;
 
 use super::global::Global;
 use super::output::Output;
-use super::workspace::{holder_note, load_for_writing, parse_duration, waiting_for};
+use super::workspace::{load_for_writing, parse_duration, waiting_for};
 
 #[derive(Debug, Args)]
 pub struct EjectArguments {
@@ -26,7 +27,7 @@ pub fn run(
 ) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (_, path) = load_for_writing(global, host)?;
-    let note = holder_note("eject", host);
+    let note = holder_note(Command::Eject, host.clock.now());
     let ejected = waiting_for(wait, host, || eject(&path, &note, &*host.files))?;
     let archive = path.display().to_string();
     if output.json() {

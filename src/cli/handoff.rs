@@ -12,13 +12,14 @@ use crate::handoff::envelope::{Packing, SigningKey};
 use crate::handoff::{Gave, Giving, give};
 use crate::host::Host;
 use crate::http::{SEARCHED_BYTES_MIN, secrets_of};
-use crate::model::{Error, ErrorKind, printable, wrapped};
+use crate::model::{Command, Error, ErrorKind, printable, wrapped};
 use crate::model::{ExitCode, many};
+use crate::store::holder_note;
 
 use super::global::Global;
 use super::keys::{key_password, keyring};
 use super::output::Output;
-use super::workspace::{holder_note, known_secrets, load_for_writing};
+use super::workspace::{known_secrets, load_for_writing};
 use crate::store::refuse_own;
 
 #[derive(Debug, Args)]
@@ -83,7 +84,7 @@ pub fn run(
         secrets,
         signing: signing(args, host)?,
         force: args.force,
-        note: &holder_note("handoff", host),
+        note: &holder_note(Command::Handoff, host.clock.now()),
     };
     let gave = match (give(&giving, host), host.stop.cause()) {
         (Err(error), Some(stop)) if error.kind == ErrorKind::Interrupted => {

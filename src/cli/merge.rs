@@ -9,14 +9,14 @@ use crate::handoff::{Opened, Room, verify};
 use crate::host::Host;
 use crate::merge::MergeOrder;
 use crate::merge::merge;
-use crate::model::{Error, ErrorKind, instant_to_text};
+use crate::model::{Command, Error, ErrorKind, instant_to_text};
 use crate::model::{ExitCode, bytes};
-use crate::store::{Archive, FORMATS, Formats, Opening, Reader, look_at_given};
+use crate::store::{Archive, FORMATS, Formats, Opening, Reader, holder_note, look_at_given};
 
 use super::global::Global;
 use super::output::Output;
 use super::verify::GivenArguments;
-use super::workspace::{holder_note, load_definition, parse_duration, waiting_for};
+use super::workspace::{load_definition, parse_duration, waiting_for};
 
 /// From this size on it is said how much room a merge may take.
 const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
@@ -44,7 +44,7 @@ pub fn run(
 ) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     let (path, allow_network_fs) = archive_of(global, host)?;
-    let note = holder_note("merge", host);
+    let note = holder_note(Command::Merge, host.clock.now());
     let now = host.clock.now();
     let opening =
         Opening { note: &note, now: &instant_to_text(now), allow_network_fs, files: &*host.files };
@@ -254,7 +254,7 @@ mod tests {
     fn older(path: &Path, host: &Host) -> Vec<u8> {
         let archive = Archive::open(path, &OPENING).expect("a new archive");
         let now = host.clock.now();
-        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now };
         archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         archive.close().expect("closed");
         std::fs::read(path).expect("the file")

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cli::text::rebuilt_page;
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Error, ExitCode, count};
+use crate::model::{Command, Error, ExitCode, count};
 use crate::rebuild::rebuild;
 use crate::rebuild::{Rebuilding, settle_rebuilds};
 use crate::store::Reader;
@@ -47,7 +47,7 @@ pub fn run(
     }
     check_streams(&definition, &args.streams)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(&definition, "rebuild", wait, host)?;
+    let archive = open_archive(&definition, Command::Rebuild, wait, host)?;
     let rebuilding =
         Rebuilding { definition: &definition, streams: &args.streams, apply: args.apply };
     let rebuilt = rebuild(&archive, host, &rebuilding)?;
@@ -83,7 +83,8 @@ fn settle(
     output: &Output,
 ) -> Result<ExitCode, Error> {
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(definition, "rebuild", wait, host)?;
+    let command = if args.undo { Command::RebuildUndo } else { Command::RebuildConfirm };
+    let archive = open_archive(definition, command, wait, host)?;
     let settled = settle_rebuilds(&archive, host, definition, &args.streams, args.undo)?;
     archive.close()?;
     if output.json() {

@@ -3,7 +3,7 @@
 use crate::cli::text::{reject_page, rejects_table, retry_page};
 use crate::definition::{Start, parse_start};
 use crate::host::Host;
-use crate::model::{Error, ExitCode, count};
+use crate::model::{Command, Error, ExitCode, count};
 use crate::record::pretty;
 use crate::store::{Archive, Reader, RejectSelection};
 use crate::sync::{RetryReport, retry};
@@ -131,7 +131,7 @@ fn try_again(
     let definition = load_for_sync(global, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     Reader::open(&definition.archive)?;
-    let archive = open_archive(&definition, "rejects retry", wait, host)?;
+    let archive = open_archive(&definition, Command::RejectsRetry, wait, host)?;
     let chosen = check_ids(&archive, &args.rejects)?.count_rejects(&selection)?;
     let report = match chosen {
         0 => RetryReport::default(),
@@ -183,7 +183,7 @@ fn discard(
     let definition = load_for_sync(global, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     Reader::open(&definition.archive)?;
-    let archive = open_archive(&definition, "rejects discard", wait, host)?;
+    let archive = open_archive(&definition, Command::RejectsDiscard, wait, host)?;
     let chosen = check_ids(&archive, &args.rejects)?.count_rejects(&selection)?;
     let names = ["USER", "LOGNAME", "USERNAME"];
     let login = || names.iter().find_map(|name| host.environment.variable(name));

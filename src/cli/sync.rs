@@ -7,7 +7,7 @@ use crate::definition::{Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
 use crate::http::{Budget, SourceErrorKind};
 use crate::model::numbers::count;
-use crate::model::{Error, ExitCode, FieldChange, Timestamp, Window, printable};
+use crate::model::{Command, Error, ExitCode, FieldChange, Timestamp, Window, printable};
 use crate::model::{many, many_are};
 use crate::outbox::SendReport;
 use crate::store::Reader;
@@ -44,7 +44,7 @@ pub fn run(
     let folder = global.definition.parent().unwrap_or(Path::new("."));
     let secrets = load_secrets(&definition, folder, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
-    let archive = open_archive(&definition, "sync", wait, host)?;
+    let archive = open_archive(&definition, Command::Sync, wait, host)?;
     for (trigger, table) in archive.idle_triggers()? {
         let idle = format!("the trigger `{trigger}` on `{table}` is not run by windrow");
         output.say(&format!("{}: see docs/ledger.md\n", printable(&idle)));
@@ -53,7 +53,9 @@ pub fn run(
     tell_lifted(&args.now, &lifted, output);
     let sent = match args.offline {
         true => Ok(None),
-        false => send_beside(&definition, "sync", &secrets, network(&definition, false)?, host),
+        false => {
+            send_beside(&definition, Command::Sync, &secrets, network(&definition, false)?, host)
+        }
     };
     let progress = SyncProgressBar::new(output);
     let parts = SyncParts {
@@ -104,8 +106,8 @@ pub fn sync_once(
     };
     let transports = network(definition, false)?;
     let round = || {
-        let archive = open_archive(definition, "sync", None, host)?;
-        let sent = send_beside(definition, "watch", &secrets, transports, host);
+        let archive = open_archive(definition, options.command, None, host)?;
+        let sent = send_beside(definition, options.command, &secrets, transports, host);
         let report = sync(&archive, parts, options, Lanes::Overlapped)?;
         archive.close()?;
         Ok((report, sent?))
@@ -123,7 +125,7 @@ fn options(
         streams: args.streams.clone(),
         range: range((args.from.as_deref(), args.to.as_deref()), &args.streams, definition, now)?,
         budget: Budget { requests_max: args.max_requests, bytes_max: args.max_bytes, time_max },
-        command: "sync".to_owned(),
+        command: Command::Sync,
         ..SyncOptions::default()
     })
 }
@@ -209,7 +211,7 @@ fn show(
 ) -> Result<(), Error> {
     if output.json() {
         let mut value = serde_json::to_value(report).expect("a report can be written as JSON");
-        value["state"] = report.state().into();
+        value["state"] = report.state().as_str().into();
         value["exit_code"] = report.exit_code().number().into();
         value["requests"] = report.stats.requests.into();
         value["retries"] = report.stats.retries.into();

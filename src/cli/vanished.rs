@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, ExitCode, count};
+use crate::model::{Command, Error, ErrorKind, ExitCode, RunState, count};
 use crate::model::{instant_to_text, printable};
-use crate::store::{Archive, Opening, Reader, RunEnd, RunStart};
+use crate::store::{Archive, Opening, Reader, RunEnd, RunStart, holder_note};
 use crate::vanished::VanishedRow;
 
 use super::args::VanishedArguments;
@@ -30,7 +30,7 @@ pub fn run(
     drop(reader);
     let now = host.clock.now();
     let text = instant_to_text(now);
-    let note = format!("process {} (windrow vanished) since {text}", std::process::id());
+    let note = holder_note(Command::VanishedUndo, host.clock.now());
     let opening = Opening {
         note: &note,
         now: &text,
@@ -38,19 +38,21 @@ pub fn run(
         files: &*host.files,
     };
     let archive = Archive::open(&path, &opening)?;
-    if !archive.vanished_of_run(undone)?.iter().any(|c| matches!(&*c.state, "marked" | "deleted")) {
+    if !archive.vanished_of_run(undone)?.iter().any(|count| count.state.is_taken_away()) {
         let message = format!("run {undone} took no row away, or all of them are back");
         return Err(Error::usage(message).help("`windrow vanished` lists the rows"));
     }
-    let command = format!("vanished --undo {undone}");
-    let version = env!("CARGO_PKG_VERSION");
-    let start = RunStart { command: &command, version, definition: &stored, now };
+    let (command, version) = (Command::VanishedUndo, env!("CARGO_PKG_VERSION"));
+    let start = RunStart { command, version, definition: &stored, now };
     let run = archive.transaction(|tx| tx.start_run(&start))?;
     let undo = archive.transaction(|tx| tx.undo_vanished(undone, run, &text));
     let end = match &undo {
-        Ok(_) => RunEnd { state: "complete", ..RunEnd::nothing_asked(host.clock.now()) },
+        Ok(_) => RunEnd {
+            message: Some(format!("brought back the rows that run {undone} took away")),
+            ..RunEnd::nothing_asked(host.clock.now())
+        },
         Err(error) => RunEnd {
-            state: "failed",
+            state: RunState::Failed,
             exit_code: error.exit_code(),
             message: Some(error.message.clone()),
             ..RunEnd::nothing_asked(host.clock.now())
@@ -101,5 +103,5 @@ fn line(row: &VanishedRow) -> String {
     let day = |text: &str| text.get(..10).unwrap_or(text).to_owned();
     let (stream, key) = (&row.stream, printable(&row.key));
     let since = day(&row.first_missed_at);
-    format!("{:<7} {stream} {key}  first missed {since}, run {}\n", row.state, row.run)
+    format!("{:<7} {stream} {key}  first missed {since}, run {}\n", row.state.as_str(), row.run)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, ExitCode, count};
+use crate::model::{Command, Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::store::Reader;
@@ -129,7 +129,7 @@ fn round(
 ) -> Result<(Result<SyncReport, Error>, BesideFetch), Error> {
     let options = SyncOptions {
         streams: args.streams.clone(),
-        command: "watch".to_owned(),
+        command: Command::Watch,
         ..SyncOptions::default()
     };
     let (report, sent) = match sync_once(definition, global, &options, host)? {
@@ -156,7 +156,13 @@ fn after_fetch(
     };
     let mut alerts = queued.line();
     let secrets = load_secrets(definition, folder_of(global), host)?;
-    let sent = match send_beside(definition, "watch", &secrets, network(definition, false)?, host) {
+    let sent = match send_beside(
+        definition,
+        Command::Watch,
+        &secrets,
+        network(definition, false)?,
+        host,
+    ) {
         Ok(Some(after)) => Some(after.following(sent)),
         Ok(None) => sent,
         Err(error) => {

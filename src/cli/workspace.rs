@@ -8,8 +8,8 @@ use crate::definition::{Definition, Span, parse_definition, suggest};
 use crate::host::Host;
 use crate::host::files::read_named_text;
 use crate::http::{HttpTransport, NoTransport, SecretValues, Transport};
-use crate::model::{Error, ErrorKind, instant_to_text};
-use crate::store::{Archive, Opening, Reader, StreamRow, look_at_given};
+use crate::model::{Command, Error, ErrorKind, instant_to_text};
+use crate::store::{Archive, Opening, Reader, StreamRow, holder_note, look_at_given};
 
 use crate::trust::{FoundSecrets, archived_definition, refuse_untrusted};
 
@@ -48,22 +48,16 @@ pub fn waiting_for<T>(
     }
 }
 
-/// What the next one is told about us while a command has the archive.
-pub fn holder_note(command: &str, host: &Host) -> String {
-    let now = instant_to_text(host.clock.now());
-    format!("process {} (windrow {command}) since {now}", std::process::id())
-}
-
 /// Opens the archive for writing, or waits for whoever has it; `command` is what the next one is
 /// told about us.
 pub fn open_archive(
     definition: &Definition,
-    command: &str,
+    command: Command,
     wait: Option<Duration>,
     host: &Host,
 ) -> Result<Archive, Error> {
     let opening = Opening {
-        note: &holder_note(command, host),
+        note: &holder_note(command, host.clock.now()),
         now: &instant_to_text(host.clock.now()),
         allow_network_fs: definition.allow_network_fs,
         files: &*host.files,

@@ -58,7 +58,8 @@ pub struct TemplateValues {
     pub alert: BTreeMap<String, String>,
 }
 
-/// A parent row's value.
+/// A value that a template can write and a partition can be named after: of a parent's row, or a
+/// row's version. Unlike a value of a column it is never bytes, which stand for null there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
     /// SQL NULL.

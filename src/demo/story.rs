@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{self, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::definition::{Definition, parse_definition};
 use crate::host::files::make_private_file;
 use crate::host::{Clock, Host, SteadyClock};
 use crate::http::{HttpTransport, SecretValues, Transport};
-use crate::model::{Error, ErrorKind, instant_to_text};
-use crate::store::{Archive, Opening, Reader, RunRow, Value};
+use crate::model::{Command, Error, ErrorKind, instant_to_text};
+use crate::store::{Archive, Opening, Reader, RunRow, Value, holder_note};
 use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, sync, transports};
 
 use super::api::{Api, DemoFault};
@@ -206,7 +206,7 @@ impl Story<'_> {
         let archive = Archive::open(
             &self.definition.archive,
             &Opening {
-                note: "windrow demo",
+                note: &holder_note(Command::Demo, self.clock.now()),
                 now: &now,
                 allow_network_fs: true,
                 files: &*self.host.files,
@@ -224,7 +224,7 @@ impl Story<'_> {
             secrets: SecretValues::default(),
             observer: &Silent,
         };
-        let options = SyncOptions { command: "demo".to_owned(), ..SyncOptions::default() };
+        let options = SyncOptions { command: Command::Demo, ..SyncOptions::default() };
         let report = sync(&archive, parts, &options, Lanes::Overlapped)?;
         archive.close()?;
         (self.show)(&DemoScene::Synced(&report));
@@ -289,7 +289,7 @@ impl Story<'_> {
         // The second window's second page never comes.
         let faults = [None, None, None, None, None, None, Some(DemoFault::Stall(tell))];
         self.api.plan_faults(faults.to_vec());
-        let child = Command::new(program)
+        let child = process::Command::new(program)
             .args(["sync", "--definition"])
             .arg(self.folder.join("windrow.toml"))
             .env("WINDROW_STATE_DIR", "")

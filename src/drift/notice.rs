@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{FieldUse, Kinds, KnownField, PageFields};
+use crate::model::{FieldChangeKind, FieldUse, Kinds, KnownField, PageFields};
 
 /// Fields that are known of a stream: beyond that its records are maps, and their members data.
 const FIELDS_MAX: usize = 1_000;
@@ -10,8 +10,8 @@ const FIELDS_MAX: usize = 1_000;
 /// A change that is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// `new`, `vanished`, `returned` or `retyped`.
-    pub change: &'static str,
+    /// What happened to it.
+    pub change: FieldChangeKind,
     /// The field.
     pub field: String,
     /// In words.
@@ -61,17 +61,27 @@ impl Fields {
                     if first && field.in_all { FieldUse::Always } else { FieldUse::Sometimes };
                 noticed.know(&field.name, field.kinds, usage);
                 if !first && !is_claimed(&field.name) {
-                    noticed.log("new", &field.name, field.kinds.to_string(), field.kinds);
+                    noticed.log(
+                        FieldChangeKind::New,
+                        &field.name,
+                        field.kinds.to_string(),
+                        field.kinds,
+                    );
                 }
                 continue;
             };
             let retyped = kinds != Kinds::NONE && !field.kinds.within(kinds);
             if retyped {
                 let detail = format!("was {kinds}, is {}", field.kinds);
-                noticed.log("retyped", &field.name, detail, field.kinds);
+                noticed.log(FieldChangeKind::Retyped, &field.name, detail, field.kinds);
             }
             if usage == FieldUse::Gone {
-                noticed.log("returned", &field.name, field.kinds.to_string(), field.kinds);
+                noticed.log(
+                    FieldChangeKind::Returned,
+                    &field.name,
+                    field.kinds.to_string(),
+                    field.kinds,
+                );
             }
             let still = usage == FieldUse::Always && field.in_all;
             let now = if still { FieldUse::Always } else { FieldUse::Sometimes };
@@ -84,7 +94,7 @@ impl Fields {
             if absent && *usage == FieldUse::Always {
                 noticed.know(name, *kinds, FieldUse::Gone);
                 let detail = "every record had it, none of a page has".to_owned();
-                noticed.log("vanished", name, detail, *kinds);
+                noticed.log(FieldChangeKind::Vanished, name, detail, *kinds);
             }
         }
         noticed
@@ -102,7 +112,7 @@ impl Noticed {
         self.fields.push(KnownField { name: name.to_owned(), kinds, usage });
     }
 
-    fn log(&mut self, change: &'static str, field: &str, detail: String, kinds: Kinds) {
+    fn log(&mut self, change: FieldChangeKind, field: &str, detail: String, kinds: Kinds) {
         self.drift.push(Drift { change, field: field.to_owned(), detail, kinds });
     }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::named_params;
 
-use crate::model::{Cell, Error, FieldChange, Filled, KnownField};
+use crate::model::{Cell, Error, FieldChange, FieldChangeKind, Filled, KnownField};
 
 use crate::store::content::Fill;
 use crate::store::content::filled_content;
@@ -58,7 +58,7 @@ impl Reader {
                 |row| {
                     Ok(FieldChange {
                         stream: row.get("stream")?,
-                        change: row.get("change")?,
+                        change: named(row, "change", ("_windrow_schema_log", "change"))?,
                         field: row.get("field")?,
                         detail: row.get("detail")?,
                         at: row.get("at")?,
@@ -101,7 +101,7 @@ impl Tx<'_> {
         let FieldChange { stream, change, field, detail, at: when, run } = change;
         let values = named_params! {
             ":stream": stream,
-            ":change": change,
+            ":change": change.as_str(),
             ":field": field,
             ":detail": detail,
             ":when": when,
@@ -145,7 +145,7 @@ impl Tx<'_> {
         let rows = if filled.rows == 1 { "row" } else { "rows" };
         let detail = format!("{} {rows} from `_rest`{unfit}", filled.rows);
         let (stream, field, at) = (stream.to_owned(), columns.join(", "), now.to_owned());
-        let change = "filled".to_owned();
+        let change = FieldChangeKind::Filled;
         self.log_field_change(&FieldChange { stream, change, field, detail, at, run })
     }
 

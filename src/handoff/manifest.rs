@@ -275,15 +275,8 @@ mod tests {
             partition: partition.to_owned(),
             start_at: day(from),
             end_at: day(to),
-            state: state.parse().expect("a state"),
             read_to: Some(day(to)),
-            completed_at: None,
-            cursor: None,
-            received: 0,
-            distinct_keys: None,
-            source_total: None,
-            out_of_window: 0,
-            error: None,
+            ..LedgerRow::plain(state.parse().expect("a state"))
         }
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use crate::host::Stop;
 
 use crate::history::condition::Staying;
-use crate::model::{Error, ErrorKind};
+use crate::model::{Command, Error, ErrorKind, HandoffDirection};
 use crate::outbox::store::given_outbox::{cut_outbox, going_with};
 use crate::store::error::at;
 use crate::store::formats::{ArchiveFormat, FORMATS, objects};
@@ -18,7 +18,7 @@ use crate::store::open::{check_identity, open_writer, take_lock};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::schema::altered;
-use crate::store::schema::drop_foreign;
+use crate::store::schema::{drop_statement, foreign_objects};
 use crate::store::sql::{history_name, quote};
 use crate::store::stops::{end_when, end_with_process};
 use crate::store::transaction::Tx;
@@ -154,23 +154,27 @@ impl Draft {
     ) -> Result<Vec<String>, Error> {
         let dropped = self.transaction(|tx| {
             let staying = self.decide(part)?;
-            let strip = |connection: &Connection| {
+            let strip = || {
+                let connection = &tx.connection;
                 for table in AT_HOME {
                     connection.execute_batch(&format!("DELETE FROM {table}"))?;
                 }
+                connection.execute(
+                    "DELETE FROM _windrow_handoffs WHERE direction = :given",
+                    named_params! { ":given": HandoffDirection::Given.as_str() },
+                )?;
                 connection.execute_batch(
-                    "DELETE FROM _windrow_handoffs WHERE direction = 'given';
-                     DELETE FROM _windrow_manifest;
+                    "DELETE FROM _windrow_manifest;
                      DELETE FROM _windrow_manifest_marks",
                 )?;
-                cut_outbox(connection, with_outbox.then_some(naming.handoff_id))?;
-                drop_set_aside(connection)?;
-                let dropped = drop_foreign(connection, FORMATS.newest())?;
-                cut(connection, part, &staying)?;
-                rename(connection, naming)?;
+                cut_outbox(tx, with_outbox.then_some(naming.handoff_id))?;
+                drop_set_aside(tx)?;
+                let dropped = drop_foreign(tx)?;
+                cut(tx, part, &staying)?;
+                rename(tx, naming)?;
                 Ok(dropped)
             };
-            strip(&tx.connection).map_err(at(tx.path()))
+            strip().map_err(at(tx.path()))
         })?;
         // What was taken out was overwritten; now its room goes as well.
         self.run(|connection| {
@@ -210,11 +214,21 @@ impl Draft {
     }
 }
 
+/// Takes out of a copy what windrow did not make, and says what it was.
+fn drop_foreign(tx: &Tx<'_>) -> rusqlite::Result<Vec<String>> {
+    let mut dropped = Vec::new();
+    for object in foreign_objects(&tx.connection, FORMATS.newest())? {
+        tx.connection.execute_batch(&drop_statement(&object))?;
+        dropped.push(format!("{} `{}`", object.kind, object.name));
+    }
+    Ok(dropped)
+}
+
 /// Tables that a rebuild has set aside and that nobody has confirmed.
-fn drop_set_aside(connection: &Connection) -> rusqlite::Result<()> {
-    for object in objects(connection)? {
+fn drop_set_aside(tx: &Tx<'_>) -> rusqlite::Result<()> {
+    for object in objects(&tx.connection)? {
         if object.kind == "table" && object.name.starts_with("_windrow_before_") {
-            connection.execute_batch(&format!("DROP TABLE {}", quote(&object.name)))?;
+            tx.connection.execute_batch(&format!("DROP TABLE {}", quote(&object.name)))?;
         }
     }
     Ok(())
@@ -246,16 +260,16 @@ fn given_and_left(
     Ok(all.into_iter().partition(is_given))
 }
 
-fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::Result<()> {
-    let (given, left) = given_and_left(connection, part)?;
+fn cut(tx: &Tx<'_>, part: &Part, staying: &[Staying]) -> rusqlite::Result<()> {
+    let (given, left) = given_and_left(&tx.connection, part)?;
     for stream in &left {
-        leave_out(connection, stream)?;
+        leave_out(tx, stream)?;
     }
     if let Some(run) = part.since {
-        cut_before(connection, &given, run)?;
+        cut_before(tx, &given, run)?;
     }
     for Staying { table, rows } in staying {
-        connection.execute_batch(&format!(
+        tx.connection.execute_batch(&format!(
             "DELETE FROM {} WHERE _rowid_ NOT IN (SELECT row FROM temp.{rows});
              DROP TABLE temp.{rows}",
             quote(table)
@@ -263,16 +277,16 @@ fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::R
     }
     if part.condition.is_some() {
         for stream in &given {
-            forget_others(connection, stream)?;
+            forget_others(tx, stream)?;
         }
     }
     if part.cuts_streams() {
-        connection.execute_batch(
+        tx.connection.execute_batch(
             "INSERT INTO _windrow_part_ledger SELECT * FROM _windrow_ledger;
              DELETE FROM _windrow_ledger",
         )?;
     }
-    connection.execute_batch(
+    tx.connection.execute_batch(
         "DELETE FROM _windrow_adopted_removed
             WHERE run_id NOT IN (SELECT run_id FROM _windrow_adoptions);
          DELETE FROM _windrow_raw_bodies WHERE body_id NOT IN
@@ -282,17 +296,20 @@ fn cut(connection: &Connection, part: &Part, staying: &[Staying]) -> rusqlite::R
 }
 
 /// Nothing of this stream is given, and it is said which runs' work on it is lacking.
-fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+fn leave_out(tx: &Tx<'_>, stream: &str) -> rusqlite::Result<()> {
     // What reads no source keeps no sums by stream, or not all of them.
     let runs = "SELECT run_id FROM _windrow_run_streams WHERE stream = :stream
         UNION SELECT run_id FROM _windrow_runs
-            WHERE read_at = '' AND command NOT IN ('merge', 'handoff')";
-    let runs: Vec<i64> = connection
+            WHERE read_at = ''
+                AND command NOT IN (SELECT value FROM json_each(:of_one_archive))";
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
+    let runs: Vec<i64> = tx
+        .connection
         .prepare(runs)?
-        .query_map(named_params! { ":stream": stream }, only)?
+        .query_map(named_params! { ":stream": stream, ":of_one_archive": of_one_archive }, only)?
         .collect::<rusqlite::Result<_>>()?;
-    for table in tables_with(connection, "stream")? {
-        connection.execute(
+    for table in tables_with(&tx.connection, "stream")? {
+        tx.connection.execute(
             &format!(
                 "DELETE FROM {table} WHERE
             stream = :stream"
@@ -301,49 +318,49 @@ fn leave_out(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
         )?;
     }
     for run in runs {
-        lack(connection, stream, run)?;
+        lack(tx, stream, run)?;
     }
     let history = history_name(stream);
     let until = format!("{history}_until_");
-    for object in objects(connection)? {
+    for object in objects(&tx.connection)? {
         let name = object.name.as_str();
         if object.kind == "table" && (name == stream || name == history || name.starts_with(&until))
         {
-            connection.execute_batch(&format!("DROP TABLE {}", quote(name)))?;
+            tx.connection.execute_batch(&format!("DROP TABLE {}", quote(name)))?;
         }
     }
     Ok(())
 }
 
-fn lack(connection: &Connection, stream: &str, run: i64) -> rusqlite::Result<()> {
+fn lack(tx: &Tx<'_>, stream: &str, run: i64) -> rusqlite::Result<()> {
     let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id) VALUES (:stream, :run)";
-    connection.execute(sql, named_params! { ":stream": stream, ":run": run }).map(|_| ())
+    tx.connection.execute(sql, named_params! { ":stream": stream, ":run": run }).map(|_| ())
 }
 
 /// Runs of which a merge has brought something after a run: they are given as a whole.
 const BROUGHT_SINCE: &str = "(SELECT run_id FROM _windrow_runs WHERE merged_by > :run)";
 
 /// Only what was written after the run is given, and what a merge has brought after it.
-fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite::Result<()> {
+fn cut_before(tx: &Tx<'_>, streams: &[String], run: i64) -> rusqlite::Result<()> {
     let before = |column: &str| format!("{column} <= :run AND {column} NOT IN {BROUGHT_SINCE}");
     for stream in streams {
         let sql = format!("DELETE FROM {} WHERE {}", quote(stream), before("\"_run\""));
-        connection.execute(&sql, named_params! { ":run": run })?;
+        tx.connection.execute(&sql, named_params! { ":run": run })?;
         let history = history_name(stream);
-        if keeps_versions(connection, stream)? {
+        if keeps_versions(&tx.connection, stream)? {
             let sql = format!(
                 "DELETE FROM {} WHERE \"_replaced_run\" <= :run AND {}",
                 quote(&history),
                 before("\"_run\"")
             );
-            connection.execute(&sql, named_params! { ":run": run })?;
+            tx.connection.execute(&sql, named_params! { ":run": run })?;
         }
         let sql = format!(
             "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
              SELECT :stream, run_id FROM _windrow_runs WHERE {}",
             before("run_id")
         );
-        connection.execute(&sql, named_params! { ":run": run, ":stream": stream })?;
+        tx.connection.execute(&sql, named_params! { ":run": run, ":stream": stream })?;
     }
     for (table, column) in [
         ("_windrow_rejects", "last_run_id"),
@@ -356,13 +373,13 @@ fn cut_before(connection: &Connection, streams: &[String], run: i64) -> rusqlite
         ("_windrow_run_fetches", "run_id"),
         ("_windrow_run_events", "run_id"),
     ] {
-        connection.execute(&format!("DELETE FROM {table} WHERE {}", before(column)), [run])?;
+        tx.connection.execute(&format!("DELETE FROM {table} WHERE {}", before(column)), [run])?;
     }
     Ok(())
 }
 
 /// Where only some rows are given, nothing is that may speak of others.
-fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
+fn forget_others(tx: &Tx<'_>, stream: &str) -> rusqlite::Result<()> {
     for table in [
         "_windrow_rejects",
         "_windrow_vanished",
@@ -371,7 +388,7 @@ fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> 
         "_windrow_adoptions",
         "_windrow_raw_pages",
     ] {
-        connection.execute(
+        tx.connection.execute(
             &format!(
                 "DELETE FROM {table} WHERE
             stream = :stream"
@@ -381,14 +398,14 @@ fn forget_others(connection: &Connection, stream: &str) -> rusqlite::Result<()> 
     }
     let sql = "INSERT OR IGNORE INTO _windrow_missing_runs (stream, run_id)
         SELECT :stream, run_id FROM _windrow_runs";
-    connection.execute(sql, named_params! { ":stream": stream })?;
+    tx.connection.execute(sql, named_params! { ":stream": stream })?;
     Ok(())
 }
 
-fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> {
+fn rename(tx: &Tx<'_>, naming: &Naming<'_>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO _windrow_lineage (archive_id, parent_id, handoff_id, at)
         SELECT :archive_id, value, :handoff_id, :at FROM _windrow_meta WHERE name = 'archive_id'";
-    connection.execute(
+    tx.connection.execute(
         sql,
         named_params! {
             ":archive_id": naming.archive_id,
@@ -397,7 +414,7 @@ fn rename(connection: &Connection, naming: &Naming<'_>) -> rusqlite::Result<()> 
         },
     )?;
     let sql = "UPDATE _windrow_meta SET value = :archive_id WHERE name = 'archive_id'";
-    connection.execute(sql, named_params! { ":archive_id": naming.archive_id }).map(|_| ())
+    tx.connection.execute(sql, named_params! { ":archive_id": naming.archive_id }).map(|_| ())
 }
 
 impl Reader {
@@ -518,9 +535,10 @@ pub fn note_given(path: &Path, given: &GivenNote<'_>, note: &str) -> Result<(), 
     };
     let sql = "INSERT INTO _windrow_handoffs
         (direction, handoff_id, archive_id, at, file, sha256, summary)
-        VALUES ('given', :handoff_id, :archive_id, :at, :file, :sha256, :summary)";
+        VALUES (:direction, :handoff_id, :archive_id, :at, :file, :sha256, :summary)";
     let naming = &given.naming;
     let values = named_params! {
+        ":direction": HandoffDirection::Given.as_str(),
         ":handoff_id": naming.handoff_id,
         ":archive_id": naming.archive_id,
         ":at": naming.at,

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params};
 
-use crate::model::Error;
+use crate::model::{Error, HandoffDirection};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 
@@ -90,10 +90,12 @@ impl Reader {
                 own_runs: number(&format!(
                     "SELECT count(*) FROM _windrow_runs WHERE archive_id = ({own})"
                 ))?,
-                mixed: any(&format!(
-                    "SELECT 1 FROM _windrow_lineage WHERE archive_id <> ({own})
-                     UNION ALL SELECT 1 FROM _windrow_handoffs WHERE direction = 'taken'"
-                ))?,
+                mixed: connection
+                    .prepare(&format!(
+                        "SELECT 1 FROM _windrow_lineage WHERE archive_id <> ({own})
+                         UNION ALL SELECT 1 FROM _windrow_handoffs WHERE direction = :taken"
+                    ))?
+                    .exists(named_params! { ":taken": HandoffDirection::Taken.as_str() })?,
                 proves: any("SELECT 1 FROM _windrow_ledger")?,
                 lies_aside: any("SELECT 1 FROM _windrow_part_ledger")?,
                 free_pages: number("SELECT freelist_count FROM pragma_freelist_count")?,

@@ -138,7 +138,8 @@ mod tests {
     use super::*;
     use crate::history::{Change, Known, RowDifference};
     use crate::model::{
-        Cell, GoneScope, Retention, RowSet, TableShape, Timestamp, WindowKey, instant_to_text,
+        Cell, Command, GoneScope, Retention, RowSet, TableShape, Timestamp, WindowKey,
+        instant_to_text,
     };
     use crate::store::table::tests::{archive_with, usage_shape};
     use crate::store::{Archive, RunEnd, RunStart, TableWriter, Value};
@@ -163,7 +164,7 @@ mod tests {
     }
 
     fn write_and(archive: &Archive, rows: &[(u8, u8)], now: Timestamp, delete: bool) -> i64 {
-        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let writer = TableWriter::new(kept());
         let tx = archive.begin().expect("begun");

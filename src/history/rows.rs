@@ -13,7 +13,8 @@ use crate::store::sql::{live_columns, quote};
 /// The mark of rows that are gone at their source.
 const GONE: &str = "_deleted_at";
 
-/// A value as it is stored.
+/// A value as it is stored, borrowed from its row. Unlike an owned value it tells text that is not
+/// UTF-8, which an export refuses and does not mend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stored<'r> {
     /// SQL NULL.

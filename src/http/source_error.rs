@@ -1,5 +1,9 @@
 //! Is an answer what was asked for? And if not: whose error is it?
 
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
 use crate::model::excerpt;
 
 use crate::http::transport::{HttpResponse, NetError, NetKind};
@@ -30,7 +34,7 @@ pub enum SourceErrorKind {
 }
 
 /// Why a window could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SourceError {
     /// Whose error it is.
     pub kind: SourceErrorKind,
@@ -44,25 +48,28 @@ pub struct SourceError {
     pub page_gone: bool,
     /// Whether the answer is the beginning of one: the same request may be answered whole.
     pub cut: bool,
+    /// The error that it came from. No secret was taken out of it: it is not shown.
+    pub source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl SourceError {
     /// An error of a kind.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            help: None,
-            too_slow: false,
-            page_gone: false,
-            cut: false,
-        }
+        let (message, help, source) = (message.into(), None, None);
+        Self { kind, message, help, too_slow: false, page_gone: false, cut: false, source }
     }
 
     /// Says what to do about it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Keeps the error that it came from.
+    #[must_use]
+    pub fn from_error(mut self, error: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(error));
         self
     }
 
@@ -77,6 +84,18 @@ impl SourceError {
     }
 }
 
+impl fmt::Display for SourceError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl StdError for SourceError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
 /// An answer that is not what was asked for, or contradicts itself.
 pub fn invalid_response(message: impl Into<String>) -> SourceError {
     SourceError::new(SourceErrorKind::InvalidResponse, message)
@@ -84,6 +103,10 @@ pub fn invalid_response(message: impl Into<String>) -> SourceError {
 
 /// The error of an exchange that gave no answer.
 pub fn error_of_exchange(error: &NetError, link_is_up: Option<bool>) -> SourceError {
+    judge_exchange(error, link_is_up).from_error(error.clone())
+}
+
+fn judge_exchange(error: &NetError, link_is_up: Option<bool>) -> SourceError {
     match error.kind {
         NetKind::Unreachable | NetKind::Timeout | NetKind::Cut if link_is_up == Some(false) => {
             SourceError::new(SourceErrorKind::Offline, "no network interface is up")
@@ -128,11 +151,8 @@ pub fn data_of(response: &HttpResponse) -> Result<&str, SourceError> {
     if looks_like_html(response) {
         return Err(login_page("the answer is a web page, not data"));
     }
-    std::str::from_utf8(&response.body).map_err(|_| {
-        SourceError::new(
-            SourceErrorKind::InvalidResponse,
-            "the answer is not UTF-8, as JSON must be",
-        )
+    std::str::from_utf8(&response.body).map_err(|error| {
+        invalid_response("the answer is not UTF-8, as JSON must be").from_error(error)
     })
 }
 
@@ -275,5 +295,14 @@ mod tests {
         for (status, kind, body, expected) in cases {
             assert_eq!(judge(status, kind, body), expected, "{status} {kind} {body}");
         }
+    }
+
+    #[test]
+    fn an_error_keeps_the_one_that_it_came_from() {
+        let cut = NetError { kind: NetKind::Cut, detail: "the connection was cut".to_owned() };
+        let error = error_of_exchange(&cut, Some(false));
+        assert_eq!(error.to_string(), "no network interface is up");
+        let source = StdError::source(&error).expect("its source");
+        assert_eq!(source.downcast_ref(), Some(&cut));
     }
 }

@@ -166,6 +166,8 @@ impl fmt::Display for NetError {
     }
 }
 
+impl std::error::Error for NetError {}
+
 /// No network, because somebody said so: opens no socket.
 pub struct NoTransport;
 

@@ -280,7 +280,7 @@ fn parent_from_text(text: &str) -> Option<BTreeMap<String, Scalar>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
+    use crate::model::{Command, Timestamp};
     use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
@@ -288,7 +288,7 @@ mod tests {
     fn kept() -> (tempfile::TempDir, Archive, i64) {
         let (folder, archive) = archive_with(&usage_shape());
         let now = Timestamp::UNIX_EPOCH;
-        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         (folder, archive, run)
     }

@@ -1,7 +1,8 @@
 //! Copying rows of windrow's own tables from one archive into another.
 
 use crate::store::sql::{live_columns, quote};
-use rusqlite::types::Value;
+use crate::store::transaction::Tx;
+use crate::store::value::Value;
 use rusqlite::{Connection, Params, params_from_iter};
 
 /// A table that both archives have, in the same format.
@@ -52,8 +53,8 @@ impl Copy {
     }
 
     /// Writes a row; tells whether it was not there.
-    pub fn put(&self, ours: &Connection, values: &[Value]) -> rusqlite::Result<bool> {
-        Ok(ours.prepare_cached(&self.insert)?.execute(params_from_iter(values))? > 0)
+    pub fn put(&self, ours: &Tx<'_>, values: &[Value]) -> rusqlite::Result<bool> {
+        Ok(ours.connection.prepare_cached(&self.insert)?.execute(params_from_iter(values))? > 0)
     }
 }
 

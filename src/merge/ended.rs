@@ -2,12 +2,12 @@
 //! rebuild's run, whose number is another one here.
 
 use rusqlite::named_params;
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use crate::store::history::{create_history, history_indexes};
 use crate::store::row::only;
 use crate::store::sql::{LiveColumn, live_columns, quote};
+use crate::store::value::Value;
 
 use crate::merge::copy::number;
 use crate::merge::shape::Pair;

@@ -2,12 +2,12 @@
 //! of each, as when a sync adds a column, so that a row says the same wherever it is.
 
 use rusqlite::named_params;
-use rusqlite::types::Value;
 
 use crate::merge::merge_policy::MergePolicy;
 use crate::model::{Error, Filled, TableColumn};
 use crate::store::error::at;
 use crate::store::table::stored_table;
+use crate::store::value::Value;
 
 use crate::merge::tables::{Filling, Merge};
 use crate::store::content::{Content, filled_content, value_of};

@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
@@ -18,6 +17,7 @@ use crate::merge::tables::{Taking, fetch_of};
 use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::sql::{history_name, quote};
+use crate::store::value::Value;
 
 /// A row that was deleted, since two complete fetches missed it.
 pub(crate) struct Deletion {

@@ -3,10 +3,10 @@
 
 use std::cmp::Ordering;
 
-use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::{LedgerOrigin, LedgerSpan, UnitedSpan};
+use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::Taking;
@@ -128,7 +128,7 @@ impl Taking<'_> {
                 row[run] = Value::Integer(self.known(number(&row[run])).run);
             }
             write_piece(&copy, &mut row, span, &piece.span);
-            copy.put(self.ours(), &row)?;
+            copy.put(self.tx(), &row)?;
         }
         gained.add(partition, &ours.spans, &united);
         self.unite_single(stream, partition, of, gained)
@@ -177,7 +177,7 @@ impl Taking<'_> {
         theirs[run] = Value::Integer(self.known(number(&theirs[run])).run);
         let Some(ours) = ours else {
             gained.fetches += 1;
-            return copy.put(self.ours(), &theirs).map(|_| ());
+            return copy.put(self.tx(), &theirs).map(|_| ());
         };
         let later =
             |row: &[Value]| (text(&row[requested]).to_owned(), number(&row[dated_by_source]));
@@ -198,7 +198,7 @@ impl Taking<'_> {
         gained.fetches += 1;
         let sql = format!("DELETE FROM _windrow_ledger WHERE {condition}");
         self.ours().prepare_cached(&sql)?.execute(which)?;
-        copy.put(self.ours(), &united).map(|_| ())
+        copy.put(self.tx(), &united).map(|_| ())
     }
 
     /// Notes that what was read of the window around an instant is in doubt: the other's complete

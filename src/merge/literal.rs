@@ -1,6 +1,6 @@
 //! Keys as texts of SQL literals, as `quote()` writes them: read back without running them.
 
-use rusqlite::types::Value;
+use crate::store::value::Value;
 
 /// The values of a key; none where the text is not what `quote()` writes.
 pub(crate) fn parse_key(text: &str) -> Option<Vec<Value>> {

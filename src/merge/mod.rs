@@ -25,7 +25,7 @@ use serde::Serialize;
 
 use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::merge::merge_policy::MergePolicy;
-use crate::model::{Error, Outcomes, Timestamp, Window, instant_from_text};
+use crate::model::{Command, Error, Outcomes, Timestamp, Window, instant_from_text};
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
@@ -152,7 +152,7 @@ pub fn merge(
     }
     let definition = text.unwrap_or_default();
     let start = RunStart {
-        command: "merge",
+        command: Command::Merge,
         version: order.version,
         definition: &definition,
         now: order.now,

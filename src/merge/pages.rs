@@ -2,7 +2,7 @@
 //! they speak, so that a rebuild from them comes to what both archives say.
 
 use crate::store::row::only;
-use rusqlite::types::Value;
+use crate::store::value::Value;
 use rusqlite::{OptionalExtension, named_params};
 
 use crate::merge::copy::{Copy, number, text};
@@ -35,7 +35,7 @@ impl Taking<'_> {
                 }
             }
             taken = true;
-            copy.put(self.ours(), &row).map(|_| ())
+            copy.put(self.tx(), &row).map(|_| ())
         })?;
         if taken { self.number_pages() } else { Ok(()) }
     }
@@ -54,7 +54,7 @@ impl Taking<'_> {
                 Some(ours) => ours,
                 None => {
                     row[id] = Value::Null;
-                    copy.put(self.ours(), &row)?;
+                    copy.put(self.tx(), &row)?;
                     self.ours().last_insert_rowid()
                 }
             };

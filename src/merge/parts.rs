@@ -25,15 +25,15 @@
 
 use std::collections::HashSet;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::store::row::only;
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::Copy;
 use crate::merge::tables::{KnownRun, Taking};
-use crate::model::Error;
+use crate::model::{Command, Error};
 
 /// What a run's sums hold beside numbers that only grow.
 const NO_SUMS: [&str; 3] = ["run_id", "stream", "plan"];
@@ -81,11 +81,12 @@ impl Taking<'_> {
         let Some(known) = self.runs.get(&their_run) else {
             // A merge or a hand-off has written no row under its own number.
             let sql = "SELECT 1 FROM _windrow_runs
-                WHERE run_id = :their_run AND command IN ('merge', 'handoff')";
-            return self
-                .theirs
-                .prepare_cached(sql)?
-                .exists(named_params! { ":their_run": their_run });
+                WHERE run_id = :their_run
+                    AND command IN (SELECT value FROM json_each(:of_one_archive))";
+            let of_one_archive = Command::names_where(Command::is_of_one_archive);
+            let values =
+                named_params! { ":their_run": their_run, ":of_one_archive": of_one_archive };
+            return self.theirs.prepare_cached(sql)?.exists(values);
         };
         Ok(!here.contains(&known.run) && !self.reach(stream, their_run, known)?.further)
     }
@@ -187,11 +188,15 @@ impl Taking<'_> {
         }
         // What rebuilds are this archive's own is told by this column.
         let sql = "UPDATE _windrow_runs SET merged_by = :merge
-            WHERE run_id = :run AND run_id <> :merge AND merged_by IS NOT :merge AND command <>
-            'rebuild'";
+            WHERE run_id = :run AND run_id <> :merge AND merged_by IS NOT :merge
+                AND command <> :rebuild";
         self.ours()
             .prepare_cached(sql)?
-            .execute(named_params! { ":run": run, ":merge": self.merge.run })
+            .execute(named_params! {
+                ":run": run,
+                ":merge": self.merge.run,
+                ":rebuild": Command::Rebuild.as_str(),
+            })
             .map(|_| ())
     }
 

@@ -1,15 +1,15 @@
 //! What is kept beside rows and ledger: rejects, fields and their changes, adoptions, contents that
 //! lost elsewhere, lineage, and the log of what was taken in.
 
-use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::merge_policy::MergePolicy;
-use crate::model::sha256_of;
 use crate::model::{Error, FieldUse, Kinds};
+use crate::model::{HandoffDirection, sha256_of};
 use crate::store::row::name_of;
 use crate::store::row::only;
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::shape::Pair;
@@ -54,7 +54,7 @@ impl Taking<'_> {
             }
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[merged_by] = Value::Integer(self.merge.run);
-            copy.put(self.ours(), &row).map(|_| ())
+            copy.put(self.tx(), &row).map(|_| ())
         })
     }
 
@@ -73,7 +73,7 @@ impl Taking<'_> {
             row[id] = Value::Null;
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             row[last_run] = Value::Integer(their_last.run);
-            if copy.put(self.ours(), &row)? {
+            if copy.put(self.tx(), &row)? {
                 return self.bring(their_last.run);
             }
             let sql = "SELECT reject_id, last_run_id FROM _windrow_rejects
@@ -174,7 +174,7 @@ impl Taking<'_> {
             row[run] = Value::Integer(self.known(number(&row[run])).run);
             let values = params_from_iter(others.iter().map(|at| &row[*at]));
             if !self.ours().prepare_cached(&sql)?.exists(values)? {
-                copy.put(self.ours(), &row)?;
+                copy.put(self.tx(), &row)?;
                 self.bring(number(&row[run]))?;
             }
             Ok(())
@@ -193,13 +193,13 @@ impl Taking<'_> {
             }
             let ours = self.known(their).run;
             row[run] = Value::Integer(ours);
-            copy.put(self.ours(), &row)?;
+            copy.put(self.tx(), &row)?;
             for table in ["_windrow_adopted", "_windrow_adopted_removed"] {
                 let part = Copy::of(self.ours(), table, "run_id = :run")?;
                 let run = part.place("run_id");
                 part.each(self.theirs, named_params! { ":run": their }, &mut |mut row| {
                     row[run] = Value::Integer(ours);
-                    part.put(self.ours(), &row).map(|_| ())
+                    part.put(self.tx(), &row).map(|_| ())
                 })?;
             }
             Ok(())
@@ -210,7 +210,7 @@ impl Taking<'_> {
     pub fn take_lineage(&self) -> Result<(), Error> {
         let take = || -> rusqlite::Result<()> {
             let copy = Copy::of(self.ours(), "_windrow_lineage", "1")?;
-            copy.each(self.theirs, [], &mut |row| copy.put(self.ours(), &row).map(|_| ()))
+            copy.each(self.theirs, [], &mut |row| copy.put(self.tx(), &row).map(|_| ()))
         };
         take().map_err(self.wrong())
     }
@@ -251,10 +251,11 @@ impl Merge<'_> {
     ) -> Result<(), Error> {
         let sql = "INSERT INTO _windrow_handoffs
             (direction, handoff_id, archive_id, at, file, sha256, summary, run_id)
-            VALUES ('taken', json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
+            VALUES (:direction, json_extract(:manifest, '$.handoff_id'), :archive_id, :now, :file,
             :sha256, :summary, :run)";
         let sha256 = manifest.map(sha256_of);
         let values = named_params! {
+            ":direction": HandoffDirection::Taken.as_str(),
             ":archive_id": archive_id,
             ":now": self.now,
             ":file": file,

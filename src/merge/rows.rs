@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use rusqlite::named_params;
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, params_from_iter};
 
 use crate::definition::Scalar;
@@ -13,6 +13,7 @@ use crate::merge::merge_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 use crate::store::read::scalar;
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::fill::Fills;
 use crate::merge::shape::Pair;

@@ -4,12 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
-use crate::model::Error;
 use crate::model::instant_to_text;
+use crate::model::{Command, Error};
 use crate::store::archive::Archive;
 use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::at;
@@ -19,9 +18,11 @@ use crate::store::row::only;
 use crate::store::run_detail::forget_details;
 use crate::store::runs::{NewRun, RunStart, definition_id};
 use crate::store::sql::quote;
+use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
 use crate::merge::tables::{KnownRun, Merge, Taking};
+use crate::store::transaction::Tx;
 
 /// How many runs were brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub struct RunCounts {
     pub ended: u64,
 }
 
-/// What a merge or a hand-off did is of the archive that did it; no row and no fetch is theirs.
-const TAKEN: &str = "command NOT IN ('merge', 'handoff')";
+/// Runs that a merge takes along.
+const TAKEN: &str = "command NOT IN (SELECT value FROM json_each(:of_one_archive))";
 /// What is kept of a run beside its row; first the sums by stream.
 const DETAILS: [&str; 3] = ["_windrow_run_streams", "_windrow_run_fetches", "_windrow_run_events"];
 
@@ -53,7 +54,7 @@ impl<'m> Merge<'m> {
             ours.query_row(last, [], |row| row.get::<_, i64>("last"))
         })?;
         let now = instant_to_text(start.now);
-        let run = tx.run(|ours| note_merge(ours, start, &now, last, others))?;
+        let run = tx.run(|_| note_merge(&tx, start, &now, last, others))?;
         Ok(Self {
             run,
             now,
@@ -76,20 +77,21 @@ impl<'m> Merge<'m> {
 
 /// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
 fn note_merge(
-    ours: &Connection,
+    tx: &Tx<'_>,
     start: &RunStart<'_>,
     now: &str,
     last: i64,
     others: &[&Reader],
 ) -> rusqlite::Result<i64> {
+    let ours = &tx.connection;
     let mut unknown = 0;
     for other in others {
         unknown += count_unknown(ours, &other.connection)?;
     }
     let run = last + unknown + 1;
-    let definition = definition_id(ours, start.definition, now)?;
+    let definition = definition_id(tx, start.definition, now)?;
     let new = NewRun { number: Some(run), ..NewRun::done(start, definition, now) };
-    new.insert(ours)?;
+    new.insert(tx)?;
     // What a merge replaces it keeps itself, with the time for which it stood.
     let sql = "SELECT stream FROM _windrow_streams WHERE history_from IS NOT NULL";
     let mut statement = ours.prepare(sql)?;
@@ -103,7 +105,8 @@ fn note_merge(
 pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite::Result<i64> {
     let sql = format!("SELECT uid FROM _windrow_runs WHERE {TAKEN}");
     let mut statement = theirs.prepare(&sql)?;
-    let mut rows = statement.query([])?;
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
+    let mut rows = statement.query(named_params! { ":of_one_archive": of_one_archive })?;
     let mut known = ours.prepare("SELECT 1 FROM _windrow_runs WHERE uid = :uid")?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
@@ -119,7 +122,7 @@ pub(crate) fn take_runs(
     merge: &Merge<'_>,
     theirs: &Connection,
 ) -> rusqlite::Result<(HashMap<i64, KnownRun>, RunCounts)> {
-    let ours = merge.ours();
+    let (tx, ours) = (&merge.tx, merge.ours());
     let copy = Copy::of(ours, "_windrow_runs", &format!("{TAKEN} ORDER BY run_id"))?;
     let column = |name: &str| copy.place(name);
     let (id, uid, read_at) = (column("run_id"), column("uid"), column("read_at"));
@@ -127,7 +130,8 @@ pub(crate) fn take_runs(
     let (definition, merged_by) = (column("definition_id"), column("merged_by"));
     let mut all = HashMap::new();
     let mut counts = RunCounts::default();
-    copy.each(theirs, [], &mut |mut row| {
+    let of_one_archive = Command::names_where(Command::is_of_one_archive);
+    copy.each(theirs, named_params! { ":of_one_archive": of_one_archive }, &mut |mut row| {
         let their = number(&row[id]);
         let name = text(&row[uid]).to_owned();
         let known =
@@ -143,7 +147,7 @@ pub(crate) fn take_runs(
             .optional()?;
         let read = ReadBy { read_at: text(&row[read_at]).to_owned(), uid: name };
         row[definition] = match row[definition] {
-            Value::Integer(id) => Value::Integer(take_definition(ours, theirs, id)?),
+            Value::Integer(id) => Value::Integer(take_definition(tx, theirs, id)?),
             _ => Value::Null,
         };
         let ended_there = row[finished] != Value::Null;
@@ -156,16 +160,16 @@ pub(crate) fn take_runs(
                     // It is nobody's here to end.
                     row[state] = Value::Text("interrupted".to_owned());
                 }
-                copy.put(ours, &row)?;
+                copy.put(tx, &row)?;
                 for table in DETAILS {
-                    take_detail(ours, theirs, table, their, &row[id])?;
+                    take_detail(tx, theirs, table, their, &row[id])?;
                 }
                 counts.new += 1;
                 (run, true, false)
             }
             Some((run, true)) if ended_there => {
                 row[id] = Value::Integer(run);
-                end_run(ours, theirs, &copy, their, &row)?;
+                end_run(tx, theirs, &copy, their, &row)?;
                 merge.fetches.borrow_mut().remove(&run);
                 counts.ended += 1;
                 (run, false, false)
@@ -177,7 +181,7 @@ pub(crate) fn take_runs(
         Ok(())
     })?;
     if counts.new > 0 {
-        forget_details(ours, merge.run)?;
+        forget_details(tx, merge.run)?;
     }
     for known in all.values_mut() {
         known.read = merge.fetch(known.run)?;
@@ -185,25 +189,25 @@ pub(crate) fn take_runs(
     Ok((all, counts))
 }
 
-fn take_definition(ours: &Connection, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
+fn take_definition(tx: &Tx<'_>, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {
     let sql = "SELECT text, first_used_at FROM _windrow_definitions WHERE definition_id = :id";
     let mut statement = theirs.prepare_cached(sql)?;
     let (text, used): (String, String) = statement
         .query_row(named_params! { ":id": id }, |row| {
             Ok((row.get("text")?, row.get("first_used_at")?))
         })?;
-    let known = definition_id(ours, &text, &used)?;
+    let known = definition_id(tx, &text, &used)?;
     // The same in whatever order archives meet: which of several is the newest may matter.
     let sql = "UPDATE _windrow_definitions SET first_used_at = :used
         WHERE definition_id = :known AND first_used_at > :used";
-    ours.prepare_cached(sql)?.execute(named_params! { ":known": known, ":used": used })?;
+    tx.connection.prepare_cached(sql)?.execute(named_params! { ":known": known, ":used": used })?;
     Ok(known)
 }
 
 /// A copy that was made while the run went on says less than one that was made later. The sums by
 /// stream are taken with the streams.
 fn end_run(
-    ours: &Connection,
+    tx: &Tx<'_>,
     theirs: &Connection,
     copy: &Copy,
     their: i64,
@@ -217,32 +221,32 @@ fn end_run(
     let sql = format!("UPDATE _windrow_runs SET {} WHERE run_id = ?", sets.join(", "));
     let run_id = &row[copy.place("run_id")];
     let values = changed.iter().map(|n| &row[*n]).chain(std::iter::once(run_id));
-    ours.execute(&sql, params_from_iter(values))?;
+    tx.connection.execute(&sql, params_from_iter(values))?;
     for table in &DETAILS[1..] {
         // A part may have left them out.
         let there = format!("SELECT 1 FROM {table} WHERE run_id = :their");
         if theirs.prepare_cached(&there)?.exists(named_params! { ":their": their })? {
-            ours.execute(
+            tx.connection.execute(
                 &format!("DELETE FROM {table} WHERE run_id = :run_id"),
                 named_params! { ":run_id": run_id },
             )?;
-            take_detail(ours, theirs, table, their, run_id)?;
+            take_detail(tx, theirs, table, their, run_id)?;
         }
     }
     Ok(())
 }
 
 fn take_detail(
-    ours: &Connection,
+    tx: &Tx<'_>,
     theirs: &Connection,
     table: &str,
     their: i64,
     run: &Value,
 ) -> rusqlite::Result<()> {
-    let copy = Copy::of(ours, table, "run_id = :run")?;
+    let copy = Copy::of(&tx.connection, table, "run_id = :run")?;
     let id = copy.place("run_id");
     copy.each(theirs, named_params! { ":run": their }, &mut |mut row| {
         row[id] = run.clone();
-        copy.put(ours, &row).map(|_| ())
+        copy.put(tx, &row).map(|_| ())
     })
 }

@@ -2,7 +2,6 @@
 
 use rusqlite::Connection;
 use rusqlite::named_params;
-use rusqlite::types::Value;
 
 use crate::merge::merge_policy::MergePolicy;
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
@@ -12,6 +11,7 @@ use crate::store::read::StreamRow;
 use crate::store::reader::Reader;
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::table::{key_text, stored_table, type_text};
+use crate::store::value::Value;
 
 use crate::merge::fill::Fills;
 use crate::merge::tables::{Merge, Taking};

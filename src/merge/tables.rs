@@ -117,6 +117,11 @@ pub(super) fn fetch_of(connection: &Connection, run: i64) -> rusqlite::Result<Re
 }
 
 impl Taking<'_> {
+    /// The transaction that writes to this archive.
+    pub(super) fn tx(&self) -> &Tx<'_> {
+        &self.merge.tx
+    }
+
     pub(super) fn ours(&self) -> &Connection {
         self.merge.ours()
     }

@@ -1,13 +1,13 @@
 //! Versions that lost: in the stream's history, with the time for which they stood, or set aside
 //! where the stream has none.
 
-use rusqlite::types::Value;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
 use crate::merge::merge_policy::MergePolicy;
 use crate::store::history::history_from;
 use crate::store::sql::{history_name, quote};
+use crate::store::value::Value;
 
 use crate::merge::rows::{FoundRow, claim, confirmed_by};
 use crate::merge::shape::{Pair, has_column};

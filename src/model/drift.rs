@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use strum::{EnumString, IntoStaticStr};
+use strum::{Display, EnumString, IntoStaticStr};
 
 /// The kinds of JSON values that a field has had, null apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -117,13 +117,37 @@ pub struct KnownField {
     pub usage: FieldUse,
 }
 
+/// What happened to a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Display, EnumString, IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum FieldChangeKind {
+    /// No record had it before.
+    New,
+    /// Every record had it, and none of a page has.
+    Vanished,
+    /// It had vanished.
+    Returned,
+    /// It holds another kind of value.
+    Retyped,
+    /// Its new column got values from `_rest`.
+    Filled,
+}
+
+impl FieldChangeKind {
+    /// As it stands in the archive.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// What is written of a change of fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
     /// The stream.
     pub stream: String,
-    /// `new`, `vanished`, `returned`, `retyped` or `filled`.
-    pub change: String,
+    /// What happened to it.
+    pub change: FieldChangeKind,
     /// The field.
     pub field: String,
     /// In words.

@@ -19,8 +19,10 @@ use std::path::PathBuf;
 use crate::definition::{ColumnOrigin, ColumnType, Key, Stream, StreamKind};
 use crate::host::{Host, PrivateFolder};
 use crate::http::Budget;
-use crate::model::{Error, ErrorKind, KeyShape, State, TableColumn, Window, instant_to_text};
-use crate::store::{Archive, Opening, Reader, StreamRow};
+use crate::model::{
+    Command, Error, ErrorKind, KeyShape, State, TableColumn, Window, instant_to_text,
+};
+use crate::store::{Archive, Opening, Reader, StreamRow, holder_note};
 use crate::sync::{Lanes, PickedFetches, SyncOptions, SyncParts, SyncReport, sync};
 use crate::window::Coverage;
 
@@ -152,7 +154,7 @@ fn read_again(
     let now = instant_to_text(parts.host.clock.now());
     let files = parts.host.files.clone();
     let opening = Opening {
-        note: "windrow prove",
+        note: &holder_note(Command::Prove, parts.host.clock.now()),
         now: &now,
         // Nobody else opens it.
         allow_network_fs: true,
@@ -164,7 +166,7 @@ fn read_again(
         range: None,
         picked: Some(picked),
         budget: options.budget,
-        command: "prove".to_owned(),
+        command: Command::Prove,
     };
     let report = sync(&archive, parts, &options, Lanes::Overlapped)?;
     archive.close()?;

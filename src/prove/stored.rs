@@ -1,6 +1,5 @@
 //! What a proof reads of an archive and of its copy: places that are done, and rows one by one.
 
-use rusqlite::types::ToSqlOutput;
 use rusqlite::{OptionalExtension, Row, ToSql, named_params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -68,19 +67,13 @@ impl RowDigest {
     /// Adds a row.
     pub fn add(&mut self, values: &[Value]) {
         for value in values {
-            crate::digest::hash_value(&mut self.0, value.as_ref());
+            crate::digest::hash_value(&mut self.0, value.into());
         }
     }
 
     /// Hexadecimal SHA-256.
     pub fn finish(self) -> String {
         hexadecimal(&self.0.finalize())
-    }
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(self.as_ref()))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::definition::{Column, Stream};
-use crate::model::{Cell, Error, KeyShape, RowSet};
+use crate::model::{Error, KeyShape, RowSet};
 use crate::record::{RecordReader, read_kept};
+use crate::store::content::value_of;
 use crate::store::{Reader, StreamRow, Value};
 
 /// The most keys that are held; whatever lies beyond counts as missing.
@@ -45,14 +46,4 @@ pub fn waiting_keys(
 /// A key as text that no other key has.
 pub fn name_of_key(key: &[Value]) -> String {
     format!("{key:?}")
-}
-
-fn value_of(rows: &RowSet, cell: Cell) -> Value {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Integer(value) => Value::Integer(value),
-        Cell::Real(value) => Value::Real(value),
-        Cell::Text(..) => Value::Text(rows.text_of(cell).unwrap_or_default().to_owned()),
-        Cell::Blob(..) => Value::Blob(rows.bytes_of(cell).unwrap_or_default().to_vec()),
-    }
 }

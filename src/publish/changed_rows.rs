@@ -2,12 +2,12 @@
 //! deleted, and the ledger, batch by batch from one snapshot.
 
 use rusqlite::named_params;
-use rusqlite::types::Value as Sql;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hash_value;
-use crate::model::Error;
+use crate::model::{Command, Error};
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -85,8 +85,10 @@ impl Reader {
     /// Whether a run after this one may have taken rows out of a stream's table without a trace.
     pub fn has_undone_since(&self, run: i64) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_runs WHERE run_id > :run
-            AND (command LIKE 'adopt%' OR command LIKE 'rebuild%'))";
-        self.run(|connection| connection.query_row(sql, named_params! { ":run": run }, only))
+            AND command IN (SELECT value FROM json_each(:removing)))";
+        let removing = Command::names_where(Command::removes_untraced);
+        let values = named_params! { ":run": run, ":removing": removing };
+        self.run(|connection| connection.query_row(sql, values, only))
     }
 
     /// How a stream's table is read on its way out.
@@ -231,15 +233,15 @@ fn qualified(names: &[String]) -> String {
     names.iter().map(|name| format!("t.{}", quote(name))).collect::<Vec<_>>().join(", ")
 }
 
-fn bound(since: i64, after: Option<&[Value]>) -> Vec<Sql> {
-    let key = after.unwrap_or_default().iter().map(stored);
-    [Sql::Integer(since)].into_iter().chain(key).collect()
+fn bound(since: i64, after: Option<&[Value]>) -> Vec<Value> {
+    let key = after.unwrap_or_default().iter().cloned();
+    [Value::Integer(since)].into_iter().chain(key).collect()
 }
 
 fn read_rows(
     connection: &Connection,
     sql: &str,
-    values: &[Sql],
+    values: &[Value],
     table: &OutTable,
 ) -> rusqlite::Result<Vec<OutRow>> {
     let mut statement = connection.prepare_cached(sql)?;
@@ -287,11 +289,11 @@ impl OutRow {
         let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
         let mut hasher = Sha256::new();
         for (name, value) in said {
-            hash_value(&mut hasher, rusqlite::types::ValueRef::Text(name.as_bytes()));
-            hash_value(&mut hasher, value.as_ref());
+            hash_value(&mut hasher, ValueRef::Text(name.as_bytes()));
+            hash_value(&mut hasher, ValueRef::from(value));
         }
         for own in [&self.rest, &self.deleted_at] {
-            hash_value(&mut hasher, text(own).as_ref());
+            hash_value(&mut hasher, ValueRef::from(&text(own)));
         }
         hasher.finalize().into()
     }
@@ -305,16 +307,6 @@ impl OutRow {
         };
         let rest = self.rest.as_ref().map_or(0, String::len);
         self.values.iter().map(value).sum::<usize>() + rest + 256
-    }
-}
-
-fn stored(value: &Value) -> Sql {
-    match value {
-        Value::Null => Sql::Null,
-        Value::Integer(number) => Sql::Integer(*number),
-        Value::Real(number) => Sql::Real(*number),
-        Value::Text(text) => Sql::Text(text.clone()),
-        Value::Blob(bytes) => Sql::Blob(bytes.clone()),
     }
 }
 

@@ -9,12 +9,12 @@ use rusqlite::named_params;
 use serde::Serialize;
 
 use crate::definition::ColumnType;
-use crate::model::{Error, TableColumn, TableShape, instant_from_text, instant_to_text};
+use crate::model::{Command, Error, TableColumn, TableShape, instant_from_text, instant_to_text};
 
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
 use crate::store::error::at;
 use crate::store::history::create_history;
-use crate::store::row::only;
+use crate::store::row::{named_or_none, only};
 use crate::store::sql::key_text;
 use crate::store::sql::{LiveColumn, history_name, live_columns, quote};
 use crate::store::transaction::Tx;
@@ -38,8 +38,8 @@ pub struct Remade<'a> {
 /// Rows that no kept page gives, by the command that brought them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Carried {
-    /// The command; empty where a row names a run that is not there.
-    pub command: String,
+    /// The command; none where a row names a run that is not there.
+    pub command: Option<Command>,
     /// The first run of them.
     pub first_run: i64,
     /// The last run of them.
@@ -50,7 +50,7 @@ pub struct Carried {
 
 impl std::fmt::Display for Carried {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let command = if self.command.is_empty() { "unknown" } else { &self.command };
+        let command = self.command.map_or("unknown", Command::as_str);
         match (self.first_run, self.last_run) {
             (one, last) if one == last => write!(out, "{} of run {one} ({command})", self.rows),
             (one, last) => write!(out, "{} of runs {one} to {last} ({command})", self.rows),
@@ -168,7 +168,7 @@ impl Tx<'_> {
     /// The rows that are carried over, by where they came from.
     pub fn carried(&self, stream: &str) -> Result<Vec<Carried>, Error> {
         let sql = format!(
-            "SELECT coalesce(r.command, '') AS command, min(old._run) AS first_run, max(old._run)
+            "SELECT r.command, min(old._run) AS first_run, max(old._run)
                 AS last_run, count(*) AS rows
              FROM {CARRIED} AS c JOIN main.{} AS old ON old._rowid_ = c.row
              LEFT JOIN _windrow_runs AS r ON r.run_id = old._run
@@ -179,7 +179,7 @@ impl Tx<'_> {
             let mut statement = self.connection.prepare(&sql)?;
             let rows = statement.query_map([], |row| {
                 Ok(Carried {
-                    command: row.get("command")?,
+                    command: named_or_none(row, "command", ("_windrow_runs", "command"))?,
                     first_run: row.get("first_run")?,
                     last_run: row.get("last_run")?,
                     rows: row.get("rows")?,

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::definition::{Definition, Stream, parse_definition};
 use crate::host::Host;
-use crate::model::{Error, TableShape, instant_to_text};
+use crate::model::{Command, Error, TableShape, instant_to_text};
 use crate::store::{Archive, RunStart, Tx};
 
 use crate::rebuild::replay::Replay;
@@ -25,9 +25,6 @@ use crate::rebuild::trial::Trial;
 pub use carry::{Carried, EndedHistory, Remade};
 pub use compare::{ColumnChange, NewRejects, RebuildComparison, Regrouped};
 pub use table_swap::{Recount, TableObject, UnkeptRuns};
-
-/// Commands that keep the pages of streams whose definition says so.
-const KEEPING: [&str; 3] = ["sync", "watch", "demo"];
 
 /// What to do about records whose pages were not kept. A sync refuses the new key or type.
 const READ_AGAIN: &str = "with the key and the types that the table has and `raw = true`, read it \
@@ -95,7 +92,7 @@ fn rebuild_all(
         if run.is_none() {
             let version = env!("CARGO_PKG_VERSION");
             let text = &definition.text;
-            let start = RunStart { command: "rebuild", version, definition: text, now };
+            let start = RunStart { command: Command::Rebuild, version, definition: text, now };
             run = Some(tx.note_run(&start, "made tables again from kept pages")?);
         }
         match rebuild_stream(tx, host, definition, stream, run.unwrap_or_default())? {
@@ -128,7 +125,7 @@ pub fn settle_rebuilds(
         let message = format!("there is no rebuild of stream `{name}` that waits for a word");
         return Err(refuse(message, "`windrow rebuild` shows what one would change"));
     }
-    let command = if undo { "rebuild --undo" } else { "rebuild --confirm" };
+    let command = if undo { Command::RebuildUndo } else { Command::RebuildConfirm };
     let (version, text) = (env!("CARGO_PKG_VERSION"), &definition.text);
     let start = RunStart { command, version, definition: text, now: host.clock.now() };
     let _settings = RenameSettings::set(archive)?;
@@ -269,7 +266,7 @@ fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, Error> {
         let text = runs.definition.as_deref().unwrap_or_default();
         let definition = parse_definition("the archive's definition", text).ok();
         let raw = definition.and_then(|one| one.stream(name).map(|stream| stream.raw));
-        !(KEEPING.contains(&runs.command.as_str()) && raw == Some(true))
+        !(runs.command.is_some_and(Command::keeps_pages) && raw == Some(true))
     });
     Ok(unkept)
 }
@@ -312,7 +309,7 @@ mod tests {
         let shape = TableShape::of(stream, &columns, false);
         archive.transaction(|tx| tx.ensure_table(&shape, None, now)).expect("a table");
         let start = RunStart {
-            command: "sync",
+            command: Command::Sync,
             version: "0",
             definition: &definition.text,
             now: host.clock.now(),

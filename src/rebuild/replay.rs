@@ -4,6 +4,7 @@
 //! duplicates and "the later fetch wins" come out as they did.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::definition::{Column, Stream};
 use crate::host::Host;
@@ -109,7 +110,9 @@ impl<'a> Replay<'a> {
                      definition: {}",
                     error.message
                 );
-                refuse(message, error.help.unwrap_or_else(|| "check the definition".to_owned()))
+                let help = error.help.clone();
+                let help = help.unwrap_or_else(|| "check the definition".to_owned());
+                Error { source: Some(Arc::new(error)), ..refuse(message, help) }
             })?),
         };
         self.write(&page, rows.as_mut())
@@ -119,7 +122,10 @@ impl<'a> Replay<'a> {
         if self.reader.is_none()
             && let Some(columns) = infer_from(self.stream, &Body::of_kept(&page.body))?
         {
-            self.use_columns(columns, true).map_err(|error| invalid_response(error.message))?;
+            self.use_columns(columns, true).map_err(|error| {
+                let message = error.message.clone();
+                invalid_response(message).from_error(error)
+            })?;
         }
         let none;
         let reader = match &self.reader {

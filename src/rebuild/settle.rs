@@ -2,14 +2,14 @@
 
 use rusqlite::{OptionalExtension, named_params};
 
-use crate::model::{Error, ErrorKind};
+use crate::model::{Command, Error, ErrorKind};
 use crate::rebuild::carry::ended_history;
 use crate::rebuild::table_swap::{PARTS, TableObject, before, history_before, part_before};
 use crate::store::error::at;
 use crate::store::history::{unwatch_updates, watch_updates};
 use crate::store::reader::Reader;
-use crate::store::row::from_json;
 use crate::store::row::only;
+use crate::store::row::{from_json, named};
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::transaction::Tx;
 
@@ -65,15 +65,17 @@ impl Tx<'_> {
     pub fn undo_rebuild(&self, stream: &str) -> Result<u64, Error> {
         let sql = "SELECT r.run_id, r.command FROM _windrow_runs AS r JOIN _windrow_rebuilds AS b
                 ON b.stream = :stream AND r.run_id > b.run_id
-            WHERE r.command LIKE 'adopt%' OR r.command LIKE 'vanished%' OR EXISTS
+            WHERE r.command IN (SELECT value FROM json_each(:uncounted)) OR EXISTS
                 (SELECT 1 FROM _windrow_run_streams AS s
                  WHERE s.run_id = r.run_id AND s.stream = :stream
                    AND (s.received > 0 OR s.windows_completed > 0 OR s.late_rejects > 0))
             ORDER BY r.run_id DESC LIMIT 1";
-        let since: Option<(i64, String)> = self
+        let uncounted = Command::names_where(Command::changes_uncounted);
+        let values = named_params! { ":stream": stream, ":uncounted": uncounted };
+        let since: Option<(i64, Command)> = self
             .connection
-            .query_row(sql, named_params! { ":stream": stream }, |row| {
-                Ok((row.get("run_id")?, row.get("command")?))
+            .query_row(sql, values, |row| {
+                Ok((row.get("run_id")?, named(row, "command", ("_windrow_runs", "command"))?))
             })
             .optional()
             .map_err(at(&self.path))?;

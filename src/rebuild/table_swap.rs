@@ -6,14 +6,14 @@
 use rusqlite::{ErrorCode, OptionalExtension, named_params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ErrorKind;
+use crate::model::{Command, ErrorKind};
 use crate::model::{Error, KeyShape, Outcomes, Retention, TableShape, WindowKey};
 
 use crate::store::error::at;
 use crate::store::history::{history_indexes, unwatch_updates};
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
-use crate::store::row::only;
+use crate::store::row::{named_or_none, only};
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::table::{create_statement, stored_table, stored_text};
 use crate::store::transaction::Tx;
@@ -55,8 +55,8 @@ pub struct TableObject {
 /// Runs that brought a stream records and kept no page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnkeptRuns {
-    /// Their command; empty where a row names a run that is not there.
-    pub command: String,
+    /// Their command; none where a row names a run that is not there.
+    pub command: Option<Command>,
     /// The first and the last of them.
     pub runs: (i64, i64),
     /// The definition that they ran by.
@@ -145,21 +145,25 @@ impl Reader {
     /// Runs that brought the stream records without keeping their pages, or that its rows name.
     pub fn unkept_runs(&self, stream: &str) -> Result<Vec<UnkeptRuns>, Error> {
         let sql = format!(
-            "SELECT coalesce(r.command, '') AS command, min(run) AS first, max(run) AS last, d.text
+            "SELECT r.command, min(run) AS first, max(run) AS last, d.text
              FROM (SELECT run_id AS run FROM _windrow_run_streams
                    WHERE stream = :stream AND received > 0 UNION SELECT _run FROM {})
              LEFT JOIN _windrow_runs AS r ON r.run_id = run
              LEFT JOIN _windrow_definitions AS d USING (definition_id)
              WHERE run NOT IN (SELECT run_id FROM _windrow_raw_pages WHERE stream = :stream)
-                AND coalesce(r.command, '') <> 'merge'
+                AND (r.command IS NULL
+                    OR r.command NOT IN (SELECT value FROM json_each(:of_one_archive)))
              GROUP BY r.command, d.definition_id ORDER BY min(run)",
             quote(stream)
         );
         let read = || -> rusqlite::Result<Vec<UnkeptRuns>> {
             let mut statement = self.connection.prepare(&sql)?;
-            let rows = statement.query_map(named_params! { ":stream": stream }, |row| {
+            let of_one_archive = Command::names_where(Command::is_of_one_archive);
+            let values = named_params! { ":stream": stream, ":of_one_archive": of_one_archive };
+            let rows = statement.query_map(values, |row| {
                 let runs = (row.get("first")?, row.get("last")?);
-                Ok(UnkeptRuns { command: row.get("command")?, runs, definition: row.get("text")? })
+                let command = named_or_none(row, "command", ("_windrow_runs", "command"))?;
+                Ok(UnkeptRuns { command, runs, definition: row.get("text")? })
             })?;
             rows.collect()
         };
@@ -178,11 +182,19 @@ impl Reader {
                 USING (definition_id)
             WHERE run_id = max(:run, coalesce((SELECT max(run_id) FROM _windrow_run_streams
                 JOIN _windrow_runs AS r USING (run_id)
-                WHERE stream = :stream AND r.command = 'rebuild' AND r.merged_by IS NULL
+                WHERE stream = :stream AND r.command = :rebuild AND r.merged_by IS NULL
                     AND run_id < :before), 0))";
         let mut statement = self.connection.prepare_cached(sql).map_err(at(&self.path))?;
         let found = statement
-            .query_row(named_params! { ":stream": stream, ":run": run, ":before": before }, only)
+            .query_row(
+                named_params! {
+                    ":stream": stream,
+                    ":run": run,
+                    ":before": before,
+                    ":rebuild": Command::Rebuild.as_str(),
+                },
+                only,
+            )
             .optional();
         found.map_err(at(&self.path))
     }

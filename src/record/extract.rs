@@ -73,6 +73,8 @@ pub enum ExtractError {
     },
 }
 
+impl std::error::Error for ExtractError {}
+
 impl fmt::Display for ExtractError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

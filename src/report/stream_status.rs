@@ -138,7 +138,7 @@ fn watermark(
     let mut earliest: Option<Timestamp> = None;
     for partition in partitions {
         let windows = ledger.iter().filter(|entry| {
-            entry.partition == *partition && matches!(entry.state.as_str(), "complete" | "settled")
+            entry.partition == *partition && matches!(entry.state, State::Complete | State::Settled)
         });
         let windows = windows.filter_map(|entry| {
             let end = entry.read_to.as_deref().and_then(instant_from_text)?;

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::{Value, ValueRef};
+use rusqlite::types::ValueRef;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::model::sha256_of;
 use crate::model::{Cell, Filled, RowSet, hexadecimal};
+use crate::store::value::Value;
 
 /// The name under which a row says that it is marked as gone.
 pub(crate) const MARK: &str = "_deleted_at";

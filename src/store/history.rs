@@ -151,6 +151,8 @@ pub(crate) fn keep_histories(connection: &Connection) -> rusqlite::Result<()> {
     streams.iter().try_for_each(|stream| watch_updates(connection, stream))
 }
 
+/// The trigger is temporary: it belongs to the connection, no file has it, and so it needs no
+/// transaction.
 pub(crate) fn watch_updates(connection: &Connection, stream: &str) -> rusqlite::Result<()> {
     let columns = live_columns(connection, stream)?;
     let names: Vec<String> = columns.iter().map(|column| quote(&column.name)).collect();

@@ -344,7 +344,7 @@ pub(crate) fn entries(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Outcomes;
+    use crate::model::{Command, Outcomes};
     use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn completing_a_window_trims_what_it_covers_of_others_and_loses_no_coverage() {
         let (_folder, archive) = archive_with(&usage_shape());
-        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now: day(0) };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
             archive
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn a_partial_fetch_trims_nothing_and_is_trimmed_away() {
         let (_folder, archive) = archive_with(&usage_shape());
-        let start = RunStart { command: "sync", version: "0", definition: "", now: day(0) };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now: day(0) };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let write = |from, to, state| {
             archive

@@ -37,7 +37,7 @@ pub use archive::Archive;
 pub use content::Fill;
 pub use foreign::{Foreign, ForeignTable};
 pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
-pub use open::{APPLICATION_ID, Opening, sqlite_is_sound};
+pub use open::{APPLICATION_ID, Opening, holder_note, sqlite_is_sound};
 pub use parents::Orphan;
 pub use query::{AnswerPart, TakeAnswer};
 pub use read::{LedgerRow, ParentRow, RejectRow, StoredDefinition, StreamRow};

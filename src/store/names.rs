@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 
 use crate::definition::{is_column_name, is_given_name};
-use crate::model::{Error, ErrorKind, KeyShape, TableColumn, printable};
+use crate::model::{Command, Error, ErrorKind, KeyShape, TableColumn, printable};
 
 use crate::store::foreign::at_file;
 use crate::store::row::only;
@@ -37,7 +37,7 @@ enum Grammar {
     Given,
     /// The same, or nothing.
     GivenOrNone,
-    /// A command of windrow's, such as `rejects retry`.
+    /// A command that writes runs.
     Command,
     /// A version, a time or an identity: letters of ASCII that can be seen.
     Plain,
@@ -49,12 +49,7 @@ impl Grammar {
         match self {
             Grammar::Given => is_given_name(name),
             Grammar::GivenOrNone => name.is_empty() || is_given_name(name),
-            Grammar::Command => {
-                let letter = |byte: u8| byte.is_ascii_alphanumeric() || b" -".contains(&byte);
-                short
-                    && name.starts_with(|c: char| c.is_ascii_lowercase())
-                    && name.bytes().all(letter)
-            }
+            Grammar::Command => name.parse::<Command>().is_ok(),
             Grammar::Plain => short && name.bytes().all(|byte| matches!(byte, b' '..=b'~')),
         }
     }
@@ -198,8 +193,17 @@ mod tests {
             (Grammar::GivenOrNone, &["", "usage"], &[" ", "a;b", "a\u{202e}", "../a", "a'"]),
             (
                 Grammar::Command,
-                &["sync", "rejects retry", "vanished --undo 12"],
-                &["", "-x", "sync\n", "a\u{9b}31m", "sync; rm", "Sync", "sync\u{200b}"],
+                &["sync", "rejects retry", "vanished --undo"],
+                &[
+                    "",
+                    "-x",
+                    "sync\n",
+                    "a\u{9b}31m",
+                    "sync; rm",
+                    "Sync",
+                    "sync\u{200b}",
+                    "vanished --undo 12",
+                ],
             ),
             (
                 Grammar::Plain,

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, named_params};
 use crate::host::Files;
 use crate::host::files::{self, FileLock, LockError, lock_path};
 
-use crate::model::{Error, ErrorKind};
+use crate::model::{Command, Error, ErrorKind, Timestamp, instant_to_text};
 use crate::store::error::{at, classify};
 use crate::store::formats::{ArchiveFormat, Formats};
 use crate::store::place::{look_at, refuse_left_log};
@@ -28,6 +28,12 @@ const CACHE_KIB: i64 = 24 * 1024;
 const CHECKPOINT_PAGES: i64 = 8192;
 /// 3.51.3 is the first release without the WAL-reset corruption.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// What the next one is told about who holds an archive, or may send for it.
+pub fn holder_note(command: Command, now: Timestamp) -> String {
+    let now = instant_to_text(now);
+    format!("process {} (windrow {command}) since {now}", std::process::id())
+}
 
 /// How an archive is opened for writing.
 #[derive(Clone, Copy)]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::definition::Scalar;
@@ -13,6 +12,7 @@ use crate::store::read::scalar;
 use crate::store::reader::Reader;
 use crate::store::sql::quote;
 use crate::store::table::stored_table;
+use crate::store::value::Value;
 use crate::store::write::Bound;
 
 /// The column through which a row is an orphan, and why.

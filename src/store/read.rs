@@ -47,8 +47,9 @@ impl StreamRow {
     }
 }
 
-/// A row of the ledger for people.
-#[derive(Clone, Debug, Serialize)]
+/// A row of the ledger as it stands, for whoever shows it, judges it or copies it. What the planner
+/// makes of it is an [`Entry`].
+#[derive(Clone, Debug, PartialEq)]
 pub struct LedgerRow {
     /// The parent's key, or empty.
     pub partition: String,
@@ -64,8 +65,10 @@ pub struct LedgerRow {
     pub completed_at: Option<String>,
     /// The mark.
     pub cursor: Option<String>,
-    /// Records that came.
+    /// Records that the last fetch received.
     pub received: u64,
+    /// Records that it rejected.
+    pub rejected: u64,
     /// Distinct keys, where counted.
     pub distinct_keys: Option<u64>,
     /// The source's own total.
@@ -74,6 +77,16 @@ pub struct LedgerRow {
     pub out_of_window: u64,
     /// Why it is not complete.
     pub error: Option<String>,
+    /// Where the range of the last complete fetch begins.
+    pub asked_from: Option<String>,
+    /// Records of the last complete fetch, where it was made in one piece.
+    pub last_records: Option<u64>,
+    /// Records of the complete fetch before.
+    pub previous_records: Option<u64>,
+    /// When the window was first read up to its end.
+    pub first_complete_at: Option<String>,
+    /// When it was first settled.
+    pub settled_at: Option<String>,
 }
 
 /// A definition as a run used it.
@@ -112,9 +125,35 @@ pub struct RejectRow {
 }
 
 impl LedgerRow {
+    /// One that says nothing but its state.
+    #[cfg(test)]
+    pub(crate) fn plain(state: State) -> LedgerRow {
+        LedgerRow {
+            partition: String::new(),
+            start_at: String::new(),
+            end_at: String::new(),
+            state,
+            read_to: None,
+            completed_at: None,
+            cursor: None,
+            received: 0,
+            rejected: 0,
+            distinct_keys: None,
+            source_total: None,
+            out_of_window: 0,
+            error: None,
+            asked_from: None,
+            last_records: None,
+            previous_records: None,
+            first_complete_at: None,
+            settled_at: None,
+        }
+    }
+
     /// The rows of a stream, oldest first.
     pub(crate) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
-            completed_at, cursor, received, distinct_keys, source_total, out_of_window, error
+            completed_at, cursor, received, rejected, distinct_keys, source_total, out_of_window,
+            error, asked_from, last_records, previous_records, first_complete_at, settled_at
         FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
 
     /// A row of [`Self::SELECT`].
@@ -128,10 +167,16 @@ impl LedgerRow {
             completed_at: row.get("completed_at")?,
             cursor: row.get("cursor")?,
             received: row.get("received")?,
+            rejected: row.get("rejected")?,
             distinct_keys: row.get("distinct_keys")?,
             source_total: row.get("source_total")?,
             out_of_window: row.get("out_of_window")?,
             error: row.get("error")?,
+            asked_from: row.get("asked_from")?,
+            last_records: row.get("last_records")?,
+            previous_records: row.get("previous_records")?,
+            first_complete_at: row.get("first_complete_at")?,
+            settled_at: row.get("settled_at")?,
         })
     }
 }

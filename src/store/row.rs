@@ -25,6 +25,16 @@ pub(crate) fn named<T: FromStr>(
     name_of(&text, column)
 }
 
+/// The same, where there may be none.
+pub(crate) fn named_or_none<T: FromStr>(
+    row: &Row<'_>,
+    at: impl RowIndex,
+    column: (&str, &str),
+) -> rusqlite::Result<Option<T>> {
+    let text: Option<String> = row.get(at)?;
+    text.map(|text| name_of(&text, column)).transpose()
+}
+
 /// See [`named`].
 pub(crate) fn name_of<T: FromStr>(text: &str, column: (&str, &str)) -> rusqlite::Result<T> {
     text.parse().map_err(|_| unknown(text, column))

@@ -1,10 +1,11 @@
 //! What a run did in detail: each fetch with what it cost, errors and waits. Bounded for each
 //! run, and kept for the latest runs alone; the sums by stream stay.
 
-use rusqlite::{Connection, Row, named_params};
+use rusqlite::{Row, named_params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Error, Outcomes, Spent};
+use crate::model::{Error, FetchResult, Outcomes, RunEventKind, Spent};
+use crate::store::row::named;
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
@@ -46,10 +47,8 @@ pub struct FetchRow {
     pub end_at: String,
     /// Why it was due.
     pub reason: String,
-    /// `complete`, `settled`, `partial`, `truncated`; `kept` where it failed and what an earlier
-    /// one proved stays; `split` into smaller ones; `second` of what lies before a window;
-    /// `too_early` for its source; `failed` where nothing of it is noted in the ledger.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: FetchResult,
     /// When it began.
     pub began_at: String,
     /// When it ended.
@@ -73,8 +72,8 @@ pub struct FetchRow {
 pub struct RunEvent {
     /// When.
     pub at: String,
-    /// `error` or `wait`.
-    pub kind: String,
+    /// An error or a wait.
+    pub kind: RunEventKind,
     /// The source, of a wait.
     pub source: Option<String>,
     /// The stream, of a error.
@@ -122,7 +121,7 @@ impl Tx<'_> {
                 ":start_at": row.start_at,
                 ":end_at": row.end_at,
                 ":reason": row.reason,
-                ":outcome": row.outcome,
+                ":outcome": row.outcome.as_str(),
                 ":began_at": row.began_at,
                 ":ended_at": row.ended_at,
                 ":pages": row.pages,
@@ -156,7 +155,7 @@ impl Tx<'_> {
                 ":run": run,
                 ":number": number,
                 ":at": event.at,
-                ":kind": event.kind,
+                ":kind": event.kind.as_str(),
                 ":source": event.source,
                 ":stream": event.stream,
                 ":partition": event.partition,
@@ -172,10 +171,10 @@ impl Tx<'_> {
 }
 
 /// Forgets the details of runs that are long past.
-pub(crate) fn forget_details(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+pub(crate) fn forget_details(tx: &Tx<'_>, run: i64) -> rusqlite::Result<()> {
     for table in ["_windrow_run_fetches", "_windrow_run_events"] {
         let sql = format!("DELETE FROM {table} WHERE run_id <= :_");
-        connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
+        tx.connection.execute(&sql, named_params! { ":_": run - RUNS_IN_DETAIL_MAX })?;
     }
     Ok(())
 }
@@ -206,7 +205,7 @@ fn fetch(row: &Row<'_>) -> rusqlite::Result<FetchRow> {
         start_at: row.get("start_at")?,
         end_at: row.get("end_at")?,
         reason: row.get("reason")?,
-        outcome: row.get("outcome")?,
+        outcome: named(row, "outcome", ("_windrow_run_fetches", "outcome"))?,
         began_at: row.get("began_at")?,
         ended_at: row.get("ended_at")?,
         pages: row.get("pages")?,
@@ -232,7 +231,7 @@ fn fetch(row: &Row<'_>) -> rusqlite::Result<FetchRow> {
 fn event(row: &Row<'_>) -> rusqlite::Result<RunEvent> {
     Ok(RunEvent {
         at: row.get("at")?,
-        kind: row.get("kind")?,
+        kind: named(row, "kind", ("_windrow_run_events", "kind"))?,
         source: row.get("source")?,
         stream: row.get("stream")?,
         partition: row.get("partition")?,
@@ -247,6 +246,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<RunEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Command;
     use crate::store::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};
 
@@ -254,7 +254,7 @@ mod tests {
     fn what_is_kept_of_a_run_is_bounded_and_so_are_the_runs() {
         let (_folder, archive) = archive_with(&usage_shape());
         let now = crate::model::instant_from_text("2026-01-01T00:00:00Z").expect("an instant");
-        let start = RunStart { command: "sync", version: "0", definition: "", now };
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now };
         let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
         let row = FetchRow {
             stream: "usage".into(),
@@ -262,7 +262,7 @@ mod tests {
             start_at: String::new(),
             end_at: String::new(),
             reason: "pending".into(),
-            outcome: "complete".into(),
+            outcome: FetchResult::Complete,
             began_at: "then".into(),
             ended_at: "now".into(),
             pages: 1,
@@ -271,7 +271,7 @@ mod tests {
             spent: Spent { requests: 2, retries: 1, bytes: 3, waited_ms: 4 },
             error: None,
         };
-        let event = RunEvent { kind: "wait".into(), at: "now".into(), ..RunEvent::default() };
+        let event = RunEvent { kind: RunEventKind::Wait, at: "now".into(), ..RunEvent::default() };
         for number in 1..=FETCHES_PER_RUN_MAX + 5 {
             archive.transaction(|tx| tx.write_fetch(run, number, &row)).expect("noted");
             archive.transaction(|tx| tx.write_run_event(run, number, &event)).expect("noted");

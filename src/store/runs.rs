@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 use serde::Serialize;
 
 use crate::model::{
-    Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text, instant_to_text,
+    Command, Error, ExitCode, Outcomes, RunState, Spent, Timestamp, instant_from_text,
+    instant_to_text,
 };
 
 use crate::model::sha256_of;
@@ -18,8 +19,8 @@ use crate::store::transaction::Tx;
 /// The beginning of a run.
 #[derive(Clone, Debug)]
 pub struct RunStart<'a> {
-    /// `sync`, `demo`, …
-    pub command: &'a str,
+    /// The command.
+    pub command: Command,
     /// windrow's version.
     pub version: &'a str,
     /// The definition's text, without secrets.
@@ -31,8 +32,8 @@ pub struct RunStart<'a> {
 /// The end of a run.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
-    /// `complete`, `incomplete`, `failed` or `interrupted`.
-    pub state: &'static str,
+    /// How it ended.
+    pub state: RunState,
     /// The exit code of the command.
     pub exit_code: ExitCode,
     /// When.
@@ -56,10 +57,10 @@ pub struct RunEnd {
 pub struct RunRow {
     /// Its number.
     pub run: i64,
-    /// `sync`, `demo`, …
-    pub command: String,
-    /// `running`, `complete`, `incomplete`, `failed` or `interrupted`.
-    pub state: String,
+    /// The command.
+    pub command: Command,
+    /// How it stands or ended.
+    pub state: RunState,
     /// When it began.
     pub started_at: String,
     /// When it ended.
@@ -117,7 +118,7 @@ impl RunEnd {
     /// The end of a run that asked no source for anything.
     pub fn nothing_asked(now: Timestamp) -> Self {
         Self {
-            state: "complete",
+            state: RunState::Complete,
             exit_code: ExitCode::Done,
             now,
             windows_planned: 0,
@@ -141,9 +142,9 @@ impl Tx<'_> {
                  WHERE state = 'running'",
                 [],
             )?;
-            let definition = definition_id(connection, start.definition, &now)?;
-            let run = NewRun::begun(start, definition, &now).insert(connection)?;
-            forget_details(connection, run)?;
+            let definition = definition_id(self, start.definition, &now)?;
+            let run = NewRun::begun(start, definition, &now).insert(self)?;
+            forget_details(self, run)?;
             Ok(run)
         };
         write().map_err(at(&self.path))
@@ -202,7 +203,7 @@ impl Tx<'_> {
     /// Dates a run's fetches by the clocks of its sources so far: milliseconds by which each is
     /// ahead.
     pub fn date_run(&self, run: i64, clocks: &BTreeMap<String, i64>) -> Result<(), Error> {
-        date_fetches(&self.connection, run, clocks).map_err(at(&self.path))
+        date_fetches(self, run, clocks).map_err(at(&self.path))
     }
 
     /// Notes that a run has ended.
@@ -216,7 +217,7 @@ impl Tx<'_> {
         let values = named_params! {
             ":run": run,
             ":now": instant_to_text(end.now),
-            ":state": end.state,
+            ":state": end.state.as_str(),
             ":exit_code": end.exit_code.number(),
             ":windows_planned": end.windows_planned,
             ":windows_completed": end.windows_completed,
@@ -230,7 +231,7 @@ impl Tx<'_> {
         let write = || -> rusqlite::Result<()> {
             let connection = &self.connection;
             connection.execute(sql, values)?;
-            date_fetches(connection, run, &end.clocks)?;
+            date_fetches(self, run, &end.clocks)?;
             for (source, skew_ms) in &end.clocks {
                 let sql = "INSERT INTO _windrow_clocks (source, skew_ms, seen_at)
                     VALUES (:source, :skew_ms, :now) ON CONFLICT (source)
@@ -280,7 +281,8 @@ impl<'a> NewRun<'a> {
     /// Writes it, with a name that it has in every archive that will ever hold it, and its fetches
     /// dated by this machine's clock for now. What the archive's manifest said is no longer true.
     /// Gives its number.
-    pub fn insert(&self, connection: &Connection) -> rusqlite::Result<i64> {
+    pub fn insert(&self, tx: &Tx<'_>) -> rusqlite::Result<i64> {
+        let connection = &tx.connection;
         let sql = "INSERT INTO _windrow_runs (run_id, uid, archive_id, command, windrow_version,
                 definition_id, started_at, read_at, finished_at, state, exit_code, message)
             SELECT :run, lower(hex(randomblob(16))),
@@ -289,17 +291,15 @@ impl<'a> NewRun<'a> {
                 iif(:done, :now, NULL), iif(:done, 'complete', 'running'), iif(:done, 0, NULL),
                 :message";
         let RunStart { command, version, .. } = self.start;
-        let word = command.split(' ').next().unwrap_or_default();
-        let reads = !COMMANDS_THAT_READ_NO_SOURCE.contains(&word);
         connection.execute(
             sql,
             named_params! {
                 ":run": self.number,
-                ":command": command,
+                ":command": command.as_str(),
                 ":version": version,
                 ":definition": self.definition,
                 ":now": self.now,
-                ":reads": reads,
+                ":reads": command.reads_source(),
                 ":done": self.done,
                 ":message": self.message,
             },
@@ -311,21 +311,13 @@ impl<'a> NewRun<'a> {
     }
 }
 
-/// What they write does not say what a source says at that time.
-const COMMANDS_THAT_READ_NO_SOURCE: [&str; 6] =
-    ["adopt", "rejects", "rebuild", "vanished", "merge", "handoff"];
-
 /// By how much this machine's clock must be off before fetches are dated by their sources', in
 /// milliseconds: a `Date` has whole seconds, and an answer takes its time.
 const SKEW_MS_MIN: u64 = 5_000;
 
 /// Dates a run's fetches by the clocks of the sources that it has read: those of all laptops that
 /// read them.
-fn date_fetches(
-    connection: &Connection,
-    run: i64,
-    clocks: &BTreeMap<String, i64>,
-) -> rusqlite::Result<()> {
+fn date_fetches(tx: &Tx<'_>, run: i64, clocks: &BTreeMap<String, i64>) -> rusqlite::Result<()> {
     let mut skews: Vec<i64> = clocks.values().copied().collect();
     skews.sort_unstable();
     let Some(skew) = skews.get(skews.len() / 2).filter(|skew| skew.unsigned_abs() >= SKEW_MS_MIN)
@@ -333,30 +325,26 @@ fn date_fetches(
         return Ok(());
     };
     let sql = "SELECT started_at FROM _windrow_runs WHERE run_id = :run";
-    let started: String = connection.query_row(sql, named_params! { ":run": run }, only)?;
+    let started: String = tx.connection.query_row(sql, named_params! { ":run": run }, only)?;
     let Some(started) = instant_from_text(&started) else { return Ok(()) };
     let at = started.checked_add_signed(chrono::TimeDelta::milliseconds(*skew)).unwrap_or(started);
     let sql = "UPDATE _windrow_runs SET read_at = :at WHERE run_id = :run AND read_at <> ''";
-    connection.execute(sql, named_params! { ":run": run, ":at": instant_to_text(at) })?;
+    tx.connection.execute(sql, named_params! { ":run": run, ":at": instant_to_text(at) })?;
     Ok(())
 }
 
-pub(crate) fn definition_id(
-    connection: &Connection,
-    text: &str,
-    now: &str,
-) -> rusqlite::Result<i64> {
+pub(crate) fn definition_id(tx: &Tx<'_>, text: &str, now: &str) -> rusqlite::Result<i64> {
     let digest = sha256_of(text);
     let sql = "SELECT definition_id FROM _windrow_definitions WHERE sha256 = :digest";
     if let Some(id) =
-        connection.query_row(sql, named_params! { ":digest": &digest }, only).optional()?
+        tx.connection.query_row(sql, named_params! { ":digest": &digest }, only).optional()?
     {
         return Ok(id);
     }
     let sql = "INSERT INTO _windrow_definitions (sha256, text, first_used_at) VALUES (:digest,
         :text, :now)";
-    connection.execute(sql, named_params! { ":digest": &digest, ":text": text, ":now": now })?;
-    Ok(connection.last_insert_rowid())
+    tx.connection.execute(sql, named_params! { ":digest": &digest, ":text": text, ":now": now })?;
+    Ok(tx.connection.last_insert_rowid())
 }
 
 /// The last `limit` runs, newest first; or one of them.
@@ -374,10 +362,8 @@ pub(crate) fn runs(
         .query_map(named_params! { ":only": only, ":limit": limit }, |row| {
             Ok(RunRow {
                 run: row.get("run_id")?,
-                command: row.get("command")?,
-                state: named::<RunState>(row, "state", ("_windrow_runs", "state"))?
-                    .as_str()
-                    .to_owned(),
+                command: named(row, "command", ("_windrow_runs", "command"))?,
+                state: named(row, "state", ("_windrow_runs", "state"))?,
                 started_at: row.get("started_at")?,
                 finished_at: row.get("finished_at")?,
                 exit_code: row.get("exit_code")?,

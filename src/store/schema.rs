@@ -377,23 +377,22 @@ fn is_left(connection: &Connection, table: &str, given: &[String]) -> bool {
         && streams(connection).is_ok_and(|streams| streams.contains_key(table))
 }
 
-/// Takes out of a copy what windrow did not make, and says what it was.
-pub(crate) fn drop_foreign(
+/// What windrow did not make, in an order in which it can be dropped: views and triggers first,
+/// since they may hang on tables.
+pub(crate) fn foreign_objects(
     connection: &Connection,
     format: ArchiveFormat,
-) -> rusqlite::Result<Vec<String>> {
-    let (foreign, _) = compare(connection, format)?;
-    let mut dropped = Vec::new();
-    // Views and triggers first, since they may hang on tables; what belongs to a table that has
-    // gone has gone with it.
-    for kind in ["trigger", "view", "index", "table"] {
-        for object in foreign.iter().filter(|object| object.kind == kind) {
-            let sql = format!("DROP {kind} IF EXISTS {}", quote(&object.name));
-            connection.execute_batch(&sql)?;
-            dropped.push(format!("{kind} `{}`", object.name));
-        }
-    }
-    Ok(dropped)
+) -> rusqlite::Result<Vec<SchemaObject>> {
+    const ORDER: [&str; 4] = ["trigger", "view", "index", "table"];
+    let (mut foreign, _) = compare(connection, format)?;
+    foreign.retain(|object| ORDER.contains(&object.kind.as_str()));
+    foreign.sort_by_key(|object| ORDER.iter().position(|kind| *kind == object.kind));
+    Ok(foreign)
+}
+
+/// The statement that drops it. What belongs to a table that has gone has gone with it.
+pub(crate) fn drop_statement(object: &SchemaObject) -> String {
+    format!("DROP {} IF EXISTS {}", object.kind, quote(&object.name))
 }
 
 #[cfg(test)]
@@ -440,7 +439,9 @@ mod tests {
             let (foreign, missing) = compare(&archive.connection, format).expect("read");
             assert!(!foreign.is_empty() || !missing.is_empty(), "{sql}");
             if sql.starts_with("CREATE") && !sql.contains("VIRTUAL") {
-                assert_eq!(drop_foreign(&archive.connection, format).expect(sql).len(), 1);
+                let foreign = foreign_objects(&archive.connection, format).expect("read");
+                assert_eq!(foreign.len(), 1);
+                archive.connection.execute_batch(&drop_statement(&foreign[0])).expect(sql);
                 let left = compare(&archive.connection, format).expect("read");
                 assert_eq!(left, (vec![], vec![]), "{sql}");
             }

@@ -2,34 +2,10 @@
 
 use rusqlite::types::ValueRef;
 
-/// A value.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// SQL NULL.
-    Null,
-    /// An integer.
-    Integer(i64),
-    /// A double.
-    Real(f64),
-    /// Text.
-    Text(String),
-    /// Bytes.
-    Blob(Vec<u8>),
-}
+pub use rusqlite::types::Value;
 
-impl Value {
-    /// As SQLite has it.
-    pub(crate) fn as_ref(&self) -> ValueRef<'_> {
-        match self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(number) => ValueRef::Integer(*number),
-            Value::Real(number) => ValueRef::Real(*number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Blob(bytes) => ValueRef::Blob(bytes),
-        }
-    }
-}
-
+/// What is stored, kept beyond its row. Bytes that SQLite takes for text and that are not UTF-8
+/// have U+FFFD for what is wrong.
 pub(crate) fn owned(value: ValueRef<'_>) -> Value {
     match value {
         ValueRef::Null => Value::Null,

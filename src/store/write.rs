@@ -222,7 +222,8 @@ pub(crate) struct Bound<'r>(pub &'r RowSet, pub Cell);
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        use rusqlite::types::{Value, ValueRef};
+        use crate::store::value::Value;
+        use rusqlite::types::ValueRef;
         Ok(match self.1 {
             Cell::Null => ToSqlOutput::Owned(Value::Null),
             Cell::Integer(value) => ToSqlOutput::Owned(Value::Integer(value)),

@@ -3,7 +3,7 @@
 use crate::definition::{Column, ColumnType, OnDrift, Source, Stream, is_column_name};
 use crate::drift::Noticed;
 use crate::http::{Page, SourceError, invalid_response};
-use crate::model::Kinds;
+use crate::model::{FieldChangeKind, Kinds};
 use crate::record::PageContext;
 
 use super::fetch_lane::FetchLane;
@@ -38,7 +38,7 @@ impl FetchLane<'_> {
         let reader = self.record_reader.clone();
         let mut columns = reader.map(|reader| reader.columns().to_vec()).unwrap_or_default();
         let before = columns.len();
-        for drift in noticed.drift.iter().filter(|drift| drift.change == "new") {
+        for drift in noticed.drift.iter().filter(|drift| drift.change == FieldChangeKind::New) {
             let taken = columns.iter().any(|c| c.name.eq_ignore_ascii_case(&drift.field));
             if !taken && is_column_name(&drift.field) {
                 columns.push(Column::plain(&drift.field, type_of(drift.kinds)));

@@ -1,7 +1,7 @@
 //! A fetch as values: what is fixed when it begins, and what came of it.
 
 use crate::http::SourceError;
-use crate::model::{GoneScope, State, Timestamp, WindowKey};
+use crate::model::{FetchResult, GoneScope, State, Timestamp, WindowKey};
 
 /// What is fixed when a fetch begins. The fetch lane hands it over once, before the first page.
 #[derive(Clone, Debug)]
@@ -111,14 +111,13 @@ pub enum ForgetReason {
     Failed,
 }
 
-impl ForgetReason {
-    /// As it stands in the run's fetches.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ForgetReason::Split => "split",
-            ForgetReason::Second => "second",
-            ForgetReason::TooEarly => "too_early",
-            ForgetReason::Failed => "failed",
+impl From<ForgetReason> for FetchResult {
+    fn from(reason: ForgetReason) -> Self {
+        match reason {
+            ForgetReason::Split => FetchResult::Split,
+            ForgetReason::Second => FetchResult::Second,
+            ForgetReason::TooEarly => FetchResult::TooEarly,
+            ForgetReason::Failed => FetchResult::Failed,
         }
     }
 }

@@ -243,8 +243,8 @@ impl<'a> FetchLane<'a> {
     fn archive<T>(&self, read: impl FnOnce(&Reader) -> Result<T, Error>) -> Result<T, SourceError> {
         read(&self.reader).map_err(|error| {
             let message = format!("cannot read the archive: {error}");
-            self.fault.borrow_mut().get_or_insert(error);
-            SourceError::new(SourceErrorKind::Stopped, message)
+            self.fault.borrow_mut().get_or_insert_with(|| error.clone());
+            SourceError::new(SourceErrorKind::Stopped, message).from_error(error)
         })
     }
 

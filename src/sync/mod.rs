@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
-use crate::model::{Error, ErrorKind, Window};
+use crate::model::{Command, Error, ErrorKind, RunState, Window};
 use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
@@ -55,7 +55,7 @@ pub struct SyncOptions {
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
-    pub command: String,
+    pub command: Command,
 }
 
 /// How the two lanes run.
@@ -104,14 +104,14 @@ pub fn sync(
         None => archive.reopen()?,
     };
     let start = RunStart {
-        command: &options.command,
+        command: options.command,
         version: env!("CARGO_PKG_VERSION"),
         definition: &definition.text,
         now: host.clock.now(),
     };
     let run = archive.transaction(|tx| tx.start_run(&start))?;
     let path = archive.path().display();
-    tracing::info!(run, command = options.command, archive = %path, "run begins");
+    tracing::info!(run, command = options.command.as_str(), archive = %path, "run begins");
     let fetcher = HttpFetcher::new(host.clone(), definition, transports, secrets, options.budget);
     let (sender, receiver) = mpsc::channel(PAGES_IN_FLIGHT);
     let pulling =
@@ -130,7 +130,7 @@ pub fn sync(
     report.run = run;
     let result = result_of(archive, run, written, host, &mut report);
     let end = RunEnd {
-        state: if result.is_err() { "failed" } else { report.state() },
+        state: if result.is_err() { RunState::Failed } else { report.state() },
         exit_code: match &result {
             Err(error) => error.exit_code(),
             Ok(()) => report.exit_code(),
@@ -183,7 +183,7 @@ fn result_of(
 fn log_end(run: i64, end: &RunEnd) {
     tracing::info!(
         run,
-        state = end.state,
+        state = end.state.as_str(),
         exit_code = end.exit_code.number(),
         windows_planned = end.windows_planned,
         windows_completed = end.windows_completed,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Error, Timestamp, instant_to_text};
+use crate::model::{Error, RunEventKind, Timestamp, instant_to_text};
 use crate::store::{
     EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent, RunStreamRow, Tx,
 };
@@ -64,7 +64,7 @@ impl RunNotes {
             start_at = row.start_at,
             end_at = row.end_at,
             reason = row.reason,
-            outcome = row.outcome,
+            outcome = row.outcome.as_str(),
             pages = row.pages,
             received = outcomes.received,
             inserted = outcomes.inserted,
@@ -159,7 +159,7 @@ fn clip(text: &str) -> String {
 pub fn error_event(error: RunError, now: Timestamp) -> RunEvent {
     RunEvent {
         at: instant_to_text(now),
-        kind: "error".to_owned(),
+        kind: RunEventKind::Error,
         source: None,
         stream: Some(error.stream),
         partition: Some(error.partition).filter(|partition| !partition.is_empty()),
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_wait_is_told_once_and_a_message_is_bounded() {
         let wait = |until: &str| RunEvent {
-            kind: "wait".to_owned(),
+            kind: RunEventKind::Wait,
             source: Some("s".to_owned()),
             until: Some(until.to_owned()),
             message: "\u{e9}".repeat(5_000),

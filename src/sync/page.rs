@@ -83,7 +83,7 @@ fn no_records(stream: &Stream, error: &ExtractError) -> SourceError {
             "; if this means that there is no data, write `empty = { records = \"absent\" }`",
         );
     }
-    let mut fault = invalid_response(error.to_string()).help(help);
+    let mut fault = invalid_response(error.to_string()).from_error(error.clone()).help(help);
     fault.cut = matches!(error, ExtractError::CutOff(_));
     fault
 }
@@ -205,7 +205,7 @@ pub fn infer_from(stream: &Stream, body: &Body<'_>) -> Result<Option<Vec<Column>
     }
     let mut columns = body
         .infer_columns(&stream.records, &times)
-        .map_err(|error| invalid_response(error.to_string()))?;
+        .map_err(|error| invalid_response(error.to_string()).from_error(error))?;
     for (field, role) in needed_columns(stream) {
         if columns.iter().any(|column| column.name == field) {
             continue;

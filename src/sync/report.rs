@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
-use crate::model::{Error, ExitCode, Outcomes, Reject, Spent, WindowKey};
+use crate::model::{Error, ExitCode, Outcomes, Reject, RunState, Spent, VanishedState, WindowKey};
 use crate::store::RunStreamRow;
 use crate::vanished::VanishedCount;
 
@@ -226,10 +226,11 @@ impl SyncReport {
             let Some(stream) = self.streams.iter_mut().find(|s| s.stream == count.stream) else {
                 continue;
             };
-            match count.state.as_str() {
-                "marked" | "deleted" => stream.vanished += count.count,
-                "held" => stream.held_back += count.count,
-                _ => {}
+            match count.state {
+                VanishedState::Marked | VanishedState::Deleted => stream.vanished += count.count,
+                VanishedState::Held => stream.held_back += count.count,
+                // Missed once, or brought back: the rows are there.
+                VanishedState::Missed | VanishedState::Kept => {}
             }
         }
     }
@@ -275,12 +276,12 @@ impl SyncReport {
     }
 
     /// The state that the archive remembers.
-    pub fn state(&self) -> &'static str {
+    pub fn state(&self) -> RunState {
         match (self.stop, self.exit_code()) {
-            (Some(_), _) => "interrupted",
-            (None, ExitCode::Done) => "complete",
-            (None, ExitCode::Incomplete) => "incomplete",
-            (None, _) => "failed",
+            (Some(_), _) => RunState::Interrupted,
+            (None, ExitCode::Done) => RunState::Complete,
+            (None, ExitCode::Incomplete) => RunState::Incomplete,
+            (None, _) => RunState::Failed,
         }
     }
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
-use crate::model::{Error, ExitCode, Outcomes, RejectKind, RowSet, TableShape, instant_to_text};
+use crate::model::{
+    Command, Error, ExitCode, Outcomes, RejectKind, RowSet, RunState, TableShape, instant_to_text,
+};
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
     Archive, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow, StreamRow,
@@ -223,7 +225,7 @@ pub fn retry(
     rehearse: bool,
 ) -> Result<RetryReport, Error> {
     let start = RunStart {
-        command: "rejects retry",
+        command: Command::RejectsRetry,
         version: env!("CARGO_PKG_VERSION"),
         definition: &definition.text,
         now: host.clock.now(),
@@ -242,7 +244,7 @@ pub fn retry(
         tracing::info!(run, stream, tried, stay, "rejects were read again");
     }
     if let Some(run) = run {
-        let state = if result.is_ok() { "complete" } else { "failed" };
+        let state = if result.is_ok() { RunState::Complete } else { RunState::Failed };
         let message = result.as_ref().err().map(|error| error.message.clone());
         let now = host.clock.now();
         let exit_code = result.as_ref().err().map_or(ExitCode::Done, |e| e.exit_code());

@@ -15,8 +15,8 @@ use crate::drift::Noticed;
 use crate::host::Host;
 use crate::kept_pages::RawPage;
 use crate::model::{
-    Checkpoint, Error, FieldChange, Outcomes, RowSet, State, TableShape, Timestamp, Wait, Window,
-    WindowKey, instant_to_text,
+    Checkpoint, Error, FetchResult, FieldChange, Outcomes, RowSet, RunEventKind, State, TableShape,
+    Timestamp, Wait, Window, WindowKey, instant_to_text,
 };
 use crate::store::{Archive, FetchRow, RunEvent, RunStreamRow, TableWriter, Tx};
 
@@ -150,7 +150,7 @@ impl<'a> WriteLane<'a> {
                 FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
                 FetchEnd::Forgotten { reason, error } => {
                     self.finish_batch()?;
-                    self.note_fetch(&window_key, trace, reason.as_str(), error);
+                    self.note_fetch(&window_key, trace, reason.into(), error);
                     self.fetch = None;
                     let batch = self.take_batch(&window_key.stream)?;
                     batch.tx.forget_partial(&window_key)?;
@@ -185,7 +185,7 @@ impl<'a> WriteLane<'a> {
         tx.write_wait(&source, &wait, now)?;
         self.notes.event(RunEvent {
             at: instant_to_text(now),
-            kind: "wait".to_owned(),
+            kind: RunEventKind::Wait,
             source: Some(source),
             message: wait.reason,
             until: Some(until),
@@ -200,7 +200,7 @@ impl<'a> WriteLane<'a> {
         &mut self,
         window_key: &WindowKey,
         trace: Trace,
-        outcome: &str,
+        outcome: FetchResult,
         error: Option<String>,
     ) {
         let known = self.fetch.as_ref().filter(|fetch| fetch.facts.window_key == *window_key);
@@ -211,7 +211,7 @@ impl<'a> WriteLane<'a> {
             start_at: bound(window_key.window.map(Window::start)),
             end_at: bound(window_key.window.map(Window::end)),
             reason: trace.reason.as_str().to_owned(),
-            outcome: outcome.to_owned(),
+            outcome,
             began_at: instant_to_text(trace.began_at),
             ended_at: instant_to_text(self.host.clock.now()),
             pages: known.map_or(0, |fetch| fetch.pages),
@@ -344,7 +344,7 @@ impl<'a> WriteLane<'a> {
         for drift in std::mem::take(&mut noticed.drift) {
             tx.log_field_change(&FieldChange {
                 stream: stream.to_owned(),
-                change: drift.change.to_owned(),
+                change: drift.change,
                 field: drift.field,
                 detail: drift.detail,
                 at: now.to_owned(),
@@ -371,7 +371,7 @@ impl<'a> WriteLane<'a> {
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
         batch.tx.write_progress(&progress, self.run)?;
-        self.note_fetch(&window_key, trace, done.state.as_str(), None);
+        self.note_fetch(&window_key, trace, done.state.into(), None);
         if self.watched.as_ref() == Some(&window_key)
             && let Some((table, _)) = self.tables.get(&window_key.stream)
         {
@@ -395,7 +395,7 @@ impl<'a> WriteLane<'a> {
     ) -> Result<(), Error> {
         self.finish_batch()?;
         self.fetch = None;
-        self.note_fetch(&window_key, trace, State::Absent.as_str(), None);
+        self.note_fetch(&window_key, trace, State::Absent.into(), None);
         let complete_before = self.archive.is_complete(&window_key)?;
         let mut batch = self.take_batch(&window_key.stream)?;
         batch.counts.windows_completed += 1;
@@ -420,7 +420,7 @@ impl<'a> WriteLane<'a> {
         self.finish_batch()?;
         let known = self.fetch.as_ref().is_some_and(|fetch| fetch.facts.window_key == window_key);
         let complete_before = self.archive.is_complete(&window_key)?;
-        let outcome = if complete_before { "kept" } else { state.as_str() };
+        let outcome = if complete_before { FetchResult::Kept } else { state.into() };
         self.note_fetch(&window_key, trace, outcome, error.clone());
         if !known && error.is_none() {
             return Ok(());

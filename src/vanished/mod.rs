@@ -7,17 +7,19 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{ToSql, named_params, params_from_iter};
 
 use crate::definition::Scalar;
-use crate::model::{Error, GoneScope, RowSet, WindowKey};
+use crate::model::{Error, GoneScope, RowSet, VanishedState, WindowKey};
 
 use crate::store::error::at;
 use crate::store::ledger::bounds_text;
 use crate::store::reader::Reader;
-use crate::store::row::only;
+use crate::store::row::{named, only};
 use crate::store::sql::{history_name, key_text, live_columns, quote};
 use crate::store::table::stored_table;
 use crate::store::transaction::Tx;
 use crate::store::write::{Bound, TableWriter};
 
+/// The column of the state: its table and its name.
+const STATE: (&str, &str) = ("_windrow_vanished", "state");
 /// The rows that the fetch in hand has missed: a table of this connection alone.
 const GONE: &str = "temp._windrow_gone";
 /// Rows that one fetch missed already, of those that this one misses too.
@@ -31,8 +33,8 @@ pub struct VanishedRow {
     pub stream: String,
     /// The values of its key, as SQL literals.
     pub key: String,
-    /// `missed` (once), `held` (too many at once), `marked`, `deleted` or `kept` (brought back).
-    pub state: String,
+    /// Its state.
+    pub state: VanishedState,
     /// The parent's key, or empty.
     pub partition: String,
     /// The start of the window that it was missed in, or empty.
@@ -53,7 +55,7 @@ pub struct VanishedCount {
     /// The stream.
     pub stream: String,
     /// The state that the run left them in.
-    pub state: String,
+    pub state: VanishedState,
     /// How many.
     pub count: u64,
 }
@@ -206,22 +208,25 @@ impl Tx<'_> {
             None
         } else if exceeds(missed_before, rows, scope.ratio_max) {
             tracing::warn!(stream, missed_before, rows, "too many rows are missing at once");
-            Some("held")
+            Some(VanishedState::Held)
         } else if scope.delete {
             self.delete_gone(stream, run, now)?;
-            Some("deleted")
+            Some(VanishedState::Deleted)
         } else {
             self.mark_gone(stream, run, now)?;
-            Some("marked")
+            Some(VanishedState::Marked)
         };
         if let Some(state) = state {
             let sql = format!(
                 "UPDATE _windrow_vanished SET state = :state, changed_at = :now, run_id = :run
                  WHERE stream = :stream AND key IN (SELECT g.key {MISSED_BEFORE})"
             );
-            self.connection.prepare_cached(&sql)?.execute(
-                named_params! { ":stream": stream, ":state": state, ":now": now, ":run": run },
-            )?;
+            self.connection.prepare_cached(&sql)?.execute(named_params! {
+                ":stream": stream,
+                ":state": state.as_str(),
+                ":now": now,
+                ":run": run,
+            })?;
         }
         // A row that is there and was noted as gone has come back unseen by any watch.
         let sql = format!(
@@ -329,8 +334,8 @@ impl Tx<'_> {
     ) -> Result<Vec<VanishedCount>, Error> {
         let undo = || -> rusqlite::Result<Vec<VanishedCount>> {
             let counts = counts(&self.connection, undone)?;
-            let done = |count: &VanishedCount| matches!(&*count.state, "marked" | "deleted");
-            let counts: Vec<VanishedCount> = counts.into_iter().filter(done).collect();
+            let counts: Vec<VanishedCount> =
+                counts.into_iter().filter(|count| count.state.is_taken_away()).collect();
             for count in &counts {
                 self.bring_back(count, undone, run, now)?;
             }
@@ -355,7 +360,7 @@ impl Tx<'_> {
         let key = key.columns();
         let table = quote(&count.stream);
         let noted = "SELECT key FROM _windrow_vanished WHERE stream = :stream AND run_id = :undone";
-        let sql = if count.state == "marked" {
+        let sql = if count.state == VanishedState::Marked {
             format!(
                 "UPDATE main.{table} AS t SET \"_deleted_at\" = NULL,
                     \"_changed_at\" = max(\"_changed_at\", :now), \"_revision\" = \"_revision\" + 1,
@@ -413,7 +418,7 @@ fn counts(connection: &rusqlite::Connection, run: i64) -> rusqlite::Result<Vec<V
     let rows = statement.query_map(named_params! { ":run": run }, |row| {
         Ok(VanishedCount {
             stream: row.get("stream")?,
-            state: row.get("state")?,
+            state: named(row, "state", STATE)?,
             count: row.get("count")?,
         })
     })?;
@@ -436,7 +441,7 @@ impl Reader {
                 let told = take(VanishedRow {
                     stream: row.get("stream")?,
                     key: row.get("key")?,
-                    state: row.get("state")?,
+                    state: named(row, "state", STATE)?,
                     partition: row.get("partition")?,
                     start_at: row.get("start_at")?,
                     end_at: row.get("end_at")?,

@@ -52,7 +52,7 @@ impl WaitRow {
 impl Tx<'_> {
     /// Keeps a wait of a source.
     pub fn write_wait(&self, source: &str, wait: &Wait, now: Timestamp) -> Result<(), Error> {
-        put_wait(&self.connection, source, wait, now).map_err(at(&self.path))
+        put_wait(self, source, wait, now).map_err(at(&self.path))
     }
 }
 
@@ -77,14 +77,10 @@ pub(crate) fn waits(connection: &Connection) -> rusqlite::Result<Vec<WaitRow>> {
 
 /// From here on, waits that were noted by a clock which has been set back since are counted by the
 /// clock as it is: else they would not end before it has caught up.
-pub(crate) fn renew_waits(
-    connection: &Connection,
-    noted: &[WaitRow],
-    now: Timestamp,
-) -> rusqlite::Result<()> {
+pub(crate) fn renew_waits(tx: &Tx<'_>, noted: &[WaitRow], now: Timestamp) -> rusqlite::Result<()> {
     for wait in noted.iter().filter(|wait| wait.is_of_later(now)) {
         if let Some(held) = wait.held(now) {
-            put_wait(connection, &wait.source, &held, now)?;
+            put_wait(tx, &wait.source, &held, now)?;
         }
     }
     Ok(())
@@ -92,13 +88,14 @@ pub(crate) fn renew_waits(
 
 /// Keeps the later of two waits, each as far as it holds, and the newer of two clocks' words.
 pub(crate) fn put_wait(
-    connection: &Connection,
+    tx: &Tx<'_>,
     source: &str,
     wait: &Wait,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let sql = format!("{} WHERE source = :source", WaitRow::SELECT);
-    let have = connection
+    let have = tx
+        .connection
         .prepare_cached(&sql)?
         .query_row(named_params! { ":source": source }, WaitRow::of)
         .optional()?;
@@ -119,7 +116,7 @@ pub(crate) fn put_wait(
         ":reason": wait.reason,
         ":now": instant_to_text(now),
     };
-    connection.prepare_cached(sql)?.execute(values).map(|_| ())
+    tx.connection.prepare_cached(sql)?.execute(values).map(|_| ())
 }
 
 /// Forgets the wait of a source; tells whether it held.

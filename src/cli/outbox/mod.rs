@@ -12,15 +12,15 @@ use serde_json::json;
 use crate::cli::text::{outbox_json, outbox_page, outbox_row_json, outbox_table};
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{EntryState, Error, instant_to_text};
+use crate::model::{Command, EntryState, Error, instant_to_text};
 use crate::model::{ExitCode, count};
 use crate::outbox::{Outbox, OutboxEntry};
-use crate::store::{Opening, Reader};
+use crate::store::{Opening, Reader, holder_note};
 
 use super::args_outbox::{OutboxArguments, OutboxChoice, OutboxCommand, OutboxList};
 use super::global::Global;
 use super::output::Output;
-use super::workspace::{holder_note, load_for_reading, waiting_for};
+use super::workspace::{load_for_reading, waiting_for};
 
 pub use send::{beside_json, send_beside, tell_beside};
 
@@ -113,7 +113,7 @@ pub fn open_outbox(
     host: &Host,
 ) -> Result<Outbox, Error> {
     let opening = Opening {
-        note: &holder_note("outbox", host),
+        note: &holder_note(Command::Outbox, host.clock.now()),
         now: &instant_to_text(host.clock.now()),
         allow_network_fs: definition.allow_network_fs,
         files: &*host.files,

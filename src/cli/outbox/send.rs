@@ -9,17 +9,15 @@ use crate::cli::args_outbox::OutboxSend;
 use crate::cli::global::Global;
 use crate::cli::output::Output;
 use crate::cli::text::{outbox_plan_table, planned_json};
-use crate::cli::workspace::{
-    check_sources, holder_note, load_for_sync, load_secrets, network, tell_lifted,
-};
+use crate::cli::workspace::{check_sources, load_for_sync, load_secrets, network, tell_lifted};
 use crate::definition::Definition;
 use crate::host::Host;
 use crate::http::{SecretValues, Transport};
-use crate::model::{EntryState, Error, printable};
+use crate::model::{Command, EntryState, Error, printable};
 use crate::model::{ExitCode, count};
 use crate::outbox::Outbox;
 use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
-use crate::store::Reader;
+use crate::store::{Reader, holder_note};
 use crate::waits::WaitRow;
 
 use super::{folder_of, one_of, open_outbox};
@@ -42,7 +40,7 @@ pub fn run(
     }
     let entries = args.keys.iter().map(|key| one_of(&outbox.outbox_find(key, None)?, key));
     let entries = entries.collect::<Result<Vec<i64>, Error>>()?;
-    let options = SendOptions { entries, note: holder_note("outbox send", host) };
+    let options = SendOptions { entries, note: holder_note(Command::OutboxSend, host.clock.now()) };
     if !args.now.is_empty() {
         let lifted = outbox.transaction(|tx| tx.lift_waits(&args.now, host.clock.now()))?;
         tell_lifted(&args.now, &lifted, output);
@@ -145,7 +143,7 @@ fn tell_waits(definition: &Definition, host: &Host, output: &Output) -> Result<(
 /// is asked when nothing waits.
 pub fn send_beside(
     definition: &Definition,
-    command: &str,
+    command: Command,
     secrets: &SecretValues,
     transports: BTreeMap<String, Arc<dyn Transport>>,
     host: &Host,
@@ -156,7 +154,8 @@ pub fn send_beside(
     }
     let outbox = open_outbox(definition, None, host)?;
     let parts = SendParts { definition, host, transports, secrets: secrets.clone() };
-    let options = SendOptions { note: holder_note(command, host), ..SendOptions::default() };
+    let options =
+        SendOptions { note: holder_note(command, host.clock.now()), ..SendOptions::default() };
     Ok(Some(send(&outbox, parts, &options)?))
 }
 

@@ -8,13 +8,12 @@ use serde_json::json;
 use crate::cli::args_outbox::OutboxServe;
 use crate::cli::global::Global;
 use crate::cli::output::Output;
-use crate::cli::workspace::{
-    holder_note, load_for_sync, load_secrets, network, parse_duration, waiting_for,
-};
+use crate::cli::workspace::{load_for_sync, load_secrets, network, parse_duration, waiting_for};
 use crate::host::Host;
 use crate::host::files::{look_own, make_private_file, make_private_folder, mode_for_others};
-use crate::model::{Error, ErrorKind, ExitCode};
+use crate::model::{Command, Error, ErrorKind, ExitCode};
 use crate::outbox::{GatewayParts, SendParts, TOKEN_CHARS_MIN, prepare_gateway, serve_gateway};
+use crate::store::holder_note;
 
 use super::{folder_of, open_outbox};
 
@@ -30,7 +29,7 @@ pub fn run(
     let (listener, address) = listen(args)?;
     let (token_file, token) = token(args, host)?;
     let outbox = open_outbox(&definition, Some(wait), host)?;
-    let note = holder_note("outbox serve", host);
+    let note = holder_note(Command::OutboxServe, host.clock.now());
     let sending = waiting_for(Some(wait), host, || prepare_gateway(&outbox, host, &note))?;
     let transports = network(&definition, false)?;
     let send = SendParts { definition: &definition, host, transports, secrets };

@@ -1,6 +1,6 @@
 //! What runs did, for people.
 
-use crate::model::{Outcomes, Window, excerpt, instant_from_text, printable};
+use crate::model::{Outcomes, RunEventKind, Window, excerpt, instant_from_text, printable};
 use crate::store::{FetchRow, PlanPart, RunDetail, RunEvent, RunRow, RunStreamRow};
 
 use crate::cli::text::sync::{outcome_table, retried_line};
@@ -21,7 +21,7 @@ pub fn runs_table(runs: &[RunRow]) -> String {
         let windows = format!("{}/{}", run.windows_completed, run.windows_planned);
         let Outcomes { inserted, updated, rejected, .. } = run.outcomes;
         let numbers = [inserted, updated, rejected].map(count);
-        let first = [run.run.to_string(), minute(&run.started_at), run.state.clone(), windows];
+        let first = [run.run.to_string(), minute(&run.started_at), run.state.to_string(), windows];
         first.into_iter().chain(numbers).collect()
     };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
@@ -123,7 +123,7 @@ fn fetches_table(fetches: &[FetchRow], all: u64) -> String {
             printable(&fetch.stream),
             window,
             fetch.reason.clone(),
-            fetch.outcome.clone(),
+            fetch.outcome.to_string(),
             count(fetch.pages),
             count(fetch.outcomes.received),
             count(fetch.spent.requests),
@@ -166,7 +166,7 @@ fn events_lines(events: &[RunEvent], errors: u64) -> String {
             out.push_str(&format!("  help: {}\n", printable(help)));
         }
     }
-    let waits = events.iter().filter(|event| event.kind == "wait").count() as u64;
+    let waits = events.iter().filter(|event| event.kind == RunEventKind::Wait).count() as u64;
     let all = (errors + waits).max(events.len() as u64);
     let shown = events.len().min(ROWS_SHOWN_MAX) as u64;
     out.push_str(&left_out(all - shown, "error"));

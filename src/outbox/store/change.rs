@@ -1,6 +1,6 @@
 //! Changes of the outbox, in transactions.
 
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{OptionalExtension, named_params};
 
 use crate::definition::{KeyRule, WriteMethod};
 use crate::model::{EntryState, Error, Timestamp, instant_to_text};
@@ -133,26 +133,26 @@ impl Settlement {
 impl Tx<'_> {
     /// Queues entries; each is new, there already, or refused.
     pub fn add_all(&self, entries: &[NewEntry]) -> Result<Vec<Added>, Error> {
-        self.run(|connection| entries.iter().map(|entry| add(connection, entry)).collect())
+        self.run(|_| entries.iter().map(|entry| add(self, entry)).collect())
     }
 
     /// Keeps a sender that will queue entries, so that others queue for the same one.
     pub fn keep_sender(&self, sender: &str, now: Timestamp) -> Result<(), Error> {
-        self.run(|connection| put_sender(connection, sender, now))
+        self.run(|_| put_sender(self, sender, now))
     }
 
     /// Begins an attempt: gives its number and the attempts that the sender has begun, or none
     /// where the entry is no longer there to be sent.
     pub fn claim(&self, claim: &AttemptClaim<'_>) -> Result<Option<(u32, u64)>, Error> {
-        self.run(|connection| begin(connection, claim))
+        self.run(|_| begin(self, claim))
     }
 
     /// Ends an attempt. It changes nothing when the entry is not being sent.
     pub fn settle(&self, entry: i64, end: &Settlement) -> Result<bool, Error> {
-        self.run(|connection| {
-            let settled = put(connection, entry, EntryState::Sending, end)?;
+        self.run(|_| {
+            let settled = put(self, entry, EntryState::Sending, end)?;
             if settled {
-                end_attempt(connection, entry, end)?;
+                end_attempt(self, entry, end)?;
             }
             Ok(settled)
         })
@@ -160,7 +160,7 @@ impl Tx<'_> {
 
     /// Changes an entry that is not being sent, if it is still in the state `from`.
     pub fn change(&self, entry: i64, from: EntryState, to: &Settlement) -> Result<bool, Error> {
-        self.run(|connection| put(connection, entry, from, to))
+        self.run(|_| put(self, entry, from, to))
     }
 
     /// Gives an entry another owner, and the address that its source has now.
@@ -172,7 +172,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.run(|connection| {
-            put_sender(connection, sender, now)?;
+            put_sender(self, sender, now)?;
             let sql = "UPDATE _windrow_outbox
                 SET owner = :sender, base_url = coalesce(:base_url, base_url)
                 WHERE entry = :entry AND state IN ('queued', 'sending', 'unknown', 'rejected')";
@@ -193,7 +193,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool, Error> {
         self.run(|connection| {
-            put_sender(connection, sender, now)?;
+            put_sender(self, sender, now)?;
             let sql = "UPDATE _windrow_outbox
                 SET state = 'queued', sent_key = :sent_key, owner = :sender, in_doubt = 0,
                 first_sent_at = NULL,
@@ -235,40 +235,41 @@ impl Tx<'_> {
     }
 }
 
-fn put_sender(connection: &Connection, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
+fn put_sender(tx: &Tx<'_>, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
     let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (:sender, :now)
         ON CONFLICT DO NOTHING";
-    connection
+    tx.connection
         .prepare_cached(sql)?
         .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })
         .map(|_| ())
 }
 
-fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
+fn add(tx: &Tx<'_>, new: &NewEntry) -> rusqlite::Result<Added> {
     let sql = "SELECT entry FROM _windrow_outbox WHERE source = :source AND key = :key";
-    let have: Option<i64> = connection
+    let have: Option<i64> = tx
+        .connection
         .prepare_cached(sql)?
         .query_row(named_params! { ":source": &new.source, ":key": &new.key }, only)
         .optional()?;
-    if let Some(entry) = have.map(|have| entry_of(connection, have)).transpose()?.flatten() {
+    if let Some(entry) = have.map(|have| entry_of(&tx.connection, have)).transpose()?.flatten() {
         let same = entry.digest == new.digest;
         let entry = Box::new(entry);
         return Ok(if same { Added::Same(entry) } else { Added::Different(entry) });
     }
     let sql =
         "SELECT count(*) FROM _windrow_outbox WHERE state IN ('queued', 'sending', 'unknown')";
-    let open: u64 = connection.prepare_cached(sql)?.query_row([], only)?;
+    let open: u64 = tx.connection.prepare_cached(sql)?.query_row([], only)?;
     if open >= OPEN_ENTRIES_MAX {
         return Ok(Added::Full);
     }
-    put_sender(connection, &new.owner, new.created_at)?;
+    put_sender(tx, &new.owner, new.created_at)?;
     let sql = "INSERT INTO _windrow_outbox (source, key, sent_key, key_rule, method, base_url,
             path, headers, body, templated, digest, lane, after_entry, not_before, expires_at,
             owner, created_at, state)
         VALUES (:source, :key, :key, :key_rule, :method, :base_url, :path, :headers, :body,
         :templated, :digest, :lane, :after, :not_before, :expires_at, :owner, :created_at,
             'queued')";
-    connection.prepare_cached(sql)?.execute(named_params! {
+    tx.connection.prepare_cached(sql)?.execute(named_params! {
         ":source": new.source,
         ":key": new.key,
         ":key_rule": new.key_rule.as_ref().map(json),
@@ -286,13 +287,10 @@ fn add(connection: &Connection, new: &NewEntry) -> rusqlite::Result<Added> {
         ":owner": new.owner,
         ":created_at": instant_to_text(new.created_at),
     })?;
-    Ok(Added::New(connection.last_insert_rowid()))
+    Ok(Added::New(tx.connection.last_insert_rowid()))
 }
 
-fn begin(
-    connection: &Connection,
-    claim: &AttemptClaim<'_>,
-) -> rusqlite::Result<Option<(u32, u64)>> {
+fn begin(tx: &Tx<'_>, claim: &AttemptClaim<'_>) -> rusqlite::Result<Option<(u32, u64)>> {
     let now = instant_to_text(claim.now);
     let sql = "UPDATE _windrow_outbox
         SET state = 'sending', attempts = attempts + 1, next_at = NULL, note = NULL,
@@ -300,7 +298,8 @@ fn begin(
             first_sent_at = :first_sent_at, valid_until = :valid_until
         WHERE entry = :entry AND state = 'queued' AND owner = :sender AND (templated = 0 OR :filled)
         RETURNING attempts";
-    let attempt: Option<u32> = connection
+    let attempt: Option<u32> = tx
+        .connection
         .prepare_cached(sql)?
         .query_row(
             named_params! {
@@ -324,27 +323,23 @@ fn begin(
             ":headers": json(&filled.headers),
             ":body": filled.body,
         };
-        connection.prepare_cached(sql)?.execute(values)?;
+        tx.connection.prepare_cached(sql)?.execute(values)?;
     }
     let sql = "INSERT INTO _windrow_outbox_attempts (entry, attempt, sent_key, started_at)
         SELECT entry, :attempt, sent_key, :now FROM _windrow_outbox WHERE entry = :entry";
-    connection
+    tx.connection
         .prepare_cached(sql)?
         .execute(named_params! { ":entry": claim.entry, ":attempt": attempt, ":now": now })?;
     let sql = "UPDATE _windrow_outbox_senders SET sends = sends + 1 WHERE sender = :sender
         RETURNING sends";
-    let sends = connection
+    let sends = tx
+        .connection
         .prepare_cached(sql)?
         .query_row(named_params! { ":sender": claim.sender }, only)?;
     Ok(Some((attempt, sends)))
 }
 
-fn put(
-    connection: &Connection,
-    entry: i64,
-    from: EntryState,
-    to: &Settlement,
-) -> rusqlite::Result<bool> {
+fn put(tx: &Tx<'_>, entry: i64, from: EntryState, to: &Settlement) -> rusqlite::Result<bool> {
     let now = instant_to_text(to.now);
     let finished = !matches!(to.state, EntryState::Queued | EntryState::Unknown);
     let (headers, body) = to.answer.as_ref().map(|a| (json(&a.headers), &a.body)).unzip();
@@ -359,7 +354,7 @@ fn put(
                 ELSE nullif(max(coalesce(last_seen_at, ''), :now), '') END,
             valid_until = CASE WHEN :afresh THEN NULL ELSE valid_until END
         WHERE entry = :entry AND state = :from";
-    let changed = connection.prepare_cached(sql)?.execute(named_params! {
+    let changed = tx.connection.prepare_cached(sql)?.execute(named_params! {
         ":entry": entry,
         ":from": from.as_str(),
         ":state": to.state.as_str(),
@@ -377,14 +372,14 @@ fn put(
     Ok(changed == 1)
 }
 
-fn end_attempt(connection: &Connection, entry: i64, end: &Settlement) -> rusqlite::Result<()> {
+fn end_attempt(tx: &Tx<'_>, entry: i64, end: &Settlement) -> rusqlite::Result<()> {
     let last = "(SELECT max(attempt) FROM _windrow_outbox_attempts WHERE entry = :entry)";
     if end.unsent {
         let sql = format!(
             "DELETE FROM _windrow_outbox_attempts WHERE entry = :entry AND attempt =
                 {last}"
         );
-        connection.prepare_cached(&sql)?.execute(named_params! { ":entry": entry })?;
+        tx.connection.prepare_cached(&sql)?.execute(named_params! { ":entry": entry })?;
         return Ok(());
     }
     let sql = format!(
@@ -397,12 +392,12 @@ fn end_attempt(connection: &Connection, entry: i64, end: &Settlement) -> rusqlit
         ":status": end.status,
         ":note": end.note,
     };
-    connection.prepare_cached(&sql)?.execute(values)?;
+    tx.connection.prepare_cached(&sql)?.execute(values)?;
     let sql = format!(
         "DELETE FROM _windrow_outbox_attempts
          WHERE entry = :entry AND attempt > 1 AND attempt <= {last} - :kept"
     );
-    connection
+    tx.connection
         .prepare_cached(&sql)?
         .execute(named_params! { ":entry": entry, ":kept": ATTEMPTS_KEPT_MAX })
         .map(|_| ())

@@ -29,7 +29,7 @@ fn moved_owner(handoff_id: &str) -> String {
 }
 
 /// Leaves of the outbox what waits, with the answers that it waits for; or nothing.
-pub(crate) fn cut_outbox(connection: &Connection, moved_by: Option<&str>) -> rusqlite::Result<()> {
+pub(crate) fn cut_outbox(tx: &Tx<'_>, moved_by: Option<&str>) -> rusqlite::Result<()> {
     let keep = match moved_by {
         None => "SELECT 0 WHERE 0".to_owned(),
         Some(_) => format!(
@@ -40,7 +40,7 @@ pub(crate) fn cut_outbox(connection: &Connection, moved_by: Option<&str>) -> rus
              SELECT entry FROM kept"
         ),
     };
-    connection.execute_batch(&format!(
+    tx.connection.execute_batch(&format!(
         "CREATE TEMP TABLE kept AS {keep};
          DELETE FROM _windrow_outbox_attempts WHERE entry NOT IN (SELECT entry FROM kept);
          DELETE FROM _windrow_outbox WHERE entry NOT IN (SELECT entry FROM kept);
@@ -48,7 +48,7 @@ pub(crate) fn cut_outbox(connection: &Connection, moved_by: Option<&str>) -> rus
     ))?;
     if let Some(handoff_id) = moved_by {
         let sql = "UPDATE _windrow_outbox SET owner = :handoff_id";
-        connection.execute(sql, named_params! { ":handoff_id": moved_owner(handoff_id) })?;
+        tx.connection.execute(sql, named_params! { ":handoff_id": moved_owner(handoff_id) })?;
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Outbox {
     pub fn take_waits(&self, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, Error> {
         let noted = self.waits()?;
         if noted.iter().any(|wait| wait.is_of_later(now)) {
-            self.transaction(|tx| tx.run(|connection| renew_waits(connection, &noted, now)))?;
+            self.transaction(|tx| tx.run(|_| renew_waits(tx, &noted, now)))?;
         }
         Ok(to_come(noted, now))
     }

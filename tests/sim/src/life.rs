@@ -16,7 +16,7 @@ use windrow::handoff::envelope::Packing;
 use windrow::handoff::{Giving, give};
 use windrow::host::{Host, SeededRandom, Stop, StopCause};
 use windrow::http::{Budget, SecretValues, Transport};
-use windrow::model::{Error, ExitCode};
+use windrow::model::{Command, Error, ExitCode};
 use windrow::store::{Archive, FORMATS, Formats, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
@@ -408,7 +408,7 @@ impl Life {
             Opening { note: "the first", now: &text, allow_network_fs: true, files: &files };
         let archive = Archive::open(&self.archive, &opening).expect("a new archive");
         let definition = &self.definition.text;
-        let start = RunStart { command: "adopt", version: "0", definition, now };
+        let start = RunStart { command: Command::Adopt, version: "0", definition, now };
         let prepared = prepare(request, &Stop::never()).expect("the file can be read");
         prepared.apply(&archive, &start).expect("it is adopted");
         archive.close().expect("it is closed");
@@ -602,7 +602,7 @@ impl Life {
             secrets,
             observer: &observer,
         };
-        let options = SyncOptions { budget, command: "sync".to_owned(), ..SyncOptions::default() };
+        let options = SyncOptions { budget, command: Command::Sync, ..SyncOptions::default() };
         let ended = match sync(&archive, parts, &options, Lanes::Interleaved) {
             Ok(report) => match archive.close() {
                 Ok(()) => {
