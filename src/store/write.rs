@@ -18,6 +18,17 @@ pub struct TableWriter {
     upsert: String,
     /// For rows that were not touched: why not.
     probe: Option<String>,
+    /// Which run wrote a row last.
+    stamp: String,
+}
+
+/// Asks for the row of a key which run wrote it last.
+fn stamp_statement(shape: &TableShape) -> String {
+    let key = shape.key.columns();
+    let places = key.iter().enumerate().map(|(n, name)| format!("{} = ?{}", quote(name), n + 1));
+    let places: Vec<String> = places.collect();
+    let table = quote(&shape.name);
+    format!("SELECT \"_run\", \"_revision\" FROM {table} WHERE {}", places.join(" AND "))
 }
 
 impl TableWriter {
@@ -26,14 +37,16 @@ impl TableWriter {
         let upsert = upsert_statement(&shape, false);
         let protects = shape.version.is_some() || shape.on_conflict == OnConflict::Keep;
         let probe = protects.then(|| probe_statement(&shape));
-        Self { shape, upsert, probe }
+        let stamp = stamp_statement(&shape);
+        Self { shape, upsert, probe, stamp }
     }
 
     /// Makes the statements for records that come late: an older fetch never beats a newer one.
     pub fn for_late(shape: TableShape) -> Self {
         let upsert = upsert_statement(&shape, true);
         let probe = Some(probe_statement(&shape));
-        Self { shape, upsert, probe }
+        let stamp = stamp_statement(&shape);
+        Self { shape, upsert, probe, stamp }
     }
 
     /// The table.
@@ -262,6 +275,36 @@ impl Tx<'_> {
         now: &str,
     ) -> Result<Outcomes, Error> {
         self.write_all(table, rows, Some(as_of), run, now).map_err(at(&self.path))
+    }
+
+    /// Of the row with the key of `rows.row(at)`: the run that wrote it last, and its revision.
+    pub fn row_stamp(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+        at: usize,
+    ) -> Result<Option<(i64, i64)>, Error> {
+        self.read_stamp(table, rows, at).map_err(crate::store::error::at(&self.path))
+    }
+
+    fn read_stamp(
+        &self,
+        table: &TableWriter,
+        rows: &RowSet,
+        at: usize,
+    ) -> rusqlite::Result<Option<(i64, i64)>> {
+        let mut statement = self.connection.prepare_cached(&table.stamp)?;
+        let columns = table.shape.row_columns();
+        for (number, name) in table.shape.key.columns().iter().enumerate() {
+            let cell = columns.iter().position(|column| column == name).unwrap_or(0);
+            statement.raw_bind_parameter(number + 1, Bound(rows, rows.row(at)[cell]))?;
+        }
+        let mut found = statement.raw_query();
+        let mut stamp = None;
+        while let Some(row) = found.next()? {
+            stamp = Some((row.get("_run")?, row.get("_revision")?));
+        }
+        Ok(stamp)
     }
 
     fn write_all(

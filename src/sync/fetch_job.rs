@@ -35,6 +35,8 @@ pub struct FetchJob {
     pub mark: Option<String>,
     /// Whether it is a second fetch of what lies before a window, which is never coverage.
     pub second: bool,
+    /// How often its window was halved in this run because the source was too slow.
+    pub slow_halvings: u32,
 }
 
 /// A fetch that is due, for people.
@@ -93,6 +95,7 @@ pub fn plan_jobs(
                 values: TemplateValues { parent, ..TemplateValues::default() },
                 mark: None,
                 second: false,
+                slow_halvings: 0,
             });
             job.into_iter().collect()
         }
@@ -112,6 +115,7 @@ pub fn plan_jobs(
                 },
                 mark,
                 second: false,
+                slow_halvings: 0,
             });
             job.into_iter().collect()
         }
@@ -138,6 +142,7 @@ pub fn window_job(
         },
         mark: None,
         second: false,
+        slow_halvings: 0,
     })
 }
 

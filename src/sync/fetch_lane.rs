@@ -32,8 +32,11 @@ const FAILURES_IN_A_ROW_MAX: u32 = 3;
 /// How many fetches of one partition may be invalid responses in a row before its rest is left for
 /// another run, which begins with what has not failed before.
 const BROKEN_IN_A_ROW_MAX: u32 = 10;
-/// How often a fetch that was too slow is tried before its window is halved.
-const SLOW_FETCHES_MAX: u32 = 1;
+/// How often a window is halved in one run because the source was too slow: a source that is down
+/// is as slow for the smallest one.
+const SLOW_HALVINGS_MAX: u32 = 3;
+/// How many fetches in a row may be too slow before the source is left for another run.
+const SLOW_IN_A_ROW_MAX: u32 = 3;
 
 /// How often a window is read again whose answer was cut off within its JSON.
 const CUT_ANSWERS_MAX: u32 = 2;
@@ -60,6 +63,8 @@ pub struct FetchLane<'a> {
     failures: u32,
     /// When the fetch in hand began, and what the run had spent by then.
     begun: (Timestamp, Spent),
+    /// Fetches in a row that were too slow.
+    slow: u32,
     /// Parents of the stream that are absent.
     absent: u64,
     report: SyncReport,
@@ -93,6 +98,7 @@ impl<'a> FetchLane<'a> {
             fields: Fields::default(),
             failures: 0,
             begun: (host.clock.now(), Spent::default()),
+            slow: 0,
             absent: 0,
             report: SyncReport::default(),
             fault: RefCell::default(),
@@ -365,6 +371,7 @@ impl<'a> FetchLane<'a> {
                     continue;
                 }
                 FetchOutcome::Complete(done) => {
+                    self.slow = 0;
                     self.end_fetch(&job, requested_at, FetchEnd::Complete(done)).await?;
                     continue;
                 }
@@ -377,14 +384,29 @@ impl<'a> FetchLane<'a> {
                     self.forget(&job, ForgetReason::TooEarly, None).await?;
                     continue;
                 }
-                FetchOutcome::Truncated(error) | FetchOutcome::TooSlow(error)
-                    if self.split(stream, &job, &mut stack).await? =>
-                {
-                    tracing::info!(why = error.message, "halving the window");
-                    continue;
+                FetchOutcome::Truncated(error) => {
+                    if self.split(stream, &job, &mut stack).await? {
+                        tracing::info!(why = error.message, "halving the window");
+                        continue;
+                    }
+                    BrokenFetch::smaller(error, true)
                 }
-                FetchOutcome::Truncated(error) => BrokenFetch::smaller(error, true),
-                FetchOutcome::TooSlow(error) => BrokenFetch::smaller(error, false),
+                FetchOutcome::TooSlow(error) => {
+                    self.slow += 1;
+                    if self.slow >= SLOW_IN_A_ROW_MAX {
+                        BrokenFetch::failed(error)
+                    } else if job.slow_halvings < SLOW_HALVINGS_MAX
+                        && self.split(stream, &job, &mut stack).await?
+                    {
+                        stack.iter_mut().rev().take(2).for_each(|half| {
+                            half.slow_halvings = job.slow_halvings + 1;
+                        });
+                        tracing::warn!(why = error.message, "too slow: halving the window");
+                        continue;
+                    } else {
+                        BrokenFetch::smaller(error, false)
+                    }
+                }
                 FetchOutcome::Disagreement { error, total, distinct } => {
                     BrokenFetch { counts: Some((total, distinct)), ..BrokenFetch::failed(error) }
                 }
@@ -437,7 +459,7 @@ impl<'a> FetchLane<'a> {
     ) -> FetchOutcome {
         let mut resume = self.may_resume(stream, job);
         let mut disagreements = 0;
-        let (mut slow, mut cuts) = (0, 0);
+        let mut cuts = 0;
         let mut seen = None;
         let mut suspects = Suspects::new();
         for attempt in 0.. {
@@ -448,10 +470,7 @@ impl<'a> FetchLane<'a> {
                 FetchOutcome::Failed(error)
                     if error.too_slow && job.window_key.window.is_some() =>
                 {
-                    slow += 1;
-                    if slow > SLOW_FETCHES_MAX {
-                        return FetchOutcome::TooSlow(error);
-                    }
+                    return FetchOutcome::TooSlow(error);
                 }
                 outcome
                 @ (FetchOutcome::Disagreement { .. } | FetchOutcome::Unconfirmed { .. }) => {

@@ -17,6 +17,7 @@ mod picked_fetches;
 pub(crate) mod records;
 mod report;
 pub(crate) mod retry_rejects;
+mod run_keys;
 mod scope;
 mod tally;
 mod waits;
@@ -31,7 +32,7 @@ use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
 use crate::model::{Command, Error, ErrorKind, RunState, Window};
-use crate::store::{Archive, Reader, RunEnd, RunStart, RunStreamRow};
+use crate::store::{Archive, Reader, RunEnd, RunStart};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
 pub use fetch_job::{PlannedJob, plan_run, resolve_start, time_mark};
@@ -157,7 +158,7 @@ pub fn sync(
 fn result_of(
     archive: &Archive,
     run: i64,
-    written: Result<Vec<RunStreamRow>, Error>,
+    written: Result<report::Written, Error>,
     host: &Host,
     report: &mut SyncReport,
 ) -> Result<(), Error> {

@@ -47,6 +47,7 @@ impl PickedFetches {
             values: TemplateValues { cursor, parent: parent.clone(), ..TemplateValues::default() },
             mark: None,
             second: false,
+            slow_halvings: 0,
         };
         match &stream.kind {
             StreamKind::Window(rules) => {

@@ -184,6 +184,15 @@ fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
     }
 }
 
+/// What the write lane did.
+#[derive(Default)]
+pub struct Written {
+    /// By stream.
+    pub streams: Vec<RunStreamRow>,
+    /// What it found wrong with fetches that seemed complete.
+    pub errors: Vec<RunError>,
+}
+
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SyncReport {
@@ -209,8 +218,9 @@ pub struct SyncReport {
 
 impl SyncReport {
     /// Adds what the writing lane did.
-    pub fn add_written(&mut self, written: Vec<RunStreamRow>) {
-        for row in written {
+    pub fn add_written(&mut self, written: Written) {
+        self.errors.extend(written.errors);
+        for row in written.streams {
             if let Some(stream) = self.streams.iter_mut().find(|s| s.stream == row.stream) {
                 stream.windows_completed += row.windows_completed;
                 stream.outcomes += row.outcomes;

@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use crate::definition::Definition;
 use crate::drift::Noticed;
 use crate::host::Host;
+use crate::http::invalid_response;
 use crate::kept_pages::RawPage;
 use crate::model::{
-    Checkpoint, Error, FetchResult, FieldChange, Outcomes, RowSet, RunEventKind, State, TableShape,
-    Timestamp, Wait, Window, WindowKey, instant_to_text,
+    Cell, Checkpoint, Error, FetchResult, FieldChange, Outcomes, RowSet, RunEventKind, State,
+    TableShape, Timestamp, Wait, Window, WindowKey, excerpt, instant_to_text,
 };
 use crate::store::{Archive, FetchRow, RunEvent, RunStreamRow, TableWriter, Tx};
 
@@ -26,6 +27,8 @@ use super::event::{LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
 use super::fetch::{Completion, FetchEnd, FetchFacts};
 use super::notes::{RunNotes, error_event};
 use super::records::{Records, write_records};
+use super::report::{RunError, Written};
+use super::run_keys::{RunKeys, changed_row, is_at_risk};
 use crate::sync::retry_rejects::{Late, open_orphans};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
@@ -36,8 +39,10 @@ const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time in a transaction: what a lid that is closed in the middle may cost.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// What the lane did, by stream.
-pub type WrittenStreams = Vec<RunStreamRow>;
+/// How long the other lane may be silent before what has come is committed: no transaction is open
+/// while the network is waited for, so that other processes can write, and a run that is killed
+/// loses at most the page in hand.
+const QUIET_MAX: Duration = Duration::from_millis(200);
 
 /// The writing lane.
 pub struct WriteLane<'a> {
@@ -54,7 +59,9 @@ pub struct WriteLane<'a> {
     clocks: BTreeMap<String, i64>,
     batch: Option<Batch<'a>>,
     notes: RunNotes,
-    written: WrittenStreams,
+    written: Written,
+    /// The keys of the stream in hand, where several of its fetches may give one key.
+    keys: Option<(String, RunKeys)>,
 }
 
 /// The fetch in hand.
@@ -65,12 +72,14 @@ struct WindowFetch {
     out_of_window: u64,
     next: Option<String>,
     source_total: Option<u64>,
+    /// A key that another partition or window of this run has given with other content.
+    shared: Option<String>,
 }
 
 impl WindowFetch {
     fn new(facts: FetchFacts) -> Self {
         let (outcomes, next, source_total) = (Outcomes::default(), None, None);
-        Self { facts, pages: 0, outcomes, out_of_window: 0, next, source_total }
+        Self { facts, pages: 0, outcomes, out_of_window: 0, next, source_total, shared: None }
     }
 
     /// Whether the page in hand is the first of the window's data.
@@ -110,16 +119,23 @@ impl<'a> WriteLane<'a> {
             clocks: BTreeMap::new(),
             batch: None,
             notes: RunNotes::default(),
-            written: Vec::new(),
+            written: Written::default(),
+            keys: None,
         }
     }
 
     /// Writes until the other lane has nothing more.
-    pub async fn run(
-        mut self,
-        mut events: mpsc::Receiver<LaneEvent>,
-    ) -> Result<WrittenStreams, Error> {
-        while let Some(event) = events.recv().await {
+    pub async fn run(mut self, mut events: mpsc::Receiver<LaneEvent>) -> Result<Written, Error> {
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.recv() => event,
+                () = self.host.clock.pause(QUIET_MAX), if self.batch.is_some() => {
+                    self.finish_batch()?;
+                    continue;
+                }
+            };
+            let Some(event) = event else { break };
             self.take(event)?;
         }
         // The other lane has died: whole pages that it sent are kept.
@@ -168,6 +184,7 @@ impl<'a> WriteLane<'a> {
                     let batch = self.take_batch(&stream)?;
                     self.commit_batch(batch)?;
                 }
+                self.keys = None;
                 self.notes.end_stream();
                 // If the other lane has ended, nobody needs the answer.
                 let _ = ack.send(());
@@ -300,6 +317,7 @@ impl<'a> WriteLane<'a> {
         self.date_run(&batch.tx, &facts)?;
         self.watch_rows(&batch.tx, key, first, &page.rows)?;
         let now = instant_to_text(self.host.clock.now());
+        let mut keys = self.keys_of(&key.stream);
         let table = self.tables.get(&key.stream);
         let table = table.map(|(table, reader)| (table, reader.as_ref()));
         let records = Records {
@@ -308,7 +326,19 @@ impl<'a> WriteLane<'a> {
             records: &mut page.records,
             duplicates: page.duplicates,
         };
+        let known = match (table, keys.as_mut()) {
+            (Some((table, _)), Some((_, keys))) => {
+                keys.known_rows(&batch.tx, table, key, records.rows, self.run)?
+            }
+            _ => Vec::new(),
+        };
         let outcomes = write_records(&batch.tx, table, key, records, self.run, &now)?;
+        self.keys = keys;
+        let shared = match table.filter(|_| !known.is_empty()) {
+            Some((table, _)) => changed_row(&batch.tx, table, &page.rows, &known)?
+                .map(|row| shown_key(table, &page.rows, row)),
+            None => None,
+        };
         if let Some(raw) = &page.raw {
             let at = instant_to_text(facts.requested_at);
             batch.tx.keep_page(key, raw, first, &at, self.run, &now)?;
@@ -316,6 +346,7 @@ impl<'a> WriteLane<'a> {
         self.write_drift(&batch.tx, &key.stream, &mut page.noticed, &now)?;
         let fetch = self.fetch.as_mut().expect("it is in hand");
         fetch.pages += 1;
+        fetch.shared = fetch.shared.take().or(shared);
         fetch.outcomes += outcomes;
         fetch.out_of_window += page.out_of_window;
         fetch.next = page.next;
@@ -361,6 +392,9 @@ impl<'a> WriteLane<'a> {
         done: Completion,
         trace: Trace,
     ) -> Result<(), Error> {
+        if let Some(key) = self.fetch.as_ref().and_then(|fetch| fetch.shared.clone()) {
+            return self.refuse_shared(window_key, requested_at, &key, trace);
+        }
         let mut batch = self.take_batch(&window_key.stream)?;
         batch.counts.windows_completed += 1;
         let mut progress = self.progress(&window_key, requested_at);
@@ -384,6 +418,44 @@ impl<'a> WriteLane<'a> {
         self.commit_batch(batch)?;
         self.observer.notice(&ProgressEvent::FetchDone { window_key });
         Ok(())
+    }
+
+    /// A fetch is not complete whose key another one of this run has given with other content.
+    fn refuse_shared(
+        &mut self,
+        window_key: WindowKey,
+        requested_at: Timestamp,
+        key: &str,
+        trace: Trace,
+    ) -> Result<(), Error> {
+        let by = match window_key.partition.is_empty() {
+            true => "window",
+            false => "parent or window",
+        };
+        let message =
+            format!("the key {key} came from another {by} of this run too, with different content");
+        let error = invalid_response(message.clone()).help(
+            "the key is not unique: add to `key` the field that tells such records apart (a column \
+             `{ parent = \"…\" }`, or the day); if it is one record, write `shared_key = true`, or \
+             name with `version` the field that says which is newer",
+        );
+        let report = RunError::new(&window_key.stream, Some(&window_key), &error, message.clone());
+        self.notes.event(error_event(report.clone(), self.host.clock.now()));
+        self.written.errors.push(report);
+        self.watched = None;
+        let notice =
+            ProgressEvent::FetchBroken { window_key: window_key.clone(), message: message.clone() };
+        self.observer.notice(&notice);
+        self.break_off(window_key, requested_at, (State::Partial, Some(message), None), trace)
+    }
+
+    /// The keys of a stream in this run, where they have to be known.
+    fn keys_of(&mut self, stream: &str) -> Option<(String, RunKeys)> {
+        if let Some(keys) = self.keys.take().filter(|(name, _)| name == stream) {
+            return Some(keys);
+        }
+        let at_risk = self.definition.stream(stream).is_some_and(is_at_risk);
+        at_risk.then(|| (stream.to_owned(), RunKeys::default()))
     }
 
     /// Notes that a parent has no part in the stream. What an earlier fetch proved stays proven.
@@ -465,12 +537,13 @@ impl<'a> WriteLane<'a> {
         tx.add_to_run(self.run, &counts)?;
         tx.commit()?;
         let stream = &counts.stream;
-        let at = self.written.iter().position(|row| row.stream == *stream);
+        let at = self.written.streams.iter().position(|row| row.stream == *stream);
         let at = at.unwrap_or_else(|| {
-            self.written.push(RunStreamRow { stream: stream.clone(), ..RunStreamRow::default() });
-            self.written.len() - 1
+            let row = RunStreamRow { stream: stream.clone(), ..RunStreamRow::default() };
+            self.written.streams.push(row);
+            self.written.streams.len() - 1
         });
-        let row = &mut self.written[at];
+        let row = &mut self.written.streams[at];
         row.windows_completed += counts.windows_completed;
         row.late_rejects += counts.late_rejects;
         row.out_of_window += counts.out_of_window;
@@ -501,4 +574,21 @@ impl<'a> WriteLane<'a> {
             error: None,
         }
     }
+}
+
+/// The key of a row, for a message.
+fn shown_key(table: &TableWriter, rows: &RowSet, row: usize) -> String {
+    let shape = table.shape();
+    let columns = shape.row_columns();
+    let parts = shape.key.columns().into_iter().map(|name| {
+        let cell = columns.iter().position(|column| *column == name).map(|at| rows.row(row)[at]);
+        let value = match cell {
+            Some(Cell::Integer(number)) => number.to_string(),
+            Some(Cell::Real(number)) => number.to_string(),
+            Some(cell) => rows.text_of(cell).map(|text| excerpt(text, 80)).unwrap_or_default(),
+            None => String::new(),
+        };
+        format!("{name} = {value}")
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,172 @@
+//! Keys that several partitions or windows of one run give: whether they mean the same record.
+//!
+//! A key that two parents use for different records, or that lacks the day of a daily record, would
+//! make one row of two, at each sync another one. The rows of a run are kept in two filters of a few
+//! bits for each key; only where a filter knows a key is the archive asked, before and after.
+
+use crate::definition::{ColumnOrigin, Key, Stream, StreamKind};
+use crate::model::{Error, RowSet, WindowKey};
+use crate::store::{TableWriter, Tx};
+
+use super::tally::takes_any_order;
+
+/// Bits of a filter for each key that it is made for: one key in 400 is asked for in vain.
+const BITS_PER_KEY: usize = 16;
+/// Places of a key in a filter.
+const PLACES: u64 = 4;
+/// The most keys that a filter is made for: 4 MiB. With more of them it asks in vain more often.
+const KEYS_MAX: usize = 2_000_000;
+
+/// A set that may say yes to a key that it does not hold, and never no to one that it does.
+#[derive(Debug, Default)]
+struct KeyFilter {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl KeyFilter {
+    fn places(&self, key: u64) -> impl Iterator<Item = (usize, u64)> + use<> {
+        let bits = (self.words.len() * 64) as u64;
+        let step = (key >> 32) | 1;
+        (0..PLACES).map(move |n| {
+            let bit = key.wrapping_add(step.wrapping_mul(n)) % bits.max(1);
+            (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
+        })
+    }
+
+    fn holds(&self, key: u64) -> bool {
+        !self.words.is_empty() && self.places(key).all(|(word, bit)| self.words[word] & bit != 0)
+    }
+
+    fn add(&mut self, key: u64) {
+        if self.words.is_empty() {
+            self.words = vec![0; KEYS_MAX * BITS_PER_KEY / 64];
+        }
+        self.len += 1;
+        for (word, bit) in self.places(key).collect::<Vec<_>>() {
+            self.words[word] |= bit;
+        }
+    }
+
+    fn take_in(&mut self, other: &mut Self) {
+        if other.len == 0 {
+            return;
+        }
+        if self.words.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        self.len += other.len;
+        for (word, more) in self.words.iter_mut().zip(&mut other.words) {
+            *word |= std::mem::take(more);
+        }
+        other.len = 0;
+    }
+}
+
+/// The keys of a stream in one run.
+#[derive(Debug, Default)]
+pub struct RunKeys {
+    /// Of earlier partitions and windows.
+    earlier: KeyFilter,
+    /// Of the one in hand.
+    current: KeyFilter,
+    of: Option<WindowKey>,
+}
+
+/// Whether two partitions or windows of the stream may give one key for two records.
+pub fn is_at_risk(stream: &Stream) -> bool {
+    if stream.shared_key || stream.version.is_some() || takes_any_order(stream) {
+        return false;
+    }
+    let (Key::Columns(fields) | Key::Hash(fields)) = &stream.key;
+    let from_parent =
+        |name: &String| {
+            stream.columns.iter().flatten().any(|column| {
+                column.name == *name && matches!(column.origin, ColumnOrigin::Parent(_))
+            })
+        };
+    let by_parent = stream.for_each.is_some() && !fields.iter().any(from_parent);
+    let by_window = match &stream.kind {
+        StreamKind::Window(rules) => !fields.contains(&rules.field),
+        StreamKind::Snapshot { .. } | StreamKind::Cursor(_) => false,
+    };
+    by_parent || by_window
+}
+
+/// A row of a page that an earlier partition or window of the run may have written.
+pub struct KnownRow {
+    at: usize,
+    revision: i64,
+}
+
+impl RunKeys {
+    /// Which rows of a page another partition or window of this run has written already. Call it
+    /// before the page is written.
+    pub fn known_rows(
+        &mut self,
+        tx: &Tx<'_>,
+        table: &TableWriter,
+        window_key: &WindowKey,
+        rows: &RowSet,
+        run: i64,
+    ) -> Result<Vec<KnownRow>, Error> {
+        if self.of.as_ref() != Some(window_key) {
+            self.earlier.take_in(&mut self.current);
+            self.of = Some(window_key.clone());
+        }
+        let mut known = Vec::new();
+        for (at, key) in rows.key_hashes.iter().enumerate() {
+            if self.earlier.holds(*key)
+                && !self.current.holds(*key)
+                && let Some((written_by, revision)) = tx.row_stamp(table, rows, at)?
+                && written_by == run
+            {
+                known.push(KnownRow { at, revision });
+            }
+        }
+        for key in &rows.key_hashes {
+            self.current.add(*key);
+        }
+        Ok(known)
+    }
+}
+
+/// The first of these rows that the page has changed: two records have its key.
+pub fn changed_row(
+    tx: &Tx<'_>,
+    table: &TableWriter,
+    rows: &RowSet,
+    known: &[KnownRow],
+) -> Result<Option<usize>, Error> {
+    for row in known {
+        let now = tx.row_stamp(table, rows, row.at)?;
+        if now.is_some_and(|(_, revision)| revision != row.revision) {
+            return Ok(Some(row.at));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(number: u64) -> u64 {
+        let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+    }
+
+    #[test]
+    fn a_filter_never_forgets_and_seldom_invents() {
+        let (mut one, mut two) = (KeyFilter::default(), KeyFilter::default());
+        assert!(!one.holds(7));
+        (0..200_000).for_each(|n| one.add(spread(n)));
+        (200_000..400_000).for_each(|n| two.add(spread(n)));
+        one.take_in(&mut two);
+        assert!((0..400_000).all(|n| one.holds(spread(n))));
+        assert!(!(200_000..400_000).any(|n| two.holds(spread(n))), "it is empty again");
+        let invented = (1_000_000..1_100_000).filter(|n| one.holds(spread(*n))).count();
+        assert!(invented < 250, "{invented}");
+    }
+}
