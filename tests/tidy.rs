@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Layers from top to bottom. A room imports only from layers below its own, so that a layer is the
 /// list of what may not know each other.
-const FLOORS: [&[&str]; 12] = [
+const FLOORS: [&[&str]; 13] = [
     &["cli"],
     &["demo", "report"],
     // Takes in what `handoff` has opened and proven.
