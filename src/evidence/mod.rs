@@ -5,6 +5,8 @@
 //! reads the signs of one answer, `names.rs` knows the names that APIs give them, and `judge.rs`
 //! holds the signs of a fetch against what came.
 
+#[cfg(test)]
+mod cases;
 mod judge;
 mod keys;
 mod names;

@@ -113,7 +113,7 @@ pub fn extract<'a>(
 ) -> Result<(), ExtractError> {
     // RFC 8259, section 8.1: a byte order mark must not be sent and may be ignored.
     let body = body.strip_prefix('\u{feff}').unwrap_or(body);
-    let root: &RawValue = serde_json::from_str(body).map_err(not_json)?;
+    let root: &RawValue = serde_json::from_str(body).map_err(|error| no_json(body, &error))?;
     let Some(segments) = path.plain() else { return extract_rich(root.get(), path, on) };
     let one = path.object_is_element();
     let mut walk = RecordWalk { steps: Vec::new(), present: 0, skipped: None, one, on };
@@ -123,6 +123,30 @@ pub fn extract<'a>(
         Some(absent) if walk.present == 0 => Err(absent),
         _ => Ok(()),
     }
+}
+
+/// Why a whole body is no JSON, with what stands in its place.
+fn no_json(body: &str, error: &serde_json::Error) -> ExtractError {
+    if body.trim().is_empty() {
+        return ExtractError::NotJson("it is empty".to_owned());
+    }
+    if error.is_eof() {
+        return ExtractError::CutOff(error.to_string());
+    }
+    let is_json = |line: &str| serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
+    let mut lines = body.lines().filter(|line| !line.trim().is_empty());
+    if lines.next().is_some_and(is_json) && lines.next().is_some_and(is_json) {
+        let why = "it is JSON Lines, a JSON text in each line, which windrow does not read";
+        return ExtractError::NotJson(why.to_owned());
+    }
+    // From the byte where it ceases to be JSON.
+    let line = body.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let mut from = error.column().saturating_sub(1).min(line.len());
+    while !line.is_char_boundary(from) {
+        from -= 1;
+    }
+    let found = crate::model::excerpt(&line[from..], 40);
+    ExtractError::NotJson(format!("{error}: {found}"))
 }
 
 fn not_json(error: serde_json::Error) -> ExtractError {
