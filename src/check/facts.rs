@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
-use crate::model::{Error, ErrorKind, State};
+use crate::model::{Error, ErrorKind, State, Window, instant_from_text};
 use crate::store::error::at;
 use crate::store::ledger::LEDGER_STATE;
 use crate::store::reader::Reader;
@@ -51,6 +51,16 @@ pub struct LedgerFact {
     pub first_complete_at: Option<String>,
     /// When it was first settled.
     pub settled_at: Option<String>,
+}
+
+impl LedgerFact {
+    /// Its window, where that was read to its end.
+    pub fn complete_window(&self) -> Option<Window> {
+        let complete = matches!(self.state, State::Complete | State::Settled)
+            && self.read_to.as_ref() == Some(&self.end_at);
+        let bounds = (instant_from_text(&self.start_at)?, instant_from_text(&self.end_at)?);
+        complete.then(|| Window::new(bounds.0, bounds.1)).flatten()
+    }
 }
 
 /// Keys that stand more than once in a table.
