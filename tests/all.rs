@@ -70,6 +70,7 @@ mod tampered;
 mod terminal;
 mod tidy;
 mod tidy_circles;
+mod times;
 mod tls_faults;
 mod trust_definition;
 mod trust_source;

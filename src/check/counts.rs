@@ -7,6 +7,7 @@ use crate::check::evidence::{sql_of_arrivals, sql_of_count};
 use crate::definition::{Severity, WindowRules};
 use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
+use crate::window::reach_of;
 
 use super::finding::{Collector, Finding, identity, many};
 use super::sweep::{Counted, Dates, Lateness, Sweep, as_span};
@@ -36,7 +37,8 @@ pub fn check_counts(
     collector: &mut Collector,
 ) -> Result<(), Error> {
     let since = collector.since_text();
-    let mut sweep = Sweep::new(facts, rules.dates, rules.window.lateness, &since);
+    let reach = |asked| reach_of(asked, rules.window);
+    let mut sweep = Sweep::new(facts, rules.dates, rules.window.lateness, &since, &reach);
     let stream = &rules.row.stream;
     reader.arrivals(stream, &rules.window.field, &mut |(date, seen, rows)| {
         sweep.take(&date, &seen, rows);
@@ -63,7 +65,8 @@ fn more_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
     let before = counted.fact.previous_records;
     let before = before.map(|before| format!(" and {before} at the one before"));
     let by = counted.fact.completed_at.as_deref();
-    let stretch = (rules.window.field.as_str(), counted.asked_from.as_str(), counted.to.as_str());
+    let stretch =
+        (rules.window.field.as_str(), counted.asked_from.as_str(), counted.asked_to.as_str());
     Some(Finding {
         expected: format!(
             "no more rows than records: {came} came at the last fetch{}",
@@ -89,7 +92,8 @@ fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
         return None;
     }
     let total = fact.source_total.unwrap_or(distinct);
-    let stretch = (rules.window.field.as_str(), counted.asked_from.as_str(), counted.to.as_str());
+    let stretch =
+        (rules.window.field.as_str(), counted.asked_from.as_str(), counted.asked_to.as_str());
     Some(Finding {
         expected: format!("{taken} rows: the source counted {total} records, and they came"),
         found: format!("{}: {}", counted.window, many(counted.rows, "row")),

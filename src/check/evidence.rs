@@ -94,6 +94,17 @@ pub fn sql_of_count(table: &str, stretch: Option<(&str, &str, &str)>, by: Option
     format!("SELECT count(*) FROM {}{}", quote(table), where_all(&all))
 }
 
+/// The times of a stretch.
+pub fn sql_of_times(table: &str, date: &str, from: &str, to: &str) -> String {
+    let date = quote(date);
+    let (from, to) = (text_literal(from), text_literal(to));
+    format!(
+        "SELECT {date} FROM {} WHERE {date} >= {from} AND {date} < {to} ORDER BY {date} LIMIT \
+         {SHOWN_MAX}",
+        quote(table)
+    )
+}
+
 /// The rows of a stretch that came after some time.
 pub fn sql_of_arrivals(
     table: &str,

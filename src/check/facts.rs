@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use crate::check::evidence::list;
-use crate::model::{Error, ErrorKind};
+use crate::model::{Error, ErrorKind, State, Window, instant_from_text};
 use crate::store::LedgerRow;
 use crate::store::error::at;
 use crate::store::reader::Reader;
@@ -14,6 +14,14 @@ use crate::store::row::only;
 use crate::store::sql::quote;
 use crate::store::stops::end_when;
 use crate::store::value::{Value, owned};
+
+/// The window of a ledger entry, where that was read to its end.
+pub fn complete_window(row: &LedgerRow) -> Option<Window> {
+    let complete = matches!(row.state, State::Complete | State::Settled)
+        && row.read_to.as_ref() == Some(&row.end_at);
+    let bounds = (instant_from_text(&row.start_at)?, instant_from_text(&row.end_at)?);
+    complete.then(|| Window::new(bounds.0, bounds.1)).flatten()
+}
 
 /// Keys that stand more than once in a table.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -100,6 +100,16 @@ fn rejects(
     Ok(())
 }
 
+/// What to do about two clocks that differ.
+fn first_of_clock(source_is_ahead: bool) -> &'static str {
+    if source_is_ahead {
+        "set this machine's clock, or have it set by the network; if it is right, the source's is \
+         ahead or its local time is labelled GMT: windows settle by the earlier of the two clocks"
+    } else {
+        "set this machine's clock, or have it set by the network"
+    }
+}
+
 fn clocks(
     reader: &Reader,
     options: &CheckOptions<'_>,
@@ -120,7 +130,7 @@ fn clocks(
             found: format!("this machine's was {seconds} seconds {way} the source's at {seen_at}"),
             sql: sql_of_clock(&source),
             help: options.help_commands.command("doctor", &[]),
-            first: Some("set this machine's clock, or have it set by the network".to_owned()),
+            first: Some(first_of_clock(skew_ms > 0).to_owned()),
             until: crate::model::instant_from_text(&seen_at),
         });
     }

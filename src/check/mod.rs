@@ -9,6 +9,7 @@ pub(crate) mod calendar;
 pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod drift;
+pub(crate) mod edges;
 pub mod evidence;
 pub(crate) mod facts;
 pub(crate) mod finding;

@@ -1,9 +1,11 @@
 //! One stream: its ledger, its rows, its series, its counts.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use chrono_tz::Tz;
 
+use crate::check::facts::complete_window;
 use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
@@ -15,6 +17,7 @@ use crate::window::Coverage;
 
 use super::counts::{CountRules, check_counts};
 use super::drift::check_drift;
+use super::edges::{EdgeRules, check_edges};
 use super::finding::{Collector, Finding, identity, many};
 use super::ledger::{LedgerView, PartitionView, always, examine_partition};
 use super::options::CheckOptions;
@@ -42,6 +45,8 @@ pub struct LedgerSum {
     newest: Option<Timestamp>,
     out_of_window: u64,
     out_of_window_span: Option<Window>,
+    /// The windows that some partition has read to their ends.
+    complete: BTreeSet<Window>,
     /// The rows of a stream without parents.
     facts: Vec<LedgerRow>,
 }
@@ -119,6 +124,14 @@ pub fn check_stream(
         help_commands: options.help_commands,
     };
     check_series(reader, &rules, collector)?;
+    if let StreamKind::Window(window) = &stream.kind
+        && window.field == date
+        && !dates.whole_days
+    {
+        let (stream, help_commands) = (stream.name.as_str(), options.help_commands);
+        let edges = EdgeRules { stream, window, complete: &sum.complete, help_commands };
+        check_edges(reader, &edges, collector)?;
+    }
     if let (StreamKind::Window(window), true) = (&stream.kind, stream.for_each.is_none()) {
         let is_field = window.field == date;
         if is_field && is_countable(window, dates) {
@@ -172,6 +185,7 @@ pub fn check_ledger(
         let (findings, found) = examine_partition(&view, &name, &facts);
         findings.into_iter().for_each(|finding| collector.add(finding));
         sum.add(found);
+        sum.complete.extend(facts.iter().filter_map(complete_window));
         if name.is_empty() {
             sum.facts = facts;
         }

@@ -52,6 +52,8 @@ pub struct Counted {
     pub to: String,
     /// Where the dates begin that the last fetch asked for.
     pub asked_from: String,
+    /// The first date after those that it may have brought.
+    pub asked_to: String,
     /// Up to where the fetch is sure to have asked.
     read_to: String,
     /// Rows that the range holds which was asked for.
@@ -145,18 +147,28 @@ pub struct Sweep {
 
 impl Sweep {
     /// A sweep over the complete windows among these rows of the ledger, oldest first.
-    pub fn new(facts: Vec<LedgerRow>, dates: Dates, declared: Span, since: &str) -> Self {
+    /// `reach` tells the instants whose records a request for a range may bring.
+    pub fn new(
+        facts: Vec<LedgerRow>,
+        dates: Dates,
+        declared: Span,
+        since: &str,
+        reach: &dyn Fn(Window) -> Window,
+    ) -> Self {
         let complete = facts.into_iter().filter_map(|fact| {
             let start = instant_from_text(&fact.start_at)?;
             let window = Window::new(start, instant_from_text(&fact.end_at)?)?;
             let read_to = fact.read_to.as_deref().and_then(instant_from_text)?;
             let asked = fact.asked_from.as_deref().and_then(instant_from_text);
             let complete = matches!(fact.state.as_str(), "complete" | "settled");
+            let asked = Window::new(asked.unwrap_or(start).min(start), window.end())?;
+            let reach = reach(asked);
             complete.then(|| Counted {
                 window,
                 from: dates.edge(start),
                 to: dates.edge(window.end()),
-                asked_from: dates.edge(asked.unwrap_or(start).min(start)),
+                asked_from: dates.edge(reach.start()),
+                asked_to: dates.edge(reach.end()),
                 read_to: dates.edge(read_to.min(window.end())),
                 fact,
                 rows: 0,
@@ -175,14 +187,14 @@ impl Sweep {
 
     /// Takes so many rows of one date that first came at one time.
     pub fn take(&mut self, date: &str, seen: &str, rows: u64) {
-        while self.windows.get(self.head).is_some_and(|window| window.to.as_str() <= date) {
+        while self.windows.get(self.head).is_some_and(|window| window.asked_to.as_str() <= date) {
             self.head += 1;
         }
         for window in &mut self.windows[self.head..] {
             if window.asked_from.as_str() > date {
                 break;
             }
-            if date >= window.to.as_str() {
+            if date >= window.asked_to.as_str() {
                 continue;
             }
             window.rows += rows;
@@ -190,7 +202,8 @@ impl Sweep {
             if then && date < window.read_to.as_str() {
                 window.rows_then += rows;
             }
-            if window.from.as_str() <= date && seen >= self.since.as_str() {
+            let own = window.from.as_str() <= date && date < window.to.as_str();
+            if own && seen >= self.since.as_str() {
                 let until = self.declared.after(window.window.end(), self.zone);
                 self.lateness.note(window, seen, rows, until);
             }
@@ -244,7 +257,7 @@ mod tests {
         let mut second = fact(2, "2026-01-05T00:00:00+00:00");
         second.asked_from = Some("2026-01-01T00:00:00+00:00".to_owned());
         let facts = vec![fact(1, "2026-01-05T00:00:00+00:00"), second];
-        let mut sweep = Sweep::new(facts, DAYS, Span::ZERO, "");
+        let mut sweep = Sweep::new(facts, DAYS, Span::ZERO, "", &|asked| asked);
         for (date, seen, rows) in [
             ("2025-12-31", "2026-01-04", 9),
             ("2026-01-01", "2026-01-04T00:00:00+00:00", 3),
@@ -264,7 +277,10 @@ mod tests {
     #[test]
     fn what_a_longer_lateness_caught_is_no_alarm() {
         let declared = Span::parse("10 days").expect("a span");
-        let mut sweep = Sweep::new(vec![fact(1, "2026-01-05T00:00:00+00:00")], DAYS, declared, "");
+        let mut sweep =
+            Sweep::new(vec![fact(1, "2026-01-05T00:00:00+00:00")], DAYS, declared, "", &|asked| {
+                asked
+            });
         sweep.take("2026-01-01", "2026-01-06T00:00:00+00:00", 1);
         assert_eq!(sweep.done().1.missed, 0, "settled by a lateness that was shorter");
     }

@@ -8,13 +8,14 @@ pub const ALERT_VALUES: [&str; 8] =
     ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
-pub const CHECK_NAMES: [&str; 19] = [
+pub const CHECK_NAMES: [&str; 21] = [
     "clock",
     "count_mismatch",
     "drift",
     "drop",
     "duplicates",
     "fewer_rows",
+    "last_tick",
     "lateness",
     "missing_dates",
     "more_rows",
@@ -28,6 +29,7 @@ pub const CHECK_NAMES: [&str; 19] = [
     "sql",
     "stale",
     "truncated",
+    "window_start",
 ];
 
 /// A request that goes out once for each finding, and once more when it is solved.

@@ -8,6 +8,7 @@ mod auth;
 mod check;
 mod column_type;
 mod context;
+mod local_time;
 mod nothing;
 mod origin;
 mod outbox;
@@ -22,6 +23,7 @@ mod raw_parameter;
 mod resolve;
 mod shape;
 mod span;
+mod strftime;
 mod template;
 mod time_format;
 
@@ -36,6 +38,7 @@ pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use auth::{Auth, FixedAuth};
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
 pub use column_type::ColumnType;
+pub use local_time::{LocalTime, doubled_stretch, local_time, resolve_local};
 pub use nothing::{AbsentRules, EmptyRules, NothingRule};
 pub use origin::DefinitionOrigin;
 pub use outbox::{Idempotency, KeyFormat, KeyPlace, KeyRule, Lookup, OnRejected, WriteMethod};
@@ -43,14 +46,16 @@ pub use paging::{AddressAt, EndRule, Paginate, TokenAt, TokenInto, Total, TotalR
 pub use path::{Path, PathError, Segment};
 pub use problem::{Problem, Problems, is_unsafe_letter, nearest, suggest};
 pub use raw::{
-    RawBounds as Bounds, RawOnConflict as OnConflict, RawOnDrift as OnDrift, RawOrder as Order,
+    RawAmbiguous as Ambiguous, RawBounds as Bounds, RawOnConflict as OnConflict,
+    RawOnDrift as OnDrift, RawOrder as Order,
 };
 pub use raw_check::Severity;
 pub use resolve::{
     definition_text, is_column_name, is_given_name, is_header_name, is_loopback, is_number,
     json_schema, parse_definition, parse_start, sounds_secret,
 };
-pub use span::{Span, resolve_local};
+pub use span::Span;
+pub use strftime::{Pattern, SPECIFIERS, WrittenTime};
 pub use template::{
     EscapeContext, Scalar, SecretReference, Template, TemplateValues, show_reference,
 };
@@ -278,6 +283,8 @@ pub struct Column {
     pub zone: Option<Tz>,
     /// Texts that stand for null.
     pub null_values: Vec<String>,
+    /// Which instant a local time means that comes twice or never.
+    pub ambiguous: Ambiguous,
 }
 
 impl Column {
@@ -291,6 +298,7 @@ impl Column {
             format: None,
             zone: None,
             null_values: Vec::new(),
+            ambiguous: Ambiguous::Reject,
         }
     }
 
@@ -359,6 +367,9 @@ pub struct WindowRules {
     pub bounds: Bounds,
     /// The smallest step that the API tells apart.
     pub precision: Span,
+    /// An included upper bound is the window's end itself, and not the tick before it: records may
+    /// be finer than `precision`.
+    pub asks_for_end: bool,
     /// The API knows the future.
     pub ahead: bool,
     /// Which windows are read first.

@@ -317,6 +317,22 @@ pub struct RawColumnTable {
     /// Texts that stand for null, besides those of the stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub null_values: Vec<String>,
+    /// For a `timestamp` with a `timezone`: which instant a local time means that comes twice, or
+    /// that the clocks skip. Default `reject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ambiguous: Option<RawAmbiguous>,
+}
+
+/// Which instant a local time means that comes twice, or that the clocks skip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawAmbiguous {
+    /// By the offset before the clocks changed.
+    First,
+    /// By the offset after the clocks changed.
+    Second,
+    /// Neither: the record is a reject.
+    Reject,
 }
 
 /// A grid in time.
@@ -349,7 +365,7 @@ pub struct RawWindow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<RawBounds>,
     /// The smallest step between two bounds that the API tells apart. Default: what `format`
-    /// shows.
+    /// shows; an included upper bound of a `timestamp` is then the end of the window itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub precision: Option<String>,
     /// The API knows the future: ask for the whole of the open window.

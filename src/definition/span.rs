@@ -5,8 +5,10 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Days, Months, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Days, Months, TimeDelta, Utc};
 use chrono_tz::Tz;
+
+use super::local_time::resolve_local;
 
 /// A length of time on a calendar: months and days are what the zone's calendar says, the rest
 /// is elapsed time.
@@ -101,51 +103,6 @@ impl Span {
     /// `at` minus this span.
     pub fn before(self, at: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         self.add_times(at, zone, -1)
-    }
-}
-
-/// The instant of a local time. In a gap, the first instant after it.
-pub fn resolve_local(local: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    if let Some(found) = zone.from_local_datetime(&local).earliest() {
-        return Some(found.to_utc());
-    }
-    // Inside a gap: no zone in the database skips more than a day, and offsets are whole
-    // seconds; search for the first local time that exists, then back to the exact edge.
-    let mut step = TimeDelta::minutes(15);
-    let mut at = local;
-    for _ in 0..(24 * 4 + 1) {
-        at = at.checked_add_signed(step)?;
-        if zone.from_local_datetime(&at).earliest().is_some() {
-            break;
-        }
-    }
-    let mut low = at.checked_sub_signed(step)?;
-    while step > TimeDelta::seconds(1) {
-        step = at.signed_duration_since(low) / 2;
-        let middle = low.checked_add_signed(step)?;
-        if zone.from_local_datetime(&middle).earliest().is_some() {
-            at = middle;
-        } else {
-            low = middle;
-        }
-    }
-    let edge = at.with_nanosecond_zero();
-    Some(
-        zone.from_local_datetime(&edge)
-            .earliest()
-            .or(zone.from_local_datetime(&at).earliest())?
-            .to_utc(),
-    )
-}
-
-trait WholeSecond {
-    fn with_nanosecond_zero(self) -> Self;
-}
-
-impl WholeSecond for NaiveDateTime {
-    fn with_nanosecond_zero(self) -> Self {
-        use chrono::Timelike;
-        self.with_nanosecond(0).unwrap_or(self)
     }
 }
 
@@ -333,16 +290,5 @@ mod tests {
         let month = Span { months: 1, ..Span::ZERO };
         let january = instant("2025-01-31T00:00:00Z");
         assert_eq!(month.after(january, chrono_tz::UTC), Some(instant("2025-02-28T00:00:00Z")));
-    }
-
-    #[test]
-    fn a_local_time_that_the_clocks_skip_is_the_first_one_after_the_gap() {
-        let local = instant("2025-03-30T02:30:00Z").naive_utc();
-        let found = resolve_local(local, chrono_tz::Europe::Berlin);
-        assert_eq!(found, Some(instant("2025-03-30T01:00:00Z")));
-        // Samoa skipped the whole of 30 December 2011.
-        let local = instant("2011-12-30T00:00:00Z").naive_utc();
-        let found = resolve_local(local, chrono_tz::Pacific::Apia);
-        assert_eq!(found, Some(instant("2011-12-30T10:00:00Z")));
     }
 }

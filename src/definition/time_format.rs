@@ -1,13 +1,12 @@
 //! How an API writes an instant: the text of a bound, the text in a column.
 
-use std::fmt::Write;
-
-use chrono::format::{Fixed, Item, Numeric, StrftimeItems};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::span::{Span, resolve_local};
+use super::local_time::resolve_local;
+use super::span::Span;
+use super::strftime::{OffsetShown, Pattern, WrittenTime};
 
 /// A way to write an instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +19,7 @@ pub enum TimeFormat {
     /// Milliseconds since 1970.
     UnixMillis,
     /// A strftime pattern, read and written in the zone of its definition.
-    Strftime(String),
+    Strftime(Pattern),
 }
 
 impl TimeFormat {
@@ -34,61 +33,92 @@ impl TimeFormat {
                 "`{pattern}` is neither `rfc3339`, `unix`, `unix_ms` nor a strftime pattern such \
                  as `%Y-%m-%d`"
             )),
-            pattern => {
-                let sample = DateTime::<Utc>::UNIX_EPOCH.with_timezone(&Tz::UTC);
-                // Some items can be read and not written; chrono tells when it is asked to.
-                let writes = write!(String::new(), "{}", sample.format(pattern)).is_ok();
-                if !writes || StrftimeItems::new(pattern).any(|item| matches!(item, Item::Error)) {
-                    return Err(format!("`{pattern}` is not a strftime pattern"));
-                }
-                Ok(TimeFormat::Strftime(pattern.to_owned()))
-            }
+            pattern => Pattern::parse(pattern).map(TimeFormat::Strftime),
         }
     }
 
     /// The text of an instant, in `zone`.
     pub fn render(&self, at: DateTime<Utc>, zone: Tz) -> String {
-        let local = at.with_timezone(&zone);
         match self {
             TimeFormat::Unix => at.timestamp().to_string(),
             TimeFormat::UnixMillis => at.timestamp_millis().to_string(),
-            TimeFormat::Strftime(pattern) => local.format(pattern).to_string(),
+            TimeFormat::Strftime(pattern) => pattern.render(at, zone),
             TimeFormat::Rfc3339 => {
                 let form = if at.timestamp_subsec_millis() == 0 {
                     SecondsFormat::Secs
                 } else {
                     SecondsFormat::Millis
                 };
-                local.to_rfc3339_opts(form, true)
+                at.with_timezone(&zone).to_rfc3339_opts(form, true)
             }
+        }
+    }
+
+    /// What a text says of a time. `None` when it does not match.
+    pub fn read_written(&self, text: &str) -> Option<WrittenTime> {
+        match self {
+            TimeFormat::Rfc3339 => match DateTime::parse_from_rfc3339(text) {
+                Ok(at) => Some(WrittenTime::Instant(at.to_utc())),
+                Err(_) => naive_iso(text).map(WrittenTime::Local),
+            },
+            TimeFormat::Unix => read_epoch(text, 1_000_000_000).map(WrittenTime::Instant),
+            TimeFormat::UnixMillis => read_epoch(text, 1_000_000).map(WrittenTime::Instant),
+            TimeFormat::Strftime(pattern) => pattern.read(text),
         }
     }
 
     /// The instant of a text. `None` when it does not match, or names no zone and `zone` is none.
     pub fn read(&self, text: &str, zone: Option<Tz>) -> Option<DateTime<Utc>> {
-        match self {
-            TimeFormat::Rfc3339 => match DateTime::parse_from_rfc3339(text) {
-                Ok(at) => Some(at.to_utc()),
-                Err(_) => resolve_local(naive_iso(text)?, zone?),
-            },
-            TimeFormat::Unix => read_epoch(text, 1_000_000_000),
-            TimeFormat::UnixMillis => read_epoch(text, 1_000_000),
-            TimeFormat::Strftime(pattern) => {
-                if let Ok(at) = DateTime::parse_from_str(text, pattern) {
-                    return Some(at.to_utc());
-                }
-                resolve_local(read_local(text, pattern)?, zone?)
-            }
+        match self.read_written(text)? {
+            WrittenTime::Instant(at) => Some(at),
+            WrittenTime::Local(local) => resolve_local(local, zone?),
         }
     }
 
-    /// The smallest step between two instants that the text can tell apart.
+    /// The smallest step between two instants that the API is taken to tell apart, where nothing
+    /// else is said.
     pub fn precision(&self) -> Span {
         let second = Span { millis: 1000, ..Span::ZERO };
         match self {
             TimeFormat::Rfc3339 | TimeFormat::Unix => second,
             TimeFormat::UnixMillis => Span { millis: 1, ..Span::ZERO },
-            TimeFormat::Strftime(pattern) => finest_item(pattern),
+            TimeFormat::Strftime(pattern) => pattern.precision(),
+        }
+    }
+
+    /// The smallest step between two instants that the text can show.
+    pub fn finest(&self) -> Span {
+        match self {
+            // The fraction is written where there is one.
+            TimeFormat::Rfc3339 => Span { millis: 1, ..Span::ZERO },
+            _ => self.precision(),
+        }
+    }
+
+    /// Whether it shows hours or less, and not at which offset.
+    pub fn is_local(&self) -> bool {
+        matches!(self, TimeFormat::Strftime(pattern)
+            if pattern.shows_hours() && pattern.offset() == OffsetShown::Missing)
+    }
+
+    /// Whether letters after the time say that it is in UTC.
+    pub fn says_utc(&self) -> bool {
+        matches!(self, TimeFormat::Strftime(pattern) if pattern.offset() == OffsetShown::Utc)
+    }
+
+    /// Why no text can be read by it, where that is so.
+    pub fn fault_of_reading(&self) -> Option<String> {
+        match self {
+            TimeFormat::Strftime(pattern) => pattern.fault_of_reading(),
+            _ => None,
+        }
+    }
+
+    /// Why no bound can be written by it in `zone`, where that is so.
+    pub fn fault_of_bounds(&self, zone: Tz) -> Option<String> {
+        match self {
+            TimeFormat::Strftime(pattern) => pattern.fault_of_bounds(zone),
+            _ => None,
         }
     }
 }
@@ -98,25 +128,6 @@ fn naive_iso(text: &str) -> Option<NaiveDateTime> {
     ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
         .iter()
         .find_map(|pattern| NaiveDateTime::parse_from_str(text, pattern).ok())
-}
-
-/// A local time of a pattern that may leave out the minute, the time, the day or the month: the
-/// first moment of what it names.
-fn read_local(text: &str, pattern: &str) -> Option<NaiveDateTime> {
-    let complete =
-        |more: (&str, &str)| (format!("{text}{}", more.1), format!("{pattern}{}", more.0));
-    let time = [("", ""), (" %M", " 00")].into_iter().map(complete);
-    let mut times = time.map(|(text, pattern)| NaiveDateTime::parse_from_str(&text, &pattern).ok());
-    if let Some(time) = times.find_map(|time| time) {
-        return Some(time);
-    }
-    // Only a pattern without an hour names a whole day: else 18:00 would be read as midnight.
-    if finest_item(pattern).exact_millis().is_some() {
-        return None;
-    }
-    let date = [("", ""), (" %d", " 01"), (" %m %d", " 01 01")].into_iter().map(complete);
-    let mut dates = date.map(|(text, pattern)| NaiveDate::parse_from_str(&text, &pattern).ok());
-    dates.find_map(|date| date).map(|date| date.and_time(NaiveTime::MIN))
 }
 
 fn read_epoch(text: &str, nanos_per_unit: i128) -> Option<DateTime<Utc>> {
@@ -134,41 +145,6 @@ fn read_epoch(text: &str, nanos_per_unit: i128) -> Option<DateTime<Utc>> {
     let seconds = i64::try_from(nanos.div_euclid(1_000_000_000)).ok()?;
     let rest = u32::try_from(nanos.rem_euclid(1_000_000_000)).ok()?;
     DateTime::from_timestamp(seconds, rest)
-}
-
-/// What the finest part of a strftime pattern tells apart.
-fn finest_item(pattern: &str) -> Span {
-    let mut finest = Span { months: 12, ..Span::ZERO };
-    for item in StrftimeItems::new(pattern) {
-        let step = match item {
-            Item::Numeric(numeric, _) => match numeric {
-                Numeric::Month | Numeric::Quarter => Span { months: 1, ..Span::ZERO },
-                Numeric::Day
-                | Numeric::Ordinal
-                | Numeric::NumDaysFromSun
-                | Numeric::WeekdayFromMon => Span { days: 1, ..Span::ZERO },
-                Numeric::Hour | Numeric::Hour12 => Span { millis: 3_600_000, ..Span::ZERO },
-                Numeric::Minute => Span { millis: 60_000, ..Span::ZERO },
-                Numeric::Second | Numeric::Timestamp => Span { millis: 1_000, ..Span::ZERO },
-                Numeric::Nanosecond => Span { millis: 1, ..Span::ZERO },
-                _ => continue,
-            },
-            Item::Fixed(fixed) => match fixed {
-                Fixed::ShortMonthName | Fixed::LongMonthName => Span { months: 1, ..Span::ZERO },
-                Fixed::RFC2822 | Fixed::RFC3339 => Span { millis: 1_000, ..Span::ZERO },
-                Fixed::Nanosecond
-                | Fixed::Nanosecond3
-                | Fixed::Nanosecond6
-                | Fixed::Nanosecond9 => Span { millis: 1, ..Span::ZERO },
-                _ => continue,
-            },
-            _ => continue,
-        };
-        if step.approximate_millis() < finest.approximate_millis() {
-            finest = step;
-        }
-    }
-    finest
 }
 
 #[cfg(test)]
@@ -193,7 +169,8 @@ mod tests {
         }
         assert!(TimeFormat::parse("yyyy-mm-dd").is_err());
         assert!(TimeFormat::parse("%Q-%!").is_err());
-        assert!(TimeFormat::parse("%Y-%m-%dT%H:%M:%S%#z").is_err(), "can be read, not written");
+        let only_read = TimeFormat::parse("%Y-%m-%dT%H:%M:%S%#z").expect("a format");
+        assert!(only_read.fault_of_bounds(Tz::UTC).is_some(), "can be read, not written");
     }
 
     #[test]

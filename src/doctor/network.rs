@@ -254,7 +254,13 @@ fn clocks(source: &SourceFacts) -> DoctorFinding {
         length(ahead.abs()),
         instant_to_text(theirs)
     );
-    DoctorFinding::warn(name, found, "set the clock, best by the network's time (NTP)")
+    let help = if ahead < TimeDelta::zero() {
+        "set the clock, best by the network's time (NTP); if it is right, the source's is ahead or \
+         its local time is labelled GMT: windows settle by the earlier of the two clocks"
+    } else {
+        "set the clock, best by the network's time (NTP)"
+    };
+    DoctorFinding::warn(name, found, help)
 }
 
 /// `7 minutes`, `3 hours`, `2 days`.

@@ -57,7 +57,7 @@ const KEPT_WAIT_MS_MIN: i64 = 1_000;
 struct SourceState {
     pace: Pace,
     wait: Option<Wait>,
-    /// As of when its last answer speaks.
+    /// As of when its last answer speaks, by the earlier of its clock and this machine's.
     as_of: Option<Timestamp>,
     /// How far its clock is ahead of this machine's.
     skew: Option<chrono::TimeDelta>,
@@ -326,13 +326,14 @@ impl HttpFetcher {
     }
 
     /// Notes what the source's clock says. The answer may have been made at any moment since the
-    /// request was sent, so the earliest of them counts.
+    /// request was sent, so the earliest of them counts; and a clock that is ahead, or that labels
+    /// local time as GMT, does not make the answer later than this machine's clock has it.
     fn compare_clocks(&mut self, source: &Source, response: &HttpResponse, took: Duration) {
         let said = source_time(response).filter(|_| self.host.clock.runs());
         let took = chrono::TimeDelta::from_std(took).unwrap_or_default();
         let now = self.host.clock.now();
         let state = self.states.entry(source.name.clone()).or_default();
-        state.as_of = said.map(|said| said - took);
+        state.as_of = said.map(|said| said.min(now) - took);
         state.skew = said.map(|said| said.signed_duration_since(now)).or(state.skew);
     }
 

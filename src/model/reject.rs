@@ -12,6 +12,8 @@ pub enum RejectKind {
     NoKey,
     /// A value does not fit its column's type.
     Type,
+    /// A local time that comes twice, or that the clocks skip.
+    AmbiguousTime,
     /// A member name stands twice.
     DuplicateMember,
     /// A text that no Unicode text can hold, or nesting beyond the limit.

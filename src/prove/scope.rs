@@ -217,6 +217,7 @@ mod tests {
             refresh: None,
             zone: berlin,
             precision: format.precision(),
+            asks_for_end: false,
             format,
             bounds: crate::definition::Bounds::ClosedOpen,
             ahead: false,

@@ -5,8 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-use crate::definition::{Column, ColumnType, TimeFormat};
-use crate::model::{Cell, RowSet, instant_to_text};
+use crate::definition::{
+    Ambiguous, Column, ColumnType, LocalTime, TimeFormat, WrittenTime, local_time,
+};
+use crate::model::{Cell, RejectKind, RowSet, instant_to_text};
 
 use super::canonical::canonical_json;
 use super::json::{DeepFault, JsonFault, JsonKind, string_text};
@@ -15,6 +17,21 @@ use super::json::{DeepFault, JsonFault, JsonKind, string_text};
 /// digits), the caller keeps the text that came in `_rest`.
 pub type Coerced = (Cell, bool);
 
+/// Why a value is none of its column's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// The kind of reject that it makes of its record.
+    pub kind: RejectKind,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl From<String> for Misfit {
+    fn from(reason: String) -> Self {
+        Self { kind: RejectKind::Type, reason }
+    }
+}
+
 /// Makes the value of `column` out of a JSON text. Values of a key are taken strictly: 1 and "1"
 /// are two keys, and no column type makes them one.
 pub fn coerce(
@@ -22,12 +39,12 @@ pub fn coerce(
     column: &Column,
     strict: bool,
     out: &mut RowSet,
-) -> Result<Coerced, String> {
+) -> Result<Coerced, Misfit> {
     let kind = JsonKind::of(raw);
     if kind == JsonKind::Null {
         return Ok((Cell::Null, true));
     }
-    match column.kind {
+    let coerced = match column.kind {
         ColumnType::Text => text(raw, kind, strict, out),
         ColumnType::Integer => integer(&number_text(raw, kind, strict, "an integer")?),
         ColumnType::Real => real(&number_text(raw, kind, strict, "a number")?),
@@ -42,7 +59,7 @@ pub fn coerce(
             _ => Err(mismatch("true or false", kind)),
         },
         ColumnType::Date => date(raw, kind, column, out),
-        ColumnType::Timestamp => timestamp(raw, kind, column, out),
+        ColumnType::Timestamp => return timestamp(raw, kind, column, out),
         ColumnType::Json => match canonical_json(raw) {
             Ok(text) => Ok((out.push_text(&text), true)),
             Err(DeepFault { fault: JsonFault::Duplicate(name), .. }) => {
@@ -51,7 +68,8 @@ pub fn coerce(
             Err(DeepFault { fault: JsonFault::Unrepresentable(why), .. }) => Err(why),
         },
         ColumnType::Blob => blob(raw, kind, out),
-    }
+    };
+    coerced.map_err(Misfit::from)
 }
 
 fn mismatch(expected: &str, found: JsonKind) -> String {
@@ -172,11 +190,15 @@ fn date(raw: &str, kind: JsonKind, column: &Column, out: &mut RowSet) -> Result<
     let zone = column.zone.unwrap_or(Tz::UTC);
     if let Some(format) = &column.format {
         let text = time_text(raw, kind, format)?;
-        let at = format.read(&text, Some(zone));
-        let at = at.ok_or_else(|| format!("{} does not match the format", shorten(&text)))?;
+        let day = match format.read_written(&text) {
+            Some(WrittenTime::Local(local)) => Some(local.date()),
+            Some(WrittenTime::Instant(at)) if in_four_digit_years(at) => {
+                Some(at.with_timezone(&zone).date_naive())
+            }
+            Some(WrittenTime::Instant(_)) => None,
+            None => return Err(format!("{} does not match the format", shorten(&text))),
+        };
         // Beyond four digits of the year a date is no date of ISO 8601, and does not sort.
-        let near = Some(at).filter(|at| (0..=9999).contains(&at.year()));
-        let day = near.map(|at| at.with_timezone(&zone).date_naive());
         let day = day.filter(|day| (0..=9999).contains(&day.year()));
         let day = day.ok_or_else(|| format!("{} is not a date of four digits", shorten(&text)))?;
         return Ok((out.push_text(&day.to_string()), true));
@@ -220,7 +242,7 @@ fn timestamp(
     kind: JsonKind,
     column: &Column,
     out: &mut RowSet,
-) -> Result<Coerced, String> {
+) -> Result<Coerced, Misfit> {
     let format = column.format.as_ref().unwrap_or(&TimeFormat::Rfc3339);
     let text = time_text(raw, kind, format)?;
     if *format == TimeFormat::Rfc3339
@@ -232,13 +254,56 @@ fn timestamp(
         let place = |at: usize| u32::try_from(at).expect("a page is smaller than 4 GiB");
         return Ok((Cell::Text(place(from), place(out.text.len())), true));
     }
-    match format.read(&text, column.zone) {
-        Some(at) if in_four_digit_years(at) => Ok((out.push_text(&instant_to_text(at)), true)),
-        Some(_) => Err(format!("{} is beyond the years 0 to 9999", shorten(&text))),
-        None if column.zone.is_none() && format.read(&text, Some(Tz::UTC)).is_some() => {
-            Err(format!("{} has no offset; declare the column's `timezone`", shorten(&text)))
+    let at = match (format.read_written(&text), column.zone) {
+        (Some(WrittenTime::Instant(at)), _) => at,
+        (Some(WrittenTime::Local(local)), Some(zone)) => match local_time(local, zone) {
+            Some(found) => instant_of(found, column.ambiguous, &text, zone)?,
+            None => return Err(beyond_years(&text).into()),
+        },
+        (Some(WrittenTime::Local(_)), None) => {
+            let text = shorten(&text);
+            return Err(format!("{text} has no offset; declare the column's `timezone`").into());
         }
-        None => Err(format!("{} is not a timestamp of the declared format", shorten(&text))),
+        (None, _) => {
+            let text = shorten(&text);
+            return Err(format!("{text} is not a timestamp of the declared format").into());
+        }
+    };
+    if !in_four_digit_years(at) {
+        return Err(beyond_years(&text).into());
+    }
+    Ok((out.push_text(&instant_to_text(at)), true))
+}
+
+fn beyond_years(text: &str) -> String {
+    format!("{} is beyond the years 0 to 9999", shorten(text))
+}
+
+/// The instant that a local time means; where the definition does not say which of two, none.
+fn instant_of(
+    found: LocalTime,
+    ambiguous: Ambiguous,
+    text: &str,
+    zone: Tz,
+) -> Result<DateTime<Utc>, Misfit> {
+    let (first, second, what) = match found {
+        LocalTime::Once(at) => return Ok(at),
+        LocalTime::Twice { first, second } => (first, second, "comes twice"),
+        LocalTime::Never { first, second } => (first, second, "is skipped by the clocks"),
+    };
+    match ambiguous {
+        Ambiguous::First => Ok(first),
+        Ambiguous::Second => Ok(second),
+        Ambiguous::Reject => Err(Misfit {
+            kind: RejectKind::AmbiguousTime,
+            reason: format!(
+                "{} {what} in {zone}: it is {} (`ambiguous = \"first\"`) or {} (`ambiguous = \
+                 \"second\"`)",
+                shorten(text),
+                instant_to_text(first),
+                instant_to_text(second)
+            ),
+        }),
     }
 }
 
@@ -410,7 +475,7 @@ mod tests {
             show_column(&column, "1772272800.25", false),
             "text 2026-02-28T10:00:00.25+00:00"
         );
-        column.format = Some(TimeFormat::Strftime("%d/%m/%Y %H:%M".to_owned()));
+        column.format = TimeFormat::parse("%d/%m/%Y %H:%M").ok();
         assert_eq!(show_column(&column, "\"28/02/2026 10:00\"", false), "refused");
         column.zone = Some(chrono_tz::Europe::Berlin);
         assert_eq!(
@@ -418,7 +483,7 @@ mod tests {
             "text 2026-02-28T09:00:00+00:00"
         );
         let mut day = Column::plain("day", ColumnType::Date);
-        day.format = Some(TimeFormat::Strftime("%Y%m%d".to_owned()));
+        day.format = TimeFormat::parse("%Y%m%d").ok();
         assert_eq!(show_column(&day, "\"20260228\"", false), "text 2026-02-28");
     }
 

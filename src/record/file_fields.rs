@@ -135,7 +135,7 @@ mod tests {
         let name = |column: &str, field: &str| (column.to_owned(), field.to_owned());
         FileFields {
             columns: [name("id", "line"), name("day", "usage_day"), name("at", "at")].into(),
-            formats: [("day".to_owned(), TimeFormat::Strftime("%d.%m.%Y".to_owned()))].into(),
+            formats: [("day".to_owned(), TimeFormat::parse("%d.%m.%Y").expect("a format"))].into(),
             zone: Some(Tz::Europe__Berlin),
             taken: Some(["line", "usage_day", "at"].map(str::to_owned).to_vec()),
         }

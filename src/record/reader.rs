@@ -261,14 +261,10 @@ impl RecordReader {
                 out.cells[row + self.offset() + at] = cell;
                 Ok(exact)
             }
-            Err(reason) => {
+            Err(misfit) => {
                 let kind = format!("{:?}", column.kind).to_lowercase();
-                let reason = format!("column {} ({kind}): {reason}", column.name);
-                Err(RecordRefusal {
-                    kind: RejectKind::Type,
-                    reason,
-                    pointer: of_origin(&column.origin),
-                })
+                let reason = format!("column {} ({kind}): {}", column.name, misfit.reason);
+                Err(RecordRefusal { kind: misfit.kind, reason, pointer: of_origin(&column.origin) })
             }
         }
     }

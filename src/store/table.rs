@@ -275,7 +275,7 @@ pub(crate) mod tests {
         read::<EntryState>(&["queued", "sending", "done", "rejected", "unknown", "odd"]);
         read::<EntryState>(&["expired", "cancelled", "odd"]);
         read::<RejectKind>(&["not_an_object", "no_key", "type", "duplicate_member", "odd"]);
-        read::<RejectKind>(&["unrepresentable", "orphan", "odd"]);
+        read::<RejectKind>(&["ambiguous_time", "unrepresentable", "orphan", "odd"]);
         read::<FieldUse>(&["always", "sometimes", "gone", "odd"]);
         read::<Kinds>(&["null", "boolean|number|text|array|object", "odd"]);
         read::<Severity>(&["info", "warning", "error", "odd"]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::definition::{
     CursorMark, CursorRules, Definition, Scalar, Span, Start, Stream, StreamKind, TemplateValues,
-    WindowRules,
+    WindowRules, doubled_stretch,
 };
 use crate::http::{PageToken, Pager, RequestPlan, show_request};
 use crate::model::{Entry, Error, Timestamp, Window, WindowKey, instant_from_text};
@@ -14,6 +14,9 @@ use crate::window::{
 };
 
 use super::SyncOptions;
+
+/// What the finest bound shows.
+const A_LITTLE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(1);
 
 /// Parents that are read at a time.
 pub const PARENTS_AT_A_TIME: u32 = 500;
@@ -179,6 +182,9 @@ pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Timestamp) -> S
                 }
                 None => first,
             };
+            // Without an offset the hour that comes twice may be read as the later one.
+            let doubled = rules.format.is_local().then(|| doubled_stretch(from, rules.zone));
+            let from = doubled.flatten().map_or(from, |(first, _)| first - A_LITTLE);
             rules.format.render(from, rules.zone)
         }
     }

@@ -156,10 +156,11 @@ impl<'a> FetchLane<'a> {
         self.report
     }
 
-    /// The time as the source has it, as far as that is known; else this machine's.
+    /// The time by the earlier of two clocks: the source's, as far as that is known, and this
+    /// machine's. A window that has not ended by one of them is not read to its end.
     pub(super) fn now_at(&self, source: &Source) -> Timestamp {
         let now = self.host.clock.now();
-        let skew = self.fetcher.skew_of(&source.name).filter(|skew| skew.abs() > SKEW_MIN);
+        let skew = self.fetcher.skew_of(&source.name).filter(|skew| *skew < -SKEW_MIN);
         skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now)
     }
 

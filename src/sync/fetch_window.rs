@@ -16,7 +16,7 @@ use crate::http::{
 use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader};
-use crate::window::is_settled;
+use crate::window::{is_settled, reach_of};
 
 use super::event::{LaneEvent, PageEvent};
 use super::fetch::{Completion, FetchOutcome};
@@ -392,16 +392,19 @@ pub(crate) fn page_context(
     asked: Option<Window>,
     parent: &BTreeMap<String, Scalar>,
 ) -> PageContext {
-    let (field, zone) = match &stream.kind {
-        StreamKind::Window(rules) => (Some(rules.field.clone()), rules.zone),
-        _ => (None, chrono_tz::UTC),
+    let (field, asked) = match &stream.kind {
+        StreamKind::Window(rules) => {
+            let reach = asked.map(|asked| (reach_of(asked, rules), rules.zone));
+            (Some(rules.field.clone()), reach)
+        }
+        _ => (None, asked.map(|asked| (asked, chrono_tz::UTC))),
     };
     let cursor = match &stream.kind {
         StreamKind::Cursor(rules) => Some(rules.field.clone()),
         _ => None,
     };
     PageContext {
-        asked: asked.map(|asked| (asked, zone)),
+        asked,
         field,
         version: stream.version.clone(),
         cursor,

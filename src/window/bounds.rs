@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
-use crate::definition::{Bounds, Span, Start, WindowRules, resolve_local};
+use crate::definition::{Bounds, Span, Start, WindowRules, doubled_stretch, resolve_local};
 use crate::model::{Timestamp, Window};
 
 /// The range of a request as texts.
@@ -15,20 +15,75 @@ pub struct AskedRange {
     pub end: String,
 }
 
-/// Writes `[start, end)` for the API. An included upper bound is one precision step earlier, an
-/// excluded lower bound one step earlier too.
+/// Writes `[start, end)` for the API. An excluded lower bound is one precision step earlier. An
+/// included upper bound is one step earlier too, where records have no times in between; else it
+/// is the end itself, and a record at the end comes twice.
 pub fn render_bounds(asked: Window, rules: &WindowRules) -> Option<AskedRange> {
-    let step_back = |at: Timestamp| rules.precision.before(at, rules.zone);
-    let (lower_included, upper_included) = match rules.bounds {
-        Bounds::ClosedOpen => (true, false),
-        Bounds::ClosedClosed => (true, true),
-        Bounds::OpenClosed => (false, true),
-        Bounds::OpenOpen => (false, false),
-    };
-    let start = if lower_included { asked.start() } else { step_back(asked.start())? };
-    let end = if upper_included { step_back(asked.end())? } else { asked.end() };
+    let start =
+        if lower_is_excluded(rules) { tick_before(asked.start(), rules)? } else { asked.start() };
+    let end = if ends_before(rules) { tick_before(asked.end(), rules)? } else { asked.end() };
     let text = |at| rules.format.render(at, rules.zone);
     Some(AskedRange { start: text(start), end: text(end) })
+}
+
+fn tick_before(at: Timestamp, rules: &WindowRules) -> Option<Timestamp> {
+    rules.precision.before(at, rules.zone)
+}
+
+/// Whether a lower bound is written one tick earlier.
+pub fn lower_is_excluded(rules: &WindowRules) -> bool {
+    matches!(rules.bounds, Bounds::OpenClosed | Bounds::OpenOpen)
+}
+
+fn upper_is_included(rules: &WindowRules) -> bool {
+    matches!(rules.bounds, Bounds::ClosedClosed | Bounds::OpenClosed)
+}
+
+/// Whether an upper bound is written one tick earlier.
+fn ends_before(rules: &WindowRules) -> bool {
+    upper_is_included(rules) && !rules.asks_for_end
+}
+
+/// A lower bound that is not in an hour which comes twice and has no offset to tell which: else the
+/// last tick before that hour. What comes twice is harmless.
+pub fn before_doubled(lower: Timestamp, rules: &WindowRules) -> Timestamp {
+    let written = match lower_is_excluded(rules) {
+        true => tick_before(lower, rules).unwrap_or(lower),
+        false => lower,
+    };
+    let doubled = rules.format.is_local().then(|| doubled_stretch(written, rules.zone)).flatten();
+    doubled.map_or(lower, |(from, _)| {
+        floor_to(from - TimeDelta::milliseconds(1), rules.precision, rules.zone)
+    })
+}
+
+/// An upper bound that is not in an hour which comes twice: else the first tick after that hour.
+pub fn after_doubled(upper: Timestamp, rules: &WindowRules) -> Timestamp {
+    let back = |at: Timestamp| match ends_before(rules) {
+        true => tick_before(at, rules).unwrap_or(at),
+        false => at,
+    };
+    let doubled = |at| rules.format.is_local().then(|| doubled_stretch(at, rules.zone)).flatten();
+    let Some((_, to)) = doubled(back(upper)) else { return upper };
+    let after = ceil_to(to, rules.precision, rules.zone);
+    if doubled(back(after)).is_none() {
+        return after;
+    }
+    rules.precision.after(after, rules.zone).unwrap_or(after)
+}
+
+/// The instants whose records the request for `asked` may bring: what comes from outside of
+/// `asked` is no fault of the source.
+pub fn reach_of(asked: Window, rules: &WindowRules) -> Window {
+    let start = match lower_is_excluded(rules) && rules.asks_for_end {
+        true => tick_before(asked.start(), rules),
+        false => Some(asked.start()),
+    };
+    // Up to and with the end.
+    let comes_twice = upper_is_included(rules) && rules.asks_for_end;
+    let after = TimeDelta::milliseconds(i64::from(comes_twice));
+    let end = asked.end().checked_add_signed(after);
+    start.zip(end).and_then(|(start, end)| Window::new(start, end)).unwrap_or(asked)
 }
 
 /// The last tick of `precision` that is not after `at`, on the calendar of `zone`.
@@ -100,6 +155,7 @@ pub mod tests {
             refresh: None,
             zone,
             precision: format.precision(),
+            asks_for_end: false,
             format,
             bounds,
             ahead: false,
@@ -152,6 +208,39 @@ pub mod tests {
                 let tick = floor_to(start + TimeDelta::seconds(offset), rules.precision, zone);
                 let found = asked.iter().filter(|asked| api_returns(&rules, asked, tick)).count();
                 prop_assert_eq!(found, 1, "tick {} in {:?}", tick, bounds);
+            }
+        }
+
+        #[test]
+        fn instants_between_the_ticks_come_at_least_once_and_are_expected(
+            bounds in prop::sample::select(ALL_BOUNDS.to_vec()),
+            (step, format) in prop::sample::select(vec![
+                ("1 day", "%Y-%m-%d"), ("1 month", "%Y-%m"), ("1 hour", "unix"),
+                ("15 minutes", "rfc3339"), ("1 day", "rfc3339"), ("6 hours", "%Y-%m-%d %H:00"),
+            ]),
+            from in 1_700_000_000_i64..1_800_000_000,
+            instants in prop::collection::vec((0_i64..3_000_000, 0_i64..1_000), 30),
+            on_the_edge in any::<bool>(),
+        ) {
+            let mut rules = rules(step, bounds, format, Tz::UTC);
+            rules.asks_for_end = true;
+            let start = DateTime::from_timestamp(from, 0).expect("in range");
+            let start = floor_to(start, rules.precision, Tz::UTC);
+            let grid = Grid::new(start, rules.step, Tz::UTC);
+            let range = Window::new(start, start + TimeDelta::seconds(6_000_000)).expect("a range");
+            let cells: Vec<_> = grid.cells(range).collect();
+            for (seconds, millis) in instants {
+                let at = start + TimeDelta::seconds(seconds) + TimeDelta::milliseconds(millis);
+                let cell = grid.cell_at(at).expect("a cell");
+                let at = if on_the_edge { cell.start() } else { at };
+                let found: Vec<_> = cells.iter().filter(|cell| {
+                    api_returns(&rules, &render_bounds(**cell, &rules).expect("in range"), at)
+                }).collect();
+                prop_assert!(!found.is_empty(), "{} in {:?}", at, bounds);
+                prop_assert!(bounds != Bounds::ClosedOpen || found.len() == 1, "{} twice", at);
+                for cell in found {
+                    prop_assert!(reach_of(*cell, &rules).contains(at), "{} from {}", at, cell);
+                }
             }
         }
 

@@ -7,7 +7,7 @@ mod coverage;
 mod grid;
 mod plan;
 
-pub use bounds::{AskedRange, ceil_to, floor_to, grid_start, render_bounds};
+pub use bounds::{AskedRange, ceil_to, floor_to, grid_start, reach_of, render_bounds};
 pub use coverage::Coverage;
 pub use grid::Grid;
 pub use plan::{

@@ -1,9 +1,9 @@
 //! Which windows are due, in which order, and what is asked for each.
 
-use crate::definition::{Bounds, Order, Span, WindowRules};
+use crate::definition::{Order, Span, WindowRules};
 use crate::model::{Entry, State, Timestamp, Window};
 
-use super::bounds::{ceil_to, floor_to};
+use super::bounds::{after_doubled, before_doubled, ceil_to, floor_to, lower_is_excluded};
 use super::{Coverage, Grid};
 
 /// Why a window is read.
@@ -243,10 +243,9 @@ pub fn asked_range(plan: &WindowPlan<'_>, window: Window, overlap: Span) -> Opti
     } else {
         window.end().min(ceil_to(plan.now, rules.precision, rules.zone))
     };
-    Window::new(
-        floor_to(lower, rules.precision, rules.zone),
-        ceil_to(upper, rules.precision, rules.zone),
-    )
+    let lower = floor_to(lower, rules.precision, rules.zone);
+    let upper = ceil_to(upper, rules.precision, rules.zone);
+    Window::new(before_doubled(lower, rules), after_doubled(upper, rules))
 }
 
 /// A gap whose edges the API cannot tell apart is read with its surroundings, inside its cell.
@@ -267,10 +266,9 @@ fn cut_to_span(plan: &WindowPlan<'_>, whole: Task) -> Vec<Task> {
             .and_then(|rest| asked_range(plan, rest, rules.overlap));
         let Some(asked) = asked else { break };
         // An excluded lower bound is written one step earlier, and that is what the API measures.
-        let lower_included = matches!(rules.bounds, Bounds::ClosedOpen | Bounds::ClosedClosed);
-        let written = match lower_included {
-            true => Some(asked.start()),
-            false => rules.precision.before(asked.start(), rules.zone),
+        let written = match lower_is_excluded(rules) {
+            false => Some(asked.start()),
+            true => rules.precision.before(asked.start(), rules.zone),
         };
         let reach = written.and_then(|written| most.after(written, rules.zone));
         let reach = reach.unwrap_or(asked.end());
@@ -309,6 +307,7 @@ pub fn halve(window: Window, rules: &WindowRules) -> Option<(Window, Window)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::Bounds;
     use crate::model::instant_from_text;
     use crate::window::bounds::tests::rules;
     use chrono_tz::Tz;
@@ -552,6 +551,55 @@ mod tests {
             ("2026-01-01..2026-01-02".to_owned(), "2026-01-02..2026-01-04".to_owned())
         );
         assert_eq!(halve(first, &rules), None);
+    }
+
+    /// Around both changes of the clocks, whichever of two instants the API takes a text for.
+    #[test]
+    fn nothing_is_lost_in_an_hour_that_comes_twice() {
+        use chrono::TimeZone;
+        let zone = chrono_tz::Europe::Berlin;
+        for bounds in
+            [Bounds::ClosedOpen, Bounds::ClosedClosed, Bounds::OpenClosed, Bounds::OpenOpen]
+        {
+            for asks_for_end in [true, false] {
+                let mut rules = rules("1 day", bounds, "%Y-%m-%d %H:%M", zone);
+                rules.asks_for_end = asks_for_end;
+                let (from, to) = (at("2026-10-24T22:00:00Z"), at("2026-10-25T05:00:00Z"));
+                let plan = WindowPlan { rules: &rules, start: from, now: to, range: None };
+                let ticks = (0..28).map(|n| from + chrono::TimeDelta::minutes(15 * n));
+                for piece in ticks
+                    .filter_map(|tick| Window::new(tick, tick + chrono::TimeDelta::minutes(15)))
+                {
+                    let asked = asked_range(&plan, piece, Span::ZERO).expect("a range");
+                    let texts = crate::window::render_bounds(asked, &rules).expect("in range");
+                    for late in [false, true] {
+                        let read = |text: &str| {
+                            let local =
+                                chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M");
+                            let found = zone.from_local_datetime(&local.expect("a time"));
+                            let found = if late { found.latest() } else { found.earliest() };
+                            found.expect("a local time that is").to_utc()
+                        };
+                        let (start, end) = (read(&texts.start), read(&texts.end));
+                        for minute in 0..15 {
+                            let tick = piece.start() + chrono::TimeDelta::minutes(minute);
+                            let after =
+                                start < tick || rules_include_start(bounds) && start == tick;
+                            let before = tick < end || rules_include_end(bounds) && tick == end;
+                            assert!(after && before, "{tick} {bounds:?} {texts:?} {late}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn rules_include_start(bounds: Bounds) -> bool {
+        matches!(bounds, Bounds::ClosedOpen | Bounds::ClosedClosed)
+    }
+
+    fn rules_include_end(bounds: Bounds) -> bool {
+        matches!(bounds, Bounds::ClosedClosed | Bounds::OpenClosed)
     }
 
     proptest! {

@@ -3,6 +3,7 @@
 //! Every check reports and goes on, so that one fetch finds all problems.
 
 mod alerts;
+mod bounds;
 mod check;
 mod cleartext;
 mod columns;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bounds::check_utc;
 use super::check::resolve_stream_check;
 use super::columns::{check_column, check_references};
 use super::retention::{deleted_of, history_of, missing_of};
@@ -14,9 +15,10 @@ use crate::definition::raw::{
     RawStream,
 };
 use crate::definition::{
-    Column, ColumnOrigin, ColumnType, Key, Paginate, Path, RECONCILE_ATTEMPTS, RequestTemplate,
-    Segment, Stream, StreamKind, Template,
+    Ambiguous, Column, ColumnOrigin, ColumnType, Key, Paginate, Path, RECONCILE_ATTEMPTS,
+    RequestTemplate, Segment, Stream, StreamKind, Template, TimeFormat,
 };
+use chrono_tz::Tz;
 
 pub(super) fn resolve_stream(
     name: &str,
@@ -382,6 +384,10 @@ fn column_of(
     }
     let format = table.format.as_deref().map(|text| context.time_format(&at("format"), Some(text)));
     let zone = table.timezone.as_deref().map(|text| context.zone(&at("timezone"), Some(text)));
+    if let Some(format) = &format {
+        check_read(&at("format"), format, zone, context);
+    }
+    check_ambiguous(&at("ambiguous"), table, context);
     Some(Column {
         name: name.to_owned(),
         kind: table.kind,
@@ -390,7 +396,33 @@ fn column_of(
         format,
         zone,
         null_values: [&raw_stream.null_values[..], &table.null_values].concat(),
+        ambiguous: table.ambiguous.unwrap_or(Ambiguous::Reject),
     })
+}
+
+/// A format by which no text can be read would reject every record.
+fn check_read(place: &[&str], format: &TimeFormat, zone: Option<Tz>, context: &mut Context<'_>) {
+    match format.fault_of_reading() {
+        Some(fault) => {
+            let help = "docs/formats.md has all specifiers".to_owned();
+            context.report_help(place, fault, Some(help));
+        }
+        None => {
+            check_utc(place, format, zone.unwrap_or(Tz::UTC), context);
+        }
+    }
+}
+
+fn check_ambiguous(place: &[&str], table: &RawColumnTable, context: &mut Context<'_>) {
+    if table.ambiguous.is_none() {
+        return;
+    }
+    if table.kind != ColumnType::Timestamp {
+        context.report(place, "only a timestamp has an `ambiguous`");
+    } else if table.timezone.is_none() {
+        let message = "`ambiguous` is about local times: it needs the column's `timezone`";
+        context.report(place, message);
+    }
 }
 
 fn origin_of(

@@ -3,6 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 
+use super::bounds::BoundFormat;
 use crate::definition::context::Context;
 use crate::definition::raw::{
     RawBounds, RawCursor, RawCursorStart, RawOrder, RawStream, RawWindow,
@@ -41,7 +42,7 @@ pub(super) fn resolve_kind(
                 &[ColumnType::Date, ColumnType::Timestamp],
                 context,
             );
-            let rules = resolve_window(stream, window, context)?;
+            let rules = resolve_window(stream, window, columns, context)?;
             Some(StreamKind::Window(Box::new(rules)))
         }
         (None, Some(cursor)) => {
@@ -84,7 +85,12 @@ fn check_field(
     }
 }
 
-fn resolve_window(stream: &str, raw: &RawWindow, context: &mut Context<'_>) -> Option<WindowRules> {
+fn resolve_window(
+    stream: &str,
+    raw: &RawWindow,
+    columns: Option<&[Column]>,
+    context: &mut Context<'_>,
+) -> Option<WindowRules> {
     let at = |key: &'static str| ["streams", stream, "window", key];
     let zone = context.zone(&at("timezone"), raw.timezone.as_deref());
     let start = parse_start(&raw.start, zone, raw.timezone.is_some());
@@ -103,9 +109,21 @@ fn resolve_window(stream: &str, raw: &RawWindow, context: &mut Context<'_>) -> O
     let lateness = context.duration(&at("lateness"), raw.lateness.as_deref());
     let refresh = context.duration(&at("refresh"), raw.refresh.as_deref());
     let format = context.time_format(&at("format"), raw.format.as_deref());
+    let bounds = BoundFormat {
+        stream,
+        table: "window",
+        format: &format,
+        zone,
+        zone_is_said: raw.timezone.is_some(),
+    };
     let precision = context.duration(&at("precision"), raw.precision.as_deref());
     let precision = precision.unwrap_or_else(|| format.precision());
-    check_precision(stream, step, precision, &format, raw, context);
+    if bounds.check(context) {
+        check_precision(stream, step, precision, &format, raw, context);
+        if let Some(step) = step {
+            bounds.check_step(step, start.as_ref(), context);
+        }
+    }
     let overlap = overlap.unwrap_or_default();
     let max_span = context.duration(&at("max_span"), raw.max_span.as_deref());
     // A lower bound that is excluded is written one step earlier.
@@ -130,10 +148,17 @@ fn resolve_window(stream: &str, raw: &RawWindow, context: &mut Context<'_>) -> O
         format,
         bounds: raw.bounds.unwrap_or(RawBounds::ClosedOpen),
         precision,
+        asks_for_end: raw.precision.is_none() && !is_date(columns, &raw.field),
         ahead: raw.ahead,
         order: raw.order.unwrap_or(RawOrder::Oldest),
         max_span,
     })
+}
+
+/// Whether the records' own times are days.
+fn is_date(columns: Option<&[Column]>, field: &str) -> bool {
+    let mut columns = columns.into_iter().flatten();
+    columns.any(|column| column.name == field && column.kind == ColumnType::Date)
 }
 
 /// A bound that the format cannot show, or a step that the API cannot tell apart, would lose
@@ -158,11 +183,11 @@ fn check_precision(
         let message = "a precision is one unit, such as `1 day`, `1 second` or `15 minutes`";
         return context.report(&at("precision"), message);
     }
-    if precision.approximate_millis() < format.precision().approximate_millis() {
+    if precision.approximate_millis() < format.finest().approximate_millis() {
         let message = format!(
             "the format shows {} at its finest, but `precision` says that the API tells \
              {precision} apart",
-            format.precision()
+            format.finest()
         );
         context.report(&at("precision"), message);
     }
@@ -205,10 +230,15 @@ fn resolve_cursor(stream: &str, raw: &RawCursor, context: &mut Context<'_>) -> O
             CursorMark::Time { start: start?, overlap: overlap? }
         }
     };
+    let format = context.time_format(&at("format"), raw.format.as_deref());
+    if matches!(mark, CursorMark::Time { .. }) {
+        let zone_is_said = raw.timezone.is_some();
+        BoundFormat { stream, table: "cursor", format: &format, zone, zone_is_said }.check(context);
+    }
     Some(CursorRules {
         field: raw.field.clone(),
         mark,
-        format: context.time_format(&at("format"), raw.format.as_deref()),
+        format,
         zone,
         refresh: context.duration(&at("refresh"), raw.refresh.as_deref()),
     })
