@@ -80,7 +80,7 @@ fn first_answer(body: &'static str, stream: &str, message: &str) {
 
 #[test]
 fn records_that_are_no_objects_or_lack_what_the_stream_needs_are_a_broken_word() {
-    first_answer(r#"{"data":{"error":"internal","code":7}}"#, "", "no record is an object");
+    first_answer(r#"{"data":{"error":"internal","code":7}}"#, "", "the records have no `id`");
     first_answer(r#"{"data":[1,2]}"#, "", "no record is an object; the first is 1");
     first_answer(r#"{"data":[{"a":null}]}"#, "", "the records have no `id`");
     first_answer(r#"{"data":[{"id":null}]}"#, "", "`id`, the key, has no value");

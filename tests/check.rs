@@ -113,6 +113,7 @@ records = "$.data[*]"
 key = ["id", "day"]
 total = "$.total"
 references = {{ id = "lines" }}
+max_rejects = 1000
 {check}
 
 [streams.usage.window]

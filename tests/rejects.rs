@@ -33,7 +33,11 @@ impl Served {
 fn definition(address: &str, streams: &[(&str, &str)]) -> String {
     let mut text = format!("[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{address}\"\n");
     for (name, more) in streams {
-        text.push_str(&format!("[streams.{name}]\npath = \"/{name}\"\n{more}\n"));
+        text.push_str(&format!("[streams.{name}]\npath = \"/{name}\"\n"));
+        if !more.contains("max_rejects") {
+            text.push_str("max_rejects = 1000\n");
+        }
+        text.push_str(&format!("{more}\n"));
     }
     text
 }

@@ -207,8 +207,10 @@ impl fmt::Display for Span {
                 parts.push(format!("{count} {unit}{}", if count == 1 { "" } else { "s" }));
             }
         };
-        part(i64::from(self.months / 12), "year");
-        part(i64::from(self.months % 12), "month");
+        match self.months % 12 {
+            0 => part(i64::from(self.months / 12), "year"),
+            _ => part(i64::from(self.months), "month"),
+        }
         part(i64::from(self.days), "day");
         part(self.millis / MILLIS_PER_HOUR, "hour");
         part(self.millis % MILLIS_PER_HOUR / MILLIS_PER_MINUTE, "minute");

@@ -506,7 +506,7 @@ mod tests {
         let cases = [
             ("%Y-%m-%d", "1 day"),
             ("%Y-%m", "1 month"),
-            ("%Y", "12 months"),
+            ("%Y", "1 year"),
             ("%Y%j", "1 day"),
             ("%G-W%V-%u", "1 day"),
             ("%Y-%m-%dT%H:%M:%SZ", "1 second"),

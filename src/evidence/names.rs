@@ -234,6 +234,9 @@ pub fn topic(plain: &str) -> Option<Topic> {
         "ok" | "success" | "successful" | "succeeded" | "issuccess" => Topic::Success,
         "error"
         | "errors"
+        | "errormessage"
+        | "errormsg"
+        | "errmsg"
         | "failures"
         | "partialfailures"
         | "partialerrors"

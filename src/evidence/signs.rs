@@ -352,8 +352,9 @@ impl Found<'_> {
             Topic::Status if place.is_root() => {
                 const BAD: [&str; 6] = ["error", "fail", "failed", "failure", "partial", "ko"];
                 let word = scalar(raw).unwrap_or_default().to_ascii_lowercase();
-                // Beside records it may be the state of what they belong to.
-                let of_the_answer = self.answer.received == 0 || word == "partial";
+                // Of an object with an id it is the state of what the records belong to.
+                let is_entity = place.siblings.iter().any(|(name, _)| name == "id");
+                let of_the_answer = !is_entity || self.answer.received == 0 || word == "partial";
                 if of_the_answer && BAD.contains(&word.as_str()) {
                     let value = excerpt(raw, SHOWN_MAX);
                     self.failed_flag.get_or_insert(Sign { at, value, kind: SignKind::Failure });

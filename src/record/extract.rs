@@ -79,7 +79,7 @@ impl fmt::Display for ExtractError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ExtractError::NotJson(why) => write!(out, "the answer is not JSON: {why}"),
-            ExtractError::CutOff(why) => write!(out, "the answer is cut off: {why}"),
+            ExtractError::CutOff(why) => write!(out, "the answer is not JSON, but cut off: {why}"),
             ExtractError::Absent { at, known } if known.is_empty() => {
                 write!(out, "expected {at}, found nothing there")
             }

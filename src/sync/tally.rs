@@ -249,7 +249,11 @@ impl FetchTally {
         if received == 0 || rejected < received {
             return Ok(());
         }
-        Err(self.rejects_error(format!("all {received} records of a page were rejected")))
+        let message = match received {
+            1 => "the only record of a page was rejected".to_owned(),
+            received => format!("all {received} records of a page were rejected"),
+        };
+        Err(self.rejects_error(message))
     }
 
     /// The same for a whole window: more than a fifth of its records.
@@ -257,8 +261,9 @@ impl FetchTally {
         if stream.max_rejects.is_some() || self.rejects * REJECTED_SHARE <= self.received {
             return Ok(());
         }
+        let were = if self.rejects == 1 { "was" } else { "were" };
         let message =
-            format!("{} of {} records of the window were rejected", self.rejects, self.received);
+            format!("{} of {} records of the window {were} rejected", self.rejects, self.received);
         Err(self.rejects_error(message))
     }
 
