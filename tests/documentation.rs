@@ -8,9 +8,10 @@ use crate::harness::Workspace;
 const README: &str = include_str!("../README.md");
 const ARCHIVE_PAGE: &str = include_str!("../docs/archive.md");
 
-const PAGES: [(&str, &str); 33] = [
+const PAGES: [(&str, &str); 34] = [
     ("README.md", README),
     ("definition.md", include_str!("../docs/definition.md")),
+    ("completeness.md", include_str!("../docs/completeness.md")),
     ("recipes.md", include_str!("../docs/recipes.md")),
     ("ledger.md", include_str!("../docs/ledger.md")),
     ("exit-codes.md", include_str!("../docs/exit-codes.md")),

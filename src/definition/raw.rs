@@ -225,11 +225,12 @@ pub struct RawStream {
     /// What becomes of fields that appear, vanish or change their type. Default `record`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_drift: Option<RawOnDrift>,
-    /// The number of rejects at which a window fails. Default: none.
+    /// The most rejects of one fetch of a window; one more fails it. Default: all records of a page,
+    /// or more than a fifth of a window's, fail it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<u64>,
-    /// The member of an answer that, when it is there and neither null, false nor empty, makes
-    /// the answer an error. Default: `$.error` and `$.errors`, when no record came with them.
+    /// The member of an answer that, when it is there and neither null, false, 0 nor empty, makes
+    /// the answer an error. Default: the usual ones, as `errors`, `ok: false` and `partial: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Columns that hold the key of another stream's row: `{ column = "stream" }`.

@@ -6,7 +6,7 @@ use crate::host::leftover::remove_leftovers;
 use crate::host::stop::{StopCause, StopSwitch};
 
 /// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
-/// under the two seconds that docs/contract.md, section 11, promises.
+/// under the two seconds that docs/contract.md, section 14, promises.
 const COMMAND_MAX: Duration = Duration::from_millis(1_500);
 /// How long what lies on the disk is tidied up for before that.
 const TIDY_MAX: Duration = Duration::from_millis(300);
