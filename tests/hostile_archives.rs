@@ -70,7 +70,7 @@ fn base() -> (Workspace, String) {
     let mut records = nine_days();
     records.push(crate::api::Record::new("SL-4", "2026-01-03", 1.0, "no time at all"));
     let api = UsageApi::start(records, 50);
-    let definition = api.definition("raw = true\nhistory = true");
+    let definition = api.definition("raw = true\nhistory = true\nmax_rejects = 9");
     let workspace = Workspace::new(&definition);
     workspace.sync();
     std::fs::write(workspace.path("more.ndjson"), MORE).expect("a file");

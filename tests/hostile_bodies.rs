@@ -8,7 +8,8 @@ use crate::harness::{Workspace, counts};
 fn synced(body: &str, stream: &str) -> (Api, Workspace, serde_json::Value) {
     let body = body.to_owned();
     let api = Api::start(move |_, _| json(&body));
-    let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
+    let stream = format!("max_rejects = 1000\n{stream}");
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, &stream));
     let report = workspace.sync().json();
     (api, workspace, report)
 }
@@ -178,7 +179,7 @@ fn bytes_that_are_no_text_are_a_broken_word() {
         patient.expect(FAST, "", 5, "the answer is not UTF-8", 1);
     }
     let patient = crate::wire_faults::Patient::new(|_, _| json(r#"{"data":[{"id":NaN}]}"#));
-    patient.expect(FAST, "", 5, "not JSON", 1);
+    patient.expect(FAST, "", 5, "the value NaN is no JSON number", 1);
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn an_older_archive_is_brought_up_to_date_and_a_copy_of_it_set_aside() {
 
 #[test]
 fn a_history_that_ended_with_a_rebuild_comes_along_under_the_run_s_number_here() {
-    let more = "raw = true\nhistory = true";
+    let more = "raw = true\nhistory = true\nshared_key = true";
     let api = UsageApi::start(nine_days(), 2);
     let mut b = Workspace::new(&api.definition(more));
     b.sync();

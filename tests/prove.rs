@@ -206,7 +206,8 @@ fn a_record_that_cannot_be_a_row_is_told_unless_the_archive_keeps_it() {
         let data = if day == "2026-01-01" { data } else { String::new() };
         json(&format!("{{\"data\":[{data}],\"next\":null}}"))
     });
-    let workspace = Workspace::new(&crate::api::usage_definition(&api.address, ""));
+    let definition = crate::api::usage_definition(&api.address, "max_rejects = 9");
+    let workspace = Workspace::new(&definition);
     workspace.sync();
     assert_eq!(counts(&prove(&workspace, &["--all"], 0)), "1 0 0 0 0", "the reject is kept");
     *body.lock().expect("no handler panics") = record("\"much\"");

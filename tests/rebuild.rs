@@ -104,7 +104,8 @@ fn a_kept_page_holds_no_secret_even_where_the_source_repeats_it() {
 #[test]
 fn with_an_unchanged_definition_nothing_changes() {
     let api = UsageApi::start(nine_days(), 2);
-    let mut workspace = Workspace::new(&api.definition("raw = true\nversion = \"updated_at\""));
+    let mut workspace =
+        Workspace::new(&api.definition("raw = true\nmax_rejects = 9\nversion = \"updated_at\""));
     workspace.sync();
     api.change(|records| {
         records[24].gb = 99.5;

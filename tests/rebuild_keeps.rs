@@ -119,7 +119,8 @@ fn an_undo_brings_back_table_and_history_byte_for_byte() {
 #[test]
 fn under_another_key_the_history_stays_beside_and_a_new_one_begins() {
     let (api, workspace) = corrected(RAW);
-    workspace.define(&api.definition(RAW).replace("[\"id\", \"day\"]", "\"id\""));
+    let shared = format!("{RAW}\nshared_key = true");
+    workspace.define(&api.definition(&shared).replace("[\"id\", \"day\"]", "\"id\""));
     let ran = apply(&workspace);
     assert!(ran.stdout.contains("! the history until now stays in `usage_history_until_3`"));
     let kept = "SELECT count(*), count(DISTINCT id || day), sum(_replaced_run = 3)
@@ -139,7 +140,7 @@ fn under_another_key_the_history_stays_beside_and_a_new_one_begins() {
 #[test]
 fn a_reject_that_was_set_aside_stays_so_and_the_others_keep_their_numbers() {
     let api = UsageApi::start(nine_days(), 2);
-    let mut workspace = Workspace::new(&api.definition("raw = true"));
+    let mut workspace = Workspace::new(&api.definition("raw = true\nmax_rejects = 9"));
     api.change(|records| {
         records[23].updated_at = "no time".to_owned();
         records[25].updated_at = "never".to_owned();
@@ -473,7 +474,8 @@ const CHANGES: [(&str, &str); 6] = [
 ];
 
 fn definition(api: &UsageApi, rule: &str) -> String {
-    api.definition(&format!("{RAW}\n{rule}")).replace("\"2026-01-01\"", "\"2026-01-07\"")
+    api.definition(&format!("{RAW}\nmax_rejects = 1000\nshared_key = true\n{rule}"))
+        .replace("\"2026-01-01\"", "\"2026-01-07\"")
 }
 
 /// An archive that has lived; its pages are kept from its sync number `kept_from` on.

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use chrono_tz::Tz;
 
-use crate::check::facts::complete_window;
 use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
+use crate::check::facts::complete_window;
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };

@@ -257,7 +257,8 @@ fn show(
         output.error(&format!("{place}: {}", error.message), error.help.as_deref());
     }
     if more > 0 {
-        output.say(&format!("and {more} more causes; `windrow status` shows them\n"));
+        let causes = many(more as u64, "more cause");
+        output.say(&format!("and {causes}; `windrow status` shows them\n"));
     }
     let waiting = report.windows_planned().saturating_sub(report.windows_completed());
     if report.stop.is_some() {

@@ -225,8 +225,8 @@ pub struct RawStream {
     /// What becomes of fields that appear, vanish or change their type. Default `record`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_drift: Option<RawOnDrift>,
-    /// The most rejects of one fetch of a window; one more fails it. Default: all records of a page,
-    /// or more than a fifth of a window's, fail it.
+    /// The most rejects of one fetch of a window; one more fails it. Default: all records of a
+    /// page, or more than a fifth of a window's, fail it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<u64>,
     /// The member of an answer that, when it is there and neither null, false, 0 nor empty, makes

@@ -63,8 +63,8 @@ pub struct Came {
 pub fn contradiction_of_page(stream: &Stream, signs: &Signs) -> Option<Contradiction> {
     if let Some(Sign { at, value, .. }) = &signs.failed {
         return Some(Contradiction {
-            message: format!("a part of the answer failed: {value} at {at}"),
-            help: "if this is no error, name the member that is one with `error`".to_owned(),
+            message: format!("the answer says that it failed, or a part of it: {value} at {at}"),
+            help: "if this is no error, name the member that is an error with `error`".to_owned(),
         });
     }
     let by_link = matches!(stream.paginate, Paginate::Link);
@@ -96,8 +96,8 @@ pub fn contradiction_of_end(
         .or_else(|| counts_more_records(stream, signs, came))
 }
 
-/// The last answer says that there is more. Where a flag says that there is not, tokens and addresses
-/// are for later: a source of changes goes on for ever.
+/// The last answer says that there is more. Where a flag says that there is not, tokens and
+/// addresses are for later: a source of changes goes on for ever.
 fn says_more(stream: &Stream, signs: &FetchSigns, came: Came) -> Option<Contradiction> {
     let all_came = |number: u64| match signs.total.as_ref().map(|total| total.kind) {
         // An offset that lies at the end of what is counted, or beyond it.
@@ -139,7 +139,13 @@ fn help_for_more(stream: &Stream, sign: &Sign) -> String {
             format!("paginate = {{ kind = \"cursor\", next = \"{at}\", param = \"…\" }}")
         }
         (SignKind::Flag, None) => {
-            format!("paginate = {{ kind = \"page\", more = \"{at}\" }}, or another kind with it")
+            // What says that this was not the last page is false until the last one.
+            let end = match sign.value.as_str() {
+                "true" => format!("more = \"{at}\""),
+                "false" => format!("end = {{ at = \"{at}\", is = true }}"),
+                _ => format!("end = {{ at = \"{at}\", absent = true }}"),
+            };
+            format!("paginate = {{ kind = \"page\", {end} }}, or another kind with this")
         }
         _ => "paginate = { kind = \"page\" }, or `offset`".to_owned(),
     };
@@ -160,11 +166,11 @@ fn counts_more_pages(stream: &Stream, signs: &FetchSigns, came: Came) -> Option<
         message: format!("the answer counts {pages} pages at {at}, and {} came", came.pages),
         help: match stream.paginate_is_written {
             false => format!(
-                "write how the API pages, as `paginate = {{ kind = \"page\", pages = \"{at}\" }}`; if \
-                 this counts something else, `total = \"none\"` says so"
+                "write how the API pages, as `paginate = {{ kind = \"page\", pages = \"{at}\" }}`; \
+                 if this counts something else, `total = \"none\"` says so"
             ),
-            true => "the stream's `paginate` ends too early; if this counts something else, `total = \
-                     \"none\"` says so"
+            true => "the stream's `paginate` ends too early; if this counts something else, \
+                     `total = \"none\"` says so"
                 .to_owned(),
         },
     })
@@ -179,8 +185,8 @@ fn counts_more_records(stream: &Stream, signs: &FetchSigns, came: Came) -> Optio
     (came.whole && *total > came.records).then(|| Contradiction {
         message: format!("the answer counts {total} records at {at}, and {} came", came.records),
         help: match stream.paginate_is_written {
-            false => "write how the API pages with `paginate`; if this counts something else, `total = \
-                      \"none\"` says so"
+            false => "write how the API pages with `paginate`; if this counts something else, \
+                      `total = \"none\"` says so"
                 .to_owned(),
             true => {
                 let place = match at.strip_prefix("the header ") {
@@ -188,8 +194,8 @@ fn counts_more_records(stream: &Stream, signs: &FetchSigns, came: Came) -> Optio
                     None => format!("\"{at}\""),
                 };
                 format!(
-                    "the pages end too early, or this counts something else: `total = {place}` holds \
-                     each window against it, `total = \"none\"` says that it counts something else"
+                    "if it counts the records of a request, the pages end too early: `total = {place}` \
+                     compares each window with it; if not, write `total = \"none\"`"
                 )
             }
         },

@@ -1,5 +1,5 @@
-//! The names that APIs give to "there is more", to counts and to failures, from the documentation of
-//! about 80 APIs. A name counts by its letters and digits alone, in lower case: `hasMore`,
+//! The names that APIs give to "there is more", to counts and to failures, from the documentation
+//! of about 80 APIs. A name counts by its letters and digits alone, in lower case: `hasMore`,
 //! `has_more` and `Has-More` are one.
 
 /// What a member or a header is about, by its name.

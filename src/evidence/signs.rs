@@ -78,7 +78,7 @@ impl Signs {
 }
 
 /// One answer, as the signs are read from it.
-pub struct Answer<'a> {
+pub struct JudgedAnswer<'a> {
     /// Its headers; names in lower case.
     pub headers: &'a [(String, String)],
     /// Its address after redirects.
@@ -94,9 +94,14 @@ pub struct Answer<'a> {
 }
 
 /// What an answer says.
-pub fn signs_of(answer: &Answer<'_>) -> Signs {
-    let mut found =
-        Found { answer, signs: Signs::default(), weak: None, failed_flag: None, filtered: None };
+pub fn signs_of(answer: &JudgedAnswer<'_>) -> Signs {
+    let mut found = SignSearch {
+        answer,
+        signs: Signs::default(),
+        weak: None,
+        failed_flag: None,
+        filtered: None,
+    };
     found.headers();
     if let Some(beside) = answer.beside.filter(|text| text.len() <= BESIDE_BYTES_MAX) {
         found.root(beside.trim_start());
@@ -133,8 +138,8 @@ fn count(raw: &str) -> Option<u64> {
     scalar(raw)?.trim().parse().ok()
 }
 
-struct Found<'a> {
-    answer: &'a Answer<'a>,
+struct SignSearch<'a> {
+    answer: &'a JudgedAnswer<'a>,
     signs: Signs,
     /// A count that may be that of the page.
     weak: Option<Sign>,
@@ -144,7 +149,7 @@ struct Found<'a> {
     failed_flag: Option<Sign>,
 }
 
-impl Found<'_> {
+impl SignSearch<'_> {
     fn headers(&mut self) {
         let answer = self.answer;
         let named = |name: &'static str| {

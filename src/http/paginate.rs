@@ -289,7 +289,8 @@ pub fn no_total(stream: &Stream, status: u16) -> SourceError {
         _ => "found nothing there",
     };
     invalid_response(format!("expected a total {place}, {found}")).help(
-        "check the stream's `total`; if such an answer means that there is no data, `empty` says so",
+        "check the stream's `total`; if such an answer means that there is no data, `empty` says \
+         so",
     )
 }
 
@@ -456,7 +457,7 @@ impl<'d> Pager<'d> {
                 true if counts_more => "the pages before count more",
                 true => return Next::End,
             };
-            return Next::Broken(format!("{why}, and the answer has no content (HTTP 204)"));
+            return Next::Broken(format!("{why}, and the answer has no content, as HTTP 204 says"));
         }
         let ends_empty = self.has(|rule| matches!(rule, EndRule::EmptyPage));
         let ends_with_value = self.ends.iter().any(|rule| rule.place().is_some());
@@ -708,7 +709,7 @@ mod tests {
         let next = PageFacts { next: Some("a".into()), ..facts(5, 1) };
         let nothing = PageFacts { without_content: true, ..PageFacts::default() };
         let said = walk(&cursor(), &[next, nothing.clone()]);
-        assert!(said[1].contains("no content (HTTP 204)"), "{said:?}");
+        assert!(said[1].contains("no content, as HTTP 204"), "{said:?}");
         assert_eq!(walk(&page(None), &[facts(5, 1), nothing]), [r#"{"page":2}"#, "end"]);
     }
 

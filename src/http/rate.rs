@@ -56,8 +56,8 @@ pub fn quota_wait_ms(response: &HttpResponse, now: Timestamp) -> Option<i64> {
     waits.max().filter(|wait| *wait > 0)
 }
 
-/// Until when, as milliseconds from now: seconds from now, epoch seconds or epoch milliseconds, told
-/// apart by size; a time as a text; `6m0s`.
+/// Until when, as milliseconds from now: seconds from now, epoch seconds or epoch milliseconds,
+/// told apart by size; a time as a text; `6m0s`.
 fn reset_ms(value: &str, now: Timestamp) -> Option<i64> {
     let Ok(reset) = value.parse::<f64>() else {
         let at = chrono::DateTime::parse_from_rfc3339(value).map(|at| at.timestamp_millis());

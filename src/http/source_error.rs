@@ -78,6 +78,7 @@ impl SourceError {
         !matches!(
             self.kind,
             SourceErrorKind::InvalidResponse
+                | SourceErrorKind::Forbidden
                 | SourceErrorKind::Failing
                 | SourceErrorKind::Definition
         )
@@ -225,7 +226,7 @@ fn check_status(response: &HttpResponse) -> Result<(), SourceError> {
             let message = format!("the source answered HTTP {status}{says}");
             let help = match status {
                 404 | 410 => {
-                    "check `base_url` and the stream's `path`; if this means that there is no data, \
+                    "check `base_url` and the stream's `path`; if it means that there is no data, \
                      write `empty = { status = [404] }`, for a page past the end `paginate.end = \
                      { status = [404] }`, for a parent without a part `absent = { status = [404] }`"
                 }

@@ -154,7 +154,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Writes why a window that is complete could not be read again. A complete fetch takes it away.
+    /// Writes why a window that is complete could not be read again. A complete fetch takes it
+    /// away.
     pub fn note_error(&self, window_key: &WindowKey, error: &str) -> Result<(), Error> {
         let (start, end) = bounds_text(window_key.window);
         let sql = "UPDATE _windrow_ledger SET error = :error

@@ -20,10 +20,9 @@ use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{
     FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job,
 };
-use super::fetch_window::Attempt;
 use super::notes::plan_parts;
 use super::report::{RunError, StreamReport, SyncReport};
-use super::tally::Suspects;
+use super::tally::{Attempt, Suspects};
 use super::waits::Waits;
 
 /// How many fetches of a stream may fail one after another before the rest is left for another
@@ -35,7 +34,7 @@ const BROKEN_IN_A_ROW_MAX: u32 = 10;
 /// How often a window is halved in one run because the source was too slow: a source that is down
 /// is as slow for the smallest one.
 const SLOW_HALVINGS_MAX: u32 = 3;
-/// How many fetches in a row may be too slow before the source is left for another run.
+/// How many windows in a row may be too slow, however often they are halved, before the source is left for another run.
 const SLOW_IN_A_ROW_MAX: u32 = 3;
 
 /// How often a window is read again whose answer was cut off within its JSON.
@@ -393,10 +392,7 @@ impl<'a> FetchLane<'a> {
                     BrokenFetch::smaller(error, true)
                 }
                 FetchOutcome::TooSlow(error) => {
-                    self.slow += 1;
-                    if self.slow >= SLOW_IN_A_ROW_MAX {
-                        BrokenFetch::failed(error)
-                    } else if job.slow_halvings < SLOW_HALVINGS_MAX
+                    if job.slow_halvings < SLOW_HALVINGS_MAX
                         && self.split(stream, &job, &mut stack).await?
                     {
                         stack.iter_mut().rev().take(2).for_each(|half| {
@@ -405,7 +401,11 @@ impl<'a> FetchLane<'a> {
                         tracing::warn!(why = error.message, "too slow: halving the window");
                         continue;
                     } else {
-                        BrokenFetch::smaller(error, false)
+                        self.slow += 1;
+                        match self.slow >= SLOW_IN_A_ROW_MAX {
+                            true => BrokenFetch::failed(error),
+                            false => BrokenFetch::smaller(error, false),
+                        }
                     }
                 }
                 FetchOutcome::Disagreement { error, total, distinct } => {

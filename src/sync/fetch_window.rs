@@ -24,25 +24,12 @@ use super::fetch_job::{FetchJob, first_token, next_mark};
 use super::fetch_lane::FetchLane;
 use super::page::{ReadPage, check_hash_fields, infer_from, read_answer, read_kept};
 use super::scope::scope_of;
-use super::tally::{FetchTally, Suspects, takes_any_order};
+use super::tally::{Attempt, FetchTally, takes_any_order};
 
 /// How long the token of a broken-off fetch is believed, minutes. Counted pages shift as soon as
 /// records come or go, tokens of the API's own usually live for a day.
 const COUNTED_TOKEN_MINUTES: i64 = 15;
 const API_TOKEN_MINUTES: i64 = 24 * 60;
-
-/// One of the fetches of a window in a run.
-#[derive(Clone, Copy)]
-pub struct Attempt<'a> {
-    /// Whether an earlier run's fetch is carried on.
-    pub resume: bool,
-    /// A hash of the keys that the attempt before has seen.
-    pub confirms: Option<u64>,
-    /// Attempts before this one.
-    pub number: u64,
-    /// Keys that earlier attempts have seen with two contents.
-    pub suspects: &'a Suspects,
-}
 
 /// A page whose records are read and counted.
 struct TakenPage {

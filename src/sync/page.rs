@@ -3,7 +3,7 @@
 use crate::definition::{
     Column, ColumnType, CursorMark, Key, Path, Source, Stream, StreamKind, nearest,
 };
-use crate::evidence::{Answer, Signs, signs_of};
+use crate::evidence::{JudgedAnswer, Signs, signs_of};
 use crate::http::{Page, PageFacts, SourceError, invalid_response, login_page};
 use crate::model::{RejectKind, excerpt};
 use crate::record::{
@@ -45,7 +45,7 @@ pub fn read_answer(
     check_keys(stream, &rows, &body)?;
     let facts = PageFacts::of(stream, source, page, &body, &rows)?;
     let beside = body.beside_records(rows.span);
-    let signs = signs_of(&Answer {
+    let signs = signs_of(&JudgedAnswer {
         headers: &page.response.headers,
         url: &page.url,
         beside: beside.as_deref(),

@@ -1,8 +1,8 @@
 //! Keys that several partitions or windows of one run give: whether they mean the same record.
 //!
 //! A key that two parents use for different records, or that lacks the day of a daily record, would
-//! make one row of two, at each sync another one. The rows of a run are kept in two filters of a few
-//! bits for each key; only where a filter knows a key is the archive asked, before and after.
+//! make one row of two, at each sync another one. The rows of a run are kept in two filters of a
+//! few bits for each key; only where a filter knows a key is the archive asked, before and after.
 
 use crate::definition::{ColumnOrigin, Key, Stream, StreamKind};
 use crate::model::{Error, RowSet, WindowKey};

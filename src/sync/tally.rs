@@ -31,6 +31,19 @@ const RECORD_SHOWN_MAX: usize = 160;
 /// Keys that came with two contents, and the first record of each as the repeated fetch saw it.
 pub type Suspects = HashMap<u64, Option<String>>;
 
+/// One of the fetches of a window in a run.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Whether an earlier run's fetch is carried on.
+    pub resume: bool,
+    /// A hash of the keys that the attempt before has seen.
+    pub confirms: Option<u64>,
+    /// Attempts before this one.
+    pub number: u64,
+    /// Keys that earlier attempts have seen with two contents.
+    pub suspects: &'a Suspects,
+}
+
 /// What the pages of a fetch have shown so far.
 pub struct FetchTally {
     /// What the write lane is handed with the first page.
@@ -301,7 +314,7 @@ impl FetchTally {
             return Ok(None);
         }
         let error = invalid_response("records changed while the pages were read")
-            .help("run it again: it carries on where it was");
+            .help("run it again; if they differ each time, the key is not unique");
         let suspects = self.changed.clone();
         Ok(Some(FetchOutcome::Unconfirmed { error, seen: None, suspects }))
     }
@@ -324,7 +337,8 @@ impl FetchTally {
             let shrinks = last < first && distinct == first;
             let message = format!("the total moved from {first} to {last} while pages were read");
             let error = invalid_response(message).help(if shrinks {
-                "if later pages count what is left, write `total = { path = \"…\", of = \"first\" }`"
+                "if later pages count what is left, write `total = { path = \"…\", of = \
+                 \"first\" }`"
             } else {
                 "run it again; an order that ends with a unique field keeps records in their place"
             });
@@ -356,10 +370,13 @@ impl FetchTally {
             return None;
         }
         let seen = (self.facts.in_one_piece).then_some(self.key_sum);
-        let message = "records moved between the pages while they were read: a key came twice";
+        let message = match self.moved {
+            true => "records moved between the pages while they were read: a key came twice",
+            false => "records moved between the pages: two fetches in a row differ",
+        };
         let error = invalid_response(message).help(
-            "ask for an order that ends with a unique field, as `sort=created_at,id`; some APIs page \
-             by a cursor instead",
+            "ask for an order that ends with a unique field, as `sort=created_at,id`; some APIs \
+             page by a cursor instead",
         );
         let last_word = state == State::Settled || matches!(stream.kind, StreamKind::Cursor(_));
         let unconfirmed = stream.total.is_none() && (seen.is_none() || seen != confirms);

@@ -101,7 +101,10 @@ fn rejects_line(stream: &StreamReport) -> String {
         why.push(stream.reject_reasons.spoken());
     }
     if rejected > known {
-        why.push(format!("{} refer to rows that are not there", count(rejected - known)));
+        why.push(match rejected - known {
+            1 => "1 refers to a row that is not there".to_owned(),
+            more => format!("{} refer to rows that are not there", count(more)),
+        });
     }
     format!(
         "{} of {} rejected: {}; `windrow rejects` shows them\n",
