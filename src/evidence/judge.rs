@@ -194,8 +194,8 @@ fn counts_more_records(stream: &Stream, signs: &FetchSigns, came: Came) -> Optio
                     None => format!("\"{at}\""),
                 };
                 format!(
-                    "if it counts the records of a request, the pages end too early: `total = {place}` \
-                     compares each window with it; if not, write `total = \"none\"`"
+                    "if it counts the records of a request, the pages end too early: `total = \
+                     {place}` compares each window with it; if not, write `total = \"none\"`"
                 )
             }
         },

@@ -1,5 +1,6 @@
 //! `NaN` and `Infinity`: JSON has no such values, and some sources send them. They are marked
-//! before a body is read, so that it is JSON, and the records that hold them are refused one by one.
+//! before a body is read, so that it is JSON, and the records that hold them are refused one by
+//! one.
 
 /// Stands at the beginning of a text in place of such a value; no source sends it.
 const MARK: &str = "\u{e000}windrow\u{e000}";

@@ -34,7 +34,8 @@ const BROKEN_IN_A_ROW_MAX: u32 = 10;
 /// How often a window is halved in one run because the source was too slow: a source that is down
 /// is as slow for the smallest one.
 const SLOW_HALVINGS_MAX: u32 = 3;
-/// How many windows in a row may be too slow, however often they are halved, before the source is left for another run.
+/// How many windows in a row may be too slow, however often they are halved, before the source is
+/// left for another run.
 const SLOW_IN_A_ROW_MAX: u32 = 3;
 
 /// How often a window is read again whose answer was cut off within its JSON.
