@@ -3,7 +3,7 @@
 //!
 //! All functions are pure: a page goes in as it came, and signs and contradictions come out.
 //! `signs.rs` reads the signs of one answer, `names.rs` knows the names that APIs give them, and
-//! `judge.rs` //! holds the signs of a fetch against what came.
+//! `judge.rs` holds the signs of a fetch against what came.
 
 #[cfg(test)]
 mod cases;
