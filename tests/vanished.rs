@@ -230,7 +230,8 @@ fn where_strays_come_the_field_does_not_tell_which_fetch_would_return_a_row() {
         };
         json(&format!(r#"{{"data":[{data}],"next":null}}"#))
     });
-    let definition = crate::api::usage_definition(&api.address, HALF);
+    let definition =
+        crate::api::usage_definition(&api.address, &format!("{HALF}\nmissing_min = 0"));
     let workspace = Workspace::new(&definition);
     for _ in 0..3 {
         workspace.sync();

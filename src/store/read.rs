@@ -91,14 +91,14 @@ pub struct LedgerRow {
 
 /// Rows of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RowCounts {
+pub struct TableRows {
     /// Those that are there.
     pub living: u64,
     /// Those that are marked as gone at their source.
     pub gone: u64,
 }
 
-impl RowCounts {
+impl TableRows {
     /// All rows of the table.
     pub fn all(self) -> u64 {
         self.living + self.gone
@@ -326,13 +326,13 @@ impl Reader {
     }
 
     /// The number of rows in a stream's table.
-    pub fn count(&self, stream: &str) -> Result<RowCounts, Error> {
+    pub fn count(&self, stream: &str) -> Result<TableRows, Error> {
         let gone = if self.has_marks(stream)? { "count(\"_deleted_at\")" } else { "0" };
         let sql = format!("SELECT count(*) AS rows, {gone} AS gone FROM {}", quote(stream));
         self.run(|connection| {
             connection.query_row(&sql, [], |row| {
                 let (rows, gone): (u64, u64) = (row.get("rows")?, row.get("gone")?);
-                Ok(RowCounts { living: rows - gone, gone })
+                Ok(TableRows { living: rows - gone, gone })
             })
         })
     }
