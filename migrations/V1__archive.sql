@@ -115,12 +115,12 @@ CREATE TABLE _windrow_run_fetches (
     PRIMARY KEY (run_id, number)
 ) STRICT, WITHOUT ROWID;
 
--- Errors of a run, and waits that a source imposed. Bounded as the fetches are.
+-- Errors of a run, waits that a source imposed, and remarks on what its answers said. Bounded as the fetches are.
 CREATE TABLE _windrow_run_events (
     run_id    INTEGER NOT NULL REFERENCES _windrow_runs (run_id),
     number    INTEGER NOT NULL,
     at        TEXT NOT NULL,
-    kind      TEXT NOT NULL CHECK (kind IN ('error', 'wait')),
+    kind      TEXT NOT NULL CHECK (kind IN ('error', 'wait', 'remark')),
     source    TEXT,
     stream    TEXT,
     partition TEXT,
@@ -207,6 +207,8 @@ CREATE TABLE _windrow_rejects (
     discarded_at  TEXT, -- when a person set it aside
     discarded_by  TEXT,
     discard_note  TEXT,
+    -- when a complete fetch of its window no longer brought it
+    closed_at     TEXT,
     UNIQUE (stream, partition, record_sha256, kind)
 ) STRICT;
 

@@ -231,7 +231,8 @@ fn apply(archive: &Archive, of: &Sync) {
     }
     if shape.retention.watched {
         tx.note_seen(&writer, &rows).expect("noted");
-        let scope = GoneScope { field: None, parent: Vec::new(), delete: true, ratio_max: 1.0 };
+        let scope =
+            GoneScope { field: None, parent: Vec::new(), delete: true, ratio_max: 1.0, min: 0 };
         tx.settle_missing(&writer, &place, Some(&scope), run, &text).expect("settled");
     }
     tx.commit().expect("committed");

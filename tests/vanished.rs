@@ -66,7 +66,7 @@ fn a_fetch_that_returns_the_row_in_between_begins_the_count_anew() {
 
 #[test]
 fn more_than_the_ratio_of_a_window_is_left_alone_and_reported() {
-    let (api, mut workspace) = synced("missing = \"mark\"");
+    let (api, mut workspace) = synced("missing = \"mark\"\nmissing_min = 0");
     take_away(&api);
     workspace.sync();
     let report = workspace.sync().json();
@@ -230,7 +230,8 @@ fn where_strays_come_the_field_does_not_tell_which_fetch_would_return_a_row() {
         };
         json(&format!(r#"{{"data":[{data}],"next":null}}"#))
     });
-    let definition = crate::api::usage_definition(&api.address, HALF);
+    let definition =
+        crate::api::usage_definition(&api.address, &format!("{HALF}\nmissing_min = 0"));
     let workspace = Workspace::new(&definition);
     for _ in 0..3 {
         workspace.sync();

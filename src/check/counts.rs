@@ -25,6 +25,10 @@ pub struct CountRules<'a> {
     /// Whether records came outside the ranges that were asked for: then nobody can say which
     /// reading a row is from.
     pub out_of_window: bool,
+    /// Whether the source sends tombstones.
+    pub tombstones: bool,
+    /// Whether rows of the table can be marked as gone.
+    pub marks: bool,
     /// The commands.
     pub help_commands: &'a HelpCommands,
 }
@@ -40,8 +44,8 @@ pub fn check_counts(
     let reach = |asked| reach_of(asked, rules.window);
     let mut sweep = Sweep::new(facts, rules.dates, rules.window.lateness, &since, &reach);
     let stream = &rules.row.stream;
-    reader.arrivals(stream, &rules.window.field, &mut |(date, seen, rows)| {
-        sweep.take(&date, &seen, rows);
+    reader.arrivals(stream, &rules.window.field, &mut |arrivals| {
+        sweep.take(&arrivals);
         ControlFlow::Continue(())
     })?;
     let (windows, lateness) = sweep.done();
@@ -73,7 +77,7 @@ fn more_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
             before.unwrap_or_default()
         ),
         found: format!("{}: {}", counted.window, many(counted.rows_then, "row")),
-        sql: sql_of_count(&rules.row.stream, Some(stretch), by),
+        sql: sql_of_count(&rules.row.stream, Some(stretch), by, rules.marks),
         first: Some(format!(
             "see whether the source gives the same record another key; if so, name as the `key` \
              of `{}` what stays the same",
@@ -88,7 +92,9 @@ fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
     let fact = &counted.fact;
     let distinct = fact.distinct_keys?;
     let taken = distinct.saturating_sub(fact.rejected).saturating_sub(fact.out_of_window);
-    if counted.rows >= taken {
+    // A tombstone comes as a record, and its row is gone.
+    let rows = counted.rows + if rules.tombstones { counted.gone } else { 0 };
+    if rows >= taken {
         return None;
     }
     let total = fact.source_total.unwrap_or(distinct);
@@ -96,8 +102,8 @@ fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
         (rules.window.field.as_str(), counted.asked_from.as_str(), counted.asked_to.as_str());
     Some(Finding {
         expected: format!("{taken} rows: the source counted {total} records, and they came"),
-        found: format!("{}: {}", counted.window, many(counted.rows, "row")),
-        sql: sql_of_count(&rules.row.stream, Some(stretch), None),
+        found: format!("{}: {}", counted.window, many(rows, "row")),
+        sql: sql_of_count(&rules.row.stream, Some(stretch), None, rules.marks && !rules.tombstones),
         ..finding("fewer_rows", Severity::Error, rules, counted)
     })
 }

@@ -45,7 +45,7 @@ pub fn days_of(
     reader: &Reader,
     options: &CheckOptions<'_>,
     stream: &Stream,
-    row: &StreamRow,
+    row: Option<&StreamRow>,
 ) -> Result<StreamDays, Error> {
     // What is wrong is told by a check.
     let sum = check_ledger(reader, options, stream, &mut Collector::default())?;
@@ -61,7 +61,8 @@ pub fn days_of(
         rows: BTreeMap::new(),
         elsewhere: 0,
     };
-    let Some((column, dates)) = date_column(stream, row) else { return Ok(days) };
+    let found = row.and_then(|row| date_column(stream, row));
+    let Some((column, dates)) = found else { return Ok(days) };
     let apart = TimeDelta::days(DAYS_APART_MAX);
     let near = |day: &NaiveDate| (*day - today).abs() <= apart;
     reader.dates(&stream.name, &column, &mut |text| match day_of(dates, text).filter(near) {

@@ -84,12 +84,19 @@ pub fn sql_of_stretch(
 }
 
 /// How many rows of a stretch were there at some time.
-pub fn sql_of_count(table: &str, stretch: Option<(&str, &str, &str)>, by: Option<&str>) -> String {
+/// `living`: without those that are gone.
+pub fn sql_of_count(
+    table: &str,
+    stretch: Option<(&str, &str, &str)>,
+    by: Option<&str>,
+    living: bool,
+) -> String {
     let mut all = Vec::new();
     if let Some((date, from, to)) = stretch {
         all.push(format!("{} >= {}", quote(date), text_literal(from)));
         all.push(format!("{} < {}", quote(date), text_literal(to)));
     }
+    all.extend(living.then(|| "\"_deleted_at\" IS NULL".to_owned()));
     all.extend(by.map(|by| format!("\"_first_seen_at\" <= {}", text_literal(by))));
     format!("SELECT count(*) FROM {}{}", quote(table), where_all(&all))
 }
@@ -177,6 +184,34 @@ pub fn sql_of_newest(stream: &str) -> String {
     )
 }
 
+/// The rows that are marked as gone.
+pub fn sql_of_gone(table: &str, key: &[String]) -> String {
+    format!(
+        "SELECT {}, \"_deleted_at\" FROM {} WHERE \"_deleted_at\" IS NOT NULL ORDER BY \
+         \"_deleted_at\" DESC LIMIT {SHOWN_MAX}",
+        list(key),
+        quote(table)
+    )
+}
+
+/// The complete windows that hold so many records.
+pub fn sql_of_full_windows(stream: &str, records: u64) -> String {
+    format!(
+        "SELECT partition, start_at, end_at, last_records FROM _windrow_ledger WHERE stream = {} \
+         AND last_records = {records} ORDER BY start_at DESC LIMIT {SHOWN_MAX}",
+        text_literal(stream)
+    )
+}
+
+/// The remarks of runs on what a stream's answers said.
+pub fn sql_of_remarks(stream: &str) -> String {
+    format!(
+        "SELECT run_id, at, partition, window, message FROM _windrow_run_events WHERE kind = \
+         'remark' AND stream = {} ORDER BY run_id DESC LIMIT {SHOWN_MAX}",
+        text_literal(stream)
+    )
+}
+
 /// The windows whose fetches held out-of-window records.
 pub fn sql_of_out_of_window(stream: &str) -> String {
     format!(
@@ -190,7 +225,7 @@ pub fn sql_of_out_of_window(stream: &str) -> String {
 pub fn sql_of_rejects(stream: &str, kind: &str) -> String {
     format!(
         "SELECT reason, count(*) AS times, min(reject_id) AS first FROM _windrow_rejects WHERE \
-         stream = {} AND kind = {} GROUP BY reason ORDER BY times DESC",
+         stream = {} AND kind = {} AND closed_at IS NULL GROUP BY reason ORDER BY times DESC",
         text_literal(stream),
         text_literal(kind)
     )

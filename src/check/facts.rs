@@ -23,6 +23,30 @@ pub fn complete_window(row: &LedgerRow) -> Option<Window> {
     complete.then(|| Window::new(bounds.0, bounds.1)).flatten()
 }
 
+/// Rows of one date that first came at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrivals {
+    /// The date, as it stands.
+    pub date: String,
+    /// When they came.
+    pub first_seen_at: String,
+    /// How many they are.
+    pub rows: u64,
+    /// Those of them that are gone at their source.
+    pub gone: u64,
+}
+
+/// What a run has to say of a stream's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remark {
+    /// The parent's key.
+    pub partition: Option<String>,
+    /// The window, as text.
+    pub window: Option<String>,
+    /// The remark.
+    pub message: String,
+}
+
 /// Keys that stand more than once in a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DuplicateFact {
@@ -100,9 +124,10 @@ impl Reader {
         let ordered: Vec<String> = group.iter().cloned().chain([date.to_owned()]).collect();
         let all: Vec<String> = ordered.iter().chain(values).cloned().collect();
         let sql = format!(
-            "SELECT {} FROM {} WHERE {} IS NOT NULL ORDER BY {}",
+            "SELECT {} FROM {}{} {} IS NOT NULL ORDER BY {}",
             list(&all),
             quote(table),
+            self.where_living(table)?,
             quote(date),
             list(&ordered)
         );
@@ -121,8 +146,8 @@ impl Reader {
 
     /// The date of each row that has one, in no order.
     pub fn dates(&self, table: &str, date: &str, take: &mut dyn FnMut(&str)) -> Result<(), Error> {
-        let date = quote(date);
-        let sql = format!("SELECT {date} AS date FROM {} WHERE {date} IS NOT NULL", quote(table));
+        let (date, living) = (quote(date), self.where_living(table)?);
+        let sql = format!("SELECT {date} AS date FROM {}{living} {date} IS NOT NULL", quote(table));
         let mut scan = || -> rusqlite::Result<()> {
             let mut statement = self.connection.prepare(&sql)?;
             let mut rows = statement.query([])?;
@@ -135,23 +160,34 @@ impl Reader {
         scan().map_err(at(&self.path))
     }
 
-    /// How many rows of each date first came when: date, time of arrival, number; by date.
-    pub fn arrivals(
-        &self,
-        table: &str,
-        date: &str,
-        each: Each<'_, (String, String, u64)>,
-    ) -> Result<(), Error> {
+    /// How many rows of each date first came when, by date.
+    pub fn arrivals(&self, table: &str, date: &str, each: Each<'_, Arrivals>) -> Result<(), Error> {
         let date = quote(date);
+        let gone = if self.has_marks(table)? { "count(\"_deleted_at\")" } else { "0" };
         let sql = format!(
-            "SELECT {date} AS date, \"_first_seen_at\" AS first_seen_at, count(*) AS rows FROM {}
+            "SELECT {date} AS date, \"_first_seen_at\" AS first_seen_at, count(*) AS rows,
+                {gone} AS gone FROM {}
                 WHERE {date} IS NOT NULL
              GROUP BY 1, 2 ORDER BY 1, 2",
             quote(table)
         );
-        let read =
-            |row: &Row<'_>| Ok((row.get("date")?, row.get("first_seen_at")?, row.get("rows")?));
+        let read = |row: &Row<'_>| {
+            Ok(Arrivals {
+                date: row.get("date")?,
+                first_seen_at: row.get("first_seen_at")?,
+                rows: row.get("rows")?,
+                gone: row.get("gone")?,
+            })
+        };
         self.scan(&sql, [], read, each)
+    }
+
+    /// The beginning of a condition for rows that are not gone.
+    fn where_living(&self, table: &str) -> Result<String, Error> {
+        Ok(match self.living(table)? {
+            "" => " WHERE".to_owned(),
+            living => format!("{living} AND"),
+        })
     }
 
     /// Whether SQLite itself keeps two rows from having the same key.
@@ -170,6 +206,37 @@ impl Reader {
             Ok(found.contains(&Some(wanted)))
         };
         look(&self.connection).map_err(at(&self.path))
+    }
+
+    /// The latest remark on a stream, of a run whose fetch is still the last one of some window.
+    pub fn last_remark(&self, stream: &str) -> Result<Option<Remark>, Error> {
+        self.run(|connection| {
+            let sql = "SELECT partition, window, message FROM _windrow_run_events AS e
+                WHERE kind = 'remark' AND stream = :stream AND EXISTS
+                    (SELECT 1 FROM _windrow_ledger AS l WHERE l.stream = e.stream
+                        AND l.run_id = e.run_id AND l.state IN ('complete', 'settled'))
+                ORDER BY run_id DESC, number DESC LIMIT 1";
+            let read = |row: &Row<'_>| {
+                Ok(Remark {
+                    partition: row.get("partition")?,
+                    window: row.get("window")?,
+                    message: row.get("message")?,
+                })
+            };
+            let values = named_params! { ":stream": stream };
+            connection.prepare_cached(sql)?.query_row(values, read).optional()
+        })
+    }
+
+    /// How many different values some columns have together, among the rows that are not gone.
+    pub fn count_distinct(&self, table: &str, columns: &[String]) -> Result<u64, Error> {
+        let living = self.living(table)?;
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT DISTINCT {} FROM {}{living})",
+            list(columns),
+            quote(table)
+        );
+        self.run(|connection| connection.query_row(&sql, [], only))
     }
 
     /// Whether anything of a stream and partition was read.
@@ -231,9 +298,10 @@ impl Reader {
     ) -> Result<(), Error> {
         let names = list(columns);
         let sql = format!(
-            "SELECT {names}, count(*), min(_rowid_), max(_rowid_) FROM {} GROUP BY {names}
+            "SELECT {names}, count(*), min(_rowid_), max(_rowid_) FROM {}{} GROUP BY {names}
              HAVING count(*) > 1 AND max(\"_first_seen_at\") >= :since",
-            quote(table)
+            quote(table),
+            self.living(table)?
         );
         let width = columns.len();
         let read = |row: &Row<'_>| {
@@ -251,7 +319,8 @@ impl Reader {
     pub fn variety(&self, table: &str, columns: &[String]) -> Result<(u64, Vec<u64>), Error> {
         let counts: Vec<String> =
             columns.iter().map(|name| format!(", count(DISTINCT {})", quote(name))).collect();
-        let sql = format!("SELECT count(*) AS rows{} FROM {}", counts.concat(), quote(table));
+        let (counts, living) = (counts.concat(), self.living(table)?);
+        let sql = format!("SELECT count(*) AS rows{counts} FROM {}{living}", quote(table));
         let read = |row: &Row<'_>| {
             let each = (1..=columns.len()).map(|at| row.get(at));
             Ok((row.get("rows")?, each.collect::<rusqlite::Result<_>>()?))
@@ -276,7 +345,8 @@ impl Reader {
             // A bare column beside max() is that of the row with the maximum.
             let sql = "SELECT stream, kind, count(*) AS number, reason, max(reject_id)
                 FROM _windrow_rejects
-                WHERE first_seen_at >= :since GROUP BY stream, kind ORDER BY stream, kind";
+                WHERE first_seen_at >= :since AND closed_at IS NULL
+                GROUP BY stream, kind ORDER BY stream, kind";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map(named_params! { ":since": since }, |row| {
                 Ok((row.get("stream")?, row.get("kind")?, row.get("number")?, row.get("reason")?))

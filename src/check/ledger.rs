@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use crate::check::evidence::{sql_of_fetch, sql_of_ledger};
 use crate::definition::Severity;
-use crate::model::{State, Timestamp, Window, instant_from_text};
+use crate::model::{State, Timestamp, Window, instant_from_text, place_of, problem_of};
 use crate::store::LedgerRow;
 use crate::window::Coverage;
 
@@ -118,21 +118,18 @@ fn stale_finding(
     fact: &LedgerRow,
     window: Option<Window>,
 ) -> Finding {
-    let why = fact.error.as_deref().unwrap_or_default();
     let sql = match window {
         Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
         None => sql_of_fetch(view.stream, partition),
     };
     let place = place(window, partition);
-    let at = fact.completed_at.as_deref().unwrap_or_default();
-    let found = format!("it was complete on {at}, and cannot be read now: {why}");
     Finding {
         id: id_of("stale_window", view.stream, &place),
         check: "stale_window",
         severity: Severity::Warning,
         stream: view.stream.to_owned(),
         expected: "a window that can be read again".to_owned(),
-        found: with_place(&place, &found),
+        found: problem(fact, window),
         sql,
         help: view.help_commands.sync_due(view.stream),
         first: None,
@@ -146,28 +143,19 @@ fn broken_finding(
     fact: &LedgerRow,
     window: Option<Window>,
 ) -> Finding {
-    let why = fact.error.as_deref().unwrap_or("the fetch was broken off");
-    let (check, severity, expected, found) =
-        match (fact.state, fact.source_total, fact.distinct_keys) {
-            (State::Truncated, ..) => (
-                "truncated",
-                Severity::Error,
-                "a window whose result the source does not cut".to_owned(),
-                format!("it cannot be read as a whole: {why}"),
-            ),
-            (_, Some(total), Some(distinct)) if total != distinct => (
-                "count_mismatch",
-                Severity::Error,
-                format!("{total} records, as the source counts them"),
-                format!("{distinct} different ones came"),
-            ),
-            _ => (
-                "partial",
-                Severity::Warning,
-                "every page of the fetch".to_owned(),
-                format!("some of them: {why}"),
-            ),
-        };
+    let (check, severity, expected) = match (fact.state, fact.source_total, fact.distinct_keys) {
+        (State::Truncated, ..) => (
+            "truncated",
+            Severity::Error,
+            "a window whose result the source does not cut".to_owned(),
+        ),
+        (_, Some(total), Some(distinct)) if total != distinct => (
+            "count_mismatch",
+            Severity::Error,
+            format!("{total} records, as the source counts them"),
+        ),
+        _ => ("partial", Severity::Warning, "every page of the fetch".to_owned()),
+    };
     let sql = match window {
         Some(window) => sql_of_ledger(view.stream, partition, window.start(), window.end()),
         None => sql_of_fetch(view.stream, partition),
@@ -179,7 +167,7 @@ fn broken_finding(
         severity,
         stream: view.stream.to_owned(),
         expected,
-        found: with_place(&place, &found),
+        found: problem(fact, window),
         sql,
         help: view.help_commands.sync_due(view.stream),
         first: (check == "truncated").then(|| {
@@ -188,6 +176,13 @@ fn broken_finding(
         }),
         until: window.map(Window::end),
     }
+}
+
+/// What is wrong, as `status` says it too.
+fn problem(fact: &LedgerRow, window: Option<Window>) -> String {
+    let place = place_of(&fact.partition, window);
+    let (at, error) = (fact.completed_at.as_deref(), fact.error.as_deref());
+    problem_of(&place, fact.state, at, error).unwrap_or_default()
 }
 
 fn with_place(place: &[String], found: &str) -> String {

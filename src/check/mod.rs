@@ -25,6 +25,7 @@ pub(crate) mod sweep;
 pub(crate) mod tables;
 pub(crate) mod tell;
 pub(crate) mod twins;
+pub(crate) mod weak;
 
 pub use alerts::{AlertScope, plan_alerts};
 pub use days::{StreamDays, days_of};

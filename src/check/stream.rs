@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use chrono_tz::Tz;
 
-use crate::check::evidence::{sql_of_newest, sql_of_out_of_window};
+use crate::check::evidence::{sql_of_gone, sql_of_newest, sql_of_out_of_window};
 use crate::check::facts::complete_window;
 use crate::definition::{
     ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
 };
-use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text};
+use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text, many_are};
 use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
 use crate::window::Coverage;
@@ -24,6 +24,7 @@ use super::options::CheckOptions;
 use super::series::{SeriesRules, check_series};
 use super::sweep::{Dates, as_span};
 use super::tables::{check_duplicates, check_twins};
+use super::weak::{Fullest, check_cap, check_remarks};
 use crate::check::help_commands::HelpCommands;
 
 /// Parents that are read at a time.
@@ -47,6 +48,8 @@ pub struct LedgerSum {
     out_of_window_span: Option<Window>,
     /// The windows that some partition has read to their ends.
     complete: BTreeSet<Window>,
+    /// The windows with the most records.
+    fullest: Fullest,
     /// The rows of a stream without parents.
     facts: Vec<LedgerRow>,
 }
@@ -88,6 +91,7 @@ pub fn check_stream(
             let sum = check_ledger(reader, options, stream, collector)?;
             check_age(options, stream, &sum, collector);
             check_out_of_window(options.help_commands, stream, &sum, collector);
+            check_remarks(reader, stream, options.help_commands, collector)?;
             sum
         }
         None => LedgerSum::default(),
@@ -96,11 +100,22 @@ pub fn check_stream(
     if let Some(stream) = stream {
         check_drift(reader, options, stream, row, collector)?;
     }
+    check_gone(reader, options.help_commands, row, collector)?;
     if check_rows(reader, options.help_commands, row, collector)? {
         // Sums and counts over doubled rows say nothing that the doubles do not.
         return Ok(());
     }
     let Some(stream) = stream else { return Ok(()) };
+    let things = || match date_column(stream, row) {
+        Some((date, _)) => {
+            let group = group_columns(&StreamCheck::default(), row, &date);
+            // A hash tells nothing of what a record is about.
+            let known = matches!(row.key, KeyShape::Columns(_)) && !group.is_empty();
+            known.then(|| reader.count_distinct(&row.stream, &group)).transpose()
+        }
+        None => Ok(None),
+    };
+    check_cap(stream, &sum.fullest, options.help_commands, things, collector)?;
     let Some((date, dates)) = date_column(stream, row) else { return Ok(()) };
     let windowed = matches!(stream.kind, StreamKind::Window(_));
     // A snapshot or a mark knows no windows: what it has is all that there is.
@@ -141,6 +156,8 @@ pub fn check_stream(
                 window,
                 dates,
                 out_of_window: sum.out_of_window > 0,
+                tombstones: stream.deleted.is_some(),
+                marks: reader.has_marks(&row.stream)?,
                 help_commands,
             };
             check_counts(reader, &counts, sum.facts, collector)?;
@@ -179,9 +196,19 @@ pub fn check_ledger(
     };
     let mut sum = LedgerSum::default();
     let mut partition: Vec<LedgerRow> = Vec::new();
+    let mut fullest = Fullest::default();
+    let parent = match &stream.for_each {
+        Some(parent) => reader.stream(parent)?,
+        None => None,
+    };
+    let gone = parent.as_ref().map(|parent| reader.gone_partitions(parent)).transpose()?;
+    let gone = gone.unwrap_or_default();
     let mut end = |facts: &mut Vec<LedgerRow>, sum: &mut LedgerSum| {
         let facts = std::mem::take(facts);
         let Some(name) = facts.first().map(|fact| fact.partition.clone()) else { return };
+        if gone.contains(&name) {
+            return;
+        }
         let (findings, found) = examine_partition(&view, &name, &facts);
         findings.into_iter().for_each(|finding| collector.add(finding));
         sum.add(found);
@@ -194,22 +221,24 @@ pub fn check_ledger(
         if partition.first().is_some_and(|first| first.partition != fact.partition) {
             end(&mut partition, &mut sum);
         }
+        fullest.take(&fact);
         partition.push(fact);
         ControlFlow::Continue(())
     })?;
     end(&mut partition, &mut sum);
+    sum.fullest = fullest;
     let mut unread = |name: &str, sum: &mut LedgerSum| {
         let (findings, found) = examine_partition(&view, name, &[]);
         findings.into_iter().for_each(|finding| collector.add(finding));
         sum.add(found);
     };
-    let Some(parent) = &stream.for_each else {
+    if stream.for_each.is_none() {
         if sum.partitions == 0 {
             unread("", &mut sum);
         }
         return Ok(sum);
-    };
-    let Some(parent) = reader.stream(parent)? else { return Ok(sum) };
+    }
+    let Some(parent) = parent else { return Ok(sum) };
     let mut after = i64::MIN;
     loop {
         let rows = reader.parents(&parent, after, PARENTS_AT_A_TIME)?;
@@ -276,6 +305,32 @@ fn check_out_of_window(
         ),
         until: Some(span.end()),
     });
+}
+
+/// How many rows are gone at their source, and no part of what follows.
+fn check_gone(
+    reader: &Reader,
+    help_commands: &HelpCommands,
+    row: &StreamRow,
+    collector: &mut Collector,
+) -> Result<(), Error> {
+    let gone = reader.count(&row.stream)?.gone;
+    if gone == 0 {
+        return Ok(());
+    }
+    collector.add(Finding {
+        id: identity(&["gone", &row.stream]),
+        check: "gone",
+        severity: Severity::Info,
+        stream: row.stream.clone(),
+        expected: "rows that the source still has".to_owned(),
+        found: format!("{} marked as gone: no check counts them", many_are(gone, "row")),
+        sql: sql_of_gone(&row.stream, &row.key.columns()),
+        help: help_commands.command("vanished", &[]),
+        first: None,
+        until: None,
+    });
+    Ok(())
 }
 
 /// Rows that stand twice, by their key or under another one. Tells whether any do by their key.

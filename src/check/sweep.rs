@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
+use crate::check::facts::Arrivals;
 use crate::definition::{Span, resolve_local};
 use crate::model::{Timestamp, Window, instant_from_text, instant_to_text};
 use crate::store::LedgerRow;
@@ -56,8 +57,10 @@ pub struct Counted {
     pub asked_to: String,
     /// Up to where the fetch is sure to have asked.
     read_to: String,
-    /// Rows that the range holds which was asked for.
+    /// Rows that the range holds which was asked for, without those that are gone.
     pub rows: u64,
+    /// Those that are gone.
+    pub gone: u64,
     /// Those of them that were there when it was read.
     pub rows_then: u64,
 }
@@ -172,6 +175,7 @@ impl Sweep {
                 read_to: dates.edge(read_to.min(window.end())),
                 fact,
                 rows: 0,
+                gone: 0,
                 rows_then: 0,
             })
         });
@@ -185,8 +189,10 @@ impl Sweep {
         }
     }
 
-    /// Takes so many rows of one date that first came at one time.
-    pub fn take(&mut self, date: &str, seen: &str, rows: u64) {
+    /// Takes the rows of one date that first came at one time.
+    pub fn take(&mut self, arrivals: &Arrivals) {
+        let Arrivals { date, first_seen_at: seen, rows, gone } = arrivals;
+        let (date, seen, rows, gone) = (date.as_str(), seen.as_str(), *rows, *gone);
         while self.windows.get(self.head).is_some_and(|window| window.asked_to.as_str() <= date) {
             self.head += 1;
         }
@@ -197,10 +203,11 @@ impl Sweep {
             if date >= window.asked_to.as_str() {
                 continue;
             }
-            window.rows += rows;
+            window.rows += rows - gone;
+            window.gone += gone;
             let then = window.fact.completed_at.as_deref().is_some_and(|at| seen <= at);
             if then && date < window.read_to.as_str() {
-                window.rows_then += rows;
+                window.rows_then += rows - gone;
             }
             let own = window.from.as_str() <= date && date < window.to.as_str();
             if own && seen >= self.since.as_str() {
@@ -223,6 +230,10 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         instant_from_text(text).expect("an instant")
+    }
+
+    fn arrivals(date: &str, seen: &str, rows: u64) -> Arrivals {
+        Arrivals { date: date.to_owned(), first_seen_at: seen.to_owned(), rows, gone: 0 }
     }
 
     const DAYS: Dates = Dates { whole_days: true, zone: Tz::UTC };
@@ -265,7 +276,7 @@ mod tests {
             ("2026-01-02", "2026-01-04T00:00:00+00:00", 5),
             ("2026-01-03", "2026-01-04T00:00:00+00:00", 7),
         ] {
-            sweep.take(date, seen, rows);
+            sweep.take(&arrivals(date, seen, rows));
         }
         let (windows, lateness) = sweep.done();
         let counts: Vec<_> = windows.iter().map(|it| (it.rows, it.rows_then)).collect();
@@ -281,7 +292,7 @@ mod tests {
             Sweep::new(vec![fact(1, "2026-01-05T00:00:00+00:00")], DAYS, declared, "", &|asked| {
                 asked
             });
-        sweep.take("2026-01-01", "2026-01-06T00:00:00+00:00", 1);
+        sweep.take(&arrivals("2026-01-01", "2026-01-06T00:00:00+00:00", 1));
         assert_eq!(sweep.done().1.missed, 0, "settled by a lateness that was shorter");
     }
 

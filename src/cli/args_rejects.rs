@@ -53,6 +53,9 @@ pub struct RejectsList {
     /// Those that were set aside, instead of the open ones
     #[arg(long)]
     pub discarded: bool,
+    /// Those that a later fetch of their window no longer brought, instead of the open ones
+    #[arg(long, conflicts_with = "discarded")]
+    pub closed: bool,
     /// How many to list
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     pub limit: u32,
@@ -67,7 +70,7 @@ pub struct RejectsShow {
 
 #[derive(Debug, Args)]
 pub struct RejectsRetry {
-    /// Only these; a discarded one is tried when it is named
+    /// Only these; a discarded or closed one is tried when it is named
     #[arg(value_name = "REJECT")]
     pub rejects: Vec<i64>,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::export::{
 };
 use crate::history::{Past, RowSource, as_of};
 use crate::host::Host;
-use crate::model::{Error, ErrorKind, ExitCode, bytes, many};
+use crate::model::{Error, ErrorKind, ExitCode, bytes, many, many_are};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, StreamRow, refuse_own};
 
@@ -43,6 +43,9 @@ pub struct ExportArguments {
     /// rows that are marked as gone
     #[arg(long)]
     pub own_columns: bool,
+    /// With rows that are marked as gone, and a column `_deleted_at` that tells them
+    #[arg(long)]
+    pub with_gone: bool,
     /// In CSV, put ' before text that a spreadsheet would run as a formula
     #[arg(long)]
     pub excel_safe: bool,
@@ -152,10 +155,11 @@ fn written(format: FileFormat) -> OutputWriter {
 
 fn share(reader: &Reader, stream: StreamRow, args: &ExportArguments) -> Result<Share, Error> {
     let own = reader.own_columns(&stream.stream)?;
-    let told: &[String] = if args.own_columns { &own } else { &[] };
+    let is_told = |name: &str| args.own_columns || args.with_gone && name == "_deleted_at";
+    let told: Vec<String> = own.iter().filter(|name| is_told(name)).cloned().collect();
     Ok(Share {
-        columns: export_columns(&stream, told),
-        alive: !args.own_columns && own.iter().any(|name| name == "_deleted_at"),
+        columns: export_columns(&stream, &told),
+        alive: !args.own_columns && !args.with_gone && own.iter().any(|name| name == "_deleted_at"),
         // What was covered then is not known now.
         covered: args.as_of.is_none().then(|| covered(reader, &stream)).transpose()?,
         stream,
@@ -215,6 +219,11 @@ fn show(done: &[Exported], archive: &Path, output: &Output) -> Result<ExitCode, 
             let note = format!("note: `{stream}.{name}` is written as {kind}: {because}");
             output.say(&format!("{}\n", printable(&note)));
         }
+    }
+    for each in done.iter().filter(|each| each.gone > 0) {
+        let gone = many_are(each.gone, "row");
+        let note = format!("note: {gone} gone from `{}`; `--with-gone` exports them", each.stream);
+        output.say(&format!("{}\n", printable(&note)));
     }
     if output.json() {
         let archive = archive.display().to_string();

@@ -5,7 +5,7 @@ use crate::definition::{Start, parse_start};
 use crate::host::Host;
 use crate::model::{Command, Error, ExitCode, count};
 use crate::record::pretty;
-use crate::store::{Archive, Reader, RejectSelection};
+use crate::store::{Archive, Reader, RejectSelection, RejectState};
 use crate::sync::{RetryReport, retry};
 
 use super::args_rejects::{
@@ -37,7 +37,7 @@ pub fn run(
 fn selection(
     choice: &RejectChoice,
     ids: &[i64],
-    discarded: Option<bool>,
+    state: Option<RejectState>,
 ) -> Result<RejectSelection, Error> {
     let at = choice.window.as_deref().map(|text| match parse_start(text, chrono_tz::UTC, false) {
         Ok(Start::At(at)) => Ok(at),
@@ -50,7 +50,7 @@ fn selection(
         kind: choice.kind.clone(),
         run: choice.run,
         at: at.transpose()?,
-        discarded,
+        state,
     })
 }
 
@@ -60,7 +60,12 @@ fn list(
     host: &Host,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    let selection = selection(&args.choice, &[], Some(args.discarded))?;
+    let state = match (args.discarded, args.closed) {
+        (true, _) => RejectState::Discarded,
+        (false, true) => RejectState::Closed,
+        (false, false) => RejectState::Open,
+    };
+    let selection = selection(&args.choice, &[], Some(state))?;
     let (_, path) = load_for_reading(global, host)?;
     let reader = Reader::open(&path)?;
     if output.json() {
@@ -74,9 +79,8 @@ fn list(
     }
     let mut listed = Vec::new();
     reader.each_reject(&selection, args.limit, |entry| listed.push(entry))?;
-    let what = if args.discarded { "discarded" } else { "open" };
     if listed.is_empty() {
-        output.say(&format!("there is no {what} reject\n"));
+        output.say(&format!("there is no {} reject\n", state.as_str()));
         return Ok(ExitCode::Done);
     }
     output.result(&rejects_table(&listed))?;
@@ -125,9 +129,9 @@ fn try_again(
     host: &Host,
     output: &Output,
 ) -> Result<ExitCode, Error> {
-    // What a person names is meant, also where it was set aside.
-    let discarded = args.rejects.is_empty().then_some(false);
-    let selection = selection(&args.choice, &args.rejects, discarded)?;
+    // What a person names is meant, also where it is open no longer.
+    let state = args.rejects.is_empty().then_some(RejectState::Open);
+    let selection = selection(&args.choice, &args.rejects, state)?;
     let definition = load_for_sync(global, host)?;
     let wait = args.wait.as_deref().map(parse_duration).transpose()?;
     Reader::open(&definition.archive)?;

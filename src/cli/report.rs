@@ -107,8 +107,9 @@ impl Looking<'_> {
         let found = check(reader, &options, limit)?;
         let mut streams = Vec::new();
         for (row, status) in stream_statuses(reader, definition, &args.streams, now)? {
-            let stream = definition.and_then(|definition| definition.stream(&row.stream));
-            let days = stream.map(|stream| days_of(reader, &options, stream, &row)).transpose()?;
+            let stream = definition.and_then(|definition| definition.stream(&status.stream));
+            let days = stream.map(|stream| days_of(reader, &options, stream, row.as_ref()));
+            let days = days.transpose()?;
             let calendar = days.map(|days| calendar_of(&days, now, args.days));
             streams.push(ReportStream { status, calendar });
         }

@@ -8,13 +8,15 @@ pub const ALERT_VALUES: [&str; 8] =
     ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
-pub const CHECK_NAMES: [&str; 21] = [
+pub const CHECK_NAMES: [&str; 25] = [
+    "cap",
     "clock",
     "count_mismatch",
     "drift",
     "drop",
     "duplicates",
     "fewer_rows",
+    "gone",
     "last_tick",
     "lateness",
     "missing_dates",
@@ -25,9 +27,11 @@ pub const CHECK_NAMES: [&str; 21] = [
     "partial",
     "pending",
     "rejects",
+    "remark",
     "spike",
     "sql",
     "stale",
+    "stale_window",
     "truncated",
     "window_start",
 ];

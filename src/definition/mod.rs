@@ -78,6 +78,9 @@ pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const ATTEMPTS_MAX: u32 = 5;
 /// The default of `missing_ratio_max`.
 pub const MISSING_RATIO_MAX: f64 = 0.05;
+/// The default of `missing_min`, rows: a window of a few rows can lose one, and an outage of the
+/// source that hides many is still noticed.
+pub const MISSING_MIN: u64 = 3;
 /// The default of `reconcile_attempts`.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
@@ -238,6 +241,8 @@ pub struct MissingRules {
     pub delete: bool,
     /// The share of a window's rows that may go at once, from 0 to 1.
     pub ratio_max: f64,
+    /// Rows of a window that may go at once whatever their share is, if others stay.
+    pub min: u64,
     /// Of a stream with a parent: columns, and the parts of the parent's key that they hold.
     pub parent: Vec<(String, String)>,
 }

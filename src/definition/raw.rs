@@ -218,6 +218,10 @@ pub struct RawStream {
     /// The largest share of a window's rows that is marked or deleted at once. Default 0.05.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_ratio_max: Option<f64>,
+    /// The number of a window's rows that may be marked or deleted at once whatever
+    /// `missing_ratio_max` says, but never all of them. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_min: Option<u64>,
     /// The member of a record that, when it is there and neither null, false, 0 nor empty, makes
     /// the record a tombstone: its row is marked as gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

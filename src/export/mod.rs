@@ -134,6 +134,8 @@ pub struct Exported {
     pub path: Option<PathBuf>,
     /// Its rows.
     pub rows: u64,
+    /// Rows that are marked as gone, and were left out.
+    pub gone: u64,
     /// The files that they are in.
     pub files: u64,
     /// Their size.
@@ -244,13 +246,21 @@ impl<'a> Writing<'a> {
         outside: Outside<'a>,
     ) -> Result<Self, Error> {
         let stream = share.stream.stream.clone();
-        let done =
-            Exported { stream, path: None, rows: 0, files: 0, bytes: 0, columns: Vec::new() };
+        let done = Exported {
+            stream,
+            path: None,
+            rows: 0,
+            gone: 0,
+            files: 0,
+            bytes: 0,
+            columns: Vec::new(),
+        };
         let names = share.columns.iter().map(|column| column.name.clone()).collect();
         let key = share.stream.key.columns();
         let types = Vec::new();
         let mut new = Self { export, rows, share, claim, outside, names, key, types, done };
         new.survey()?;
+        new.done.gone = new.rows.count_gone(&new.selection())?;
         Ok(new)
     }
 

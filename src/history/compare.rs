@@ -107,11 +107,11 @@ fn compare(
             }
         }
         (Some(_), None) => {
-            let rows = first.count(stream)?;
+            let rows = first.count(stream)?.all();
             put(take, stream, &Unlike::Stream(Owner::A, rows))?;
         }
         (None, Some(_)) => {
-            let rows = second.count(stream)?;
+            let rows = second.count(stream)?.all();
             put(take, stream, &Unlike::Stream(Owner::B, rows))?;
         }
         (None, None) => {}

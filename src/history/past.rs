@@ -184,7 +184,7 @@ mod tests {
         }
         let window_key =
             WindowKey { stream: "usage".to_owned(), partition: String::new(), window: None };
-        let scope = GoneScope { field: None, parent: Vec::new(), delete, ratio_max: 1.0 };
+        let scope = GoneScope { field: None, parent: Vec::new(), delete, ratio_max: 1.0, min: 0 };
         let settled =
             tx.settle_missing(&writer, &window_key, Some(&scope), run, &instant_to_text(now));
         settled.expect("settled");

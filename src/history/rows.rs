@@ -82,6 +82,15 @@ impl Selection<'_> {
     }
 }
 
+impl Selection<'_> {
+    fn sql_of_gone(&self) -> String {
+        let own = self.condition.map(|own| format!(" AND {}", in_brackets(own)));
+        let (stream, gone) = (quote(self.stream), quote(GONE));
+        let own = own.unwrap_or_default();
+        format!("SELECT count(*) FROM {stream} WHERE {gone} IS NOT NULL{own}")
+    }
+}
+
 /// Where rows are read: as they are, or as they were.
 pub enum RowSource {
     /// As they are.
@@ -97,19 +106,41 @@ impl RowSource {
         selection: &Selection<'_>,
         take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sql = selection.sql();
+        self.scan_sql(&selection.sql(), selection, take)
+    }
+
+    /// How many rows of the selection are left out because they are marked as gone.
+    pub fn count_gone(&self, selection: &Selection<'_>) -> Result<u64, Error> {
+        let mut gone = 0;
+        if selection.alive {
+            self.scan_sql::<Error>(&selection.sql_of_gone(), selection, |row| {
+                if let [Stored::Integer(number)] = row {
+                    gone = u64::try_from(*number).unwrap_or_default();
+                }
+                Ok(())
+            })?;
+        }
+        Ok(gone)
+    }
+
+    fn scan_sql<E: From<Error>>(
+        &self,
+        sql: &str,
+        selection: &Selection<'_>,
+        take: impl FnMut(&[Stored<'_>]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let reader = match self {
             RowSource::Now(reader) => reader,
             RowSource::Then(past) => {
                 // Preparing is what is refused; the caller's own errors pass as they are.
-                let prepared = past.reader().statement_that_reads(&sql).map(drop);
+                let prepared = past.reader().statement_that_reads(sql).map(drop);
                 prepared.map_err(|error| past.explained(error))?;
                 past.reader()
             }
         };
         let statement = match selection.condition {
-            Some(_) => reader.statement_that_reads(&sql)?,
-            None => reader.connection.prepare(&sql).map_err(at(&reader.path))?,
+            Some(_) => reader.statement_that_reads(sql)?,
+            None => reader.connection.prepare(sql).map_err(at(&reader.path))?,
         };
         each_row(statement, take, |error| match selection.condition {
             Some(condition) => reader.condition_failed(selection.stream, condition, error),

@@ -12,7 +12,6 @@ use crate::model::{Error, Window, instant_from_text};
 use crate::history::diff::{Change, RowDifference, Taker};
 use crate::store::error::at;
 use crate::store::reader::Reader;
-use crate::store::row::only;
 use crate::store::sql::{live_columns, quote};
 use crate::store::value::{Value, owned};
 
@@ -113,16 +112,6 @@ impl Reader {
             }
         }
         Ok(())
-    }
-
-    /// The streams that the ledger knows, by name.
-    pub fn read_streams(&self) -> Result<Vec<String>, Error> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let sql = "SELECT DISTINCT stream FROM _windrow_ledger ORDER BY stream";
-            let mut statement = self.connection.prepare(sql)?;
-            statement.query_map([], only)?.collect()
-        };
-        read().map_err(at(&self.path))
     }
 
     fn prepared(&self, sql: &str) -> Result<Statement<'_>, Error> {

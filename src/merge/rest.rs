@@ -1,6 +1,8 @@
 //! What is kept beside rows and ledger: rejects, fields and their changes, adoptions, contents that
 //! lost elsewhere, lineage, and the log of what was taken in.
 
+use std::cmp::Ordering;
+
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
 use crate::merge::merge_policy::MergePolicy;
@@ -67,7 +69,7 @@ impl Taking<'_> {
         let (id, run, last_run) = (place("reject_id"), place("run_id"), place("last_run_id"));
         let known = ["stream", "partition", "record_sha256", "kind"].map(place);
         let discarded = ["discarded_at", "discarded_by", "discard_note"].map(place);
-        let first = place("first_seen_at");
+        let (first, closed) = (place("first_seen_at"), place("closed_at"));
         copy.each(self.theirs, named_params! { ":stream": stream }, &mut |mut row| {
             let their_last = self.known(number(&row[last_run]));
             row[id] = Value::Null;
@@ -106,11 +108,27 @@ impl Taking<'_> {
             self.ours()
                 .prepare_cached(sql)?
                 .execute(named_params! { ":ours": ours, ":at": at, ":by": by, ":note": note })?;
-            if *self.merge.fetch(our_last)? < *their_last.read {
-                let sql = "UPDATE _windrow_rejects SET last_run_id = :run WHERE reject_id = :ours";
-                self.ours()
-                    .prepare_cached(sql)?
-                    .execute(named_params! { ":ours": ours, ":run": their_last.run })?;
+            // Whoever saw it last knows whether it is closed; where both did, it is since the
+            // first of them has closed it.
+            let our_read = self.merge.fetch(our_last)?;
+            let sql = match (*our_read).cmp(&*their_last.read) {
+                Ordering::Less => {
+                    "UPDATE _windrow_rejects SET last_run_id = :run, closed_at = :closed_at
+                    WHERE reject_id = :ours"
+                }
+                Ordering::Equal => {
+                    "UPDATE _windrow_rejects SET closed_at = :closed_at WHERE reject_id = :ours
+                    AND :run IS NOT NULL
+                    AND coalesce(closed_at > :closed_at, :closed_at IS NOT NULL)"
+                }
+                Ordering::Greater => return Ok(()),
+            };
+            self.ours().prepare_cached(sql)?.execute(named_params! {
+                ":ours": ours,
+                ":run": their_last.run,
+                ":closed_at": &row[closed],
+            })?;
+            if *our_read < *their_last.read {
                 self.bring(their_last.run)?;
             }
             Ok(())

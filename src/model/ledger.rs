@@ -33,6 +33,36 @@ impl State {
     }
 }
 
+/// A place in a stream for people: the parent's key and the window, as far as there are any.
+pub fn place_of(partition: &str, window: Option<Window>) -> String {
+    let partition = (!partition.is_empty()).then(|| partition.to_owned());
+    let parts = partition.into_iter().chain(window.map(|window| window.to_string()));
+    parts.collect::<Vec<_>>().join(" ")
+}
+
+/// What is wrong with a row of the ledger, in the words of `status`, `check` and `report`; none
+/// where nothing is.
+pub fn problem_of(
+    place: &str,
+    state: State,
+    completed_at: Option<&str>,
+    error: Option<&str>,
+) -> Option<String> {
+    let problem = match (state, error) {
+        (State::Complete | State::Settled, Some(why)) => {
+            let at = completed_at.unwrap_or_default();
+            format!("it was complete on {at}, and cannot be read now: {why}")
+        }
+        (State::Partial, why) => format!("{state}: {}", why.unwrap_or("the fetch was broken off")),
+        (State::Truncated, why) => {
+            format!("{state}: {}", why.unwrap_or("it cannot be read as a whole"))
+        }
+        (State::Absent, Some(why)) => format!("{state}: {why}"),
+        (State::Complete | State::Settled | State::Absent, None) => return None,
+    };
+    Some(if place.is_empty() { problem } else { format!("{place}: {problem}") })
+}
+
 /// How a run stands or ended, as its table has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Display, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]

@@ -63,6 +63,8 @@ pub enum RunEventKind {
     Error,
     /// A wait that a source imposed.
     Wait,
+    /// Something in the answers against what the definition says of them.
+    Remark,
 }
 
 impl RunEventKind {

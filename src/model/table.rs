@@ -77,6 +77,8 @@ pub struct GoneScope {
     pub delete: bool,
     /// The share of the scope's rows that may go at once, from 0 to 1.
     pub ratio_max: f64,
+    /// Rows of it that may go at once whatever their share is, if others stay.
+    pub min: u64,
 }
 
 /// A stream's table.

@@ -17,6 +17,9 @@ use super::scope::Scopes;
 use super::verdict::{RowRules, RowVerdict, judge};
 use super::waiting::name_of_key;
 
+/// The mark of rows that are gone.
+const MARK: &str = "_deleted_at";
+
 /// What is compared, and by what.
 pub struct ProofComparison<'a> {
     /// The archive, which holds still.
@@ -27,6 +30,8 @@ pub struct ProofComparison<'a> {
     pub stream: &'a str,
     /// What is read of its table.
     pub view: TableView,
+    /// The same of the copy's table.
+    pub copy_view: TableView,
     /// When two rows are equal.
     pub rules: RowRules,
     /// Which rows are judged.
@@ -63,7 +68,7 @@ impl ProofComparison<'_> {
         let hull = self.scopes.hull();
         let field = self.scopes.field.map(|at| self.name_of(at));
         let bounds = field.zip(hull.as_ref()).map(|(field, (from, to))| (field, from, to));
-        self.copy.view_rows(&self.view, bounds, &mut |row| work.take_served(&row))?;
+        self.copy.view_rows(&self.copy_view, bounds, &mut |row| work.take_served(&row))?;
         if self.told_apart {
             self.archive.view_rows(&self.view, bounds, &mut |row| work.take_kept(&row))?;
         }
@@ -104,6 +109,9 @@ impl ComparisonWork<'_, '_> {
                 self.proof.counts.orphans += 1;
                 return Ok(());
             }
+            if row.gone_at.is_some() {
+                return Ok(());
+            }
             self.add_source(place, &row.values);
             self.proof.counts.missing += 1;
             self.differ(DifferenceKind::Missing, Some(place), &row.values, None, |columns| {
@@ -111,6 +119,10 @@ impl ComparisonWork<'_, '_> {
             });
             return Ok(());
         };
+        if kept.gone_at.is_some() || row.gone_at.is_some() {
+            self.take_gone(place, &kept, row);
+            return Ok(());
+        }
         if !self.comparison.told_apart {
             self.add_archive(place, &kept.values);
         }
@@ -120,6 +132,30 @@ impl ComparisonWork<'_, '_> {
         self.add_source(place, if changed { &row.values } else { &kept.values });
         self.count(place, verdict, &kept, row);
         Ok(())
+    }
+
+    /// A row that is gone for the archive, for the source, or for both. A tombstone says no more
+    /// than that it is gone: its other values are no difference.
+    fn take_gone(&mut self, place: usize, kept: &ViewRow, served: &ViewRow) {
+        let archive_has_it = kept.gone_at.is_none();
+        if archive_has_it == served.gone_at.is_none() {
+            return;
+        }
+        match archive_has_it {
+            // The archive's rows are counted where they are told apart.
+            true if self.comparison.told_apart => {}
+            true => self.add_archive(place, &kept.values),
+            false => self.add_source(place, &served.values),
+        }
+        self.proof.counts.changed += 1;
+        let side = |gone_at: &Option<String>| Json::from(gone_at.clone());
+        self.differ(DifferenceKind::Changed, Some(place), &kept.values, Some(&kept.stamp), |_| {
+            vec![ColumnDifference {
+                column: MARK.to_owned(),
+                archive: side(&kept.gone_at),
+                source: side(&served.gone_at),
+            }]
+        });
     }
 
     fn count(&mut self, place: usize, verdict: RowVerdict, kept: &ViewRow, served: &ViewRow) {
@@ -144,8 +180,13 @@ impl ComparisonWork<'_, '_> {
         if self.is_stopped() {
             return Ok(());
         }
+        if row.gone_at.is_some() {
+            // If the source serves it, it was met among those.
+            self.proof.counts.gone += 1;
+            return Ok(());
+        }
         let key = &row.values[..comparison.rules.key];
-        match comparison.copy.look_up(&comparison.view, key)? {
+        match comparison.copy.look_up(&comparison.copy_view, key)? {
             // It was met among those that the source served.
             Some(served) if comparison.scopes.place_of(&served.values).is_some() => {
                 self.add_archive(place, &row.values);
@@ -153,6 +194,10 @@ impl ComparisonWork<'_, '_> {
             Some(_) if comparison.marked => self.proof.counts.newer += 1,
             Some(served) => {
                 self.add_archive(place, &row.values);
+                if served.gone_at.is_some() {
+                    self.take_gone(place, row, &served);
+                    return Ok(());
+                }
                 let verdict = judge(&comparison.rules, &row.values, &served.values);
                 self.count(place, verdict, row, &served);
             }

@@ -106,7 +106,7 @@ pub fn prove(parts: SyncParts<'_>, options: &ProveOptions) -> Result<Proof, Erro
     proof.places = places.iter().map(proven_place).collect();
     let links = links_of(stream, &definition.streams);
     let parents = parents_of(&reader, stream, &links, &places)?;
-    let view = view_of(&row, &columns, whole);
+    let view = view_of(&row, &columns, whole, reader.has_marks(&row.stream)?);
     let proving = Proving { stream, row: &row, view, columns, places, parents, links };
     let picked = proving.picked(&mut proof);
     if picked.is_empty() {
@@ -214,12 +214,12 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     Ok((columns, whole))
 }
 
-fn view_of(row: &StreamRow, columns: &[TableColumn], whole: bool) -> TableView {
+fn view_of(row: &StreamRow, columns: &[TableColumn], whole: bool, marks: bool) -> TableView {
     let key = row.key.columns();
     let others = columns.iter().map(|column| column.name.clone());
     let mut others: Vec<String> = others.filter(|name| !key.contains(name)).collect();
     others.extend(whole.then(|| "_rest".to_owned()));
-    TableView { table: row.stream.clone(), key, others }
+    TableView { table: row.stream.clone(), key, others, marks }
 }
 
 /// The columns that tell which parent a row is of: those that are taken from it, and those that
@@ -405,6 +405,7 @@ impl<'a> Proving<'a> {
             },
             waiting,
             view: self.view.clone(),
+            copy_view: TableView { marks: copy.has_marks(&self.stream.name)?, ..self.view.clone() },
             scopes,
             told_apart,
             marked: matches!(self.stream.kind, StreamKind::Cursor(_)),

@@ -62,6 +62,8 @@ pub struct VerdictCounts {
     pub protected: u64,
     /// Rows that wait for their parents among the rejects.
     pub orphans: u64,
+    /// Rows of the archive that are gone at the source and were left out.
+    pub gone: u64,
     /// Changed since the last mark: the next sync brings them.
     pub newer: u64,
 }

@@ -35,6 +35,8 @@ pub struct TableView {
     pub key: Vec<String>,
     /// Other columns.
     pub others: Vec<String>,
+    /// Whether rows of the table can be marked as gone.
+    pub marks: bool,
 }
 
 /// A row of a view.
@@ -44,6 +46,8 @@ pub struct ViewRow {
     pub values: Vec<Value>,
     /// When and by which run it was written last.
     pub stamp: Stamp,
+    /// When it was marked as gone.
+    pub gone_at: Option<String>,
 }
 
 /// When a row came to say what it says.
@@ -81,7 +85,9 @@ impl TableView {
     fn names(&self) -> String {
         let own = ["_first_seen_at", "_changed_at", "_revision", "_run"].map(str::to_owned);
         let all = self.key.iter().chain(&self.others).chain(&own);
-        all.map(|name| quote(name)).collect::<Vec<_>>().join(", ")
+        let names = all.map(|name| quote(name)).collect::<Vec<_>>().join(", ");
+        let gone = if self.marks { "\"_deleted_at\"" } else { "NULL" };
+        format!("{names}, {gone} AS gone_at")
     }
 
     fn read(&self, row: &Row<'_>) -> rusqlite::Result<ViewRow> {
@@ -95,6 +101,7 @@ impl TableView {
                 revision: row.get(width + 2)?,
                 run: row.get(width + 3)?,
             },
+            gone_at: row.get("gone_at")?,
         })
     }
 }
@@ -194,7 +201,8 @@ impl Reader {
     ) -> Result<(), Error> {
         self.run(|connection| {
             let sql = "SELECT record, ancestors FROM _windrow_rejects
-                WHERE stream = :stream AND kind = 'orphan' AND discarded_at IS NULL";
+                WHERE stream = :stream AND kind = 'orphan' AND discarded_at IS NULL
+                  AND closed_at IS NULL";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query(named_params! { ":stream": stream })?;
             while let Some(row) = rows.next()? {

@@ -324,7 +324,7 @@ mod tests {
         let apply = Rebuilding { definition: &definition, streams: &[], apply: true };
         let rows = || {
             let reader = Reader::open(archive.path()).expect("a reader");
-            reader.count("items").expect("rows")
+            reader.count("items").expect("rows").living
         };
         switch.ask(StopCause::Interrupt);
         assert!(rebuild(&archive, &host, &apply).expect("no fault").is_none());

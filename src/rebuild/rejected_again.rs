@@ -42,6 +42,9 @@ impl Tx<'_> {
                     discarded_by = old.discarded_by, discard_note = old.discard_note
                  FROM {old} AS old WHERE new.stream = '{stream}' AND new.reject_id > {NEW}
                     AND old.discarded_at IS NOT NULL AND {same};
+                 UPDATE _windrow_rejects AS new SET closed_at = old.closed_at
+                 FROM {old} AS old WHERE new.stream = '{stream}' AND new.reject_id > {NEW}
+                    AND old.closed_at IS NOT NULL AND {same};
                  DELETE FROM _windrow_rejects WHERE stream = '{stream}' AND reject_id < {NEW}
                     AND last_run_id = 0 AND reject_id - {ASIDE} IN
                     (SELECT reject_id FROM {old} WHERE last_run_id IN ({kept_run}));

@@ -178,7 +178,9 @@ impl RecordReader {
             return Err(RecordRefusal::new(RejectKind::NotAnObject, reason, ""));
         }
         let members = parse_members(record, "")?;
-        if let Some(shapes) = shapes {
+        let gone = self.tombstone.as_ref().map(|path| text_at(record, path).is_some_and(is_said));
+        // A tombstone tells nothing of the fields that records have.
+        if let Some(shapes) = shapes.filter(|_| gone != Some(true)) {
             shapes.note(&members);
         }
         out.cells.resize(row + self.width(), Cell::Null);
@@ -190,8 +192,7 @@ impl RecordReader {
         if let Some(text) = rest.finish() {
             out.cells[row + self.rest_cell()] = out.push_text(&text);
         }
-        if let Some(path) = &self.tombstone {
-            let gone = text_at(record, path).is_some_and(is_said);
+        if let Some(gone) = gone {
             out.cells[row + self.rest_cell() + 1] = Cell::Integer(i64::from(gone));
         }
         self.finish_key(steps, parent, row, out)

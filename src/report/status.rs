@@ -11,8 +11,10 @@ pub struct StreamStatus {
     pub stream: String,
     /// `window`, `snapshot` or `cursor`; empty when the definition no longer names the stream.
     pub kind: String,
-    /// Rows in its table.
+    /// Rows in its table that are not gone.
     pub rows: u64,
+    /// Rows that are marked as gone at their source.
+    pub gone: u64,
     /// The parents that it has been read for; 0 for a stream without parents.
     pub partitions: u64,
     /// Where its grid starts.

@@ -3,7 +3,8 @@
 use crate::adopt::unverified;
 use crate::definition::{Definition, StreamKind};
 use crate::model::{
-    Error, State, Timestamp, Window, instant_from_text, instant_to_text, many, many_are,
+    Error, State, Timestamp, Window, instant_from_text, instant_to_text, many, many_are, place_of,
+    problem_of,
 };
 use crate::report::status::StreamStatus;
 use crate::store::{LedgerRow, Reader, StreamRow};
@@ -16,18 +17,24 @@ pub fn stream_statuses(
     definition: Option<&Definition>,
     streams: &[String],
     now: Timestamp,
-) -> Result<Vec<(StreamRow, StreamStatus)>, Error> {
-    let mut rows = reader.streams()?;
-    rows.retain(|row| streams.is_empty() || streams.contains(&row.stream));
+) -> Result<Vec<(Option<StreamRow>, StreamStatus)>, Error> {
+    let tables = reader.streams()?;
+    // A stream that was read and held no record has a ledger and no table.
+    let mut names = reader.read_streams()?;
+    names.extend(tables.iter().map(|row| row.stream.clone()));
+    names.sort();
+    names.dedup();
+    names.retain(|name| streams.is_empty() || streams.contains(name));
     let options = SyncOptions { streams: streams.to_vec(), ..SyncOptions::default() };
     let due = match definition {
         Some(definition) => plan_run(definition, Some(reader), &options, now)?,
         None => Vec::new(),
     };
     let mut all = Vec::new();
-    for row in rows {
-        let mut status = stream_status(reader, &row, definition, now)?;
-        status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
+    for name in names {
+        let row = tables.iter().find(|row| row.stream == name).cloned();
+        let mut status = stream_status(reader, &name, row.as_ref(), definition, now)?;
+        status.due = due.iter().filter(|job| job.stream == name).count() as u64;
         all.push((row, status));
     }
     Ok(all)
@@ -35,16 +42,25 @@ pub fn stream_statuses(
 
 fn stream_status(
     reader: &Reader,
-    row: &StreamRow,
+    name: &str,
+    row: Option<&StreamRow>,
     definition: Option<&Definition>,
     now: Timestamp,
 ) -> Result<StreamStatus, Error> {
-    let stream = definition.and_then(|definition| definition.stream(&row.stream));
-    let ledger = reader.ledger_rows(&row.stream)?;
-    let kept = reader.kept(&row.stream)?;
+    let stream = definition.and_then(|definition| definition.stream(name));
+    let mut ledger = reader.ledger_rows(name)?;
+    if let Some(parent) = stream.and_then(|stream| stream.for_each.as_ref())
+        && let Some(parent) = reader.stream(parent)?
+    {
+        let gone = reader.gone_partitions(&parent)?;
+        ledger.retain(|entry| !gone.contains(&entry.partition));
+    }
+    let kept = reader.kept(name)?;
+    let rows = row.map(|row| reader.count(&row.stream)).transpose()?.unwrap_or_default();
     let mut status = StreamStatus {
-        stream: row.stream.clone(),
-        rows: reader.count(&row.stream)?,
+        stream: name.to_owned(),
+        rows: rows.living,
+        gone: rows.gone,
         raw_pages: kept.pages,
         raw_bytes: kept.bytes,
         table_aside: kept.table_aside,
@@ -53,7 +69,7 @@ fn stream_status(
     let start = match stream.map(|stream| &stream.kind) {
         Some(StreamKind::Window(rules)) => {
             status.kind = format!("windows of {}", rules.step);
-            Some(crate::sync::resolve_start(rules, Some(row), now))
+            Some(crate::sync::resolve_start(rules, row, now))
         }
         Some(StreamKind::Snapshot { .. }) => {
             status.kind = "snapshot".to_owned();
@@ -63,7 +79,7 @@ fn stream_status(
             status.kind = "cursor".to_owned();
             None
         }
-        None => row.start_at,
+        None => row.and_then(|row| row.start_at),
     };
     status.start = start.map(instant_to_text);
     let mut partitions: Vec<&str> = ledger.iter().map(|entry| entry.partition.as_str()).collect();
@@ -80,14 +96,11 @@ fn stream_status(
         status.out_of_window += entry.out_of_window;
         status.last_complete_at = status.last_complete_at.max(entry.completed_at.clone());
         status.cursor = status.cursor.max(entry.cursor.clone());
-        if let Some(error) = &entry.error {
-            let place = match (entry.start_at.as_str(), entry.partition.as_str()) {
-                ("", "") => String::new(),
-                ("", partition) => format!("{partition} "),
-                (start, _) => format!("{start}..{} ", entry.end_at),
-            };
-            status.problems.push(format!("{place}{}: {error}", entry.state));
-        }
+        let bounds = [&entry.start_at, &entry.end_at].map(|at| instant_from_text(at));
+        let window = bounds[0].zip(bounds[1]).and_then(|(start, end)| Window::new(start, end));
+        let place = place_of(&entry.partition, window);
+        let (at, error) = (entry.completed_at.as_deref(), entry.error.as_deref());
+        status.problems.extend(problem_of(&place, entry.state, at, error));
     }
     for entry in &ledger {
         let (start, end) = (instant_from_text(&entry.start_at), instant_from_text(&entry.end_at));
@@ -96,9 +109,9 @@ fn stream_status(
             status.windows.push((window, entry.state));
         }
     }
-    status.problems.extend(held_back(reader, &row.stream)?);
+    status.problems.extend(held_back(reader, name)?);
     status.watermark = watermark(&ledger, &partitions, start);
-    status.adopted_unverified = adopted_unverified(reader, &row.stream)?;
+    status.adopted_unverified = adopted_unverified(reader, name)?;
     Ok(status)
 }
 

@@ -154,13 +154,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Writes why a window that is complete could not be read again. A complete fetch takes it
-    /// away.
+    /// Writes why a window that is complete could not be read again, whichever rows of the ledger
+    /// prove it. A complete fetch takes it away.
     pub fn note_error(&self, window_key: &WindowKey, error: &str) -> Result<(), Error> {
         let (start, end) = bounds_text(window_key.window);
         let sql = "UPDATE _windrow_ledger SET error = :error
-            WHERE stream = :stream AND partition = :partition AND start_at = :start AND
-            end_at = :end AND error IS NOT :error";
+            WHERE stream = :stream AND partition = :partition AND error IS NOT :error
+              AND (start_at = :start AND end_at = :end
+                OR start_at < :end AND end_at > :start AND state IN ('complete', 'settled'))";
         let write = || -> rusqlite::Result<usize> {
             let mut statement = self.connection.prepare_cached(sql)?;
             statement.execute(named_params! {

@@ -40,9 +40,9 @@ pub use formats::{ArchiveFormat, FORMATS, Formats, Migration};
 pub use open::{APPLICATION_ID, Opening, holder_note, sqlite_is_sound};
 pub use parents::Orphan;
 pub use query::{AnswerPart, TakeAnswer};
-pub use read::{LedgerRow, ParentRow, RejectRow, StoredDefinition, StreamRow};
+pub use read::{LedgerRow, ParentRow, RejectRow, StoredDefinition, StreamRow, TableRows};
 pub use reader::Reader;
-pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection};
+pub use rejects::{KeptReject, RejectEntry, RejectRecord, RejectSelection, RejectState};
 pub use run_detail::{
     EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunDetail, RunEvent,
 };

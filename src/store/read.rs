@@ -1,6 +1,6 @@
 //! What is read of an archive: streams, ledger, runs, rejects, definitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{OptionalExtension, named_params};
 use serde::Serialize;
@@ -87,6 +87,22 @@ pub struct LedgerRow {
     pub first_complete_at: Option<String>,
     /// When it was first settled.
     pub settled_at: Option<String>,
+}
+
+/// Rows of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableRows {
+    /// Those that are there.
+    pub living: u64,
+    /// Those that are marked as gone at their source.
+    pub gone: u64,
+}
+
+impl TableRows {
+    /// All rows of the table.
+    pub fn all(self) -> u64 {
+        self.living + self.gone
+    }
 }
 
 /// A definition as a run used it.
@@ -218,6 +234,15 @@ impl Reader {
         })
     }
 
+    /// The streams that the ledger knows, by name, whether or not they have a table.
+    pub fn read_streams(&self) -> Result<Vec<String>, Error> {
+        self.run(|connection| {
+            let sql = "SELECT DISTINCT stream FROM _windrow_ledger ORDER BY stream";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_map([], only)?.collect()
+        })
+    }
+
     /// One stream's row.
     pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
@@ -244,7 +269,7 @@ impl Reader {
         let names: Vec<String> =
             parent.columns.iter().map(|column| column.name.clone()).chain(key.clone()).collect();
         let list: Vec<String> = names.iter().map(|name| quote(name)).collect();
-        let living = match self.living(parent)? {
+        let living = match self.living(&parent.stream)? {
             "" => String::from(" WHERE"),
             living => format!("{living} AND"),
         };
@@ -269,22 +294,47 @@ impl Reader {
         })
     }
 
-    /// The number of a parent's rows that live.
-    pub fn count_parents(&self, parent: &StreamRow) -> Result<u64, Error> {
-        let sql = format!("SELECT count(*) FROM {}{}", quote(&parent.stream), self.living(parent)?);
-        self.run(|connection| connection.query_row(&sql, [], only))
+    /// The partitions of parents that are marked as gone: nothing of them is asked for any more.
+    pub fn gone_partitions(&self, parent: &StreamRow) -> Result<BTreeSet<String>, Error> {
+        if !self.has_marks(&parent.stream)? {
+            return Ok(BTreeSet::new());
+        }
+        let key = parent.key.columns();
+        let list: Vec<String> = key.iter().map(|name| quote(name)).collect();
+        let sql = format!(
+            "SELECT {} FROM {} WHERE \"_deleted_at\" IS NOT NULL",
+            list.join(", "),
+            quote(&parent.stream)
+        );
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], |row| {
+                let mut values = BTreeMap::new();
+                for (at, name) in key.iter().enumerate() {
+                    values.insert(name.clone(), scalar(row.get_ref(at)?));
+                }
+                Ok(partition_name(&key, &values))
+            })?;
+            rows.collect()
+        })
     }
 
     /// The condition for rows that are not gone, where the table can mark some as gone.
-    fn living(&self, parent: &StreamRow) -> Result<&'static str, Error> {
-        let marks = self.has_marks(&parent.stream)?;
+    pub(crate) fn living(&self, table: &str) -> Result<&'static str, Error> {
+        let marks = self.has_marks(table)?;
         Ok(if marks { " WHERE \"_deleted_at\" IS NULL" } else { "" })
     }
 
     /// The number of rows in a stream's table.
-    pub fn count(&self, stream: &str) -> Result<u64, Error> {
-        let sql = format!("SELECT count(*) FROM {}", quote(stream));
-        self.run(|connection| connection.query_row(&sql, [], only))
+    pub fn count(&self, stream: &str) -> Result<TableRows, Error> {
+        let gone = if self.has_marks(stream)? { "count(\"_deleted_at\")" } else { "0" };
+        let sql = format!("SELECT count(*) AS rows, {gone} AS gone FROM {}", quote(stream));
+        self.run(|connection| {
+            connection.query_row(&sql, [], |row| {
+                let (rows, gone): (u64, u64) = (row.get("rows")?, row.get("gone")?);
+                Ok(TableRows { living: rows - gone, gone })
+            })
+        })
     }
 
     /// The last `limit` runs, newest first.
@@ -301,7 +351,8 @@ impl Reader {
     pub fn rejects(&self) -> Result<Vec<RejectRow>, Error> {
         self.run(|connection| {
             let sql = "SELECT stream, kind, count(*) AS count, reason
-                FROM (SELECT * FROM _windrow_rejects WHERE discarded_at IS NULL
+                FROM (SELECT * FROM _windrow_rejects
+                 WHERE discarded_at IS NULL AND closed_at IS NULL
                  ORDER BY reject_id DESC)
                 GROUP BY stream, kind ORDER BY stream, kind";
             let mut statement = connection.prepare_cached(sql)?;

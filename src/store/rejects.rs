@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::model::{Error, Reject, Timestamp, WindowKey, instant_to_text};
 
@@ -30,8 +31,27 @@ pub struct RejectSelection {
     pub run: Option<i64>,
     /// Of windows that hold this instant.
     pub at: Option<Timestamp>,
-    /// Set aside, or not.
-    pub discarded: Option<bool>,
+    /// That stand so.
+    pub state: Option<RejectState>,
+}
+
+/// How a reject stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
+pub enum RejectState {
+    /// Somebody should look at it.
+    Open,
+    /// A person has set it aside.
+    Discarded,
+    /// A complete fetch of its window no longer brought it.
+    Closed,
+}
+
+impl RejectState {
+    /// In one word.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
 }
 
 /// The condition of every statement that chooses rejects.
@@ -40,7 +60,8 @@ const CHOSEN: &str = "(:of_stream IS NULL OR stream = :of_stream)
     AND (:run IS NULL OR :run IN (run_id, last_run_id))
     AND (:at IS NULL OR start_at <= :at AND end_at > :at)
     AND (:ids IS NULL OR reject_id IN (SELECT value FROM json_each(:ids)))
-    AND (:discarded IS NULL OR (discarded_at IS NOT NULL) = :discarded)";
+    AND (:state IS NULL OR :state = CASE WHEN discarded_at IS NOT NULL THEN 'discarded'
+        WHEN closed_at IS NOT NULL THEN 'closed' ELSE 'open' END)";
 
 impl RejectSelection {
     fn bind(&self, statement: &mut rusqlite::Statement<'_>) -> rusqlite::Result<()> {
@@ -50,7 +71,7 @@ impl RejectSelection {
         statement.raw_bind_parameter(":run", self.run)?;
         statement.raw_bind_parameter(":at", self.at.map(instant_to_text))?;
         statement.raw_bind_parameter(":ids", (!self.ids.is_empty()).then_some(ids))?;
-        statement.raw_bind_parameter(":discarded", self.discarded)
+        statement.raw_bind_parameter(":state", self.state.map(RejectState::as_str))
     }
 }
 
@@ -87,6 +108,19 @@ pub struct RejectEntry {
     pub discarded_by: Option<String>,
     /// Why.
     pub discard_note: Option<String>,
+    /// When a complete fetch of its window no longer brought it.
+    pub closed_at: Option<String>,
+}
+
+impl RejectEntry {
+    /// How it stands.
+    pub fn state(&self) -> RejectState {
+        match (&self.discarded_at, &self.closed_at) {
+            (Some(_), _) => RejectState::Discarded,
+            (None, Some(_)) => RejectState::Closed,
+            (None, None) => RejectState::Open,
+        }
+    }
 }
 
 /// A reject with its record.
@@ -101,7 +135,7 @@ pub struct RejectRecord {
 
 const ENTRY: &str = "reject_id, stream, partition, start_at, end_at, kind, reason, pointer,
     octet_length(record) AS bytes, run_id, last_run_id AS last_run,
-    first_seen_at, discarded_at, discarded_by, discard_note";
+    first_seen_at, discarded_at, discarded_by, discard_note, closed_at";
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
     Ok(RejectEntry {
@@ -120,6 +154,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
         discarded_at: row.get("discarded_at")?,
         discarded_by: row.get("discarded_by")?,
         discard_note: row.get("discard_note")?,
+        closed_at: row.get("closed_at")?,
     })
 }
 
@@ -152,7 +187,10 @@ impl Reader {
         selection: &RejectSelection,
         after: (i64, i64),
     ) -> Result<Vec<KeptReject>, Error> {
-        let open = if selection.discarded == Some(false) { "AND discarded_at IS NULL" } else { "" };
+        let open = match selection.state {
+            Some(RejectState::Open) => "AND discarded_at IS NULL AND closed_at IS NULL",
+            _ => "",
+        };
         let sql = format!(
             "SELECT reject_id, last_run_id, partition, record, ancestors,
                 CASE WHEN EXISTS (SELECT 1 FROM _windrow_ledger AS l
@@ -205,9 +243,30 @@ impl Tx<'_> {
         run: i64,
         now: &str,
     ) -> Result<(), Error> {
-        let again = "UPDATE SET last_run_id = excluded.last_run_id
-            WHERE last_run_id <> excluded.last_run_id";
+        let again = "UPDATE SET last_run_id = excluded.last_run_id, closed_at = NULL
+            WHERE last_run_id <> excluded.last_run_id OR closed_at IS NOT NULL";
         self.put_rejects(window_key, rejects, (run, now), again)
+    }
+
+    /// Closes the rejects of a window that its complete fetch no longer brought: the source has
+    /// corrected them, or has them no longer. Gives how many they are.
+    pub fn close_rejects(&self, window_key: &WindowKey, run: i64, now: &str) -> Result<u64, Error> {
+        let (start, end) = bounds_text(window_key.window);
+        let sql = "UPDATE _windrow_rejects SET closed_at = :now
+            WHERE stream = :stream AND partition = :partition AND last_run_id < :run
+              AND start_at >= :start AND end_at <= :end
+              AND discarded_at IS NULL AND closed_at IS NULL";
+        let write = || -> rusqlite::Result<usize> {
+            self.connection.prepare_cached(sql)?.execute(named_params! {
+                ":now": now,
+                ":stream": window_key.stream,
+                ":partition": window_key.partition,
+                ":run": run,
+                ":start": start,
+                ":end": end,
+            })
+        };
+        write().map(|closed| closed as u64).map_err(at(&self.path))
     }
 
     /// Keeps a record of a file that cannot become a row. One that is kept already was said by the

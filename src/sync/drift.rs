@@ -1,6 +1,6 @@
 //! Schema drift that the fetching lane meets: recorded, given a column, or a failure.
 
-use crate::definition::{Column, ColumnType, OnDrift, Source, Stream, is_column_name};
+use crate::definition::{Column, ColumnType, OnDrift, Segment, Source, Stream, is_column_name};
 use crate::drift::Noticed;
 use crate::http::{Page, SourceError, invalid_response};
 use crate::model::{FieldChangeKind, Kinds};
@@ -21,7 +21,11 @@ impl FetchLane<'_> {
         context: &PageContext,
     ) -> Result<(ReadPage, Noticed), SourceError> {
         let claimed = |name: &str| stream.columns.iter().flatten().any(|c| c.takes(name));
-        let noticed = self.fields.notice(&page.rows.fields, &claimed);
+        let mut noticed = self.fields.notice(&page.rows.fields, &claimed);
+        if let Some([Segment::Name(tombstone)]) = stream.deleted.as_deref() {
+            // The member that makes a record a tombstone comes and goes as records do.
+            noticed.drift.retain(|drift| drift.field != *tombstone);
+        }
         if noticed.drift.is_empty() || stream.on_drift == OnDrift::Record {
             self.fields.learn(&noticed);
             return Ok((page, noticed));

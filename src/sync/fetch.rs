@@ -72,6 +72,8 @@ pub struct Completion {
     pub source_total: Option<u64>,
     /// The rows of which the fetch can tell that they are gone.
     pub scope: Option<GoneScope>,
+    /// What contradicts a definition that says that one page is all.
+    pub remark: Option<String>,
 }
 
 /// What the ledger is told of the end of a fetch.

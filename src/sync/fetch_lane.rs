@@ -433,7 +433,7 @@ impl<'a> FetchLane<'a> {
     async fn allow_absent(&mut self, stream: &Stream) -> Result<(), SourceError> {
         let (Some(rules), Some(parent)) = (&stream.absent, &stream.for_each) else { return Ok(()) };
         let parents = self.archive(|reader| match reader.stream(parent)? {
-            Some(parent) => reader.count_parents(&parent),
+            Some(parent) => reader.count(&parent.stream).map(|rows| rows.living),
             None => Ok(0),
         })?;
         self.absent += 1;

@@ -308,6 +308,7 @@ impl FetchLane<'_> {
             distinct_keys: distinct,
             source_total: tally.total,
             scope,
+            remark: tally.remark,
         }))
     }
 

@@ -1,9 +1,9 @@
-//! What a run will be remembered by: its plan, its fetches, its errors and waits. Kept until the
-//! next transaction, which they are part of.
+//! What a run will be remembered by: its plan, its fetches, its errors, waits and remarks. Kept
+//! until the next transaction, which they are part of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use crate::model::{Error, RunEventKind, Timestamp, instant_to_text};
+use crate::model::{Error, RunEventKind, Timestamp, WindowKey, instant_to_text};
 use crate::store::{
     EVENTS_PER_RUN_MAX, FETCHES_PER_RUN_MAX, FetchRow, PlanPart, RunEvent, RunStreamRow, Tx,
 };
@@ -26,6 +26,8 @@ pub struct RunNotes {
     /// Of the whole run.
     fetches_noted: u64,
     events_noted: u64,
+    /// Streams of which the run has a remark.
+    remarked: HashSet<String>,
     /// Until when each source was last said to wait.
     waits: HashMap<String, Option<String>>,
 }
@@ -98,6 +100,24 @@ impl RunNotes {
         if self.events_noted + (self.events.len() as u64) < EVENTS_PER_RUN_MAX {
             self.events.push(event);
         }
+    }
+
+    /// The answers of a window that is complete said something against the definition. The first
+    /// remark of a stream is kept: the others say the same.
+    pub fn remark(&mut self, window_key: &WindowKey, message: String, now: Timestamp) {
+        if !self.remarked.insert(window_key.stream.clone()) {
+            return;
+        }
+        let partition = window_key.partition.clone();
+        self.event(RunEvent {
+            at: instant_to_text(now),
+            kind: RunEventKind::Remark,
+            stream: Some(window_key.stream.clone()),
+            partition: Some(partition).filter(|partition| !partition.is_empty()),
+            window: window_key.window.map(|window| window.to_string()),
+            message,
+            ..RunEvent::default()
+        });
     }
 
     /// Writes them, and adds what they sum up to to `counts`.

@@ -14,8 +14,8 @@ use crate::model::{
 };
 use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
-    Archive, KeptReject, Orphan, RejectSelection, RunEnd, RunStart, RunStreamRow, StreamRow,
-    TableWriter, Tx,
+    Archive, KeptReject, Orphan, RejectSelection, RejectState, RunEnd, RunStart, RunStreamRow,
+    StreamRow, TableWriter, Tx,
 };
 
 use crate::sync::fetch_job::resolve_start;
@@ -201,7 +201,7 @@ impl Parents {
 pub fn open_orphans() -> RejectSelection {
     RejectSelection {
         kind: Some(RejectKind::Orphan.as_str().to_owned()),
-        discarded: Some(false),
+        state: Some(RejectState::Open),
         ..RejectSelection::default()
     }
 }

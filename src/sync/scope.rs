@@ -34,7 +34,13 @@ pub fn scope_of(
         parent.get(part).map(|value| (column.clone(), value.clone()))
     };
     let parent = rules.parent.iter().map(of_parent).collect::<Option<Vec<_>>>()?;
-    Some(GoneScope { field, parent, delete: rules.delete, ratio_max: rules.ratio_max })
+    Some(GoneScope {
+        field,
+        parent,
+        delete: rules.delete,
+        ratio_max: rules.ratio_max,
+        min: rules.min,
+    })
 }
 
 /// The first value that lies inside and the first one after, as the column stores them. A day

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::definition::Definition;
+use crate::definition::{Definition, StreamKind};
 use crate::drift::Noticed;
 use crate::host::Host;
 use crate::http::invalid_response;
@@ -405,6 +405,9 @@ impl<'a> WriteLane<'a> {
         progress.distinct_keys = done.distinct_keys;
         progress.source_total = done.source_total;
         batch.tx.write_progress(&progress, self.run)?;
+        if let Some(remark) = done.remark {
+            self.notes.remark(&window_key, remark, self.host.clock.now());
+        }
         self.note_fetch(&window_key, trace, done.state.into(), None);
         if self.watched.as_ref() == Some(&window_key)
             && let Some((table, _)) = self.tables.get(&window_key.stream)
@@ -412,6 +415,13 @@ impl<'a> WriteLane<'a> {
             let now = instant_to_text(self.host.clock.now());
             let scope = done.scope.as_ref();
             batch.tx.settle_missing(table, &window_key, scope, self.run, &now)?;
+        }
+        // A mark is only told what changed: what it does not bring again is as it was.
+        let kind = self.definition.stream(&window_key.stream).map(|stream| &stream.kind);
+        let brings_all = !matches!(kind, Some(StreamKind::Cursor(_)));
+        if brings_all && self.fetch.as_ref().is_some_and(|fetch| fetch.facts.in_one_piece) {
+            let now = instant_to_text(self.host.clock.now());
+            batch.tx.close_rejects(&window_key, self.run, &now)?;
         }
         self.watched = None;
         self.fetch = None;

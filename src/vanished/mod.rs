@@ -206,7 +206,7 @@ impl Tx<'_> {
             .query_row(named_params! { ":stream": stream }, only)?;
         let state = if missed_before == 0 {
             None
-        } else if exceeds(missed_before, rows, scope.ratio_max) {
+        } else if exceeds(missed_before, rows, scope) {
             tracing::warn!(stream, missed_before, rows, "too many rows are missing at once");
             Some(VanishedState::Held)
         } else if scope.delete {
@@ -405,10 +405,12 @@ impl Tx<'_> {
     }
 }
 
-/// Whether so many of so many rows are more than the ratio.
+/// Whether so many of so many rows are too many at once: more than their share, and more than the
+/// few that a small window may lose, or all that there are.
 #[expect(clippy::cast_precision_loss, reason = "counts of rows are far below 2^53")]
-fn exceeds(missing: u64, rows: u64, ratio_max: f64) -> bool {
-    missing as f64 > ratio_max * rows as f64
+fn exceeds(missing: u64, rows: u64, scope: &GoneScope) -> bool {
+    let few = missing <= scope.min && missing < rows;
+    !few && missing as f64 > scope.ratio_max * rows as f64
 }
 
 fn counts(connection: &rusqlite::Connection, run: i64) -> rusqlite::Result<Vec<VanishedCount>> {

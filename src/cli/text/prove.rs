@@ -74,6 +74,7 @@ fn verdict(proof: &Proof) -> String {
         (counts.protected, "older than the archive's, or protected"),
         (counts.newer, "changed since the mark"),
         (counts.orphans, "waiting for their parents"),
+        (counts.gone, "gone, and left out"),
     ];
     let told: Vec<String> = all
         .iter()

@@ -54,7 +54,7 @@ fn place_of(reject: &RejectEntry) -> String {
 /// One reject with its record, the fault marked in it.
 pub fn reject_page(reject: &RejectRecord, record: &Pretty) -> String {
     let entry = &reject.entry;
-    let state = if entry.discarded_at.is_some() { "discarded" } else { "open" };
+    let state = entry.state().as_str();
     let mut out = format!(
         "reject {} of {}: {}, {state}\n",
         entry.reject,
@@ -72,6 +72,9 @@ pub fn reject_page(reject: &RejectRecord, record: &Pretty) -> String {
         let by = entry.discarded_by.as_deref().unwrap_or_default();
         let note = entry.discard_note.as_deref().unwrap_or_default();
         line("discarded", &format!("{at} by {}: {}", printable(by), printable(note)));
+    }
+    if let Some(at) = &entry.closed_at {
+        line("closed", &format!("{at}: a complete fetch of its window did not bring it again"));
     }
     line("at", &printable(&place_of(entry)));
     line("reason", &printable(&entry.reason));

@@ -111,7 +111,10 @@ pub fn drift_line(change: &FieldChange) -> String {
 }
 
 fn stream_lines(stream: &StreamStatus, now: Timestamp) -> String {
-    let rows = many(stream.rows, "row");
+    let mut rows = many(stream.rows, "row");
+    if stream.gone > 0 {
+        rows.push_str(&format!(", {} gone", count(stream.gone)));
+    }
     let mut head = format!("{}  {}, {rows}", stream.stream, stream.kind);
     if stream.kind.is_empty() {
         head = format!("{}  {rows}, not in the definition", stream.stream);

@@ -75,7 +75,7 @@ pub fn sync_page(report: &SyncReport) -> String {
         if stream.held_back > 0 {
             out.push_str(&format!(
                 "{held} of {name} {missing} missing at the source, more than `missing_ratio_max` \
-                 of their window: nothing was done\n"
+                 and `missing_min` allow: nothing was done\n"
             ));
         }
     }

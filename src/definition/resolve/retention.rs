@@ -2,7 +2,7 @@
 
 use crate::definition::context::Context;
 use crate::definition::raw::{RawColumn, RawDefinition, RawKey, RawMissing, RawStream};
-use crate::definition::{MISSING_RATIO_MAX, MissingRules, Segment};
+use crate::definition::{MISSING_MIN, MISSING_RATIO_MAX, MissingRules, Segment};
 
 /// Whether a history is kept; its table has a name of its own.
 pub(super) fn history_of(
@@ -32,13 +32,18 @@ pub(super) fn missing_of(
     if !(0.0..=1.0).contains(&ratio_max) {
         context.report(&at("missing_ratio_max"), "a share lies between 0 and 1: 5 % is `0.05`");
     }
+    let min = raw.missing_min.unwrap_or(MISSING_MIN);
     let delete = match raw.missing {
         Some(RawMissing::Mark) => false,
         Some(RawMissing::Delete) => true,
         Some(RawMissing::Keep) | None => {
-            if raw.missing_ratio_max.is_some() {
-                let message = "`missing_ratio_max` needs `missing = \"mark\"` or `\"delete\"`";
-                context.report(&at("missing_ratio_max"), message);
+            let given = [
+                ("missing_ratio_max", raw.missing_ratio_max.is_some()),
+                ("missing_min", raw.missing_min.is_some()),
+            ];
+            for (key, _) in given.into_iter().filter(|(_, given)| *given) {
+                let message = format!("`{key}` needs `missing = \"mark\"` or `\"delete\"`");
+                context.report(&at(key), message);
             }
             return None;
         }
@@ -54,7 +59,7 @@ pub(super) fn missing_of(
         Some(parent) => parent_columns(stream, raw, all.streams.get(parent)?, context)?,
         None => Vec::new(),
     };
-    Some(MissingRules { delete, ratio_max, parent })
+    Some(MissingRules { delete, ratio_max, min, parent })
 }
 
 /// Which columns say for which parent a row was read.

@@ -28,7 +28,7 @@ const LISTS: [(&str, &str); 7] = [
     (
         "reject",
         "SELECT stream, partition, kind, record_sha256, first_seen_at, discarded_at, discarded_by,
-            discard_note FROM _windrow_rejects ORDER BY 1, 2, 3, 4",
+            discard_note, closed_at FROM _windrow_rejects ORDER BY 1, 2, 3, 4",
     ),
     ("field", "SELECT stream, field, kinds, usage FROM _windrow_fields ORDER BY 1, 2"),
     (
