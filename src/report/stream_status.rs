@@ -25,8 +25,13 @@ pub fn stream_statuses(
         None => Vec::new(),
     };
     let mut all = Vec::new();
+    let history = definition.map(|_| reader.request_history()).transpose()?;
     for row in rows {
         let mut status = stream_status(reader, &row, definition, now)?;
+        if let Some((definition, history)) = definition.zip(history.as_ref()) {
+            let changes = history.changes(&definition.text, &row.stream);
+            status.outdated = reader.outdated(&row.stream, &changes)?;
+        }
         status.due = due.iter().filter(|job| job.stream == row.stream).count() as u64;
         all.push((row, status));
     }
