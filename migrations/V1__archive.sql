@@ -30,6 +30,16 @@ CREATE TABLE _windrow_definitions (
     first_used_at TEXT NOT NULL
 ) STRICT;
 
+-- Fingerprints of a stream's request, or of one of its columns, that come to the same: a person
+-- has said so, or the rows that were there were corrected. Both ways.
+CREATE TABLE _windrow_accepted (
+    stream      TEXT NOT NULL,
+    subject     TEXT NOT NULL, -- a column; empty for the request
+    fingerprint TEXT NOT NULL, -- SHA-256
+    accepted_as TEXT NOT NULL, -- SHA-256
+    PRIMARY KEY (stream, subject, fingerprint, accepted_as)
+) STRICT, WITHOUT ROWID;
+
 -- One row for each run. A row that is still `running` while nobody holds the lock is a run that
 -- was killed.
 CREATE TABLE _windrow_runs (
@@ -142,7 +152,9 @@ CREATE TABLE _windrow_streams (
     created_at   TEXT NOT NULL,
     -- Since when replaced versions of its rows are kept in `STREAM_history`, a plain table beside
     -- the stream's own; empty where since its first row, none where they are not kept.
-    history_from TEXT
+    history_from TEXT,
+    -- By which definition its rows are read; none where the last run that did anything to it tells.
+    definition_id INTEGER REFERENCES _windrow_definitions (definition_id)
 ) STRICT, WITHOUT ROWID;
 
 -- The ledger: how far each window has been read. A window that is not here is pending. Complete
@@ -237,6 +249,18 @@ CREATE TABLE _windrow_fields (
     kinds  TEXT NOT NULL, -- of its values so far, null apart, such as `number|text`
     usage  TEXT NOT NULL CHECK (usage IN ('always', 'sometimes', 'gone')),
     PRIMARY KEY (stream, field)
+) STRICT, WITHOUT ROWID;
+
+-- Declared columns, and whether their place was found in any record so far; by place, since a
+-- column may get another one.
+CREATE TABLE _windrow_seen_columns (
+    stream   TEXT NOT NULL,
+    "column" TEXT NOT NULL,
+    place    TEXT NOT NULL, -- such as `$.title.raw`
+    found    INTEGER NOT NULL,
+    records  INTEGER NOT NULL, -- that were looked through until it was found
+    nearest  TEXT NOT NULL, -- the member with the nearest name; empty where none is near
+    PRIMARY KEY (stream, "column", place)
 ) STRICT, WITHOUT ROWID;
 
 -- Fields that appeared, vanished or changed their type, each once, in the transaction of the page
@@ -352,7 +376,8 @@ CREATE TABLE _windrow_rebuilds (
     columns      TEXT NOT NULL,
     inferred     INTEGER NOT NULL,
     objects      TEXT NOT NULL, -- the analyst's own indexes and triggers, as JSON
-    history_from TEXT
+    history_from TEXT,
+    definition_id INTEGER REFERENCES _windrow_definitions (definition_id)
 ) STRICT, WITHOUT ROWID;
 
 

@@ -16,9 +16,9 @@
 //! A core and one room for each feature. The core: `window` and `record` decide, `http` asks,
 //! `store` keeps (it opens archives, and owns the tables of streams, ledger, runs and rejects). A
 //! feature has its decisions, its types and the SQL of its own tables in one room: `digest`,
-//! `kept_pages`, `vanished`, `drift` and `waits` beside the rows; `sync`, `watch`, `rebuild`,
-//! `prove`, `history`, `outbox`, `handoff`, `merge`, `doctor`, `check`, `adopt`, `export`,
-//! `publish`, `trust`. `report` and `cli` show what those find; `model` has the values that rooms
+//! `kept_pages`, `vanished`, `drift`, `changes` and `waits` beside the rows; `sync`, `watch`,
+//! `rebuild`, `prove`, `history`, `outbox`, `handoff`, `merge`, `doctor`, `check`, `adopt`,
+//! `export`, `publish`, `trust`. `report` and `cli` show what those find; `model` has the values that rooms
 //! pass to each other, `host` what is outside, `definition` the rules.
 //!
 //! A room imports only from layers below its own; `tests/tidy.rs` has the layers and their reasons.
@@ -58,6 +58,8 @@ pub mod kept_pages;
 pub mod vanished;
 
 pub mod drift;
+
+pub mod changes;
 
 pub mod waits;
 

@@ -15,6 +15,7 @@ mod alerts;
 mod bad_input;
 mod canaries;
 mod carry_on;
+mod changes;
 mod check;
 mod cleartext;
 mod definition;

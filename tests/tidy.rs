@@ -20,7 +20,7 @@ const FLOORS: [&[&str]; 13] = [
     // The next page is read from the decoded body.
     &["http"],
     // Tables of features that `sync` writes: the core knows none of them.
-    &["digest", "kept_pages", "vanished", "drift", "waits"],
+    &["digest", "kept_pages", "vanished", "drift", "changes", "waits"],
     &["window", "record", "store"],
     &["model"],
     &["definition"],
@@ -29,12 +29,13 @@ const FLOORS: [&[&str]; 13] = [
 
 /// Rooms with SQL: the core's, and each feature that owns tables or reads them in ways of its own.
 /// `store` alone opens connections.
-const SQL_ROOMS: [&str; 16] = [
+const SQL_ROOMS: [&str; 17] = [
     "src/store/",
     "src/digest/",
     "src/kept_pages/",
     "src/vanished/",
     "src/drift/",
+    "src/changes/",
     "src/waits/",
     "src/adopt/",
     "src/check/",

@@ -28,10 +28,10 @@ use std::path::Path;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use crate::definition::{Column, Stream, StreamKind};
+use crate::definition::{Column, Stream, StreamKind, parse_definition};
 use crate::host::Stop;
 use crate::model::{Outcomes, TableShape, Timestamp, instant_to_text};
-use crate::record::{Filler, RecordReader};
+use crate::record::{Filler, RecordReader, corrected, is_read_otherwise};
 use crate::store::{Archive, Reader, RunStart, StreamRow, Tx};
 use crate::window::grid_start;
 
@@ -179,10 +179,36 @@ impl Prepared<'_> {
         archive.transaction(|tx| self.write(tx, start))
     }
 
+    /// Rows that are read by corrected columns do not stand beside rows that are not: the columns
+    /// are carried out first.
+    fn refuse_corrected(&self, tx: &Tx<'_>) -> Result<(), Error> {
+        let stream = self.request.stream;
+        let Some(columns) = &stream.columns else { return Ok(()) };
+        let Some(text) = tx.last_definition(&stream.name)? else { return Ok(()) };
+        let before = parse_definition("the archive's definition", &text).ok();
+        let before = before.as_ref().and_then(|it| it.stream(&stream.name)?.columns.as_ref());
+        let corrected = before.map(|before| corrected(before, columns)).unwrap_or_default();
+        let mut otherwise = corrected.iter().filter(|(was, is)| is_read_otherwise(was, is));
+        let Some((_, column)) = otherwise.next() else { return Ok(()) };
+        if !tx.has_any_row(&stream.name)? {
+            return Ok(());
+        }
+        let message = format!(
+            "the column `{}` of stream `{}` is read otherwise than its rows were",
+            column.name, stream.name
+        );
+        let help = format!(
+            "`windrow sync --offline {}` carries it out on the rows that are there; adopt then",
+            stream.name
+        );
+        Err(Error::new(ErrorKind::Definition, message).help(help))
+    }
+
     fn write(&self, tx: &Tx<'_>, start: &RunStart<'_>) -> Result<AdoptReport, Error> {
         let stream = self.request.stream;
         let now = instant_to_text(start.now);
         let shape = self.shape();
+        self.refuse_corrected(tx)?;
         let made_table = !tx.has_table(&stream.name)?;
         let added = tx.ensure_table(&shape, self.start_at(start.now).as_deref(), &now)?;
         let run = tx.note_run(start, &format!("adopted {}", self.source_name()))?;

@@ -27,7 +27,8 @@ pub fn check_drift(
     let columns = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut seen = BTreeSet::new();
     for change in reader.field_changes(Some(&stream.name), None, CHANGES_MAX)? {
-        if change.change == FieldChangeKind::Filled || !seen.insert(change.field.clone()) {
+        let is_own = matches!(change.change, FieldChangeKind::Filled | FieldChangeKind::Corrected);
+        if is_own || !seen.insert(change.field.clone()) {
             continue;
         }
         let column = columns.iter().find(|column| column.takes(&change.field));

@@ -231,6 +231,30 @@ pub fn sql_of_rejects(stream: &str, kind: &str) -> String {
     )
 }
 
+/// The complete entries of a stream's ledger, by the definition that they were fetched by.
+pub fn sql_of_requests(stream: &str) -> String {
+    format!(
+        "SELECT definition_id, count(*) AS entries, min(start_at) AS first, max(end_at) AS last \
+         FROM _windrow_ledger JOIN _windrow_runs USING (run_id) WHERE stream = {} AND \
+         _windrow_ledger.state IN ('complete', 'settled') GROUP BY definition_id",
+        text_literal(stream)
+    )
+}
+
+/// What is known of a stream's columns.
+pub fn sql_of_seen_columns(stream: &str) -> String {
+    format!(
+        "SELECT \"column\", place, found, records, nearest FROM _windrow_seen_columns WHERE \
+         stream = {}",
+        text_literal(stream)
+    )
+}
+
+/// How many rows of a table have a value in a column.
+pub fn sql_of_values(table: &str, column: &str) -> String {
+    format!("SELECT count(*), count({}) FROM {}", quote(column), quote(table))
+}
+
 /// What a source's clock said.
 pub fn sql_of_clock(source: &str) -> String {
     format!(

@@ -5,9 +5,11 @@ use crate::definition::Severity;
 use crate::model::{Error, RejectKind};
 use crate::store::{Reader, StreamRow};
 
+use super::columns::check_columns;
 use super::finding::{CheckReport, Collector, Finding, identity};
 use super::options::{CheckOptions, Limit};
 use super::questions::ask_all;
+use super::requests::check_requests;
 use super::stream::check_stream;
 use super::tables::check_duplicates;
 use crate::check::help_commands::HelpCommands;
@@ -26,6 +28,7 @@ pub fn check(
         |name: &str| options.streams.is_empty() || options.streams.iter().any(|s| s == name);
     let rows: Vec<StreamRow> =
         reader.streams()?.into_iter().filter(|row| wanted(&row.stream)).collect();
+    let history = reader.request_history()?;
     let defined = options.definition.map(|it| it.streams.as_slice()).unwrap_or_default();
     for stream in defined.iter().filter(|stream| wanted(&stream.name)) {
         let row = rows.iter().find(|row| row.stream == stream.name);
@@ -33,6 +36,8 @@ pub fn check(
         // takes: the log of a sync cannot be emptied meanwhile.
         reader
             .snapshot(|reader| check_stream(reader, options, Some(stream), row, &mut collector))?;
+        check_requests(reader, options, &history, stream, &mut collector)?;
+        check_columns(reader, options, stream, &mut collector)?;
     }
     let left = rows.iter().filter(|row| !defined.iter().any(|it| it.name == row.stream));
     for row in left {

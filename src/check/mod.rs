@@ -6,6 +6,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod calendar;
+pub(crate) mod columns;
 pub(crate) mod counts;
 pub(crate) mod days;
 pub(crate) mod drift;
@@ -19,6 +20,7 @@ pub(crate) mod ledger;
 pub(crate) mod options;
 pub(crate) mod outliers;
 pub(crate) mod questions;
+pub(crate) mod requests;
 pub(crate) mod series;
 pub(crate) mod stream;
 pub(crate) mod sweep;

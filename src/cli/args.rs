@@ -128,12 +128,16 @@ pub struct SyncArguments {
     /// Print the windows and requests that are due, and send none
     #[arg(long)]
     pub dry_run: bool,
-    /// Read again from this time on, whatever the ledger holds: a date, a timestamp, or "-7 days"
+    /// Read again from here on, whatever the ledger holds: a date, a timestamp, "-7 days", or the
+    /// number of a cursor that counts
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub from: Option<String>,
     /// Read again up to this time; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
+    /// Keep what another request has fetched: the change of the definition does not matter
+    #[arg(long, conflicts_with_all = ["dry_run", "from"])]
+    pub accept_definition: bool,
     /// Ask this source at once, even if it imposed a wait; may be given several times
     #[arg(long, value_name = "SOURCE", conflicts_with_all = ["dry_run", "offline"])]
     pub now: Vec<String>,

@@ -3,15 +3,19 @@
 use std::path::Path;
 
 use crate::cli::text::{drift_line, plain_table, sync_page};
-use crate::definition::{Definition, Start, StreamKind, parse_start};
+use chrono_tz::Tz;
+
+use crate::definition::{CursorMark, Definition, Start, StreamKind, parse_start};
 use crate::host::Host;
 use crate::http::{Budget, SourceErrorKind};
 use crate::model::numbers::count;
 use crate::model::{Command, Error, ExitCode, FieldChange, Timestamp, Window, printable};
 use crate::model::{many, many_are};
 use crate::outbox::SendReport;
-use crate::store::Reader;
-use crate::sync::{Lanes, RunError, Silent, SyncOptions, SyncParts, SyncReport, plan_run, sync};
+use crate::store::{Archive, Reader};
+use crate::sync::{
+    Lanes, RunError, Silent, SyncFrom, SyncOptions, SyncParts, SyncReport, plan_run, sync,
+};
 
 use super::args::SyncArguments;
 use super::global::Global;
@@ -49,6 +53,9 @@ pub fn run(
         let idle = format!("the trigger `{trigger}` on `{table}` is not run by windrow");
         output.say(&format!("{}: see docs/ledger.md\n", printable(&idle)));
     }
+    if args.accept_definition {
+        accept_definition(&archive, &definition, &args.streams, output)?;
+    }
     let lifted = archive.transaction(|tx| tx.lift_waits(&args.now, host.clock.now()))?;
     tell_lifted(&args.now, &lifted, output);
     let sent = match args.offline {
@@ -74,6 +81,29 @@ pub fn run(
     let sent = sent.inspect_err(|failure| output.fail(failure));
     show(&report, sent.as_ref().ok().and_then(Option::as_ref), &drift, output)?;
     Ok(exit_code(&report, &sent))
+}
+
+/// Keeps of these streams, or of all, that what another request has fetched is as good.
+fn accept_definition(
+    archive: &Archive,
+    definition: &Definition,
+    streams: &[String],
+    output: &Output,
+) -> Result<(), Error> {
+    let history = archive.request_history()?;
+    for stream in definition.streams.iter().map(|stream| &stream.name) {
+        if !streams.is_empty() && !streams.contains(stream) {
+            continue;
+        }
+        let changes = history.changes(&definition.text, stream);
+        let accepted = archive.transaction(|tx| tx.accept_requests(stream, &changes, |_| true))?;
+        let changed: Vec<&str> = accepted.changed.iter().map(String::as_str).collect();
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            output.say(&format!("{stream}: the change of {changed} does not matter\n"));
+        }
+    }
+    Ok(())
 }
 
 /// The exit code of a sync that sent before it read; what could not be sent waits.
@@ -123,14 +153,78 @@ fn options(
     let time_max = args.max_time.as_deref().map(parse_duration).transpose()?;
     Ok(SyncOptions {
         streams: args.streams.clone(),
-        range: range((args.from.as_deref(), args.to.as_deref()), &args.streams, definition, now)?,
+        from: from_of(args, definition, now)?,
         budget: Budget { requests_max: args.max_requests, bytes_max: args.max_bytes, time_max },
         command: Command::Sync,
         ..SyncOptions::default()
     })
 }
 
-/// The stretch that is read again, in the zone of the streams that it is about.
+/// From where the run reads again: a time, or a number for marks that are numbers.
+fn from_of(
+    args: &SyncArguments,
+    definition: &Definition,
+    now: Timestamp,
+) -> Result<Option<SyncFrom>, Error> {
+    let Some(from) = &args.from else { return Ok(None) };
+    let (mut windows, mut zone, mut timed, mut counted) = (false, None, None, None);
+    let streams = definition.streams.iter();
+    for stream in streams.filter(|it| args.streams.is_empty() || args.streams.contains(&it.name)) {
+        match &stream.kind {
+            StreamKind::Window(rules) => {
+                windows = true;
+                zone.get_or_insert(rules.zone);
+                timed.get_or_insert(&stream.name);
+            }
+            StreamKind::Cursor(rules) => match rules.mark {
+                CursorMark::Integer { .. } => {
+                    counted.get_or_insert(&stream.name);
+                }
+                CursorMark::Time { .. } => {
+                    zone.get_or_insert(rules.zone);
+                    timed.get_or_insert(&stream.name);
+                }
+            },
+            StreamKind::Snapshot { .. } => {}
+        }
+    }
+    if let (Some(timed), Some(counted)) = (timed, counted) {
+        let message =
+            format!("--from is a time for stream `{timed}` and a number for stream `{counted}`");
+        return Err(Error::usage(message).help("name the streams that are read again"));
+    }
+    if args.to.is_some() && !windows {
+        let message = "--to is for window streams, and none is selected";
+        let help = "leave it out: a cursor and a snapshot are read up to their end";
+        return Err(Error::usage(message).help(help));
+    }
+    if let Some(counted) = counted {
+        let number = from.parse().map_err(|_| {
+            let message =
+                format!("--from {from}: the mark of stream `{counted}` is a whole number");
+            Error::usage(message).help("for example `--from 1000`")
+        })?;
+        return Ok(Some(SyncFrom::Number(number)));
+    }
+    let zone = zone.unwrap_or(chrono_tz::UTC);
+    let start = instant_of(from, zone, now)?;
+    let end = args.to.as_deref().map(|to| instant_of(to, zone, now)).transpose()?;
+    if end.is_some_and(|end| end <= start) || windows && start >= end.unwrap_or(now) {
+        return Err(Error::usage("--to must be after --from"));
+    }
+    Ok(Some(SyncFrom::Time { start, end }))
+}
+
+/// A time as somebody writes it: a date, a timestamp, or so long before now.
+fn instant_of(text: &str, zone: Tz, now: Timestamp) -> Result<Timestamp, Error> {
+    match parse_start(text, zone, true) {
+        Ok(Start::At(at)) => Ok(at),
+        Ok(Start::Ago(span)) => Ok(span.before(now, zone).unwrap_or(now)),
+        Err(message) => Err(Error::usage(message)),
+    }
+}
+
+/// The stretch of window streams that a command is about, in their zone.
 pub fn range(
     (from, to): (Option<&str>, Option<&str>),
     streams: &[String],
@@ -148,11 +242,7 @@ pub fn range(
     });
     let zone =
         zone.ok_or_else(|| Error::usage("--from is for window streams, and none is selected"))?;
-    let instant = |text: &str| match parse_start(text, zone, true) {
-        Ok(Start::At(at)) => Ok(at),
-        Ok(Start::Ago(span)) => Ok(span.before(now, zone).unwrap_or(now)),
-        Err(message) => Err(Error::usage(message)),
-    };
+    let instant = |text: &str| instant_of(text, zone, now);
     let start = instant(from)?;
     let end = to.map(instant).transpose()?.unwrap_or(now);
     let range = Window::new(start, end);
@@ -193,6 +283,11 @@ fn dry_run(
         })
         .collect();
     output.result(&plain_table(&header, &rows, &[]))?;
+    if let Some(reader) = &reader {
+        for line in outdated_lines(reader, definition, options)? {
+            output.say(&format!("{line}\n"));
+        }
+    }
     let waiting = definition.streams.iter().filter(|stream| {
         stream.for_each.is_some() && !planned.iter().any(|job| job.stream == stream.name)
     });
@@ -201,6 +296,26 @@ fn dry_run(
     }
     output.say(&format!("{} due; nothing was asked\n", many_are(planned.len() as u64, "fetch")));
     Ok(ExitCode::Done)
+}
+
+/// What another request has fetched, a line for each stream that has any.
+fn outdated_lines(
+    reader: &Reader,
+    definition: &Definition,
+    options: &SyncOptions,
+) -> Result<Vec<String>, Error> {
+    let history = reader.request_history()?;
+    let mut lines = Vec::new();
+    for stream in &definition.streams {
+        let name = &stream.name;
+        if options.streams.is_empty() || options.streams.contains(name) {
+            let changes = history.changes(&definition.text, name);
+            let outdated = reader.outdated(name, &changes)?;
+            let spoken = outdated.spoken(matches!(stream.kind, StreamKind::Window(_)));
+            lines.extend(spoken.map(|spoken| format!("{name}: {spoken}")));
+        }
+    }
+    Ok(lines)
 }
 
 fn show(

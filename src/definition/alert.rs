@@ -8,7 +8,7 @@ pub const ALERT_VALUES: [&str; 8] =
     ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
-pub const CHECK_NAMES: [&str; 25] = [
+pub const CHECK_NAMES: [&str; 28] = [
     "cap",
     "clock",
     "count_mismatch",
@@ -22,8 +22,11 @@ pub const CHECK_NAMES: [&str; 25] = [
     "missing_dates",
     "more_rows",
     "near_duplicates",
+    "never_found",
+    "null_column",
     "orphans",
     "out_of_window",
+    "outdated",
     "partial",
     "pending",
     "rejects",

@@ -8,6 +8,7 @@ mod auth;
 mod check;
 mod column_type;
 mod context;
+mod fingerprint;
 mod local_time;
 mod nothing;
 mod origin;
@@ -38,6 +39,7 @@ pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use auth::{Auth, FixedAuth};
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
 pub use column_type::ColumnType;
+pub use fingerprint::{Fingerprint, RecordedDefinition, RequestChange};
 pub use local_time::{LocalTime, doubled_stretch, local_time, resolve_local};
 pub use nothing::{AbsentRules, EmptyRules, NothingRule};
 pub use origin::DefinitionOrigin;
@@ -280,6 +282,8 @@ pub struct Column {
     pub kind: ColumnType,
     /// Where its value comes from.
     pub origin: ColumnOrigin,
+    /// Whether records need not have it.
+    pub optional: bool,
     /// Values this close are equal.
     pub tolerance: Option<f64>,
     /// How the API writes a date or timestamp.
@@ -299,6 +303,7 @@ impl Column {
             name: name.to_owned(),
             kind,
             origin: ColumnOrigin::Record(vec![Segment::Name(name.to_owned())]),
+            optional: false,
             tolerance: None,
             format: None,
             zone: None,

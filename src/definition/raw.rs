@@ -309,6 +309,9 @@ pub struct RawColumnTable {
     /// The value is this column of the parent row (`for_each`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// Records need not have it: it is not told where no record ever had it. Default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// For numbers: two values this close count as equal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,

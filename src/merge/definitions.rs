@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use crate::definition::{Column, Definition, OnConflict, Stream, StreamKind, parse_definition};
 use crate::merge::RunDefinitions;
 use crate::model::TableColumn;
+use crate::record::{corrected, is_read_otherwise};
 
 /// What each side says of a stream beside its table.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +89,19 @@ impl Sides {
                     .refused
                     .push(format!("stream `{name}`: its {what} is {here} here and {there} there"));
             }
+        }
+        let columns = our.columns.as_ref().zip(their.columns.as_ref());
+        let otherwise = columns.map(|(our, their)| corrected(our, their)).unwrap_or_default();
+        // Another type is told where the tables are compared.
+        let otherwise = otherwise
+            .iter()
+            .filter(|(our, their)| our.kind == their.kind && is_read_otherwise(our, their));
+        for (column, _) in otherwise {
+            compared.refused.push(format!(
+                "stream `{name}`: its column `{}` is read otherwise here than there: sync both by \
+                 one definition first",
+                column.name
+            ));
         }
         let address = |definition: &Definition, stream: &Stream| {
             let source = definition.sources.get(&stream.source);

@@ -25,6 +25,8 @@ impl Taking<'_> {
             self.take_rejects(&pair.stream)?;
             self.take_fields(&pair.stream)?;
             self.take_changes(&pair.stream)?;
+            self.take_accepted(&pair.stream)?;
+            self.take_seen_columns(&pair.stream)?;
             self.take_adoptions(&pair.stream)?;
             self.take_pages(&pair.stream)
         };
@@ -197,6 +199,41 @@ impl Taking<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Changes of definitions that were accepted here or there.
+    fn take_accepted(&self, stream: &str) -> rusqlite::Result<()> {
+        let copy = Copy::of(self.ours(), "_windrow_accepted", "stream = :stream")?;
+        copy.each(self.theirs, named_params! { ":stream": stream }, &mut |row| {
+            copy.put(self.tx(), &row).map(|_| ())
+        })
+    }
+
+    /// A column was found where either archive has found it.
+    fn take_seen_columns(&self, stream: &str) -> rusqlite::Result<()> {
+        let read = "SELECT \"column\", place, found, records, nearest FROM _windrow_seen_columns
+            WHERE stream = :stream";
+        let write = "INSERT INTO _windrow_seen_columns
+                (stream, \"column\", place, found, records, nearest)
+            VALUES (:stream, :column, :place, :found, :records, :nearest)
+            ON CONFLICT (stream, \"column\", place) DO UPDATE SET
+                found = max(found, excluded.found), records = max(records, excluded.records),
+                nearest = max(nearest, excluded.nearest)
+            WHERE (max(found, excluded.found), max(records, excluded.records),
+                max(nearest, excluded.nearest)) IS NOT (found, records, nearest)";
+        let mut statement = self.theirs.prepare_cached(read)?;
+        let mut rows = statement.query(named_params! { ":stream": stream })?;
+        while let Some(row) = rows.next()? {
+            self.ours().prepare_cached(write)?.execute(named_params! {
+                ":stream": stream,
+                ":column": row.get::<_, String>("column")?,
+                ":place": row.get::<_, String>("place")?,
+                ":found": row.get::<_, bool>("found")?,
+                ":records": row.get::<_, u64>("records")?,
+                ":nearest": row.get::<_, String>("nearest")?,
+            })?;
+        }
+        Ok(())
     }
 
     /// Adoptions of runs that this merge has brought: one that was undone here stays undone.

@@ -132,6 +132,8 @@ pub enum FieldChangeKind {
     Retyped,
     /// Its new column got values from `_rest`.
     Filled,
+    /// Its column was corrected, and carried out on the rows that were there.
+    Corrected,
 }
 
 impl FieldChangeKind {

@@ -128,6 +128,11 @@ pub struct Entry {
     pub adopted_since: bool,
     /// Whether another archive has disagreed with it since.
     pub doubted: bool,
+    /// The run that wrote it.
+    pub run: i64,
+    /// Whether it is complete, by another request than that of the definition at hand. The
+    /// ledger does not know: who plans by it notes it (`RequestChanges::mark`).
+    pub outdated: bool,
 }
 
 /// What became of received records. The five add up to `received`.

@@ -163,7 +163,7 @@ fn read_again(
     let archive = Archive::open(copy, &opening)?;
     let options = SyncOptions {
         streams: vec![options.stream.clone()],
-        range: None,
+        from: None,
         picked: Some(picked),
         budget: options.budget,
         command: Command::Prove,

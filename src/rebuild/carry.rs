@@ -450,7 +450,8 @@ impl Tx<'_> {
             stream,
             ..crate::store::runs::RunStreamRow::default()
         };
-        self.add_to_run(remade.run, &row)
+        self.add_to_run(remade.run, &row)?;
+        self.note_table_definition(&remade.new.name, remade.run)
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod trial;
 
 use serde::Serialize;
 
-use crate::definition::{Definition, Stream, parse_definition};
+use crate::definition::{Definition, RequestChange, Stream, parse_definition};
 use crate::host::Host;
 use crate::model::{Command, Error, TableShape, instant_to_text};
 use crate::store::{Archive, RunStart, Tx};
@@ -134,7 +134,10 @@ pub fn settle_rebuilds(
         for stream in open.into_iter().filter(|one| streams.is_empty() || streams.contains(one)) {
             let rows = match undo {
                 true => tx.undo_rebuild(&stream)?,
-                false => tx.confirm_rebuild(&stream)?,
+                false => {
+                    accept_reading(tx, definition, &stream)?;
+                    tx.confirm_rebuild(&stream)?
+                }
             };
             settled.push(Settled { stream, rows });
         }
@@ -143,6 +146,16 @@ pub fn settle_rebuilds(
         }
         Ok(settled)
     })
+}
+
+/// What is read otherwise of the same answers was read so from the kept pages, where they hold
+/// everything: nothing has to be fetched for it.
+fn accept_reading(tx: &Tx<'_>, definition: &Definition, stream: &str) -> Result<(), Error> {
+    if !tx.unkept_runs(stream)?.iter().all(|runs| runs.command == Some(Command::Rebuild)) {
+        return Ok(());
+    }
+    let changes = tx.request_history()?.changes(&definition.text, stream);
+    tx.accept_requests(stream, &changes, RequestChange::is_reading).map(|_| ())
 }
 
 fn rebuild_stream(

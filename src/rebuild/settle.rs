@@ -126,7 +126,9 @@ impl Tx<'_> {
         }
         let sql =
             "UPDATE _windrow_streams SET key = :key, columns = :columns, inferred = :inferred,
-                history_from = :history_from WHERE stream = :stream";
+                history_from = :history_from, definition_id =
+                (SELECT definition_id FROM _windrow_rebuilds WHERE stream = :stream)
+                WHERE stream = :stream";
         let values = named_params! {
             ":key": was.key,
             ":columns": was.columns,

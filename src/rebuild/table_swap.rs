@@ -373,8 +373,8 @@ impl Tx<'_> {
         let (key, columns) = stored_text(old);
         let objects = serde_json::to_string(objects).expect("texts can be written as JSON");
         let sql = "INSERT INTO _windrow_rebuilds
-                (stream, run_id, key, columns, inferred, objects, history_from)
-            SELECT :name, :run, :key, :columns, :inferred, :objects, history_from
+                (stream, run_id, key, columns, inferred, objects, history_from, definition_id)
+            SELECT :name, :run, :key, :columns, :inferred, :objects, history_from, definition_id
             FROM _windrow_streams WHERE stream = :name";
         let values = named_params! {
             ":name": old.name,

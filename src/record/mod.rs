@@ -17,6 +17,7 @@ mod page;
 mod pointer;
 mod pretty;
 mod reader;
+mod recast;
 mod shapes;
 
 pub use ancestors::{KeptRecord, NotRead, read_kept};
@@ -30,5 +31,7 @@ pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use json::{Elements, Members};
 pub use non_numbers::mark_non_numbers;
 pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
+pub use pointer::spoken_origin;
 pub use pretty::{Pretty, PrettyLine, pretty};
 pub use reader::{RecordReader, RecordRefusal};
+pub use recast::{Recast, Recasted, corrected, is_read_otherwise};

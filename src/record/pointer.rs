@@ -23,6 +23,12 @@ pub fn spoken(at: &str) -> String {
     names.fold("$".to_owned(), |place, name| format!("{place}.{name}"))
 }
 
+/// Where in the record a column's value is, as messages name it; none where it comes from
+/// elsewhere.
+pub fn spoken_origin(origin: &ColumnOrigin) -> Option<String> {
+    of_origin(origin).map(|at| spoken(&at))
+}
+
 /// Where in the record a column's value is; none where it comes from elsewhere.
 pub fn of_origin(origin: &ColumnOrigin) -> Option<String> {
     let ColumnOrigin::Record(path) = origin else { return None };

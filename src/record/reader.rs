@@ -375,7 +375,7 @@ fn refusal_of(fault: DeepFault, at: &str) -> RecordRefusal {
     }
 }
 
-fn names_only(path: &[Segment]) -> Option<Vec<&str>> {
+pub(super) fn names_only(path: &[Segment]) -> Option<Vec<&str>> {
     path.iter()
         .map(|segment| match segment {
             Segment::Name(name) => Some(name.as_str()),

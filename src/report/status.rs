@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{State, Window};
+use crate::model::{Outdated, State, Window};
 
 /// A stream's standing.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -38,6 +38,9 @@ pub struct StreamStatus {
     pub absent: u64,
     /// Fetches that the next sync would make.
     pub due: u64,
+    /// What another request has fetched than the definition makes now.
+    #[serde(flatten)]
+    pub outdated: Outdated,
     /// Records outside the range that was asked for.
     pub out_of_window: u64,
     /// The time that rows were adopted into and no sync has confirmed.

@@ -31,9 +31,14 @@ pub fn stream_statuses(
         None => Vec::new(),
     };
     let mut all = Vec::new();
+    let history = definition.map(|_| reader.request_history()).transpose()?;
     for name in names {
         let row = tables.iter().find(|row| row.stream == name).cloned();
         let mut status = stream_status(reader, &name, row.as_ref(), definition, now)?;
+        if let Some((definition, history)) = definition.zip(history.as_ref()) {
+            let changes = history.changes(&definition.text, &name);
+            status.outdated = reader.outdated(&name, &changes)?;
+        }
         status.due = due.iter().filter(|job| job.stream == name).count() as u64;
         all.push((row, status));
     }

@@ -292,7 +292,7 @@ pub(crate) fn entries(
     partition: &str,
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
-                      source_total, error IS NOT NULL AS failed,
+                      source_total, error IS NOT NULL AS failed, run_id,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
                         IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1)
                         AS same_definition,
@@ -337,6 +337,8 @@ pub(crate) fn entries(
                 dated_by_source: row.get("dated_by_source")?,
                 adopted_since: row.get("adopted_since")?,
                 doubted: row.get("doubted")?,
+                run: row.get("run_id")?,
+                outdated: false,
             })
         },
     )?;

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::drift::Noticed;
+use crate::http::{SourceError, SourceErrorKind};
 use crate::kept_pages::RawPage;
-use crate::model::{Outcomes, Reject, RowSet, Spent, TableShape, Timestamp, Wait, WindowKey};
+use crate::model::{
+    Outcomes, Reject, RowSet, SeenColumn, Spent, TableShape, Timestamp, Wait, WindowKey,
+};
 use crate::record::{KeptRecord, RecordReader};
 use crate::store::PlanPart;
 use crate::window::Reason;
@@ -24,6 +27,8 @@ pub enum LaneEvent {
         start_at: Option<Timestamp>,
         /// What its records are read by.
         reader: Arc<RecordReader>,
+        /// Where the answer goes once it is there.
+        ack: oneshot::Sender<()>,
     },
     /// A fetch begins: its pages follow.
     FetchBegins(Box<FetchFacts>),
@@ -41,6 +46,13 @@ pub enum LaneEvent {
         end: FetchEnd,
         /// What it took.
         trace: Trace,
+    },
+    /// What the run has seen of a stream's columns.
+    SeenColumns {
+        /// The stream.
+        stream: String,
+        /// The columns.
+        columns: Vec<SeenColumn>,
     },
     /// Something went wrong.
     Error(Box<RunError>),
@@ -142,4 +154,9 @@ pub struct Silent;
 
 impl ProgressSink for Silent {
     fn notice(&self, _event: &ProgressEvent) {}
+}
+
+/// The writing lane has ended: its error is the one that is reported.
+pub(super) fn stopped_writing() -> SourceError {
+    SourceError::new(SourceErrorKind::Stopped, "the archive could not be written")
 }

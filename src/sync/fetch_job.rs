@@ -13,7 +13,7 @@ use crate::window::{
     Reason, Task, WindowPlan, fetch_is_old, grid_start, plan_windows, render_bounds,
 };
 
-use super::SyncOptions;
+use super::{SyncFrom, SyncOptions};
 
 /// What the finest bound shows.
 const A_LITTLE: chrono::TimeDelta = chrono::TimeDelta::milliseconds(1);
@@ -55,6 +55,9 @@ pub struct PlannedJob {
     pub asked: Option<String>,
     /// Why it is due.
     pub reason: Reason,
+    /// Where another request has fetched it: what has changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<String>,
     /// The first request, without credentials.
     pub request: String,
 }
@@ -81,7 +84,8 @@ pub fn plan_jobs(
     match &stream.kind {
         StreamKind::Window(rules) => {
             let start = start.unwrap_or(now);
-            let plan = WindowPlan { rules, start, now, range: options.range };
+            let range = options.from.as_ref().and_then(|from| from.window(now));
+            let plan = WindowPlan { rules, start, now, range };
             let tasks = plan_windows(&plan, ledger).into_iter();
             tasks
                 .filter_map(|task| window_job(rules, window_key(Some(task.window)), task, &parent))
@@ -89,7 +93,7 @@ pub fn plan_jobs(
         }
         StreamKind::Snapshot { refresh } => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
-            let due = due_fetch(entry, *refresh, now);
+            let due = due_fetch(entry, *refresh, options.from.is_some(), now);
             let job = due.map(|reason| FetchJob {
                 window_key: window_key(None),
                 asked: None,
@@ -104,7 +108,8 @@ pub fn plan_jobs(
         }
         StreamKind::Cursor(rules) => {
             let entry = ledger.iter().find(|entry| entry.window.is_none());
-            let due = due_fetch(entry, rules.refresh, now);
+            let due = due_fetch(entry, rules.refresh, options.from.is_some(), now);
+            // The mark stays the highest, also where a fetch begins before it.
             let mark = entry.and_then(|entry| entry.cursor.clone());
             let job = due.map(|reason| FetchJob {
                 window_key: window_key(None),
@@ -112,7 +117,13 @@ pub fn plan_jobs(
                 reason,
                 resume: entry.filter(|_| reason == Reason::Resume).cloned(),
                 values: TemplateValues {
-                    cursor: Some(cursor_text(rules, mark.as_deref(), now)),
+                    cursor: Some(match reason {
+                        Reason::Outdated => cursor_text(rules, None, now),
+                        _ => {
+                            let from = options.from.as_ref();
+                            cursor_text_from(rules, from, mark.as_deref(), now)
+                        }
+                    }),
                     parent,
                     ..TemplateValues::default()
                 },
@@ -149,10 +160,22 @@ pub fn window_job(
     })
 }
 
-fn due_fetch(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Option<Reason> {
+/// Why a snapshot or a mark is due, if it is. `asked`: somebody wants it whatever its age.
+fn due_fetch(
+    entry: Option<&Entry>,
+    refresh: Option<Span>,
+    asked: bool,
+    now: Timestamp,
+) -> Option<Reason> {
     let Some(entry) = entry else { return Some(Reason::Pending) };
     if entry.state == crate::model::State::Partial {
         return Some(Reason::Resume);
+    }
+    if entry.outdated {
+        return Some(Reason::Outdated);
+    }
+    if asked {
+        return Some(Reason::Asked);
     }
     if entry.adopted_since && entry.state != crate::model::State::Absent {
         return Some(Reason::Adopted);
@@ -162,11 +185,22 @@ fn due_fetch(entry: Option<&Entry>, refresh: Option<Span>, now: Timestamp) -> Op
 
 /// The mark as the API wants it: the last one, or the first, moved back by the overlap.
 pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Timestamp) -> String {
+    cursor_text_from(rules, None, mark, now)
+}
+
+/// The same, further back where somebody has asked for it. Never further on: what lies between the
+/// mark and the beginning of a fetch would be left out for ever.
+fn cursor_text_from(
+    rules: &CursorRules,
+    asked: Option<&SyncFrom>,
+    mark: Option<&str>,
+    now: Timestamp,
+) -> String {
     match &rules.mark {
         CursorMark::Integer { start, overlap } => {
             let last = mark.and_then(|mark| mark.parse::<i64>().ok());
             let from = last.map_or(*start, |last| last.saturating_sub(*overlap).max(*start));
-            from.to_string()
+            from.min(asked.and_then(SyncFrom::number).unwrap_or(from)).to_string()
         }
         CursorMark::Time { start, overlap } => {
             let first = match start {
@@ -182,6 +216,7 @@ pub fn cursor_text(rules: &CursorRules, mark: Option<&str>, now: Timestamp) -> S
                 }
                 None => first,
             };
+            let from = from.min(asked.and_then(SyncFrom::time).unwrap_or(from));
             // Without an offset the hour that comes twice may be read as the later one.
             let doubled = rules.format.is_local().then(|| doubled_stretch(from, rules.zone));
             let from = doubled.flatten().map_or(from, |(first, _)| first - A_LITTLE);
@@ -248,7 +283,10 @@ pub fn plan_run(
     now: Timestamp,
 ) -> Result<Vec<PlannedJob>, Error> {
     let mut planned = Vec::new();
+    let history = reader.map(Reader::request_history).transpose()?;
     for stream in selected(definition, options) {
+        let changes = history.as_ref().map(|it| it.changes(&definition.text, &stream.name));
+        let changes = changes.unwrap_or_default();
         let row = reader.map(|reader| reader.stream(&stream.name)).transpose()?.flatten();
         let start = match &stream.kind {
             StreamKind::Window(rules) => Some(resolve_start(rules, row.as_ref(), now)),
@@ -257,10 +295,11 @@ pub fn plan_run(
         let source = &definition.sources[&stream.source];
         let mut add = |parent: Option<&ParentRow>| -> Result<(), Error> {
             let partition = parent.map(|row| row.partition.as_str()).unwrap_or_default();
-            let ledger = match reader {
+            let mut ledger = match reader {
                 Some(reader) => reader.ledger(&stream.name, partition)?,
                 None => Vec::new(),
             };
+            let outdated = changes.mark(&mut ledger);
             for job in plan_jobs(stream, start, parent, &ledger, options, now) {
                 let token = first_token(stream, &job);
                 let plan = RequestPlan {
@@ -276,6 +315,10 @@ pub fn plan_run(
                     window: job.window_key.window.map(|window| window.to_string()),
                     asked: job.asked.map(|asked| asked.to_string()),
                     reason: job.reason,
+                    changed: match job.reason {
+                        Reason::Outdated => outdated.changed.iter().cloned().collect(),
+                        _ => Vec::new(),
+                    },
                     request: show_request(&plan),
                 });
             }

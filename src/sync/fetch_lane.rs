@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::changes::{RequestChanges, RequestHistory};
 use crate::definition::{Column, Definition, Source, Stream, StreamKind};
 use crate::drift::Fields;
 use crate::host::Host;
 use crate::http::{HttpFetcher, SourceError, SourceErrorKind, invalid_response};
-use crate::model::{Error, Spent, TableShape, Timestamp, Window, WindowKey};
+use crate::model::{Error, SeenColumn, Spent, TableShape, Timestamp, Window, WindowKey};
 use crate::record::RecordReader;
 use crate::store::{ParentRow, PlanPart, Reader, StreamRow};
 use crate::window::{Reason, Task, WindowPlan, asked_range, halve};
 
 use super::SyncOptions;
-use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace};
+use super::event::{LaneEvent, ProgressEvent, ProgressSink, Trace, stopped_writing};
 use super::fetch::{FetchEnd, FetchOutcome, ForgetReason};
 use super::fetch_job::{
     FetchJob, PARENTS_AT_A_TIME, plan_jobs, resolve_start, selected, window_job,
 };
 use super::notes::plan_parts;
 use super::report::{RunError, StreamReport, SyncReport};
+use super::seen::{Unseen, never_found};
 use super::tally::{Attempt, Suspects};
 use super::waits::Waits;
 
@@ -67,6 +69,12 @@ pub struct FetchLane<'a> {
     slow: u32,
     /// Parents of the stream that are absent.
     absent: u64,
+    /// The definitions of the archive's runs, once a stream is planned.
+    history: Option<RequestHistory>,
+    /// What of the stream another request has fetched.
+    changes: RequestChanges,
+    /// Columns of the stream that no record has had so far.
+    pub(super) unseen: Unseen,
     report: SyncReport,
     /// The first an error of the archive itself.
     fault: RefCell<Option<Error>>,
@@ -100,6 +108,9 @@ impl<'a> FetchLane<'a> {
             begun: (host.clock.now(), Spent::default()),
             slow: 0,
             absent: 0,
+            history: None,
+            changes: RequestChanges::default(),
+            unseen: Unseen::default(),
             report: SyncReport::default(),
             fault: RefCell::default(),
         }
@@ -118,7 +129,7 @@ impl<'a> FetchLane<'a> {
         let mut down: Vec<String> = Vec::new();
         let definition = self.definition;
         for stream in selected(definition, self.options) {
-            self.report.streams.push(StreamReport::new(&stream.name));
+            self.report.streams.push(StreamReport::new(stream));
             if down.contains(&stream.source) {
                 self.current().left_out = true;
                 continue;
@@ -130,9 +141,7 @@ impl<'a> FetchLane<'a> {
                     down.push(stream.source.clone());
                 }
             }
-            let (ack, written) = oneshot::channel();
-            let end = LaneEvent::StreamEnd { stream: stream.name.clone(), ack };
-            if self.send(end).await.is_err() || written.await.is_err() {
+            if self.end_stream(stream).await.is_err() {
                 break;
             }
             if self.stop_cause().is_some() {
@@ -154,6 +163,25 @@ impl<'a> FetchLane<'a> {
         self.report.fault = self.fault.take();
         self.report.stats = self.fetcher.stats;
         self.report
+    }
+
+    /// Has what is known of a stream written, and waits until it is.
+    async fn end_stream(&mut self, stream: &Stream) -> Result<(), SourceError> {
+        let columns = std::mem::take(&mut self.unseen).finish();
+        let look = columns.iter().any(|column| !column.found);
+        let name = &stream.name;
+        if !columns.is_empty() {
+            self.send(LaneEvent::SeenColumns { stream: name.clone(), columns }).await?;
+        }
+        let (ack, written) = oneshot::channel();
+        self.send(LaneEvent::StreamEnd { stream: name.clone(), ack }).await?;
+        written.await.map_err(|_| stopped_writing())?;
+        if look {
+            let known = self.archive(|reader| reader.seen_columns(name))?;
+            let never = never_found(stream, known);
+            self.current().never_found = never.iter().map(SeenColumn::spoken).collect();
+        }
+        Ok(())
     }
 
     /// The time by the earlier of two clocks: the source's, as far as that is known, and this
@@ -230,6 +258,11 @@ impl<'a> FetchLane<'a> {
             let inferred = stream.columns.is_none();
             self.use_columns(stream, columns, inferred).await?;
         }
+        self.compare_requests(stream)?;
+        if self.options.picked.is_none() {
+            let seen = self.archive(|reader| reader.seen_columns(&stream.name))?;
+            self.unseen = Unseen::new(stream, &seen);
+        }
         let source = &self.definition.sources[&stream.source];
         let Some(parent) = &stream.for_each else {
             return self.pull_partition(stream, source, None).await;
@@ -244,6 +277,27 @@ impl<'a> FetchLane<'a> {
                 self.pull_partition(stream, source, Some(row)).await?;
             }
         }
+    }
+
+    /// Holds the requests of earlier runs against the stream's. A second look has no ledger.
+    fn compare_requests(&mut self, stream: &Stream) -> Result<(), SourceError> {
+        if self.options.picked.is_some() {
+            return Ok(());
+        }
+        let of = |history: &RequestHistory| history.changes(&self.definition.text, &stream.name);
+        let known = self.history.as_ref().map(of);
+        // What was corrected a moment ago is in the archive alone.
+        let known = known.filter(RequestChanges::is_empty);
+        self.changes = match known {
+            Some(changes) => changes,
+            None => {
+                let history = self.archive(Reader::request_history)?;
+                let changes = of(&history);
+                self.history = Some(history);
+                changes
+            }
+        };
+        Ok(())
     }
 
     /// Reads the archive beside the writing lane.
@@ -270,8 +324,11 @@ impl<'a> FetchLane<'a> {
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = Arc::new(reader.with_tombstones(stream.deleted.clone()));
         self.record_reader = Some(Arc::clone(&reader));
-        let table = LaneEvent::Table { shape, start_at: self.start, reader: Arc::clone(&reader) };
+        let (ack, made) = oneshot::channel();
+        let table =
+            LaneEvent::Table { shape, start_at: self.start, reader: Arc::clone(&reader), ack };
         self.send(table).await?;
+        made.await.map_err(|_| stopped_writing())?;
         Ok(reader)
     }
 
@@ -286,7 +343,9 @@ impl<'a> FetchLane<'a> {
         if picked.is_some_and(|picked| !picked.places.contains_key(partition)) {
             return Ok(());
         }
-        let ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
+        let mut ledger = self.archive(|reader| reader.ledger(&stream.name, partition))?;
+        let outdated = self.changes.mark(&mut ledger);
+        self.current().outdated.extend(outdated);
         // A clock that was set back does not undo what the source has dated.
         let dated =
             ledger.iter().filter(|entry| entry.dated_by_source).map(|entry| entry.requested_at);

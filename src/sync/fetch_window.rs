@@ -10,15 +10,15 @@ use crate::definition::{Paginate, Scalar, Source, Stream, StreamKind, Total};
 use crate::drift::Noticed;
 use crate::host::StopCause;
 use crate::http::{
-    Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, SourceErrorKind,
-    help_for_walk, invalid_response, no_total, number_at,
+    Next, Page, PageFacts, PageToken, Pager, RequestPlan, SourceError, help_for_walk,
+    invalid_response, no_total, number_at,
 };
 use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of};
 
-use super::event::{LaneEvent, PageEvent};
+use super::event::{LaneEvent, PageEvent, stopped_writing};
 use super::fetch::{Completion, FetchOutcome};
 use super::fetch_job::{FetchJob, first_token, next_mark};
 use super::fetch_lane::FetchLane;
@@ -194,6 +194,7 @@ impl FetchLane<'_> {
         // A field that became a column is read by another reader than before.
         let reader = self.record_reader.clone().unwrap_or(reader);
         let ReadPage { rows, facts, signs } = read;
+        self.unseen.look(stream, &reader, &rows, page);
         if pager.repeats(&facts) {
             return Ok(TakenPage { rows, facts, noticed, reader, context });
         }
@@ -351,9 +352,7 @@ impl FetchLane<'_> {
 
     /// Sends an event to the writing lane. When that lane has ended, so does this one.
     pub(super) async fn send(&mut self, event: LaneEvent) -> Result<(), SourceError> {
-        self.sender.send(event).await.map_err(|_| {
-            SourceError::new(SourceErrorKind::Stopped, "the archive could not be written")
-        })
+        self.sender.send(event).await.map_err(|_| stopped_writing())
     }
 
     /// Why the run is to end, if it is.
@@ -432,6 +431,8 @@ fn state_of(
         dated_by_source: true,
         adopted_since: false,
         doubted: false,
+        run: 0,
+        outdated: false,
     };
     let settled = is_settled(&entry, rules, start.unwrap_or(window.start()));
     (if settled { State::Settled } else { State::Complete }, Some(read_to))

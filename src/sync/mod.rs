@@ -4,6 +4,7 @@
 //! bounded length lies between. Every decision is made in the rooms below; this room connects
 //! them, and says what happened.
 
+mod columns;
 mod drift;
 mod event;
 mod fetch;
@@ -19,6 +20,7 @@ mod report;
 pub(crate) mod retry_rejects;
 mod run_keys;
 mod scope;
+pub(crate) mod seen;
 mod tally;
 mod waits;
 mod write_lane;
@@ -31,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::definition::{Definition, Source};
 use crate::host::Host;
 use crate::http::{Budget, HttpFetcher, SecretValues, Transport};
-use crate::model::{Command, Error, ErrorKind, RunState, Window};
+use crate::model::{Command, Error, ErrorKind, RunState, Timestamp, Window};
 use crate::store::{Archive, Reader, RunEnd, RunStart};
 
 pub use event::{ProgressEvent, ProgressSink, Silent};
@@ -49,14 +51,54 @@ const PAGES_IN_FLIGHT: usize = 2;
 pub struct SyncOptions {
     /// These streams; all when empty.
     pub streams: Vec<String>,
-    /// Read this stretch of window streams whatever its state.
-    pub range: Option<Window>,
+    /// Read from here on, whatever is known.
+    pub from: Option<SyncFrom>,
     /// Make these fetches and no others, with what another archive knows.
     pub picked: Option<PickedFetches>,
     /// What the run may spend.
     pub budget: Budget,
     /// The command, as the archive will remember it.
     pub command: Command,
+}
+
+/// From where a run reads again, whatever is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncFrom {
+    /// From a time on: windows up to the end, or up to now; marks that are times, and snapshots.
+    Time {
+        /// The beginning.
+        start: Timestamp,
+        /// Where the windows end.
+        end: Option<Timestamp>,
+    },
+    /// From a number on: marks that are numbers, and snapshots.
+    Number(i64),
+}
+
+impl SyncFrom {
+    /// The stretch of windows that is read.
+    pub fn window(&self, now: Timestamp) -> Option<Window> {
+        match self {
+            SyncFrom::Time { start, end } => Window::new(*start, end.unwrap_or(now)),
+            SyncFrom::Number(_) => None,
+        }
+    }
+
+    /// The time.
+    pub fn time(&self) -> Option<Timestamp> {
+        match self {
+            SyncFrom::Time { start, .. } => Some(*start),
+            SyncFrom::Number(_) => None,
+        }
+    }
+
+    /// The number.
+    pub fn number(&self) -> Option<i64> {
+        match self {
+            SyncFrom::Time { .. } => None,
+            SyncFrom::Number(number) => Some(*number),
+        }
+    }
 }
 
 /// How the two lanes run.

@@ -10,10 +10,10 @@ use crate::model::{Timestamp, Window};
 use crate::record::{PageRows, RecordReader};
 use crate::store::ParentRow;
 
-use super::SyncOptions;
 use super::fetch_job::{FetchJob, plan_jobs, resolve_start};
 use super::fetch_window::page_context;
 use super::page::{ReadPage, infer_from, read_answer};
+use super::{SyncFrom, SyncOptions};
 
 /// A page that was asked for and read, and not written.
 #[derive(Debug)]
@@ -49,7 +49,8 @@ pub async fn pull_one_page(
         StreamKind::Window(rules) => Some(resolve_start(rules, None, now)),
         _ => None,
     };
-    let options = SyncOptions { range, ..SyncOptions::default() };
+    let from = range.map(|it| SyncFrom::Time { start: it.start(), end: Some(it.end()) });
+    let options = SyncOptions { from, ..SyncOptions::default() };
     let jobs = plan_jobs(stream, start, parent, &[], &options, now);
     let Some(job) = jobs.into_iter().max_by_key(|job| job.asked.map(Window::end)) else {
         let message = "no window of the stream lies in the range that was asked for";

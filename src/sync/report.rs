@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::definition::{Stream, StreamKind};
 use crate::host::StopCause;
 use crate::http::{SourceError, SourceErrorKind};
-use crate::model::{Error, ExitCode, Outcomes, Reject, RunState, Spent, VanishedState, WindowKey};
+use crate::model::{
+    Error, ExitCode, Outcomes, Outdated, Reject, RunState, Spent, VanishedState, WindowKey,
+};
 use crate::store::RunStreamRow;
 use crate::vanished::VanishedCount;
 
@@ -102,13 +105,23 @@ pub struct StreamReport {
     pub held_back: u64,
     /// Whether fetches were left for another run without being tried.
     pub left_out: bool,
+    /// What another request had fetched when the run began, and is due again.
+    #[serde(flatten)]
+    pub outdated: Outdated,
+    /// Declared columns that no record has had so far, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub never_found: Vec<String>,
+    /// Whether its fetches are windows.
+    #[serde(skip)]
+    pub is_window: bool,
 }
 
 impl StreamReport {
     /// Nothing has happened yet.
-    pub fn new(stream: &str) -> Self {
+    pub fn new(stream: &Stream) -> Self {
         Self {
-            stream: stream.to_owned(),
+            stream: stream.name.clone(),
+            is_window: matches!(stream.kind, StreamKind::Window(_)),
             windows_planned: 0,
             windows_completed: 0,
             outcomes: Outcomes::default(),
@@ -118,6 +131,8 @@ impl StreamReport {
             vanished: 0,
             held_back: 0,
             left_out: false,
+            outdated: Outdated::default(),
+            never_found: Vec::new(),
         }
     }
 }

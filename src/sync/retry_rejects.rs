@@ -12,12 +12,13 @@ use crate::host::Host;
 use crate::model::{
     Command, Error, ExitCode, Outcomes, RejectKind, RowSet, RunState, TableShape, instant_to_text,
 };
-use crate::record::{FileFields, Filler, NotRead, RecordReader, RecordRefusal, read_kept};
+use crate::record::{FileFields, NotRead, RecordReader, RecordRefusal, read_kept};
 use crate::store::{
     Archive, KeptReject, Orphan, RejectSelection, RejectState, RunEnd, RunStart, RunStreamRow,
     StreamRow, TableWriter, Tx,
 };
 
+use crate::sync::columns::FitTable;
 use crate::sync::fetch_job::resolve_start;
 
 /// Rejects that are named one by one in a report.
@@ -206,6 +207,11 @@ pub fn open_orphans() -> RejectSelection {
     }
 }
 
+/// All rejects that nobody has set aside.
+pub fn open_rejects() -> RejectSelection {
+    RejectSelection { state: Some(RejectState::Open), ..RejectSelection::default() }
+}
+
 /// What a retry did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RetryReport {
@@ -277,14 +283,12 @@ fn retry_all(
             _ => None,
         };
         let shape = TableShape::of(stream, &columns, stream.columns.is_none());
-        let now = instant_to_text(now);
-        let added = tx.ensure_table(&shape, start.map(instant_to_text).as_deref(), &now)?;
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = reader.with_tombstones(stream.deleted.clone());
-        if let Some(filler) = Filler::new(&reader, &added) {
-            let fill = |rest: &str| filler.fill(rest);
-            tx.fill_columns(&stream.name, filler.columns(), &fill, run, &now)?;
-        }
+        let start_at = start;
+        FitTable { definition, stream, reader: &reader, shape: &shape, start_at, run, now }
+            .fit(tx)?;
+        let now = instant_to_text(now);
         // A rehearsal is taken back, and its number with it.
         let number = run.unwrap_or(i64::MAX);
         let late = Late::new(tx, stream, &reader, shape, number, &now);

@@ -21,15 +21,16 @@ use crate::model::{
 };
 use crate::store::{Archive, FetchRow, RunEvent, RunStreamRow, TableWriter, Tx};
 
-use crate::record::{Filler, RecordReader};
+use crate::record::RecordReader;
 
+use super::columns::FitTable;
 use super::event::{LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
 use super::fetch::{Completion, FetchEnd, FetchFacts};
 use super::notes::{RunNotes, error_event};
 use super::records::{Records, write_records};
 use super::report::{RunError, Written};
 use super::run_keys::{RunKeys, changed_row, is_at_risk};
-use crate::sync::retry_rejects::{Late, open_orphans};
+use crate::sync::retry_rejects::{Late, open_orphans, open_rejects};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
@@ -145,8 +146,11 @@ impl<'a> WriteLane<'a> {
 
     fn take(&mut self, event: LaneEvent) -> Result<(), Error> {
         match event {
-            LaneEvent::Table { shape, start_at, reader } => {
-                self.make_table(*shape, start_at, reader)
+            LaneEvent::Table { shape, start_at, reader, ack } => {
+                self.make_table(*shape, start_at, reader)?;
+                // If the other lane has ended, nobody needs the answer.
+                let _ = ack.send(());
+                Ok(())
             }
             LaneEvent::FetchBegins(facts) => {
                 self.fetch = Some(WindowFetch::new(*facts));
@@ -173,6 +177,10 @@ impl<'a> WriteLane<'a> {
                     self.commit_batch(batch)
                 }
             },
+            LaneEvent::SeenColumns { stream, columns } => {
+                self.finish_batch()?;
+                self.archive.transaction(|tx| tx.note_seen_columns(&stream, &columns))
+            }
             LaneEvent::Error(source_error) => {
                 self.notes.event(error_event(*source_error, self.host.clock.now()));
                 Ok(())
@@ -247,21 +255,28 @@ impl<'a> WriteLane<'a> {
         reader: Arc<RecordReader>,
     ) -> Result<(), Error> {
         self.finish_batch()?;
-        let now = instant_to_text(self.host.clock.now());
-        let start = start_at.map(instant_to_text);
-        self.archive.transaction(|tx| {
-            let added = tx.ensure_table(&shape, start.as_deref(), &now)?;
-            let Some(filler) = Filler::new(&reader, &added) else { return Ok(()) };
-            let fill = |rest: &str| filler.fill(rest);
-            tx.fill_columns(&shape.name, filler.columns(), &fill, Some(self.run), &now)
-        })?;
+        let now = self.host.clock.now();
+        let (definition, name) = (self.definition, shape.name.clone());
+        let stream = definition.stream(&name).expect("a stream of this definition");
+        let fit = FitTable {
+            definition,
+            stream,
+            reader: &reader,
+            shape: &shape,
+            start_at,
+            run: Some(self.run),
+            now,
+        };
+        let corrected = self.archive.transaction(|tx| fit.fit(tx))?;
         // What was marked under an earlier definition lives again all the same.
         shape.retention.marks |= self.archive.has_marks(&shape.name)?;
-        let name = shape.name.clone();
-        if let Some(stream) = self.definition.stream(&name).filter(|s| !s.references.is_empty()) {
+        if corrected || !stream.references.is_empty() {
             let mut batch = self.take_batch(&name)?;
+            let now = instant_to_text(now);
             let late = Late::new(&batch.tx, stream, &reader, shape.clone(), self.run, &now);
-            batch.counts.late_rejects += late.take_up(&open_orphans())?.late_rejects();
+            // What did not fit a column may fit the corrected one.
+            let rejects = if corrected { open_rejects() } else { open_orphans() };
+            batch.counts.late_rejects += late.take_up(&rejects)?.late_rejects();
             self.commit_batch(batch)?;
         }
         self.tables.insert(name, (TableWriter::new(shape), reader));

@@ -1,5 +1,7 @@
 //! Which windows are due, in which order, and what is asked for each.
 
+use std::cmp::Reverse;
+
 use crate::definition::{Order, Span, WindowRules};
 use crate::model::{Entry, State, Timestamp, Window};
 
@@ -26,6 +28,8 @@ pub enum Reason {
     Adopted,
     /// Another archive that was merged disagrees with it.
     Doubted,
+    /// Another request has fetched it than the one that the definition makes now.
+    Outdated,
 }
 
 impl Reason {
@@ -40,6 +44,7 @@ impl Reason {
             Reason::Asked => "asked",
             Reason::Adopted => "adopted",
             Reason::Doubted => "doubted",
+            Reason::Outdated => "outdated",
         }
     }
 }
@@ -130,13 +135,15 @@ pub fn plan_windows(plan: &WindowPlan<'_>, ledger: &[Entry]) -> Vec<Task> {
     if plan.rules.order == Order::Newest {
         tasks.reverse();
     }
-    // What is not known comes before what may have changed, the longest unread of that first, and
-    // what failed before comes last: nothing keeps anything else from being read for ever.
+    // What is not known comes before what may have changed, the longest unread of that first.
+    // Then comes what another request has fetched, the newest first, and what failed before comes
+    // last: nothing keeps anything else from being read for ever.
     tasks.sort_by_key(|task| match task.reason {
-        Reason::Truncated => (2, None),
-        Reason::Resume if task.resume.as_ref().is_some_and(|entry| entry.failed) => (2, None),
-        Reason::Refresh => (1, task.read_at),
-        _ => (0, None),
+        Reason::Truncated => (3, None, None),
+        Reason::Resume if task.resume.as_ref().is_some_and(|entry| entry.failed) => (3, None, None),
+        Reason::Outdated => (2, None, Some(Reverse(task.window))),
+        Reason::Refresh => (1, task.read_at, None),
+        _ => (0, None, None),
     });
     tasks
 }
@@ -191,7 +198,7 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if plan.range.is_some() {
         return Some(Reason::Asked);
     }
-    if entry.state == State::Absent {
+    if entry.state == State::Absent && !entry.outdated {
         return fetch_is_old(entry, plan.rules.refresh, plan.now).then_some(Reason::Refresh);
     }
     if entry.read_to.is_none_or(|read_to| read_to < window.end()) {
@@ -202,6 +209,9 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     }
     if entry.doubted {
         return Some(Reason::Doubted);
+    }
+    if entry.outdated {
+        return Some(Reason::Outdated);
     }
     // A fetch from a time that has not come was made by a clock that ran ahead.
     let from_the_future = !entry.dated_by_source && entry.requested_at > plan.now;
@@ -337,6 +347,8 @@ mod tests {
             dated_by_source: false,
             adopted_since: false,
             doubted: false,
+            run: 0,
+            outdated: false,
         }
     }
 
@@ -400,6 +412,33 @@ mod tests {
         rested.refresh = Some(Span::parse("1 day").expect("a span"));
         let tasks = plan_text(&rested, &ledger, "2026-01-04T12:00:00Z");
         assert!(!tasks.iter().any(|task| task.contains("Refresh")), "{tasks:?}");
+    }
+
+    #[test]
+    fn what_another_request_has_fetched_comes_after_what_is_pending_and_newest_first() {
+        let read = |day: &str, outdated: bool| {
+            let start = at(day);
+            let day = Window::new(start, start + chrono::TimeDelta::days(1)).expect("a day");
+            Entry { outdated, ..entry(day, State::Settled, day.end(), at("2026-01-20")) }
+        };
+        let ledger = [
+            read("2026-01-01", true),
+            read("2026-01-02", false),
+            read("2026-01-03", true),
+            Entry { state: State::Complete, ..read("2026-01-04", false) },
+        ];
+        let mut rules = daily();
+        rules.lateness = Span::parse("30 days").expect("a span");
+        let settled = |entry: &Entry| Entry { state: State::Settled, ..entry.clone() };
+        let ledger: Vec<Entry> =
+            ledger[..3].iter().map(settled).chain([ledger[3].clone()]).collect();
+        let tasks = plan_text(&rules, &ledger, "2026-01-05T12:00:00Z");
+        let reasons: Vec<String> = (tasks.iter())
+            .map(|task| format!("{} {}", &task[..10], task.split(' ').next_back().expect("it")))
+            .collect();
+        let last = &reasons[reasons.len() - 2..];
+        assert_eq!(last, ["2026-01-03 Outdated", "2026-01-01 Outdated"], "{reasons:?}");
+        assert_eq!(reasons[0], "2026-01-05 Open");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use crate::report::StreamStatus;
 
 use crate::digest::TableDigest;
-use crate::model::{FieldChange, State, Timestamp, Window, instant_from_text, printable};
+use crate::model::{
+    FieldChange, FieldChangeKind, State, Timestamp, Window, instant_from_text, printable,
+};
 use crate::store::{RejectRow, RunRow};
 use crate::waits::WaitRow;
 
@@ -107,6 +109,9 @@ pub fn status_page(
 /// A change of a stream's fields in one line.
 pub fn drift_line(change: &FieldChange) -> String {
     let FieldChange { stream, change, field, detail, .. } = change;
+    if *change == FieldChangeKind::Corrected {
+        return printable(&format!("{stream}: column `{field}`: {detail}"));
+    }
     printable(&format!("drift in {stream}: {change} `{field}`: {detail}"))
 }
 
@@ -143,6 +148,8 @@ fn stream_lines(stream: &StreamStatus, now: Timestamp) -> String {
     if stream.due > 0 {
         out.push_str(&format!("  {} due at the next sync\n", count(stream.due)));
     }
+    let is_window = stream.start.is_some();
+    out.extend(stream.outdated.spoken(is_window).map(|spoken| format!("  {spoken}\n")));
     if stream.out_of_window > 0 {
         let out_of_window = many(stream.out_of_window, "out_of_window");
         out.push_str(&format!("  {out_of_window}: outside of the requested range, kept\n"));

@@ -52,6 +52,13 @@ pub fn sync_page(report: &SyncReport) -> String {
             stream.stream
         ));
     }
+    for stream in &report.streams {
+        let spoken = stream.outdated.spoken(stream.is_window);
+        out.extend(spoken.map(|spoken| format!("{}: {spoken}\n", stream.stream)));
+        for line in &stream.never_found {
+            out.push_str(&format!("{}: {line}\n", stream.stream));
+        }
+    }
     for stream in report.streams.iter().filter(|stream| stream.outcomes.rejected > 0) {
         out.push_str(&rejects_line(stream));
     }

@@ -392,6 +392,7 @@ fn column_of(
         name: name.to_owned(),
         kind: table.kind,
         origin: origin?,
+        optional: table.optional,
         tolerance: table.tolerance,
         format,
         zone,
