@@ -80,6 +80,7 @@ impl SourceError {
             SourceErrorKind::InvalidResponse
                 | SourceErrorKind::Forbidden
                 | SourceErrorKind::Failing
+                | SourceErrorKind::Forbidden
                 | SourceErrorKind::Definition
         )
     }
