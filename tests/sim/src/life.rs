@@ -21,7 +21,8 @@ use windrow::store::{Archive, FORMATS, Formats, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
-    Complete, Row, check_file, check_noted, check_records, check_told, check_truth, check_versions, compare, look, open,
+    Complete, Row, check_file, check_noted, check_records, check_told, check_truth, check_versions,
+    compare, look, open,
 };
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, lay_down};
 use crate::later::LATER;

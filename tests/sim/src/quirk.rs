@@ -52,7 +52,7 @@ pub enum Quirk {
         /// Whether the definition says so.
         declared: bool,
     },
-    /// The last parent has no part in the stream.
+    /// The first parent has no part in the stream.
     MissingParent {
         /// 403 or 404.
         status: u16,
@@ -231,7 +231,7 @@ impl Scenario {
 
     /// The parent that has no part in the stream.
     pub fn missing_parent(&self) -> Option<usize> {
-        matches!(self.quirk, Quirk::MissingParent { .. }).then(|| self.parents - 1)
+        matches!(self.quirk, Quirk::MissingParent { .. }).then_some(0)
     }
 
     /// By how much the clock of the source is ahead, milliseconds.

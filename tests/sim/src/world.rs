@@ -6,7 +6,9 @@ use chrono::TimeZone;
 use url::Url;
 
 use crate::quirk::{Quirk, Says};
-use crate::scenario::{Classes, Format, HOUR, Kind, Paging, SECOND, Scenario, Total, instant, once_in};
+use crate::scenario::{
+    Classes, Format, HOUR, Kind, Paging, SECOND, Scenario, Total, instant, once_in,
+};
 
 /// A state of a record.
 #[derive(Clone, Copy, Debug)]
@@ -190,7 +192,7 @@ impl World {
     fn add(&mut self, at: i64, visible_at: i64) {
         let id = self.records.len() as i64 + 1;
         let absent = usize::from(self.scenario.missing_parent().is_some());
-        let line = self.random.usize(..self.scenario.parents.max(1) - absent);
+        let line = absent + self.random.usize(..self.scenario.parents.max(1) - absent);
         let record = Record { id, at, line, versions: Vec::new(), deleted_at: None };
         self.records.push(record);
         self.change(self.records.len() - 1, visible_at);
