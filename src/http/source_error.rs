@@ -80,7 +80,6 @@ impl SourceError {
             SourceErrorKind::InvalidResponse
                 | SourceErrorKind::Forbidden
                 | SourceErrorKind::Failing
-                | SourceErrorKind::Forbidden
                 | SourceErrorKind::Definition
         )
     }
