@@ -298,6 +298,26 @@ fn one_parent_that_fails_does_not_keep_the_others_from_being_read() {
 }
 
 #[test]
+fn one_parent_that_is_refused_keeps_neither_the_others_nor_the_next_stream_from_being_read() {
+    let api = Api::start(|request, _| match request.path() {
+        "/lines" => json(r#"{"data":[{"id":"a"},{"id":"b"}]}"#),
+        "/lines/a" => crate::api::answer("403 Forbidden", &[], ""),
+        _ => json(r#"[{"id":1}]"#),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
+         path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.days]\n\
+         for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\nrecords = \"$[*]\"\n\
+         key = \"id\"\n[streams.last]\npath = \"/last\"\nrecords = \"$[*]\"\nkey = \"id\"\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    workspace.run(&["sync"]).expect(4);
+    assert_eq!(workspace.value("SELECT count(*) FROM days"), "1");
+    assert_eq!(workspace.value("SELECT count(*) FROM last"), "1");
+}
+
+#[test]
 fn a_total_that_disagrees_keeps_the_window_partial_with_both_numbers() {
     let api = Api::start(|_, _| json(r#"{"data":[{"id":1},{"id":1},{"id":2}],"total":3}"#));
     let definition =

@@ -534,13 +534,12 @@ impl<'d> Pager<'d> {
         let total = facts.total.filter(|_| !facts.total_is_capped);
         if total.is_some_and(|total| self.received >= total) {
             // Some sources stop counting at a number and go on giving pages: after a full page one
-            // more is asked for. Where the size of a page is not said, a page that is as long as
-            // the longest one is full, once there is one to compare it with.
-            let full = match size {
-                Some(size) => facts.received >= size,
-                None => self.pages > 1 && facts.received >= self.largest,
-            };
-            if !full {
+            // more is asked for. Where the size of a page is not said, or the source gives fewer
+            // records than that, a page that is as long as the longest one is full, once there is
+            // one to compare it with.
+            let as_asked = size.is_some_and(|size| facts.received >= size);
+            let as_before = self.pages > 1 && facts.received >= self.largest;
+            if !as_asked && !as_before {
                 return Next::End;
             }
             self.beyond_total = true;
@@ -665,6 +664,8 @@ mod tests {
             walk(&page(Some(5)), &[total(5, 1), total(4, 2), total(1, 3)]),
             [two, three, "end"]
         );
+        // The source gives 5 to a page where 8 were asked for.
+        assert_eq!(walk(&page(Some(8)), &capped), [two, three, "end"]);
         // One page that holds all that is counted, of an unknown size, is no full one.
         assert_eq!(walk(&page(None), &[total(10, 1)]), ["end"]);
         let mut pager = Pager::new(&Paginate::None, &[], false);

@@ -158,7 +158,9 @@ impl FetchLane<'_> {
             token: &token,
         };
         let page = self.fetcher.fetch(&plan).await?;
-        let total = number_at(&page.body()?, value)?;
+        // What has no data has no count either: the pages are held against that.
+        let nothing = says_absent(stream, &page) || says_nothing(stream, &page);
+        let total = if nothing { 0 } else { number_at(&page.body()?, value)? };
         Ok(Some((page, total)))
     }
 

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
+use windrow::http::SourceErrorKind;
+use windrow::sync::RunError;
 
-use crate::scenario::{Kind, SECOND, Scenario, Total};
-use crate::world::World;
+use crate::scenario::{Kind, SECOND, Scenario};
+use crate::world::{Record, World};
 
 /// A row of the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct Complete {
     pub requested_at: i64,
     /// Whether it is never read again.
     pub settled: bool,
+    /// Whether it could not be read again since.
+    pub failed: bool,
     /// Whether a merge has put it in doubt, so that it is read again whatever it says.
     pub doubted: bool,
 }
@@ -49,6 +53,8 @@ pub struct Seen {
     pub doubled: Vec<i64>,
     /// The stream's complete stretches.
     pub complete: Vec<Complete>,
+    /// Partitions that are absent, and since when.
+    pub absent: Vec<(String, i64)>,
     /// Where partial fetches and holes begin.
     pub unfinished: Vec<i64>,
     /// Rows that are marked as gone.
@@ -114,7 +120,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         };
         let sql = format!(
             "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state,
-                {doubted}
+                {doubted}, error IS NOT NULL
             FROM _windrow_ledger AS l WHERE stream = 'records' ORDER BY partition, start_at"
         );
         let mut statement = connection.prepare(&sql)?;
@@ -126,6 +132,10 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
                 seen.unfinished.push(millis(&text(1)?));
                 continue;
             }
+            if state == "absent" {
+                seen.absent.push((text(0)?, millis(&text(4)?)));
+                continue;
+            }
             seen.complete.push(Complete {
                 partition: text(0)?,
                 start: millis(&text(1)?),
@@ -134,6 +144,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
                 requested_at: millis(&text(4)?),
                 settled: state == "settled",
                 doubted: row.get(6)?,
+                failed: row.get(7)?,
             });
         }
     }
@@ -154,8 +165,10 @@ pub fn check_ledger(path: &Path, world: &World, now: i64) -> Option<Vec<String>>
 pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     let mut wrong = Vec::new();
     for (id, row) in &seen.rows {
-        let record = world.records.get(usize::try_from(id - 1).unwrap_or(usize::MAX));
-        let version = record.and_then(|record| record.versions.get(row.state));
+        let index = usize::try_from(row.value / 1_000 - 1).unwrap_or(usize::MAX);
+        let record = world.records.get(index).filter(|_| world.key_of(index) == *id);
+        let state = usize::try_from(row.value % 1_000).unwrap_or(usize::MAX);
+        let version = record.and_then(|record| record.versions.get(state));
         match version {
             Some(version) if version.visible_at <= now && version.value == row.value => {}
             _ => wrong.push(format!("S2: row {id} with {} was never served", row.value)),
@@ -165,6 +178,15 @@ pub fn compare(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     for pair in seen.complete.windows(2) {
         if pair[0].partition == pair[1].partition && pair[0].end > pair[1].start {
             wrong.push(format!("S11: complete stretches overlap: {pair:?}"));
+        }
+    }
+    for (partition, since) in &seen.absent {
+        let has = |record: &&Record| {
+            partition.contains(&format!("\"L{}\"", record.line))
+                && record.visible(since - SECOND).is_some()
+        };
+        if let Some(record) = world.records.iter().find(has) {
+            wrong.push(format!("S1: {partition} is absent and has record {}", record.id));
         }
     }
     for complete in &seen.complete {
@@ -195,11 +217,19 @@ fn may_be_shifted(world: &World, settled: bool) -> bool {
     if !scenario.is_counted() {
         return false;
     }
-    if scenario.total == Total::None {
-        return (classes.deletions || classes.ties || classes.churn) && !final_word;
+    if !scenario.is_total_exact() {
+        return (classes.deletions || classes.churn) && !final_word;
     }
     // One record goes and another one comes: the count is what it was.
     classes.deletions
+}
+
+/// The row of a record. A key may stand for more than one: the content tells which it is.
+fn row_of(seen: &Seen, world: &World, record: &Record) -> Option<Row> {
+    let index = usize::try_from(record.id - 1).expect("ids begin with 1");
+    let row = seen.rows.get(&world.key_of(index)).filter(|row| row.value / 1_000 == record.id)?;
+    let state = usize::try_from(row.value % 1_000).expect("it is not negative");
+    Some(Row { state, ..*row })
 }
 
 fn check_complete(
@@ -237,7 +267,7 @@ fn check_complete(
         if scenario.kind == Kind::Cursor && record.versions[state].updated_at < scenario.edges[0] {
             continue;
         }
-        match seen.rows.get(&record.id) {
+        match row_of(seen, world, record) {
             Some(row) if row.state >= state => {}
             Some(row) => wrong.push(format!(
                 "S1: record {} is at state {} and was at {state} when {complete:?} was read",
@@ -249,6 +279,28 @@ fn check_complete(
             )),
         }
     }
+}
+
+/// S23: a window that could not be read again says so, though it stays complete.
+pub fn check_noted(seen: &Seen, errors: &[RunError]) -> Vec<String> {
+    let told = errors.iter().filter(|error| {
+        let stops = matches!(error.kind, SourceErrorKind::Stopped | SourceErrorKind::Budget);
+        error.stream == "records" && !stops
+    });
+    let mut wrong = Vec::new();
+    for error in told {
+        let Some((start, end)) = error.window.as_deref().and_then(|it| it.split_once("..")) else {
+            continue;
+        };
+        let window = (millis(start), millis(end));
+        let is_of = |it: &&Complete| {
+            it.partition == error.partition && (it.start, it.end) == window && !it.failed
+        };
+        if seen.complete.iter().any(|it| is_of(&it)) {
+            wrong.push(format!("S23: {window:?} is said to be whole: {}", error.message));
+        }
+    }
+    wrong
 }
 
 /// S6: no row goes back to an older version.
@@ -301,26 +353,9 @@ pub fn check_file(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 
 /// At rest: the archive is the truth, except for records that were deleted after they were kept.
 pub fn check_truth(seen: &Seen, world: &World, now: i64) -> Vec<String> {
-    let mut wrong = Vec::new();
+    let mut wrong = check_records(seen, world, now);
     let scenario = &world.scenario;
     let hidden = may_be_shifted(world, true);
-    for record in &world.records {
-        let Some(state) = record.visible(now).filter(|_| !hidden) else { continue };
-        if scenario.kind == Kind::Window && scenario.cell(record.at).is_none() {
-            continue;
-        }
-        if scenario.kind == Kind::Cursor && record.versions[state].updated_at < scenario.edges[0] {
-            continue;
-        }
-        match seen.rows.get(&record.id) {
-            Some(row) if row.state == state => {}
-            Some(row) => wrong.push(format!(
-                "S9: record {} is at state {} and not at {state}",
-                record.id, row.state
-            )),
-            None => wrong.push(format!("S10: record {} at {} is missing", record.id, record.at)),
-        }
-    }
     if scenario.kind == Kind::Window {
         check_gaps(seen, scenario, now, &mut wrong);
     }
@@ -336,6 +371,31 @@ pub fn check_truth(seen: &Seen, world: &World, now: i64) -> Vec<String> {
     wrong
 }
 
+/// At rest: every record that is served is there as it is served.
+pub fn check_records(seen: &Seen, world: &World, now: i64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let scenario = &world.scenario;
+    let hidden = may_be_shifted(world, true);
+    for record in &world.records {
+        let Some(state) = record.visible(now).filter(|_| !hidden) else { continue };
+        if scenario.kind == Kind::Window && scenario.cell(record.at).is_none() {
+            continue;
+        }
+        if scenario.kind == Kind::Cursor && record.versions[state].updated_at < scenario.edges[0] {
+            continue;
+        }
+        match row_of(seen, world, record) {
+            Some(row) if row.state == state => {}
+            Some(row) => wrong.push(format!(
+                "S9: record {} is at state {} and not at {state}",
+                record.id, row.state
+            )),
+            None => wrong.push(format!("S10: record {} at {} is missing", record.id, record.at)),
+        }
+    }
+    wrong
+}
+
 /// S11 and S18: from the start to now there is no gap.
 fn check_gaps(seen: &Seen, scenario: &Scenario, now: i64, wrong: &mut Vec<String>) {
     let mut reach: BTreeMap<&str, i64> = BTreeMap::new();
@@ -346,7 +406,8 @@ fn check_gaps(seen: &Seen, scenario: &Scenario, now: i64, wrong: &mut Vec<String
         }
         *at = (*at).max(complete.read_to);
     }
-    if reach.len() != scenario.parents.max(1) {
+    let absent = usize::from(scenario.missing_parent().is_some());
+    if reach.len() != scenario.parents.max(1) - absent {
         wrong.push(format!("S18: {} partitions are known", reach.len()));
     }
     let short = reach.values().any(|at| *at < now - 60 * 60 * SECOND);

@@ -21,7 +21,8 @@ use windrow::store::{Archive, FORMATS, Formats, Opening, RunStart};
 use windrow::sync::{Lanes, ProgressEvent, ProgressSink, SyncOptions, SyncParts, SyncReport, sync};
 
 use crate::check::{
-    Complete, Row, check_file, check_told, check_truth, check_versions, compare, look, open,
+    Complete, Row, check_file, check_noted, check_records, check_told, check_truth, check_versions,
+    compare, look, open,
 };
 use crate::disk::{Disk, Failing, Image, Kept, Op, Policy, lay_down};
 use crate::later::LATER;
@@ -698,6 +699,7 @@ impl Life {
         let hurt = std::mem::take(&mut self.stale) || hurt;
         if let (Some(report), false) = (report, hurt) {
             wrong.extend(self.check_report(report, &seen.rows));
+            wrong.extend(check_noted(&seen, &report.errors));
         }
         for what in wrong {
             self.violated("after a run", &what);
@@ -733,27 +735,55 @@ impl Life {
             self.shared.lock().expect("no holder panics").not_before = i64::MIN;
         }
         self.clock.set_skew(0);
+        let mut at_rest = false;
         for stage in 0..STAGES {
             await_stage(&self.shared, &self.clock, stage);
-            self.settle();
+            at_rest = self.settle();
         }
         if !self.clean() || !self.archive.exists() {
             return;
+        }
+        if !at_rest {
+            return self.compare_refused();
         }
         self.compare_at_rest();
         self.run_again();
     }
 
-    /// Runs until all is done.
-    pub(crate) fn settle(&mut self) {
+    /// Runs until all is done. False where it is not: the API and the definition contradict each
+    /// other, and that is told.
+    pub(crate) fn settle(&mut self) -> bool {
+        let mut ended = None;
         for _ in 0..QUIET_RUNS_MAX {
-            let ended = self.quiet_run();
+            ended = self.quiet_run();
             if !self.clean() || ended == Some(ExitCode::Done) {
-                return;
+                return true;
             }
             self.clock.pass(2 * HOUR);
         }
+        let contradicted = self.shared.lock().expect("no holder panics").world.contradicted;
+        let refused = [ExitCode::Incomplete, ExitCode::Credentials, ExitCode::InvalidResponse];
+        if contradicted && ended.is_some_and(|code| refused.contains(&code)) {
+            return false;
+        }
         self.violated("S18", "faults are over, and it does not come to rest");
+        true
+    }
+
+    /// What holds where the API contradicts the definition: one parent that is refused keeps no
+    /// other from being read.
+    fn compare_refused(&mut self) {
+        let connection = open(&self.archive).expect("it was opened a moment ago");
+        let seen = look(&connection).expect("it was read a moment ago");
+        let now = self.clock.truth();
+        let wrong = {
+            let world = &self.shared.lock().expect("no holder panics").world;
+            let one_parent = world.scenario.missing_parent().is_some();
+            if one_parent { check_records(&seen, world, now) } else { Vec::new() }
+        };
+        for what in wrong {
+            self.violated("beside what is refused", &what);
+        }
     }
 
     fn quiet_run(&mut self) -> Option<ExitCode> {
@@ -818,6 +848,7 @@ impl Life {
 pub(crate) fn calm_down(shared: &Mutex<Shared>) {
     let mut shared = shared.lock().expect("no holder panics");
     shared.faults = Classes::default();
+    shared.world.calm = true;
     let resends = shared.world.scenario.classes.resends;
     shared.world.scenario.classes = Classes { resends, ..Classes::default() };
 }

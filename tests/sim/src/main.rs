@@ -2,8 +2,9 @@
 //!
 //! `--outboxes 10000` lives as many outboxes, `--laptops 1000` as many times three laptops that
 //! swap files (`--rounds N` of it each); `--seed N`, `--outbox-seed N` and `--laptop-seed N` live
-//! one and print what happened. `--from N` begins at that seed, `--until S1,S10` ends at the first
-//! seed that breaks one of these invariants. Exit 1 when an invariant was broken.
+//! one and print what happened. `--from N` begins at that seed, `--step N` lives every so-manyth one,
+//! `--until S1,S10` ends at the first seed that breaks one of these invariants. Exit 1 when an
+//! invariant was broken.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -110,7 +111,9 @@ fn number(arguments: &[String], name: &str) -> Option<u64> {
 fn seeds(arguments: &[String], count: u64) -> Seeds {
     let from = number(arguments, "--from").unwrap_or(1);
     let until = text(arguments, "--until").map(|names| names.split(',').map(str::to_owned));
-    Seeds { range: from..from + count, until: until.into_iter().flatten().collect() }
+    let step = number(arguments, "--step").unwrap_or(1).max(1);
+    let until = until.into_iter().flatten().collect();
+    Seeds { range: from..from + count * step, step, until }
 }
 
 #[allow(clippy::disallowed_macros, clippy::disallowed_methods)]

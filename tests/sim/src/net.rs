@@ -233,7 +233,8 @@ impl Shared {
     ) -> HttpResponse {
         headers.push(("content-type".to_owned(), "application/json".to_owned()));
         if self.world.scenario.dated {
-            headers.push(("date".to_owned(), http_date(now)));
+            let ahead = self.world.scenario.clock_ahead();
+            headers.push(("date".to_owned(), http_date(now + ahead)));
         }
         HttpResponse { status, headers, body: body.as_bytes().to_vec() }
     }
@@ -246,7 +247,8 @@ impl Shared {
             0 => {}
             1 if dated => {
                 let seconds = self.random.i64(1..40);
-                headers.push(("retry-after".to_owned(), http_date(now + seconds * SECOND)));
+                let until = now + seconds * SECOND + self.world.scenario.clock_ahead();
+                headers.push(("retry-after".to_owned(), http_date(until)));
                 // A date has whole seconds, and so has the one that it is held against.
                 self.not_before = self.not_before.max(now + (seconds - 1) * SECOND);
             }

@@ -6,6 +6,8 @@
 use chrono::{Datelike, Days, Months, NaiveDate, TimeZone};
 use chrono_tz::Tz;
 
+use crate::quirk::Quirk;
+
 /// Milliseconds.
 pub const SECOND: i64 = 1_000;
 /// Milliseconds.
@@ -206,6 +208,8 @@ pub struct Scenario {
     pub hashed: bool,
     /// Whether the definition has a column that the API never fills.
     pub noted: bool,
+    /// What is not plain about the API.
+    pub quirk: Quirk,
     /// Faults that are on.
     pub classes: Classes,
 }
@@ -300,6 +304,7 @@ impl Scenario {
             deletes: false,
             hashed: false,
             noted: false,
+            quirk: Quirk::None,
             classes: Classes::default(),
         };
         scenario.classes = scenario.draw_classes(r);
@@ -435,8 +440,14 @@ impl Scenario {
         let line =
             if self.parents > 0 { "line = { type = \"text\", parent = \"line\" }\n" } else { "" };
         let note = if self.noted { "note = \"text\"\n" } else { "" };
+        let at = match self.quirk {
+            Quirk::LocalTimes if self.format != Format::Date => {
+                format!("{{ type = \"{at}\", timezone = \"{}\" }}", self.zone.name())
+            }
+            _ => format!("\"{at}\""),
+        };
         text.push_str(&format!(
-            "\n[streams.records.columns]\nid = \"integer\"\nat = \"{at}\"\n\
+            "\n[streams.records.columns]\nid = \"integer\"\nat = {at}\n\
              value = \"integer\"\nupdated_at = \"timestamp\"\n{seq}{line}{note}"
         ));
         text
@@ -466,7 +477,11 @@ impl Scenario {
         if self.version {
             text.push_str("version = \"updated_at\"\n");
         }
+        text.push_str(&self.nothing_keys());
         match self.total {
+            Total::Body | Total::Header if matches!(self.quirk, Quirk::CappedTotal { .. }) => {
+                text.push_str(&self.capped_total());
+            }
             Total::None => {}
             Total::Body => text.push_str("total = \"$.total\"\n"),
             Total::Header => text.push_str("total = { header = \"X-Total\" }\n"),
@@ -485,6 +500,20 @@ impl Scenario {
             text.push_str(&format!("missing = \"{what}\"\nmissing_ratio_max = 1.0\n"));
         }
         text
+    }
+
+    /// A total that stops at a number, as the definition has it.
+    fn capped_total(&self) -> String {
+        let place = match self.total {
+            Total::Header => "header = \"X-Total\"",
+            _ => "path = \"$.total\"",
+        };
+        match self.quirk {
+            Quirk::CappedTotal { most, declared: true } => {
+                format!("total = {{ {place}, cap = {most} }}\n")
+            }
+            _ => format!("total = {{ {place} }}\n"),
+        }
     }
 
     fn kind_table(&self) -> String {
@@ -552,6 +581,11 @@ impl Scenario {
     }
 
     fn paginate_table(&self) -> String {
+        if let Some(keys) = self.unfollowed_table() {
+            let head = if keys.is_empty() { "" } else { "\n[streams.records.paginate]\n" };
+            return format!("{head}{keys}");
+        }
+        let end = if self.quirk == Quirk::ShortEnd { "end = \"short_page\"\n" } else { "" };
         let more = if self.says_more { "more = \"$.more\"\n" } else { "" };
         let size = if self.sized {
             format!("size = {}\nsize_param = \"limit\"\n", self.page_size)
@@ -560,8 +594,8 @@ impl Scenario {
         };
         let keys = match self.paging {
             Paging::None => return String::new(),
-            Paging::Page => format!("kind = \"page\"\n{size}{more}"),
-            Paging::Offset => format!("kind = \"offset\"\n{size}{more}"),
+            Paging::Page => format!("kind = \"page\"\n{size}{more}{end}"),
+            Paging::Offset => format!("kind = \"offset\"\n{size}{more}{end}"),
             Paging::Token if self.post => {
                 format!("kind = \"cursor\"\nnext = \"$.next\"\nbody = \"cursor\"\n{more}")
             }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use chrono::TimeZone;
 use url::Url;
 
-use crate::scenario::{Classes, Format, HOUR, Kind, Paging, SECOND, Scenario, instant, once_in};
+use crate::quirk::{Quirk, Says};
+use crate::scenario::{
+    Classes, Format, HOUR, Kind, Paging, SECOND, Scenario, Total, instant, once_in,
+};
 
 /// A state of a record.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +66,14 @@ pub struct World {
     pub random: fastrand::Rng,
     /// What was on in the storm, also when it is over.
     pub drawn: Classes,
+    /// Whether the storm is over.
+    pub calm: bool,
+    /// Whether an answer was given that the definition is at odds with.
+    pub contradicted: bool,
+    /// Records that bear another one's key.
+    bears: BTreeMap<usize, usize>,
+    /// The line that was last said not to be there, by a slip.
+    slipped: Option<usize>,
 }
 
 /// How long a token lives, milliseconds.
@@ -73,10 +84,20 @@ impl World {
     pub fn new(scenario: Scenario) -> World {
         let random = fastrand::Rng::with_seed(scenario.seed ^ 0x0dd_ba11);
         let drawn = scenario.classes;
-        let mut world = World { drawn, scenario, records: Vec::new(), random };
+        let mut world = World {
+            drawn,
+            scenario,
+            records: Vec::new(),
+            random,
+            calm: false,
+            contradicted: false,
+            bears: BTreeMap::new(),
+            slipped: None,
+        };
+        let many = matches!(world.scenario.quirk, Quirk::CappedTotal { .. });
         for cell in 0..world.scenario.edges.len() - 1 {
             let (start, end) = (world.scenario.edges[cell], world.scenario.edges[cell + 1]);
-            let most = if world.scenario.cap.is_some() { 14 } else { 7 };
+            let most = if many || world.scenario.cap.is_some() { 14 } else { 7 };
             for _ in 0..world.random.usize(..most) {
                 let at = world.time_in(start, end);
                 // An instant that meets the cap by itself is a hole for ever, as it must be.
@@ -86,14 +107,51 @@ impl World {
                 }
             }
         }
+        if let Quirk::RepeatedKeys { across_parents } = world.scenario.quirk {
+            world.repeat_keys(across_parents);
+        }
         world
+    }
+
+    /// Gives some records the key of the one before, with the same times.
+    fn repeat_keys(&mut self, across_parents: bool) {
+        let mut n = 1;
+        while n < self.records.len() {
+            if once_in(&mut self.random, 6) {
+                let first = self.records[n - 1].clone();
+                let record = &mut self.records[n];
+                (record.at, record.line) = (first.at, first.line);
+                if across_parents {
+                    record.line = (first.line + 1) % self.scenario.parents;
+                }
+                record.versions.clear();
+                for (state, version) in first.versions.iter().enumerate() {
+                    let value = record.id * 1_000 + state as i64;
+                    record.versions.push(Version { value, ..*version });
+                }
+                self.bears.insert(n, n - 1);
+                n += 1;
+            }
+            n += 1;
+        }
+    }
+
+    /// The key that a record bears.
+    pub fn key_of(&self, record: usize) -> i64 {
+        self.records[self.bears.get(&record).copied().unwrap_or(record)].id
+    }
+
+    fn shares_key(&self, record: usize) -> bool {
+        self.bears.iter().any(|(one, other)| *one == record || *other == record)
     }
 
     /// A time of a window, as a record of this API can have it. Edges are likelier than chance.
     fn time_in(&mut self, start: i64, end: i64) -> i64 {
         let tick = self.scenario.tick();
+        let ties = self.scenario.quirk == Quirk::Ties;
         let at = match self.random.u32(..8) {
             0 => start,
+            2..6 if ties => start + (end - start) / 2,
             1 => end - tick,
             _ => self.random.i64(start..end),
         };
@@ -133,7 +191,8 @@ impl World {
 
     fn add(&mut self, at: i64, visible_at: i64) {
         let id = self.records.len() as i64 + 1;
-        let line = self.random.usize(..self.scenario.parents.max(1));
+        let absent = usize::from(self.scenario.missing_parent().is_some());
+        let line = absent + self.random.usize(..self.scenario.parents.max(1) - absent);
         let record = Record { id, at, line, versions: Vec::new(), deleted_at: None };
         self.records.push(record);
         self.change(self.records.len() - 1, visible_at);
@@ -170,7 +229,7 @@ impl World {
                     let late = self.scenario.kind == Kind::Window
                         && self.scenario.deadline(record.at) < now;
                     let last = record.versions.last().expect("each has one").visible_at;
-                    record.visible(now).is_some() && !late && last < now
+                    record.visible(now).is_some() && !late && last < now && !self.shares_key(*n)
                 })
                 .collect();
             if self.random.bool() && !alive.is_empty() {
@@ -196,6 +255,9 @@ impl World {
     pub fn answer(&mut self, url: &Url, now: i64) -> Answer {
         let asked: BTreeMap<String, String> =
             url.query_pairs().map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
+        if let Some(refusal) = self.refuse_line(url, &asked) {
+            return refusal;
+        }
         match url.path() {
             "/v1/lines" => {
                 let lines = (0..self.scenario.parents).map(|n| format!("{{\"line\":\"L{n}\"}}"));
@@ -211,6 +273,25 @@ impl World {
             },
             _ => refusal(404, "no such path"),
         }
+    }
+
+    /// What a parent without a part in the stream is answered, and any other one by a slip.
+    fn refuse_line(&mut self, url: &Url, asked: &BTreeMap<String, String>) -> Option<Answer> {
+        let Quirk::MissingParent { status, declared } = self.scenario.quirk else { return None };
+        if url.path() == "/v1/lines" {
+            return None;
+        }
+        let line = asked.get("line").and_then(|line| line.strip_prefix('L')?.parse().ok())?;
+        if Some(line) == self.scenario.missing_parent() {
+            self.contradicted |= !declared;
+            return Some(refusal(status, "no part in this"));
+        }
+        let slipped = std::mem::take(&mut self.slipped);
+        if !self.calm && slipped != Some(line) && once_in(&mut self.random, 12) {
+            self.slipped = Some(line);
+            return Some(refusal(status, "no part in this"));
+        }
+        None
     }
 
     /// The records that a request is about, sorted; the sort key, the record, its state.
@@ -231,6 +312,7 @@ impl World {
             let (key, inside) = match self.scenario.kind {
                 Kind::Window => (record.at, range(record.at)),
                 Kind::Cursor => (updated_at, range(updated_at)),
+                Kind::Snapshot if self.scenario.quirk == Quirk::Ties => (record.at, true),
                 Kind::Snapshot => (record.id, true),
             };
             let key = if self.scenario.paging == Paging::LastId { record.id } else { key };
@@ -238,7 +320,12 @@ impl World {
                 found.push((key, n, state));
             }
         }
-        if self.scenario.classes.ties {
+        let ties = self.scenario.quirk == Quirk::Ties;
+        if ties && found.len() > self.scenario.given_size() {
+            found.sort_unstable();
+            self.contradicted |= found.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        }
+        if ties || self.scenario.classes.ties {
             self.random.shuffle(&mut found);
             found.sort_by_key(|(key, ..)| *key);
         } else {
@@ -303,11 +390,16 @@ impl World {
     fn write_time(&self, at: i64) -> String {
         match self.scenario.format {
             Format::Date => self.scenario.date(at).to_string(),
+            _ if self.scenario.quirk == Quirk::LocalTimes => {
+                let local = instant(at).with_timezone(&self.scenario.zone);
+                local.format("%Y-%m-%dT%H:%M:%S%.3f").to_string()
+            }
             _ => stamp(at),
         }
     }
 
     fn json(&self, record: usize, state: usize) -> String {
+        let id = self.key_of(record);
         let record = &self.records[record];
         let version = &record.versions[state];
         let seq = match self.scenario.integer_marks {
@@ -316,7 +408,7 @@ impl World {
         };
         format!(
             r#"{{"id":{},"at":"{}","value":{},"updated_at":"{}"{seq}}}"#,
-            record.id,
+            id,
             self.write_time(record.at),
             version.value,
             stamp(version.updated_at)
@@ -343,6 +435,12 @@ impl World {
         found: &[(i64, usize, usize)],
         now: i64,
     ) -> Answer {
+        if let Some(nothing) = self.say_nothing(found) {
+            return nothing;
+        }
+        if self.scenario.quirk == Quirk::FilteredPages {
+            return self.filtered_page(url, asked, found, now);
+        }
         let size = self.scenario.given_size();
         let number = |name: &str| asked.get(name).and_then(|text| text.parse::<usize>().ok());
         let from = match self.scenario.paging {
@@ -372,6 +470,7 @@ impl World {
         if self.scenario.classes.empty_pages && from < found.len() && once_in(&mut self.random, 4) {
             to = from;
         }
+        self.notice_keys(&found[..to]);
         let mut data: Vec<String> =
             found[from..to].iter().map(|(_, n, state)| self.json(*n, *state)).collect();
         if self.scenario.classes.resends {
@@ -385,7 +484,7 @@ impl World {
                 }
             }
         }
-        self.finish_page(url, found, to, &data, now)
+        self.finish_page(url, found, (to, to < found.len()), data, now)
     }
 
     fn is_dead(&mut self, issued: i64, now: i64) -> bool {
@@ -397,11 +496,10 @@ impl World {
         &mut self,
         url: &Url,
         found: &[(i64, usize, usize)],
-        to: usize,
-        data: &[String],
+        (to, more): (usize, bool),
+        mut data: Vec<String>,
         now: i64,
     ) -> Answer {
-        let more = to < found.len();
         let token = more.then(|| {
             let (key, id) = match to.checked_sub(1).filter(|_| to > 0) {
                 Some(last) => (found[last].0, self.records[found[last].1].id),
@@ -419,6 +517,10 @@ impl World {
                 .collect();
             next.query_pairs_mut().clear().extend_pairs(kept).append_pair("cursor", token);
         }
+        if let Quirk::Unfollowed { says, .. } = self.scenario.quirk {
+            self.contradicted |= more;
+            return self.say_once(says, found.len(), more.then_some((&next, token)), &data);
+        }
         let mut headers = Vec::new();
         let said = match (self.scenario.paging, &token) {
             (Paging::Link, Some(_)) => {
@@ -433,12 +535,121 @@ impl World {
             (Paging::Token, Some(token)) => format!("\"{token}\""),
             _ => "null".to_owned(),
         };
-        let total = found.len();
+        let mut total = found.len();
+        if let Quirk::CappedTotal { most, declared } = self.scenario.quirk {
+            self.contradicted |= !declared && total > most;
+            total = total.min(most);
+        }
+        let failed = self.fail_in_part(&mut data);
         headers.push(("x-total".to_owned(), total.to_string()));
-        let body = format!(
-            r#"{{"data":[{}],"next":{said},"total":{total},"more":{more}}}"#,
-            data.join(",")
-        );
+        let data = match &*data {
+            [record] if self.scenario.quirk == Quirk::SingleObject => record.clone(),
+            records => format!("[{}]", records.join(",")),
+        };
+        let body =
+            format!(r#"{{"data":{data},"next":{said},"total":{total},"more":{more}{failed}}}"#);
+        Answer { status: 200, headers, body }
+    }
+}
+
+/// What is not plain about the answers.
+impl World {
+    /// The answer where there is no data.
+    fn say_nothing(&mut self, found: &[(i64, usize, usize)]) -> Option<Answer> {
+        let Quirk::EmptyStatus { status, declared } = self.scenario.quirk else { return None };
+        if found.is_empty() {
+            let counted = matches!(self.scenario.total, Total::Body | Total::Header);
+            self.contradicted |= !declared && (status == 404 || counted);
+            return Some(match status {
+                204 => Answer { status, headers: Vec::new(), body: String::new() },
+                _ => refusal(status, "no data"),
+            });
+        }
+        // A slip, which no definition takes for an answer.
+        let slips = !self.calm && status == 404 && once_in(&mut self.random, 12);
+        slips.then(|| refusal(404, "no such route"))
+    }
+
+    /// A page of places, some of which a filter leaves empty.
+    fn filtered_page(
+        &mut self,
+        url: &Url,
+        asked: &BTreeMap<String, String>,
+        found: &[(i64, usize, usize)],
+        now: i64,
+    ) -> Answer {
+        let mut places = Vec::new();
+        for entry in found {
+            // Never two in a row, so that no page is empty.
+            if self.records[entry.1].id % 3 == 0 {
+                places.push(None);
+            }
+            places.push(Some(*entry));
+        }
+        let size = self.scenario.page_size;
+        let page = asked.get("page").and_then(|text| text.parse::<usize>().ok()).unwrap_or(1);
+        let from = ((page.max(1) - 1) * size).min(places.len());
+        let to = (from + size).min(places.len());
+        let given = places[from..to].iter().flatten();
+        let data = given.map(|(_, n, state)| self.json(*n, *state)).collect();
+        self.finish_page(url, found, (0, to < places.len()), data, now)
+    }
+
+    /// Two records with one key in one answer, or in those of two parents.
+    fn notice_keys(&mut self, given: &[(i64, usize, usize)]) {
+        let Quirk::RepeatedKeys { across_parents } = self.scenario.quirk else { return };
+        let has = |n: &usize| given.iter().any(|(_, given, _)| given == n);
+        let both = self.bears.iter().any(|(one, other)| match across_parents {
+            true => has(one) || has(other),
+            false => has(one) && has(other),
+        });
+        self.contradicted |= both;
+    }
+
+    /// Leaves records out, while there are faults, and says so.
+    fn fail_in_part(&mut self, data: &mut Vec<String>) -> &'static str {
+        let Quirk::PartialFailures(failure) = self.scenario.quirk else { return "" };
+        if self.calm || !once_in(&mut self.random, 4) {
+            return "";
+        }
+        data.retain(|_| self.random.bool());
+        failure.member()
+    }
+
+    /// An answer that says in one way alone that there is more.
+    fn say_once(
+        &self,
+        says: Says,
+        total: usize,
+        more: Option<(&Url, Option<String>)>,
+        data: &[String],
+    ) -> Answer {
+        let (mut headers, mut member) = (Vec::new(), String::new());
+        let next = more.as_ref().map(|(next, _)| next);
+        match says {
+            Says::Link | Says::QuotedLink => {
+                let quote = if says == Says::Link { '"' } else { '\'' };
+                let link = next.map(|next| format!("<{next}>; rel={quote}next{quote}"));
+                headers.extend(link.map(|link| ("link".to_owned(), link)));
+            }
+            Says::Token => {
+                let token = more.and_then(|(_, token)| token);
+                let token = token.map_or("null".to_owned(), |token| format!("\"{token}\""));
+                member = format!(r#","next_cursor":{token}"#);
+            }
+            Says::Address => {
+                let next = next.map_or("null".to_owned(), |next| format!("\"{next}\""));
+                member = format!(r#","next":{next}"#);
+            }
+            Says::Flag => member = format!(r#","has_more":{}"#, more.is_some()),
+            Says::Total => member = format!(r#","total_count":{total}"#),
+            Says::TotalHeader => headers.push(("x-total-count".to_owned(), total.to_string())),
+            Says::Pages => {
+                let pages = total.div_ceil(self.scenario.given_size());
+                member = format!(r#","total_pages":{pages}"#);
+            }
+        }
+        let body = format!(r#"{{"data":[{}]{member}}}"#, data.join(","));
         Answer { status: 200, headers, body }
     }
 }
