@@ -246,7 +246,7 @@ impl Scenario {
 }
 
 /// Whether windrow compares the keys of two parents' records.
-const PARENTS_ARE_COMPARED: bool = false;
+const PARENTS_ARE_COMPARED: bool = true;
 
 #[cfg(test)]
 mod tests {
