@@ -48,7 +48,7 @@ fn a_source_that_does_not_answer_with_data_is_told_apart() {
         kind,
         r#"{"error":{"message":"backend timeout"},"data":[]}"#,
         5,
-        "the answer is an error at $.error",
+        "the answer says that it failed",
     );
     answers("206 Partial Content", kind, r#"{"data":[]}"#, 5, "HTTP 206");
 }

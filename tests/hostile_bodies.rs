@@ -150,7 +150,7 @@ fn a_key_is_of_one_type_and_never_null_and_1_is_not_the_text_1() {
         0 => json(r#"{"data":[{"id":1},{"id":2}],"next":"2"}"#),
         _ => json(r#"{"data":[{"id":"1"},{"id":3}],"next":null}"#),
     });
-    let paging = "paginate = { kind = \"cursor\", next = \"$.next\" }";
+    let paging = "paginate = { kind = \"cursor\", next = \"$.next\" }\nmax_rejects = 1";
     let workspace = Workspace::new(&items_definition(&api.address, FAST, paging));
     let report = workspace.sync().json();
     assert_eq!(counts(&report, "items"), "4 3 0 0 0 1");

@@ -433,8 +433,16 @@ fn life() -> impl Strategy<Value = Life> {
 
 fn find(api: &UsageApi, found: &[(u8, u8, u8)]) {
     api.change(|records| {
+        // A source gives each key once: of two records of one key the later one is left.
+        let later = |at: usize| {
+            let (id, day, _) = found[at];
+            !found[at + 1..].iter().any(|(other, on, _)| (*other, *on) == (id, day))
+        };
         *records = found
             .iter()
+            .enumerate()
+            .filter(|(at, _)| later(*at))
+            .map(|(_, record)| record)
             .map(|(id, day, gb)| {
                 let at = if *gb == 3 { "no time" } else { "2026-01-09T00:00:00Z" };
                 let day = format!("2026-01-{:02}", 6 + day);

@@ -382,7 +382,9 @@ fn a_discarded_reject_stays_with_its_note_and_is_open_no_longer() {
 fn a_retry_that_fails_has_changed_nothing() {
     let body = r#"{"data":[{"id":1},{"id":2,"v":"x"},{"id":3,"v":"x"}]}"#;
     let served = Served::start(&[("/items", body)]);
-    let items = |columns: &str| items_definition(&served.api.address, FAST, columns);
+    let items = |columns: &str| {
+        items_definition(&served.api.address, FAST, &format!("max_rejects = 9\n{columns}"))
+    };
     let workspace = Workspace::new(&items("columns = { id = \"integer\", v = \"integer\" }"));
     workspace.sync();
     let everything = "SELECT (SELECT group_concat(id) FROM items),

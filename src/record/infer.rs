@@ -8,6 +8,7 @@ use crate::definition::{Column, ColumnType, Path, TimeFormat, is_column_name};
 
 use super::extract::{ExtractError, extract};
 use super::json::{JsonKind, Members, string_text};
+use super::non_numbers::non_number;
 
 /// The columns of the records of a page, in the order in which they first appear. `times` are the
 /// columns that windows and marks are about: they become dates or timestamps where their values
@@ -73,7 +74,8 @@ impl Guess {
 
     fn look(&mut self, raw: &str) {
         let kind = JsonKind::of(raw);
-        if kind == JsonKind::Null {
+        // `NaN` tells as little of a column as null does.
+        if kind == JsonKind::Null || non_number(raw).is_some() {
             return;
         }
         if !self.kinds.contains(&kind) {
