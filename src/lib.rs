@@ -18,8 +18,8 @@
 //! feature has its decisions, its types and the SQL of its own tables in one room: `digest`,
 //! `kept_pages`, `vanished`, `drift`, `changes` and `waits` beside the rows; `sync`, `watch`,
 //! `rebuild`, `prove`, `history`, `outbox`, `handoff`, `merge`, `doctor`, `check`, `adopt`,
-//! `export`, `publish`, `trust`. `report` and `cli` show what those find; `model` has the values that
-//! rooms pass to each other, `host` what is outside, `definition` the rules.
+//! `export`, `publish`, `trust`. `report` and `cli` show what those find; `model` has the values
+//! that rooms pass to each other, `host` what is outside, `definition` the rules.
 //!
 //! A room imports only from layers below its own; `tests/tidy.rs` has the layers and their reasons.
 //!
