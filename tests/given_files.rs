@@ -175,7 +175,8 @@ fn schemas() -> Vec<Bad> {
             "a stream without a table",
             6,
             "it has no table `ghost`",
-            "INSERT INTO _windrow_streams VALUES ('ghost', '{\"columns\":[\"id\"]}', '[]', 0, NULL, '', NULL)",
+            "INSERT INTO _windrow_streams VALUES \
+             ('ghost', '{\"columns\":[\"id\"]}', '[]', 0, NULL, '', NULL, NULL)",
         ),
         sql(
             "columns that are no columns",

@@ -179,7 +179,7 @@ fn bytes_that_are_no_text_are_a_broken_word() {
         patient.expect(FAST, "", 5, "the answer is not UTF-8", 1);
     }
     let patient = crate::wire_faults::Patient::new(|_, _| json(r#"{"data":[{"id":NaN}]}"#));
-    patient.expect(FAST, "", 5, "the value NaN is no JSON number", 1);
+    patient.expect(FAST, "", 5, "`id`, the key, has no value", 1);
 }
 
 #[test]

@@ -409,7 +409,8 @@ fn a_sync_that_meets_another_key_names_the_rebuild_that_mends_it() {
     for (from, to, what) in
         [("[\"id\", \"day\"]", "\"id\"", "the key of stream `usage` was (id, day)")]
     {
-        workspace.define(&api.definition("raw = true").replace(from, to));
+        let shared = api.definition("raw = true\nshared_key = true");
+        workspace.define(&shared.replace(from, to));
         let refused = workspace.run(&["sync"]).expect(2);
         assert!(refused.stderr.contains(what), "{refused:?}");
         assert!(refused.stderr.contains("`windrow rebuild usage`"), "{refused:?}");

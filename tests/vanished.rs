@@ -161,7 +161,9 @@ fn a_mark_is_undone_too() {
 #[test]
 fn a_fetch_that_was_carried_on_saw_only_its_later_pages_and_judges_nothing() {
     let api = UsageApi::start(nine_days(), 2);
-    let definition = api.definition("missing = \"mark\"\nmissing_ratio_max = 1.0");
+    // An answer's count is of all pages, and would be held against all of them.
+    let more = "missing = \"mark\"\nmissing_ratio_max = 1.0\ntotal = \"none\"";
+    let definition = api.definition(more);
     let workspace = Workspace::new(&definition.replace("2026-01-01", "2026-01-09"));
     workspace.run(&["sync", "--max-requests", "1"]).expect(3);
     workspace.sync();
@@ -199,7 +201,7 @@ fn say(body: &Mutex<String>, records: &str) {
 #[test]
 fn a_record_that_came_as_a_reject_is_not_missing() {
     let whole = r#"{"id":"a","size":1},{"id":"b","size":2}"#;
-    let (body, _api, workspace) = items(whole, HALF);
+    let (body, _api, workspace) = items(whole, &format!("{HALF}\nmax_rejects = 9"));
     say(&body, r#"{"id":"a","size":1},{"id":"b","size":"big"}"#);
     for _ in 0..3 {
         workspace.sync();

@@ -42,7 +42,7 @@ fn every_record_is_counted_once_and_rejects_are_kept_verbatim_once() {
     let api = Api::start(|_, _| {
         json(r#"{"data":[{"id":1},{"id":1},{"id":2},{"id":null}, {"id":"x"},7,{"id":3,"id":4}]}"#)
     });
-    let stream = "columns = { id = \"integer\" }";
+    let stream = "columns = { id = \"integer\" }\nmax_rejects = 4";
     let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
     assert_eq!(counts(&workspace.sync().json(), "items"), "7 2 0 0 1 4");
     assert_eq!(counts(&workspace.sync().json(), "items"), "7 0 0 2 1 4");

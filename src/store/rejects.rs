@@ -255,7 +255,9 @@ impl Tx<'_> {
         let sql = "UPDATE _windrow_rejects SET closed_at = :now
             WHERE stream = :stream AND partition = :partition AND last_run_id < :run
               AND start_at >= :start AND end_at <= :end
-              AND discarded_at IS NULL AND closed_at IS NULL";
+              AND discarded_at IS NULL AND closed_at IS NULL
+              -- An orphan waits for its parent, whatever the source says of it meanwhile.
+              AND kind <> 'orphan'";
         let write = || -> rusqlite::Result<usize> {
             self.connection.prepare_cached(sql)?.execute(named_params! {
                 ":now": now,

@@ -25,11 +25,11 @@ use crate::record::RecordReader;
 
 use super::columns::FitTable;
 use super::event::{LaneEvent, PageEvent, ProgressEvent, ProgressSink, Trace};
-use super::fetch::{Completion, FetchEnd, FetchFacts};
+use super::fetch::{Completion, FetchEnd, FetchFacts, ForgetReason};
 use super::notes::{RunNotes, error_event};
 use super::records::{Records, write_records};
 use super::report::{RunError, Written};
-use super::run_keys::{RunKeys, changed_row, is_at_risk};
+use super::run_keys::{KnownRow, RunKeys, changed_row, is_at_risk};
 use crate::sync::retry_rejects::{Late, open_orphans, open_rejects};
 
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
@@ -170,10 +170,14 @@ impl<'a> WriteLane<'a> {
                 FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
                 FetchEnd::Forgotten { reason, error } => {
                     self.finish_batch()?;
-                    self.note_fetch(&window_key, trace, reason.into(), error);
+                    self.note_fetch(&window_key, trace, reason.into(), error.clone());
                     self.fetch = None;
                     let batch = self.take_batch(&window_key.stream)?;
                     batch.tx.forget_partial(&window_key)?;
+                    // What is complete stays so, and cannot be read now.
+                    if let (ForgetReason::Failed, Some(error)) = (reason, &error) {
+                        batch.tx.note_error(&window_key, error)?;
+                    }
                     self.commit_batch(batch)
                 }
             },
@@ -329,10 +333,16 @@ impl<'a> WriteLane<'a> {
         let (facts, first) = (fetch.facts.clone(), fetch.is_at_first_page());
         let key = &facts.window_key;
         let mut batch = self.take_batch(&key.stream)?;
+        let known = self.known_rows(&batch.tx, key, &page.rows)?;
+        if !known.is_empty() {
+            // The page may have to be taken back, and nothing else with it.
+            self.batch = Some(batch);
+            self.finish_batch()?;
+            batch = self.take_batch(&key.stream)?;
+        }
         self.date_run(&batch.tx, &facts)?;
         self.watch_rows(&batch.tx, key, first, &page.rows)?;
         let now = instant_to_text(self.host.clock.now());
-        let mut keys = self.keys_of(&key.stream);
         let table = self.tables.get(&key.stream);
         let table = table.map(|(table, reader)| (table, reader.as_ref()));
         let records = Records {
@@ -341,19 +351,17 @@ impl<'a> WriteLane<'a> {
             records: &mut page.records,
             duplicates: page.duplicates,
         };
-        let known = match (table, keys.as_mut()) {
-            (Some((table, _)), Some((_, keys))) => {
-                keys.known_rows(&batch.tx, table, key, records.rows, self.run)?
-            }
-            _ => Vec::new(),
-        };
         let outcomes = write_records(&batch.tx, table, key, records, self.run, &now)?;
-        self.keys = keys;
-        let shared = match table.filter(|_| !known.is_empty()) {
-            Some((table, _)) => changed_row(&batch.tx, table, &page.rows, &known)?
-                .map(|row| shown_key(table, &page.rows, row)),
-            None => None,
-        };
+        if let Some((table, _)) = table
+            && let Some(row) = changed_row(&batch.tx, table, &page.rows, &known)?
+        {
+            // The row stays as the other one gave it: that one's fetch is complete.
+            let shared = shown_key(table, &page.rows, row);
+            drop(batch);
+            let fetch = self.fetch.as_mut().expect("it is in hand");
+            fetch.shared.get_or_insert(shared);
+            return Ok(());
+        }
         if let Some(raw) = &page.raw {
             let at = instant_to_text(facts.requested_at);
             batch.tx.keep_page(key, raw, first, &at, self.run, &now)?;
@@ -361,7 +369,6 @@ impl<'a> WriteLane<'a> {
         self.write_drift(&batch.tx, &key.stream, &mut page.noticed, &now)?;
         let fetch = self.fetch.as_mut().expect("it is in hand");
         fetch.pages += 1;
-        fetch.shared = fetch.shared.take().or(shared);
         fetch.outcomes += outcomes;
         fetch.out_of_window += page.out_of_window;
         fetch.next = page.next;
@@ -472,6 +479,22 @@ impl<'a> WriteLane<'a> {
             ProgressEvent::FetchBroken { window_key: window_key.clone(), message: message.clone() };
         self.observer.notice(&notice);
         self.break_off(window_key, requested_at, (State::Partial, Some(message), None), trace)
+    }
+
+    /// Which rows of a page another partition or window of this run has written already.
+    fn known_rows(
+        &mut self,
+        tx: &Tx<'_>,
+        key: &WindowKey,
+        rows: &RowSet,
+    ) -> Result<Vec<KnownRow>, Error> {
+        let Some((stream, mut keys)) = self.keys_of(&key.stream) else { return Ok(Vec::new()) };
+        let known = match self.tables.get(&key.stream) {
+            Some((table, _)) => keys.known_rows(tx, table, key, rows, self.run)?,
+            None => Vec::new(),
+        };
+        self.keys = Some((stream, keys));
+        Ok(known)
     }
 
     /// The keys of a stream in this run, where they have to be known.
