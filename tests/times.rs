@@ -434,6 +434,7 @@ fn a_bound_in_an_hour_that_comes_twice_is_asked_for_beyond_it() {
 // --- Clocks ---
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the source's clock is ahead of the real one")]
 fn a_source_whose_clock_is_ahead_settles_nothing_that_has_not_ended_here() {
     let ahead = |hours: u64| -> (Workspace, Api) {
         let api = Api::start(move |_, _| -> Reply {

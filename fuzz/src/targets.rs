@@ -485,9 +485,9 @@ pub fn next_page_token(data: &[u8]) {
         pages: [None, Some(number(16))][data.len() % 2],
         total: [None, Some(number(24)), None][data.len() % 3],
         content_hash: number(32),
-        total_is_capped: data.len() % 17 == 0,
-        ends: data.len() % 11 == 0,
-        without_content: data.len() % 13 == 0,
+        total_is_capped: data.len().is_multiple_of(17),
+        ends: data.len().is_multiple_of(11),
+        without_content: data.len().is_multiple_of(13),
     };
     for token in &tokens {
         assert_eq!(PageToken::from_text(&token.to_text()).as_ref(), Some(token));

@@ -321,6 +321,7 @@ pub enum RawEndRule {
 }
 
 /// A named rule by which the data ends.
+#[expect(clippy::enum_variant_names, reason = "the words of the definition end so")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawEndWord {

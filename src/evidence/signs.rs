@@ -330,10 +330,8 @@ impl SignSearch<'_> {
                     self.filtered = Some(Sign { at, value: total.to_string(), kind });
                 }
             }
-            Topic::Left => {
-                if count(raw).is_some_and(|left| left > 0) {
-                    self.more(at, raw, SignKind::Flag);
-                }
+            Topic::Left if count(raw).is_some_and(|left| left > 0) => {
+                self.more(at, raw, SignKind::Flag);
             }
             Topic::Count => {
                 if let Some(count) = count(raw) {
