@@ -43,7 +43,7 @@ pub(crate) const GIVEN: &str = "given.db";
 pub(crate) const STAGES: usize = 3;
 
 /// How a life went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// What must not have happened; empty when all is well.
     pub violations: Vec<String>,
