@@ -178,8 +178,9 @@ fn bytes_that_are_no_text_are_a_broken_word() {
         let patient = crate::wire_faults::Patient::new(move |_, _| raw(body));
         patient.expect(FAST, "", 5, "the answer is not UTF-8", 1);
     }
-    let patient = crate::wire_faults::Patient::new(|_, _| json(r#"{"data":[{"id":NaN}]}"#));
-    patient.expect(FAST, "", 5, "`id`, the key, has no value", 1);
+    let api = Api::start(|_, _| json(r#"{"data":[{"id":NaN}]}"#));
+    let ran = Workspace::new(&items_definition(&api.address, FAST, "")).run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("`id`, the key, has no value"), "{ran:?}");
 }
 
 #[test]

@@ -226,13 +226,11 @@ fn a_late_record_wins_over_what_was_read_before_it_and_never_over_what_came_afte
     assert_eq!(workspace.rows("SELECT id, v FROM items ORDER BY id"), ["1|3", "2|1"]);
     workspace.define(&flexible("$.w"));
     let report = workspace.run(&["rejects", "retry", "--json"]).expect(0).json();
-    assert_eq!(counts(&report, "items"), "1 0 1 0 0 0", "the other is closed");
-    assert_eq!(
-        workspace.rows("SELECT id, v FROM items ORDER BY id"),
-        ["1|3", "2|2"],
-        "1 was read again later, 2 was last read as a reject"
-    );
-    assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "1");
+    assert_eq!(counts(&report, "items"), "1 0 0 0 1 0", "the other is closed");
+    // The column has another meaning now, and a sync reads what it is.
+    assert_eq!(workspace.rows("SELECT id, v FROM items ORDER BY id"), ["1|NULL", "2|NULL"]);
+    workspace.sync();
+    assert_eq!(workspace.rows("SELECT id, v FROM items ORDER BY id"), ["1|NULL", "2|2"]);
 }
 
 #[test]
@@ -392,7 +390,7 @@ fn a_retry_that_fails_has_changed_nothing() {
     let before = workspace.rows(everything);
     workspace.define(&items("columns = { id = \"text\", v = \"text\" }"));
     let refused = workspace.run(&["rejects", "retry"]).expect(2).stderr;
-    assert!(refused.contains("column `id`"), "{refused}");
+    assert!(refused.contains("`id`"), "{refused}");
     assert_eq!(workspace.rows(everything), before);
     // The latest reject is taken first; the second one fails.
     workspace.rows(
