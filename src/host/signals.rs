@@ -16,7 +16,7 @@ const TIDY_MAX: Duration = Duration::from_millis(300);
 const LISTENER_MAX: Duration = Duration::from_secs(5);
 
 /// Listens on a thread of its own, from before it returns on. The first signal asks for an orderly
-/// end, which the process is given [`COMMAND_MAX`] for; the second one ends it at once: every
+/// end, which the process is given `COMMAND_MAX` for; the second one ends it at once: every
 /// commit is whole, so nothing is lost by that either.
 pub fn listen_for_signals(switch: StopSwitch) {
     let listener = std::thread::Builder::new().name("signals".to_owned());
