@@ -548,3 +548,23 @@ fn one_page_is_read_without_an_archive() {
     let error = runtime.block_on(pull).expect_err("nothing is due there");
     assert!(error.message.contains("no window of the stream"), "{}", error.message);
 }
+
+#[test]
+fn an_orphan_before_rows_that_another_parent_gave_too_confuses_none_of_them() {
+    let api = Api::start(|request, _| match request.path() {
+        "/lines" => json(r#"{"data":[{"id":1},{"id":2}]}"#),
+        "/lines/1" => json(r#"[{"id":1,"of":1},{"id":2,"of":1}]"#),
+        _ => json(r#"[{"id":9,"of":7},{"id":1,"of":1},{"id":2,"of":1}]"#),
+    });
+    let definition = format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
+         path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.kids]\n\
+         for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\nrecords = \"$[*]\"\n\
+         key = \"id\"\nreferences = {{ of = \"lines\" }}\n\
+         columns = {{ id = \"integer\", of = \"integer\" }}\n",
+        api.address
+    );
+    let workspace = Workspace::new(&definition);
+    assert_eq!(counts(&workspace.sync().json(), "kids"), "5 2 0 2 0 1");
+    assert_eq!(workspace.rows("SELECT id, of FROM kids ORDER BY id"), ["1|1", "2|1"]);
+}

@@ -4,6 +4,8 @@
 //! make one row of two, at each sync another one. The rows of a run are kept in two filters of a
 //! few bits for each key; only where a filter knows a key is the archive asked, before and after.
 
+use std::collections::HashMap;
+
 use crate::definition::{ColumnOrigin, Key, Stream, StreamKind};
 use crate::model::{Error, RowSet, WindowKey};
 use crate::store::{TableWriter, Tx};
@@ -96,7 +98,8 @@ pub fn is_at_risk(stream: &Stream) -> bool {
 
 /// A row of a page that an earlier partition or window of the run may have written.
 pub struct KnownRow {
-    at: usize,
+    /// A hash of its key: writing takes orphans out of the page, and so moves its rows.
+    key: u64,
     revision: i64,
 }
 
@@ -122,7 +125,7 @@ impl RunKeys {
                 && let Some((written_by, revision)) = tx.row_stamp(table, rows, at)?
                 && written_by == run
             {
-                known.push(KnownRow { at, revision });
+                known.push(KnownRow { key: *key, revision });
             }
         }
         for key in &rows.key_hashes {
@@ -139,10 +142,17 @@ pub fn changed_row(
     rows: &RowSet,
     known: &[KnownRow],
 ) -> Result<Option<usize>, Error> {
+    if known.is_empty() {
+        return Ok(None);
+    }
+    let places = rows.key_hashes.iter().enumerate().map(|(at, key)| (*key, at));
+    let places: HashMap<u64, usize> = places.collect();
     for row in known {
-        let now = tx.row_stamp(table, rows, row.at)?;
+        // An orphan is not written, and so changes nothing.
+        let Some(at) = places.get(&row.key).copied() else { continue };
+        let now = tx.row_stamp(table, rows, at)?;
         if now.is_some_and(|(_, revision)| revision != row.revision) {
-            return Ok(Some(row.at));
+            return Ok(Some(at));
         }
     }
     Ok(None)

@@ -358,6 +358,8 @@ impl<'a> WriteLane<'a> {
             // The row stays as the other one gave it: that one's fetch is complete.
             let shared = shown_key(table, &page.rows, row);
             drop(batch);
+            // What was noted in the transaction of the page is gone with it.
+            self.watched = None;
             let fetch = self.fetch.as_mut().expect("it is in hand");
             fetch.shared.get_or_insert(shared);
             return Ok(());
