@@ -67,7 +67,7 @@ pub struct FetchRow {
     pub error: Option<String>,
 }
 
-/// A error of a run, or a wait that a source imposed on it.
+/// An error of a run, or a wait that a source imposed on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunEvent {
     /// When.
@@ -76,7 +76,7 @@ pub struct RunEvent {
     pub kind: RunEventKind,
     /// The source, of a wait.
     pub source: Option<String>,
-    /// The stream, of a error.
+    /// The stream, of an error.
     pub stream: Option<String>,
     /// The parent's key.
     pub partition: Option<String>,
@@ -88,7 +88,7 @@ pub struct RunEvent {
     pub help: Option<String>,
     /// Until when, of a wait.
     pub until: Option<String>,
-    /// The exit code that a error stands for.
+    /// The exit code that an error stands for.
     pub exit_code: Option<u8>,
 }
 
@@ -142,7 +142,7 @@ impl Tx<'_> {
         write().map(|_| ()).map_err(at(&self.path))
     }
 
-    /// Notes a error or a wait. Beyond the limit nothing is noted.
+    /// Notes an error or a wait. Beyond the limit nothing is noted.
     pub fn write_run_event(&self, run: i64, number: u64, event: &RunEvent) -> Result<(), Error> {
         if number > EVENTS_PER_RUN_MAX {
             return Ok(());

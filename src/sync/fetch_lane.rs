@@ -76,7 +76,7 @@ pub struct FetchLane<'a> {
     /// Columns of the stream that no record has had so far.
     pub(super) unseen: Unseen,
     report: SyncReport,
-    /// The first an error of the archive itself.
+    /// The first error of the archive itself.
     fault: RefCell<Option<Error>>,
 }
 

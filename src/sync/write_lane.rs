@@ -185,8 +185,8 @@ impl<'a> WriteLane<'a> {
                 self.finish_batch()?;
                 self.archive.transaction(|tx| tx.note_seen_columns(&stream, &columns))
             }
-            LaneEvent::Error(source_error) => {
-                self.notes.event(error_event(*source_error, self.host.clock.now()));
+            LaneEvent::Error(error) => {
+                self.notes.event(error_event(*error, self.host.clock.now()));
                 Ok(())
             }
             LaneEvent::Wait { source, wait } => self.keep_wait(source, wait),
