@@ -16,7 +16,7 @@ use crate::http::{
 use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader};
-use crate::window::{is_settled, reach_of};
+use crate::window::{is_settled, reach_of, upper_is_included};
 
 use super::event::{LaneEvent, PageEvent, stopped_writing};
 use super::fetch::{Completion, FetchOutcome};
@@ -114,7 +114,8 @@ impl FetchLane<'_> {
             self.full_page_seen = pager.full_page_seen;
             if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
                 let message = format!("the source cuts results at {most} records");
-                return Ok(FetchOutcome::Truncated(invalid_response(message)));
+                let error = invalid_response(message).help(help_for_cap(stream));
+                return Ok(FetchOutcome::Truncated(error));
             }
             match next {
                 Some(next) => token = next,
@@ -361,6 +362,27 @@ impl FetchLane<'_> {
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
         self.host.stop.cause()
     }
+}
+
+/// What helps where the source cuts the result of a fetch that cannot be made smaller.
+fn help_for_cap(stream: &Stream) -> String {
+    let StreamKind::Window(rules) = &stream.kind else {
+        return "only a stream with a `window` can be read in smaller pieces; if the source cuts \
+                later, correct `max_records`"
+            .to_owned();
+    };
+    let precision = rules.precision;
+    let beside = match upper_is_included(rules) && rules.asks_for_end {
+        true => format!(
+            " together with the tick at its end, which the included bound asks for too; if \
+             records have no times in between, write `precision = \"{precision}\"`"
+        ),
+        false => String::new(),
+    };
+    format!(
+        "the smallest window that can be asked for is {precision}, and it reaches `max_records`\
+         {beside}; else give a finer `format`, or a filter in `query`"
+    )
 }
 
 /// Whether an answer means that the parent has no part in the stream.
