@@ -162,6 +162,10 @@ impl<'a> WriteLane<'a> {
                 Ok(())
             }
             LaneEvent::FetchBegins(facts) => {
+                if let Some((stream, mut keys)) = self.keys_of(&facts.window_key.stream) {
+                    keys.begin(&facts.window_key);
+                    self.keys = Some((stream, keys));
+                }
                 self.fetch = Some(WindowFetch::new(*facts));
                 Ok(())
             }
@@ -480,7 +484,8 @@ impl<'a> WriteLane<'a> {
         let error = invalid_response(message.clone()).help(
             "the key is not unique: add to `key` the field that tells such records apart (a column \
              `{ parent = \"…\" }`, or the day); if it is one record, write `shared_key = true`, or \
-             name with `version` the field that says which is newer",
+             name with `version` the field that says which is newer; if it has changed or moved \
+             while it was read, run it again",
         );
         let report = RunError::new(&window_key.stream, Some(&window_key), &error, message.clone());
         self.notes.event(error_event(report.clone(), self.host.clock.now()));
@@ -492,7 +497,7 @@ impl<'a> WriteLane<'a> {
         self.break_off(window_key, requested_at, (State::Partial, Some(message), None), trace)
     }
 
-    /// Which rows of a page another partition or window of this run has written already.
+    /// Which rows of a page another partition or window of this run has given already.
     fn known_rows(
         &mut self,
         tx: &Tx<'_>,
@@ -501,7 +506,7 @@ impl<'a> WriteLane<'a> {
     ) -> Result<Vec<KnownRow>, Error> {
         let Some((stream, mut keys)) = self.keys_of(&key.stream) else { return Ok(Vec::new()) };
         let known = match self.tables.get(&key.stream) {
-            Some((table, _)) => keys.known_rows(tx, table, key, rows, self.run)?,
+            Some((table, _)) => keys.known_rows(tx, table, rows, self.run)?,
             None => Vec::new(),
         };
         self.keys = Some((stream, keys));

@@ -152,6 +152,13 @@ impl World {
         self.records[self.bears.get(&record).copied().unwrap_or(record)].id
     }
 
+    /// Whether another parent has a record of the same key. Where a run has fetched one of the two
+    /// parents alone, its record stands, and the next run that fetches both refuses it.
+    pub fn is_at_odds(&self, record: usize) -> bool {
+        let across = matches!(self.scenario.quirk, Quirk::RepeatedKeys { across_parents: true });
+        across && self.shares_key(record)
+    }
+
     fn shares_key(&self, record: usize) -> bool {
         self.bears.iter().any(|(one, other)| *one == record || *other == record)
     }
