@@ -13,7 +13,7 @@ use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
 use windrow_sim::swarm::{
-    OPEN_OUTBOXES, OPEN_SEEDS, Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox,
+    OPEN_SEEDS, Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox,
     one_trio, shrink,
 };
 
@@ -155,7 +155,6 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let began = Instant::now();
     if let Some(count) = number(&arguments, "--outboxes") {
-        println!("left out, since their fault is open: outbox seeds {OPEN_OUTBOXES:?}");
         let sum = many_outboxes(seeds(&arguments, count), threads);
         return told(&sum, "rounds of sending", began);
     }
