@@ -167,6 +167,11 @@ impl Disk {
         self.cut
     }
 
+    /// Whether the next operation may fail.
+    pub fn is_at_risk(&self) -> bool {
+        self.cut || self.cut_at.is_some() || self.failing.is_some()
+    }
+
     /// From here on the operation of that number fails.
     pub fn fail(&mut self, failing: Option<Failing>) {
         self.touches = 0;
