@@ -169,50 +169,6 @@ fn an_empty_page_where_there_should_be_more_is_not_the_end() {
     });
 }
 
-/// Nine items by token, three on a page; each answer counts them all, which the definition does not
-/// declare. A run of two requests breaks the fetch off.
-fn broken_off() -> (Api, Workspace) {
-    let api = Api::start(|asked, _| {
-        let start = number(asked, "cursor");
-        let data: Vec<String> = (start..start + 3).map(|n| format!(r#"{{"id":{n}}}"#)).collect();
-        let next = if start < 6 { format!("\"{}\"", start + 3) } else { "null".to_owned() };
-        json(&format!(r#"{{"data":[{}],"next":{next},"total_count":9}}"#, data.join(",")))
-    });
-    let paginate = "paginate = { kind = \"cursor\", next = \"$.next\", param = \"cursor\" }";
-    let workspace = Workspace::new(&items_definition(&api.address, FAST, paginate));
-    workspace.run(&["sync", "--max-requests", "2"]).expect(3);
-    (api, workspace)
-}
-
-/// The tokens that were asked for from the third request on.
-fn tokens_since(api: &Api) -> Vec<Option<String>> {
-    api.log()[2..].iter().map(|asked| asked.parameter("cursor")).collect()
-}
-
-#[test]
-fn a_fetch_that_is_carried_on_is_counted_with_what_came_before() {
-    let (api, workspace) = broken_off();
-    workspace.sync();
-    assert_eq!(tokens_since(&api), [Some("6".to_owned())], "it went on at the next page");
-    let counts = "SELECT state, pages, received, inserted FROM _windrow_ledger";
-    assert_eq!(workspace.rows(counts), ["complete|3|9|9"]);
-    assert_eq!(workspace.value("SELECT count(*) FROM items"), "9");
-    let of_run = "SELECT pages, received FROM _windrow_run_fetches WHERE run_id = 2";
-    assert_eq!(workspace.rows(of_run), ["1|3"], "a run has what it has read itself");
-}
-
-#[test]
-fn a_fetch_whose_earlier_records_are_not_known_is_read_again_from_its_first_page() {
-    let (api, workspace) = broken_off();
-    // As a windrow left it that noted of a fetch only what its last run had read.
-    let forget = "UPDATE _windrow_ledger SET pages = 1, received = 3, inserted = 3";
-    crate::harness::execute(&workspace.path("a.db"), forget);
-    workspace.sync();
-    let again = ["6", "", "3", "6"].map(|it| (!it.is_empty()).then(|| it.to_owned()));
-    assert_eq!(tokens_since(&api), again);
-    assert_eq!(workspace.rows("SELECT state, received FROM _windrow_ledger"), ["complete|9"]);
-}
-
 #[test]
 fn a_page_that_is_gone_in_the_middle_is_not_the_end() {
     expect_broken("paginate = { kind = \"page\" }", "HTTP 404", |asked, _| {

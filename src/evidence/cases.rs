@@ -72,7 +72,7 @@ fn judged(case: &AnswerCase) -> Option<Contradiction> {
     let of_page = contradiction_of_page(stream, &signs);
     let mut fetch = FetchSigns::default();
     fetch.take(signs);
-    let came = Came { records: rows.received, pages: 1, end_is_declared: false };
+    let came = Came { records: rows.received, pages: 1, whole: true, end_is_declared: false };
     of_page.or_else(|| contradiction_of_end(stream, &fetch, came))
 }
 

@@ -27,8 +27,8 @@ impl FetchSigns {
         self.last = signs;
     }
 
-    /// Whether the answers hold counts that are compared with what came.
-    pub fn count(&self, stream: &Stream) -> bool {
+    /// Whether the answers hold counts that only a whole fetch can be held against.
+    pub fn needs_whole(&self, stream: &Stream) -> bool {
         stream.total.is_none()
             && !stream.total_rules.unrelated
             && (self.pages.is_some() || (self.total.is_some() && stream.records_are_one_list()))
@@ -44,13 +44,15 @@ pub struct Contradiction {
     pub help: String,
 }
 
-/// How much came, by the fetch and by those that it carries on.
+/// How much came.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
     /// Records, whether or not they became rows.
     pub records: u64,
     /// Pages that were asked for.
     pub pages: u64,
+    /// Whether all pages of the fetch are counted in these: not where it carries on another one.
+    pub whole: bool,
     /// Whether the declared total is what came, or a rule of `paginate.end` has found the end: then
     /// the address or token of a next page is one that the source always gives.
     pub end_is_declared: bool,
@@ -162,7 +164,7 @@ fn counts_more_pages(stream: &Stream, signs: &FetchSigns, came: Came) -> Option<
     if stream.total.is_some() || stream.total_rules.unrelated || stream.end_is_declared_at(at) {
         return None;
     }
-    (*pages > came.pages && came.pages > 0 && *pages > 1).then(|| Contradiction {
+    (came.whole && *pages > came.pages && came.pages > 0 && *pages > 1).then(|| Contradiction {
         message: format!("the answer counts {pages} pages at {at}, and {} came", came.pages),
         help: match stream.paginate_is_written {
             false => format!(
@@ -182,7 +184,7 @@ fn counts_more_records(stream: &Stream, signs: &FetchSigns, came: Came) -> Optio
     if declared || !stream.records_are_one_list() {
         return None;
     }
-    (*total > came.records).then(|| Contradiction {
+    (came.whole && *total > came.records).then(|| Contradiction {
         message: format!("the answer counts {total} records at {at}, and {} came", came.records),
         help: match stream.paginate_is_written {
             false => "write how the API pages with `paginate`; if this counts something else, \

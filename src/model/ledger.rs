@@ -120,8 +120,6 @@ pub struct Entry {
     pub cursor: Option<String>,
     /// The source's total as of the first page, where it gives one.
     pub source_total: Option<u64>,
-    /// What has come of the fetch that is kept.
-    pub counts: FetchCounts,
     /// Whether the last fetch failed.
     pub failed: bool,
     /// Whether it was made by the definition of the latest run: only then is its token of use.
@@ -171,17 +169,6 @@ impl AddAssign for Outcomes {
         self.skipped += more.skipped;
         self.rejected += more.rejected;
     }
-}
-
-/// What has come of a fetch so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FetchCounts {
-    /// Pages.
-    pub pages: u64,
-    /// What became of their records.
-    pub outcomes: Outcomes,
-    /// Records outside the range that was asked for.
-    pub out_of_window: u64,
 }
 
 /// What is written to the ledger together with the rows that it is about.

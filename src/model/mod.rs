@@ -31,9 +31,7 @@ pub use error::{Error, ErrorKind};
 pub use escape::{Escape, Escaping};
 pub use exit_code::ExitCode;
 pub use handoff::HandoffDirection;
-pub use ledger::{
-    Checkpoint, Entry, FetchCounts, Outcomes, RunState, State, WindowKey, place_of, problem_of,
-};
+pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey, place_of, problem_of};
 pub use numbers::{ago, bytes, count, duration, many, many_are};
 pub use outbox::EntryState;
 pub use outdated::Outdated;

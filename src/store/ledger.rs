@@ -3,11 +3,11 @@
 //! Complete windows of one stream and partition never overlap: whoever completes a window trims
 //! what it covers of others, so that the union stays what it was and nothing is counted twice.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::model::{
-    Checkpoint, Entry, Error, FetchCounts, Outcomes, State, Timestamp, Window, WindowKey,
-    instant_from_text, instant_to_text,
+    Checkpoint, Entry, Error, State, Timestamp, Window, WindowKey, instant_from_text,
+    instant_to_text,
 };
 
 use crate::store::error::at;
@@ -304,21 +304,6 @@ impl Tx<'_> {
     }
 }
 
-fn counts_of(row: &Row<'_>) -> rusqlite::Result<FetchCounts> {
-    Ok(FetchCounts {
-        pages: row.get("pages")?,
-        outcomes: Outcomes {
-            received: row.get("received")?,
-            inserted: row.get("inserted")?,
-            updated: row.get("updated")?,
-            unchanged: row.get("unchanged")?,
-            skipped: row.get("skipped")?,
-            rejected: row.get("rejected")?,
-        },
-        out_of_window: row.get("out_of_window")?,
-    })
-}
-
 /// The entries of a stream and partition, oldest first.
 pub(crate) fn entries(
     connection: &Connection,
@@ -326,8 +311,7 @@ pub(crate) fn entries(
     partition: &str,
 ) -> rusqlite::Result<Vec<Entry>> {
     let sql = "SELECT start_at, end_at, state, read_to, requested_at, completed_at, token, cursor,
-                      source_total, pages, received, inserted, updated, unchanged, skipped,
-                      rejected, out_of_window, error IS NOT NULL AS failed, run_id,
+                      source_total, error IS NOT NULL AS failed, run_id,
                       (SELECT definition_id FROM _windrow_runs AS r WHERE r.run_id = l.run_id)
                         IS (SELECT definition_id FROM _windrow_runs ORDER BY run_id DESC LIMIT 1)
                         AS same_definition,
@@ -367,7 +351,6 @@ pub(crate) fn entries(
                 token: text(6)?,
                 cursor: text(7)?,
                 source_total: row.get("source_total")?,
-                counts: counts_of(row)?,
                 failed: row.get("failed")?,
                 same_definition: row.get("same_definition")?,
                 dated_by_source: row.get("dated_by_source")?,
@@ -384,7 +367,7 @@ pub(crate) fn entries(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Command;
+    use crate::model::{Command, Outcomes};
     use crate::store::Archive;
     use crate::store::runs::RunStart;
     use crate::store::table::tests::{archive_with, usage_shape};

@@ -1,7 +1,7 @@
 //! A fetch as values: what is fixed when it begins, and what came of it.
 
 use crate::http::SourceError;
-use crate::model::{FetchCounts, FetchResult, GoneScope, State, Timestamp, WindowKey};
+use crate::model::{FetchResult, GoneScope, State, Timestamp, WindowKey};
 
 /// What is fixed when a fetch begins. The fetch lane hands it over once, before the first page.
 #[derive(Clone, Debug)]
@@ -18,8 +18,6 @@ pub struct FetchFacts {
     pub asked_to: Option<Timestamp>,
     /// Whether it begins with its first page in this run; not where it carries on another one.
     pub in_one_piece: bool,
-    /// What came of it in earlier runs, where it carries on what they began.
-    pub earlier: FetchCounts,
     /// Milliseconds by which the source's clock is ahead of this machine's, where it tells.
     pub skew_ms: Option<i64>,
 }

@@ -14,7 +14,7 @@ use crate::http::{
     invalid_response, no_total, number_at,
 };
 use crate::kept_pages::RawPage;
-use crate::model::{FetchCounts, State, Timestamp, Window};
+use crate::model::{State, Timestamp, Window};
 use crate::record::{PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of, upper_is_included};
 
@@ -450,7 +450,6 @@ fn state_of(
         token: None,
         cursor: None,
         source_total: None,
-        counts: FetchCounts::default(),
         failed: false,
         same_definition: true,
         dated_by_source: true,

@@ -135,7 +135,6 @@ impl FetchTally {
                 None => job.asked.map(Window::end),
             },
             in_one_piece: resumed.is_none(),
-            earlier: resumed.map(|entry| entry.counts).unwrap_or_default(),
             skew_ms: None,
         };
         Self {
@@ -291,29 +290,23 @@ impl FetchTally {
 
     /// What the answers say against the end that was found.
     pub fn contradiction(&mut self, stream: &Stream) -> Result<Option<FetchOutcome>, SourceError> {
-        let earlier = &self.facts.earlier;
         let came = Came {
-            records: earlier.outcomes.received + self.received,
-            pages: earlier.pages + self.asked,
+            records: self.received,
+            pages: self.asked,
+            whole: self.facts.in_one_piece,
             end_is_declared: self.ended_as_declared || self.total_agrees(stream),
         };
-        let carries_on = !self.facts.in_one_piece && self.signs.count(stream);
         self.rejected_window(stream)?;
         match contradiction_of_end(stream, &self.signs, came) {
             Some(contradiction) if one_page_is_all(stream) => {
                 self.remark = Some(contradiction.message);
             }
-            Some(contradiction) => {
-                let mut error = contradicted(contradiction);
-                // What an earlier run has read may have changed since: it is counted anew.
-                error.page_gone = carries_on;
-                return Err(error);
-            }
+            Some(contradiction) => return Err(contradicted(contradiction)),
             None => {}
         }
-        if carries_on && stream.paginate.is_counted() {
-            // The count would be right also where a record has moved onto a page that was read.
-            let mut error = invalid_response("counted pages may have moved since they were read");
+        if !came.whole && self.signs.needs_whole(stream) {
+            // The counts are of all pages, and an earlier run has read some of them.
+            let mut error = invalid_response("the answers count more than this piece of the fetch");
             error.page_gone = true;
             return Err(error);
         }

@@ -16,8 +16,8 @@ use crate::host::Host;
 use crate::http::invalid_response;
 use crate::kept_pages::RawPage;
 use crate::model::{
-    Cell, Checkpoint, Error, FetchCounts, FetchResult, FieldChange, Outcomes, RowSet, RunEventKind,
-    State, TableShape, Timestamp, Wait, Window, WindowKey, excerpt, instant_to_text,
+    Cell, Checkpoint, Error, FetchResult, FieldChange, Outcomes, RowSet, RunEventKind, State,
+    TableShape, Timestamp, Wait, Window, WindowKey, excerpt, instant_to_text,
 };
 use crate::store::{Archive, FetchRow, RunEvent, RunStreamRow, TableWriter, Tx};
 
@@ -81,15 +81,6 @@ impl WindowFetch {
     fn new(facts: FetchFacts) -> Self {
         let (outcomes, next, source_total) = (Outcomes::default(), None, None);
         Self { facts, pages: 0, outcomes, out_of_window: 0, next, source_total, shared: None }
-    }
-
-    /// What has come of it, also in earlier runs.
-    fn counts(&self) -> FetchCounts {
-        let mut counts = self.facts.earlier;
-        counts.pages += self.pages;
-        counts.outcomes += self.outcomes;
-        counts.out_of_window += self.out_of_window;
-        counts
     }
 
     /// Whether the page in hand is the first of the window's data.
@@ -618,7 +609,6 @@ impl<'a> WriteLane<'a> {
     /// How far the fetch of a window has come, as far as this lane knows.
     fn progress(&self, window_key: &WindowKey, requested_at: Timestamp) -> Checkpoint {
         let fetch = self.fetch.as_ref().filter(|fetch| fetch.facts.window_key == *window_key);
-        let counts = fetch.map(WindowFetch::counts).unwrap_or_default();
         Checkpoint {
             window_key: window_key.clone(),
             state: State::Partial,
@@ -631,9 +621,9 @@ impl<'a> WriteLane<'a> {
             at: self.host.clock.now(),
             token: fetch.and_then(|fetch| fetch.next.clone()),
             cursor: None,
-            pages: counts.pages,
-            outcomes: counts.outcomes,
-            out_of_window: counts.out_of_window,
+            pages: fetch.map_or(0, |fetch| fetch.pages),
+            outcomes: fetch.map_or_else(Outcomes::default, |fetch| fetch.outcomes),
+            out_of_window: fetch.map_or(0, |fetch| fetch.out_of_window),
             distinct_keys: None,
             source_total: fetch.and_then(|fetch| fetch.source_total),
             error: None,

@@ -318,7 +318,7 @@ pub fn halve(window: Window, rules: &WindowRules) -> Option<(Window, Window)> {
 mod tests {
     use super::*;
     use crate::definition::Bounds;
-    use crate::model::{FetchCounts, instant_from_text};
+    use crate::model::instant_from_text;
     use crate::window::bounds::tests::rules;
     use chrono_tz::Tz;
     use proptest::prelude::*;
@@ -342,7 +342,6 @@ mod tests {
             token: None,
             cursor: None,
             source_total: None,
-            counts: FetchCounts::default(),
             failed: false,
             same_definition: true,
             dated_by_source: false,
