@@ -6,6 +6,17 @@ use std::sync::{Arc, Mutex};
 use crate::api::{Api, FAST, answer, json};
 use crate::harness::Workspace;
 
+/// Children of two parents; `more` goes into their table.
+fn definition(address: &str, more: &str) -> String {
+    format!(
+        "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{address}\"\n{FAST}\n\
+         [streams.lines]\npath = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n\
+         [streams.kids]\nfor_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\n\
+         records = \"$.data[*]\"\nkey = \"id\"\n{more}\n\
+         columns = {{ id = \"integer\", n = \"integer\" }}\n"
+    )
+}
+
 /// Two parents, and the answers for their children, which a test changes. No answer is an error.
 struct Parents {
     kids: Arc<Mutex<[&'static str; 2]>>,
@@ -30,16 +41,9 @@ impl Parents {
                 _ => json(second),
             }
         });
-        let definition = format!(
-            "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n\
-             [streams.lines]\npath = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n\
-             [streams.kids]\nfor_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\n\
-             records = \"$.data[*]\"\nkey = \"id\"\n\
-             total = \"$.total\"\n\
-             columns = {{ id = \"integer\", n = \"integer\" }}\n",
-            api.address
-        );
-        Parents { kids, _api: api, workspace: Workspace::new(&definition) }
+        let definition = definition(&api.address, "total = \"$.total\"");
+        let workspace = Workspace::new(&definition);
+        Parents { kids, _api: api, workspace }
     }
 
     fn change(&self, kids: [&'static str; 2]) {
@@ -82,6 +86,29 @@ fn a_child_that_moves_to_another_parent_between_two_runs_is_no_contradiction() {
     parents.change([NONE, OTHER]);
     parents.workspace.sync();
     assert_eq!(parents.rows(), ["1|2"]);
+}
+
+/// The first page of the second parent is refused, the last one fails: the rows of the first are
+/// not written, and only a fetch from the first page on can bring them.
+#[test]
+fn a_fetch_whose_page_was_taken_back_is_not_carried_on_behind_it() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let shared = Arc::clone(&fails);
+    let api =
+        Api::start(move |asked, _| match (asked.path(), asked.parameter("cursor").as_deref()) {
+            ("/lines", _) => json(r#"{"data":[{"id":1},{"id":2}]}"#),
+            ("/lines/1", _) => json(r#"{"data":[{"id":1,"n":1}]}"#),
+            (_, None) => json(r#"{"data":[{"id":1,"n":2},{"id":2,"n":2}],"next":"b"}"#),
+            (_, Some("b")) => json(r#"{"data":[{"id":3,"n":2}],"next":"c"}"#),
+            _ if shared.load(Ordering::Relaxed) => answer("500 Internal Server Error", &[], "no"),
+            _ => json(r#"{"data":[{"id":4,"n":2}],"next":null}"#),
+        });
+    let paginate = "paginate = { kind = \"cursor\", next = \"$.next\", param = \"cursor\" }";
+    let workspace = Workspace::new(&definition(&api.address, paginate));
+    workspace.run(&["sync"]).expect(3);
+    fails.store(false, Ordering::Relaxed);
+    let ran = workspace.run(&["sync"]).expect(5);
+    assert!(ran.stderr.contains("the key id = 1 came from another parent"), "{ran:?}");
 }
 
 #[test]

@@ -105,15 +105,13 @@ fn says_more(stream: &Stream, signs: &FetchSigns, came: Came) -> Option<Contradi
         _ => false,
     };
     let is_last = signs.last.last || came.end_is_declared;
-    let counts = |sign: &&Sign| match sign.kind {
-        _ if stream.end_is_declared_at(&sign.at) => false,
+    let is_declared = |sign: &&Sign| !stream.end_is_declared_at(&sign.at);
+    let mut more = signs.last.more.iter().filter(is_declared);
+    let sign = more.find(|sign| match sign.kind {
         SignKind::Flag => true,
         SignKind::Number(number) => !is_last && !all_came(number),
         _ => !is_last,
-    };
-    // A flag only says that there is more; what leads on can be followed.
-    let more = signs.last.more.iter().filter(counts);
-    let sign = more.min_by_key(|sign| sign.kind == SignKind::Flag)?;
+    })?;
     let Sign { at, value, kind } = sign;
     let message = match kind {
         SignKind::Flag => format!("the answer says that there is more: {value} at {at}"),

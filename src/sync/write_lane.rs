@@ -167,8 +167,11 @@ impl<'a> WriteLane<'a> {
             }
             LaneEvent::FetchEnds { window_key, requested_at, end, trace } => match end {
                 FetchEnd::Complete(done) => self.complete(window_key, requested_at, *done, trace),
-                FetchEnd::Broken { error, truncated, counts } => {
+                FetchEnd::Broken { error, truncated, counts, of_pages } => {
                     let state = if truncated { State::Truncated } else { State::Partial };
+                    if let Some(fetch) = self.fetch.as_mut().filter(|_| of_pages) {
+                        fetch.next = None;
+                    }
                     self.break_off(window_key, requested_at, (state, error, counts), trace)
                 }
                 FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
@@ -619,7 +622,8 @@ impl<'a> WriteLane<'a> {
             asked_from: fetch.and_then(|fetch| fetch.facts.asked_from),
             last_records: fetch.filter(|it| it.facts.in_one_piece).map(|it| it.outcomes.received),
             at: self.host.clock.now(),
-            token: fetch.and_then(|fetch| fetch.next.clone()),
+            // A page that was taken back has to come again.
+            token: fetch.filter(|it| it.shared.is_none()).and_then(|it| it.next.clone()),
             cursor: None,
             pages: fetch.map_or(0, |fetch| fetch.pages),
             outcomes: fetch.map_or_else(Outcomes::default, |fetch| fetch.outcomes),
