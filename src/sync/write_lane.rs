@@ -167,11 +167,8 @@ impl<'a> WriteLane<'a> {
             }
             LaneEvent::FetchEnds { window_key, requested_at, end, trace } => match end {
                 FetchEnd::Complete(done) => self.complete(window_key, requested_at, *done, trace),
-                FetchEnd::Broken { error, truncated, counts, of_pages } => {
+                FetchEnd::Broken { error, truncated, counts } => {
                     let state = if truncated { State::Truncated } else { State::Partial };
-                    if let Some(fetch) = self.fetch.as_mut().filter(|_| of_pages) {
-                        fetch.next = None;
-                    }
                     self.break_off(window_key, requested_at, (state, error, counts), trace)
                 }
                 FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
