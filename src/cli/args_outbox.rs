@@ -155,6 +155,10 @@ pub struct OutboxResolve {
     /// It has not, and is not to be sent
     #[arg(long, group = "what")]
     pub cancel: bool,
+    /// Send it from here although a hand-off took it along; whoever has that file may send it too,
+    /// and then it takes effect twice
+    #[arg(long, requires = "resend")]
+    pub even_if_moved: bool,
 }
 
 #[derive(Debug, Args)]

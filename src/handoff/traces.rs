@@ -23,6 +23,8 @@ pub struct Traces {
     pub runs: u64,
     /// Runs that ran in this very archive, under the id that it has now.
     pub own_runs: u64,
+    /// Senders of its outbox: a copy is given none.
+    pub senders: u64,
     /// Whether parts may have been in it before it was given: it had taken archives in, or was a
     /// hand-off itself.
     pub mixed: bool,
@@ -62,7 +64,8 @@ impl Traces {
     /// Whether it must be a hand-off to which nothing has been written since: it was named by one,
     /// or nothing that is in it ran under its name.
     pub fn was_just_given(&self) -> bool {
-        !self.marks.is_empty() || self.own_runs == 0 && (self.copied.is_some() || self.runs > 0)
+        let is_worked_in = self.own_runs > 0 || self.senders > 0;
+        !self.marks.is_empty() || !is_worked_in && (self.copied.is_some() || self.runs > 0)
     }
 }
 
@@ -90,6 +93,7 @@ impl Reader {
                 own_runs: number(&format!(
                     "SELECT count(*) FROM _windrow_runs WHERE archive_id = ({own})"
                 ))?,
+                senders: number("SELECT count(*) FROM _windrow_outbox_senders")?,
                 mixed: connection
                     .prepare(&format!(
                         "SELECT 1 FROM _windrow_lineage WHERE archive_id <> ({own})

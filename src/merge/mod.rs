@@ -25,7 +25,9 @@ use serde::Serialize;
 
 use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::merge::merge_policy::MergePolicy;
-use crate::model::{Command, Error, Outcomes, Timestamp, Window, instant_from_text};
+use crate::model::numbers::many;
+use crate::model::{Command, EntryState, Error, Outcomes, Timestamp, Window, instant_from_text};
+use crate::outbox::take_entries;
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
@@ -107,10 +109,24 @@ pub struct FileReport {
     pub runs: u64,
     /// By stream.
     pub streams: Vec<StreamMerge>,
+    /// What became of requests that a hand-off took along from here.
+    pub results: Vec<EntryResult>,
     /// Worth knowing.
     pub warnings: Vec<String>,
     /// What was not taken, and why.
     pub left: Vec<String>,
+}
+
+/// Keys of waiting requests that are named in one line.
+const KEYS_SHOWN_MAX: usize = 10;
+
+/// How a request ended that was moved with a hand-off.
+#[derive(Clone, Debug, Serialize)]
+pub struct EntryResult {
+    /// Its key.
+    pub key: String,
+    /// Its state now.
+    pub state: EntryState,
 }
 
 /// What came of a merge.
@@ -210,9 +226,11 @@ fn take_all(
             manifest: other.manifest()?,
             runs: runs.new,
             streams: Vec::new(),
+            results: Vec::new(),
             warnings: compared.warnings,
             left: taking.left_behind()?,
         };
+        take_outbox(merge, other, &mut report)?;
         for stream in other.streams()? {
             let words = Words { sides: &sides, told: &told };
             let taken = take_stream(merge, &taking, other, &stream, &words, &mut report)?;
@@ -223,6 +241,30 @@ fn take_all(
         files.push(report);
     }
     Ok((files, merge.has_changed()))
+}
+
+/// Takes what became of requests that went along with a hand-off, and tells of those that wait
+/// there.
+fn take_outbox(merge: &Merge<'_>, other: &Reader, report: &mut FileReport) -> Result<(), Error> {
+    let given = take_entries(&merge.tx, &other.connection)?;
+    let result = |(key, state)| EntryResult { key, state };
+    report.results = given.results.into_iter().map(result).collect();
+    if !given.waiting.is_empty() {
+        let keys = given.waiting[..given.waiting.len().min(KEYS_SHOWN_MAX)].join(", ");
+        let more = if given.waiting.len() > KEYS_SHOWN_MAX { ", …" } else { "" };
+        report.left.push(format!(
+            "{} of its outbox {} ({keys}{more}): `windrow --archive {} outbox resolve KEY --resend` \
+             takes each over, and `windrow --archive {} outbox send` sends it",
+            many(given.waiting.len() as u64, "write"),
+            if given.waiting.len() == 1 { "waits" } else { "wait" },
+            report.file,
+            report.file,
+        ));
+    }
+    if given.others > 0 {
+        report.left.push(format!("{} of its outbox", many(given.others, "write")));
+    }
+    Ok(())
 }
 
 /// What definitions say.

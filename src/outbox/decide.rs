@@ -200,6 +200,7 @@ mod tests {
             last_seen_at: seen.map(at),
             next_at: None,
             note: None,
+            moved: None,
         }
     }
 

@@ -305,10 +305,15 @@ impl<'a> NewRun<'a> {
             },
         )?;
         let run = connection.last_insert_rowid();
-        let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
-        connection.execute_batch(forget)?;
+        forget_manifest(connection)?;
         Ok(run)
     }
+}
+
+/// Forgets what a hand-off says of itself, with the first thing that is written to it.
+pub(crate) fn forget_manifest(connection: &Connection) -> rusqlite::Result<()> {
+    let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
+    connection.execute_batch(forget)
 }
 
 /// By how much this machine's clock must be off before fetches are dated by their sources', in

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, named_params};
 use crate::definition::{KeyRule, WriteMethod};
 use crate::model::{EntryState, Error, Timestamp, instant_to_text};
 use crate::store::row::only;
+use crate::store::runs::forget_manifest;
 use crate::store::transaction::Tx;
 
 use crate::outbox::store::OPEN_ENTRIES_MAX;
@@ -238,10 +239,15 @@ impl Tx<'_> {
 fn put_sender(tx: &Tx<'_>, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
     let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (:sender, :now)
         ON CONFLICT DO NOTHING";
-    tx.connection
+    let made = tx
+        .connection
         .prepare_cached(sql)?
-        .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })
-        .map(|_| ())
+        .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })?;
+    if made > 0 {
+        // Who sends from a hand-off works in it: it is no longer what was given.
+        forget_manifest(&tx.connection)?;
+    }
+    Ok(())
 }
 
 fn add(tx: &Tx<'_>, new: &NewEntry) -> rusqlite::Result<Added> {
