@@ -21,7 +21,7 @@ mod recast;
 mod shapes;
 
 pub use ancestors::{KeptRecord, NotRead, read_kept};
-pub use body::{Body, BodyFormat};
+pub use body::Body;
 pub use canonical::{canonical_json, hash_key};
 pub use coerce::is_json_number;
 pub use extract::{ExtractError, RecordStep, body_value, extract, text_at};
@@ -29,7 +29,6 @@ pub use file_fields::FileFields;
 pub use filler::Filler;
 pub use infer::{MEMBER_NAMES_MAX, infer_columns, member_names};
 pub use json::{Elements, Members};
-pub use non_numbers::mark_non_numbers;
 pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
 pub use pointer::spoken_origin;
 pub use pretty::{Pretty, PrettyLine, pretty};

@@ -61,9 +61,8 @@ pub fn read_kept(
     stream: &Stream,
     reader: &RecordReader,
     context: &PageContext,
-    text: &str,
+    body: &Body<'_>,
 ) -> Result<PageRows, SourceError> {
-    let body = &Body::of_kept(text);
     let rows = read_page(body, &stream.records, reader, context);
     let rows = rows.map_err(|error| no_records(stream, &error))?;
     check_keys(stream, &rows, body)?;

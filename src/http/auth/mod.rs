@@ -129,14 +129,13 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
     use super::*;
-    use crate::definition::{Paginate, TemplateValues, parse_definition};
+    use crate::definition::{BodyFormat, Paginate, TemplateValues, parse_definition};
     use crate::host::Stop;
     use crate::http::paginate::PageToken;
     use crate::http::request::RequestPlan;
     use crate::http::source_error::SourceErrorKind;
     use crate::http::transport::{HttpResponse, Method, NetError, ResponseFuture};
     use crate::http::{Budget, HttpFetcher, WriteClient, WriteRequest};
-    use crate::record::BodyFormat;
 
     const TEXT: &str = "[archive]\npath = 'a.db'\n[sources.s]\n\
         base_url = 'https://api.example.com'\nretry = { attempts = 1 }\n\
