@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::adopt::{
     AdoptedStanding, Inflation, Member, Removed, RemovedReason, Scratch, StandingQuery,
 };
-use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
+use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::model::{
     Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
@@ -139,13 +139,9 @@ impl<'a> Walk<'a> {
         let there = |name: &str| !matching.absent.iter().any(|absent| absent == name);
         let others = shape.columns.iter().enumerate().filter(|(_, c)| !key.contains(&c.name));
         let others = others.filter(|(_, column)| there(&column.name));
-        let numeric = |kind| {
-            use ColumnType::{Decimal, Integer, Number, Real};
-            matches!(kind, Integer | Real | Number | Decimal)
-        };
         let summed: Vec<(usize, &str)> = others
             .clone()
-            .filter(|(_, column)| numeric(column.kind))
+            .filter(|(_, column)| column.kind.is_number())
             .map(|(at, column)| (at + offset, column.name.as_str()))
             .collect();
         let zero = |(_, name): &(usize, &str)| Inflation {

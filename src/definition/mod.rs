@@ -40,7 +40,7 @@ pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use auth::{Auth, FixedAuth};
 pub use body_format::BodyFormat;
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
-pub use column_type::ColumnType;
+pub use column_type::{ColumnStorage, ColumnType, TypeFamily};
 pub use fingerprint::{Fingerprint, RecordedDefinition, RequestChange};
 pub use local_time::{LocalTime, doubled_stretch, local_time, resolve_local};
 pub use nothing::{AbsentRules, EmptyRules, NothingRule};
@@ -55,8 +55,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, is_number,
-    json_schema, parse_definition, parse_start, sounds_secret,
+    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, json_schema,
+    parse_definition, parse_start, sounds_secret,
 };
 pub use span::Span;
 pub use strftime::{Pattern, SPECIFIERS, WrittenTime};

@@ -251,7 +251,7 @@ fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), S
     };
     match (column.kind, number) {
         (ColumnType::Number, true) => column.kind = ColumnType::Integer,
-        (ColumnType::Date | ColumnType::Timestamp, false) => {}
+        (kind, false) if kind.is_time() => {}
         _ => {
             let message = format!("the values of `{field}` have the wrong type");
             return Err(
