@@ -8,7 +8,6 @@ pub(crate) mod fill;
 pub(crate) mod gone;
 pub(crate) mod ledger;
 pub(crate) mod literal;
-pub(crate) mod merge_policy;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub mod policy;
@@ -17,6 +16,7 @@ pub(crate) mod rows;
 pub(crate) mod run_definitions;
 pub(crate) mod runs;
 pub(crate) mod shape;
+pub(crate) mod stream_policy;
 pub(crate) mod tables;
 pub(crate) mod values;
 pub(crate) mod versions;
@@ -24,7 +24,7 @@ pub(crate) mod versions;
 use serde::Serialize;
 
 use crate::definition::{OnConflict, Stream, StreamKind};
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Command, Error, Outcomes, Timestamp, Window, instant_from_text};
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
