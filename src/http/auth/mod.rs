@@ -4,7 +4,7 @@
 //! the first request, [`Authorizers::authorize`] on each, [`Authorizers::renew`] after a 401. The
 //! redactor learns what a kind gets from a source before anything else sees it.
 
-mod fixed;
+mod from_definition;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,7 +18,7 @@ use crate::http::redact::SecretValues;
 use crate::http::source_error::SourceError;
 use crate::http::transport::{HttpRequest, Transport};
 
-use fixed::FixedCredentials;
+use from_definition::FixedCredentials;
 
 /// What an authorizer may use while it gets credentials.
 pub struct AuthContext<'a> {
