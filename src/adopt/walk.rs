@@ -11,7 +11,7 @@ use crate::adopt::{
 };
 use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::model::{
-    Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
+    Cell, Error, Reject, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
 use crate::store::{Orphan, Reader, TableWriter, Tx};
@@ -301,10 +301,10 @@ impl<'a> Walk<'a> {
 
     fn reject_orphan(&mut self, orphan: Orphan, record: String) -> Result<(), Error> {
         let Orphan { column, reason } = orphan;
-        let kind = RejectKind::Orphan;
-        Loaded::count_reject(&mut self.found.rejects, kind.as_str(), &reason);
-        let (pointer, ancestors) = (self.reader.pointer_of(&column), Some(self.beside.to_owned()));
-        self.write_reject(Reject { kind, reason, pointer, record, ancestors, position: 0 })
+        let refusal = self.reader.orphan(&column, reason);
+        let reject = refusal.reject(record, Some(self.beside.to_owned()), 0);
+        Loaded::count_reject(&mut self.found.rejects, reject.kind.as_str(), &reject.reason);
+        self.write_reject(reject)
     }
 
     fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, Error> {

@@ -32,5 +32,5 @@ pub use json::{Elements, Members};
 pub use page::{KeyClash, PageContext, PageMark, PageRows, hash_text, read_page};
 pub use pointer::spoken_origin;
 pub use pretty::{Pretty, PrettyLine, pretty};
-pub use reader::{RecordReader, RecordRefusal};
+pub use reader::RecordReader;
 pub use recast::{Recast, Recasted, corrected, is_read_otherwise};
