@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 13] = [
 ];
 
 /// Rooms with SQL: the core's, and each feature that owns tables or reads them in ways of its own.
-/// `store` alone opens connections.
+/// `store` alone opens connections to archives.
 const SQL_ROOMS: [&str; 17] = [
     "src/store/",
     "src/digest/",
@@ -351,6 +351,41 @@ fn the_readme_is_short_and_shows_the_two_commands() {
     let readme = include_str!("../README.md");
     assert!(readme.lines().count() < 200);
     assert!(readme.contains("cargo run --release -- demo") && readme.contains("cargo test"));
+}
+
+const ARCHITECTURE: &str = include_str!("../ARCHITECTURE.md");
+
+/// The texts between backticks.
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_map_names_each_room_once_and_in_the_order_of_the_floors() {
+    let mut parts = ARCHITECTURE.split("\n## ");
+    let map = parts.find(|part| part.starts_with("The map")).expect("the map");
+    let rows = map.lines().filter(|line| line.starts_with("| `"));
+    let mut named: Vec<&str> =
+        rows.filter_map(|row| row.split('|').nth(1)).flat_map(in_backticks).collect();
+    let floors: Vec<Option<usize>> = named.iter().map(|room| floor(room)).collect();
+    assert!(floors.is_sorted(), "{named:?}");
+    let mut rooms = FLOORS.concat();
+    named.sort_unstable();
+    rooms.sort_unstable();
+    assert_eq!(named, rooms);
+}
+
+/// Whoever looks for a place starts with this page, and believes it.
+#[test]
+fn the_paths_that_the_architecture_names_are_there() {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let is_path = |word: &&str| word.contains('/') && word.chars().all(is_letter);
+    let paths: Vec<&str> = in_backticks(ARCHITECTURE).filter(is_path).collect();
+    assert!(paths.len() > 80, "{} paths were found", paths.len());
+    let (root, sources) = (root(), root().join("src"));
+    let is_there = |path: &&str| root.join(path).exists() || sources.join(path).exists();
+    let missing: Vec<&str> = paths.into_iter().filter(|path| !is_there(path)).collect();
+    assert_eq!(missing, [""; 0]);
 }
 
 /// The name that a line of code defines a type by, private ones as well. An associated type has the

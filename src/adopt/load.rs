@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::adopt::{RecordOrigin, Scratch};
 use crate::definition;
 use crate::host::Stop;
-use crate::model::{Error, Reject, RowSet, hexadecimal};
-use crate::record::{RecordReader, RecordRefusal, extract};
+use crate::model::{Error, RowSet, hexadecimal};
+use crate::record::{RecordReader, extract};
 
 use super::file::{AdoptedFile, FileRecord};
 use super::keep::Ranking;
@@ -91,11 +91,10 @@ pub fn load(
                 let rank = ranking.rank(place, &record, &rows, 0)?;
                 scratch.add(RecordOrigin { place, rank: &rank, record: &text }, &rows, 0)?;
             }
-            Err(RecordRefusal { kind, reason, pointer }) => {
-                let reason = format!("{} {place}: {reason}", file.unit());
-                Loaded::count_reject(&mut loaded.rejects, kind.as_str(), &reason);
-                let (record, ancestors) = (text, Some(matching.beside.clone()));
-                let reject = Reject { kind, reason, pointer, record, ancestors, position: 0 };
+            Err(mut refusal) => {
+                refusal.reason = format!("{} {place}: {}", file.unit(), refusal.reason);
+                let reject = refusal.reject(text, Some(matching.beside.clone()), 0);
+                Loaded::count_reject(&mut loaded.rejects, reject.kind.as_str(), &reject.reason);
                 scratch.reject(place, &reject)?;
             }
         }

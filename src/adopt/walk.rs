@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::adopt::{
     AdoptedStanding, Inflation, Member, Removed, RemovedReason, Scratch, StandingQuery,
 };
-use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
+use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::model::{
-    Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
+    Cell, Error, Reject, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
 use crate::store::{Orphan, Reader, TableWriter, Tx};
@@ -139,13 +139,9 @@ impl<'a> Walk<'a> {
         let there = |name: &str| !matching.absent.iter().any(|absent| absent == name);
         let others = shape.columns.iter().enumerate().filter(|(_, c)| !key.contains(&c.name));
         let others = others.filter(|(_, column)| there(&column.name));
-        let numeric = |kind| {
-            use ColumnType::{Decimal, Integer, Number, Real};
-            matches!(kind, Integer | Real | Number | Decimal)
-        };
         let summed: Vec<(usize, &str)> = others
             .clone()
-            .filter(|(_, column)| numeric(column.kind))
+            .filter(|(_, column)| column.kind.is_number())
             .map(|(at, column)| (at + offset, column.name.as_str()))
             .collect();
         let zero = |(_, name): &(usize, &str)| Inflation {
@@ -305,10 +301,10 @@ impl<'a> Walk<'a> {
 
     fn reject_orphan(&mut self, orphan: Orphan, record: String) -> Result<(), Error> {
         let Orphan { column, reason } = orphan;
-        let kind = RejectKind::Orphan;
-        Loaded::count_reject(&mut self.found.rejects, kind.as_str(), &reason);
-        let (pointer, ancestors) = (self.reader.pointer_of(&column), Some(self.beside.to_owned()));
-        self.write_reject(Reject { kind, reason, pointer, record, ancestors, position: 0 })
+        let refusal = self.reader.orphan(&column, reason);
+        let reject = refusal.reject(record, Some(self.beside.to_owned()), 0);
+        Loaded::count_reject(&mut self.found.rejects, reject.kind.as_str(), &reject.reason);
+        self.write_reject(reject)
     }
 
     fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, Error> {

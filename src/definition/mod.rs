@@ -5,6 +5,7 @@
 
 mod alert;
 mod auth;
+mod body_format;
 mod check;
 mod column_type;
 mod context;
@@ -37,8 +38,9 @@ use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use auth::{Auth, FixedAuth};
+pub use body_format::BodyFormat;
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
-pub use column_type::ColumnType;
+pub use column_type::{ColumnStorage, ColumnType, TypeFamily};
 pub use fingerprint::{Fingerprint, RecordedDefinition, RequestChange};
 pub use local_time::{LocalTime, doubled_stretch, local_time, resolve_local};
 pub use nothing::{AbsentRules, EmptyRules, NothingRule};
@@ -53,8 +55,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, is_number,
-    json_schema, parse_definition, parse_start, sounds_secret,
+    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, json_schema,
+    parse_definition, parse_start, sounds_secret,
 };
 pub use span::Span;
 pub use strftime::{Pattern, SPECIFIERS, WrittenTime};
@@ -139,12 +141,19 @@ pub struct Source {
     pub body_bytes_max: u64,
     /// How many bytes may come out of each byte of a compressed answer.
     pub body_ratio_max: u64,
-    /// Whether answers are JSON whatever their `Content-Type` says.
-    pub is_json: bool,
+    /// The format of its answers whatever their `Content-Type` says, where the definition names it.
+    pub declared_format: Option<BodyFormat>,
     /// When to try again.
     pub retry: RetryPolicy,
     /// How it keeps a write that comes twice from counting twice.
     pub idempotency: Idempotency,
+}
+
+impl Source {
+    /// The format of its answers.
+    pub fn format(&self) -> BodyFormat {
+        self.declared_format.unwrap_or_default()
+    }
 }
 
 /// At most `count` requests in `per_ms` milliseconds.

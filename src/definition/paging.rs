@@ -9,6 +9,17 @@ use super::context::Context;
 use super::raw_parameter::RawParameter;
 use super::{Path, RequestTemplate, Segment, Stream, Template};
 
+/// The default of `param` of pages.
+const PAGE_PARAM: &str = "page";
+/// The default of `first`.
+const FIRST_PAGE: u64 = 1;
+/// The default of `param` of offsets.
+const OFFSET_PARAM: &str = "offset";
+/// The default of `size_param` of offsets, where there is a `size`.
+const SIZE_PARAM: &str = "limit";
+/// The default of `param` of cursors.
+const TOKEN_PARAM: &str = "cursor";
+
 /// How the API pages.
 #[derive(Clone, Debug)]
 pub enum Paginate {
@@ -431,8 +442,8 @@ pub(in crate::definition) fn paginate_of(
         },
         Some(RawPaginate::Page { param, first, size, size_param, pages, more, .. }) => {
             Paginate::Page {
-                param: param.clone().unwrap_or_else(|| "page".to_owned()),
-                first: first.unwrap_or(1),
+                param: param.clone().unwrap_or_else(|| PAGE_PARAM.to_owned()),
+                first: first.unwrap_or(FIRST_PAGE),
                 size: *size,
                 size_param: size_param.clone(),
                 pages: path("pages", pages)?,
@@ -440,9 +451,9 @@ pub(in crate::definition) fn paginate_of(
             }
         }
         Some(RawPaginate::Offset { param, size, size_param, more, .. }) => Paginate::Offset {
-            param: param.clone().unwrap_or_else(|| "offset".to_owned()),
+            param: param.clone().unwrap_or_else(|| OFFSET_PARAM.to_owned()),
             size: *size,
-            size_param: size_param.clone().or_else(|| size.map(|_| "limit".to_owned())),
+            size_param: size_param.clone().or_else(|| size.map(|_| SIZE_PARAM.to_owned())),
             more: path("more", more)?,
         },
         Some(RawPaginate::Cursor { next, header, field, param, body, more, .. }) => {
@@ -472,7 +483,7 @@ pub(in crate::definition) fn paginate_of(
                     TokenInto::Body(member.clone())
                 }
                 (param, None) => {
-                    TokenInto::Query(param.clone().unwrap_or_else(|| "cursor".to_owned()))
+                    TokenInto::Query(param.clone().unwrap_or_else(|| TOKEN_PARAM.to_owned()))
                 }
             };
             Paginate::Cursor { token, into, more }
@@ -481,6 +492,27 @@ pub(in crate::definition) fn paginate_of(
 }
 
 impl RawPaginate {
+    /// The keys that hold paths into a body.
+    pub(in crate::definition) const PATHS: [&str; 3] = ["next", "more", "pages"];
+
+    /// The values of the keys that may be left out, of which a request is made all the same.
+    pub(in crate::definition) fn defaults(&self) -> Vec<(&'static str, serde_json::Value)> {
+        match self {
+            RawPaginate::Page { .. } => {
+                vec![("param", PAGE_PARAM.into()), ("first", FIRST_PAGE.into())]
+            }
+            RawPaginate::Offset { size: Some(_), .. } => {
+                vec![("param", OFFSET_PARAM.into()), ("size_param", SIZE_PARAM.into())]
+            }
+            RawPaginate::Offset { .. } => vec![("param", OFFSET_PARAM.into())],
+            RawPaginate::Cursor { body: None, .. } => vec![("param", TOKEN_PARAM.into())],
+            RawPaginate::None {}
+            | RawPaginate::Cursor { .. }
+            | RawPaginate::Link { .. }
+            | RawPaginate::NextUrl { .. } => Vec::new(),
+        }
+    }
+
     fn end(&self) -> Option<&RawEnd> {
         match self {
             RawPaginate::None {} => None,

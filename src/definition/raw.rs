@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ColumnType;
 use super::auth::RawAuth;
 use super::nothing::{RawAbsent, RawEmpty};
 use super::paging::{RawPaginate, RawTotal};
@@ -16,6 +15,7 @@ use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_outbox::RawIdempotency;
 use super::raw_parameter::RawParameter;
+use super::{BodyFormat, ColumnType};
 
 /// What one archive holds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -88,7 +88,7 @@ pub struct RawSource {
     pub max_ratio: Option<u64>,
     /// `json`: answers are JSON, whatever their `Content-Type` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<RawContentType>,
+    pub content_type: Option<BodyFormat>,
     /// When and how often a failed request is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RawRetry>,
@@ -96,14 +96,6 @@ pub struct RawSource {
     /// the IETF's Idempotency-Key draft has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<RawIdempotency>,
-}
-
-/// What answers are, whatever they say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawContentType {
-    /// JSON.
-    Json,
 }
 
 /// When and how often a failed request is tried again.

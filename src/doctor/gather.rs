@@ -16,7 +16,6 @@ use crate::http::{
     secrets_of,
 };
 use crate::model::Timestamp;
-use crate::record::BodyFormat;
 use crate::store::Reader;
 
 use super::facts::{
@@ -194,7 +193,7 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
 
 /// Asks for the base address itself, without credentials and once.
 async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> SourceReach {
-    let format = BodyFormat::default();
+    let format = source.format();
     let request = HttpRequest {
         method: Method::Get,
         url: source.base_url.clone(),

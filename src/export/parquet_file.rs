@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnType, TypeFamily};
 use crate::history::Stored;
 
 use super::column::{ExactType, ExportColumn, boolean, date, micros, number, real_text, shown};
@@ -282,10 +282,10 @@ fn decimal(value: Stored<'_>, exact: ExactType) -> Option<i128> {
 
 /// Text or bytes. Numbers are written as text only where the survey found no number for all.
 fn push_bytes(value: Stored<'_>, kind: ColumnType, all: &mut Vec<u8>) -> Option<()> {
-    let numeric = matches!(kind, ColumnType::Number | ColumnType::Decimal);
+    let (numeric, bytes) = (kind.may_store_digits(), kind.family() == TypeFamily::Bytes);
     match value {
-        Stored::Text(text) if kind != ColumnType::Blob => all.extend(text.as_bytes()),
-        Stored::Blob(bytes) if kind == ColumnType::Blob => all.extend(bytes),
+        Stored::Text(text) if !bytes => all.extend(text.as_bytes()),
+        Stored::Blob(blob) if bytes => all.extend(blob),
         Stored::Integer(number) if numeric => all.extend(number.to_string().as_bytes()),
         Stored::Real(number) if numeric => all.extend(real_text(number).as_bytes()),
         _ => return None,

@@ -1,6 +1,5 @@
 //! Folders by day, month or year, named as Hive does.
 
-use crate::definition::ColumnType;
 use crate::history::Stored;
 use crate::model::Error;
 
@@ -65,10 +64,9 @@ impl PartitionBy {
     /// The column's place, where it is one of these and tells a time.
     pub fn find(&self, stream: &str, columns: &[ExportColumn]) -> Result<usize, Error> {
         let name = &self.column;
-        let is_time = |kind: ColumnType| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
         let times: Vec<&str> = columns
             .iter()
-            .filter(|column| is_time(column.kind))
+            .filter(|column| column.kind.is_time())
             .map(|column| column.name.as_str())
             .collect();
         let help = match times.as_slice() {
@@ -78,7 +76,7 @@ impl PartitionBy {
         let Some(at) = columns.iter().position(|column| column.name == *name) else {
             return Err(Error::usage(format!("`{stream}` has no column `{name}`")).help(help));
         };
-        if !is_time(columns[at].kind) {
+        if !columns[at].kind.is_time() {
             let message = format!("the column `{name}` of `{stream}` is no date or timestamp");
             return Err(Error::usage(message).help(help));
         }

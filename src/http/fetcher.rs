@@ -235,15 +235,15 @@ impl HttpFetcher {
             let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
             response.body = clean.into_bytes();
         }
-        if source.is_json {
-            response.call_it_json();
+        let format = request.format;
+        if let Some(declared) = source.declared_format {
+            response.declare(declared);
         }
-        response.mark_non_numbers();
+        response.prepare(format);
         if let Some(asked_ms) = quota_wait_ms(&response, now) {
             self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
-        let format = request.format;
         Ok(Page { response, url: request.url, as_of, format, means_nothing: false })
     }
 

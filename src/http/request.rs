@@ -3,8 +3,8 @@
 use url::Url;
 
 use crate::definition::{
-    EscapeContext, Paginate, RequestTemplate, SecretReference, Source, Template, TemplateValues,
-    show_reference,
+    BodyFormat, EscapeContext, Paginate, RequestTemplate, SecretReference, Source, Template,
+    TemplateValues, show_reference,
 };
 
 use crate::http::address::same_origin;
@@ -12,7 +12,6 @@ use crate::http::paginate::PageToken;
 use crate::http::redact::SecretValues;
 use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::{HttpRequest, Method};
-use crate::record::BodyFormat;
 
 /// What a read is made of.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +107,7 @@ fn start(
     secret: Secret<'_>,
 ) -> Result<HttpRequest, String> {
     let Source { body_bytes_max, body_ratio_max, .. } = *source;
-    let format = BodyFormat::default();
+    let format = source.format();
     let headers = vec![("accept".to_owned(), format.media_type().to_owned())];
     let mut request =
         HttpRequest { method, url, headers, body: None, format, body_bytes_max, body_ratio_max };

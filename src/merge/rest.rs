@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, FieldUse, Kinds};
 use crate::model::{HandoffDirection, sha256_of};
 use crate::store::row::name_of;

@@ -9,7 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, params_from_iter};
 
 use crate::definition::Scalar;
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 use crate::store::read::scalar;
 use crate::store::sql::quote;

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::named_params;
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::at;
 use crate::store::history::{history_from, keeps_versions, unwatch_updates};

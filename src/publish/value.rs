@@ -5,7 +5,7 @@
 //! number of more digits than `numeric` has) is kept exactly, beside the row, under `_exact` in its
 //! `_rest`. Nothing is altered without that.
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnStorage, ColumnType, TypeFamily};
 use crate::model::hexadecimal;
 use crate::store::Value;
 
@@ -43,17 +43,17 @@ impl PgType {
     /// The type for a column of the archive. In a key, numbers that are told apart by their digits
     /// and JSON are text: `numeric` takes 1.0 and 1.00 for one, and `json` has no equality.
     pub fn of(kind: ColumnType, in_key: bool) -> PgType {
-        match kind {
-            ColumnType::Text => PgType::Text,
-            ColumnType::Integer => PgType::Bigint,
-            ColumnType::Real => PgType::Double,
-            ColumnType::Decimal | ColumnType::Number | ColumnType::Json if in_key => PgType::Text,
-            ColumnType::Decimal | ColumnType::Number => PgType::Numeric,
-            ColumnType::Boolean => PgType::Boolean,
-            ColumnType::Date => PgType::Date,
-            ColumnType::Timestamp => PgType::Timestamp,
-            ColumnType::Json => PgType::Json,
-            ColumnType::Blob => PgType::Bytes,
+        match (kind.family(), kind.storage()) {
+            (TypeFamily::Text, _) => PgType::Text,
+            (TypeFamily::Number, ColumnStorage::Integer) => PgType::Bigint,
+            (TypeFamily::Number, ColumnStorage::Real) => PgType::Double,
+            (TypeFamily::Number | TypeFamily::Json, _) if in_key => PgType::Text,
+            (TypeFamily::Number, _) => PgType::Numeric,
+            (TypeFamily::Boolean, _) => PgType::Boolean,
+            (TypeFamily::Date, _) => PgType::Date,
+            (TypeFamily::Timestamp, _) => PgType::Timestamp,
+            (TypeFamily::Json, _) => PgType::Json,
+            (TypeFamily::Bytes, _) => PgType::Bytes,
         }
     }
 

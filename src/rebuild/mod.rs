@@ -171,7 +171,8 @@ fn rebuild_stream(
     let inferred = tx.was_inferred(name)?;
     let objects = tx.set_aside(name)?;
     tx.note_rebuild(&old, inferred, &objects, run)?;
-    let mut replay = Replay::new(tx, stream, old.retention.marks);
+    let format = definition.sources[&stream.source].format();
+    let mut replay = Replay::new(tx, stream, format, old.retention.marks);
     if !replay.run(host)? {
         return Ok(None);
     }

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::definition::{ColumnOrigin, Scalar, Segment};
-use crate::model::RowSet;
+use crate::model::{RecordRefusal, RowSet};
 
 use crate::record::extract::RecordStep;
 use crate::record::pointer;
-use crate::record::reader::{RecordReader, RecordRefusal};
+use crate::record::reader::RecordReader;
 
 /// The longest value from above that is kept, bytes. Columns take ids and names from there; a whole
 /// list would be kept once for each of its records.

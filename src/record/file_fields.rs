@@ -7,12 +7,12 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{Column, ColumnOrigin, Segment, TimeFormat};
-use crate::model::RowSet;
+use crate::model::{RecordRefusal, RowSet};
 
 use super::canonical::write_string;
 use super::extract::RecordStep;
 use super::json::Members;
-use super::reader::{RecordReader, RecordRefusal};
+use super::reader::RecordReader;
 
 /// The fields of a file, and which columns take them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,12 +7,14 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{Cell, PageFields, Reject, RejectKind, RowSet, Window, instant_to_text};
+use crate::model::{
+    Cell, PageFields, RecordRefusal, Reject, RejectKind, RowSet, Window, instant_to_text,
+};
 
 use super::body::Body;
 use super::extract::{ExtractError, RecordStep};
 use super::non_numbers::{non_number, unmark};
-use super::reader::{RecordReader, RecordRefusal};
+use super::reader::RecordReader;
 use super::shapes::Shapes;
 use crate::record::ancestors::{KeptRecord, ancestors};
 
@@ -212,9 +214,7 @@ impl<'c, 'b> Builder<'c, 'b> {
         if self.marked {
             record = unmark(&record);
         }
-        let RecordRefusal { kind, reason, pointer } = refusal;
-        let ancestors = Some(ancestors);
-        self.page.rejects.push(Reject { kind, reason, pointer, record, ancestors, position });
+        self.page.rejects.push(refusal.reject(record, Some(ancestors), position));
     }
 
     /// Looks at the row that was just appended: an out-of-window record, a mark, a key that came

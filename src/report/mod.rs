@@ -7,7 +7,6 @@
 
 mod days;
 mod status;
-mod stream_status;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -23,8 +22,7 @@ use crate::waits::WaitRow;
 use crate::model::numbers::{ago, bytes, count, duration, many};
 
 pub use days::{DayCalendar, calendar_of};
-pub use status::StreamStatus;
-pub use stream_status::stream_statuses;
+pub use status::{ArchiveStatus, StreamStatus, archive_status, stream_statuses};
 
 const PAGE: &str = include_str!("page.html");
 

@@ -15,7 +15,7 @@ use crate::http::{
 };
 use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
-use crate::record::{PageContext, PageMark, PageRows, RecordReader};
+use crate::record::{Body, PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of};
 
 use super::event::{LaneEvent, PageEvent, stopped_writing};
@@ -320,8 +320,13 @@ impl FetchLane<'_> {
         let body = page.text().unwrap_or_default();
         let clean = self.fetcher.redact(body);
         let altered = clean != body
-            && read_kept(stream, &taken.reader, &taken.context, &clean)
-                .map_or(true, |again| again.rows.text != taken.rows.rows.text);
+            && read_kept(
+                stream,
+                &taken.reader,
+                &taken.context,
+                &Body::of_kept(&clean, page.format),
+            )
+            .map_or(true, |again| again.rows.text != taken.rows.rows.text);
         RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 

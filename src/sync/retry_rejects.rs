@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
 use crate::model::{
-    Command, Error, ExitCode, Outcomes, RejectKind, RowSet, RunState, TableShape, instant_to_text,
+    Command, Error, ExitCode, Outcomes, RecordRefusal, RejectKind, RowSet, RunState, TableShape,
+    instant_to_text,
 };
-use crate::record::{FileFields, NotRead, RecordReader, RecordRefusal, read_kept};
+use crate::record::{FileFields, NotRead, RecordReader, read_kept};
 use crate::store::{
     Archive, KeptReject, Orphan, RejectSelection, RejectState, RunEnd, RunStart, RunStreamRow,
     StreamRow, TableWriter, Tx,
@@ -156,10 +157,7 @@ impl<'a> Late<'a> {
             Err(refusal) => refusal,
             Ok(()) => match self.tx.find_orphans(self.table.shape(), rows)?.remove(&0) {
                 None => return Ok(None),
-                Some(Orphan { column, reason }) => {
-                    let pointer = reader.pointer_of(&column);
-                    RecordRefusal { kind: RejectKind::Orphan, reason, pointer }
-                }
+                Some(Orphan { column, reason }) => reader.orphan(&column, reason),
             },
         };
         let RecordRefusal { kind, reason, pointer } = refusal;

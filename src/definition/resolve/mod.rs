@@ -24,7 +24,6 @@ use super::problem::{Problem, Problems};
 use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, DefinitionOrigin, Stream};
-pub use check::is_number;
 pub use cleartext::is_loopback;
 pub use parts::{is_header_name, sounds_secret};
 pub use stream::{is_column_name, is_given_name};

@@ -58,7 +58,7 @@ pub(super) fn resolve_source(
         read_timeout_ms: timeouts.1,
         body_bytes_max: size.unwrap_or(BODY_BYTES_MAX),
         body_ratio_max: raw.max_ratio.unwrap_or(BODY_RATIO_MAX),
-        is_json: raw.content_type.is_some(),
+        declared_format: raw.content_type,
         retry,
         idempotency,
     })
