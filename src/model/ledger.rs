@@ -22,7 +22,7 @@ pub enum State {
     Settled,
     /// It cannot be read as a whole and cannot be cut further.
     Truncated,
-    /// The source has no such partition: the parent has no part in the stream.
+    /// The source has no such partition: the parent has no data in the stream.
     Absent,
 }
 
@@ -127,7 +127,7 @@ pub struct Entry {
     /// Whether rows were adopted into it since, which no fetch has confirmed.
     pub adopted_since: bool,
     /// Whether another archive has disagreed with it since.
-    pub doubted: bool,
+    pub disputed: bool,
     /// The run that wrote it.
     pub run: i64,
     /// Whether it is complete, by another request than that of the definition at hand. The

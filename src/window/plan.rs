@@ -27,7 +27,7 @@ pub enum Reason {
     /// Rows were adopted into it that no fetch has confirmed.
     Adopted,
     /// Another archive that was merged disagrees with it.
-    Doubted,
+    Disputed,
     /// Another request has fetched it than the one that the definition makes now.
     Outdated,
 }
@@ -43,7 +43,7 @@ impl Reason {
             Reason::Open => "open",
             Reason::Asked => "asked",
             Reason::Adopted => "adopted",
-            Reason::Doubted => "doubted",
+            Reason::Disputed => "disputed",
             Reason::Outdated => "outdated",
         }
     }
@@ -207,8 +207,8 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.adopted_since {
         return Some(Reason::Adopted);
     }
-    if entry.doubted {
-        return Some(Reason::Doubted);
+    if entry.disputed {
+        return Some(Reason::Disputed);
     }
     if entry.outdated {
         return Some(Reason::Outdated);
@@ -346,7 +346,7 @@ mod tests {
             same_definition: true,
             dated_by_source: false,
             adopted_since: false,
-            doubted: false,
+            disputed: false,
             run: 0,
             outdated: false,
         }
