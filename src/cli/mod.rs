@@ -1,7 +1,7 @@
 //! The face: arguments in, one call into a room below, text or JSON out.
 //!
 //! Results go to stdout, everything else to stderr. Only this room knows all errors; it maps each
-//! to its exit code (docs/contract.md, section 9).
+//! to its exit code (docs/exit-codes.md).
 
 mod adopt;
 mod alerts;

@@ -206,7 +206,7 @@ pub struct Stream {
     pub total_rules: TotalRules,
     /// When an answer means that there are no records.
     pub empty: Option<EmptyRules>,
-    /// When an answer means that a parent has no part in the stream.
+    /// When an answer means that a parent has no data in the stream.
     pub absent: Option<AbsentRules>,
     /// Whether several partitions may give the same record in different states.
     pub shared_key: bool,

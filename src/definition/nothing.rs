@@ -45,7 +45,7 @@ pub struct EmptyRules {
     pub list_absent: bool,
 }
 
-/// When a parent has no part in the stream.
+/// When a parent has no data in the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AbsentRules {
     /// By status and body.
@@ -77,7 +77,7 @@ pub enum RawAbsentList {
     Absent,
 }
 
-/// An answer that means that a parent has no part in the stream, as it is written.
+/// An answer that means that a parent has no data in the stream, as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawAbsent {

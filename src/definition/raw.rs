@@ -193,7 +193,7 @@ pub struct RawStream {
     /// 204 where no total is declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<RawEmpty>,
-    /// Answers that mean that a parent (`for_each`) has no part in the stream.
+    /// Answers that mean that a parent (`for_each`) has no data in the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<RawAbsent>,
     /// The largest share of the parents that may be absent at once. Default 0.5.

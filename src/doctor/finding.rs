@@ -21,7 +21,7 @@ pub enum FaultArea {
 }
 
 impl FaultArea {
-    /// The exit code of the command (docs/contract.md, section 9).
+    /// The exit code of the command (docs/exit-codes.md).
     pub fn exit_code(self) -> ExitCode {
         match self {
             Self::Definition => ExitCode::Usage,

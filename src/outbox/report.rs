@@ -118,7 +118,7 @@ impl SendReport {
             || self.waiting.iter().any(|planned| !matches!(planned.doing, Doing::Person(_)))
     }
 
-    /// The exit code of `windrow outbox send` (docs/contract.md, section 9).
+    /// The exit code of `windrow outbox send` (docs/exit-codes.md).
     pub fn exit_code(&self) -> ExitCode {
         if let Some(cause) = self.stopped {
             return cause.into();

@@ -34,7 +34,7 @@ pub struct StreamStatus {
     pub partial: u64,
     /// Cannot be read.
     pub truncated: u64,
-    /// Of parents that have no part in the stream.
+    /// Of parents that have no data in the stream.
     pub absent: u64,
     /// Fetches that the next sync would make.
     pub due: u64,

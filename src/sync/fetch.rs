@@ -89,7 +89,7 @@ pub enum FetchEnd {
         /// The source's total and the different records that came, where they disagree.
         counts: Option<(u64, u64)>,
     },
-    /// The parent has no part in the stream.
+    /// The parent has no data in the stream.
     Absent,
     /// Nothing of it is kept in the ledger.
     Forgotten {

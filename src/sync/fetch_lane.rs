@@ -506,7 +506,7 @@ impl<'a> FetchLane<'a> {
             self.absent
         );
         Err(invalid_response(message).help(
-            "check the stream's `path`; if so many parents have no part in the stream, raise \
+            "check the stream's `path`; if so many parents have no data in the stream, raise \
              `absent_ratio_max`",
         ))
     }
@@ -634,7 +634,7 @@ impl<'a> FetchLane<'a> {
 enum JobEnd {
     /// It was read.
     Read,
-    /// The parent has no part in the stream.
+    /// The parent has no data in the stream.
     Absent,
 }
 

@@ -184,7 +184,7 @@ impl RunError {
     }
 }
 
-/// docs/contract.md, section 9.
+/// docs/exit-codes.md.
 fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
     match kind {
         SourceErrorKind::Definition => ExitCode::Usage,
@@ -292,7 +292,7 @@ impl SyncReport {
         self.errors.iter().rev().max_by_key(|error| gravity(error.kind))
     }
 
-    /// The exit code of the command (docs/contract.md, section 9).
+    /// The exit code of the command (docs/exit-codes.md).
     pub fn exit_code(&self) -> ExitCode {
         match self.stop {
             Some(cause) => cause.into(),

@@ -508,7 +508,7 @@ impl<'a> WriteLane<'a> {
         at_risk.then(|| (stream.to_owned(), RunKeys::default()))
     }
 
-    /// Notes that a parent has no part in the stream. What an earlier fetch proved stays proven.
+    /// Notes that a parent has no data in the stream. What an earlier fetch proved stays proven.
     fn note_absent(
         &mut self,
         window_key: WindowKey,
