@@ -26,9 +26,7 @@ const HEAD_BYTES: u64 = 64 * 1024;
 pub enum AdoptedFile {
     /// A table of an SQLite file.
     Table(Foreign, ForeignTable),
-    /// Comma-separated values.
     Csv {
-        /// Where it is.
         path: PathBuf,
         /// What its fields are apart by.
         delimiter: u8,
@@ -37,7 +35,6 @@ pub enum AdoptedFile {
     },
     /// A JSON value a line.
     Ndjson {
-        /// Where it is.
         path: PathBuf,
         /// Members of its first records.
         members: Vec<String>,
@@ -48,7 +45,6 @@ pub enum AdoptedFile {
 pub enum FileRecord<'a> {
     /// The values of the fields, in their order.
     Fields(&'a [Value]),
-    /// JSON.
     Json(&'a str),
 }
 
