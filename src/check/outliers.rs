@@ -34,7 +34,6 @@ const DEVIATION_MIN: f64 = 0.03;
 pub struct Outlier {
     /// Its place in the series.
     pub at: usize,
-    /// The value.
     pub value: f64,
     /// What was to be expected.
     pub median: f64,
