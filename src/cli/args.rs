@@ -29,7 +29,7 @@ pub struct Arguments {
     pub command: Subcommand,
 }
 
-/// The commands.
+/// The commands of windrow, in the order of `windrow --help`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Subcommand {
     /// Run a demonstration of under a minute, without a network
@@ -122,7 +122,7 @@ pub struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub struct SyncArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the windows and requests that are due, and send none
@@ -160,7 +160,7 @@ pub struct SyncArguments {
 
 #[derive(Debug, Args)]
 pub struct WatchArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// The pause after a successful round [default: 15 minutes]
@@ -194,7 +194,7 @@ pub enum UnitKind {
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// These streams only
+    /// Show these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the logical digest of each stream: two archives of the same data have the same
@@ -219,7 +219,7 @@ pub struct RunsArguments {
 pub enum RunsCommand {
     /// One run in full: plan, fetches, requests, waits, errors
     Show {
-        /// Its number
+        /// The number of the run, as `windrow runs` lists it
         #[arg(value_name = "RUN")]
         run: i64,
     },
@@ -287,7 +287,7 @@ pub struct AdoptArguments {
 
 #[derive(Debug, Args)]
 pub struct VanishedArguments {
-    /// These streams only
+    /// List rows of these streams only; default: all
     #[arg(value_name = "STREAM", conflicts_with = "undo")]
     pub streams: Vec<String>,
     /// Bring back what this run marked or deleted
@@ -304,7 +304,7 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 pub struct ProveArguments {
-    /// The stream
+    /// The stream whose windows are read again
     #[arg(value_name = "STREAM")]
     pub stream: String,
     /// The number of settled windows that are read again, picked at random
@@ -335,7 +335,7 @@ pub struct ProveArguments {
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell
+    /// The shell that the completions are for
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -343,7 +343,7 @@ pub struct CompletionsArguments {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns
+    /// Columns that are aligned by spaces
     Table,
     /// Comma-separated values (RFC 4180)
     Csv,
@@ -351,7 +351,7 @@ pub enum Format {
     Json,
     /// One JSON object a line
     Ndjson,
-    /// A Markdown table
+    /// A table in Markdown
     Markdown,
 }
 

@@ -44,7 +44,7 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
     (0..steps).map(mark).collect()
 }
 
-/// The whole page.
+/// The whole output of `windrow status`, without colours.
 #[expect(clippy::too_many_arguments, reason = "the parts of a page, each used once")]
 pub fn status_page(
     archive: &str,
