@@ -86,14 +86,13 @@ pub const MISSING_MIN: u64 = 3;
 /// The default of `reconcile_attempts`.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
-/// A checked definition.
+/// A definition whose settings and references were all checked.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// The archive file, as the definition writes it.
     pub archive: PathBuf,
     /// Whether a network file system was asked for.
     pub allow_network_fs: bool,
-    /// The APIs.
     pub sources: BTreeMap<String, Source>,
     /// The streams, each after the ones that it hangs off.
     pub streams: Vec<Stream>,
@@ -114,7 +113,7 @@ impl Definition {
     }
 }
 
-/// An API.
+/// An API: its address, its credentials and its limits.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its name in the definition.
@@ -125,7 +124,7 @@ pub struct Source {
     pub auth: Auth,
     /// Headers of every request.
     pub headers: Vec<(String, Template)>,
-    /// The client-side limit.
+    /// The client-side limit, for all streams of the source together.
     pub rate: Option<Rate>,
     /// Whether its secrets may be so short that they cannot be taken out of texts.
     pub short_secrets: bool,
@@ -150,16 +149,14 @@ pub struct Source {
 /// At most `count` requests in `per_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Requests.
     pub count: u32,
-    /// Milliseconds.
     pub per_ms: i64,
 }
 
 /// When a failed request is tried again.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// Attempts in all.
+    /// Attempts for one request, the first included.
     pub attempts: u32,
     /// The base of the backoff, milliseconds.
     pub base_ms: i64,
@@ -178,13 +175,10 @@ pub struct RetryPolicy {
 pub struct Stream {
     /// Its name and its table's.
     pub name: StreamName,
-    /// Its API's name.
     pub source: String,
-    /// What is asked.
     pub request: RequestTemplate,
     /// Where the records are.
     pub records: Path,
-    /// The natural key.
     pub key: Key,
     /// The column that tells older from newer.
     pub version: Option<String>,
@@ -228,7 +222,7 @@ pub struct Stream {
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.
     pub error: Option<Path>,
-    /// Column to stream.
+    /// Columns to the streams whose keys they hold.
     pub references: BTreeMap<String, StreamName>,
     /// What `windrow check` expects of it.
     pub check: StreamCheck,
@@ -249,7 +243,7 @@ pub struct MissingRules {
     pub parent: Vec<(String, String)>,
 }
 
-/// What is asked.
+/// A request of a stream before its placeholders are filled.
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
     /// `POST` instead of `GET`.
@@ -258,27 +252,25 @@ pub struct RequestTemplate {
     pub path: Template,
     /// Parameters in order; a list repeats its name.
     pub query: Vec<(String, Template)>,
-    /// Headers.
+    /// Name and value of each header besides the source's.
     pub headers: Vec<(String, Template)>,
     /// The JSON body with templates in its texts.
     pub body: Option<serde_json::Value>,
 }
 
-/// The natural key.
+/// The natural key of a stream's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// These columns.
     Columns(Vec<String>),
     /// The SHA-256 of these members of the record, in a column `_key`.
     Hash(Vec<String>),
 }
 
-/// A column.
+/// A declared or inferred column of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// Its name in the table.
     pub name: String,
-    /// Its type.
     pub kind: ColumnType,
     /// Where its value comes from.
     pub origin: ColumnOrigin,
@@ -328,7 +320,7 @@ pub enum ColumnOrigin {
     Ancestor {
         /// Steps from the root of the answer.
         depth: usize,
-        /// From there on.
+        /// The place from there on.
         path: Vec<Segment>,
     },
     /// The name of the member that step `depth` of `records` went through.
@@ -406,16 +398,16 @@ pub struct CursorRules {
 /// The kind of a mark.
 #[derive(Clone, Debug)]
 pub enum CursorMark {
-    /// A time.
+    /// A time; the API compares it with when a record changed.
     Time {
-        /// The first mark.
+        /// The mark of the first fetch.
         start: Start,
         /// How far back the next fetch starts.
         overlap: Span,
     },
-    /// A number.
+    /// A number that grows, such as an id.
     Integer {
-        /// The first mark.
+        /// The mark of the first fetch.
         start: i64,
         /// How far back the next fetch starts.
         overlap: i64,
@@ -425,7 +417,7 @@ pub enum CursorMark {
 /// Where a grid starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At an instant.
+    /// An instant that the definition states.
     At(DateTime<Utc>),
     /// So long before the first sync, at the start of that day.
     Ago(Span),

@@ -58,7 +58,7 @@ pub struct AbsentRules {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawEmpty {
-    /// Statuses, as `[404]`.
+    /// Statuses that mean no data: `[404]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<u16>,
     /// A text that the body contains; `""` for an empty body.

@@ -21,7 +21,7 @@ pub enum Segment {
     Wildcard,
 }
 
-/// A checked JSONPath.
+/// A JSONPath (RFC 9535) that was checked, with the plain steps that it begins with.
 #[derive(Clone, Debug)]
 pub struct Path {
     text: String,
