@@ -21,7 +21,7 @@ use super::world::{CLIENTS, DemoUsage, cycle_start, gb, lines, usage};
 pub enum DemoFault {
     /// 429 with `Retry-After` seconds.
     TooMany(u32),
-    /// 500.
+    /// An answer with status 500.
     ServerError,
     /// The connection is cut in the middle of the body.
     Cut,
@@ -50,7 +50,7 @@ struct ApiState {
     hidden: usize,
 }
 
-/// The server.
+/// The demonstration's API: a server on loopback whose data follows a clock of its own.
 pub struct Api {
     state: Arc<Mutex<ApiState>>,
     address: SocketAddr,
@@ -78,7 +78,7 @@ impl Api {
         Ok(api)
     }
 
-    /// `http://127.0.0.1:port`
+    /// The base address, as `http://127.0.0.1:8080`.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -32,15 +32,13 @@ const MONTH: (&str, &str) = ("2025-10-01", "2025-11-01");
 pub enum DemoScene<'a> {
     /// A new chapter: its date and what it is about.
     Chapter(&'a str, &'a str),
-    /// A remark.
     Remark(&'a str),
     /// A sync has ended.
     Synced(&'a SyncReport),
-    /// The end.
     Conclusion(&'a Conclusion),
 }
 
-/// Shows a scene.
+/// The function that shows a scene of the demonstration.
 pub type ShowScene<'s> = dyn Fn(&DemoScene<'_>) + 's;
 
 /// The system broke the story off: a file, a port, a process.
@@ -48,12 +46,10 @@ fn system(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Storage, error.to_string())
 }
 
-/// A client's month.
+/// A client's usage in the month, as each of three counts it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClientTotal {
-    /// The client.
     pub client: String,
-    /// Its plan, GB.
     pub plan_gb: u32,
     /// What the API itself says, GB.
     pub truth_gb: String,
