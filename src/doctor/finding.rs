@@ -79,7 +79,6 @@ pub struct DoctorFinding {
     pub name: String,
     /// How it came out.
     pub state: DoctorVerdict,
-    /// What was found.
     pub found: String,
     /// What to do about it; always there when it is a warning or bad.
     pub help: Option<String>,
