@@ -44,7 +44,7 @@ pub enum SignKind {
     Flag,
     /// How many records or pages there are.
     Count(u64),
-    /// Something that failed.
+    /// A part of the answer that failed.
     Failure,
 }
 
