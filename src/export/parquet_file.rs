@@ -72,7 +72,7 @@ enum Values {
 }
 
 impl<W: Write + Send> ParquetRows<W> {
-    /// Begins a file.
+    /// Begins a file: writes the header, and the facts of `about` as metadata.
     pub fn new(
         out: W,
         columns: &[ExportColumn],
