@@ -28,7 +28,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// A new one.
+    /// An identity of new random bytes.
     pub fn generate() -> Self {
         Self(x25519::Identity::generate())
     }

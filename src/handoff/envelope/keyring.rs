@@ -33,7 +33,7 @@ impl Keyring {
         Self { folder: folder.into() }
     }
 
-    /// Where they are.
+    /// The folder of the key files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
