@@ -30,7 +30,7 @@ impl LogFile {
         Self { path: folder.join("windrow.log"), file: None, bytes_max: LOG_BYTES_MAX }
     }
 
-    /// The current file.
+    /// The path of the file that lines are added to.
     pub fn path(&self) -> &Path {
         &self.path
     }

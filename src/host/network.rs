@@ -14,7 +14,7 @@ const LINKS_POLL_SECONDS: u64 = 2;
 /// The system first tells what is there already, milliseconds.
 const KNOWN_MS: u64 = 500;
 
-/// The machine's links.
+/// The links of the machine to its networks.
 pub trait Network: Send + Sync {
     /// `Some(false)` when every link but loopback is down, `None` when nobody can tell.
     fn link_is_up(&self) -> Option<bool>;
@@ -22,7 +22,7 @@ pub trait Network: Send + Sync {
     fn comes_back(&self) -> Pause<'_>;
 }
 
-/// The real links.
+/// The links, as the operating system reports them.
 pub struct SystemNetwork;
 
 impl Network for SystemNetwork {
