@@ -24,7 +24,7 @@ const PIECE: usize = 64 * 1024;
 /// How far an answer may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Growth {
-    /// Decoded bytes.
+    /// The largest body, decoded bytes.
     pub bytes_max: u64,
     /// Decoded bytes for one that came.
     pub ratio_max: u64,

@@ -32,11 +32,11 @@ pub(super) const REQUEST_TIMEOUTS_MAX: u64 = 20;
 /// What a run may spend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Budget {
-    /// Requests.
+    /// Requests, repetitions included; none for no limit.
     pub requests_max: Option<u64>,
     /// Bytes of decoded bodies.
     pub bytes_max: Option<u64>,
-    /// Time.
+    /// Time that the run may take; none for no limit.
     pub time_max: Option<Duration>,
 }
 

@@ -174,7 +174,7 @@ fn in_ascii(json: &str) -> String {
     out
 }
 
-/// `%2F` as `%2f`.
+/// The text with its percent escapes in lower case: `%2F` as `%2f`.
 fn lower_escapes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut left = 0_u8;

@@ -12,7 +12,7 @@ const RETRIED: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 /// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further.
 const BACKOFF_MS_MAX: f64 = 300_000.0;
 
-/// What to do.
+/// What is done after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Try again after so many milliseconds.

@@ -38,7 +38,6 @@ pub enum SourceErrorKind {
 pub struct SourceError {
     /// Whose error it is.
     pub kind: SourceErrorKind,
-    /// What happened.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
