@@ -46,9 +46,8 @@ const SPANS_TOLD_MAX: usize = 20;
 /// How a merge is done.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOrder<'o> {
-    /// When.
+    /// The time of the merge.
     pub now: Timestamp,
-    /// windrow's version.
     pub version: &'o str,
     /// Tell what would be done, and take it back.
     pub dry_run: bool,
@@ -65,7 +64,7 @@ fn refused(file: &str, differences: &[String]) -> Error {
 pub struct GainedSpan {
     /// The parent's key, or empty.
     pub partition: String,
-    /// Its first instant.
+    /// Its first instant; empty for a snapshot or a mark.
     pub start_at: String,
     /// The first instant after it.
     pub end_at: String,
@@ -74,7 +73,6 @@ pub struct GainedSpan {
 /// What came of one stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamMerge {
-    /// The stream.
     pub stream: String,
     /// Whether it was not here before.
     pub new: bool,
@@ -98,16 +96,15 @@ pub struct StreamMerge {
 pub struct FileReport {
     /// The file, as it was named.
     pub file: String,
-    /// Its archive.
+    /// The identity of the archive that the file is, or comes from.
     pub archive_id: String,
     /// What it says of itself, where it is a hand-off.
     #[serde(skip)]
     pub manifest: Option<String>,
     /// Runs that were not known here.
     pub runs: u64,
-    /// By stream.
     pub streams: Vec<StreamMerge>,
-    /// Worth knowing.
+    /// What a person should know of the merge, a line each.
     pub warnings: Vec<String>,
     /// What was not taken, and why.
     pub left: Vec<String>,
@@ -122,7 +119,6 @@ pub struct MergeReport {
     pub changed: bool,
     /// Whether it was taken back.
     pub dry_run: bool,
-    /// By file.
     pub files: Vec<FileReport>,
 }
 
@@ -225,7 +221,7 @@ fn take_all(
     Ok((files, merge.has_changed()))
 }
 
-/// What definitions say.
+/// Compares what the definitions of both archives say of a stream.
 struct Words<'w> {
     sides: &'w Sides,
     told: &'w DefinitionHistory,
@@ -330,7 +326,7 @@ fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), Error> {
 }
 
 impl FileReport {
-    /// In one line.
+    /// The sums over all streams, in one line.
     pub fn summary(&self) -> String {
         let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
         format!(
@@ -344,7 +340,7 @@ impl FileReport {
 }
 
 impl MergeReport {
-    /// In one line.
+    /// The sums of each file, in one line.
     pub fn summary(&self) -> String {
         let each: Vec<String> = self
             .files
@@ -356,7 +352,7 @@ impl MergeReport {
 }
 
 impl GainedSpan {
-    /// As a window.
+    /// The stretch as a window; none for a snapshot, a mark, or texts that are no instants.
     pub fn window(&self) -> Option<Window> {
         Window::new(instant_from_text(&self.start_at)?, instant_from_text(&self.end_at)?)
     }

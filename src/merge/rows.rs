@@ -45,7 +45,7 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    /// The other's rows.
+    /// Rows that the other archive had: the sum of the five counts.
     pub fn seen(&self) -> u64 {
         self.inserted + self.replaced + self.kept + self.equal + self.deleted
     }
@@ -63,6 +63,7 @@ pub(crate) struct FoundRow {
 }
 
 impl FoundRow {
+    /// Reads the `width` values of a row, and windrow's own columns behind them.
     pub fn of(row: &Row<'_>, width: usize) -> rusqlite::Result<Self> {
         let values = (0..width).map(|n| row.get::<_, Value>(n));
         Ok(Self {
