@@ -90,7 +90,6 @@ impl RunState {
 /// Which row of the ledger: a stream, a parent's share of it, and a window where it has any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowKey {
-    /// The stream's name.
     pub stream: String,
     /// The parent's key as JSON, empty for a stream without a parent.
     pub partition: String,
@@ -138,9 +137,8 @@ pub struct Entry {
 /// What became of received records. The five add up to `received`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Records that came.
+    /// The sum of the other five.
     pub received: u64,
-    /// New rows.
     pub inserted: u64,
     /// Rows that were changed.
     pub updated: u64,
@@ -192,7 +190,7 @@ pub struct Checkpoint {
     pub at: Timestamp,
     /// Where to go on.
     pub token: Option<String>,
-    /// The mark.
+    /// The high-water mark of a cursor stream; none for other kinds.
     pub cursor: Option<String>,
     /// Pages of this fetch so far.
     pub pages: u64,
