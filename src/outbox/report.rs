@@ -34,15 +34,11 @@ const SAID_CHARS_MAX: usize = 200;
 /// An entry that came to its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sent {
-    /// Its number.
     pub entry: i64,
-    /// Its source.
     pub source: String,
-    /// Its key.
     pub key: String,
-    /// Its state now.
     pub state: EntryState,
-    /// The answer's status.
+    /// The status of the last answer; none where none came.
     pub status: Option<u16>,
     /// The error in words.
     pub note: Option<String>,
@@ -73,7 +69,7 @@ pub struct SendReport {
     pub waiting: Vec<Planned>,
     /// Sources that were not asked any more.
     pub errors: BTreeMap<String, SourceError>,
-    /// Who sends instead.
+    /// What the process that sends instead says of itself.
     pub held_by: Option<String>,
     /// Who asked for the end.
     pub stopped: Option<StopCause>,

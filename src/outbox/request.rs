@@ -47,23 +47,19 @@ const NOT_GIVEN: [&str; 13] = [
 /// A request as it was given.
 #[derive(Clone, Debug)]
 pub struct GivenRequest<'a> {
-    /// The API.
     pub source: &'a Source,
-    /// What it does.
     pub method: WriteMethod,
-    /// Path and query.
+    /// Path and query, appended to the source's address.
     pub path: &'a str,
     /// Name and value of each header.
     pub headers: &'a [(String, String)],
-    /// The body.
     pub body: Option<Vec<u8>>,
-    /// Its key.
     pub key: &'a str,
-    /// Its lane.
+    /// None where it waits for no other entry.
     pub lane: Option<&'a str>,
     /// Number and key of the entry whose success it waits for.
     pub after: Option<(i64, &'a str)>,
-    /// Not sent before.
+    /// The earliest time at which it is sent.
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,

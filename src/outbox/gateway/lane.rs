@@ -81,7 +81,7 @@ struct SourceRest {
     lasts: bool,
 }
 
-/// The lane's state.
+/// The state of the gateway's sending lane.
 pub(crate) struct Lane<'a> {
     pub(crate) sender: SendRound<'a>,
     /// Where requests are carried.

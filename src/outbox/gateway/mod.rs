@@ -45,7 +45,7 @@ pub const TOKEN_CHARS_MIN: usize = 16;
 pub struct GatewayParts<'a> {
     /// Where programs come in.
     pub listener: TcpListener,
-    /// Where that is.
+    /// The address that the listener is bound to.
     pub address: SocketAddr,
     /// What programs must know.
     pub token: &'a str,
