@@ -25,7 +25,7 @@ const ESCAPES: &str = "in a password `@` is written %40, `?` %3F, `/` %2F; bette
 /// How much of the server's identity is proven, as libpq names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
-    /// In the open.
+    /// No TLS: what is sent can be read on the way.
     Disable,
     /// TLS where the server has it; the far end proves nothing.
     Prefer,
@@ -37,7 +37,7 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Where to publish.
+/// A database and the way to it.
 #[derive(Clone)]
 pub struct Address {
     /// What the client connects by. Holds the password.

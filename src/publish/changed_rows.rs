@@ -23,7 +23,6 @@ const SORTED_ROWS_MAX: u64 = 5_000;
 /// A stream's table on its way out.
 #[derive(Clone, Debug)]
 pub struct OutTable {
-    /// The stream.
     pub stream: StreamRow,
     /// The columns that a row brings, the key first, then the others; `_rest` is not among them.
     pub columns: Vec<String>,
@@ -33,7 +32,7 @@ pub struct OutTable {
     deletes: bool,
 }
 
-/// Which rows.
+/// The rows that a pass sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Those that are in the table.
@@ -59,7 +58,7 @@ pub struct OutRow {
     pub deleted_at: Option<String>,
     /// The archive whose run brought it.
     pub archive: Option<String>,
-    /// That run's name.
+    /// The name of that run in every archive that holds it.
     pub run_uid: Option<String>,
     /// As of when that run's fetches speak; empty where it read no source.
     pub read_at: String,

@@ -54,7 +54,7 @@ pub(crate) async fn copy_rows(
     Ok(sink.finish().await?)
 }
 
-/// Rows as columns.
+/// The cells of each column, for statements that take arrays; `width` is the number of columns.
 pub(crate) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
     (0..width).map(|at| rows.iter().map(|row| row[at].as_deref()).collect()).collect()
 }

@@ -16,9 +16,8 @@ pub type Cells = Vec<Option<String>>;
 /// A value that cannot be kept over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit<'t> {
-    /// Its column.
     pub column: &'t str,
-    /// Why not.
+    /// The reason, in words for people.
     pub why: &'static str,
 }
 
