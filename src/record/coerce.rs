@@ -22,7 +22,7 @@ pub type Coerced = (Cell, bool);
 pub struct Misfit {
     /// The kind of reject that it makes of its record.
     pub kind: RejectKind,
-    /// Why, in words.
+    /// The reason, in words for people.
     pub reason: String,
 }
 
