@@ -53,7 +53,7 @@ impl DayState {
     }
 }
 
-/// A day.
+/// A day of a stream's calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Day {
     /// In the stream's zone.

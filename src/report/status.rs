@@ -4,10 +4,9 @@ use serde::Serialize;
 
 use crate::model::{Outdated, State, Window};
 
-/// A stream's standing.
+/// What is known of a stream: its rows, coverage, next fetches and problems.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StreamStatus {
-    /// The stream.
     pub stream: String,
     /// `window`, `snapshot` or `cursor`; empty when the definition no longer names the stream.
     pub kind: String,
@@ -30,9 +29,9 @@ pub struct StreamStatus {
     pub settled: u64,
     /// Complete, and may still change.
     pub complete: u64,
-    /// Begun.
+    /// Begun, and not complete yet.
     pub partial: u64,
-    /// Cannot be read.
+    /// Cut by the source, or too large for it.
     pub truncated: u64,
     /// Of parents that have no data in the stream.
     pub absent: u64,
