@@ -35,7 +35,7 @@ pub(crate) fn named_or_none<T: FromStr>(
     text.map(|text| name_of(&text, column)).transpose()
 }
 
-/// See [`named`].
+/// The value that a text names; another text is an error that names the column (see [`named`]).
 pub(crate) fn name_of<T: FromStr>(text: &str, column: (&str, &str)) -> rusqlite::Result<T> {
     text.parse().map_err(|_| unknown(text, column))
 }

@@ -22,9 +22,8 @@ pub const RUNS_IN_DETAIL_MAX: i64 = 1_000;
 /// What was due in a stream for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanPart {
-    /// Why.
+    /// The reason for which they were due, in one word.
     pub reason: String,
-    /// How many fetches.
     pub windows: u64,
     /// The start of the earliest window, for windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +36,6 @@ pub struct PlanPart {
 /// One fetch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchRow {
-    /// The stream.
     pub stream: String,
     /// The parent's key, or empty.
     pub partition: String,
@@ -47,11 +45,8 @@ pub struct FetchRow {
     pub end_at: String,
     /// Why it was due.
     pub reason: String,
-    /// How it ended.
     pub outcome: FetchResult,
-    /// When it began.
     pub began_at: String,
-    /// When it ended.
     pub ended_at: String,
     /// Pages that came, of its last attempt.
     pub pages: u64,
@@ -70,7 +65,6 @@ pub struct FetchRow {
 /// A error of a run, or a wait that a source imposed on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunEvent {
-    /// When.
     pub at: String,
     /// An error or a wait.
     pub kind: RunEventKind,
@@ -78,11 +72,10 @@ pub struct RunEvent {
     pub source: Option<String>,
     /// The stream, of a error.
     pub stream: Option<String>,
-    /// The parent's key.
+    /// The parent's key; none where it was about no parent.
     pub partition: Option<String>,
-    /// The window.
+    /// The window as text; none where it was about no window.
     pub window: Option<String>,
-    /// What happened.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
