@@ -46,7 +46,7 @@ const CUT_ANSWERS_MAX: u32 = 2;
 /// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
 const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
-/// The pulling lane.
+/// The fetch lane: plans fetches, sends their requests, and hands pages to the write lane.
 pub struct FetchLane<'a> {
     pub(super) definition: &'a Definition,
     pub(super) options: &'a SyncOptions,
@@ -632,7 +632,7 @@ impl<'a> FetchLane<'a> {
 /// How a job ended that met no error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum JobEnd {
-    /// It was read.
+    /// The fetch was read to its end.
     Read,
     /// The parent has no data in the stream.
     Absent,

@@ -15,7 +15,6 @@ const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.
 pub struct ReadPage {
-    /// Rows and rejects.
     pub rows: PageRows,
     /// What it says about paging.
     pub facts: PageFacts,

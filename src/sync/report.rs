@@ -28,7 +28,7 @@ pub struct RejectReason {
     pub pointer: Option<String>,
     /// The fault of the first of them, in words.
     pub reason: String,
-    /// How many records.
+    /// The number of records with this reason.
     pub count: u64,
 }
 
@@ -84,7 +84,6 @@ impl RejectReasons {
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamReport {
-    /// The stream.
     pub stream: String,
     /// Fetches that were due.
     pub windows_planned: u64,
@@ -140,7 +139,6 @@ impl StreamReport {
 /// An error of a source.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunError {
-    /// The stream.
     pub stream: String,
     /// The window, where it was about one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,7 +182,7 @@ impl RunError {
     }
 }
 
-/// docs/exit-codes.md.
+/// The exit code that a kind of source error stands for (docs/exit-codes.md).
 fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
     match kind {
         SourceErrorKind::Definition => ExitCode::Usage,
@@ -202,7 +200,6 @@ fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
 /// What the write lane did.
 #[derive(Default)]
 pub struct Written {
-    /// By stream.
     pub streams: Vec<RunStreamRow>,
     /// What it found wrong with fetches that seemed complete.
     pub errors: Vec<RunError>,
@@ -211,7 +208,6 @@ pub struct Written {
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SyncReport {
-    /// The run's number.
     pub run: i64,
     /// By stream, in the order in which they were read.
     pub streams: Vec<StreamReport>,

@@ -39,7 +39,6 @@ pub struct Late<'a> {
 /// What became of rejects that were read again.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LateReport {
-    /// The stream.
     pub stream: String,
     /// `received` is the number of rejects that were read again, `rejected` of those that stay.
     #[serde(flatten)]
@@ -51,9 +50,8 @@ pub struct LateReport {
 /// A reject that stays one.
 #[derive(Clone, Debug, Serialize)]
 pub struct StillRejected {
-    /// Its number.
     pub reject: i64,
-    /// Why.
+    /// The reason, in words for people.
     pub reason: String,
 }
 
@@ -217,7 +215,6 @@ pub fn open_rejects() -> RejectSelection {
 pub struct RetryReport {
     /// The run that it is in the archive; none for a rehearsal.
     pub run: Option<i64>,
-    /// By stream.
     pub streams: Vec<LateReport>,
 }
 

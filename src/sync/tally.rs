@@ -54,21 +54,20 @@ pub struct FetchTally {
     pub asked: u64,
     /// Those of them that held records.
     pub pages: u64,
-    /// Records that came.
+    /// Records of all pages, also those that came twice.
     pub received: u64,
     /// Records that cannot be rows.
     pub rejects: u64,
     /// Why not, and how many of each.
     pub reasons: RejectReasons,
-    /// Keys that came.
     pub keys: KeyTable,
-    /// The sum of their hashes: tells whether two fetches have seen the same.
+    /// The sum of the keys' hashes: tells whether two fetches have seen the same.
     key_sum: u64,
     /// Whether a record of an earlier page came again.
     pub moved: bool,
     /// The first total that was said.
     pub total: Option<u64>,
-    /// The last one.
+    /// The total of the last page that has one.
     pub last_total: Option<u64>,
     /// The largest value of the cursor's column.
     pub mark: Option<PageMark>,

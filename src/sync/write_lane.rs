@@ -45,7 +45,7 @@ const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
 /// loses at most the page in hand.
 const QUIET_MAX: Duration = Duration::from_millis(200);
 
-/// The writing lane.
+/// The write lane: writes pages and checkpoints in transactions.
 pub struct WriteLane<'a> {
     archive: &'a Archive,
     run: i64,
