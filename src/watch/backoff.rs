@@ -33,7 +33,7 @@ pub enum Round {
 /// The wait before the next round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Milliseconds.
+    /// The length of the wait, milliseconds.
     pub millis: i64,
     /// Whether it ends early when the network comes back.
     pub until_network: bool,
