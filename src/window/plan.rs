@@ -20,7 +20,7 @@ pub enum Reason {
     Truncated,
     /// It is read, but may still change.
     Refresh,
-    /// It holds now.
+    /// It contains the present and is not over.
     Open,
     /// Somebody asked for it.
     Asked,
@@ -33,7 +33,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// In one word.
+    /// The reason in one word, as JSON and the archive have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Pending => "pending",
@@ -56,7 +56,6 @@ pub struct Task {
     pub window: Window,
     /// What is asked for: with overlap, no further than now.
     pub asked: Window,
-    /// Why.
     pub reason: Reason,
     /// The broken-off fetch that may be carried on.
     pub resume: Option<Entry>,
