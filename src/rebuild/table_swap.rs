@@ -73,8 +73,8 @@ pub struct Recount {
     pub out_of_window: u64,
     /// Distinct keys, where the source's total is held against them.
     pub distinct_keys: Option<u64>,
-    /// Whether the stream has references: rejects of then may be rows since their parents
-    /// last_records.
+    /// Whether the stream has references: records that were rejects then may have become rows
+    /// since, because their parents came.
     pub refers: bool,
 }
 

@@ -14,7 +14,8 @@ use crate::store::transaction::Tx;
 /// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
 pub const FETCHES_PER_RUN_MAX: u64 = 1_000;
-/// Errors and waits of one run that are kept one by one.
+/// Errors and waits of one run that are kept one by one: with [`RUNS_IN_DETAIL_MAX`] runs that is
+/// 200,000 rows at most, and a run of more has one cause.
 pub const EVENTS_PER_RUN_MAX: u64 = 200;
 /// Runs whose fetches and events are kept: ten days of a watch that syncs each quarter of an hour.
 pub const RUNS_IN_DETAIL_MAX: i64 = 1_000;
@@ -62,7 +63,7 @@ pub struct FetchRow {
     pub error: Option<String>,
 }
 
-/// A error of a run, or a wait that a source imposed on it.
+/// An error of a run, or a wait that a source imposed on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunEvent {
     pub at: String,
@@ -70,7 +71,7 @@ pub struct RunEvent {
     pub kind: RunEventKind,
     /// The source, of a wait.
     pub source: Option<String>,
-    /// The stream, of a error.
+    /// The stream of an error; none for a wait.
     pub stream: Option<String>,
     /// The parent's key; none where it was about no parent.
     pub partition: Option<String>,
@@ -81,7 +82,7 @@ pub struct RunEvent {
     pub help: Option<String>,
     /// Until when, of a wait.
     pub until: Option<String>,
-    /// The exit code that a error stands for.
+    /// The exit code that an error stands for; none for a wait.
     pub exit_code: Option<u8>,
 }
 
@@ -135,7 +136,7 @@ impl Tx<'_> {
         write().map(|_| ()).map_err(at(&self.path))
     }
 
-    /// Notes a error or a wait. Beyond the limit nothing is noted.
+    /// Notes an error or a wait. Beyond the limit nothing is noted.
     pub fn write_run_event(&self, run: i64, number: u64, event: &RunEvent) -> Result<(), Error> {
         if number > EVENTS_PER_RUN_MAX {
             return Ok(());

@@ -40,7 +40,8 @@ const SLOW_HALVINGS_MAX: u32 = 3;
 /// left for another run.
 const SLOW_IN_A_ROW_MAX: u32 = 3;
 
-/// How often a window is read again whose answer was cut off within its JSON.
+/// How often a window is read again whose answer was cut off within its JSON: a cut is seldom
+/// repeated, and a source that cuts each answer must fail.
 const CUT_ANSWERS_MAX: u32 = 2;
 
 /// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
@@ -76,7 +77,7 @@ pub struct FetchLane<'a> {
     /// Columns of the stream that no record has had so far.
     pub(super) unseen: Unseen,
     report: SyncReport,
-    /// The first an error of the archive itself.
+    /// The first error of the archive itself.
     fault: RefCell<Option<Error>>,
 }
 

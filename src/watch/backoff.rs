@@ -20,7 +20,7 @@ pub enum Round {
     Waiting,
     /// The source answers, with errors.
     Failing,
-    /// Somebody has to look: credentials, a invalid response, a definition.
+    /// Somebody has to look: credentials, an invalid response, a definition.
     Broken,
     /// Another process has the archive.
     Held,
