@@ -22,7 +22,7 @@ use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 use crate::store::value::Value;
 
-/// Groups that are told one by one.
+/// Groups that are told one by one: enough to see by what they were doubled; the counts cover all.
 const WORST_MAX: u32 = 10;
 
 /// Which of several rows of one key stays.

@@ -19,7 +19,7 @@ use super::guard::{CsvFault, Guard};
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Lines that are looked at to learn which members records have.
 const LINES_LOOKED_AT: usize = 100;
-/// Bytes that tell what a file is.
+/// Bytes that tell what a file is: the header line of a CSV must lie within them.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// A file that can be adopted.

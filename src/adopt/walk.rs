@@ -20,11 +20,12 @@ use super::keep::Keep;
 use super::load::{Loaded, RejectCount};
 use super::matching::ColumnMatching;
 
-/// Groups that are told one by one.
+/// Groups that are told one by one: enough to see by what they were doubled; the counts cover all.
 const WORST_MAX: usize = 10;
-/// Kept rows that are settled at a time.
+/// Kept rows that are settled at a time: fewer cost a look into the archive for each, more are held
+/// in memory.
 const BATCH_ROWS_MAX: usize = 500;
-/// Bytes of one batch of records: more cost memory, fewer cost a statement for each few records.
+/// Bytes of the kept rows that are settled at a time, so that long records do not fill the memory.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whom a walk asks, and whether it writes.

@@ -66,24 +66,30 @@ pub use time_format::TimeFormat;
 /// The name of a stream and of its table: `[a-z_][a-z0-9_]{0,62}`.
 pub type StreamName = String;
 
-/// The default of `connect_timeout`, milliseconds.
+/// The default of `connect_timeout`, milliseconds: a shorter one fails on satellite and mobile
+/// links, a longer one keeps an offline run waiting.
 pub const CONNECT_TIMEOUT_MS: i64 = 10_000;
-/// The default of `read_timeout`, milliseconds.
+/// The default of `read_timeout`, milliseconds: an API that computes its answer may be silent for
+/// many seconds; a longer silence keeps a run on a dead connection.
 pub const READ_TIMEOUT_MS: i64 = 30_000;
-/// The most that `max_body` may say, bytes.
+/// The most that `max_body` may say, bytes: a body is held in memory whole, and a larger one does
+/// not fit beside its rows on a laptop.
 pub const BODY_BYTES_LIMIT: u64 = 1 << 30;
 /// The default of `max_ratio`: JSON shrinks to a tenth as a rule, and to a hundredth at times.
 pub const BODY_RATIO_MAX: u64 = 200;
 /// The default of `max_body`, bytes: far above any sane page, far below a laptop's memory.
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The default of `retry.attempts`.
+/// The default of `retry.attempts`: the waits between them add up to 15 seconds at most; fewer lose
+/// a window to a short fault, more hold up the other windows.
 pub const ATTEMPTS_MAX: u32 = 5;
-/// The default of `missing_ratio_max`.
+/// The default of `missing_ratio_max`: a larger share at once looks more like a fault of the source
+/// than like deletions.
 pub const MISSING_RATIO_MAX: f64 = 0.05;
 /// The default of `missing_min`, rows: a window of a few rows can lose one, and an outage of the
 /// source that hides many is still noticed.
 pub const MISSING_MIN: u64 = 3;
-/// The default of `reconcile_attempts`.
+/// The default of `reconcile_attempts`: where pages shift, two fetches in a row must agree, which
+/// leaves one for a change between them.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
 /// A definition whose settings and references were all checked.

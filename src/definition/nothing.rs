@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 
-/// The largest share of a stream's parents that may be absent at once, by default.
+/// The largest share of a stream's parents that may be absent at once, by default: when most are
+/// refused, the path or the credentials are wrong rather than the parents.
 const ABSENT_RATIO_MAX: f64 = 0.5;
 
 /// An answer that means that there is nothing.

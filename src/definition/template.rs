@@ -26,7 +26,8 @@ impl std::fmt::Display for SecretReference {
     }
 }
 
-/// The longest text with placeholders, bytes.
+/// The longest text with placeholders, bytes: the template library calls itself for each nested
+/// part of an expression, and a much longer one overflows the stack.
 const TEMPLATE_BYTES_MAX: usize = 4096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

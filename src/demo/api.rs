@@ -31,13 +31,15 @@ pub enum DemoFault {
     Stall(Sender<()>),
 }
 
-/// How often a stalled answer looks whether the server is to end, milliseconds.
+/// How often a stalled answer looks whether the server is to end, milliseconds: nobody notices that
+/// delay at the end of the demonstration.
 const STALL_POLL_MS: u64 = 20;
 
 /// Loopback addresses to listen on, the first one that works: one that no other program uses, so
 /// that its port is still free when the server comes back (Linux), or the usual one.
 const ADDRESSES: [&str; 2] = ["127.83.79.1", "127.0.0.1"];
-/// How often the server tries to come back to its port.
+/// How often the server tries to come back to its port: five seconds in all, after which another
+/// program is there to stay.
 const REBINDS_MAX: u32 = 250;
 
 struct ApiState {

@@ -21,7 +21,8 @@ use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, sync, trans
 use super::api::{Api, DemoFault};
 use super::world::{CLIENTS, gb, lines, usage};
 
-/// How long the demo waits for the process that it is about to kill, seconds.
+/// How long the demo waits for the process that it is about to kill, seconds: it must start and
+/// come to its window, which takes seconds on a machine under load.
 const VICTIM_SECONDS_MAX: u64 = 20;
 /// Billing cycles that the usual script asks for each time.
 const SCRIPT_CYCLES: u32 = 3;

@@ -12,7 +12,7 @@ use super::decimal::{DIGITS_MAX, DIGITS_OF_LONG, Number};
 
 /// Integers up to here are the same in a double: 2^53.
 const EXACT_IN_DOUBLE: u64 = 1 << 53;
-/// Letters of a value that a message shows.
+/// Letters of a value that a message shows: enough to find it, and a message stays on one line.
 const SHOWN_MAX: usize = 40;
 
 /// A column of an export.

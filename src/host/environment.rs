@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::read_named_text;
 
-/// The most bytes of a secret file, which may be a chain of certificates.
+/// The most bytes of a secret file, which may be a chain of certificates (a few KiB each); a wrong
+/// file is refused before it fills the memory.
 const SECRET_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The variables, files and folders that a process has around it.

@@ -9,9 +9,11 @@ use if_watch::tokio::IfWatcher;
 
 use super::clock::{Clock, Pause, SystemClock};
 
-/// How often the links are looked at where the system does not tell, seconds.
+/// How often the links are looked at where the system does not tell, seconds: a network that came
+/// back is used within that time, and a look is one system call.
 const LINKS_POLL_SECONDS: u64 = 2;
-/// The system first tells what is there already, milliseconds.
+/// The system first tells what is there already, milliseconds: what it tells within that time is no
+/// network that came back.
 const KNOWN_MS: u64 = 500;
 
 /// The links of the machine to its networks.

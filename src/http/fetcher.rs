@@ -22,7 +22,8 @@ use crate::http::source_error::{
 };
 use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
 
-/// The most redirects that one request follows.
+/// The most redirects that one request follows: fewer refuse a source that leads to `https`, to
+/// another host and to another path, more only prolong a circle.
 const REDIRECTS_MAX: u32 = 5;
 
 /// How many times `read_timeout` a whole answer may take: a drip that never falls silent is cut

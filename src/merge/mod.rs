@@ -40,7 +40,7 @@ pub use shape::{NamedColumns as MergeColumns, Pair, TableDifference};
 pub use tables::{FillBox, Filling, Merge, Taking};
 pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
 
-/// Stretches of a stream that are told one by one.
+/// Stretches of a stream that are told one by one: about a screen; the others are counted.
 const SPANS_TOLD_MAX: usize = 20;
 
 /// How a merge is done.

@@ -22,7 +22,7 @@ use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::row::only;
 
-/// Keys of rows in conflict that are told one by one.
+/// Keys of rows in conflict that are told one by one: enough to look some up; all are counted.
 const KEYS_TOLD_MAX: usize = 5;
 
 /// What became of the other archive's rows of one stream.

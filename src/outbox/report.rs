@@ -28,7 +28,8 @@ const KEPT_HEADERS: [&str; 14] = [
     "x-correlation-id",
     "x-request-id",
 ];
-/// How much of a refusal is told, characters.
+/// How much of a refusal is told, characters: two or three lines of the API's own words; `outbox
+/// show` has the answer.
 const SAID_CHARS_MAX: usize = 200;
 
 /// An entry that came to its end.

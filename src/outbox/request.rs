@@ -17,7 +17,7 @@ use super::target::leads_out;
 
 /// The longest key, characters: what Stripe takes, and the largest round number that others do.
 pub const KEY_CHARS_MAX: usize = 255;
-/// The longest name of a lane, characters.
+/// The longest name of a lane, characters: as long as a key may be.
 pub const LANE_CHARS_MAX: usize = 255;
 /// The largest body, bytes: a write that is larger is a file, and belongs into an upload.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -8,7 +8,8 @@ use crate::model::{ExitCode, Spent};
 use crate::prove::Stamp;
 use crate::sync::RunError;
 
-/// Differences that are told one by one; all are counted.
+/// Differences that are told one by one; all are counted: nobody reads more, and each is held in
+/// memory.
 pub const DIFFERENCES_MAX: usize = 1000;
 
 /// What became of a second fetch.

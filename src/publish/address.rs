@@ -12,7 +12,8 @@ use tokio_postgres::config::{Host as Server, SslMode};
 use crate::host::Environment;
 use crate::model::Error;
 
-/// How long a connection may take to come about.
+/// How long a connection may take to come about: a shorter time fails on slow links, a longer one
+/// keeps a person waiting for a host that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server may be silent before it is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(30);

@@ -9,7 +9,8 @@ use crate::model::Error;
 use super::row::Cells;
 use super::statement::{Table, copy_line, list};
 
-/// Rows of one transaction.
+/// Rows of one transaction: fewer spend the time on commits, more are sent again after a lost
+/// connection.
 pub const BATCH_ROWS: usize = 5_000;
 
 /// Why a transaction came to nothing.

@@ -92,9 +92,11 @@ pub struct KeyClash {
     pub later: String,
 }
 
-/// How many times their body the rows of a page may take up.
+/// How many times their body the rows of a page may take up: rows that outgrow it repeat a long
+/// text of an ancestor each, and such a page would fill the memory.
 const GROWTH_MAX: usize = 8;
-/// Bytes that the rows of a page may always take up.
+/// Bytes that the rows of a page may always take up: as many as the largest body by default, so
+/// that small bodies may grow by any ratio.
 const ROWS_BYTES_FREE: usize = 64 << 20;
 
 /// The most rejects that are kept of one page: a body of ones and commas holds millions.

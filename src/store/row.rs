@@ -48,7 +48,7 @@ pub(crate) fn unknown(text: &str, (table, column): (&str, &str)) -> rusqlite::Er
     rusqlite::Error::FromSqlConversionFailure(0, kind, message.into())
 }
 
-/// Letters of a wrong text that are shown.
+/// Letters of a wrong text that are shown: enough to find it, and a message stays on one line.
 const TEXT_SHOWN_MAX: usize = 60;
 
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(

@@ -10,7 +10,7 @@ use crate::record::{
     Body, ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, read_page,
 };
 
-/// Members that a message names.
+/// Members that a message names: enough to recognise the place, and a message stays readable.
 const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.

@@ -33,9 +33,11 @@ pub struct RejectReason {
 }
 
 /// The most reasons that are told apart in one run and stream; what is beyond counts to the last.
+/// Each is held in memory, and one that quotes its value is another for each record.
 const REASONS_MAX: usize = 20;
 
-/// Reasons that a message names.
+/// Reasons that a message names: they stand in one line for each stream; JSON has up to
+/// [`REASONS_MAX`].
 const REASONS_SHOWN_MAX: usize = 3;
 
 impl RejectReasons {
@@ -211,7 +213,7 @@ pub struct SyncReport {
     pub run: i64,
     /// By stream, in the order in which they were read.
     pub streams: Vec<StreamReport>,
-    /// All error, in the order in which it came.
+    /// All errors, in the order in which they came.
     pub errors: Vec<RunError>,
     /// What the run spent.
     #[serde(skip)]

@@ -21,7 +21,7 @@ use crate::store::{
 use crate::sync::columns::FitTable;
 use crate::sync::fetch_job::resolve_start;
 
-/// Rejects that are named one by one in a report.
+/// Rejects that are named one by one in a report: about half a screen; `windrow rejects` lists all.
 const NAMED_MAX: usize = 10;
 
 /// A stream whose rejects are read again.

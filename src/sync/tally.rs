@@ -19,13 +19,15 @@ use super::report::RejectReasons;
 /// more records than that cannot be held against a total, and needs a shorter step.
 const DISTINCT_KEYS_MAX: usize = 2_000_000;
 
-/// The most keys of one fetch that are looked at again: more than that are told by a few.
+/// The most keys of one fetch that are looked at again: one that differs again fails the window,
+/// and more of them find nothing else.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// A window fails where more than one in so many of its records is rejected.
 const REJECTED_SHARE: u64 = 5;
 
-/// Characters of a record in a message.
+/// Characters of a record in a message: a message shows two records, which should stand on a few
+/// lines.
 const RECORD_SHOWN_MAX: usize = 160;
 
 /// Keys that came with two contents, and the first record of each as the repeated fetch saw it.

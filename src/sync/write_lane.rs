@@ -35,7 +35,8 @@ use crate::sync::retry_rejects::{Late, open_orphans, open_rejects};
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
 const BATCH_ROWS_MAX: u64 = 50_000;
-/// Bytes of rows in a transaction.
+/// Bytes of rows in a transaction: as many as the largest answer by default, so that wide rows do
+/// not let the log grow without an end.
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time in a transaction: what a lid that is closed in the middle may cost.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(5);

@@ -9,7 +9,8 @@ use crate::store::Value;
 
 use crate::model::numbers::count;
 
-/// Characters of a value that are shown.
+/// Characters of a value that are shown: a change has two values, which should stand on two lines
+/// at most.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// How many rows differ, and how.

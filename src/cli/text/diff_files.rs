@@ -6,7 +6,8 @@ use crate::model::{excerpt, printable};
 use crate::cli::text::diff::difference_line;
 use crate::model::numbers::count;
 
-/// Characters of a partition's name or of a mark that are shown.
+/// Characters of a partition's name or of a mark that are shown: the rest of the line is the
+/// difference.
 const NAME_CHARS_MAX: usize = 60;
 
 /// The numbers of the differences between two archives.

@@ -7,9 +7,9 @@ use crate::cli::text::sync::{outcome_table, retried_line};
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count, duration, many};
 
-/// Fetches and events that are shown one by one; JSON has all that are kept.
+/// Fetches and events that are shown one by one: about a screen; JSON has all that are kept.
 const ROWS_SHOWN_MAX: usize = 50;
-/// The longest error in a table, characters.
+/// The longest error in a table, characters: longer ones would wrap each row; JSON has all of it.
 const ERROR_CHARS_MAX: usize = 120;
 
 /// A line for each run. A terminal has 80 columns: what came and changed nothing, and the seconds,

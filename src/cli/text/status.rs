@@ -11,7 +11,7 @@ use crate::waits::WaitRow;
 
 use crate::model::numbers::{ago, bytes, count, many};
 
-/// Adopted stretches that are told one by one.
+/// Adopted stretches that are told one by one: they stand below their stream, and JSON has all.
 const SPANS_SHOWN_MAX: usize = 8;
 
 /// What a bar is drawn with: settled, complete, broken, pending.

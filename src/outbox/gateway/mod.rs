@@ -38,7 +38,7 @@ use server::Gateway;
 
 /// Requests that wait for the lane: more programs than that wait at their own end.
 const ORDERS_MAX: usize = 256;
-/// The shortest token, characters: 64 bits in hexadecimal.
+/// The shortest token, characters: 64 bits in hexadecimal, which nobody guesses over a network.
 pub const TOKEN_CHARS_MIN: usize = 16;
 
 /// What a gateway serves with.

@@ -11,7 +11,8 @@ use crate::outbox::store::OPEN_ENTRIES_MAX;
 use crate::outbox::store::entry::OutboxEntry;
 use crate::outbox::store::read::entry_of;
 
-/// Attempts of one entry that are kept; the first one always is.
+/// Attempts of one entry that are kept; the first one always is: an entry that is tried for weeks
+/// must not fill the archive.
 const ATTEMPTS_KEPT_MAX: i64 = 500;
 
 /// An entry that is to be queued.
