@@ -35,6 +35,10 @@ impl Outbox {
     /// The same for a program that knows these formats.
     pub fn open_with(path: &Path, opening: &Opening<'_>, formats: Formats) -> Result<Self, Error> {
         if let Some(outbox) = Self::open_beside_with(path, formats)? {
+            // Whoever made the archive may have failed to sync its folder: an entry is queued only
+            // in a file whose name survives a power cut.
+            let kept = opening.files.keep_name(path);
+            kept.map_err(|error| Error::io(path, "keep the name of", &error))?;
             return Ok(outbox);
         }
         Archive::open_with(path, opening, formats)?.close()?;
@@ -104,7 +108,7 @@ impl Deref for Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::SystemFiles;
+    use crate::host::{Files, SystemFiles};
     use crate::model::ErrorKind;
     use crate::store::formats::tests::LATER;
 
@@ -126,6 +130,43 @@ mod tests {
         let later = outbox.run(|it| it.query_row(sql, [], only::<i64>));
         assert_eq!(later.expect("a table of the later format"), 0);
         assert!(folder.path().join("a.db-before-format-2").exists());
+    }
+
+    /// A disk whose folders cannot be synced.
+    struct NoFolderSync;
+
+    impl Files for NoFolderSync {
+        fn publish(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+            std::fs::rename(from, to)?;
+            self.keep_name(to)
+        }
+
+        fn keep_name(&self, _path: &Path) -> std::io::Result<()> {
+            Err(std::io::Error::other("injected"))
+        }
+
+        fn remove(&self, path: &Path) -> std::io::Result<()> {
+            std::fs::remove_file(path)
+        }
+
+        fn make_durable(&self, path: &Path) -> std::io::Result<()> {
+            self.keep_name(path)
+        }
+    }
+
+    #[test]
+    fn nothing_is_queued_in_an_archive_whose_name_may_not_survive_a_power_cut() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let on = |files| Opening { note: "test", now: "now", allow_network_fs: false, files };
+        Outbox::open(&path, &on(&NoFolderSync)).map(|_| ()).expect_err("it is not made");
+        assert!(path.exists(), "the file has its name, which is not durable");
+        // As an interrupted maker leaves it: with a log, so that it is opened beside others.
+        let outbox = Outbox::open(&path, &on(&SystemFiles)).expect("it is there");
+        let again = Outbox::open(&path, &on(&NoFolderSync)).map(|_| ());
+        let error = again.expect_err("its name is made durable first");
+        assert!(error.message.contains("cannot keep the name of"), "{}", error.message);
+        drop(outbox);
     }
 
     #[test]

@@ -167,6 +167,11 @@ impl Disk {
         self.cut
     }
 
+    /// Whether the next operation may fail.
+    pub fn is_at_risk(&self) -> bool {
+        self.cut || self.cut_at.is_some() || self.failing.is_some()
+    }
+
     /// From here on the operation of that number fails.
     pub fn fail(&mut self, failing: Option<Failing>) {
         self.touches = 0;
@@ -286,6 +291,13 @@ pub fn take_in(durable: &mut Image, pending: &mut Vec<Op>, op: Op, policy: Polic
                 if names { policy == Policy::Journalled } else { file_of(op) == Some(&file) }
             });
             *pending = later;
+            let mut now = now;
+            // What is synced under a name that is not durable yet is there under the old name.
+            for op in pending.iter().rev() {
+                if let Op::Rename { from, to } = op {
+                    rename_in(&mut now, to, from);
+                }
+            }
             now.iter().for_each(|op| apply(durable, op, None));
         }
         Op::SyncFolder => settle_names(durable, pending),
@@ -412,4 +424,30 @@ pub fn lay_down(folder: &Path, image: &Image) -> std::io::Result<()> {
         std::fs::remove_file(entry?.path())?;
     }
     image.iter().try_for_each(|(name, bytes)| std::fs::write(folder.join(&**name), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_synced_under_a_name_that_is_not_durable_are_there_under_either_name() {
+        let (old, new): (Arc<str>, Arc<str>) = ("a-new".into(), "a".into());
+        let write =
+            |file: &Arc<str>, byte| Op::Write { file: Arc::clone(file), at: 0, bytes: vec![byte] };
+        let sync = |file: &Arc<str>| Op::Sync { file: Arc::clone(file) };
+        let rename = Op::Rename { from: Arc::clone(&old), to: Arc::clone(&new) };
+        let ops = [write(&old, 1), sync(&old), rename, write(&new, 2), sync(&new)];
+        let (mut durable, mut pending) = (Image::new(), Vec::new());
+        for op in ops {
+            take_in(&mut durable, &mut pending, op, Policy::Plain);
+        }
+        let mut random = fastrand::Rng::with_seed(1);
+        let lost = image_of(&durable, &pending, Kept::None, &mut random);
+        assert_eq!(lost, Image::from([(Arc::clone(&old), vec![2])]));
+        let kept = image_of(&durable, &pending, Kept::All, &mut random);
+        assert_eq!(kept, Image::from([(Arc::clone(&new), vec![2])]));
+        take_in(&mut durable, &mut pending, Op::SyncFolder, Policy::Plain);
+        assert_eq!(durable, kept);
+    }
 }

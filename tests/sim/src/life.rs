@@ -604,7 +604,12 @@ impl Life {
             observer: &observer,
         };
         let options = SyncOptions { budget, command: Command::Sync, ..SyncOptions::default() };
-        let ended = match sync(&archive, parts, &options, Lanes::Interleaved) {
+        let beside = Arc::clone(&self.shared);
+        let probe = move || beside.lock().expect("no holder panics").let_writer_in();
+        self.clock.on_wait(Some(Arc::new(probe)));
+        let synced = sync(&archive, parts, &options, Lanes::Interleaved);
+        self.clock.on_wait(None);
+        let ended = match synced {
             Ok(report) => match archive.close() {
                 Ok(()) => {
                     self.look_for_leftovers();

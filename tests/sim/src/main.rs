@@ -13,8 +13,7 @@ use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
 use windrow_sim::swarm::{
-    OPEN_OUTBOXES, OPEN_SEEDS, Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox,
-    one_trio, shrink,
+    OPEN_SEEDS, Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink,
 };
 
 /// Images of one life; then another one is recorded.
@@ -67,9 +66,10 @@ fn kill(kills: u64, from: u64) -> ExitCode {
     let own = std::env::current_exe().expect("the system says where this program is");
     let sum = kill_everywhere(&own.with_file_name("windrow"), kills, from);
     println!(
-        "{} kills ({} of them left a log to recover, {} came too late), {} archives brought to \
-         their end, in {:.0} s: {} violations",
+        "{} kills ({} of them of a sync that waited, {} left a log to recover, {} came too late), \
+         {} archives brought to their end, in {:.0} s: {} violations",
         sum.kills,
+        sum.waiting,
         sum.logs,
         sum.late,
         sum.archives,
@@ -155,7 +155,6 @@ fn main() -> ExitCode {
         .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
     let began = Instant::now();
     if let Some(count) = number(&arguments, "--outboxes") {
-        println!("left out, since their fault is open: outbox seeds {OPEN_OUTBOXES:?}");
         let sum = many_outboxes(seeds(&arguments, count), threads);
         return told(&sum, "rounds of sending", began);
     }

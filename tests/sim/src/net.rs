@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -10,14 +11,21 @@ use windrow::http::{HttpRequest, HttpResponse, NetError, NetKind, ResponseFuture
 use windrow::model::ErrorKind;
 use windrow::store::{Archive, Opening};
 
-use crate::check::check_ledger;
+use crate::check::{check_ledger, open};
 use crate::scenario::{CANARY, Classes, SECOND, instant, once_in};
-use crate::seams::{SimClock, SimFiles};
+use crate::seams::{SimClock, SimFiles, rest};
 use crate::vfs::SharedDisk;
 use crate::world::World;
 
 /// More requests than any life needs.
 const REQUESTS_MAX: u64 = 10_000;
+
+/// One request of so many waits for its answer; not drawn, so that lives stay what they were.
+const STALL_EVERY: u64 = 3;
+
+/// How long another program tries to write, in real time: none passes for the sync meanwhile, so
+/// that a lock which it holds is there at the end too. SQLite itself asks to be tried twice.
+const WRITER_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything that the two ends of the wire share.
 pub struct Shared {
@@ -87,6 +95,11 @@ pub struct SimTransport {
 impl Transport for SimTransport {
     fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a> {
         Box::pin(async move {
+            let stalls = self.shared.lock().expect("no holder panics").stalls();
+            if stalls {
+                rest().await;
+                self.shared.lock().expect("no holder panics").let_writer_in();
+            }
             let mut shared = self.shared.lock().expect("no holder panics");
             shared.exchange(request, &self.clock)
         })
@@ -98,6 +111,27 @@ impl Shared {
     pub fn violated(&mut self, invariant: &str, what: &str) {
         self.log.note(format!("VIOLATION {invariant}: {what}"));
         self.violations.push(format!("{invariant}: {what}"));
+    }
+
+    /// Whether the source lets this request wait for its answer.
+    fn stalls(&self) -> bool {
+        self.requests.is_multiple_of(STALL_EVERY)
+    }
+
+    /// S27: no transaction is open while the source or a timer is waited for, so that another
+    /// program can write.
+    pub fn let_writer_in(&mut self) {
+        let hurt = self.disk.lock().expect("no holder panics").is_at_risk();
+        if !self.watched || hurt || !self.archive.exists() {
+            return;
+        }
+        let written = open(&self.archive).and_then(|connection| {
+            connection.busy_timeout(WRITER_PATIENCE)?;
+            connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")
+        });
+        if let Err(error) = written {
+            self.violated("S27", &format!("nobody else can write while a sync waits: {error}"));
+        }
     }
 
     fn exchange(

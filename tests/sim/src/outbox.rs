@@ -526,6 +526,9 @@ impl Life {
     /// Everything that must hold whatever has happened.
     fn inspect(&self) {
         if !self.archive.exists() {
+            if self.wanted.iter().any(|order| order.queued) {
+                self.violated("S4", "orders were queued and the archive is gone");
+            }
             return;
         }
         let host = self.host(Stop::never(), 4);

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use windrow::host::{Clock, Environment, Files, Network, Pause};
@@ -16,12 +18,41 @@ pub struct SimClock {
     began: i64,
     elapsed: AtomicI64,
     skew: AtomicI64,
+    on_wait: Mutex<Option<Probe>>,
+}
+
+/// Another program that looks while somebody waits.
+pub type Probe = Arc<dyn Fn() + Send + Sync>;
+
+/// A wait that is long enough for a person: the lane beside it has come to rest by then.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
+/// Turns that the other lane gets: it comes to rest in one, and may have had this round's already.
+const TURNS: u32 = 3;
+
+/// Lets the other lane go on until it has nothing more to do, as it does while this one waits.
+pub async fn rest() {
+    let mut turns = 0;
+    std::future::poll_fn(|context| {
+        if turns == TURNS {
+            return Poll::Ready(());
+        }
+        turns += 1;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl SimClock {
     /// A clock that shows `began`, milliseconds since 1970.
     pub fn new(began: i64) -> Self {
-        Self { began, elapsed: AtomicI64::new(0), skew: AtomicI64::new(0) }
+        Self {
+            began,
+            elapsed: AtomicI64::new(0),
+            skew: AtomicI64::new(0),
+            on_wait: Mutex::new(None),
+        }
     }
 
     /// The true time.
@@ -32,6 +63,11 @@ impl SimClock {
     /// Lets time pass.
     pub fn pass(&self, millis: i64) {
         self.elapsed.fetch_add(millis.max(0), Ordering::Relaxed);
+    }
+
+    /// Sets who looks while somebody waits.
+    pub fn on_wait(&self, probe: Option<Probe>) {
+        *self.on_wait.lock().expect("no holder panics") = probe;
     }
 
     /// Sets how far the wall clock is wrong.
@@ -56,6 +92,11 @@ impl Clock for SimClock {
 
     fn pause(&self, duration: Duration) -> Pause<'_> {
         Box::pin(async move {
+            let probe = self.on_wait.lock().expect("no holder panics").clone();
+            if let Some(probe) = probe.filter(|_| duration >= LONG_WAIT) {
+                rest().await;
+                probe();
+            }
             self.pass(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4));
         })
     }

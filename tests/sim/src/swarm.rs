@@ -130,16 +130,9 @@ pub fn many(seeds: impl Into<Seeds>, threads: usize) -> Sum {
 /// `--seed N` shows them.
 pub const OPEN_SEEDS: [u64; 2] = [1248, 1634];
 
-/// Outboxes with a fault that is open (docs/reliability.md): they are left out where many are lived,
-/// and `--outbox-seed N` shows them.
-pub const OPEN_OUTBOXES: [u64; 1] = [91];
-
 /// Lives the outboxes of these seeds on so many threads.
 pub fn many_outboxes(seeds: impl Into<Seeds>, threads: usize) -> Sum {
-    each(&seeds.into(), threads, &|seed| match OPEN_OUTBOXES.contains(&seed) {
-        true => Outcome::default(),
-        false => one_outbox(seed, false),
-    })
+    each(&seeds.into(), threads, &|seed| one_outbox(seed, false))
 }
 
 /// Lives the three laptops of each of these seeds on so many threads.
