@@ -1,4 +1,4 @@
-//! Rows and fetches as they are stored, for whoever writes them elsewhere: borrowed, never bent,
+//! Rows as they are stored, for whoever writes them elsewhere: borrowed, never bent,
 //! and all of one moment.
 
 use rusqlite::named_params;

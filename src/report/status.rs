@@ -37,7 +37,7 @@ pub struct StreamStatus {
     pub absent: u64,
     /// Fetches that the next sync would make.
     pub due: u64,
-    /// What another request has fetched than the definition makes now.
+    /// What was fetched by another request than the definition makes now.
     #[serde(flatten)]
     pub outdated: Outdated,
     /// Records outside the range that was asked for.

@@ -26,9 +26,9 @@ pub enum Reason {
     Asked,
     /// Rows were adopted into it that no fetch has confirmed.
     Adopted,
-    /// Another archive that was merged disagrees with it.
+    /// A merged archive holds other values of it.
     Disputed,
-    /// Another request has fetched it than the one that the definition makes now.
+    /// It was fetched by another request than the definition makes now.
     Outdated,
 }
 
