@@ -252,23 +252,35 @@ fn crash_again(folder: &Path, image: Image, policy: Policy, random: &mut fastran
 /// with a full disk. Gives the number of lives and what was wrong.
 pub fn fail_everywhere(seed: u64, step: u64) -> (u64, Vec<String>) {
     let scenario = calm(seed);
-    let older = seed.is_multiple_of(2);
-    let (mut lives, mut wrong) = (0, Vec::new());
-    for (sticky, full) in [(false, false), (true, false), (false, true), (true, true)] {
-        let mut at = 1;
-        loop {
-            let folder = scratch();
-            let failing = Failing { at, sticky, full };
-            let Some(violations) = fail_one(&scenario, folder.path(), failing, older) else {
-                break;
-            };
-            lives += 1;
-            wrong.extend(violations.into_iter().map(|what| format!("{failing:?}: {what}")));
-            if !wrong.is_empty() {
-                return (lives, wrong);
-            }
-            at += step;
+    let ways = [(false, false), (true, false), (false, true), (true, true)];
+    let scenario = &scenario;
+    let found: Vec<(u64, Vec<String>)> = std::thread::scope(|scope| {
+        let each = ways.map(|way| scope.spawn(move || fail_in_one_way(scenario, way, step)));
+        each.into_iter().map(|thread| thread.join().expect("a life does not panic")).collect()
+    });
+    found.into_iter().fold((0, Vec::new()), |(lives, mut wrong), (more, found)| {
+        wrong.extend(found);
+        (lives + more, wrong)
+    })
+}
+
+/// Lets each operation of a life fail: once or from then on, as an error or as a full disk.
+fn fail_in_one_way(
+    scenario: &Scenario,
+    (sticky, full): (bool, bool),
+    step: u64,
+) -> (u64, Vec<String>) {
+    let older = scenario.seed.is_multiple_of(2);
+    let mut lives = 0;
+    for at in (1..).step_by(usize::try_from(step).expect("a small step")) {
+        let folder = scratch();
+        let failing = Failing { at, sticky, full };
+        let Some(violations) = fail_one(scenario, folder.path(), failing, older) else { break };
+        lives += 1;
+        if !violations.is_empty() {
+            let told = violations.into_iter().map(|what| format!("{failing:?}: {what}"));
+            return (lives, told.collect());
         }
     }
-    (lives, wrong)
+    (lives, Vec::new())
 }
