@@ -322,13 +322,13 @@ pub struct ProveArguments {
     /// Windows up to here only; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// Stop after so long
+    /// Stop after this time
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
-    /// Stop after so many requests
+    /// Stop after this number of requests
     #[arg(long, value_name = "N")]
     pub max_requests: Option<u64>,
-    /// Stop after so many bytes of answers
+    /// Stop after this number of bytes received
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
 }

@@ -33,15 +33,15 @@ pub struct RejectChoice {
     /// Rejects of this stream only
     #[arg(long, value_name = "STREAM")]
     pub stream: Option<String>,
-    /// For this kind of reason
+    /// Rejects of this kind only
     #[arg(long, value_name = "KIND", alias = "reason",
           value_parser = PossibleValuesParser::new(
               RejectKind::VARIANTS.iter().map(|name| name.as_str())))]
     pub kind: Option<String>,
-    /// That this run saw first or last
+    /// Rejects that this run saw first or last
     #[arg(long, value_name = "RUN")]
     pub run: Option<i64>,
-    /// Of windows that hold this date or timestamp
+    /// Rejects of windows that hold this date or timestamp
     #[arg(long, value_name = "WHEN")]
     pub window: Option<String>,
 }
