@@ -70,7 +70,6 @@ impl fmt::Display for Keep {
 /// Where a rank comes from.
 #[derive(Clone, Debug)]
 enum RankSource {
-    /// There is none.
     None,
     /// A cell of the row, of a column of this type.
     Cell(usize, ColumnType),

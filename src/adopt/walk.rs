@@ -20,24 +20,23 @@ use super::keep::Keep;
 use super::load::{Loaded, RejectCount};
 use super::matching::ColumnMatching;
 
-/// Groups that are told one by one.
+/// Groups that are told one by one: enough to see by what they were doubled; the counts cover all.
 const WORST_MAX: usize = 10;
-/// Kept rows that are settled at a time.
+/// Kept rows that are settled at a time: fewer cost a look into the archive for each, more are held
+/// in memory.
 const BATCH_ROWS_MAX: usize = 500;
-/// And their bytes.
+/// Bytes of the kept rows that are settled at a time, so that long records do not fill the memory.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whom a walk asks, and whether it writes.
 pub enum Target<'a> {
     /// There is no archive yet.
     Nobody,
-    /// It is asked.
+    /// The archive is read and not written.
     Reader(&'a Reader),
     /// It is asked and written to, in a transaction of the caller's.
     Archive {
-        /// Its transaction.
         tx: &'a Tx<'a>,
-        /// The adoption's run.
         run: i64,
         /// The time that rows are written with.
         now: &'a str,
@@ -47,22 +46,21 @@ pub enum Target<'a> {
 /// A key that stands more than once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// Its values.
+    /// The values of its key, as text.
     pub key: String,
-    /// Its records.
     pub records: u64,
     /// The line or row of the one that is kept.
     pub kept: i64,
 }
 
-/// What was found.
+/// The counts of a walk over the records of a file, in the order of their keys.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Walked {
-    /// Different keys.
+    /// Distinct keys among the records that can be rows.
     pub keys: u64,
     /// Keys that stand more than once.
     pub groups: u64,
-    /// Records too many.
+    /// Records beyond the one that is kept for each key.
     pub duplicates: u64,
     /// Of those, the ones that say the same as the one that is kept.
     pub copies: u64,

@@ -29,7 +29,8 @@ use crate::check::help_commands::HelpCommands;
 
 /// Parents that are read at a time.
 const PARENTS_AT_A_TIME: u32 = 500;
-/// Parts of what is not known before they are put together.
+/// Parts of what is not known before they are put together: with thousands of partitions each
+/// window is there once for each, and memory must not grow with them.
 const PARTS_MAX: usize = 10_000;
 
 /// What the ledger says of all partitions of a stream.

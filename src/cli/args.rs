@@ -17,7 +17,7 @@ pub struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub struct SyncArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the windows and requests that are due, and send none
@@ -55,7 +55,7 @@ pub struct SyncArguments {
 
 #[derive(Debug, Args)]
 pub struct WatchArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// The pause after a successful round [default: 15 minutes]
@@ -89,7 +89,7 @@ pub enum UnitKind {
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// These streams only
+    /// Show these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the logical digest of each stream: two archives of the same data have the same
@@ -114,7 +114,7 @@ pub struct RunsArguments {
 pub enum RunsCommand {
     /// One run in full: plan, fetches, requests, waits, errors
     Show {
-        /// Its number
+        /// The number of the run, as `windrow runs` lists it
         #[arg(value_name = "RUN")]
         run: i64,
     },
@@ -182,7 +182,7 @@ pub struct AdoptArguments {
 
 #[derive(Debug, Args)]
 pub struct VanishedArguments {
-    /// These streams only
+    /// List rows of these streams only; default: all
     #[arg(value_name = "STREAM", conflicts_with = "undo")]
     pub streams: Vec<String>,
     /// Bring back what this run marked or deleted
@@ -199,7 +199,7 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 pub struct ProveArguments {
-    /// The stream
+    /// The stream whose windows are read again
     #[arg(value_name = "STREAM")]
     pub stream: String,
     /// The number of settled windows that are read again, picked at random
@@ -217,20 +217,20 @@ pub struct ProveArguments {
     /// Windows up to here only; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// Stop after so long
+    /// Stop after this time
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
-    /// Stop after so many requests
+    /// Stop after this number of requests
     #[arg(long, value_name = "N")]
     pub max_requests: Option<u64>,
-    /// Stop after so many bytes of answers
+    /// Stop after this number of bytes received
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell
+    /// The shell that the completions are for
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -238,7 +238,7 @@ pub struct CompletionsArguments {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns
+    /// Columns that are aligned by spaces
     Table,
     /// Comma-separated values (RFC 4180)
     Csv,
@@ -246,6 +246,6 @@ pub enum Format {
     Json,
     /// One JSON object a line
     Ndjson,
-    /// A Markdown table
+    /// A table in Markdown
     Markdown,
 }

@@ -92,7 +92,7 @@ pub struct OutboxAdd {
 
 #[derive(Debug, Args)]
 pub struct OutboxSend {
-    /// These entries only
+    /// Send the entries of these keys only; default: all that are due
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
     /// Print the entries that would be sent and the reasons of those that wait, and send none
@@ -133,7 +133,7 @@ pub struct OutboxList {
 
 #[derive(Debug, Args)]
 pub struct OutboxChoice {
-    /// Its key
+    /// The key of the entry
     #[arg(value_name = "KEY")]
     pub key: String,
     /// Its source, where two have an entry of that key

@@ -1,7 +1,7 @@
 //! The face: arguments in, one call into a room below, text or JSON out.
 //!
 //! Results go to stdout, everything else to stderr. Only this room knows all errors; it maps each
-//! to its exit code (docs/contract.md, section 9).
+//! to its exit code (docs/exit-codes.md).
 
 mod adopt;
 mod alerts;
@@ -59,7 +59,7 @@ struct Arguments {
     command: Subcommand,
 }
 
-/// The commands.
+/// The commands of windrow, in the order of `windrow --help`.
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
     /// Run a demonstration of under a minute, without a network

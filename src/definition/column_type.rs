@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A column's type.
+/// The type of a column in the definition; `store/sql.rs` has its SQLite type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
-    /// Unicode text.
+    /// Text in Unicode, kept as it came.
     Text,
     /// A 64-bit signed integer.
     Integer,
@@ -17,15 +17,15 @@ pub enum ColumnType {
     Decimal,
     /// An exact number: an integer or a double where that is exact, else the text that came.
     Number,
-    /// 0 or 1.
+    /// True or false, kept as 1 or 0.
     Boolean,
-    /// `YYYY-MM-DD`.
+    /// A date without a time: `YYYY-MM-DD`.
     Date,
     /// UTC, RFC 3339 with `+00:00`, so that it sorts.
     Timestamp,
     /// Any JSON value, as it came.
     Json,
-    /// Bytes, from base64.
+    /// Bytes, which records hold as base64.
     Blob,
 }
 

@@ -23,11 +23,9 @@ const TOKEN_PARAM: &str = "cursor";
 /// How the API pages.
 #[derive(Clone, Debug)]
 pub enum Paginate {
-    /// Not at all.
+    /// One answer holds everything.
     None,
-    /// By page number.
     Page {
-        /// The parameter.
         param: String,
         /// The first page's number.
         first: u64,
@@ -40,9 +38,7 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By offset.
     Offset {
-        /// The parameter.
         param: String,
         /// Records on a page.
         size: Option<u64>,
@@ -51,7 +47,6 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By token.
     Cursor {
         /// Where the token is.
         token: TokenAt,
@@ -60,18 +55,16 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By `Link` header.
+    /// The address in a `Link` header with `rel="next"`.
     Link,
-    /// By an address.
+    /// The address that the body or a header holds.
     NextUrl(AddressAt),
 }
 
 /// Where the address of the next page is.
 #[derive(Clone, Debug)]
 pub enum AddressAt {
-    /// In the body.
     Body(Path),
-    /// In a header.
     Header(String),
 }
 
@@ -88,9 +81,8 @@ pub enum EndRule {
     Status(Vec<u16>),
     /// With the page whose value at a path is one of these, as JSON.
     Value {
-        /// Where.
         at: Path,
-        /// The values.
+        /// JSON values; the first one that is equal ends the data.
         is: Vec<serde_json::Value>,
     },
     /// With the page that has nothing at a path.
@@ -132,9 +124,7 @@ impl Paginate {
 /// Where a token is.
 #[derive(Clone, Debug)]
 pub enum TokenAt {
-    /// In the body.
     Body(Path),
-    /// In a header.
     Header(String),
     /// A member of the last record.
     LastRecord(String),
@@ -143,7 +133,6 @@ pub enum TokenAt {
 /// Where a token goes.
 #[derive(Clone, Debug)]
 pub enum TokenInto {
-    /// A query parameter.
     Query(String),
     /// A member of the JSON body.
     Body(String),
@@ -154,11 +143,10 @@ pub enum TokenInto {
 pub enum Total {
     /// In every page's body.
     Body(Path),
-    /// In a header.
     Header(String),
     /// At an endpoint of its own.
     Endpoint {
-        /// Its request.
+        /// The request for the number, with the window's placeholders.
         request: RequestTemplate,
         /// Where its answer holds the number.
         value: Path,
@@ -221,7 +209,7 @@ impl EndRule {
 pub enum RawPaginate {
     /// One answer holds everything, whatever it says of more.
     None {},
-    /// A page number.
+    /// Pages are asked for by their numbers.
     Page {
         /// The parameter. Default `page`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,7 +234,7 @@ pub enum RawPaginate {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         end: Option<RawEnd>,
     },
-    /// An offset.
+    /// Pages are asked for by the number of records before them.
     Offset {
         /// The parameter. Default `offset`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,7 +305,7 @@ pub enum RawEnd {
     Word(RawEndWord),
     /// A status or a value.
     Table(RawEndTable),
-    /// Several.
+    /// Several rules; the first one that holds ends the data.
     List(Vec<RawEndRule>),
 }
 
@@ -406,7 +394,7 @@ pub struct RawTotalTable {
 pub enum RawTotalOf {
     /// Every page that has a count.
     Each,
-    /// The first page.
+    /// The first page of a fetch alone.
     First,
 }
 

@@ -49,7 +49,7 @@ pub enum Way {
     Open(BTreeMap<String, Arc<dyn Transport>>),
 }
 
-/// Where to look.
+/// What the facts are gathered from.
 pub struct Surroundings<'a> {
     /// What became of reading the definition.
     pub told: DefinitionFacts,
@@ -59,7 +59,6 @@ pub struct Surroundings<'a> {
     pub archive: Option<&'a Path>,
     /// The folder from which secret files are found.
     pub folder: &'a Path,
-    /// The network.
     pub way: Way,
     /// Clock, variables, links, stop.
     pub host: &'a Host,

@@ -29,7 +29,7 @@ const GROUP_ROWS_MAX: usize = 122_880;
 const GROUP_BYTES_MAX: usize = 32 << 20;
 /// Of zstd: smaller than its fastest by a tenth, and still quicker than the fetch of rows.
 const ZSTD_LEVEL: i32 = 3;
-/// Bytes of a decimal of 38 digits.
+/// Bytes of a decimal of 38 digits, which needs 127 bits.
 const WIDE_DECIMAL_BYTES: i32 = 16;
 
 /// A file in the making.
@@ -72,7 +72,7 @@ enum Values {
 }
 
 impl<W: Write + Send> ParquetRows<W> {
-    /// Begins a file.
+    /// Begins a file: writes the header, and the facts of `about` as metadata.
     pub fn new(
         out: W,
         columns: &[ExportColumn],

@@ -11,11 +11,8 @@ const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The length of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// `2026-01-31`
     Day,
-    /// `2026-01`
     Month,
-    /// `2026`
     Year,
 }
 
@@ -38,7 +35,7 @@ impl Unit {
 pub struct PartitionBy {
     /// A date or a timestamp.
     pub column: String,
-    /// The pieces; UTC.
+    /// The length of the pieces, in UTC.
     pub unit: Unit,
 }
 

@@ -14,7 +14,7 @@ use super::column::{ExportColumn, boolean, is_json, number, real_text, shown};
 use super::error::RowFault;
 use super::formula::without_formulas;
 
-/// What takes rows.
+/// A writer of rows in one format.
 pub trait RowWriter {
     /// Takes a row, a value for each column.
     fn row(&mut self, row: &[Stored<'_>]) -> Result<(), RowFault>;
@@ -42,7 +42,7 @@ impl TextRules {
     }
 }
 
-/// Comma-separated values.
+/// Writes rows as comma-separated values (RFC 4180).
 pub struct Csv<W> {
     out: W,
     kinds: Vec<ColumnType>,
@@ -126,7 +126,7 @@ pub struct Ndjson<W> {
 }
 
 impl<W: Write> Ndjson<W> {
-    /// Writes nothing yet.
+    /// Takes the writer and the columns; nothing is written before the first row.
     pub fn new(out: W, columns: &[ExportColumn], rules: TextRules) -> Self {
         let head = |(at, column): (usize, &ExportColumn)| {
             format!("{}{}:", if at > 0 { "," } else { "{" }, json_text(&column.name))

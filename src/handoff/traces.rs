@@ -19,7 +19,7 @@ pub struct Traces {
     pub format: i32,
     /// How it was made, where it is a copy that was handed off.
     pub copied: Option<Copied>,
-    /// Runs in all.
+    /// All runs in the file, also those of other archives.
     pub runs: u64,
     /// Runs that ran in this very archive, under the id that it has now.
     pub own_runs: u64,
@@ -41,22 +41,19 @@ pub struct Traces {
 /// How a copy was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// The hand-off's id.
     pub handoff_id: String,
-    /// When.
     pub at: String,
 }
 
 /// The marks of a stream's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarksOf {
-    /// The stream.
     pub stream: String,
     /// In how many pieces they lie.
     pub chunks: u64,
     /// The number of the last piece.
     pub last: i64,
-    /// All their bytes.
+    /// The bytes of all pieces together.
     pub bytes: u64,
 }
 

@@ -16,28 +16,22 @@ use crate::http::transport::{HttpRequest, Method};
 /// What a read is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPlan<'a> {
-    /// The API.
     pub source: &'a Source,
-    /// What is asked.
     pub template: &'a RequestTemplate,
-    /// How it pages.
     pub paginate: &'a Paginate,
     /// What the placeholders are filled with.
     pub values: &'a TemplateValues,
-    /// Which page.
     pub token: &'a PageToken,
 }
 
 /// What a write is made of, without the source's own headers.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteRequest<'a> {
-    /// What is done.
     pub method: Method,
     /// Path and query, appended to the source's address byte for byte.
     pub path: &'a str,
     /// Name (lower case) and value of each header.
     pub headers: &'a [(String, String)],
-    /// The body.
     pub body: Option<&'a [u8]>,
 }
 

@@ -39,7 +39,6 @@ pub enum SourceErrorKind {
 pub struct SourceError {
     /// Whose error it is.
     pub kind: SourceErrorKind,
-    /// What happened.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -174,7 +173,8 @@ pub fn leads_to_login(response: &HttpResponse) -> bool {
         && (looks_like_html(response) || WORDS.iter().any(|word| target.contains(word)))
 }
 
-/// The largest answer that is looked through for the marks of a login page, bytes.
+/// The largest answer that is looked through for the marks of a login page, bytes: one in JSON is
+/// short, and a page of records is not parsed twice.
 const PORTAL_BYTES_MAX: usize = 16 * 1024;
 
 /// Whether an answer is what an access point says in place of an API, in JSON (RFC 8908 and the

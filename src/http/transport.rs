@@ -11,7 +11,7 @@ use crate::definition::{BodyFormat, WriteMethod};
 /// What is done with what the address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads.
+    /// Reads and changes nothing.
     Get,
     /// Writes, or reads by a query in the body.
     Post,
@@ -19,7 +19,7 @@ pub enum Method {
     Put,
     /// Changes a part of something.
     Patch,
-    /// Takes something away.
+    /// Removes what the address names.
     Delete,
 }
 
@@ -50,13 +50,10 @@ impl From<WriteMethod> for Method {
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
-    /// What is done.
     pub method: Method,
-    /// Where to.
     pub url: Url,
     /// Name and value of each header.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Vec<u8>>,
     /// The format of the answer that is asked for.
     pub format: BodyFormat,
@@ -83,11 +80,10 @@ impl HttpRequest {
 /// An answer, received to its end.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
-    /// The status.
     pub status: u16,
     /// Name (lower case) and value of each header, in order.
     pub headers: Vec<(String, String)>,
-    /// The decoded body.
+    /// The body after decoding, whole.
     pub body: Vec<u8>,
 }
 
@@ -150,9 +146,7 @@ pub enum NetKind {
 /// Why there is no answer, in words without any address or secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetError {
-    /// Which kind.
     pub kind: NetKind,
-    /// What happened.
     pub detail: String,
 }
 

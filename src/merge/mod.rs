@@ -42,15 +42,14 @@ pub use shape::{NamedColumns as MergeColumns, Pair, TableDifference};
 pub use tables::{FillBox, Filling, Merge, Taking};
 pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
 
-/// Stretches of a stream that are told one by one.
+/// Stretches of a stream that are told one by one: about a screen; the others are counted.
 const SPANS_TOLD_MAX: usize = 20;
 
 /// How a merge is done.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOrder<'o> {
-    /// When.
+    /// The time of the merge.
     pub now: Timestamp,
-    /// windrow's version.
     pub version: &'o str,
     /// Tell what would be done, and take it back.
     pub dry_run: bool,
@@ -67,7 +66,7 @@ fn refused(file: &str, differences: &[String]) -> Error {
 pub struct GainedSpan {
     /// The parent's key, or empty.
     pub partition: String,
-    /// Its first instant.
+    /// Its first instant; empty for a snapshot or a mark.
     pub start_at: String,
     /// The first instant after it.
     pub end_at: String,
@@ -76,7 +75,6 @@ pub struct GainedSpan {
 /// What came of one stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamMerge {
-    /// The stream.
     pub stream: String,
     /// Whether it was not here before.
     pub new: bool,
@@ -100,18 +98,17 @@ pub struct StreamMerge {
 pub struct FileReport {
     /// The file, as it was named.
     pub file: String,
-    /// Its archive.
+    /// The identity of the archive that the file is, or comes from.
     pub archive_id: String,
     /// What it says of itself, where it is a hand-off.
     #[serde(skip)]
     pub manifest: Option<String>,
     /// Runs that were not known here.
     pub runs: u64,
-    /// By stream.
     pub streams: Vec<StreamMerge>,
     /// What became of requests that a hand-off took along from here.
     pub results: Vec<EntryResult>,
-    /// Worth knowing.
+    /// What a person should know of the merge, a line each.
     pub warnings: Vec<String>,
     /// What was not taken, and why.
     pub left: Vec<String>,
@@ -138,7 +135,6 @@ pub struct MergeReport {
     pub changed: bool,
     /// Whether it was taken back.
     pub dry_run: bool,
-    /// By file.
     pub files: Vec<FileReport>,
 }
 
@@ -267,7 +263,7 @@ fn take_outbox(merge: &Merge<'_>, other: &Reader, report: &mut FileReport) -> Re
     Ok(())
 }
 
-/// What definitions say.
+/// Compares what the definitions of both archives say of a stream.
 struct Words<'w> {
     sides: &'w Sides,
     told: &'w DefinitionHistory,
@@ -372,7 +368,7 @@ fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), Error> {
 }
 
 impl FileReport {
-    /// In one line.
+    /// The sums over all streams, in one line.
     pub fn summary(&self) -> String {
         let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
         format!(
@@ -386,7 +382,7 @@ impl FileReport {
 }
 
 impl MergeReport {
-    /// In one line.
+    /// The sums of each file, in one line.
     pub fn summary(&self) -> String {
         let each: Vec<String> = self
             .files
@@ -398,7 +394,7 @@ impl MergeReport {
 }
 
 impl GainedSpan {
-    /// As a window.
+    /// The stretch as a window; none for a snapshot, a mark, or texts that are no instants.
     pub fn window(&self) -> Option<Window> {
         Window::new(instant_from_text(&self.start_at)?, instant_from_text(&self.end_at)?)
     }

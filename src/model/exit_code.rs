@@ -35,9 +35,9 @@ pub enum ExitCode {
     Unsafe = 9,
     /// A person must decide.
     NeedsPerson = 10,
-    /// windrow is wrong.
+    /// windrow itself failed: a bug.
     Bug = 70,
-    /// By SIGINT: 130.
+    /// A SIGINT ended it: 130.
     Interrupted = StopCause::Interrupt.exit_number(),
     /// By SIGTERM or SIGHUP: 143.
     Terminated = StopCause::Terminate.exit_number(),

@@ -57,13 +57,12 @@ impl RecordRefusal {
 /// A record that cannot become a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// Why.
     pub kind: RejectKind,
-    /// Why, in words, with the place in the record.
+    /// The reason in words, with the place in the record.
     pub reason: String,
     /// Where in the record, as a JSON Pointer (RFC 6901); none where the fault lies outside.
     pub pointer: Option<String>,
-    /// The record, verbatim.
+    /// The record verbatim, as it came.
     pub record: String,
     /// What its columns take from above it, as JSON.
     pub ancestors: Option<String>,

@@ -13,9 +13,9 @@ use super::send::{AttemptPurpose, SendRound};
 enum Seen {
     /// It has taken effect.
     Found,
-    /// It has not.
+    /// It has not taken effect.
     Nothing,
-    /// Nobody knows.
+    /// The answer does not tell.
     Unclear,
 }
 

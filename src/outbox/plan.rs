@@ -16,14 +16,12 @@ pub struct SendScene<'a> {
     pub home: &'a BTreeSet<String>,
     /// Sources that asked not to be asked before some time.
     pub waits: &'a BTreeMap<String, Timestamp>,
-    /// The time.
     pub now: Timestamp,
 }
 
 /// What is done with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It is sent.
     Send,
     /// Its source is asked whether it has taken effect.
     Look,
@@ -40,7 +38,7 @@ pub enum Doing {
 /// Why an entry waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitReason {
-    /// For its time.
+    /// Its own `not_before` is still to come.
     NotBefore(Timestamp),
     /// After a failed attempt.
     NextAttempt(Timestamp),
@@ -75,13 +73,10 @@ pub enum WaitReason {
 /// An entry of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Its number.
     pub entry: i64,
-    /// Its key.
     pub key: String,
-    /// Its source.
     pub source: String,
-    /// Its lane.
+    /// None where it waits for no other entry.
     pub lane: Option<String>,
     /// What is done with it.
     pub doing: Doing,
@@ -226,7 +221,7 @@ impl MovedEntry {
 }
 
 impl WaitReason {
-    /// In words.
+    /// The reason in words for people.
     pub fn text(&self) -> String {
         let when = |at: &Timestamp| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
         match self {

@@ -7,7 +7,8 @@ use crate::store::Value;
 use super::statement::Table;
 use super::value::{Fit, fit, own_instant, rest_with};
 
-/// How much of a key's value a message shows, characters.
+/// How much of a key's value a message shows, characters: enough to find the row, and a message
+/// stays on one line.
 const KEY_CHARS_MAX: usize = 60;
 
 /// A row as texts; nothing is NULL.
@@ -16,9 +17,8 @@ pub type Cells = Vec<Option<String>>;
 /// A value that cannot be kept over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit<'t> {
-    /// Its column.
     pub column: &'t str,
-    /// Why not.
+    /// The reason, in words for people.
     pub why: &'static str,
 }
 

@@ -14,7 +14,8 @@ use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
 use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, quote};
 
-/// How often a transaction is tried that lost against another one.
+/// How often a transaction is tried that lost against another one: several publishers take turns,
+/// and a database in which it loses for ever is reported.
 const ATTEMPTS: usize = 5;
 
 /// What a pass has done.

@@ -11,7 +11,7 @@ use crate::store::Value;
 
 /// Digits before the point that `numeric` holds.
 const NUMERIC_WHOLE_MAX: i64 = 131_072;
-/// Digits after it.
+/// Digits after the point that `numeric` holds.
 const NUMERIC_FRACTION_MAX: i64 = 16_383;
 /// Stands for a NUL in a text: the symbol for it, U+2400.
 const NUL_SHOWN: &str = "\u{2400}";
@@ -21,21 +21,18 @@ const NUL_SHOWN: &str = "\u{2400}";
 pub enum PgType {
     /// Unicode text without NUL.
     Text,
-    /// 64 bits.
+    /// A signed integer of 64 bits.
     Bigint,
-    /// A double.
+    /// A double (IEEE 754, 64 bits).
     Double,
-    /// An exact number.
+    /// An exact number, up to [`NUMERIC_WHOLE_MAX`] and [`NUMERIC_FRACTION_MAX`] digits.
     Numeric,
-    /// True or false.
     Boolean,
-    /// A day.
     Date,
-    /// A microsecond.
+    /// An instant to the microsecond.
     Timestamp,
     /// JSON as its text came: `jsonb` would alter digits and order.
     Json,
-    /// Bytes.
     Bytes,
 }
 
@@ -76,7 +73,6 @@ impl PgType {
 /// A value on its way into a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fit {
-    /// NULL.
     Null,
     /// As its type writes it.
     Exact(String),

@@ -29,9 +29,7 @@ pub struct Remade<'a> {
     pub old: &'a TableShape,
     /// The table as it is.
     pub new: &'a TableShape,
-    /// The rebuild's run.
     pub run: i64,
-    /// When it happens.
     pub now: &'a str,
 }
 
@@ -44,7 +42,6 @@ pub struct Carried {
     pub first_run: i64,
     /// The last run of them.
     pub last_run: i64,
-    /// How many rows.
     pub rows: u64,
 }
 

@@ -44,11 +44,9 @@ pub struct Rebuilding<'a> {
 /// A stream that was made again.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rebuilt {
-    /// The stream.
     pub stream: String,
     /// Pages that were read.
     pub pages: u64,
-    /// What changes.
     #[serde(flatten)]
     pub comparison: RebuildComparison,
     /// Rows that no kept page gives and that stay as they are.
@@ -106,7 +104,6 @@ fn rebuild_all(
 /// A rebuild that is done with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settled {
-    /// The stream.
     pub stream: String,
     /// Rows of the table that was let go, or that is there again.
     pub rows: u64,

@@ -17,7 +17,7 @@ pub(crate) struct Trial<'a> {
     old: &'a TableShape,
     /// The trial table's name.
     table: String,
-    /// The rebuild's run.
+    /// The run of the rebuild: only pages of earlier runs are read.
     before: i64,
     /// By what the pages of a run were read.
     known: Option<(i64, Option<TrialRules>)>,

@@ -20,7 +20,6 @@ const VALUE_BYTES_MAX: usize = 4096;
 /// A record that did not become a row, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptRecord {
-    /// The record, verbatim.
     pub record: String,
     /// What lay above it, as JSON.
     pub ancestors: String,

@@ -61,10 +61,9 @@ pub fn archive_status(
     })
 }
 
-/// A stream's standing.
+/// What is known of a stream: its rows, coverage, next fetches and problems.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StreamStatus {
-    /// The stream.
     pub stream: String,
     /// `window`, `snapshot` or `cursor`; empty when the definition no longer names the stream.
     pub kind: String,
@@ -87,15 +86,15 @@ pub struct StreamStatus {
     pub settled: u64,
     /// Complete, and may still change.
     pub complete: u64,
-    /// Begun.
+    /// Begun, and not complete yet.
     pub partial: u64,
-    /// Cannot be read.
+    /// Cut by the source, or too large for it.
     pub truncated: u64,
-    /// Of parents that have no part in the stream.
+    /// Of parents that have no data in the stream.
     pub absent: u64,
     /// Fetches that the next sync would make.
     pub due: u64,
-    /// What another request has fetched than the definition makes now.
+    /// What was fetched by another request than the definition makes now.
     #[serde(flatten)]
     pub outdated: Outdated,
     /// Records outside the range that was asked for.

@@ -368,7 +368,7 @@ impl FetchLane<'_> {
     }
 }
 
-/// Whether an answer means that the parent has no part in the stream.
+/// Whether an answer means that the parent has no data in the stream.
 fn says_absent(stream: &Stream, page: &Page) -> bool {
     let response = &page.response;
     stream.absent.as_ref().is_some_and(|it| it.rule.holds(response.status, &response.body))
@@ -437,7 +437,7 @@ fn state_of(
         same_definition: true,
         dated_by_source: true,
         adopted_since: false,
-        doubted: false,
+        disputed: false,
         run: 0,
         outdated: false,
     };

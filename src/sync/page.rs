@@ -10,12 +10,11 @@ use crate::record::{
     Body, ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, read_page,
 };
 
-/// Members that a message names.
+/// Members that a message names: enough to recognise the place, and a message stays readable.
 const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.
 pub struct ReadPage {
-    /// Rows and rejects.
     pub rows: PageRows,
     /// What it says about paging.
     pub facts: PageFacts,

@@ -7,7 +7,6 @@ use crate::store::{TableWriter, Tx};
 
 /// The records of a page.
 pub struct Records<'p> {
-    /// Rows.
     pub rows: &'p mut RowSet,
     /// What cannot be a row.
     pub rejects: &'p mut Vec<Reject>,

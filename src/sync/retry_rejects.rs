@@ -22,7 +22,7 @@ use crate::store::{
 use crate::sync::columns::FitTable;
 use crate::sync::fetch_job::resolve_start;
 
-/// Rejects that are named one by one in a report.
+/// Rejects that are named one by one in a report: about half a screen; `windrow rejects` lists all.
 const NAMED_MAX: usize = 10;
 
 /// A stream whose rejects are read again.
@@ -40,7 +40,6 @@ pub struct Late<'a> {
 /// What became of rejects that were read again.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LateReport {
-    /// The stream.
     pub stream: String,
     /// `received` is the number of rejects that were read again, `rejected` of those that stay.
     #[serde(flatten)]
@@ -52,9 +51,8 @@ pub struct LateReport {
 /// A reject that stays one.
 #[derive(Clone, Debug, Serialize)]
 pub struct StillRejected {
-    /// Its number.
     pub reject: i64,
-    /// Why.
+    /// The reason, in words for people.
     pub reason: String,
 }
 
@@ -215,7 +213,6 @@ pub fn open_rejects() -> RejectSelection {
 pub struct RetryReport {
     /// The run that it is in the archive; none for a rehearsal.
     pub run: Option<i64>,
-    /// By stream.
     pub streams: Vec<LateReport>,
 }
 

@@ -13,6 +13,7 @@ use crate::store::Reader;
 
 use super::{find, open_outbox, tell, tell_count};
 
+/// Cancels an entry that cannot have had an effect.
 pub fn cancel(
     args: &OutboxChoice,
     global: &Global,
@@ -52,6 +53,7 @@ pub fn cancel(
     Ok(ExitCode::Done)
 }
 
+/// Settles an entry in doubt by what a person says of it.
 pub fn resolve(
     args: &OutboxResolve,
     global: &Global,
@@ -110,6 +112,7 @@ fn is_moved(entry: &OutboxEntry, definition: &Definition) -> bool {
     source.is_none_or(|source| source.base_url.as_str() != entry.brief.base_url)
 }
 
+/// Queues a rejected or expired entry again, under a new key.
 pub fn retry(
     args: &OutboxChoice,
     global: &Global,
@@ -132,6 +135,7 @@ pub fn retry(
     Ok(ExitCode::Done)
 }
 
+/// Removes entries that ended before a time and whose keys no API remembers.
 pub fn prune(
     args: &OutboxPrune,
     global: &Global,

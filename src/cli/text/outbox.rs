@@ -11,11 +11,11 @@ use crate::outbox::{MovedEntry, OutboxAttempt, OutboxBrief, OutboxEntry};
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count};
 
-/// The longest note in a table, characters.
+/// The longest note in a table, characters: longer ones would wrap each row; JSON has all of it.
 const NOTE_CHARS_MAX: usize = 100;
-/// The longest path in a table, characters.
+/// The longest path in a table, characters: longer ones would wrap each row.
 const PATH_CHARS_MAX: usize = 40;
-/// How much of a body is shown, characters.
+/// How much of a body is shown, characters: some screens; `--json` has all of it.
 const BODY_CHARS_MAX: usize = 4_000;
 
 fn text(at: Option<Timestamp>) -> Option<String> {

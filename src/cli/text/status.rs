@@ -10,7 +10,7 @@ use crate::model::numbers::{ago, bytes, count, many};
 
 use super::outbox::outbox_line;
 
-/// Adopted stretches that are told one by one.
+/// Adopted stretches that are told one by one: they stand below their stream, and JSON has all.
 const SPANS_SHOWN_MAX: usize = 8;
 
 /// What a bar is drawn with: settled, complete, broken, pending.
@@ -43,7 +43,7 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
     (0..steps).map(mark).collect()
 }
 
-/// The whole page.
+/// The whole output of `windrow status`, without colours.
 pub fn status_page(status: &ArchiveStatus, now: Timestamp) -> String {
     let ArchiveStatus { archive, streams, last_run, rejects, waits, digests, drift, outbox } =
         status;

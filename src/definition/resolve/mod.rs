@@ -1,6 +1,6 @@
 //! What a definition means: from the shape of `raw.rs` to the checked types of this room.
 //!
-//! Every check reports and goes on, so that one fetch finds all problems.
+//! Every check reports and goes on, so that one pass finds all problems.
 
 mod alerts;
 mod bounds;

@@ -12,7 +12,8 @@ use crate::definition::{
     READ_TIMEOUT_MS, RetryPolicy, Source,
 };
 
-/// The default of `retry.base`, milliseconds.
+/// The default of `retry.base`, milliseconds: a shorter one adds load to a source that is
+/// overloaded, a longer one delays the fetch after a lost packet.
 const RETRY_BASE_MS: i64 = 1_000;
 /// The default of `retry.max_wait`, milliseconds: a person still believes in the command.
 const RETRY_WAIT_MS_MAX: i64 = 60_000;

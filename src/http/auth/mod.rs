@@ -22,11 +22,9 @@ use from_definition::FixedCredentials;
 
 /// What an authorizer may use while it gets credentials.
 pub struct AuthContext<'a> {
-    /// The API.
     pub source: &'a Source,
     /// The way to it.
     pub transport: &'a dyn Transport,
-    /// Clock, chance, stop.
     pub host: &'a Host,
     /// The definition's secrets; [`SecretValues::learn`] takes what the source gives.
     pub secrets: &'a SecretValues,

@@ -11,15 +11,12 @@ use crate::store::row::{name_of, named, unknown};
 /// What a plan needs to know of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxBrief {
-    /// Its number.
     pub entry: i64,
-    /// The API.
     pub source: String,
-    /// Its name.
+    /// The key that tells it from all other entries.
     pub key: String,
     /// The API's address when it was queued.
     pub base_url: String,
-    /// What it does.
     pub method: WriteMethod,
     /// The beginning of its path.
     pub path_start: String,
@@ -29,7 +26,7 @@ pub struct OutboxBrief {
     pub lane: Option<String>,
     /// The entry whose success it waits for, and how far that is; none when that is gone.
     pub after: Option<(i64, Option<EntryState>)>,
-    /// Not sent before.
+    /// The earliest time at which it is sent.
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,
@@ -87,26 +84,25 @@ pub struct OutboxEntry {
     pub valid_until: Option<Timestamp>,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
-    /// The answer's status.
+    /// The status of the last answer; none where none came.
     pub status: Option<u16>,
     /// The answer's headers, those that may be kept.
     pub answer_headers: Vec<(String, String)>,
-    /// The answer's body.
+    /// The body of the answer, without secrets.
     pub answer: Option<Vec<u8>>,
 }
 
-/// One attempt.
+/// One attempt to send an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutboxAttempt {
     /// Its number, from 1.
     pub attempt: u32,
     /// What the API was told as the key.
     pub sent_key: String,
-    /// When it began.
     pub started_at: String,
     /// When it was over; never, for one whose sender died.
     pub ended_at: Option<String>,
-    /// The answer's status.
+    /// The status of the answer; none where none came.
     pub status: Option<u16>,
     /// Why there was no answer, or none that counts.
     pub fault: Option<String>,
@@ -115,7 +111,7 @@ pub struct OutboxAttempt {
 /// A sender of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SenderIdentity {
-    /// Its id.
+    /// A random id, the same in the record of the state folder.
     pub sender: String,
     /// Attempts that it has begun.
     pub sends: u64,

@@ -19,11 +19,9 @@ use crate::store::row::named;
 /// Entries of one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OutboxCount {
-    /// The state.
     pub state: EntryState,
     /// Whether they went along with a hand-off, and are sent from there.
     pub moved: bool,
-    /// How many.
     pub entries: u64,
 }
 
@@ -63,7 +61,7 @@ impl Reader {
         self.run(counts)
     }
 
-    /// The archive's senders.
+    /// The senders in the archive, in the order in which they were made.
     pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, Error> {
         self.run(senders)
     }
