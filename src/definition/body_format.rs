@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BodyFormat {
-    /// JSON.
-    // RFC 8259. What a source sends whose definition names no format.
+    /// JSON as in RFC 8259; a source sends it whose definition names no format.
     #[default]
     Json,
 }

@@ -32,15 +32,11 @@ pub enum ColumnType {
 /// How SQLite stores the values of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnStorage {
-    /// 64-bit integers.
     Integer,
-    /// Doubles.
     Real,
     /// Integers, doubles and texts, each as it is.
     Any,
-    /// Texts.
     Text,
-    /// Bytes.
     Blob,
 }
 
@@ -48,19 +44,12 @@ pub enum ColumnStorage {
 /// family, so that a new type of a family needs no arm there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypeFamily {
-    /// Texts.
     Text,
-    /// Numbers.
     Number,
-    /// True and false.
     Boolean,
-    /// Days.
     Date,
-    /// Instants.
     Timestamp,
-    /// JSON values.
     Json,
-    /// Bytes.
     Bytes,
 }
 

@@ -120,9 +120,7 @@ const KEYS_SHOWN_MAX: usize = 10;
 /// How a request ended that was moved with a hand-off.
 #[derive(Clone, Debug, Serialize)]
 pub struct EntryResult {
-    /// Its key.
     pub key: String,
-    /// Its state now.
     pub state: EntryState,
 }
 

@@ -21,13 +21,10 @@ const DRIFT_MAX: u32 = 10;
 /// What an archive knows and what it does not: as `windrow status --json` has it.
 #[derive(Debug, Serialize)]
 pub struct ArchiveStatus {
-    /// The archive's file.
     pub archive: String,
     /// Its streams, by name.
     pub streams: Vec<StreamStatus>,
-    /// The latest run.
     pub last_run: Option<RunRow>,
-    /// Open rejects.
     pub rejects: Vec<RejectRow>,
     /// Sources that imposed a wait which is not over.
     pub waits: Vec<WaitRow>,
