@@ -91,7 +91,7 @@ pub fn planned_json(planned: &Planned) -> Value {
 /// A row of a list as JSON.
 pub fn outbox_row_json(row: &OutboxBrief) -> Value {
     json!({
-        "entry": row.entry, "source": row.source, "key": row.key, "state": row.state,
+        "entry": row.entry, "source": row.source, "key": row.key, "state": state_of(row),
         "in_doubt": row.in_doubt, "method": row.method.as_str(), "lane": row.lane,
         "after": row.after.map(|(entry, _)| entry), "not_before": text(row.not_before),
         "expires_at": text(row.expires_at), "next_at": text(row.next_at), "note": row.note,
