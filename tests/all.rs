@@ -68,6 +68,7 @@ mod rebuild_keeps;
 mod rejects;
 mod report;
 mod runs;
+mod shared_keys;
 mod stops;
 mod streams;
 mod tampered;

@@ -282,6 +282,37 @@ updated_at = "timestamp"
     )
 }
 
+/// A snapshot of items that a test changes.
+pub struct ItemsApi {
+    pub api: Api,
+    records: Arc<Mutex<String>>,
+}
+
+impl ItemsApi {
+    /// Serves these records, JSON objects with commas between them.
+    pub fn start(records: &str) -> ItemsApi {
+        let records = Arc::new(Mutex::new(records.to_owned()));
+        let shared = Arc::clone(&records);
+        let api = Api::start(move |_, _| {
+            let records = shared.lock().expect("no test panics in here");
+            json(&format!(r#"{{"data":[{records}]}}"#))
+        });
+        ItemsApi { api, records }
+    }
+
+    /// Serves these from now on.
+    pub fn change(&self, records: &str) {
+        records.clone_into(&mut self.records.lock().expect("no test panics in here"));
+    }
+
+    /// `more` goes into the stream's table.
+    pub fn definition(&self, more: &str) -> String {
+        let columns =
+            "\n[streams.items.columns]\nid = \"text\"\nname = \"text\"\nsize = \"integer\"\n";
+        items_definition(&self.api.address, "", more) + columns
+    }
+}
+
 /// A definition of one snapshot stream `items`; `source` and `stream` go into their tables.
 pub fn items_definition(address: &str, source: &str, stream: &str) -> String {
     format!(

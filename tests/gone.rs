@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::api::{Api, UsageApi, items_definition, json, nine_days};
+use crate::api::{Api, ItemsApi, UsageApi, items_definition, json, nine_days};
 use crate::harness::{Ran, Workspace};
 
 const HALF: &str = "missing = \"mark\"\nmissing_ratio_max = 0.5";
@@ -14,21 +14,12 @@ fn found(workspace: &Workspace) -> Vec<String> {
     findings.iter().map(|each| each["check"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// A snapshot whose body a test changes.
-fn items(records: &str, more: &str) -> (Arc<Mutex<String>>, Api, Workspace) {
-    let body = Arc::new(Mutex::new(records.to_owned()));
-    let shared = Arc::clone(&body);
-    let api = Api::start(move |_, _| {
-        json(&format!(r#"{{"data":[{}]}}"#, shared.lock().expect("no test panics in here")))
-    });
-    let columns = "\n[streams.items.columns]\nid = \"text\"\nname = \"text\"\nsize = \"integer\"\n";
-    let workspace = Workspace::new(&(items_definition(&api.address, "", more) + columns));
+/// An archive of these items.
+fn items(records: &str, more: &str) -> (ItemsApi, Workspace) {
+    let api = ItemsApi::start(records);
+    let workspace = Workspace::new(&api.definition(more));
     workspace.sync();
-    (body, api, workspace)
-}
-
-fn say(body: &Mutex<String>, records: &str) {
-    records.clone_into(&mut body.lock().expect("no test panics in here"));
+    (api, workspace)
 }
 
 /// A usage archive in which SL-3 of 9 January is marked as gone.
@@ -60,15 +51,15 @@ fn a_marked_row_is_no_finding_but_a_number() {
 
 #[test]
 fn a_proof_leaves_a_row_out_that_is_gone_on_both_sides() {
-    let (body, _api, workspace) = items(r#"{"id":"a","size":1},{"id":"b","size":2}"#, HALF);
-    say(&body, r#"{"id":"a","size":1}"#);
+    let (api, workspace) = items(r#"{"id":"a","size":1},{"id":"b","size":2}"#, HALF);
+    api.change(r#"{"id":"a","size":1}"#);
     workspace.sync();
     workspace.sync();
     let proof = workspace.run(&["prove", "items", "--json"]).expect(0).json();
     assert_eq!((&proof["gone"], &proof["equal"]), (&1.into(), &1.into()), "{proof}");
     let proof = workspace.run(&["prove", "items"]).expect(0);
     assert!(proof.stdout.contains("1 gone, and left out"), "{proof:?}");
-    say(&body, r#"{"id":"a","size":1},{"id":"b","size":2}"#);
+    api.change(r#"{"id":"a","size":1},{"id":"b","size":2}"#);
     let proof = workspace.run(&["prove", "items", "--json"]).expect(1).json();
     assert_eq!(proof["changed"], 1, "a row that the source has again is not gone: {proof}");
 }
@@ -76,14 +67,14 @@ fn a_proof_leaves_a_row_out_that_is_gone_on_both_sides() {
 #[test]
 fn a_tombstone_is_no_difference_and_no_drift() {
     let live = r#"{"id":"a","name":"A","size":1},{"id":"b","name":"B","size":2}"#;
-    let (body, _api, workspace) = items(live, "deleted = \"$.deleted\"");
-    say(&body, r#"{"id":"a","deleted":true},{"id":"b","name":"B","size":2}"#);
+    let (api, workspace) = items(live, "deleted = \"$.deleted\"");
+    api.change(r#"{"id":"a","deleted":true},{"id":"b","name":"B","size":2}"#);
     workspace.sync();
     assert_eq!(workspace.value("SELECT name FROM items WHERE id = 'a'"), "A");
     assert_eq!(found(&workspace), ["gone"]);
     let proof = workspace.run(&["prove", "items", "--json"]).expect(0).json();
     assert_eq!((&proof["gone"], &proof["changed"]), (&1.into(), &0.into()), "{proof}");
-    say(&body, r#"{"id":"a","deleted":true},{"id":"b","deleted":true}"#);
+    api.change(r#"{"id":"a","deleted":true},{"id":"b","deleted":true}"#);
     let proof = workspace.run(&["prove", "items", "--json"]).expect(1).json();
     assert_eq!(proof["differences"][0]["columns"][0]["column"], "_deleted_at", "{proof}");
     workspace.sync();
@@ -142,8 +133,8 @@ fn a_window_of_a_few_rows_can_lose_one() {
 fn the_floor_never_takes_all_rows_and_ends_at_its_number() {
     let five = r#"{"id":"a"},{"id":"b"},{"id":"c"},{"id":"d"},{"id":"e"}"#;
     let gone = |more: &str, left: &str| {
-        let (body, _api, workspace) = items(five, more);
-        say(&body, left);
+        let (api, workspace) = items(five, more);
+        api.change(left);
         workspace.sync();
         workspace.sync();
         workspace.value("SELECT count(*) FROM items WHERE _deleted_at IS NOT NULL")
@@ -185,7 +176,7 @@ fn the_windows_of_a_parent_that_is_gone_are_nobodys_trouble() {
     let workspace = Workspace::new(&more);
     workspace.run(&["sync"]).expect(3);
     assert!(found(&workspace).contains(&"partial".to_owned()));
-    say(&parents, r#"{"id":"L1"}"#);
+    r#"{"id":"L1"}"#.clone_into(&mut parents.lock().expect("no test panics in here"));
     workspace.run(&["sync"]);
     workspace.run(&["sync"]);
     workspace.run(&["sync"]).expect(0);

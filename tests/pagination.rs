@@ -179,3 +179,37 @@ fn a_page_that_is_gone_in_the_middle_is_not_the_end() {
         json(&format!(r#"{{"data":[{{"id":{n}}}]}}"#))
     });
 }
+
+/// One key on both pages with different content, and nothing that counts: what the first fetch has
+/// seen of the first page the next run must see again.
+#[test]
+fn a_fetch_that_was_refused_is_not_carried_on_behind_the_page_that_contradicts() {
+    let api = Api::start(|asked, _| match number(asked, "cursor") {
+        0 => json(r#"{"data":[{"id":1,"n":1}],"next":"1"}"#),
+        _ => json(r#"{"data":[{"id":1,"n":2}],"next":null}"#),
+    });
+    let paginate = "paginate = { kind = \"cursor\", next = \"$.next\", param = \"cursor\" }";
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, paginate));
+    for _ in 0..2 {
+        let ran = workspace.run(&["sync"]).expect(5);
+        assert!(ran.stderr.contains("two records have one key (id) and differ"), "{ran:?}");
+    }
+    assert_eq!(workspace.rows("SELECT state, token FROM _windrow_ledger"), ["partial|NULL"]);
+}
+
+/// The records of the first page are rejects, and a status ends the pages: there would be nothing
+/// left to object to behind them.
+#[test]
+fn a_fetch_whose_end_was_refused_is_not_carried_on_at_its_end() {
+    let api = Api::start(|asked, _| match number(asked, "page") {
+        1 => json(r#"{"data":[{"id":1,"n":"a"},{"id":2,"n":"b"},{"id":3,"n":3}]}"#),
+        _ => answer("404 Not Found", &[], "no such page"),
+    });
+    let paginate = "paginate = { kind = \"page\", end = { status = [404] } }\n\
+                    columns = { id = \"integer\", n = \"integer\" }";
+    let workspace = Workspace::new(&items_definition(&api.address, FAST, paginate));
+    for _ in 0..2 {
+        let ran = workspace.run(&["sync"]).expect(5);
+        assert!(ran.stderr.contains("2 of 3 records of the window were rejected"), "{ran:?}");
+    }
+}

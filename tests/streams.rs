@@ -1,5 +1,6 @@
 //! Snapshots, marks, parents, totals, caps: what each kind of stream promises.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::api::{Api, FAST, UsageApi, items_definition, json, nine_days, usage_definition};
@@ -422,8 +423,50 @@ fn a_window_that_cannot_be_halved_is_a_hole_and_never_done() {
     let workspace = Workspace::new(&definition);
     let ran = workspace.run(&["sync"]).expect(5);
     assert!(ran.stderr.contains("cuts results at 10 records"), "{}", ran.stderr);
+    let help = "the smallest window that can be asked for is 1 day, and it reaches `max_records`;";
+    assert!(ran.stderr.contains(help), "{}", ran.stderr);
     assert_eq!(workspace.rows("SELECT DISTINCT state FROM _windrow_ledger"), ["truncated"]);
     assert_eq!(workspace.value("SELECT count(*) > 0 FROM usage"), "1", "what came is kept");
+}
+
+/// An included end is asked for too: the records at it count towards the cap, and may hide one of
+/// the window.
+#[test]
+fn a_cap_that_is_met_with_the_records_at_an_included_end_is_a_hole_with_the_way_out() {
+    let api = Api::start(|asked, _| {
+        let bound = |name: &str| asked.parameter(name).and_then(|text| text.parse::<i64>().ok());
+        let (from, to) = (bound("from").unwrap_or(0), bound("to").unwrap_or(0));
+        // Four records in each of two seconds, which a window parts.
+        let seconds = [1_767_225_599_i64, 1_767_225_600];
+        let inside = seconds.iter().filter(|at| from < **at && **at <= to);
+        let rows =
+            inside.flat_map(|at| (0..4).map(move |n| format!(r#"{{"id":"{at}-{n}","at":{at}}}"#)));
+        let rows: Vec<String> = rows.take(6).collect();
+        json(&format!(r#"{{"data":[{}]}}"#, rows.join(",")))
+    });
+    let definition = |more: &str| {
+        format!(
+            "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.items]\n\
+             path = \"/items\"\nrecords = \"$.data[*]\"\nkey = \"id\"\nmax_records = 6\n\
+             query = {{ from = \"{{{{ window.start }}}}\", to = \"{{{{ window.end }}}}\" }}\n\
+             [streams.items.window]\nfield = \"at\"\nstart = \"2025-12-31T00:00:00Z\"\n\
+             step = \"1 day\"\nformat = \"unix\"\nbounds = \"(]\"\nlateness = \"0 days\"\n{more}\n\
+             [streams.items.columns]\nid = \"text\"\nat = {{ type = \"timestamp\", format = \
+             \"unix\" }}\n",
+            api.address
+        )
+    };
+    let workspace = Workspace::new(&definition(""));
+    let ran = workspace.run(&["sync"]).expect(5);
+    let help = "write `precision = \"1 second\"`";
+    assert!(ran.stderr.contains(help), "{}", ran.stderr);
+    assert_eq!(
+        workspace.rows("SELECT start_at, end_at FROM _windrow_ledger WHERE state = 'truncated'"),
+        ["2025-12-31T23:59:59+00:00|2026-01-01T00:00:00+00:00"]
+    );
+    let workspace = Workspace::new(&definition("precision = \"1 second\""));
+    workspace.sync();
+    assert_eq!(workspace.value("SELECT count(*) FROM items"), "8");
 }
 
 #[test]
@@ -551,20 +594,31 @@ fn one_page_is_read_without_an_archive() {
 
 #[test]
 fn an_orphan_before_rows_that_another_parent_gave_too_confuses_none_of_them() {
-    let api = Api::start(|request, _| match request.path() {
-        "/lines" => json(r#"{"data":[{"id":1},{"id":2}]}"#),
-        "/lines/1" => json(r#"[{"id":1,"of":1},{"id":2,"of":1}]"#),
-        _ => json(r#"[{"id":9,"of":7},{"id":1,"of":1},{"id":2,"of":1}]"#),
+    let later = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&later);
+    let api = Api::start(move |request, _| {
+        // In the second run one row is changed and one is new: their revisions differ.
+        let kids = match shared.load(Ordering::Relaxed) {
+            false => r#"{"id":1,"of":1,"n":1}"#,
+            true => r#"{"id":1,"of":1,"n":2},{"id":2,"of":1,"n":1}"#,
+        };
+        match request.path() {
+            "/lines" => json(r#"{"data":[{"id":1},{"id":2}]}"#),
+            "/lines/1" => json(&format!("[{kids}]")),
+            _ => json(&format!(r#"[{{"id":9,"of":7,"n":1}},{kids}]"#)),
+        }
     });
     let definition = format!(
         "[archive]\npath = \"a.db\"\n[sources.s]\nbase_url = \"{}\"\n{FAST}\n[streams.lines]\n\
          path = \"/lines\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n[streams.kids]\n\
          for_each = \"lines\"\npath = \"/lines/{{{{ parent.id }}}}\"\nrecords = \"$[*]\"\n\
-         key = \"id\"\nreferences = {{ of = \"lines\" }}\n\
-         columns = {{ id = \"integer\", of = \"integer\" }}\n",
+         key = \"id\"\nreferences = {{ of = \"lines\" }}\nmax_rejects = 1\n\
+         columns = {{ id = \"integer\", of = \"integer\", n = \"integer\" }}\n",
         api.address
     );
     let workspace = Workspace::new(&definition);
-    assert_eq!(counts(&workspace.sync().json(), "kids"), "5 2 0 2 0 1");
-    assert_eq!(workspace.rows("SELECT id, of FROM kids ORDER BY id"), ["1|1", "2|1"]);
+    assert_eq!(counts(&workspace.sync().json(), "kids"), "3 1 0 1 0 1");
+    later.store(true, Ordering::Relaxed);
+    assert_eq!(counts(&workspace.sync().json(), "kids"), "5 1 1 2 0 1");
+    assert_eq!(workspace.rows("SELECT id, of, n FROM kids ORDER BY id"), ["1|1|2", "2|1|1"]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::api::{Api, Record, UsageApi, items_definition, json, nine_days};
+use crate::api::{Api, ItemsApi, Record, UsageApi, items_definition, json, nine_days};
 use crate::harness::Workspace;
 
 const HALF: &str = "missing = \"mark\"\nmissing_ratio_max = 0.5";
@@ -181,34 +181,25 @@ fn a_fetch_that_was_carried_on_saw_only_its_later_pages_and_judges_nothing() {
     assert_eq!(listed(&workspace), [""; 0]);
 }
 
-/// A snapshot of items that a test changes.
-fn items(records: &str, more: &str) -> (Arc<Mutex<String>>, Api, Workspace) {
-    let body = Arc::new(Mutex::new(records.to_owned()));
-    let shared = Arc::clone(&body);
-    let api = Api::start(move |_, _| {
-        json(&format!(r#"{{"data":[{}]}}"#, shared.lock().expect("no test panics in here")))
-    });
-    let columns = "\n[streams.items.columns]\nid = \"text\"\nname = \"text\"\nsize = \"integer\"\n";
-    let workspace = Workspace::new(&(items_definition(&api.address, "", more) + columns));
+/// An archive of these items.
+fn items(records: &str, more: &str) -> (ItemsApi, Workspace) {
+    let api = ItemsApi::start(records);
+    let workspace = Workspace::new(&api.definition(more));
     workspace.sync();
-    (body, api, workspace)
-}
-
-fn say(body: &Mutex<String>, records: &str) {
-    records.clone_into(&mut body.lock().expect("no test panics in here"));
+    (api, workspace)
 }
 
 #[test]
 fn a_record_that_came_as_a_reject_is_not_missing() {
     let whole = r#"{"id":"a","size":1},{"id":"b","size":2}"#;
-    let (body, _api, workspace) = items(whole, &format!("{HALF}\nmax_rejects = 9"));
-    say(&body, r#"{"id":"a","size":1},{"id":"b","size":"big"}"#);
+    let (api, workspace) = items(whole, &format!("{HALF}\nmax_rejects = 9"));
+    api.change(r#"{"id":"a","size":1},{"id":"b","size":"big"}"#);
     for _ in 0..3 {
         workspace.sync();
     }
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "1");
     assert_eq!(listed(&workspace), [""; 0]);
-    say(&body, r#"{"id":"a","size":1}"#);
+    api.change(r#"{"id":"a","size":1}"#);
     workspace.sync();
     workspace.sync();
     assert!(listed(&workspace)[0].starts_with("marked  items 'b'"));
@@ -250,12 +241,11 @@ fn where_strays_come_the_field_does_not_tell_which_fetch_would_return_a_row() {
 #[test]
 fn a_tombstone_marks_its_row_and_leaves_what_it_does_not_say() {
     let live = r#"{"id":"a","name":"A","size":1,"x":1,"deleted":false},{"id":"b","size":2}"#;
-    let (body, _api, workspace) = items(live, "deleted = \"$.deleted\"\nhistory = true");
+    let (api, workspace) = items(live, "deleted = \"$.deleted\"\nhistory = true");
     let shown = "SELECT id, name, size, _rest, _revision, _deleted_at IS NOT NULL FROM items";
     let first = [r#"a|A|1|{"deleted":false,"x":1}|1|0"#.to_owned(), "b|NULL|2|NULL|1|0".to_owned()];
     assert_eq!(workspace.rows(shown), first);
-    say(
-        &body,
+    api.change(
         r#"{"id":"a","deleted":true},{"id":"b","size":2},{"id":"c","deleted":"2026-01-01"}"#,
     );
     let told = workspace.sync().json();
@@ -272,7 +262,7 @@ fn a_tombstone_marks_its_row_and_leaves_what_it_does_not_say() {
     let ran = workspace.run(&["diff", "--since", "1"]).expect(1);
     assert!(ran.stdout.starts_with("- items a  name A"), "{ran:?}");
     assert!(ran.stdout.ends_with("0 inserted, 0 changed, 1 vanished\n"), "{ran:?}");
-    say(&body, live);
+    api.change(live);
     workspace.sync();
     assert_eq!(workspace.rows("SELECT id, _deleted_at FROM items WHERE id = 'a'"), ["a|NULL"]);
     assert_eq!(workspace.rows("SELECT name FROM items_history ORDER BY _revision"), ["A", "A"]);

@@ -144,11 +144,11 @@ pub fn restore(
     note: &str,
     stop: &Stop,
 ) -> Result<Restored, Error> {
-    let source_error = at_file(path);
+    let file_error = at_file(path);
     let (file, _lock) = open_writer(path, note, stop)?;
-    let tx = Tx::begin_on_file(&file).map_err(&source_error)?;
+    let tx = Tx::begin_on_file(&file).map_err(&file_error)?;
     let connection = &tx.connection;
-    let name = healed_table(connection, table).map_err(&source_error)?.ok_or_else(|| {
+    let name = healed_table(connection, table).map_err(&file_error)?.ok_or_else(|| {
         let message = format!("nothing was removed from {} in place", path.display());
         Error::new(ErrorKind::Definition, message).help("there is nothing to undo")
     })?;
@@ -159,9 +159,9 @@ pub fn restore(
             let help = format!("the removed rows are in `{}`; nothing was changed", aside(&name));
             Error::new(ErrorKind::Definition, message).help(help)
         }
-        _ => source_error(error),
+        _ => file_error(error),
     })?;
-    tx.commit_on_file().map_err(&source_error)?;
+    tx.commit_on_file().map_err(&file_error)?;
     Ok(Restored { table: name, rows: back })
 }
 

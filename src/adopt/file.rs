@@ -203,11 +203,11 @@ fn csv_reader(path: &Path, delimiter: u8) -> Result<CsvReader, Error> {
 
 /// Opens a file behind its byte order mark.
 fn open(path: &Path) -> Result<File, Error> {
-    let source_error = |error| Error::io(path, "read", &error);
-    let mut file = open_named(path).map_err(source_error)?;
+    let read_error = |error| Error::io(path, "read", &error);
+    let mut file = open_named(path).map_err(read_error)?;
     let mut mark = [0; 3];
-    let whole = file.read(&mut mark).map_err(source_error)? == 3 && mark == *b"\xef\xbb\xbf";
-    if whole { Ok(file) } else { open_named(path).map_err(source_error) }
+    let whole = file.read(&mut mark).map_err(read_error)? == 3 && mark == *b"\xef\xbb\xbf";
+    if whole { Ok(file) } else { open_named(path).map_err(read_error) }
 }
 
 fn csv_error(path: &Path, error: &csv::Error) -> Error {

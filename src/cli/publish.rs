@@ -107,7 +107,7 @@ fn work(publishing: &Publishing<'_>, host: &Host) -> Result<Ended, Error> {
         runtime.map_err(|error| Error::new(ErrorKind::Bug, format!("cannot start: {error}")))?;
     Ok(runtime.block_on(async {
         tokio::select! {
-            (published, source_error) = publish(publishing) => Ended::Done(published, source_error),
+            (published, error) = publish(publishing) => Ended::Done(published, error),
             // The connection closes, and the database takes the transaction in hand back.
             cause = host.stop.requested() => Ended::Stopped(cause),
         }

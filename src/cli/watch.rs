@@ -219,10 +219,10 @@ fn told_of(round: Round, result: &Result<SyncReport, Error>) -> RoundSummary {
         Err(error) => RoundSummary { state, message: error.message.clone(), run: None },
         Ok(report) => {
             let message = match report.gravest() {
-                Some(source_error) => {
+                Some(error) => {
                     let left = report.windows_planned() - report.windows_completed();
-                    let help = source_error.help.as_deref().unwrap_or("look at `windrow status`");
-                    format!("{} ({} fetches wait; {help})", source_error.message, count(left))
+                    let help = error.help.as_deref().unwrap_or("look at `windrow status`");
+                    format!("{} ({} fetches wait; {help})", error.message, count(left))
                 }
                 None => {
                     let outcomes = report.outcomes();

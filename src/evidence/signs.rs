@@ -489,6 +489,8 @@ impl SignSearch<'_> {
     }
 
     fn finish(mut self) -> Signs {
+        // A flag only says that there is more; what leads on can be followed.
+        self.signs.more.sort_by_key(|sign| sign.kind == SignKind::Flag);
         // Beside a total, a count is that of the page.
         if self.signs.total.is_none() {
             self.signs.total = self.weak;

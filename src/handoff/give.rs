@@ -357,16 +357,16 @@ fn check_copy(path: &Path, stop: &Stop) -> Result<(), Error> {
 /// A source may have sent a credential back as data. Whoever has the file would have it then.
 fn refuse_secrets(path: &Path, secrets: &[(String, String)], stop: &Stop) -> Result<(), Error> {
     let forms = secrets.iter().map(|(form, _)| form.as_bytes());
-    let source_error = |error: std::io::Error| Error::io(path, "read", &error);
+    let read_error = |error: std::io::Error| Error::io(path, "read", &error);
     let search = AhoCorasick::new(forms).map_err(|error| {
         Error::new(ErrorKind::Bug, format!("secrets cannot be searched for: {error}"))
     })?;
-    let file = files::open_given(path).map_err(source_error)?;
+    let file = files::open_given(path).map_err(read_error)?;
     let Some(found) = search.stream_find_iter(Stoppable { file, stop }).next() else {
         return Ok(());
     };
     stop_here(stop)?;
-    let found = found.map_err(source_error)?;
+    let found = found.map_err(read_error)?;
     let name = secrets.get(found.pattern().as_usize()).map_or("", |(_, name)| name.as_str());
     let message = format!("the value of {name} is in the archive: a source has sent it back");
     let help = "set another credential, look for the rows (`windrow query`), and leave them out \

@@ -48,6 +48,8 @@ pub struct SourceError {
     pub page_gone: bool,
     /// Whether the answer is the beginning of one: the same request may be answered whole.
     pub cut: bool,
+    /// Whether it lies in several pages together: who went on at the next one would not see it.
+    pub of_pages: bool,
     /// The error that it came from. No secret was taken out of it: it is not shown.
     pub source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -55,8 +57,16 @@ pub struct SourceError {
 impl SourceError {
     /// An error of a kind.
     pub fn new(kind: SourceErrorKind, message: impl Into<String>) -> Self {
-        let (message, help, source) = (message.into(), None, None);
-        Self { kind, message, help, too_slow: false, page_gone: false, cut: false, source }
+        Self {
+            kind,
+            message: message.into(),
+            help: None,
+            too_slow: false,
+            page_gone: false,
+            cut: false,
+            of_pages: false,
+            source: None,
+        }
     }
 
     /// Says what to do about it.
@@ -64,6 +74,12 @@ impl SourceError {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// It lies in several pages together.
+    #[must_use]
+    pub fn of_pages(self) -> Self {
+        Self { of_pages: true, ..self }
     }
 
     /// Keeps the error that it came from.

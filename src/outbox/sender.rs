@@ -111,14 +111,14 @@ impl<'a> Senders<'a> {
     /// costs a tenth of a new file: each attempt waits for it.
     pub fn count(&self, sender: &str, sends: u64) -> Result<(), Error> {
         let path = self.counter_path(sender);
-        let source_error = |error: std::io::Error| Error::io(&path, "write", &error);
+        let write_error = |error: std::io::Error| Error::io(&path, "write", &error);
         let mut counters = self.counters.borrow_mut();
         let counter = match counters.entry(sender.to_owned()) {
             Entry::Occupied(counter) => counter.into_mut(),
             Entry::Vacant(place) => {
                 self.note(sender, sends)?;
-                let counter = open_own(&path).map_err(source_error)?;
-                self.files.keep_name(&path).map_err(source_error)?;
+                let counter = open_own(&path).map_err(write_error)?;
+                self.files.keep_name(&path).map_err(write_error)?;
                 place.insert(counter)
             }
         };
@@ -127,7 +127,7 @@ impl<'a> Senders<'a> {
             .seek(SeekFrom::Start(0))
             .and_then(|_| counter.write_all(digits.as_bytes()))
             .and_then(|()| counter.sync_data())
-            .map_err(source_error)
+            .map_err(write_error)
     }
 
     /// How the archive stands to a sender of its own.
@@ -160,11 +160,11 @@ impl<'a> Senders<'a> {
     /// Notes where the sender's archive is and how many attempts it has begun; durable.
     pub fn note(&self, sender: &str, sends: u64) -> Result<(), Error> {
         let path = self.record_path(sender);
-        let source_error = |error: std::io::Error| Error::io(&path, "write", &error);
-        make_private_folder(&self.folder).map_err(source_error)?;
+        let write_error = |error: std::io::Error| Error::io(&path, "write", &error);
+        make_private_folder(&self.folder).map_err(write_error)?;
         let record = Record { at: self.here.clone(), sends };
         let text = serde_json::to_vec(&record).unwrap_or_default();
-        replace(&path, &text, self.files).map_err(source_error)
+        replace(&path, &text, self.files).map_err(write_error)
     }
 
     /// Takes the right to send a sender's entries, until the lock is dropped; none when another

@@ -45,8 +45,8 @@ fn explain_state(said: &DbError, what: &str, place: &str) -> Error {
     let detail = said.detail().filter(|_| !is_state_of_a_row(said.code().code()));
     let detail = detail.map(|detail| format!(" ({detail})")).unwrap_or_default();
     let message = format!("{what} at {place}: {}{detail}", said.message());
-    let (source_error, help) = help_of(said.code().code());
-    let error = Error::new(source_error, message);
+    let (kind, help) = help_of(said.code().code());
+    let error = Error::new(kind, message);
     match (help, said.hint()) {
         (Some(help), _) => error.help(help),
         (None, Some(hint)) => error.help(hint),

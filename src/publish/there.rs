@@ -373,8 +373,8 @@ mod tests {
             assert!(error.help.is_some());
             (error.kind, error.message)
         };
-        let (source_error, message) = refused(None, true);
-        assert_eq!(source_error, ErrorKind::Unsafe);
+        let (kind, message) = refused(None, true);
+        assert_eq!(kind, ErrorKind::Unsafe);
         assert_eq!(message, "the database already has \"s\".\"usage\", which windrow did not make");
         let retyped = noted(r#"{"id": "text", "gb": "text"}"#);
         assert_eq!(

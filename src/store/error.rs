@@ -22,41 +22,33 @@ pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> Error {
     }
     let name = path.display();
     let code = error.sqlite_error_code();
-    let source_error = |cause, what: &str| Error::new(cause, format!("{what}: {name} ({error})"));
+    let error_of = |kind, what: &str| Error::new(kind, format!("{what}: {name} ({error})"));
     match code {
-        Some(ErrorCode::DiskFull) => source_error(ErrorKind::Storage, "the disk is full")
+        Some(ErrorCode::DiskFull) => error_of(ErrorKind::Storage, "the disk is full")
             .help("free some space and run the command again: nothing that was complete is lost"),
-        Some(ErrorCode::ReadOnly) => {
-            source_error(ErrorKind::Storage, "the archive cannot be written")
-                .help("make the file and its folder writable, or copy the archive elsewhere")
-        }
+        Some(ErrorCode::ReadOnly) => error_of(ErrorKind::Storage, "the archive cannot be written")
+            .help("make the file and its folder writable, or copy the archive elsewhere"),
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            source_error(ErrorKind::Storage, "the archive cannot be read or written")
+            error_of(ErrorKind::Storage, "the archive cannot be read or written")
                 .help("look at the disk, the cable and the permissions, then run it again")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            source_error(ErrorKind::Held, "another program is writing to the archive")
+            error_of(ErrorKind::Held, "another program is writing to the archive")
                 .help("close it, or wait until it is done")
         }
-        Some(ErrorCode::DatabaseCorrupt) => {
-            source_error(ErrorKind::Unusable, "the archive is damaged").help(
-                "keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help",
-            )
-        }
+        Some(ErrorCode::DatabaseCorrupt) => error_of(ErrorKind::Unusable, "the archive is damaged")
+            .help("keep the file as it is and go back to a copy; `sqlite3 FILE .recover` may help"),
         Some(ErrorCode::NotADatabase) => {
-            source_error(ErrorKind::Unusable, "this is not an SQLite file")
+            error_of(ErrorKind::Unusable, "this is not an SQLite file")
                 .help("name another archive path")
         }
-        Some(ErrorCode::OutOfMemory) => {
-            source_error(ErrorKind::Storage, "there is not enough memory")
-                .help("close other programs, and run it again")
-        }
+        Some(ErrorCode::OutOfMemory) => error_of(ErrorKind::Storage, "there is not enough memory")
+            .help("close other programs, and run it again"),
         Some(ErrorCode::TooBig) => {
-            source_error(ErrorKind::Unusable, "a value in the archive is too large")
-                .help(DAMAGED_HELP)
+            error_of(ErrorKind::Unusable, "a value in the archive is too large").help(DAMAGED_HELP)
         }
         Some(ErrorCode::FileLockingProtocolFailed) => {
-            source_error(ErrorKind::Held, "other programs have the archive").help("run it again")
+            error_of(ErrorKind::Held, "other programs have the archive").help("run it again")
         }
         _ => of_contents(path, error),
     }

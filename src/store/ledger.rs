@@ -3,7 +3,7 @@
 //! Complete windows of one stream and partition never overlap: whoever completes a window trims
 //! what it covers of others, so that the union stays what it was and nothing is counted twice.
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params};
 
 use crate::model::{
     Checkpoint, Entry, Error, State, Timestamp, Window, WindowKey, instant_from_text,
@@ -178,12 +178,13 @@ impl Tx<'_> {
     /// Leaves of every other window only what `window` does not cover.
     fn trim_others(&self, window_key: &WindowKey, window: Window) -> rusqlite::Result<()> {
         let (start, end) = bounds_text(Some(window));
-        let sql = "SELECT start_at, end_at, read_to FROM _windrow_ledger
+        let sql = "SELECT start_at, end_at, read_to, state IN ('complete', 'settled') AS complete
+            FROM _windrow_ledger
             WHERE stream = :stream AND partition = :partition AND start_at < :end AND
             end_at > :start
               AND NOT (start_at = :start AND end_at = :end)";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let others: Vec<(String, String, Option<String>)> = statement
+        let others: Vec<(String, String, Option<String>, bool)> = statement
             .query_map(
                 named_params! {
                     ":stream": &window_key.stream,
@@ -191,63 +192,81 @@ impl Tx<'_> {
                     ":start": &start,
                     ":end": &end,
                 },
-                |row| Ok((row.get("start_at")?, row.get("end_at")?, row.get("read_to")?)),
+                |row| {
+                    let bounds = (row.get("start_at")?, row.get("end_at")?);
+                    Ok((bounds.0, bounds.1, row.get("read_to")?, row.get("complete")?))
+                },
             )?
             .collect::<rusqlite::Result<_>>()?;
-        for (other_start, other_end, read_to) in others {
-            let piece = |from: &str, to: &str| -> rusqlite::Result<()> {
-                let reaches = read_to.as_deref().is_none_or(|read_to| read_to > from);
-                if from >= to || !reaches {
-                    return Ok(());
-                }
-                let read_to = read_to.as_deref().map(|read_to| read_to.min(to));
-                // A fetch of this very piece that failed must not stand in the way of what an
-                // earlier one proved.
-                let clear = "DELETE FROM _windrow_ledger
-                    WHERE stream = :stream AND partition = :partition AND start_at = :from AND
-                    end_at = :to
-                      AND state IN ('partial', 'truncated')
-                      AND NOT (start_at = :other_start AND end_at = :other_end)";
-                self.connection.prepare_cached(clear)?.execute(named_params! {
+        for (other_start, other_end, read_to, complete) in others {
+            if complete {
+                let other = (other_start.as_str(), other_end.as_str());
+                let read_to = read_to.as_deref();
+                self.keep_piece(window_key, other, (&other_start, &start), read_to)?;
+                self.keep_piece(window_key, other, (&end, &other_end), read_to)?;
+            }
+            self.forget(window_key, &other_start, &other_end)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of a complete window as a window of its own, with the error of the fetch
+    /// of this very piece where that has failed: it must not stand in the way of what an earlier
+    /// fetch proved, and is told beside it.
+    fn keep_piece(
+        &self,
+        window_key: &WindowKey,
+        (other_start, other_end): (&str, &str),
+        (from, to): (&str, &str),
+        read_to: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        let reaches = read_to.is_none_or(|read_to| read_to > from);
+        if from >= to || !reaches {
+            return Ok(());
+        }
+        let clear = "DELETE FROM _windrow_ledger
+            WHERE stream = :stream AND partition = :partition AND start_at = :from AND
+            end_at = :to
+              AND state IN ('partial', 'truncated')
+            RETURNING error";
+        let mut clear = self.connection.prepare_cached(clear)?;
+        let cleared = clear
+            .query_row(
+                named_params! {
                     ":stream": &window_key.stream,
                     ":partition": &window_key.partition,
                     ":from": from,
                     ":to": to,
-                    ":other_start": &other_start,
-                    ":other_end": &other_end,
-                })?;
-                // What came was of the whole window, and is not known of its piece.
-                let copy = "INSERT OR IGNORE INTO _windrow_ledger
-                    (stream, partition, start_at, end_at, state, read_to, requested_at,
-                     completed_at, token, cursor, pages, received, inserted, updated, unchanged,
-                     skipped, rejected, out_of_window, fetches, error, run_id, dated_by_source,
-                     first_complete_at,
-                     settled_at)
-                    SELECT stream, partition, :from, :to, state, :read_to, requested_at,
-                    completed_at, NULL,
-                           cursor, pages, received, inserted, updated, unchanged, skipped,
-                           rejected, out_of_window, fetches, error, run_id, dated_by_source,
-                           first_complete_at,
-                           settled_at
-                    FROM _windrow_ledger
-                    WHERE stream = :stream AND partition = :partition AND start_at = :other_start
-                    AND end_at = :other_end
-                      AND state IN ('complete', 'settled')";
-                self.connection.prepare_cached(copy)?.execute(named_params! {
-                    ":stream": window_key.stream,
-                    ":partition": window_key.partition,
-                    ":other_start": other_start,
-                    ":other_end": other_end,
-                    ":from": from,
-                    ":to": to,
-                    ":read_to": read_to,
-                })?;
-                Ok(())
-            };
-            piece(&other_start, &start)?;
-            piece(&end, &other_end)?;
-            self.forget(window_key, &other_start, &other_end)?;
-        }
+                },
+                |row| row.get::<_, Option<String>>("error"),
+            )
+            .optional()?;
+        // What came was of the whole window, and is not known of its piece.
+        let copy = "INSERT OR IGNORE INTO _windrow_ledger
+            (stream, partition, start_at, end_at, state, read_to, requested_at,
+             completed_at, token, cursor, pages, received, inserted, updated, unchanged,
+             skipped, rejected, out_of_window, fetches, error, run_id, dated_by_source,
+             first_complete_at,
+             settled_at)
+            SELECT stream, partition, :from, :to, state, :read_to, requested_at,
+            completed_at, NULL,
+                   cursor, pages, received, inserted, updated, unchanged, skipped,
+                   rejected, out_of_window, fetches, coalesce(:error, error), run_id,
+                   dated_by_source, first_complete_at,
+                   settled_at
+            FROM _windrow_ledger
+            WHERE stream = :stream AND partition = :partition AND start_at = :other_start
+            AND end_at = :other_end";
+        self.connection.prepare_cached(copy)?.execute(named_params! {
+            ":stream": &window_key.stream,
+            ":partition": &window_key.partition,
+            ":other_start": other_start,
+            ":other_end": other_end,
+            ":from": from,
+            ":to": to,
+            ":read_to": read_to.map(|read_to| read_to.min(to)),
+            ":error": cleared.flatten(),
+        })?;
         Ok(())
     }
 
@@ -417,6 +436,30 @@ mod tests {
         );
         write(0, 30, State::Complete);
         assert_eq!(ledger(&archive), ["2026-01-01..2026-01-31 complete"]);
+    }
+
+    #[test]
+    fn a_piece_that_could_not_be_read_again_keeps_its_error_when_the_rest_is() {
+        let (_folder, archive) = archive_with(&usage_shape());
+        let start = RunStart { command: Command::Sync, version: "0", definition: "", now: day(0) };
+        let run = archive.transaction(|tx| tx.start_run(&start)).expect("a run");
+        let write = |it: Checkpoint| {
+            archive.transaction(|tx| tx.write_progress(&it, run)).expect("written");
+        };
+        // A window that was open: only its first part was read.
+        write(Checkpoint { read_to: Some(day(12)), ..progress(0, 30, State::Complete) });
+        let why = Some("a key came twice".to_owned());
+        write(Checkpoint { error: why, ..progress(0, 20, State::Partial) });
+        write(progress(20, 30, State::Complete));
+        assert_eq!(
+            ledger(&archive),
+            ["2026-01-01..2026-01-21 complete", "2026-01-21..2026-01-31 complete"]
+        );
+        let entries = entries(&archive.connection, "usage", "").expect("entries");
+        assert_eq!(entries.iter().map(|entry| entry.failed).collect::<Vec<_>>(), [true, false]);
+        write(progress(0, 20, State::Complete));
+        let entries = super::entries(&archive.connection, "usage", "").expect("entries");
+        assert!(entries.iter().all(|entry| !entry.failed), "a complete fetch takes it away");
     }
 
     #[test]

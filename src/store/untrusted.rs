@@ -181,11 +181,11 @@ fn check_header(path: &Path) -> Result<(), Error> {
         Err(Error::new(ErrorKind::Unusable, message).help(help.to_owned()))
     };
     let (name, again) = (path.display(), "ask for it again");
-    let source_error = |error: std::io::Error| Error::io(path, "read", &error);
+    let read_error = |error: std::io::Error| Error::io(path, "read", &error);
     let mut header = Vec::with_capacity(100);
-    let file = open_named(path).map_err(source_error)?;
-    let length = file.metadata().map_err(source_error)?.len();
-    file.take(100).read_to_end(&mut header).map_err(source_error)?;
+    let file = open_named(path).map_err(read_error)?;
+    let length = file.metadata().map_err(read_error)?.len();
+    file.take(100).read_to_end(&mut header).map_err(read_error)?;
     if header.is_empty() {
         return unusable(format!("{name} is empty"), again);
     }

@@ -86,6 +86,8 @@ pub enum FetchEnd {
         truncated: bool,
         /// The source's total and the different records that came, where they disagree.
         counts: Option<(u64, u64)>,
+        /// Whether the error lies in its pages together: they are read again from the first one.
+        of_pages: bool,
     },
     /// The parent has no data in the stream.
     Absent,

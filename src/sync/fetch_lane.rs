@@ -472,9 +472,8 @@ impl<'a> FetchLane<'a> {
                 FetchOutcome::Disagreement { error, total, distinct } => {
                     BrokenFetch { counts: Some((total, distinct)), ..BrokenFetch::failed(error) }
                 }
-                FetchOutcome::Unconfirmed { error, .. } | FetchOutcome::Failed(error) => {
-                    BrokenFetch::failed(error)
-                }
+                FetchOutcome::Unconfirmed { error, .. } => BrokenFetch::failed(error.of_pages()),
+                FetchOutcome::Failed(error) => BrokenFetch::failed(error),
             };
             if job.second && broken.failed {
                 // Without it the window would be complete and lack what came late.
@@ -626,7 +625,9 @@ impl<'a> FetchLane<'a> {
         let stopped = broken.error.kind == SourceErrorKind::Stopped;
         let error = (!stopped).then_some(message);
         let BrokenFetch { truncated, counts, .. } = *broken;
-        self.end_fetch(job, requested_at, FetchEnd::Broken { error, truncated, counts }).await
+        let of_pages = broken.error.of_pages;
+        let end = FetchEnd::Broken { error, truncated, counts, of_pages };
+        self.end_fetch(job, requested_at, end).await
     }
 }
 

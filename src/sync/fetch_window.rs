@@ -16,7 +16,7 @@ use crate::http::{
 use crate::kept_pages::RawPage;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{Body, PageContext, PageMark, PageRows, RecordReader};
-use crate::window::{is_settled, reach_of};
+use crate::window::{is_settled, reach_of, upper_is_included};
 
 use super::event::{LaneEvent, PageEvent, stopped_writing};
 use super::fetch::{Completion, FetchOutcome};
@@ -114,7 +114,8 @@ impl FetchLane<'_> {
             self.full_page_seen = pager.full_page_seen;
             if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
                 let message = format!("the source cuts results at {most} records");
-                return Ok(FetchOutcome::Truncated(invalid_response(message)));
+                let error = invalid_response(message).help(help_for_cap(stream));
+                return Ok(FetchOutcome::Truncated(error));
             }
             match next {
                 Some(next) => token = next,
@@ -233,6 +234,8 @@ impl FetchLane<'_> {
             tally.facts.skew_ms = skew.map(|skew| skew.num_milliseconds());
             self.send(LaneEvent::FetchBegins(Box::new(tally.facts.clone()))).await?;
         }
+        // Who looks for keys that came twice has to see all pages.
+        let next_kept = next.filter(|_| tally.suspects.is_empty());
         let rows = taken.rows;
         let event = PageEvent {
             rows: rows.rows,
@@ -241,7 +244,7 @@ impl FetchLane<'_> {
             out_of_window: rows.out_of_window,
             records: rows.records,
             more: next.is_some(),
-            next: next.and_then(|next| self.token_to_keep(next)),
+            next: next_kept.and_then(|next| self.token_to_keep(next)),
             noticed: taken.noticed,
             source_total: tally.total,
             raw,
@@ -366,6 +369,27 @@ impl FetchLane<'_> {
     pub(super) fn stop_cause(&self) -> Option<StopCause> {
         self.host.stop.cause()
     }
+}
+
+/// What helps where the source cuts the result of a fetch that cannot be made smaller.
+fn help_for_cap(stream: &Stream) -> String {
+    let StreamKind::Window(rules) = &stream.kind else {
+        return "only a stream with a `window` can be read in smaller pieces; if the source cuts \
+                later, correct `max_records`"
+            .to_owned();
+    };
+    let precision = rules.precision;
+    let beside = match upper_is_included(rules) && rules.asks_for_end {
+        true => format!(
+            " together with the tick at its end, which the included bound asks for too; if \
+             records have no times in between, write `precision = \"{precision}\"`"
+        ),
+        false => String::new(),
+    };
+    format!(
+        "the smallest window that can be asked for is {precision}, and it reaches `max_records`\
+         {beside}; else give a finer `format`, or a filter in `query`"
+    )
 }
 
 /// Whether an answer means that the parent has no data in the stream.

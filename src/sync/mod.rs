@@ -184,7 +184,7 @@ pub fn sync(
         clocks: report.clocks.clone(),
         message: match &result {
             Err(error) => Some(error.message.clone()),
-            Ok(()) => report.gravest().map(|source_error| source_error.message.clone()),
+            Ok(()) => report.gravest().map(|error| error.message.clone()),
         },
     };
     log_end(run, &end);
@@ -194,7 +194,7 @@ pub fn sync(
     Ok(report)
 }
 
-/// Adds to the report what was written, or gives the an error of the archive that ends the run.
+/// Adds to the report what was written, or gives the error of the archive that ends the run.
 fn result_of(
     archive: &Archive,
     run: i64,

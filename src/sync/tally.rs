@@ -203,7 +203,8 @@ impl FetchTally {
         if self.keys.len() > DISTINCT_KEYS_MAX {
             if must_count {
                 let message = format!("the window holds more than {DISTINCT_KEYS_MAX} records");
-                return Err(invalid_response(message).help("give the stream a shorter `step`"));
+                let error = invalid_response(message).help("give the stream a shorter `step`");
+                return Err(error.of_pages());
             }
             return Ok(());
         }
@@ -278,7 +279,7 @@ impl FetchTally {
         let were = if self.rejects == 1 { "was" } else { "were" };
         let message =
             format!("{} of {} records of the window {were} rejected", self.rejects, self.received);
-        Err(self.rejects_error(message))
+        Err(self.rejects_error(message).of_pages())
     }
 
     fn rejects_error(&self, message: String) -> SourceError {
@@ -302,7 +303,7 @@ impl FetchTally {
             Some(contradiction) if one_page_is_all(stream) => {
                 self.remark = Some(contradiction.message);
             }
-            Some(contradiction) => return Err(contradicted(contradiction)),
+            Some(contradiction) => return Err(contradicted(contradiction).of_pages()),
             None => {}
         }
         if !came.whole && self.signs.needs_whole(stream) {

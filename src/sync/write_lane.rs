@@ -154,6 +154,10 @@ impl<'a> WriteLane<'a> {
                 Ok(())
             }
             LaneEvent::FetchBegins(facts) => {
+                if let Some((stream, mut keys)) = self.keys_of(&facts.window_key.stream) {
+                    keys.begin(&facts.window_key);
+                    self.keys = Some((stream, keys));
+                }
                 self.fetch = Some(WindowFetch::new(*facts));
                 Ok(())
             }
@@ -164,8 +168,11 @@ impl<'a> WriteLane<'a> {
             }
             LaneEvent::FetchEnds { window_key, requested_at, end, trace } => match end {
                 FetchEnd::Complete(done) => self.complete(window_key, requested_at, *done, trace),
-                FetchEnd::Broken { error, truncated, counts } => {
+                FetchEnd::Broken { error, truncated, counts, of_pages } => {
                     let state = if truncated { State::Truncated } else { State::Partial };
+                    if let Some(fetch) = self.fetch.as_mut().filter(|_| of_pages) {
+                        fetch.next = None;
+                    }
                     self.break_off(window_key, requested_at, (state, error, counts), trace)
                 }
                 FetchEnd::Absent => self.note_absent(window_key, requested_at, trace),
@@ -186,8 +193,8 @@ impl<'a> WriteLane<'a> {
                 self.finish_batch()?;
                 self.archive.transaction(|tx| tx.note_seen_columns(&stream, &columns))
             }
-            LaneEvent::Error(source_error) => {
-                self.notes.event(error_event(*source_error, self.host.clock.now()));
+            LaneEvent::Error(error) => {
+                self.notes.event(error_event(*error, self.host.clock.now()));
                 Ok(())
             }
             LaneEvent::Wait { source, wait } => self.keep_wait(source, wait),
@@ -472,7 +479,8 @@ impl<'a> WriteLane<'a> {
         let error = invalid_response(message.clone()).help(
             "the key is not unique: add to `key` the field that tells such records apart (a column \
              `{ parent = \"…\" }`, or the day); if it is one record, write `shared_key = true`, or \
-             name with `version` the field that says which is newer",
+             name with `version` the field that says which is newer; if it has changed or moved \
+             while it was read, run it again",
         );
         let report = RunError::new(&window_key.stream, Some(&window_key), &error, message.clone());
         self.notes.event(error_event(report.clone(), self.host.clock.now()));
@@ -484,7 +492,7 @@ impl<'a> WriteLane<'a> {
         self.break_off(window_key, requested_at, (State::Partial, Some(message), None), trace)
     }
 
-    /// Which rows of a page another partition or window of this run has written already.
+    /// Which rows of a page another partition or window of this run has given already.
     fn known_rows(
         &mut self,
         tx: &Tx<'_>,
@@ -493,7 +501,7 @@ impl<'a> WriteLane<'a> {
     ) -> Result<Vec<KnownRow>, Error> {
         let Some((stream, mut keys)) = self.keys_of(&key.stream) else { return Ok(Vec::new()) };
         let known = match self.tables.get(&key.stream) {
-            Some((table, _)) => keys.known_rows(tx, table, key, rows, self.run)?,
+            Some((table, _)) => keys.known_rows(tx, table, rows, self.run)?,
             None => Vec::new(),
         };
         self.keys = Some((stream, keys));
@@ -615,7 +623,8 @@ impl<'a> WriteLane<'a> {
             asked_from: fetch.and_then(|fetch| fetch.facts.asked_from),
             last_records: fetch.filter(|it| it.facts.in_one_piece).map(|it| it.outcomes.received),
             at: self.host.clock.now(),
-            token: fetch.and_then(|fetch| fetch.next.clone()),
+            // A page that was taken back has to come again.
+            token: fetch.filter(|it| it.shared.is_none()).and_then(|it| it.next.clone()),
             cursor: None,
             pages: fetch.map_or(0, |fetch| fetch.pages),
             outcomes: fetch.map_or_else(Outcomes::default, |fetch| fetch.outcomes),

@@ -60,7 +60,7 @@ impl Round {
                 ErrorKind::Storage => Round::Storage,
                 _ => Round::Broken,
             },
-            Ok(report) => Round::after(report.gravest().map(|source_error| source_error.kind)),
+            Ok(report) => Round::after(report.gravest().map(|error| error.kind)),
         }
     }
 

@@ -35,7 +35,8 @@ pub fn lower_is_excluded(rules: &WindowRules) -> bool {
     matches!(rules.bounds, Bounds::OpenClosed | Bounds::OpenOpen)
 }
 
-fn upper_is_included(rules: &WindowRules) -> bool {
+/// Whether a record at the upper bound is returned.
+pub fn upper_is_included(rules: &WindowRules) -> bool {
     matches!(rules.bounds, Bounds::ClosedClosed | Bounds::OpenClosed)
 }
 

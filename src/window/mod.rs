@@ -7,7 +7,9 @@ mod coverage;
 mod grid;
 mod plan;
 
-pub use bounds::{AskedRange, ceil_to, floor_to, grid_start, reach_of, render_bounds};
+pub use bounds::{
+    AskedRange, ceil_to, floor_to, grid_start, reach_of, render_bounds, upper_is_included,
+};
 pub use coverage::Coverage;
 pub use grid::Grid;
 pub use plan::{

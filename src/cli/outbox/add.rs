@@ -135,7 +135,7 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Error> {
         return Ok(Some(text.clone().into_bytes()));
     }
     let Some(path) = &args.body_file else { return Ok(None) };
-    let source_error = |error: std::io::Error| {
+    let body_error = |error: std::io::Error| {
         let failure = Error::file(
             ErrorKind::Usage,
             &format!("read the body from {}", path.display()),
@@ -158,7 +158,7 @@ fn body_of(args: &OutboxAdd) -> Result<Option<Vec<u8>>, Error> {
     } else {
         open_named(path).and_then(|mut file| read(&mut file))
     };
-    body.map(Some).map_err(source_error)
+    body.map(Some).map_err(body_error)
 }
 
 /// A time that may lie ahead: a date, a timestamp, or so long from now.

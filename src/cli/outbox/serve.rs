@@ -88,14 +88,15 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Error> {
                     .help("name a file for it with --token-file")
             })?;
             let folder = folder.join("outbox");
-            make_private_folder(&folder).map_err(|error| source_error("make", &folder, &error))?;
+            make_private_folder(&folder)
+                .map_err(|error| token_file_error("make", &folder, &error))?;
             folder.join("gateway.token")
         }
     };
     if path.symlink_metadata().is_err() {
         let token = format!("{:032x}{:032x}", host.random.bits(), host.random.bits());
         make_private_file(&path, &format!("{token}\n"))
-            .map_err(|error| source_error("make", &path, &error))?;
+            .map_err(|error| token_file_error("make", &path, &error))?;
         return Ok((path, token));
     }
     if let Some(mode) = mode_for_others(&path) {
@@ -104,10 +105,12 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Error> {
         return Err(Error::new(ErrorKind::Unsafe, message).help(help));
     }
     if args.token_file.is_none() {
-        look_own(&path).map_err(|error| source_error("read", &path, &error))?;
+        look_own(&path).map_err(|error| token_file_error("read", &path, &error))?;
     }
-    let token =
-        host.environment.secret_file(&path).map_err(|error| source_error("read", &path, &error))?;
+    let token = host
+        .environment
+        .secret_file(&path)
+        .map_err(|error| token_file_error("read", &path, &error))?;
     if token.len() < TOKEN_CHARS_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!("the token file {} holds no token", path.display());
         let help = format!(
@@ -119,7 +122,7 @@ fn token(args: &OutboxServe, host: &Host) -> Result<(PathBuf, String), Error> {
     Ok((path, token))
 }
 
-fn source_error(doing: &str, path: &Path, error: &std::io::Error) -> Error {
+fn token_file_error(doing: &str, path: &Path, error: &std::io::Error) -> Error {
     let failure = Error::file(ErrorKind::Storage, &format!("{doing} {}", path.display()), error);
     match failure.kind {
         ErrorKind::Unsafe => failure,

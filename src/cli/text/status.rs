@@ -145,8 +145,8 @@ fn stream_lines(stream: &StreamStatus, now: Timestamp) -> String {
     let is_window = stream.start.is_some();
     out.extend(stream.outdated.spoken(is_window).map(|spoken| format!("  {spoken}\n")));
     if stream.out_of_window > 0 {
-        let out_of_window = many(stream.out_of_window, "out_of_window");
-        out.push_str(&format!("  {out_of_window}: outside of the requested range, kept\n"));
+        let records = many(stream.out_of_window, "out-of-window record");
+        out.push_str(&format!("  {records}: outside of the requested range, kept\n"));
     }
     for span in stream.adopted_unverified.iter().take(SPANS_SHOWN_MAX) {
         out.push_str(&format!("  adopted, unverified: {span}\n"));

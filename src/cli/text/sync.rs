@@ -45,10 +45,9 @@ pub fn sync_page(report: &SyncReport) -> String {
         .collect();
     let mut out = outcome_table(&["stream", "complete"], &rows);
     for stream in report.streams.iter().filter(|stream| stream.out_of_window > 0) {
-        let out_of_window = many(stream.out_of_window, "out_of_window");
+        let records = many(stream.out_of_window, "out-of-window record");
         out.push_str(&format!(
-            "{out_of_window} in {}: records outside the range that was asked \
-            for, kept\n",
+            "{records} in {}: outside of the range that was asked for, kept\n",
             stream.stream
         ));
     }

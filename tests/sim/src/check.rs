@@ -250,7 +250,10 @@ fn check_complete(
     if complete.disputed || may_be_shifted(world, complete.settled) {
         return;
     }
-    for record in &world.records {
+    for (index, record) in world.records.iter().enumerate() {
+        if world.is_at_odds(index) {
+            continue;
+        }
         let inside = match scenario.kind {
             Kind::Window => record.at >= complete.start && record.at < complete.read_to,
             _ => true,

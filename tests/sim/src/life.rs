@@ -531,9 +531,9 @@ impl Life {
                     .map(|stream| format!("{} {:?}", stream.stream, stream.outcomes));
                 let streams: Vec<String> = streams.collect();
                 self.note(format!("exit {} {}", report.exit_code(), streams.join("; ")));
-                for source_error in &report.errors {
-                    self.note(format!("  {:?} {}", source_error.window, source_error.message));
-                    if source_error.message.contains(CANARY) {
+                for error in &report.errors {
+                    self.note(format!("  {:?} {}", error.window, error.message));
+                    if error.message.contains(CANARY) {
                         self.violated("S15", "a message holds the secret");
                     }
                 }
@@ -798,8 +798,8 @@ impl Life {
         let ended = self.sync(Budget::default());
         let code = match &ended {
             Ended::Report(report) => {
-                for source_error in &report.errors {
-                    self.note(format!("  {:?} {}", source_error.window, source_error.message));
+                for error in &report.errors {
+                    self.note(format!("  {:?} {}", error.window, error.message));
                 }
                 Some(report.exit_code())
             }

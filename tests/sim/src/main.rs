@@ -13,7 +13,7 @@ use windrow_sim::kill::kill_everywhere;
 use windrow_sim::life::Limits;
 use windrow_sim::power::{Cuts, cut_everywhere, fail_everywhere};
 use windrow_sim::swarm::{
-    OPEN_SEEDS, Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink,
+    Seeds, Sum, many, many_outboxes, many_trios, one, one_outbox, one_trio, shrink,
 };
 
 /// Images of one life; then another one is recorded.
@@ -163,7 +163,6 @@ fn main() -> ExitCode {
         println!("{} merges", sum.merges);
         return told(&sum, "syncs on three laptops", began);
     }
-    println!("left out, since their faults are open: seeds {OPEN_SEEDS:?}");
     let count = number(&arguments, "--seeds").unwrap_or(1_000);
     told(&many(seeds(&arguments, count), threads), "syncs", began)
 }

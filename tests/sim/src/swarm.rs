@@ -120,15 +120,8 @@ fn guarded(life: impl FnOnce(&std::path::Path) -> Outcome) -> Outcome {
 
 /// Lives these seeds on so many threads.
 pub fn many(seeds: impl Into<Seeds>, threads: usize) -> Sum {
-    each(&seeds.into(), threads, &|seed| match OPEN_SEEDS.contains(&seed) {
-        true => Outcome::default(),
-        false => one(seed, &Limits::default(), false),
-    })
+    each(&seeds.into(), threads, &|seed| one(seed, &Limits::default(), false))
 }
-
-/// Lives with a fault that is open (docs/reliability.md): they are left out where many are lived, and
-/// `--seed N` shows them.
-pub const OPEN_SEEDS: [u64; 2] = [1248, 1634];
 
 /// Lives the outboxes of these seeds on so many threads.
 pub fn many_outboxes(seeds: impl Into<Seeds>, threads: usize) -> Sum {

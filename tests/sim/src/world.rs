@@ -100,9 +100,7 @@ impl World {
             let most = if many || world.scenario.cap.is_some() { 14 } else { 7 };
             for _ in 0..world.random.usize(..most) {
                 let at = world.time_in(start, end);
-                // An instant that meets the cap by itself is a hole for ever, as it must be.
-                let fellows = world.records.iter().filter(|record| record.at == at).count();
-                if world.scenario.cap.is_none_or(|cap| fellows + 1 < cap) {
+                if world.fits_cap(at) {
                     world.schedule(at);
                 }
             }
@@ -111,6 +109,19 @@ impl World {
             world.repeat_keys(across_parents);
         }
         world
+    }
+
+    /// Whether one more record of that time leaves each window below the cap, however often it is
+    /// halved. An instant that meets the cap by itself is a hole for ever, as it must be: nobody
+    /// can tell whether the cap has hidden a record. So are two instants next to each other where
+    /// the upper bound is included, since the smallest request is for both.
+    fn fits_cap(&self, at: i64) -> bool {
+        let Some(cap) = self.scenario.cap else { return true };
+        let reach = if self.scenario.upper_closed { self.scenario.tick() } else { 0 };
+        let among = |from: i64, to: i64| {
+            self.records.iter().filter(|record| (from..=to).contains(&record.at)).count()
+        };
+        among(at - reach, at).max(among(at, at + reach)) + 1 < cap
     }
 
     /// Gives some records the key of the one before, with the same times.
@@ -139,6 +150,13 @@ impl World {
     /// The key that a record bears.
     pub fn key_of(&self, record: usize) -> i64 {
         self.records[self.bears.get(&record).copied().unwrap_or(record)].id
+    }
+
+    /// Whether another parent has a record of the same key. Where a run has fetched one of the two
+    /// parents alone, its record stands, and the next run that fetches both refuses it.
+    pub fn is_at_odds(&self, record: usize) -> bool {
+        let across = matches!(self.scenario.quirk, Quirk::RepeatedKeys { across_parents: true });
+        across && self.shares_key(record)
     }
 
     fn shares_key(&self, record: usize) -> bool {
