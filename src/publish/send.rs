@@ -11,8 +11,9 @@ use super::PublishEvent;
 use super::copy::{BATCH_ROWS, Failed, by_column, copy_rows};
 use super::error::{explain, is_of_a_row, sql_state, state};
 use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
-use super::row::{Cells, cells_of, key_shown};
+use super::row::{Cells, Unfit, cells_of, key_shown};
 use super::statement::{Table, quote};
+use super::value::PgType;
 
 /// How often a transaction is tried that lost against another one.
 const ATTEMPTS: usize = 5;
@@ -116,13 +117,31 @@ impl StreamSender<'_> {
                 let (column, stream) = (unfit.column, &self.table.name);
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
-                Error::usage(message).help("declare the column as `text`, then `windrow rebuild`")
+                Error::usage(message).help(self.help_of(&unfit))
             })?;
             counts.beside += beside;
             batch.rows.push(cells);
             batch.keys.push(key);
         }
         Ok(batch)
+    }
+
+    /// What makes a value that cannot be kept over there one that can.
+    fn help_of(&self, unfit: &Unfit<'_>) -> String {
+        let stream = &self.table.name;
+        let leave = "leave the stream out by naming the others with `--stream`";
+        let pages = self.reader.kept(stream).map_or(0, |kept| kept.pages);
+        match (unfit.kind, pages) {
+            (PgType::Text, _) => leave.to_owned(),
+            (_, 0) => format!(
+                "declare the column as `text` in a stream of another name, which is read anew; or \
+                 {leave}"
+            ),
+            (..) => format!(
+                "declare the column as `text`, then `windrow rebuild {stream}` makes the table \
+                 again from its kept pages; or {leave}"
+            ),
+        }
     }
 
     /// Sends a batch in a transaction; tries again where another transaction was in the way, and
