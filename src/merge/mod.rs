@@ -57,7 +57,11 @@ pub struct MergeOrder<'o> {
 /// What the archives hold cannot be united: the file, and each difference in words.
 fn refused(file: &str, differences: &[String]) -> Error {
     Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
-        .help("give streams with different definitions different names or archives")
+        .help(
+            "give streams with different definitions different names or archives; where two \
+             members differ in the case of letters alone, define a column with a name of its own \
+             for each (`path = \"$.Name\"`) in a stream of another name",
+        )
 }
 
 /// A stretch of time that is complete now and was not.
@@ -183,7 +187,7 @@ fn compare(sides: &Sides, other: &Reader, ours: &FindStream<'_>) -> Result<Compa
                 difference.stream, difference.what, difference.ours, difference.theirs
             ));
         }
-        sides.compare(&theirs.stream, &mut compared);
+        sides.compare(&theirs.stream, [&ours, &theirs], &mut compared);
     }
     Ok(compared)
 }

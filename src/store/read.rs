@@ -39,8 +39,7 @@ impl StreamRow {
         let mut columns = defined.clone();
         if stream.on_drift == OnDrift::AddColumn {
             // Columns that earlier runs added are the definition's as well.
-            let is_defined =
-                |c: &Column| defined.iter().any(|have| have.name.eq_ignore_ascii_case(&c.name));
+            let is_defined = |c: &Column| defined.iter().any(|have| have.name == c.name);
             columns.extend(stored.into_iter().flatten().filter(|column| !is_defined(column)));
         }
         Some(columns)

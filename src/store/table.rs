@@ -49,8 +49,9 @@ impl Reader {
     /// Whether the table can become the shape without losing anything.
     fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
         let same_type = |column: &TableColumn| {
-            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
+            let have = stored.iter().find(|have| have.name == column.name);
             have.is_none_or(|have| have.kind == column.kind)
+                && TableColumn::other_case(stored, &column.name).is_none()
         };
         *key == shape.key && shape.columns.iter().all(same_type)
     }
@@ -169,7 +170,10 @@ impl Tx<'_> {
         }
         let mut all = stored.clone();
         for column in &shape.columns {
-            match stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name)) {
+            if let Some(other) = TableColumn::other_case(&stored, &column.name) {
+                return Err(other_member(&shape.name, &other.name, &column.name));
+            }
+            match stored.iter().find(|have| have.name == column.name) {
                 Some(have) if have.kind != column.kind => {
                     return refuse(format!(
                         "the column `{}` of stream `{}` was {} and is now {}",
@@ -199,6 +203,19 @@ impl Tx<'_> {
         }
         Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
+}
+
+/// A column is not another one's whose name differs in the case of letters alone.
+fn other_member(stream: &str, have: &str, new: &str) -> Error {
+    let message = format!(
+        "stream `{stream}` has a column `{have}`, and `{new}` is another member of the source, \
+         whose name SQLite cannot tell from it"
+    );
+    let help = format!(
+        "call the new column otherwise and say where it comes from, such as \
+         `{new}_2 = {{ type = \"text\", path = \"$.{new}\" }}`"
+    );
+    Error::new(ErrorKind::Definition, message).help(help)
 }
 
 /// The key and columns that a stream's table was made with.

@@ -2,7 +2,7 @@
 //! were corrected are carried out on the rows that are there.
 
 use crate::changes::{CorrectedColumn, RecastCount};
-use crate::definition::{Definition, Key, RecordedDefinition, Stream, parse_definition};
+use crate::definition::{Column, Definition, Key, RecordedDefinition, Stream, parse_definition};
 use crate::model::{
     Command, Error, ErrorKind, FieldChange, FieldChangeKind, TableColumn, TableShape, Timestamp,
     instant_to_text,
@@ -54,10 +54,14 @@ impl FitTable<'_> {
             return Ok(false);
         }
         let before = parse_definition("the archive's definition", &text).ok();
-        let before = before.as_ref().and_then(|it| it.stream(name)?.columns.as_ref());
-        let Some(before) = before else { return Ok(false) };
+        let Some(said) = before.as_ref().and_then(|it| it.stream(name)) else { return Ok(false) };
         let stored = tx.stream(name)?.map(|row| row.columns).unwrap_or_default();
+        let inferred: Vec<Column> =
+            stored.iter().map(|column| Column::plain(&column.name, column.kind)).collect();
+        let before = said.columns.as_ref().unwrap_or(&inferred);
         let mut pairs = corrected(before, columns);
+        // An inferred column is of the member of its name; how it is read was never said.
+        pairs.retain(|(before, now)| said.columns.is_some() || before.origin != now.origin);
         // What the table does not have yet is added, and what it has otherwise is not from here.
         pairs.retain(|(before, _)| {
             stored.iter().any(|it| it.name == before.name && it.kind == before.kind)
@@ -94,7 +98,7 @@ impl FitTable<'_> {
     }
 
     fn corrected_columns(&self, recast: &Recast<'_>) -> Vec<CorrectedColumn> {
-        let table = |column: &crate::definition::Column| TableColumn {
+        let table = |column: &Column| TableColumn {
             name: column.name.clone(),
             kind: column.kind,
             tolerance: column.tolerance,
