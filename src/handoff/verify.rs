@@ -14,8 +14,8 @@ use crate::handoff::envelope::{
 use crate::handoff::invariants::Broken;
 use crate::host::{HeldFolder, Host, files};
 use crate::model::sha256_of;
-use crate::model::{Error, ErrorKind};
-use crate::store::{Reader, open_untrusted};
+use crate::model::{Error, ErrorKind, instant_from_text};
+use crate::store::{FutureReadings, Reader, open_untrusted};
 
 use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed, rows_are};
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
@@ -100,6 +100,8 @@ pub struct Verified {
     pub streams: Vec<ManifestStream>,
     /// Streams of which it lacks the work of some runs, and of how many.
     pub lacks: Vec<(String, u64)>,
+    /// Readings whose time had not come by this machine's clock, or when the file was made.
+    pub future: Option<FutureReadings>,
     /// What is not as it was given or must be.
     pub differences: Vec<VerifyDifference>,
 }
@@ -188,6 +190,11 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, Error> {
             _ => differences.extend(removed(&traces)),
         }
     }
+    let mut until = reader.believed_until(host.clock.now())?;
+    let made_at = manifest.as_ref().and_then(|manifest| instant_from_text(&manifest.made_at));
+    if let Some(made_at) = made_at {
+        until = until.min(reader.believed_until(made_at)?);
+    }
     let unpacked = opened.unpacked.as_ref();
     Ok(Verified {
         signed_by: opened.signer.as_ref().map(|signer| signer.name.clone()),
@@ -199,6 +206,7 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, Error> {
         sha256: text.as_deref().map(sha256_of),
         streams: found.streams,
         lacks: reader.lacks()?,
+        future: reader.future_readings(&until)?,
         differences,
     })
 }

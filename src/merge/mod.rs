@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::merge::merge_policy::MergePolicy;
+use crate::model::numbers::many;
 use crate::model::{Command, Error, Outcomes, Timestamp, Window, instant_from_text};
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
@@ -208,13 +209,16 @@ fn take_all(
         }
         let (taking, runs) = merge.take(other)?;
         let told = DefinitionHistory::new(merge.definitions()?);
+        let mut warnings = compared.warnings;
+        warnings.extend(future_warning(runs.own_future, "this archive"));
+        warnings.extend(future_warning(runs.future, "this file"));
         let mut report = FileReport {
             file: name.clone(),
             archive_id: other.archive_id()?,
             manifest: other.manifest()?,
             runs: runs.new,
             streams: Vec::new(),
-            warnings: compared.warnings,
+            warnings,
             left: taking.left_behind()?,
         };
         for stream in other.streams()? {
@@ -227,6 +231,17 @@ fn take_all(
         files.push(report);
     }
     Ok((files, merge.has_changed()))
+}
+
+/// Readings whose time is not believed, and what becomes of them.
+fn future_warning(runs: u64, of: &str) -> Option<String> {
+    (runs > 0).then(|| {
+        format!(
+            "by a clock that ran ahead {} of {of} noted times that have not come: these readings \
+             beat no others, and the windows that they read can still change",
+            many(runs, "run")
+        )
+    })
 }
 
 /// What definitions say.

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::definition::Scalar;
+use crate::store::DISBELIEVED;
 
 /// The length of `2026-01-01T00:00:00.123456`.
 const MICROSECOND_CHARS: usize = 26;
@@ -16,6 +17,13 @@ pub struct ReadBy {
     pub read_at: String,
     /// The run's name, the same in every archive.
     pub uid: String,
+}
+
+impl ReadBy {
+    /// Whether its time is believed.
+    pub fn is_believed(&self) -> bool {
+        self.read_at != DISBELIEVED
+    }
 }
 
 impl Ord for ReadBy {
