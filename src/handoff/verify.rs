@@ -13,11 +13,12 @@ use crate::handoff::envelope::{
 };
 use crate::handoff::invariants::Broken;
 use crate::host::{HeldFolder, Host, files};
+use crate::model::numbers::{inflect, many, many_are};
 use crate::model::sha256_of;
 use crate::model::{Error, ErrorKind, instant_from_text};
 use crate::store::{FutureReadings, Reader, open_untrusted};
 
-use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed, rows_are};
+use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed};
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
 use super::marks::{Altered, MarkMatching};
 
@@ -243,7 +244,7 @@ fn compare(claim: &ManifestClaim<'_>, seen: &MarksSeen) -> Result<Vec<VerifyDiff
             Some(now) if now == given => {}
             Some(now) if now.rows != given.rows => {
                 let given_rows = format!("{} {}", given.rows, was(given.rows));
-                let what = format!("{} there, {given_rows} given", rows_are(now.rows));
+                let what = format!("{} there, {given_rows} given", many_are(now.rows, "row"));
                 tell(&given.table, what);
             }
             Some(_) => tell(&given.table, "rows were changed since it was given".to_owned()),
@@ -251,7 +252,7 @@ fn compare(claim: &ManifestClaim<'_>, seen: &MarksSeen) -> Result<Vec<VerifyDiff
     }
     for now in &found.tables {
         if !manifest.tables.iter().any(|given| given.table == now.table) {
-            tell(&now.table, format!("it was not given; {} there", rows_are(now.rows)));
+            tell(&now.table, format!("it was not given; {} there", many_are(now.rows, "row")));
         }
     }
     for given in &manifest.streams {
@@ -282,11 +283,11 @@ fn named(reader: &Reader, stream: &str) -> Result<Altered, Error> {
 }
 
 fn rows_were(rows: u64) -> String {
-    format!("{rows} row{} {}", if rows == 1 { "" } else { "s" }, was(rows))
+    format!("{} {}", many(rows, "row"), was(rows))
 }
 
 fn was(number: u64) -> &'static str {
-    if number == 1 { "was" } else { "were" }
+    inflect(number, "was", "were")
 }
 
 fn rows_of(stream: &str, altered: Altered) -> Vec<VerifyDifference> {
@@ -303,8 +304,7 @@ fn rows_of(stream: &str, altered: Altered) -> Vec<VerifyDifference> {
         .collect();
     if altered.altered > named {
         let more = altered.altered - named;
-        let more = if more == 1 { "1 more row is".into() } else { format!("{more} more rows are") };
-        all.push(tell(None, format!("{more} not")));
+        all.push(tell(None, format!("{} not", many_are(more, "more row"))));
     }
     for before in altered.missing_before {
         let what = match before {

@@ -136,8 +136,8 @@ impl Taking<'_> {
         self.unite_single(stream, partition, of, gained)
     }
 
-    /// What the other's ledger says by a clock that ran ahead is of a time that is not believed, and
-    /// may have been read too early to be settled.
+    /// A fetch of the other's by a clock that ran ahead is of a time that is not believed, and may
+    /// have been made too early for its window to be settled.
     fn disbelieve(&self, copy: &Copy, row: &mut [Value]) {
         let is_believed = self.known(number(&row[copy.place("run_id")])).read.is_believed();
         if is_believed || number(&row[copy.place("dated_by_source")]) != 0 {

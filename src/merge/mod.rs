@@ -57,12 +57,11 @@ pub struct MergeOrder<'o> {
 
 /// What the archives hold cannot be united: the file, and each difference in words.
 fn refused(file: &str, differences: &[String]) -> Error {
-    Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
-        .help(
-            "give streams with different definitions different names or archives; where two \
+    Error::usage(format!("cannot take in {file}: {}", differences.join("; "))).help(
+        "give streams with different definitions different names or archives; where two \
              members differ in the case of letters alone, define a column with a name of its own \
              for each (`path = \"$.Name\"`) in a stream of another name",
-        )
+    )
 }
 
 /// A stretch of time that is complete now and was not.
@@ -353,8 +352,8 @@ impl FileReport {
     pub fn summary(&self) -> String {
         let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
         format!(
-            "{} rows inserted, {} replaced, {} kept, {} equal",
-            sum(&|s| s.rows.inserted),
+            "{} inserted, {} replaced, {} kept, {} equal",
+            many(sum(&|s| s.rows.inserted), "row"),
             sum(&|s| s.rows.replaced),
             sum(&|s| s.rows.kept),
             sum(&|s| s.rows.equal)

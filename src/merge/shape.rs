@@ -82,7 +82,8 @@ impl StreamRow {
             if let Some(other) = TableColumn::other_case(&theirs.columns, &column.name) {
                 let mut names = [column.name.as_str(), other.name.as_str()];
                 names.sort_unstable();
-                let what = format!("column for one of the members `{}` and `{}`", names[0], names[1]);
+                let what =
+                    format!("column for one of the members `{}` and `{}`", names[0], names[1]);
                 let quoted = |name: &str| format!("`{name}`");
                 all.push(difference(what, quoted(&column.name), quoted(&other.name)));
             }
@@ -165,9 +166,8 @@ impl Merge<'_> {
         };
         let (columns, others) = (names(self.ours())?, names(theirs)?);
         let find = |name: &String| others.iter().find(|have| *have == name).cloned();
-        let place = |wanted: Option<&str>| {
-            columns.iter().position(|name| wanted == Some(name.as_str()))
-        };
+        let place =
+            |wanted: Option<&str>| columns.iter().position(|name| wanted == Some(name.as_str()));
         let stored = stored_table(self.ours(), &stream.stream)?;
         let (key, typed) = stored.unwrap_or((KeyShape::Columns(Vec::new()), Vec::new()));
         Ok(Pair {

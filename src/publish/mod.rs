@@ -182,9 +182,10 @@ impl Publishing<'_> {
     /// The tables here and there. What tells old from new is what the archive's definitions say.
     fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), Error> {
         let said = self.reader.said()?;
+        let until = self.reader.believed_until(self.host.clock.now())?;
         let (mut outs, mut tables) = (Vec::new(), Vec::new());
         for stream in &self.streams {
-            let out = self.reader.out_table(stream)?;
+            let out = self.reader.out_table(stream, &until)?;
             let said = said.of(&stream.stream);
             let by = said.map(|(_, stream, _)| Deciding {
                 version: stream.version.as_deref(),

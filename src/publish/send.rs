@@ -11,7 +11,7 @@ use super::PublishEvent;
 use super::copy::{BATCH_ROWS, Failed, by_column, copy_rows};
 use super::error::{explain, is_of_a_row, sql_state, state};
 use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
-use super::row::{Cells, Unfit, cells_of, key_shown};
+use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, quote};
 use super::value::PgType;
 
@@ -117,7 +117,7 @@ impl StreamSender<'_> {
                 let (column, stream) = (unfit.column, &self.table.name);
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
-                Error::usage(message).help(self.help_of(&unfit))
+                Error::usage(message).help(help_of(stream, unfit.kind, self.kept_pages()))
             })?;
             counts.beside += beside;
             batch.rows.push(cells);
@@ -126,22 +126,9 @@ impl StreamSender<'_> {
         Ok(batch)
     }
 
-    /// What makes a value that cannot be kept over there one that can.
-    fn help_of(&self, unfit: &Unfit<'_>) -> String {
-        let stream = &self.table.name;
-        let leave = "leave the stream out by naming the others with `--stream`";
-        let pages = self.reader.kept(stream).map_or(0, |kept| kept.pages);
-        match (unfit.kind, pages) {
-            (PgType::Text, _) => leave.to_owned(),
-            (_, 0) => format!(
-                "declare the column as `text` in a stream of another name, which is read anew; or \
-                 {leave}"
-            ),
-            (..) => format!(
-                "declare the column as `text`, then `windrow rebuild {stream}` makes the table \
-                 again from its kept pages; or {leave}"
-            ),
-        }
+    /// Pages of which the stream's table could be made again.
+    fn kept_pages(&self) -> u64 {
+        self.reader.kept(&self.table.name).map_or(0, |kept| kept.pages)
     }
 
     /// Sends a batch in a transaction; tries again where another transaction was in the way, and
@@ -317,6 +304,22 @@ impl StreamSender<'_> {
     }
 }
 
+/// What makes a value that cannot be kept over there one that can.
+fn help_of(stream: &str, kind: PgType, pages: u64) -> String {
+    let leave = "leave the stream out by naming the others with `--stream`";
+    match (kind, pages) {
+        (PgType::Text, _) => leave.to_owned(),
+        (_, 0) => format!(
+            "declare the column as `text` in a stream of another name, which is read anew; or \
+             {leave}"
+        ),
+        (..) => format!(
+            "declare the column as `text`, then `windrow rebuild {stream}` makes the table again \
+             from its kept pages; or {leave}"
+        ),
+    }
+}
+
 /// How rows go into their table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SendMode {
@@ -348,4 +351,16 @@ async fn upsert(
     let values: Vec<&(dyn ToSql + Sync)> =
         columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
     on.execute(&table.upsert(own), &values).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_to_do_about_a_value_can_be_done() {
+        assert!(!help_of("usage", PgType::Text, 3).contains("declare"), "it is text already");
+        assert!(!help_of("usage", PgType::Timestamp, 0).contains("rebuild"), "no page is kept");
+        assert!(help_of("usage", PgType::Timestamp, 3).contains("`windrow rebuild usage`"));
+    }
 }

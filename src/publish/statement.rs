@@ -230,16 +230,16 @@ impl Table {
             Some(PgType::Text) => format!("convert_to({row}.{name}, 'UTF8')"),
             _ => format!("{row}.{name}"),
         };
-        let values = Compared::nullable(&value("excluded"), &value("here"));
+        let values = SqlOrder::nullable(&value("excluded"), &value("here"));
         let exact = |row: &str| exact_of(row, version);
-        let Compared { greater, same } = match kind {
+        let SqlOrder { greater, same } = match kind {
             // Of one microsecond: by all digits.
             Some(PgType::Timestamp) => {
-                values.then(Compared::present(&exact("excluded"), &exact("here")))
+                values.then(SqlOrder::present(&exact("excluded"), &exact("here")))
             }
             // SQLite sorts numbers before digits that it holds as text, and these by their bytes.
             Some(PgType::Numeric) => {
-                Compared::present(&exact("excluded"), &exact("here")).then(values)
+                SqlOrder::present(&exact("excluded"), &exact("here")).then(values)
             }
             _ => values,
         };
@@ -248,29 +248,29 @@ impl Table {
 }
 
 /// How two values over there compare.
-struct Compared {
+struct SqlOrder {
     greater: String,
     same: String,
 }
 
-impl Compared {
+impl SqlOrder {
     /// Of values that may be NULL, which is less than any.
-    fn nullable(come: &str, here: &str) -> Compared {
-        Compared {
+    fn nullable(come: &str, here: &str) -> SqlOrder {
+        SqlOrder {
             greater: format!("{come} > {here} OR {come} IS NOT NULL AND {here} IS NULL"),
             same: format!("{come} = {here} OR {come} IS NULL AND {here} IS NULL"),
         }
     }
 
     /// Of values that are never NULL.
-    fn present(come: &str, here: &str) -> Compared {
-        Compared { greater: format!("{come} > {here}"), same: format!("{come} = {here}") }
+    fn present(come: &str, here: &str) -> SqlOrder {
+        SqlOrder { greater: format!("{come} > {here}"), same: format!("{come} = {here}") }
     }
 
     /// Those of the same value by another one.
-    fn then(self, next: Compared) -> Compared {
-        let Compared { greater, same } = self;
-        Compared {
+    fn then(self, next: SqlOrder) -> SqlOrder {
+        let SqlOrder { greater, same } = self;
+        SqlOrder {
             greater: format!("{greater} OR ({same}) AND ({})", next.greater),
             same: format!("({same}) AND ({})", next.same),
         }

@@ -115,9 +115,7 @@ pub fn fit(kind: PgType, role: Role, value: &Value) -> Fit {
         (PgType::Double | PgType::Numeric, Value::Real(number)) => Fit::Exact(real(*number)),
         (PgType::Text, Value::Real(number)) => Fit::Exact(format!("{number:?}")),
         // SQLite sorts digits that it holds as text behind all numbers: the text must stay there.
-        (PgType::Numeric, Value::Text(digits))
-            if role == Role::Version && fits_numeric(digits) =>
-        {
+        (PgType::Numeric, Value::Text(digits)) if role == Role::Version && fits_numeric(digits) => {
             Fit::Beside(Some(digits.clone()), json_text(digits))
         }
         (PgType::Numeric, Value::Text(digits)) if fits_numeric(digits) => {
@@ -299,7 +297,10 @@ mod tests {
         let near = "2026-01-01T00:00:00.999999+00:00";
         assert_eq!(at(long), Fit::Beside(Some(near.into()), format!("\"{long}\"")));
         assert_eq!(own_instant(long), near);
-        assert!(matches!(fit(PgType::Timestamp, Role::Key, &text(long)), Fit::Refused(_)), "in a key");
+        assert!(
+            matches!(fit(PgType::Timestamp, Role::Key, &text(long)), Fit::Refused(_)),
+            "in a key"
+        );
         assert!(matches!(fit(PgType::Text, Role::Key, &text("a\0")), Fit::Refused(_)), "in a key");
     }
 

@@ -17,8 +17,14 @@ use super::non_numbers::non_number;
 /// Only names that SQL takes as they are become columns; everything else stays in `_rest`. A
 /// number becomes `number`, which holds integers, doubles and exact text, since one page cannot
 /// tell that the next one brings no fraction. Of names that differ in the case of letters alone,
-/// which SQLite takes for one, the first by its bytes becomes a column, in whatever order they come.
-pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
+/// which SQLite takes for one, one becomes a column, whatever their order: one of `needed`, which the
+/// definition names, else the last by its bytes, which is the one in lower case.
+pub fn infer_columns(
+    body: &str,
+    path: &Path,
+    times: &[&str],
+    needed: &[&str],
+) -> Result<Vec<Column>, ExtractError> {
     let mut guesses: IndexMap<String, Guess> = IndexMap::new();
     extract(body, path, &mut |steps| {
         let raw = steps.last().map_or("", |step| step.raw);
@@ -31,18 +37,18 @@ pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Colu
         }
     })?;
     let named = guesses.values().filter(|guess| is_column_name(&guess.name));
-    let mut columns: Vec<Column> = named
-        .filter_map(|guess| Some(Column::plain(&guess.name, guess.kind(times)?)))
-        .collect();
-    let mut first: HashMap<String, String> = HashMap::new();
+    let mut columns: Vec<Column> =
+        named.filter_map(|guess| Some(Column::plain(&guess.name, guess.kind(times)?))).collect();
+    let rank = |name: &str| (needed.contains(&name) || times.contains(&name), name.to_owned());
+    let mut best: HashMap<String, (bool, String)> = HashMap::new();
     for column in &columns {
-        let least = first.entry(column.name.to_ascii_lowercase());
-        let least = least.or_insert_with(|| column.name.clone());
-        if column.name < *least {
-            least.clone_from(&column.name);
+        let rank = rank(&column.name);
+        let standing = best.entry(column.name.to_ascii_lowercase()).or_insert_with(|| rank.clone());
+        if rank > *standing {
+            *standing = rank;
         }
     }
-    columns.retain(|column| first[&column.name.to_ascii_lowercase()] == column.name);
+    columns.retain(|column| best[&column.name.to_ascii_lowercase()].1 == column.name);
     Ok(columns)
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A JSON object of the columns that are not null, their names in lower case and in order, `_rest`
 //! among them (no table has two columns whose names differ in case alone, and no merge takes one
-//! for the other); `"_deleted_at": true` where the row is marked as gone. A double has a point or an
-//! exponent, as its shortest decimal that gives it back; bytes and text that is not Unicode are
+//! for the other); `"_deleted_at": true` where the row is marked as gone. A double has a point or
+//! an exponent, as its shortest decimal that gives it back; bytes and text that is not Unicode are
 //! objects of one member.
 
 use std::collections::BTreeMap;

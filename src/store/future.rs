@@ -10,7 +10,6 @@ use crate::model::{Error, Timestamp, instant_from_text, instant_to_text};
 
 use crate::store::error::at;
 use crate::store::reader::Reader;
-use crate::store::row::only;
 
 /// How far two clocks may differ before a reading is from the future: clocks that the network sets
 /// differ by less, and a laptop that sleeps is corrected within this time.
@@ -29,17 +28,23 @@ pub struct FutureReadings {
     pub latest: String,
 }
 
-/// Up to when readings are believed at a time: a little longer, and as long as an answer of a
-/// source has dated itself in one of these archives.
-pub(crate) fn believed_until(
-    archives: &[&Connection],
-    now: Timestamp,
-) -> rusqlite::Result<String> {
-    let sql = "SELECT coalesce(max(requested_at), '') FROM _windrow_ledger WHERE dated_by_source";
+/// Up to when readings are believed at a time: a little longer, and as long as a source has given
+/// its own time in one of these archives, in the ledger or as the last clock that was compared.
+pub(crate) fn believed_until(archives: &[&Connection], now: Timestamp) -> rusqlite::Result<String> {
+    let dated = "SELECT max(requested_at) AS at, 0 AS skew_ms FROM _windrow_ledger
+            WHERE dated_by_source
+        UNION ALL SELECT seen_at, skew_ms FROM _windrow_clocks";
     let mut until = now;
     for archive in archives {
-        let dated: String = archive.query_row(sql, [], only)?;
-        until = instant_from_text(&dated).map_or(until, |dated| until.max(dated));
+        let mut statement = archive.prepare_cached(dated)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let at: Option<String> = row.get("at")?;
+            let skew = TimeDelta::milliseconds(row.get("skew_ms")?);
+            let at = at.as_deref().and_then(instant_from_text);
+            let at = at.and_then(|at| at.checked_add_signed(skew));
+            until = at.map_or(until, |at| until.max(at));
+        }
     }
     Ok(instant_to_text(until.checked_add_signed(CLOCK_TOLERANCE).unwrap_or(until)))
 }
@@ -69,6 +74,7 @@ mod tests {
     #[test]
     fn a_source_that_dates_its_answers_is_believed_more_than_this_machine() {
         let (_folder, archive) = archive_with(&usage_shape());
+        archive.connection.execute_batch("PRAGMA foreign_keys = OFF").expect("a setting");
         let now = instant_from_text("2026-01-10T12:00:00Z").expect("an instant");
         let until = || archive.believed_until(now).expect("a time");
         assert_eq!(until(), "2026-01-10T12:05:00+00:00");
@@ -76,9 +82,9 @@ mod tests {
             let sql = format!(
                 "INSERT INTO _windrow_ledger (stream, partition, start_at, end_at, state,
                     requested_at, pages, received, inserted, updated, unchanged, skipped,
-                    rejected, out_of_window, fetches, dated_by_source)
+                    rejected, out_of_window, fetches, run_id, dated_by_source)
                  VALUES ('usage', '', '{at}', '', 'complete', '{at}', 1, 0, 0, 0, 0, 0, 0, 0, 1,
-                    {dated})"
+                    1, {dated})"
             );
             archive.connection.execute_batch(&sql).expect("an entry");
         };
@@ -86,6 +92,10 @@ mod tests {
         assert_eq!(until(), "2026-01-10T12:05:00+00:00", "by a laptop's clock");
         entry("2026-01-11T12:00:00+00:00", 1);
         assert_eq!(until(), "2026-01-11T12:05:00+00:00", "by the source's");
-        assert!(DISBELIEVED > "" && DISBELIEVED < "1970-01-01T00:00:00+00:00");
+        let clock = "INSERT INTO _windrow_clocks VALUES ('s', 86400000,
+            '2026-01-11T00:00:00+00:00')";
+        archive.connection.execute_batch(clock).expect("a clock");
+        assert_eq!(until(), "2026-01-12T00:05:00+00:00", "as it stood when it was last compared");
+        assert!(["", DISBELIEVED, "1970-01-01T00:00:00+00:00"].is_sorted());
     }
 }

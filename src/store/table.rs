@@ -63,6 +63,23 @@ impl Reader {
         found.map_err(at(&self.path))
     }
 
+    /// What helps where a table cannot become what its definition says now.
+    pub fn help_to_remake(&self, stream: &str) -> Result<String, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_raw_pages WHERE stream = :stream)";
+        let kept = self.connection.query_row(sql, named_params! { ":stream": stream }, only);
+        let kept: bool = kept.map_err(at(&self.path))?;
+        Ok(match kept {
+            true => format!(
+                "`windrow rebuild {stream}` shows what making the table again from its kept pages \
+                 changes; or give the stream another name, or go back to what it was"
+            ),
+            false => format!(
+                "give the stream another name, or go back to what it was; no pages of it are kept \
+                 (`raw = true`), of which `windrow rebuild {stream}` could make the table again"
+            ),
+        })
+    }
+
     fn stored_table(&self, stream: &str) -> Result<Option<(KeyShape, Vec<TableColumn>)>, Error> {
         stored_table(&self.connection, stream).map_err(at(&self.path))
     }
@@ -153,11 +170,7 @@ impl Tx<'_> {
         stored: Vec<TableColumn>,
     ) -> Result<Vec<String>, Error> {
         let refuse = |what: String| {
-            let help = format!(
-                "`windrow rebuild {}` shows what making the table again from its kept pages \
-                 changes; or give the stream another name, or go back to what it was",
-                shape.name
-            );
+            let help = self.help_to_remake(&shape.name)?;
             Err(Error::new(ErrorKind::Definition, what).help(help))
         };
         if *key != shape.key {

@@ -89,7 +89,7 @@ impl FitTable<'_> {
                 (done.row, done.unknown)
             };
             counts = tx.recast_columns(name, &corrected, &read, own, now)?;
-            self.refuse_keys(&recast, &counts)?;
+            self.refuse_keys(tx, &recast, &counts)?;
             let row = RunStreamRow { stream: name.clone(), ..RunStreamRow::default() };
             tx.add_to_run(own, &row)?;
         }
@@ -113,7 +113,12 @@ impl FitTable<'_> {
     }
 
     /// Under a key that is read otherwise, every row would be there a second time.
-    fn refuse_keys(&self, recast: &Recast<'_>, counts: &[RecastCount]) -> Result<(), Error> {
+    fn refuse_keys(
+        &self,
+        tx: &Tx<'_>,
+        recast: &Recast<'_>,
+        counts: &[RecastCount],
+    ) -> Result<(), Error> {
         let name = &self.stream.name;
         let rekeyed = recast.now().zip(counts).find(|(_, count)| count.rekeyed > 0);
         let Some((column, _)) = rekeyed else { return Ok(()) };
@@ -122,11 +127,7 @@ impl FitTable<'_> {
             "the column `{column}`, of which the key of stream `{name}` is made, is read otherwise \
              than before: its rows would be there a second time"
         );
-        let help = format!(
-            "`windrow rebuild {name}` shows what making the table again from its kept pages \
-             changes; or give the stream another name, or go back to what it was"
-        );
-        Err(Error::new(ErrorKind::Definition, message).help(help))
+        Err(Error::new(ErrorKind::Definition, message).help(tx.help_to_remake(name)?))
     }
 
     fn refuse_open_rebuild(&self, tx: &Tx<'_>) -> Result<(), Error> {

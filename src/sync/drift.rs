@@ -45,9 +45,9 @@ impl FetchLane<'_> {
         let is_new = |drift: &&Drift| drift.change == FieldChangeKind::New;
         for drift in noticed.drift.iter().filter(is_new) {
             let same = |name: &str| name.eq_ignore_ascii_case(&drift.field);
-            // Of names that SQLite cannot tell apart the first by its bytes is a column, in
+            // Of names that SQLite cannot tell apart the last by its bytes is a column, in
             // whatever order the page has them.
-            let before = |other: &Drift| same(&other.field) && other.field < drift.field;
+            let before = |other: &Drift| same(&other.field) && other.field > drift.field;
             let taken = columns.iter().any(|column| same(&column.name))
                 || noticed.drift.iter().filter(is_new).any(before);
             if !taken && is_column_name(&drift.field) {
