@@ -60,6 +60,7 @@ mod one_writer;
 mod outbox;
 mod outbox_bad_input;
 mod outbox_faults;
+mod outbox_moves;
 mod pagination;
 mod prove;
 mod publish;

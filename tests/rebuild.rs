@@ -98,7 +98,10 @@ fn a_kept_page_holds_no_secret_even_where_the_source_repeats_it() {
     workspace.variable("TOKEN", "fleet-one");
     workspace.sync();
     let shown = workspace.run(&["rebuild"]).expect(0).stdout;
-    assert!(shown.contains("! a secret stood in the records of 1 kept page and was taken out"), "{shown}");
+    assert!(
+        shown.contains("! a secret stood in the records of 1 kept page and was taken out"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -58,7 +58,6 @@ pub use unverified::unverified;
 
 /// What is asked for.
 pub struct AdoptRequest<'a> {
-    /// The file.
     pub path: &'a Path,
     /// The table of an SQLite file.
     pub table: Option<&'a str>,
@@ -75,13 +74,11 @@ pub struct AdoptRequest<'a> {
 /// What was found, and what was done about it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdoptReport {
-    /// The file's name.
     pub file: String,
     /// `sqlite`, `csv` or `ndjson`.
     pub kind: &'static str,
     /// The table in it.
     pub table: Option<String>,
-    /// The stream.
     pub stream: String,
     /// The columns of its key.
     pub key: Vec<String>,

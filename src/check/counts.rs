@@ -17,9 +17,8 @@ use crate::model::numbers::many;
 
 /// What the counts of a stream are judged by.
 pub struct CountRules<'a> {
-    /// Its table.
     pub row: &'a StreamRow,
-    /// Its grid.
+    /// The grid of the stream's windows.
     pub window: &'a WindowRules,
     /// How its dates stand.
     pub dates: Dates,
@@ -30,7 +29,6 @@ pub struct CountRules<'a> {
     pub tombstones: bool,
     /// Whether rows of the table can be marked as gone.
     pub marks: bool,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 

@@ -110,11 +110,10 @@ impl Ticks {
 pub struct EdgeRules<'a> {
     /// Its name and its table's.
     pub stream: &'a str,
-    /// Its grid.
+    /// The grid of the stream's windows.
     pub window: &'a WindowRules,
     /// The windows that were read to their ends.
     pub complete: &'a BTreeSet<Window>,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 

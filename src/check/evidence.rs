@@ -8,7 +8,8 @@ use crate::model::{Timestamp, hexadecimal, instant_to_text, printable};
 use crate::store::sql::quote;
 use crate::store::value::Value;
 
-/// Rows that one statement shows at most.
+/// Rows that one statement shows at most: a person reads a few, and a wrong window may have
+/// millions.
 const SHOWN_MAX: u32 = 100;
 
 /// A value as SQL writes it.

@@ -14,24 +14,21 @@ use crate::window::Coverage;
 use super::finding::{Finding, identity};
 use crate::check::help_commands::HelpCommands;
 
-/// What is judged.
+/// What a stream's ledger is judged by.
 pub struct LedgerView<'a> {
-    /// The stream.
     pub stream: &'a str,
     /// Where its grid starts; none for a snapshot or a mark.
     pub start: Option<Timestamp>,
     /// The zone of its days.
     pub zone: Tz,
-    /// The time.
     pub now: Timestamp,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 
 /// What the ledger says of one partition.
 #[derive(Debug, Default)]
 pub struct PartitionView {
-    /// What is complete.
+    /// The complete stretches, settled ones included.
     pub known: Coverage,
     /// What of it is settled.
     pub settled: Coverage,

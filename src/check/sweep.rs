@@ -43,7 +43,6 @@ impl Dates {
 /// A complete window and the rows that lie in it.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Its window.
     pub window: Window,
     /// What the ledger says of it.
     pub fact: LedgerRow,

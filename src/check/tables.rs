@@ -18,7 +18,7 @@ const EXAMPLES: usize = 3;
 /// Groups of equal rows that are looked at closely; in a table where there are more, most are
 /// chance, and the others are told by those that come first.
 const TWINS_MAX: usize = 10_000;
-/// Letters of a value that are shown.
+/// Letters of a value that are shown: enough to find the row, and a finding stays readable.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// A value for a person.

@@ -49,7 +49,6 @@ pub struct Alert {
     pub source: String,
     /// The path, appended to the source's address.
     pub path: String,
-    /// The method.
     pub method: WriteMethod,
     /// From which severity on.
     pub severity: Severity,

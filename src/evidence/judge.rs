@@ -45,7 +45,7 @@ pub struct Contradiction {
     pub help: String,
 }
 
-/// How much came.
+/// The numbers that a fetch's signs are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
     /// Records, whether or not they became rows.

@@ -23,13 +23,12 @@ pub struct VerifyDifference {
     pub place: String,
     /// The key of the row, as SQL literals, where it is one row.
     pub key: Option<String>,
-    /// What differs.
+    /// The difference, in words for people.
     pub what: String,
 }
 
 /// A manifest, and the file that it is in.
 pub struct ManifestClaim<'c> {
-    /// The file.
     pub reader: &'c Reader,
     /// What its tables tell of it.
     pub traces: &'c Traces,
@@ -37,7 +36,6 @@ pub struct ManifestClaim<'c> {
     pub manifest: &'c Manifest,
     /// That, as it is written there.
     pub text: &'c str,
-    /// What it holds.
     pub found: &'c FoundContents,
 }
 

@@ -24,7 +24,6 @@ use super::marks::{Altered, MarkMatching};
 
 /// How a given file is opened.
 pub struct GivenOpening<'a> {
-    /// The file.
     pub file: &'a Path,
     /// The keys that are believed, and our own identities.
     pub keyring: &'a Keyring,
@@ -90,7 +89,6 @@ pub struct Verified {
     pub encrypted: bool,
     /// Whether it was compressed.
     pub compressed: bool,
-    /// The archive's id.
     pub archive_id: String,
     /// What it says of itself; none where it is an archive that was not handed off, or was written
     /// to since.

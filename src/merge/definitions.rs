@@ -30,12 +30,12 @@ pub(crate) struct DefinitionHistory {
 pub(crate) struct Compared {
     /// Each keeps the archives apart.
     pub refused: Vec<String>,
-    /// Worth knowing.
+    /// Differences that do not keep the archives apart, a line each.
     pub warnings: Vec<String>,
 }
 
 impl DefinitionHistory {
-    /// Of these texts.
+    /// Definitions as texts, the newest first; they are parsed when first asked for.
     pub fn new(texts: Vec<String>) -> Self {
         Self { texts, read: OnceCell::new() }
     }

@@ -18,7 +18,6 @@ pub type Unite<'u> = dyn Fn(&[LedgerSpan], &[LedgerSpan]) -> Vec<UnitedSpan> + '
 
 /// How a ledger is united.
 pub struct LedgerOf<'u> {
-    /// The windows.
     pub unite: &'u Unite<'u>,
     /// Marks of cursor streams: the greater has seen more.
     pub order_marks: &'u dyn Fn(&str, &str) -> Ordering,

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::named_params;
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::at;
 use crate::store::history::{history_from, keeps_versions, unwatch_updates};
@@ -21,7 +21,6 @@ use crate::store::row::only;
 /// What the tables of one stream differ in, so that their rows are no rows of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TableDifference {
-    /// The stream.
     pub stream: String,
     /// What differs: `key`, or a column.
     pub what: String,
@@ -40,7 +39,7 @@ pub struct NamedColumns<'n> {
     pub field: Option<&'n str>,
 }
 
-/// One stream's tables.
+/// The tables of one stream in the two archives.
 #[derive(Clone, Debug)]
 pub struct Pair {
     pub(crate) stream: String,

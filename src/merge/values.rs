@@ -64,9 +64,8 @@ pub struct RowClaim {
 /// A version of a row with the time for which it stood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowVersion {
-    /// What it says.
     pub claim: RowClaim,
-    /// From when on.
+    /// Since when it stood, as an instant in text.
     pub from: String,
     /// Until when; none for the one that stands now.
     pub until: Option<String>,
@@ -79,9 +78,7 @@ pub struct RowVersion {
 /// Until when a version stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionEnd {
-    /// The time.
     pub at: String,
-    /// The run.
     pub run: i64,
 }
 
@@ -89,9 +86,8 @@ pub struct VersionEnd {
 /// as they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerSpan {
-    /// Its first instant.
     pub start: String,
-    /// The first instant after it.
+    /// The first instant after the span.
     pub end: String,
     /// Up to where it counts: `end`, or earlier.
     pub read_to: String,
@@ -106,9 +102,7 @@ pub struct LedgerSpan {
 /// Whose entry of the ledger it is, by its place among those that were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LedgerOrigin {
-    /// This archive's.
     Ours(usize),
-    /// The other's.
     Theirs(usize),
 }
 

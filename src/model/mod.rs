@@ -35,7 +35,7 @@ pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey, place_
 pub use numbers::{ago, bytes, count, duration, inflect, many, many_are};
 pub use outbox::EntryState;
 pub use outdated::Outdated;
-pub use reject::{Reject, RejectKind};
+pub use reject::{RecordRefusal, Reject, RejectKind};
 pub use rows::{Cell, Filled, RowSet};
 pub use run::{FetchResult, RunEventKind};
 pub use seen::SeenColumn;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-/// `1234567` as `1,234,567`.
+/// A number with commas between thousands: `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -41,10 +41,9 @@ pub use stored::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 /// Parents that are looked at together.
 const PARENTS_AT_A_TIME: u32 = 500;
 
-/// What is proved.
+/// Which places are proved, and what the fetches may spend.
 #[derive(Clone, Debug)]
 pub struct ProveOptions {
-    /// The stream.
     pub stream: String,
     /// How many of its places.
     pub pick: Pick,

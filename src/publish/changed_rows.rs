@@ -16,15 +16,16 @@ use crate::store::sql::key_text;
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::value::{Value, owned};
 
-/// How many bytes of values a batch takes before it ends.
+/// How many bytes of values a batch takes before it ends: a batch is held in memory, and wide rows
+/// would fill it.
 pub const PUBLISH_BYTES_MAX: usize = 8 << 20;
-/// Up to how many rows are sorted rather than looked up in the order of the key.
+/// Up to how many rows are sorted rather than looked up in the order of the key: sorting holds them
+/// in memory, and the key's index is read whole for however few.
 const SORTED_ROWS_MAX: u64 = 5_000;
 
 /// A stream's table on its way out.
 #[derive(Clone, Debug)]
 pub struct OutTable {
-    /// The stream.
     pub stream: StreamRow,
     /// The columns that a row brings, the key first, then the others; `_rest` is not among them.
     pub columns: Vec<String>,
@@ -36,7 +37,7 @@ pub struct OutTable {
     deletes: bool,
 }
 
-/// Which rows.
+/// The rows that a pass sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Those that are in the table.
@@ -62,7 +63,7 @@ pub struct OutRow {
     pub deleted_at: Option<String>,
     /// The archive whose run brought it.
     pub archive: Option<String>,
-    /// That run's name.
+    /// The name of that run in every archive that holds it.
     pub run_uid: Option<String>,
     /// As of when that run's fetches speak; empty where it read no source.
     pub read_at: String,
@@ -72,7 +73,7 @@ pub struct OutRow {
 
 impl Reader {
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
-    /// later fetch of the archive finds beside this snapshot was written by a later run.
+    /// later look into the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), Error> {
         let sql = "SELECT run_id, uid FROM _windrow_runs WHERE
                 run_id < coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
@@ -217,7 +218,7 @@ impl OutTable {
             Phase::Gone => ("v.changed_at", "v.changed_at"),
         };
         let behind = self.behind(behind);
-        // A few rows are found by one fetch of the table from its beginning to its end, and
+        // A few rows are found by one pass over the table from its beginning to its end, and
         // sorted; many by way of the key's index, which needs no place to sort.
         let order = if expected <= SORTED_ROWS_MAX {
             key.split(", ").map(|name| format!("+{name}")).collect::<Vec<_>>().join(", ")

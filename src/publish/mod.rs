@@ -38,17 +38,14 @@ pub use send::PassCounts;
 
 /// What is published, and where.
 pub struct Publishing<'a> {
-    /// The archive.
     pub reader: &'a Reader,
     /// These of its streams.
     pub streams: Vec<StreamRow>,
-    /// The database.
     pub address: &'a Address,
     /// The schema that the tables are in.
     pub schema: &'a str,
     /// Look, and change nothing.
     pub dry_run: bool,
-    /// The clock.
     pub host: &'a Host,
     /// What is told while it runs.
     pub notice: &'a dyn Fn(&PublishEvent<'_>),
@@ -61,24 +58,19 @@ pub enum PublishEvent<'e> {
     Open,
     /// Rows of a stream begin to go.
     Begins {
-        /// The stream.
         stream: &'e str,
         /// How many are left.
         rows: u64,
     },
     /// So many more are over there for good.
-    Sent {
-        /// How many.
-        rows: u64,
-    },
+    Sent { rows: u64 },
 }
 
-/// What was published.
+/// What a publish did, or would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
     /// The database, without user and password.
     pub database: String,
-    /// The schema.
     pub schema: String,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -89,7 +81,6 @@ pub struct Published {
 /// What was published of a stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct PublishedStream {
-    /// The stream.
     pub stream: String,
     /// Whether its table was made.
     pub created: bool,

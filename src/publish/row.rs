@@ -7,7 +7,8 @@ use crate::store::Value;
 use super::statement::Table;
 use super::value::{Fit, PgType, fit, own_instant, rest_with};
 
-/// How much of a key's value a message shows, characters.
+/// How much of a key's value a message shows, characters: enough to find the row, and a message
+/// stays on one line.
 const KEY_CHARS_MAX: usize = 60;
 
 /// A row as texts; nothing is NULL.
@@ -16,11 +17,10 @@ pub type Cells = Vec<Option<String>>;
 /// A value that cannot be kept over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit<'t> {
-    /// Its column.
     pub column: &'t str,
     /// Its type over there.
     pub kind: PgType,
-    /// Why not.
+    /// The reason, in words for people.
     pub why: &'static str,
 }
 

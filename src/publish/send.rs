@@ -15,7 +15,8 @@ use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, quote};
 use super::value::PgType;
 
-/// How often a transaction is tried that lost against another one.
+/// How often a transaction is tried that lost against another one: several publishers take turns,
+/// and a database in which it loses for ever is reported.
 const ATTEMPTS: usize = 5;
 
 /// What a pass has done.

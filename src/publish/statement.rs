@@ -76,7 +76,6 @@ pub fn quote(name: &str) -> String {
 pub struct Table {
     /// The schema, in quotes.
     pub schema: String,
-    /// The stream.
     pub name: String,
     /// The key as a definition says it.
     pub key_text: String,
@@ -154,7 +153,7 @@ impl Table {
         streams.chain(OWN.map(|(name, kind, _)| (name, kind))).collect()
     }
 
-    /// Makes it.
+    /// The statement that makes the table.
     pub fn create(&self) -> String {
         let streams = self.columns.iter().map(|(name, kind)| {
             let required = if self.key.contains(name) { " NOT NULL" } else { "" };

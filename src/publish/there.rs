@@ -11,7 +11,8 @@ use super::statement::{LEDGERS, Table, quote};
 use super::value::PgType;
 use crate::model::{Error, ErrorKind};
 
-/// How often the tables are made again when another one makes them at the same time.
+/// How often the tables are made again when another one makes them at the same time: the other one
+/// is done after one of its transactions, and an error that stays is reported.
 const ATTEMPTS: usize = 4;
 
 /// What is noted over there of a stream's table.

@@ -7,13 +7,13 @@
 
 use chrono::{DateTime, NaiveDate, Timelike};
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnStorage, ColumnType, TypeFamily};
 use crate::model::{hexadecimal, instant_to_text};
 use crate::store::Value;
 
 /// Digits before the point that `numeric` holds.
 const NUMERIC_WHOLE_MAX: i64 = 131_072;
-/// Digits after it.
+/// Digits after the point that `numeric` holds.
 const NUMERIC_FRACTION_MAX: i64 = 16_383;
 /// A second in nanoseconds; chrono counts on from here within a leap second.
 const NANOS: u32 = 1_000_000_000;
@@ -25,21 +25,18 @@ const NUL_SHOWN: &str = "\u{2400}";
 pub enum PgType {
     /// Unicode text without NUL.
     Text,
-    /// 64 bits.
+    /// A signed integer of 64 bits.
     Bigint,
-    /// A double.
+    /// A double (IEEE 754, 64 bits).
     Double,
-    /// An exact number.
+    /// An exact number, up to [`NUMERIC_WHOLE_MAX`] and [`NUMERIC_FRACTION_MAX`] digits.
     Numeric,
-    /// True or false.
     Boolean,
-    /// A day.
     Date,
-    /// A microsecond.
+    /// An instant to the microsecond.
     Timestamp,
     /// JSON as its text came: `jsonb` would alter digits and order.
     Json,
-    /// Bytes.
     Bytes,
 }
 
@@ -47,17 +44,17 @@ impl PgType {
     /// The type for a column of the archive. In a key, numbers that are told apart by their digits
     /// and JSON are text: `numeric` takes 1.0 and 1.00 for one, and `json` has no equality.
     pub fn of(kind: ColumnType, in_key: bool) -> PgType {
-        match kind {
-            ColumnType::Text => PgType::Text,
-            ColumnType::Integer => PgType::Bigint,
-            ColumnType::Real => PgType::Double,
-            ColumnType::Decimal | ColumnType::Number | ColumnType::Json if in_key => PgType::Text,
-            ColumnType::Decimal | ColumnType::Number => PgType::Numeric,
-            ColumnType::Boolean => PgType::Boolean,
-            ColumnType::Date => PgType::Date,
-            ColumnType::Timestamp => PgType::Timestamp,
-            ColumnType::Json => PgType::Json,
-            ColumnType::Blob => PgType::Bytes,
+        match (kind.family(), kind.storage()) {
+            (TypeFamily::Text, _) => PgType::Text,
+            (TypeFamily::Number, ColumnStorage::Integer) => PgType::Bigint,
+            (TypeFamily::Number, ColumnStorage::Real) => PgType::Double,
+            (TypeFamily::Number | TypeFamily::Json, _) if in_key => PgType::Text,
+            (TypeFamily::Number, _) => PgType::Numeric,
+            (TypeFamily::Boolean, _) => PgType::Boolean,
+            (TypeFamily::Date, _) => PgType::Date,
+            (TypeFamily::Timestamp, _) => PgType::Timestamp,
+            (TypeFamily::Json, _) => PgType::Json,
+            (TypeFamily::Bytes, _) => PgType::Bytes,
         }
     }
 
@@ -80,7 +77,6 @@ impl PgType {
 /// A value on its way into a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fit {
-    /// NULL.
     Null,
     /// As its type writes it.
     Exact(String),

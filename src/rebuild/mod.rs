@@ -45,11 +45,9 @@ pub struct Rebuilding<'a> {
 /// A stream that was made again.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rebuilt {
-    /// The stream.
     pub stream: String,
     /// Pages that were read.
     pub pages: u64,
-    /// What changes.
     #[serde(flatten)]
     pub comparison: RebuildComparison,
     /// Rows that no kept page gives and that stay as they are.
@@ -107,7 +105,6 @@ fn rebuild_all(
 /// A rebuild that is done with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settled {
-    /// The stream.
     pub stream: String,
     /// Rows of the table that was let go, or that is there again.
     pub rows: u64,
@@ -172,7 +169,8 @@ fn rebuild_stream(
     let inferred = tx.was_inferred(name)?;
     let objects = tx.set_aside(name)?;
     tx.note_rebuild(&old, inferred, &objects, run)?;
-    let mut replay = Replay::new(tx, stream, old.retention.marks);
+    let format = definition.sources[&stream.source].format();
+    let mut replay = Replay::new(tx, stream, format, old.retention.marks);
     if !replay.run(host)? {
         return Ok(None);
     }

@@ -53,7 +53,7 @@ impl DayState {
     }
 }
 
-/// A day.
+/// A day of a stream's calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Day {
     /// In the stream's zone.
@@ -186,7 +186,8 @@ fn title_of(day: &Day) -> String {
     }
 }
 
-/// Days that a chart shows one by one; more of them are put together by month.
+/// Days that a chart shows one by one: a year and a month, in a chart of 1,000 units; more of them
+/// are put together by month.
 const BARS_MAX: usize = 400;
 /// Units of the chart's own, across and upwards.
 const CHART: (usize, usize) = (1000, 100);

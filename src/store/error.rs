@@ -16,7 +16,7 @@ pub(crate) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
     move |error| classify(&path, &error)
 }
 
-/// See [`at`].
+/// The error that [`at`] makes of an SQLite error.
 pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> Error {
     if was_ended(error) {
         return Error::ended();

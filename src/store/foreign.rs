@@ -32,7 +32,6 @@ pub struct Foreign {
 /// An ordinary table of somebody's file.
 #[derive(Clone, Debug)]
 pub struct ForeignTable {
-    /// Its name.
     pub name: String,
     /// Its columns that hold something of their own.
     pub columns: Vec<String>,

@@ -64,7 +64,7 @@ pub struct LedgerRow {
     pub requested_at: String,
     /// When it was last complete.
     pub completed_at: Option<String>,
-    /// The mark.
+    /// The high-water mark of a cursor stream; none for other kinds.
     pub cursor: Option<String>,
     /// Records that the last fetch received.
     pub received: u64,
@@ -109,9 +109,7 @@ impl TableRows {
 /// A definition as a run used it.
 #[derive(Clone, Debug)]
 pub struct StoredDefinition {
-    /// The run's number.
     pub run: i64,
-    /// When it began.
     pub started_at: String,
     /// TOML without comments and secrets.
     pub text: String,
@@ -124,18 +122,16 @@ pub struct ParentRow {
     pub rowid: i64,
     /// Its key as JSON: the partition's name.
     pub partition: String,
-    /// Its columns.
+    /// Its columns to their values.
     pub values: BTreeMap<String, Scalar>,
 }
 
 /// Open rejects of one stream and kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectRow {
-    /// The stream.
     pub stream: String,
-    /// Why.
+    /// The name of the kind of fault.
     pub kind: String,
-    /// How many.
     pub count: u64,
     /// The reason of the latest one.
     pub example: String,
@@ -247,7 +243,7 @@ impl Reader {
         })
     }
 
-    /// One stream's row.
+    /// The row of the stream with this name, if the archive has it.
     pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
     }
@@ -346,7 +342,7 @@ impl Reader {
         self.run(|connection| runs(connection, None, limit))
     }
 
-    /// One run.
+    /// The run with this number, if the archive has it.
     pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, Error> {
         Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
     }

@@ -12,19 +12,16 @@ use crate::store::{RunStart, RunStreamRow, Tx};
 
 /// A table that is brought up to a definition.
 pub struct FitTable<'a> {
-    /// The definition.
     pub definition: &'a Definition,
-    /// The stream.
     pub stream: &'a Stream,
     /// What its records are read by.
     pub reader: &'a RecordReader,
-    /// The table's shape.
     pub shape: &'a TableShape,
     /// Where the stream's grid starts.
     pub start_at: Option<Timestamp>,
     /// The run in hand; none for a rehearsal.
     pub run: Option<i64>,
-    /// The time.
+    /// The time that rows are written with.
     pub now: Timestamp,
 }
 

@@ -16,7 +16,7 @@ use crate::http::{
 use crate::kept_pages::RawPage;
 use crate::model::numbers::many;
 use crate::model::{State, Timestamp, Window};
-use crate::record::{PageContext, PageMark, PageRows, RecordReader};
+use crate::record::{Body, PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of};
 
 use super::event::{LaneEvent, PageEvent, stopped_writing};
@@ -321,8 +321,13 @@ impl FetchLane<'_> {
         let body = page.text().unwrap_or_default();
         let clean = self.fetcher.redact(body);
         let altered = clean != body
-            && read_kept(stream, &taken.reader, &taken.context, &clean)
-                .map_or(true, |again| again.rows.text != taken.rows.rows.text);
+            && read_kept(
+                stream,
+                &taken.reader,
+                &taken.context,
+                &Body::of_kept(&clean, page.format),
+            )
+            .map_or(true, |again| again.rows.text != taken.rows.rows.text);
         RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 
@@ -364,7 +369,7 @@ impl FetchLane<'_> {
     }
 }
 
-/// Whether an answer means that the parent has no part in the stream.
+/// Whether an answer means that the parent has no data in the stream.
 fn says_absent(stream: &Stream, page: &Page) -> bool {
     let response = &page.response;
     stream.absent.as_ref().is_some_and(|it| it.rule.holds(response.status, &response.body))
@@ -433,7 +438,7 @@ fn state_of(
         same_definition: true,
         dated_by_source: true,
         adopted_since: false,
-        doubted: false,
+        disputed: false,
         run: 0,
         outdated: false,
     };

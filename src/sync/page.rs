@@ -11,12 +11,11 @@ use crate::record::{
     Body, ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, read_page,
 };
 
-/// Members that a message names.
+/// Members that a message names: enough to recognise the place, and a message stays readable.
 const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.
 pub struct ReadPage {
-    /// Rows and rejects.
     pub rows: PageRows,
     /// What it says about paging.
     pub facts: PageFacts,
@@ -62,9 +61,8 @@ pub fn read_kept(
     stream: &Stream,
     reader: &RecordReader,
     context: &PageContext,
-    text: &str,
+    body: &Body<'_>,
 ) -> Result<PageRows, SourceError> {
-    let body = &Body::of_kept(text);
     let rows = read_page(body, &stream.records, reader, context);
     let rows = rows.map_err(|error| no_records(stream, &error))?;
     check_keys(stream, &rows, body)?;
@@ -254,7 +252,7 @@ fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), S
     };
     match (column.kind, number) {
         (ColumnType::Number, true) => column.kind = ColumnType::Integer,
-        (ColumnType::Date | ColumnType::Timestamp, false) => {}
+        (kind, false) if kind.is_time() => {}
         _ => {
             let message = format!("the values of `{field}` have the wrong type");
             return Err(

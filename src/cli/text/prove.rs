@@ -9,7 +9,8 @@ use crate::model::numbers::{bytes, count, inflect, many};
 
 /// Differences that are shown; `--json` has more.
 const SHOWN_MAX: usize = 20;
-/// Characters of a value that are shown.
+/// Characters of a value that are shown: a difference has two values, which should stand on two
+/// lines at most.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// The whole page. `windows` says whether the stream is read by windows.
