@@ -17,8 +17,8 @@ use super::non_numbers::non_number;
 /// Only names that SQL takes as they are become columns; everything else stays in `_rest`. A
 /// number becomes `number`, which holds integers, doubles and exact text, since one page cannot
 /// tell that the next one brings no fraction. Of names that differ in the case of letters alone,
-/// which SQLite takes for one, one becomes a column, whatever their order: one of `needed`, which the
-/// definition names, else the last by its bytes, which is the one in lower case.
+/// which SQLite takes for one, one becomes a column, whatever their order: one of `needed`, which
+/// the definition names, else the last by its bytes, which is the one in lower case.
 pub fn infer_columns(
     body: &str,
     path: &Path,
