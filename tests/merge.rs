@@ -423,6 +423,7 @@ fn a_row_that_the_losing_side_has_confirmed_since_is_read_again() {
     a.sync();
     assert_eq!(a.value("SELECT gb FROM usage"), "1.0", "the next sync has asked");
     assert!(!due(&a).contains("disputed"), "{}", due(&a));
+    b.at("2026-01-13T12:00:00Z");
     take(&b, &a.path("a.db"));
     assert_eq!(b.value("SELECT gb FROM usage"), "1.0");
 }

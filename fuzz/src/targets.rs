@@ -76,7 +76,7 @@ pub fn page_to_rows(data: &[u8]) {
     let context = PageContext { keep_records: true, ..PageContext::default() };
     let reader = RecordReader::new(columns(), Key::Columns(vec!["id".to_owned()]));
     let read = read_page(&Body::Json(body), &path, &reader, &context);
-    let _ = (infer_columns(body, &path, &["at"]), member_names(body, &path));
+    let _ = (infer_columns(body, &path, &["at"], &["id"]), member_names(body, &path));
     let text = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: Option<&RawValue> = serde_json::from_str(text).ok();
     let Some(root) = root.map(RawValue::get).filter(|root| root.starts_with(['[', '{'])) else {

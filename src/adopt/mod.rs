@@ -6,6 +6,7 @@
 //! set aside where it can be looked at. What the archive has already is never overwritten, and
 //! what is adopted is never coverage: it is *adopted, unverified* until a sync has read its time.
 
+use crate::model::numbers::many;
 use crate::model::{Error, ErrorKind};
 
 pub(crate) mod adopted;
@@ -226,7 +227,8 @@ impl Prepared<'_> {
         let found = self.walk(Target::Archive { tx, run, now: &now })?;
         let rejected: u64 = found.rejects.iter().map(|reject| reject.count).sum();
         if stream.max_rejects.is_some_and(|most| rejected > most) {
-            let message = format!("{rejected} records cannot be rows, more than `max_rejects`");
+            let rejected = many(rejected, "record");
+            let message = format!("{rejected} cannot be rows, more than `max_rejects`");
             return Err(Error::usage(message).help("look at them without --apply"));
         }
         for (window, rows) in spans_of(&found.days, self.zone) {
@@ -317,8 +319,8 @@ impl Prepared<'_> {
     fn report(&self, found: Walked, run: Option<i64>, already: bool) -> AdoptReport {
         let spans = spans_of(&found.days, self.zone).into_iter().filter(|(_, rows)| *rows > 0);
         let spans = spans.map(|(window, rows)| match window {
-            Some(window) => format!("{window} ({rows} rows)"),
-            None => format!("{rows} rows without a window"),
+            Some(window) => format!("{window} ({})", many(rows, "row")),
+            None => format!("{} without a window", many(rows, "row")),
         });
         AdoptReport {
             file: self.file_name(),

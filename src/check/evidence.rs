@@ -264,6 +264,14 @@ pub fn sql_of_clock(source: &str) -> String {
     )
 }
 
+/// Runs that noted times later than this.
+pub fn sql_of_future(until: &str) -> String {
+    format!(
+        "SELECT run_id, started_at, read_at FROM _windrow_runs WHERE read_at > {}",
+        text_literal(until)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

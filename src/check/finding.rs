@@ -42,11 +42,6 @@ pub fn identity(parts: &[&str]) -> String {
     parts.iter().map(|part| escaped(part)).collect::<Vec<_>>().join("/")
 }
 
-/// A number and what it counts: `1 row`, `2 rows`.
-pub fn many(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 fn escaped(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for letter in part.chars() {

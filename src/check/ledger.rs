@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use crate::check::evidence::{sql_of_fetch, sql_of_ledger};
 use crate::definition::Severity;
+use crate::model::numbers::many;
 use crate::model::{State, Timestamp, Window, instant_from_text, place_of, problem_of};
 use crate::store::LedgerRow;
 use crate::window::Coverage;
@@ -149,7 +150,7 @@ fn broken_finding(
         (_, Some(total), Some(distinct)) if total != distinct => (
             "count_mismatch",
             Severity::Error,
-            format!("{total} records, as the source counts them"),
+            format!("{}, as the source counts them", many(total, "record")),
         ),
         _ => ("partial", Severity::Warning, "every page of the fetch".to_owned()),
     };

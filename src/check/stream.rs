@@ -10,6 +10,7 @@ use crate::check::facts::complete_window;
 use crate::definition::{
     Severity, Stream, StreamCheck, StreamKind, TOLERANCE, TypeFamily, WindowRules,
 };
+use crate::model::numbers::many;
 use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text, many_are};
 use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
@@ -18,7 +19,7 @@ use crate::window::Coverage;
 use super::counts::{CountRules, check_counts};
 use super::drift::check_drift;
 use super::edges::{EdgeRules, check_edges};
-use super::finding::{Collector, Finding, identity, many};
+use super::finding::{Collector, Finding, identity};
 use super::ledger::{LedgerView, PartitionView, always, examine_partition};
 use super::options::CheckOptions;
 use super::series::{SeriesRules, check_series};

@@ -8,7 +8,7 @@ pub const ALERT_VALUES: [&str; 8] =
     ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
-pub const CHECK_NAMES: [&str; 28] = [
+pub const CHECK_NAMES: [&str; 29] = [
     "cap",
     "clock",
     "count_mismatch",
@@ -16,6 +16,7 @@ pub const CHECK_NAMES: [&str; 28] = [
     "drop",
     "duplicates",
     "fewer_rows",
+    "future",
     "gone",
     "last_tick",
     "lateness",

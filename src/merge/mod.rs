@@ -57,8 +57,11 @@ pub struct MergeOrder<'o> {
 
 /// What the archives hold cannot be united: the file, and each difference in words.
 fn refused(file: &str, differences: &[String]) -> Error {
-    Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
-        .help("give streams with different definitions different names or archives")
+    Error::usage(format!("cannot take in {file}: {}", differences.join("; "))).help(
+        "give streams with different definitions different names or archives; where two \
+             members differ in the case of letters alone, define a column with a name of its own \
+             for each (`path = \"$.Name\"`) in a stream of another name",
+    )
 }
 
 /// A stretch of time that is complete now and was not.
@@ -193,7 +196,7 @@ fn compare(sides: &Sides, other: &Reader, ours: &FindStream<'_>) -> Result<Compa
                 difference.stream, difference.what, difference.ours, difference.theirs
             ));
         }
-        sides.compare(&theirs.stream, &mut compared);
+        sides.compare(&theirs.stream, [&ours, &theirs], &mut compared);
     }
     Ok(compared)
 }
@@ -214,6 +217,9 @@ fn take_all(
         }
         let (taking, runs) = merge.take(other)?;
         let told = DefinitionHistory::new(merge.definitions()?);
+        let mut warnings = compared.warnings;
+        warnings.extend(future_warning(runs.own_future, "this archive"));
+        warnings.extend(future_warning(runs.future, "this file"));
         let mut report = FileReport {
             file: name.clone(),
             archive_id: other.archive_id()?,
@@ -221,7 +227,7 @@ fn take_all(
             runs: runs.new,
             streams: Vec::new(),
             results: Vec::new(),
-            warnings: compared.warnings,
+            warnings,
             left: taking.left_behind()?,
         };
         take_outbox(merge, other, &mut report)?;
@@ -235,6 +241,17 @@ fn take_all(
         files.push(report);
     }
     Ok((files, merge.has_changed()))
+}
+
+/// Readings whose time is not believed, and what becomes of them.
+fn future_warning(runs: u64, of: &str) -> Option<String> {
+    (runs > 0).then(|| {
+        format!(
+            "by a clock that ran ahead {} of {of} noted times that have not come: these readings \
+             beat no others, and the windows that they read can still change",
+            many(runs, "run")
+        )
+    })
 }
 
 /// Takes what became of requests that went along with a hand-off, and tells of those that wait
@@ -370,8 +387,8 @@ impl FileReport {
     pub fn summary(&self) -> String {
         let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
         format!(
-            "{} rows inserted, {} replaced, {} kept, {} equal",
-            sum(&|s| s.rows.inserted),
+            "{} inserted, {} replaced, {} kept, {} equal",
+            many(sum(&|s| s.rows.inserted), "row"),
             sum(&|s| s.rows.replaced),
             sum(&|s| s.rows.kept),
             sum(&|s| s.rows.equal)

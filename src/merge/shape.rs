@@ -78,8 +78,15 @@ impl StreamRow {
             all.push(difference("key".to_owned(), key_text(&self.key), key_text(&theirs.key)));
         }
         for column in &self.columns {
-            let same = |have: &&TableColumn| have.name.eq_ignore_ascii_case(&column.name);
-            let other = theirs.columns.iter().find(same);
+            if let Some(other) = TableColumn::other_case(&theirs.columns, &column.name) {
+                let mut names = [column.name.as_str(), other.name.as_str()];
+                names.sort_unstable();
+                let what =
+                    format!("column for one of the members `{}` and `{}`", names[0], names[1]);
+                let quoted = |name: &str| format!("`{name}`");
+                all.push(difference(what, quoted(&column.name), quoted(&other.name)));
+            }
+            let other = theirs.columns.iter().find(|have| have.name == column.name);
             if let Some(other) = other.filter(|other| other.kind != column.kind) {
                 let what = format!("column `{}`", column.name);
                 all.push(difference(what, type_text(column.kind), type_text(other.kind)));
@@ -157,12 +164,9 @@ impl Merge<'_> {
             Ok(names.filter(|name| !own.contains(&name.as_str())).collect())
         };
         let (columns, others) = (names(self.ours())?, names(theirs)?);
-        let find =
-            |name: &String| others.iter().find(|have| have.eq_ignore_ascii_case(name)).cloned();
-        let place = |wanted: Option<&str>| {
-            let same = |name: &String| wanted.is_some_and(|w| w.eq_ignore_ascii_case(name));
-            columns.iter().position(same)
-        };
+        let find = |name: &String| others.iter().find(|have| *have == name).cloned();
+        let place =
+            |wanted: Option<&str>| columns.iter().position(|name| wanted == Some(name.as_str()));
         let stored = stored_table(self.ours(), &stream.stream)?;
         let (key, typed) = stored.unwrap_or((KeyShape::Columns(Vec::new()), Vec::new()));
         Ok(Pair {

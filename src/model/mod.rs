@@ -32,7 +32,7 @@ pub use escape::{Escape, Escaping};
 pub use exit_code::ExitCode;
 pub use handoff::HandoffDirection;
 pub use ledger::{Checkpoint, Entry, Outcomes, RunState, State, WindowKey, place_of, problem_of};
-pub use numbers::{ago, bytes, count, duration, many, many_are};
+pub use numbers::{ago, bytes, count, duration, inflect, many, many_are};
 pub use outbox::EntryState;
 pub use outdated::Outdated;
 pub use reject::{RecordRefusal, Reject, RejectKind};

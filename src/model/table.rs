@@ -15,6 +15,14 @@ pub struct TableColumn {
     pub tolerance: Option<f64>,
 }
 
+impl TableColumn {
+    /// The column among these whose name differs from this one in the case of letters alone.
+    /// SQLite takes the two names for one, and they are two members of the source.
+    pub fn other_case<'c>(columns: &'c [TableColumn], name: &str) -> Option<&'c TableColumn> {
+        columns.iter().find(|have| have.name != name && have.name.eq_ignore_ascii_case(name))
+    }
+}
+
 /// The natural key as it is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

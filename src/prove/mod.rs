@@ -198,7 +198,7 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     let defined = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut columns = Vec::new();
     for column in defined {
-        let stored = row.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&column.name));
+        let stored = row.columns.iter().find(|c| c.name == column.name);
         match stored {
             Some(stored) if stored.kind == column.kind => columns.push(TableColumn {
                 name: column.name.clone(),

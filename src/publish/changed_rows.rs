@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::digest::hash_value;
 use crate::model::{Command, Error};
+use crate::store::DISBELIEVED;
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -30,6 +31,8 @@ pub struct OutTable {
     pub columns: Vec<String>,
     /// How many of the columns are the key.
     pub key: usize,
+    /// Up to when readings are believed.
+    believed_until: String,
     marks: bool,
     deletes: bool,
 }
@@ -92,8 +95,9 @@ impl Reader {
         self.run(|connection| connection.query_row(sql, values, only))
     }
 
-    /// How a stream's table is read on its way out.
-    pub fn out_table(&self, stream: &StreamRow) -> Result<OutTable, Error> {
+    /// How a stream's table is read on its way out. Readings after `believed_until` are of a time
+    /// that has not come, and beat no others over there.
+    pub fn out_table(&self, stream: &StreamRow, believed_until: &str) -> Result<OutTable, Error> {
         let key = stream.key.columns();
         let others = stream.columns.iter().map(|column| column.name.clone());
         let others = others.filter(|name| !key.contains(name));
@@ -106,6 +110,7 @@ impl Reader {
                 stream: stream.clone(),
                 columns,
                 key: key.len(),
+                believed_until: believed_until.to_owned(),
                 marks: live.iter().any(|column| column.name == "_deleted_at"),
                 deletes: kept.iter().any(|column| column.name == "_replaced_run"),
             })
@@ -275,6 +280,9 @@ fn out_row(row: &Row<'_>, table: &OutTable) -> rusqlite::Result<OutRow> {
         read_at: row.get(width + 7)?,
         sha256: [0; 32],
     };
+    if out.read_at > table.believed_until {
+        DISBELIEVED.clone_into(&mut out.read_at);
+    }
     out.sha256 = out.digest(&table.columns);
     Ok(out)
 }
@@ -337,7 +345,28 @@ mod tests {
     }
 
     fn table(reader: &Reader) -> OutTable {
-        reader.out_table(&reader.stream("usage").expect("read").expect("there")).expect("a table")
+        believed_until(reader, "~")
+    }
+
+    fn believed_until(reader: &Reader, until: &str) -> OutTable {
+        let stream = reader.stream("usage").expect("read").expect("there");
+        reader.out_table(&stream, until).expect("a table")
+    }
+
+    #[test]
+    fn a_reading_whose_time_has_not_come_goes_out_as_the_earliest() {
+        let (_folder, archive, reader) = forty_rows(&usage_shape());
+        let sql = "UPDATE _windrow_runs SET read_at = '2026-01-0' || run_id";
+        archive.connection.execute(sql, []).expect("an update");
+        let read = |until| {
+            let table = believed_until(&reader, until);
+            let rows = reader.rows_out(&table, Phase::Rows, 0, None, (40, 40)).expect("rows");
+            rows.into_iter().map(|row| row.read_at).collect::<std::collections::BTreeSet<_>>()
+        };
+        let all = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"].map(str::to_owned);
+        assert_eq!(read("2026-01-04"), all.clone().into());
+        let [one, two, ..] = all;
+        assert_eq!(read("2026-01-02"), [DISBELIEVED.to_owned(), one, two].into());
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn is_read_otherwise(before: &Column, now: &Column) -> bool {
 /// and as it is. A column that only one of the two has is none.
 pub fn corrected<'c>(before: &'c [Column], now: &'c [Column]) -> Vec<(&'c Column, &'c Column)> {
     let pairs = now.iter().filter_map(|now| {
-        let before = before.iter().find(|it| it.name.eq_ignore_ascii_case(&now.name))?;
+        let before = before.iter().find(|it| it.name == now.name)?;
         let differs = is_read_otherwise(before, now) || before.tolerance != now.tolerance;
         differs.then_some((before, now))
     });
@@ -64,8 +64,7 @@ impl<'c> Recast<'c> {
         all: &[Column],
     ) -> Self {
         let names: Vec<String> = columns.iter().map(|(_, now)| now.name.clone()).collect();
-        let is_corrected =
-            |column: &Column| names.iter().any(|it| it.eq_ignore_ascii_case(&column.name));
+        let is_corrected = |column: &Column| names.contains(&column.name);
         let others: Vec<&Column> = all.iter().filter(|column| !is_corrected(column)).collect();
         let shadowed = columns.iter().map(|(_, now)| is_shadowed(now, &others)).collect();
         Self { filler: Filler::new(reader, &names), columns, shadowed }

@@ -9,7 +9,7 @@ use crate::definition::resolve_local;
 use crate::model::{Timestamp, Window};
 use crate::window::Coverage;
 
-use crate::model::numbers::{count, many};
+use crate::model::numbers::many;
 
 /// What the ledger says of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -243,7 +243,7 @@ pub fn chart_of(days: &[Day]) -> Option<Chart> {
             y: CHART.1 as f64 - height,
             width: ((after - x) * 85.0).round() / 100.0,
             height,
-            title: format!("{name}: {} rows{not}", count(*rows)),
+            title: format!("{name}: {}{not}", many(*rows, "row")),
             open: *open,
         }
     });

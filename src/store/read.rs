@@ -39,8 +39,7 @@ impl StreamRow {
         let mut columns = defined.clone();
         if stream.on_drift == OnDrift::AddColumn {
             // Columns that earlier runs added are the definition's as well.
-            let is_defined =
-                |c: &Column| defined.iter().any(|have| have.name.eq_ignore_ascii_case(&c.name));
+            let is_defined = |c: &Column| defined.iter().any(|have| have.name == c.name);
             columns.extend(stored.into_iter().flatten().filter(|column| !is_defined(column)));
         }
         Some(columns)
@@ -61,6 +60,8 @@ pub struct LedgerRow {
     pub state: State,
     /// Up to where the fetch counts.
     pub read_to: Option<String>,
+    /// As of when the last fetch speaks.
+    pub requested_at: String,
     /// When it was last complete.
     pub completed_at: Option<String>,
     /// The high-water mark of a cursor stream; none for other kinds.
@@ -146,6 +147,7 @@ impl LedgerRow {
             end_at: String::new(),
             state,
             read_to: None,
+            requested_at: String::new(),
             completed_at: None,
             cursor: None,
             received: 0,
@@ -164,8 +166,9 @@ impl LedgerRow {
 
     /// The rows of a stream, oldest first.
     pub(crate) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
-            completed_at, cursor, received, rejected, distinct_keys, source_total, out_of_window,
-            error, asked_from, last_records, previous_records, first_complete_at, settled_at
+            requested_at, completed_at, cursor, received, rejected, distinct_keys, source_total,
+            out_of_window, error, asked_from, last_records, previous_records, first_complete_at,
+            settled_at
         FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
 
     /// A row of [`Self::SELECT`].
@@ -176,6 +179,7 @@ impl LedgerRow {
             end_at: row.get("end_at")?,
             state: named(row, "state", LEDGER_STATE)?,
             read_to: row.get("read_to")?,
+            requested_at: row.get("requested_at")?,
             completed_at: row.get("completed_at")?,
             cursor: row.get("cursor")?,
             received: row.get("received")?,

@@ -14,6 +14,7 @@ use crate::http::{
     invalid_response, no_total, number_at,
 };
 use crate::kept_pages::RawPage;
+use crate::model::numbers::many;
 use crate::model::{State, Timestamp, Window};
 use crate::record::{Body, PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of, upper_is_included};
@@ -113,7 +114,7 @@ impl FetchLane<'_> {
             tally.rejected_page(stream, received, rejected)?;
             self.full_page_seen = pager.full_page_seen;
             if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
-                let message = format!("the source cuts results at {most} records");
+                let message = format!("the source cuts results at {}", many(most, "record"));
                 let error = invalid_response(message).help(help_for_cap(stream));
                 return Ok(FetchOutcome::Truncated(error));
             }

@@ -5,6 +5,7 @@ use crate::definition::{
 };
 use crate::evidence::{JudgedAnswer, Signs, signs_of};
 use crate::http::{Page, PageFacts, SourceError, invalid_response, login_page};
+use crate::model::numbers::many;
 use crate::model::{RejectKind, excerpt};
 use crate::record::{
     Body, ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, read_page,
@@ -126,7 +127,8 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &Body<'_>) -> Result<(), S
     if rows.unkept > 0 {
         let reason = rows.rejects.first().map_or("", |reject| reject.reason.as_str());
         let kept = rows.rejects.len();
-        let message = format!("more than {kept} records of one page cannot be rows: {reason}");
+        let kept = many(kept as u64, "record");
+        let message = format!("more than {kept} of one page cannot be rows: {reason}");
         return Err(invalid_response(message)
             .help("look at the answer, and at the stream's `records` and `columns`"));
     }
@@ -137,9 +139,8 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &Body<'_>) -> Result<(), S
     let fields = match &stream.key {
         Key::Columns(fields) | Key::Hash(fields) => fields.clone(),
     };
-    let records = rows.received;
-    let message =
-        format!("none of the page's {records} records has the key ({})", fields.join(", "));
+    let records = many(rows.received, "record");
+    let message = format!("none of the page's {records} has the key ({})", fields.join(", "));
     let members = body.member_names(&stream.records);
     let missing = fields.iter().find(|field| !members.contains(field)).unwrap_or(&fields[0]);
     Err(invalid_response(message).help(help_for(missing, &members)))
@@ -201,8 +202,9 @@ pub fn infer_from(stream: &Stream, body: &Body<'_>) -> Result<Option<Vec<Column>
         let help = "declare the stream's `columns`; all other members are kept in `_rest`";
         return Err(invalid_response(message).help(help));
     }
+    let needed: Vec<&str> = needed_columns(stream).into_iter().map(|(field, _)| field).collect();
     let mut columns = body
-        .infer_columns(&stream.records, &times)
+        .infer_columns(&stream.records, &times, &needed)
         .map_err(|error| invalid_response(error.to_string()).from_error(error))?;
     for (field, role) in needed_columns(stream) {
         if columns.iter().any(|column| column.name == field) {

@@ -8,6 +8,7 @@ use crate::evidence::{
     contradiction_of_page, one_page_is_all,
 };
 use crate::http::{Page, SourceError, invalid_response};
+use crate::model::numbers::{count, inflect, many};
 use crate::model::{Entry, State, Timestamp, Window, excerpt};
 use crate::record::{KeyClash, PageMark, PageRows, canonical_json, hash_text};
 
@@ -258,7 +259,8 @@ impl FetchTally {
             if self.rejects <= most {
                 return Ok(());
             }
-            let message = format!("more than {most} records of the window were rejected");
+            let (records, were) = (many(most, "record"), inflect(most, "was", "were"));
+            let message = format!("more than {records} of the window {were} rejected");
             return Err(self.rejects_error(message));
         }
         if received == 0 || rejected < received {
@@ -277,8 +279,8 @@ impl FetchTally {
             return Ok(());
         }
         let were = if self.rejects == 1 { "was" } else { "were" };
-        let message =
-            format!("{} of {} records of the window {were} rejected", self.rejects, self.received);
+        let records = many(self.received, "record");
+        let message = format!("{} of {records} of the window {were} rejected", count(self.rejects));
         Err(self.rejects_error(message).of_pages())
     }
 
@@ -348,8 +350,11 @@ impl FetchTally {
         }
         (last != distinct).then(|| {
             let twice = if self.moved { ", and a key came twice" } else { "" };
-            let message =
-                format!("the source counts {last} records, {distinct} different ones came{twice}");
+            let message = format!(
+                "the source counts {}, {} came{twice}",
+                many(last, "record"),
+                many(distinct, "different one")
+            );
             let help = help_for_count(stream, (first, last), distinct, self.received);
             let error = invalid_response(message).help(help);
             FetchOutcome::Disagreement { error, total: last, distinct }

@@ -4,7 +4,7 @@ use crate::history::{Change, Owner, RowDifference, Unlike};
 use crate::model::{excerpt, printable};
 
 use crate::cli::text::diff::difference_line;
-use crate::model::numbers::count;
+use crate::model::numbers::{count, many};
 
 /// Characters of a partition's name or of a mark that are shown: the rest of the line is the
 /// difference.
@@ -60,7 +60,7 @@ pub fn unlike_line(unlike: &Unlike, stream: &str, names: &[String; 2]) -> String
     match unlike {
         Unlike::Row(difference) => difference_line(stream, difference),
         Unlike::Stream(owner, rows) => {
-            format!("{stream}: only {} has it ({} rows)\n", of(owner), count(*rows))
+            format!("{stream}: only {} has it ({})\n", of(owner), many(*rows, "row"))
         }
         Unlike::Key(a, b) => format!(
             "{stream}: its key is {} in {first} and {} in {second}; rows are not compared\n",

@@ -110,6 +110,14 @@ pub fn verified_page(verified: &Verified, file: &str) -> String {
         let runs = many(*runs, "run");
         out.push_str(&format!("  {}: not all rows of {runs} are here\n", printable(stream)));
     }
+    if let Some(future) = &verified.future {
+        out.push_str(&format!(
+            "  note: {} noted times that have not come, the latest {}: a clock ran ahead; \
+             a merge does not believe these times\n",
+            many(future.runs, "run"),
+            short(&future.latest)
+        ));
+    }
     for difference in &verified.differences {
         out.push_str(&difference_line(difference));
     }

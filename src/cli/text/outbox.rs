@@ -114,7 +114,7 @@ pub fn outbox_json(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> Value {
     value["templated"] = entry.templated.into();
     value["created_at"] = instant_to_text(entry.created_at).into();
     value["first_sent_at"] = text(entry.brief.first_sent_at).into();
-    value["valid_until"] = text(entry.valid_until).into();
+    value["valid_until"] = text(entry.valid_until).filter(|_| entry.brief.keyed).into();
     value["finished_at"] = text(entry.finished_at).into();
     value["request"] = request;
     value["attempts"] = serde_json::to_value(attempts).unwrap_or_default();
@@ -155,7 +155,8 @@ pub fn outbox_page(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> String {
     line("not before", text(brief.not_before));
     line("expires", text(brief.expires_at));
     line("next", text(brief.next_at));
-    line("known to", text(entry.valid_until).map(|at| format!("the API until {at}")));
+    let known = text(entry.valid_until).filter(|_| brief.keyed);
+    line("known to", known.map(|at| format!("the API until {at}")));
     line("ended", text(entry.finished_at));
     line("note", note_of(brief));
     let wire = wire_of(entry);

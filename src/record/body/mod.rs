@@ -122,10 +122,15 @@ impl<'b> Body<'b> {
     }
 
     /// The columns that fit the records; `times` names the fields that must be times.
-    pub fn infer_columns(&self, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
+    pub fn infer_columns(
+        &self,
+        path: &Path,
+        times: &[&str],
+        needed: &[&str],
+    ) -> Result<Vec<Column>, ExtractError> {
         match self {
             Body::Empty => Ok(Vec::new()),
-            Body::Json(text) => infer_columns(text, path, times),
+            Body::Json(text) => infer_columns(text, path, times, needed),
         }
     }
 }
