@@ -68,7 +68,7 @@ fn a_key_that_no_record_has_is_a_mistake_and_not_a_page_of_rejects() {
     assert_eq!(workspace.value("SELECT count(*) FROM _windrow_rejects"), "0");
 }
 
-/// Syncs an API that answers so, and expects a invalid response.
+/// Syncs an API that answers so, and expects an invalid response.
 fn first_answer(body: &'static str, stream: &str, message: &str) {
     let api = Api::start(move |_, _| json(body));
     let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));

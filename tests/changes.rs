@@ -404,6 +404,7 @@ fn a_column_of_the_key_that_is_read_otherwise_is_refused_where_rows_would_get_an
     let ran = workspace.run(&["sync"]).expect(2);
     let told = "the column `at`, of which the key of stream `items` is made, is read otherwise";
     assert!(ran.stderr.contains(told) && ran.stderr.contains("windrow rebuild items"), "{ran:?}");
+    assert!(ran.stderr.contains("no pages of it are kept"), "a rebuild cannot help: {ran:?}");
     assert_eq!(workspace.digests(), digests);
     // Another way to say the same.
     workspace.define(&at("Etc/UTC"));

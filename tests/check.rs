@@ -424,6 +424,11 @@ fn a_record_that_came_after_its_window_was_settled_is_too_late() {
     assert!(found.contains("1 of them after it was settled"), "{found}");
     assert!(found.contains("a lateness of 15 days"), "{found}");
     assert_eq!(warning["first"], "set `lateness = \"15 days\"` in the `window` of `usage`");
+    // Once its window is read again and brings no more, it is mended, as the finding says.
+    assert_eq!(warning["help"], "windrow sync usage --from 2025-12-30 --to 2025-12-31");
+    case.workspace.at("2026-01-14T13:00:00Z").run(&again).expect(0);
+    assert_eq!(case.found(), [""; 0]);
+    assert_eq!(case.finding("lateness/usage")["severity"], "info");
 }
 
 #[test]
@@ -684,7 +689,7 @@ fn an_older_archive_is_looked_at_as_it_is() {
         starts: BTreeMap::from([("usage".to_owned(), at(FIRST))]),
         since: None,
         tolerance: None,
-        now: at("2026-01-10"),
+        now: crate::harness::NOW.parse().expect("a time"),
         help_commands: &help_commands,
     };
     let report = check(&reader, &options, &limit).expect("it is looked through");

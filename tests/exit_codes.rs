@@ -1,4 +1,4 @@
-//! Each exit code of docs/contract.md, section 9, that this version can give, provoked. Those that
+//! Each exit code of docs/exit-codes.md that this version can give, provoked. Those that
 //! other tests provoke too stand here once, so that the list is in one place.
 
 use std::process::Stdio;

@@ -476,7 +476,8 @@ fn parts_that_stand_on_each_other_count_like_the_whole() {
     workspace.at("2026-01-12T14:00:00Z").sync();
     workspace.run(&["handoff", "three.db", "--since", "2"]).expect(0);
 
-    let colleague = Workspace::empty();
+    let mut colleague = Workspace::empty();
+    colleague.at("2026-01-12T14:00:00Z");
     for name in ["out.db", "two.db", "three.db"] {
         std::fs::copy(workspace.path(name), colleague.path(name)).expect("a stick");
     }

@@ -419,10 +419,11 @@ fn a_row_that_the_losing_side_has_confirmed_since_is_read_again() {
     assert_eq!(a.value("SELECT gb FROM usage"), "2.0");
     let due = |a: &Workspace| a.run(&["sync", "--dry-run", "--json"]).expect(0).stdout;
     a.at("2026-01-13T12:00:00Z");
-    assert!(due(&a).contains("doubted"), "{}", due(&a));
+    assert!(due(&a).contains("disputed"), "{}", due(&a));
     a.sync();
     assert_eq!(a.value("SELECT gb FROM usage"), "1.0", "the next sync has asked");
-    assert!(!due(&a).contains("doubted"), "{}", due(&a));
+    assert!(!due(&a).contains("disputed"), "{}", due(&a));
+    b.at("2026-01-13T12:00:00Z");
     take(&b, &a.path("a.db"));
     assert_eq!(b.value("SELECT gb FROM usage"), "1.0");
 }

@@ -8,7 +8,9 @@ use windrow::history::{Moment, Past};
 use windrow::model::State;
 use windrow::store::{Reader, Value};
 
-use crate::merge_world::{Sync, World, ask, cases, contents, contents_in, covered, day, syncs};
+use crate::merge_world::{
+    Sync, World, ahead, ask, cases, contents, contents_in, covered, day, syncs,
+};
 
 proptest! {
     #![proptest_config(cases(16, "proptest-regressions/merge_laws.txt"))]
@@ -40,6 +42,30 @@ proptest! {
             prop_assert!(!report.changed, "{into} knows {from} already: {is:#?}");
             prop_assert!(before == world.bytes(into), "not a byte of {into} was touched");
         }
+    }
+
+    #[test]
+    fn readings_from_the_future_keep_the_laws(
+        shared in syncs(4), own in prop::collection::vec(syncs(6), 3..=3),
+        picked in prop::collection::vec(prop::bool::weighted(0.4), 6),
+    ) {
+        let shared = ahead(shared, &picked);
+        let own: Vec<Vec<Sync>> = own.into_iter().map(|syncs| ahead(syncs, &picked)).collect();
+        let world = World::new(&shared, &own);
+        let ab = world.merged("a", &["b"]);
+        let ba = world.merged("b", &["a"]);
+        prop_assert_eq!(world.dump(&ab), world.dump(&ba), "commutative");
+        let bc = world.merged("b", &["c"]);
+        let left = world.merged(&ab, &["c"]);
+        let right = world.merged("a", &[&bc]);
+        prop_assert_eq!(world.dump(&left), world.dump(&right), "associative");
+        for from in ["a", "b", "c", &*right] {
+            let before = world.bytes(&left);
+            prop_assert!(!world.take(&left, &[from]).changed, "{left} knows {from} already");
+            prop_assert!(before == world.bytes(&left), "not a byte was touched");
+        }
+        let until = "SELECT count(*) FROM _windrow_runs WHERE read_at > '2026-03-02T00:05'";
+        prop_assert_eq!(ask(&world.reader(&left), until), [[Value::Integer(0)]]);
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn pages_changes_fields_rejects_versions_and_adoptions_come_along_once() {
     let after: Vec<Vec<String>> = TAKEN.iter().map(|(_, sql)| a.rows(sql)).collect();
     assert_eq!(after, before);
     // The other way round the same comes to be, page by page.
+    b.at("2026-01-12T12:00:00Z");
     b.run(&["merge", name(&a.path("a.db"))]).expect(0);
     for (what, sql) in TAKEN {
         let sorted = |workspace: &Workspace| {

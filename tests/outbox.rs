@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use crate::api::{Api, Asked, Reply, answer};
-use crate::harness::{Ran, Workspace};
+use crate::harness::{Ran, Workspace, execute};
 
 /// An API that does what it is told once for each key, and remembers what it said.
 pub struct Counter {
@@ -107,6 +107,33 @@ fn an_entry_is_queued_offline_and_has_its_effect_once() {
     assert_eq!(shown["request"]["body"], r#"{"coffee": 1.0}"#);
     assert_eq!(shown["answer"]["status"], 201);
     assert!(shown["answer"]["body"].as_str().is_some_and(|body| body.contains("\"id\":1")));
+}
+
+#[test]
+fn an_outbox_without_entries_says_so_and_an_api_without_keys_knows_none() {
+    let shop = Counter::start(|_, _| Step::Take);
+    let said = |workspace: &Workspace, arguments: &[&str]| {
+        let ran = workspace.run(&[&["outbox"], arguments].concat()).expect(0);
+        ran.stdout + &ran.stderr
+    };
+    let workspace = Workspace::new(&shop.definition(""));
+    add(&workspace, &["--key", "k1", "--body", "{}"]).expect(0);
+    workspace.run(&["outbox", "send"]).expect(0);
+    assert_eq!(
+        said(&workspace, &["list", "--state", "queued"]),
+        "the outbox has no entry that is queued\n"
+    );
+    let page = said(&workspace, &["show", "k1"]);
+    assert!(page.contains("known to   the API until"), "{page}");
+    let keyless = Workspace::new(&shop.definition("[sources.shop.idempotency]\nhonoured = false"));
+    add(&keyless, &["--key", "k1", "--body", "{}"]).expect(0);
+    keyless.run(&["outbox", "send"]).expect(0);
+    let page = said(&keyless, &["show", "k1"]);
+    assert!(page.contains("done") && !page.contains("known to"), "{page}");
+    let json = keyless.run(&["outbox", "show", "k1", "--json"]).expect(0).json();
+    assert!(json["valid_until"].is_null(), "{json}");
+    execute(&keyless.path("a.db"), "PRAGMA foreign_keys = OFF; DELETE FROM _windrow_outbox");
+    assert_eq!(said(&keyless, &["list"]), "the outbox is empty\n");
 }
 
 #[test]

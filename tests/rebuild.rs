@@ -98,7 +98,10 @@ fn a_kept_page_holds_no_secret_even_where_the_source_repeats_it() {
     workspace.variable("TOKEN", "fleet-one");
     workspace.sync();
     let shown = workspace.run(&["rebuild"]).expect(0).stdout;
-    assert!(shown.contains("! a secret stood in the records of 1 kept pages"), "{shown}");
+    assert!(
+        shown.contains("! a secret stood in the records of 1 kept page and was taken out"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn a_newer_row_from_a_run_that_kept_no_page_is_never_replaced_by_an_older_page()
     let row = "SELECT gb, _revision, _run FROM usage WHERE id = 'SL-1' AND day = '2026-01-09'";
     assert_eq!(workspace.value(row), "99.5|2|2");
     let shown = apply_plainly(&workspace).stdout;
-    assert!(shown.contains("1 rows are in no kept page and stay as they are: 1 of run 2 (sync)"));
+    assert!(shown.contains("1 row is in no kept page and stays as it is: 1 of run 2 (sync)"));
     assert_eq!(workspace.value(row), "99.5|2|2");
 }
 

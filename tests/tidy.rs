@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 13] = [
 ];
 
 /// Rooms with SQL: the core's, and each feature that owns tables or reads them in ways of its own.
-/// `store` alone opens connections.
+/// `store` alone opens connections to archives.
 const SQL_ROOMS: [&str; 17] = [
     "src/store/",
     "src/digest/",
@@ -353,6 +353,41 @@ fn the_readme_is_short_and_shows_the_two_commands() {
     assert!(readme.contains("cargo run --release -- demo") && readme.contains("cargo test"));
 }
 
+const ARCHITECTURE: &str = include_str!("../ARCHITECTURE.md");
+
+/// The texts between backticks.
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_map_names_each_room_once_and_in_the_order_of_the_floors() {
+    let mut parts = ARCHITECTURE.split("\n## ");
+    let map = parts.find(|part| part.starts_with("The map")).expect("the map");
+    let rows = map.lines().filter(|line| line.starts_with("| `"));
+    let mut named: Vec<&str> =
+        rows.filter_map(|row| row.split('|').nth(1)).flat_map(in_backticks).collect();
+    let floors: Vec<Option<usize>> = named.iter().map(|room| floor(room)).collect();
+    assert!(floors.is_sorted(), "{named:?}");
+    let mut rooms = FLOORS.concat();
+    named.sort_unstable();
+    rooms.sort_unstable();
+    assert_eq!(named, rooms);
+}
+
+/// Whoever looks for a place starts with this page, and believes it.
+#[test]
+fn the_paths_that_the_architecture_names_are_there() {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    let is_path = |word: &&str| word.contains('/') && word.chars().all(is_letter);
+    let paths: Vec<&str> = in_backticks(ARCHITECTURE).filter(is_path).collect();
+    assert!(paths.len() > 80, "{} paths were found", paths.len());
+    let (root, sources) = (root(), root().join("src"));
+    let is_there = |path: &&str| root.join(path).exists() || sources.join(path).exists();
+    let missing: Vec<&str> = paths.into_iter().filter(|path| !is_there(path)).collect();
+    assert_eq!(missing, [""; 0]);
+}
+
 /// The name that a line of code defines a type by, private ones as well. An associated type has the
 /// name that its trait gives it.
 fn defined_type(line: &str) -> Option<String> {
@@ -389,4 +424,85 @@ fn no_type_name_is_defined_twice() {
     assert_eq!(defined_type("pub(crate) enum Work {").as_deref(), Some("Work"));
     assert_eq!(defined_type("    struct Rows(Vec<u8>);").as_deref(), Some("Rows"));
     assert_eq!(defined_type("    type Target = Reader;"), None);
+}
+
+/// A doc comment of fewer words repeats the name that it stands above, as a rule.
+const DOC_WORDS_MIN: usize = 4;
+
+/// What stands above a line of code: the first line of a doc comment, its words, and attributes.
+struct DocComment<'t> {
+    line: usize,
+    words: usize,
+    attributes: String,
+    item: &'t str,
+}
+
+/// The doc comments of a file, and its public items without one (as comments of no words).
+fn doc_comments(text: &str) -> Vec<DocComment<'_>> {
+    let (mut found, mut words, mut first) = (Vec::new(), 0, None);
+    let (mut attributes, mut open) = (String::new(), 0_i32);
+    for (number, line) in text.lines().enumerate() {
+        let code = line.trim();
+        if open == 0
+            && let Some(text) = code.strip_prefix("///")
+        {
+            words += text.split_whitespace().count();
+            first = first.or(Some(number + 1));
+        } else if open > 0 || code.starts_with("#[") {
+            // rustfmt breaks long attributes into lines.
+            let count = |letter| i32::try_from(code.matches(letter).count()).unwrap_or(i32::MAX);
+            open += count('[') + count('(') - count(']') - count(')');
+            attributes.push_str(code);
+        } else {
+            let (line, attributes) = (first.unwrap_or(number + 1), std::mem::take(&mut attributes));
+            if first.take().is_some() || is_public_item(code) {
+                found.push(DocComment { line, words, attributes, item: code });
+            }
+            words = 0;
+        }
+    }
+    found
+}
+
+/// Whether a line begins an item of which a reader of the documentation wants to know more than
+/// its name. Modules have `//!` in their files; fields and variants may go without.
+fn is_public_item(code: &str) -> bool {
+    let Some(item) = code.strip_prefix("pub ") else { return false };
+    let item = item.strip_prefix("const fn ").map_or(item, |_| "fn ");
+    let module = item.strip_prefix("mod ").is_some_and(|name| name.ends_with('{'));
+    let kinds = ["fn ", "async fn ", "struct ", "enum ", "trait ", "type ", "const ", "static "];
+    module || kinds.iter().any(|kind| item.starts_with(kind))
+}
+
+/// Whether an item is a command's own, which its help text describes: its arguments, by which clap
+/// would take a doc comment for the help, and its entry.
+fn is_of_a_command(name: &str, doc: &DocComment<'_>) -> bool {
+    let of_clap = ["Args", "Subcommand"].iter().any(|kind| doc.attributes.contains(kind));
+    name.starts_with("src/cli/") && (of_clap || doc.item.starts_with("pub fn run("))
+}
+
+#[test]
+fn a_doc_comment_says_something_or_is_not_there() {
+    let mut faults = Vec::new();
+    for (name, text) in files("src", ".rs") {
+        let end = code(&text).lines().count();
+        for doc in doc_comments(&text) {
+            let DocComment { line, words, item, .. } = &doc;
+            if *words == 0 && *line <= end && !is_of_a_command(&name, &doc) {
+                faults.push(format!("{name}:{line}: has no doc comment: {item}"));
+            } else if (1..DOC_WORDS_MIN).contains(words) {
+                faults.push(format!("{name}:{line}: a doc comment of {words} words: {item}"));
+            }
+        }
+    }
+    assert_eq!(faults, [""; 0]);
+}
+
+#[test]
+fn the_rule_of_doc_comments_sees_what_it_must_see() {
+    let words = |text| doc_comments(text).iter().map(|doc| doc.words).collect::<Vec<_>>();
+    assert_eq!(words("/// The stream.\npub stream: String,\npub rows: u64,"), [2]);
+    assert_eq!(words("/// One two\n/// three.\n#[derive(\n    Clone,\n)]\npub struct Row {"), [3]);
+    assert_eq!(words("pub fn a() {}\npub async fn b() {}\npub mod c {\npub mod d;"), [0; 3]);
+    assert_eq!(words("fn a() {}\npub(crate) fn b() {}\npub use c::d;"), [0; 0]);
 }

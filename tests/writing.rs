@@ -73,7 +73,7 @@ fn too_many_rejects_fail_the_window() {
     let stream = "columns = { id = \"integer\" }\nmax_rejects = 1";
     let workspace = Workspace::new(&items_definition(&api.address, FAST, stream));
     let ran = workspace.run(&["sync"]).expect(5);
-    assert!(ran.stderr.contains("more than 1 records"), "{ran:?}");
+    assert!(ran.stderr.contains("more than 1 record of the window was rejected"), "{ran:?}");
 }
 
 #[test]

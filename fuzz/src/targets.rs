@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use windrow::definition::{
-    Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, Stream,
+    BodyFormat, Column, ColumnType, Definition, Key, Paginate, Path, SecretReference, Span, Stream,
     TemplateValues, TimeFormat, parse_definition,
 };
 use windrow::digest::digest_tables;
@@ -26,8 +26,8 @@ use windrow::model::{
     instant_to_text, printable,
 };
 use windrow::record::{
-    Body, BodyFormat, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical,
-    extract, hash_key, infer_columns, member_names, read_page,
+    Body, PageContext, PageRows, RecordReader, RecordStep, canonical_json as canonical, extract,
+    hash_key, infer_columns, member_names, read_page,
 };
 use windrow::store::{Archive, Opening, Reader, RunStart};
 
@@ -76,7 +76,7 @@ pub fn page_to_rows(data: &[u8]) {
     let context = PageContext { keep_records: true, ..PageContext::default() };
     let reader = RecordReader::new(columns(), Key::Columns(vec!["id".to_owned()]));
     let read = read_page(&Body::Json(body), &path, &reader, &context);
-    let _ = (infer_columns(body, &path, &["at"]), member_names(body, &path));
+    let _ = (infer_columns(body, &path, &["at"], &["id"]), member_names(body, &path));
     let text = body.strip_prefix('\u{feff}').unwrap_or(body);
     let root: Option<&RawValue> = serde_json::from_str(text).ok();
     let Some(root) = root.map(RawValue::get).filter(|root| root.starts_with(['[', '{'])) else {

@@ -73,11 +73,10 @@ impl StandingQuery {
 /// An adoption as it is noted.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdoptionRow {
-    /// Its run.
+    /// The run of the adoption: `_windrow_runs.run_id`.
     pub run: i64,
-    /// The stream.
     pub stream: String,
-    /// The file's name.
+    /// The file's name without its folder.
     pub file: String,
     /// The table in it.
     pub source_table: Option<String>,
@@ -92,11 +91,10 @@ pub struct AdoptionRow {
 /// A stretch of time that holds adopted rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdoptedSpan {
-    /// The adoption's run.
     pub run: i64,
     /// Whole days; none for rows without a time.
     pub window: Option<Window>,
-    /// How many rows.
+    /// Rows of the adoption in this stretch.
     pub rows: u64,
 }
 
@@ -141,7 +139,7 @@ pub struct Removed<'a> {
     pub kept: Option<i64>,
     /// Why it is no row.
     pub reason: RemovedReason,
-    /// Its text.
+    /// The record as the file has it.
     pub record: &'a str,
 }
 

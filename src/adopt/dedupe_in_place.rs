@@ -22,7 +22,7 @@ use crate::store::sql::quote;
 use crate::store::transaction::Tx;
 use crate::store::value::Value;
 
-/// Groups that are told one by one.
+/// Groups that are told one by one: enough to see by what they were doubled; the counts cover all.
 const WORST_MAX: u32 = 10;
 
 /// Which of several rows of one key stays.
@@ -41,13 +41,10 @@ pub enum KeepRule {
 /// What is to be healed, and how.
 #[derive(Clone, Debug)]
 pub struct Deduplication<'a> {
-    /// The file.
     pub path: &'a Path,
-    /// Its table.
     pub table: &'a str,
     /// The columns that tell one record from all others.
     pub key: &'a [String],
-    /// Which row stays.
     pub rule: KeepRule,
     /// The rule, as it was given.
     pub rule_text: &'a str,
@@ -60,9 +57,8 @@ pub struct Deduplication<'a> {
 /// A numeric column's sums.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Inflation {
-    /// The column.
     pub column: String,
-    /// Over all rows.
+    /// Its sum over all rows of the table.
     pub with: f64,
     /// Over those that stay.
     pub without: f64,
@@ -71,9 +67,7 @@ pub struct Inflation {
 /// What was found in a table, and what was done about it.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Deduplicated {
-    /// The table.
     pub table: String,
-    /// The key.
     pub key: Vec<String>,
     /// Rows of the table.
     pub rows: u64,
@@ -81,7 +75,7 @@ pub struct Deduplicated {
     pub null_keys: u64,
     /// Keys that stand more than once.
     pub groups: u64,
-    /// Rows too many.
+    /// Rows beyond the one that stays for each key.
     pub duplicates: u64,
     /// Of those, how many differ from the one that stays, by column.
     pub differing: Vec<(String, u64)>,
@@ -100,7 +94,6 @@ pub struct Deduplicated {
 /// What was put back.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Restored {
-    /// The table.
     pub table: String,
     /// Rows that were put back.
     pub rows: u64,

@@ -19,16 +19,14 @@ use super::guard::{CsvFault, Guard};
 const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Lines that are looked at to learn which members records have.
 const LINES_LOOKED_AT: usize = 100;
-/// Bytes that tell what a file is.
+/// Bytes that tell what a file is: the header line of a CSV must lie within them.
 const HEAD_BYTES: u64 = 64 * 1024;
 
 /// A file that can be adopted.
 pub enum AdoptedFile {
     /// A table of an SQLite file.
     Table(Foreign, ForeignTable),
-    /// Comma-separated values.
     Csv {
-        /// Where it is.
         path: PathBuf,
         /// What its fields are apart by.
         delimiter: u8,
@@ -37,7 +35,6 @@ pub enum AdoptedFile {
     },
     /// A JSON value a line.
     Ndjson {
-        /// Where it is.
         path: PathBuf,
         /// Members of its first records.
         members: Vec<String>,
@@ -48,7 +45,6 @@ pub enum AdoptedFile {
 pub enum FileRecord<'a> {
     /// The values of the fields, in their order.
     Fields(&'a [Value]),
-    /// JSON.
     Json(&'a str),
 }
 

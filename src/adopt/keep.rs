@@ -70,7 +70,6 @@ impl fmt::Display for Keep {
 /// Where a rank comes from.
 #[derive(Clone, Debug)]
 enum RankSource {
-    /// There is none.
     None,
     /// A cell of the row, of a column of this type.
     Cell(usize, ColumnType),
@@ -185,7 +184,7 @@ fn cell_value(rows: &RowSet, cell: Cell, kind: ColumnType) -> Value {
         Cell::Real(number) => Value::Real(number),
         Cell::Text(..) => {
             let text = rows.text_of(cell).unwrap_or_default();
-            let digits = matches!(kind, ColumnType::Decimal | ColumnType::Number);
+            let digits = kind.may_store_digits();
             match text.parse::<f64>() {
                 Ok(number) if digits => Value::Real(number),
                 _ => Value::Text(text.to_owned()),

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::adopt::{RecordOrigin, Scratch};
 use crate::definition;
 use crate::host::Stop;
-use crate::model::{Error, Reject, RowSet, hexadecimal};
-use crate::record::{RecordReader, RecordRefusal, extract};
+use crate::model::{Error, RowSet, hexadecimal};
+use crate::record::{RecordReader, extract};
 
 use super::file::{AdoptedFile, FileRecord};
 use super::keep::Ranking;
@@ -18,9 +18,8 @@ use super::matching::ColumnMatching;
 /// Rejects of one kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectCount {
-    /// Why.
+    /// The name of the reject's kind, as `_windrow_rejects.kind` has it.
     pub kind: &'static str,
-    /// How many.
     pub count: u64,
     /// The first one's place and reason.
     pub example: String,
@@ -29,18 +28,17 @@ pub struct RejectCount {
 /// What the file holds.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
-    /// Records.
     pub records: u64,
-    /// Of those, the ones that can be rows.
+    /// Records that can be rows.
     pub rows: u64,
-    /// The others, by kind.
+    /// Records that cannot be rows, by kind.
     pub rejects: Vec<RejectCount>,
     /// SHA-256 of the records in their order, hexadecimal.
     pub sha256: String,
 }
 
 impl Loaded {
-    /// Counts a reject.
+    /// Counts a reject of `kind`; the first of each kind is the example.
     pub fn count_reject(rejects: &mut Vec<RejectCount>, kind: &'static str, reason: &str) {
         match rejects.iter_mut().find(|have| have.kind == kind) {
             Some(have) => have.count += 1,
@@ -91,11 +89,10 @@ pub fn load(
                 let rank = ranking.rank(place, &record, &rows, 0)?;
                 scratch.add(RecordOrigin { place, rank: &rank, record: &text }, &rows, 0)?;
             }
-            Err(RecordRefusal { kind, reason, pointer }) => {
-                let reason = format!("{} {place}: {reason}", file.unit());
-                Loaded::count_reject(&mut loaded.rejects, kind.as_str(), &reason);
-                let (record, ancestors) = (text, Some(matching.beside.clone()));
-                let reject = Reject { kind, reason, pointer, record, ancestors, position: 0 };
+            Err(mut refusal) => {
+                refusal.reason = format!("{} {place}: {}", file.unit(), refusal.reason);
+                let reject = refusal.reject(text, Some(matching.beside.clone()), 0);
+                Loaded::count_reject(&mut loaded.rejects, reject.kind.as_str(), &reject.reason);
                 scratch.reject(place, &reject)?;
             }
         }

@@ -141,8 +141,8 @@ fn check_names(columns: &[Column], rules: &FieldRules) -> Result<(), Error> {
     Ok(())
 }
 
-/// The field that a column is called in the file: as somebody said, or by the column's name, or by
-/// the name that the API has for it.
+/// The field that a column is called in the file: as somebody said, by the column's name, by the
+/// name that the API has for it, or by its name whatever the case of letters.
 fn field_of(
     file: &AdoptedFile,
     column: &Column,
@@ -156,8 +156,6 @@ fn field_of(
             None => Err(lacks(file, field, "named by --map")),
         };
     }
-    let by_name = exactly(&column.name)
-        .or_else(|| fields.iter().find(|field| field.eq_ignore_ascii_case(&column.name)));
     let member = match &column.origin {
         ColumnOrigin::Record(path) => match path.as_slice() {
             [Segment::Name(name)] => exactly(name),
@@ -165,7 +163,8 @@ fn field_of(
         },
         _ => None,
     };
-    Ok(by_name.or(member).cloned())
+    let other_case = || fields.iter().find(|field| field.eq_ignore_ascii_case(&column.name));
+    Ok(exactly(&column.name).or(member).or_else(other_case).cloned())
 }
 
 /// What the stream cannot do without, and what for.

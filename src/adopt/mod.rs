@@ -6,6 +6,7 @@
 //! set aside where it can be looked at. What the archive has already is never overwritten, and
 //! what is adopted is never coverage: it is *adopted, unverified* until a sync has read its time.
 
+use crate::model::numbers::many;
 use crate::model::{Error, ErrorKind};
 
 pub(crate) mod adopted;
@@ -57,7 +58,6 @@ pub use unverified::unverified;
 
 /// What is asked for.
 pub struct AdoptRequest<'a> {
-    /// The file.
     pub path: &'a Path,
     /// The table of an SQLite file.
     pub table: Option<&'a str>,
@@ -74,13 +74,11 @@ pub struct AdoptRequest<'a> {
 /// What was found, and what was done about it.
 #[derive(Clone, Debug, Serialize)]
 pub struct AdoptReport {
-    /// The file's name.
     pub file: String,
     /// `sqlite`, `csv` or `ndjson`.
     pub kind: &'static str,
     /// The table in it.
     pub table: Option<String>,
-    /// The stream.
     pub stream: String,
     /// The columns of its key.
     pub key: Vec<String>,
@@ -229,7 +227,8 @@ impl Prepared<'_> {
         let found = self.walk(Target::Archive { tx, run, now: &now })?;
         let rejected: u64 = found.rejects.iter().map(|reject| reject.count).sum();
         if stream.max_rejects.is_some_and(|most| rejected > most) {
-            let message = format!("{rejected} records cannot be rows, more than `max_rejects`");
+            let rejected = many(rejected, "record");
+            let message = format!("{rejected} cannot be rows, more than `max_rejects`");
             return Err(Error::usage(message).help("look at them without --apply"));
         }
         for (window, rows) in spans_of(&found.days, self.zone) {
@@ -320,8 +319,8 @@ impl Prepared<'_> {
     fn report(&self, found: Walked, run: Option<i64>, already: bool) -> AdoptReport {
         let spans = spans_of(&found.days, self.zone).into_iter().filter(|(_, rows)| *rows > 0);
         let spans = spans.map(|(window, rows)| match window {
-            Some(window) => format!("{window} ({rows} rows)"),
-            None => format!("{rows} rows without a window"),
+            Some(window) => format!("{window} ({})", many(rows, "row")),
+            None => format!("{} without a window", many(rows, "row")),
         });
         AdoptReport {
             file: self.file_name(),

@@ -33,7 +33,7 @@ pub struct RecordOrigin<'a> {
     pub place: i64,
     /// What decides between records of one key: the largest stays.
     pub rank: &'a Value,
-    /// Its text.
+    /// The record as the file has it.
     pub record: &'a str,
 }
 
@@ -44,7 +44,7 @@ pub struct Member {
     pub place: i64,
     /// The place of the one that stays; it comes first.
     pub head: i64,
-    /// Its text.
+    /// The record as the file has it.
     pub record: String,
 }
 

@@ -15,11 +15,9 @@ use super::unverified::unverified;
 pub struct Undone {
     /// The run that had adopted it.
     pub run: i64,
-    /// The stream.
     pub stream: String,
-    /// The file's name.
     pub file: String,
-    /// Rows that went.
+    /// Rows that the adoption had brought and that left the table.
     pub removed: u64,
     /// Rows that stay, since a sync has confirmed them.
     pub confirmed: u64,

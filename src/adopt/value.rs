@@ -7,18 +7,17 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnType, TypeFamily};
 use crate::record::is_json_number;
 use crate::store::Value;
 
 /// The JSON of a value on its way to a column of this type. `typed` says that the file tells texts
 /// from numbers.
 pub fn json_of(value: &Value, kind: Option<ColumnType>, typed: bool) -> String {
+    let is_boolean = kind.is_some_and(|kind| kind.family() == TypeFamily::Boolean);
     match value {
         Value::Null => "null".to_owned(),
-        Value::Integer(number @ (0 | 1)) if kind == Some(ColumnType::Boolean) => {
-            (*number == 1).to_string()
-        }
+        Value::Integer(number @ (0 | 1)) if is_boolean => (*number == 1).to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => real(*number, kind),
         Value::Text(text) => of_text(text, kind, typed),
@@ -43,20 +42,17 @@ fn real(number: f64, kind: Option<ColumnType>) -> String {
 }
 
 fn of_text(text: &str, kind: Option<ColumnType>, typed: bool) -> String {
-    use ColumnType::{Blob, Boolean, Date, Decimal, Integer, Json, Number, Real, Text, Timestamp};
-    match kind {
-        Some(Boolean) => match text.to_ascii_lowercase().as_str() {
+    match kind.map(ColumnType::family) {
+        Some(TypeFamily::Boolean) => match text.to_ascii_lowercase().as_str() {
             "true" | "1" => "true".to_owned(),
             "false" | "0" => "false".to_owned(),
             _ => text_json(text),
         },
-        Some(Json) if serde_json::from_str::<IgnoredAny>(text).is_ok() => text.trim().to_owned(),
-        Some(Integer | Real | Number | Decimal) if !typed && is_json_number(text) => {
-            text.to_owned()
+        Some(TypeFamily::Json) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+            text.trim().to_owned()
         }
-        Some(Text | Blob | Date | Timestamp | Json | Integer | Real | Number | Decimal) | None => {
-            text_json(text)
-        }
+        Some(TypeFamily::Number) if !typed && is_json_number(text) => text.to_owned(),
+        _ => text_json(text),
     }
 }
 

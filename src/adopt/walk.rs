@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::adopt::{
     AdoptedStanding, Inflation, Member, Removed, RemovedReason, Scratch, StandingQuery,
 };
-use crate::definition::{ColumnType, OnConflict, Stream, StreamKind};
+use crate::definition::{OnConflict, Stream, StreamKind};
 use crate::model::{
-    Cell, Error, Reject, RejectKind, RowSet, TableShape, WindowKey, instant_from_text, printable,
+    Cell, Error, Reject, RowSet, TableShape, WindowKey, instant_from_text, printable,
 };
 use crate::record::RecordReader;
 use crate::store::{Orphan, Reader, TableWriter, Tx};
@@ -20,24 +20,23 @@ use super::keep::Keep;
 use super::load::{Loaded, RejectCount};
 use super::matching::ColumnMatching;
 
-/// Groups that are told one by one.
+/// Groups that are told one by one: enough to see by what they were doubled; the counts cover all.
 const WORST_MAX: usize = 10;
-/// Kept rows that are settled at a time.
+/// Kept rows that are settled at a time: fewer cost a look into the archive for each, more are held
+/// in memory.
 const BATCH_ROWS_MAX: usize = 500;
-/// And their bytes.
+/// Bytes of the kept rows that are settled at a time, so that long records do not fill the memory.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Whom a walk asks, and whether it writes.
 pub enum Target<'a> {
     /// There is no archive yet.
     Nobody,
-    /// It is asked.
+    /// The archive is read and not written.
     Reader(&'a Reader),
     /// It is asked and written to, in a transaction of the caller's.
     Archive {
-        /// Its transaction.
         tx: &'a Tx<'a>,
-        /// The adoption's run.
         run: i64,
         /// The time that rows are written with.
         now: &'a str,
@@ -47,22 +46,21 @@ pub enum Target<'a> {
 /// A key that stands more than once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// Its values.
+    /// The values of its key, as text.
     pub key: String,
-    /// Its records.
     pub records: u64,
     /// The line or row of the one that is kept.
     pub kept: i64,
 }
 
-/// What was found.
+/// The counts of a walk over the records of a file, in the order of their keys.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Walked {
-    /// Different keys.
+    /// Distinct keys among the records that can be rows.
     pub keys: u64,
     /// Keys that stand more than once.
     pub groups: u64,
-    /// Records too many.
+    /// Records beyond the one that is kept for each key.
     pub duplicates: u64,
     /// Of those, the ones that say the same as the one that is kept.
     pub copies: u64,
@@ -139,13 +137,9 @@ impl<'a> Walk<'a> {
         let there = |name: &str| !matching.absent.iter().any(|absent| absent == name);
         let others = shape.columns.iter().enumerate().filter(|(_, c)| !key.contains(&c.name));
         let others = others.filter(|(_, column)| there(&column.name));
-        let numeric = |kind| {
-            use ColumnType::{Decimal, Integer, Number, Real};
-            matches!(kind, Integer | Real | Number | Decimal)
-        };
         let summed: Vec<(usize, &str)> = others
             .clone()
-            .filter(|(_, column)| numeric(column.kind))
+            .filter(|(_, column)| column.kind.is_number())
             .map(|(at, column)| (at + offset, column.name.as_str()))
             .collect();
         let zero = |(_, name): &(usize, &str)| Inflation {
@@ -305,10 +299,10 @@ impl<'a> Walk<'a> {
 
     fn reject_orphan(&mut self, orphan: Orphan, record: String) -> Result<(), Error> {
         let Orphan { column, reason } = orphan;
-        let kind = RejectKind::Orphan;
-        Loaded::count_reject(&mut self.found.rejects, kind.as_str(), &reason);
-        let (pointer, ancestors) = (self.reader.pointer_of(&column), Some(self.beside.to_owned()));
-        self.write_reject(Reject { kind, reason, pointer, record, ancestors, position: 0 })
+        let refusal = self.reader.orphan(&column, reason);
+        let reject = refusal.reject(record, Some(self.beside.to_owned()), 0);
+        Loaded::count_reject(&mut self.found.rejects, reject.kind.as_str(), &reject.reason);
+        self.write_reject(reject)
     }
 
     fn orphans(&self, rows: &RowSet) -> Result<BTreeMap<usize, Orphan>, Error> {

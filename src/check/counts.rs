@@ -9,16 +9,16 @@ use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
 use crate::window::reach_of;
 
-use super::finding::{Collector, Finding, identity, many};
+use super::finding::{Collector, Finding, identity};
 use super::sweep::{Counted, Dates, Lateness, Sweep, as_span};
 use crate::check::help_commands::HelpCommands;
 use crate::model::Error;
+use crate::model::numbers::many;
 
 /// What the counts of a stream are judged by.
 pub struct CountRules<'a> {
-    /// Its table.
     pub row: &'a StreamRow,
-    /// Its grid.
+    /// The grid of the stream's windows.
     pub window: &'a WindowRules,
     /// How its dates stand.
     pub dates: Dates,
@@ -29,7 +29,6 @@ pub struct CountRules<'a> {
     pub tombstones: bool,
     /// Whether rows of the table can be marked as gone.
     pub marks: bool,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 
@@ -101,7 +100,11 @@ fn fewer_rows(rules: &CountRules<'_>, counted: &Counted) -> Option<Finding> {
     let stretch =
         (rules.window.field.as_str(), counted.asked_from.as_str(), counted.asked_to.as_str());
     Some(Finding {
-        expected: format!("{taken} rows: the source counted {total} records, and they came"),
+        expected: format!(
+            "{}: the source counted {}, and they came",
+            many(taken, "row"),
+            many(total, "record")
+        ),
         found: format!("{}: {}", counted.window, many(rows, "row")),
         sql: sql_of_count(&rules.row.stream, Some(stretch), None, rules.marks && !rules.tombstones),
         ..finding("fewer_rows", Severity::Error, rules, counted)
@@ -152,7 +155,12 @@ fn late(rules: &CountRules<'_>, lateness: &Lateness) -> Option<Finding> {
             many(records, "record")
         ),
         sql: sql_of_arrivals(stream, &rules.row.key.columns(), stretch, after),
-        help: rules.help_commands.sync_due(stream),
+        help: match lateness.missed_in {
+            Some(missed) => {
+                rules.help_commands.sync(stream, rules.window.zone, missed.start(), missed.end())
+            }
+            None => rules.help_commands.sync_due(stream),
+        },
         first: (missed > 0)
             .then(|| format!("set `lateness = \"{needed}\"` in the `window` of `{stream}`")),
         until: None,

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::finding::{Collector, Finding, identity};
 use super::options::CheckOptions;
 use crate::check::evidence::sql_of_drift;
-use crate::definition::{Column, ColumnType, Severity, Stream};
+use crate::definition::{Column, Severity, Stream, TypeFamily};
 use crate::model::{Error, FieldChange, FieldChangeKind, instant_from_text};
 use crate::store::{Reader, StreamRow};
 
@@ -34,7 +34,7 @@ pub fn check_drift(
         let column = columns.iter().find(|column| column.takes(&change.field));
         // A JSON column takes whatever comes.
         let fits = |column: &&Column| {
-            change.change != FieldChangeKind::Retyped || column.kind != ColumnType::Json
+            change.change != FieldChangeKind::Retyped || column.kind.family() != TypeFamily::Json
         };
         let column = column.filter(fits);
         let at = instant_from_text(&change.at);

@@ -17,10 +17,11 @@ use chrono::TimeDelta;
 use crate::check::evidence::sql_of_times;
 use crate::check::help_commands::HelpCommands;
 use crate::definition::{Bounds, Severity, Span, WindowRules};
+use crate::model::numbers::many;
 use crate::model::{Error, Timestamp, Window, instant_from_text, instant_to_text};
 use crate::store::Reader;
 
-use super::finding::{Collector, Finding, identity, many};
+use super::finding::{Collector, Finding, identity};
 
 /// Ticks before and after the one that is judged.
 const NEIGHBOURS: i64 = 5;
@@ -109,11 +110,10 @@ impl Ticks {
 pub struct EdgeRules<'a> {
     /// Its name and its table's.
     pub stream: &'a str,
-    /// Its grid.
+    /// The grid of the stream's windows.
     pub window: &'a WindowRules,
     /// The windows that were read to their ends.
     pub complete: &'a BTreeSet<Window>,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 

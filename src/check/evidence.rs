@@ -8,7 +8,8 @@ use crate::model::{Timestamp, hexadecimal, instant_to_text, printable};
 use crate::store::sql::quote;
 use crate::store::value::Value;
 
-/// Rows that one statement shows at most.
+/// Rows that one statement shows at most: a person reads a few, and a wrong window may have
+/// millions.
 const SHOWN_MAX: u32 = 100;
 
 /// A value as SQL writes it.
@@ -260,6 +261,14 @@ pub fn sql_of_clock(source: &str) -> String {
     format!(
         "SELECT source, skew_ms, seen_at FROM _windrow_clocks WHERE source = {}",
         text_literal(source)
+    )
+}
+
+/// Runs that noted times later than this.
+pub fn sql_of_future(until: &str) -> String {
+    format!(
+        "SELECT run_id, started_at, read_at FROM _windrow_runs WHERE read_at > {}",
+        text_literal(until)
     )
 }
 

@@ -28,7 +28,6 @@ pub fn complete_window(row: &LedgerRow) -> Option<Window> {
 pub struct Arrivals {
     /// The date, as it stands.
     pub date: String,
-    /// When they came.
     pub first_seen_at: String,
     /// How many they are.
     pub rows: u64,
@@ -39,18 +38,17 @@ pub struct Arrivals {
 /// What a run has to say of a stream's answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Remark {
-    /// The parent's key.
+    /// The parent's key; none where the stream has no `for_each`.
     pub partition: Option<String>,
     /// The window, as text.
     pub window: Option<String>,
-    /// The remark.
     pub message: String,
 }
 
 /// Keys that stand more than once in a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DuplicateFact {
-    /// How many keys.
+    /// Keys that stand in several rows.
     pub keys: u64,
     /// Rows beyond the first of each key.
     pub extra: u64,
@@ -75,7 +73,7 @@ pub struct SeriesRow {
     pub group: Vec<Value>,
     /// The date or timestamp.
     pub date: String,
-    /// The values.
+    /// The numbers of the judged columns, in their order; none where the value is no number.
     pub values: Vec<Option<f64>>,
 }
 

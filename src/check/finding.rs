@@ -24,7 +24,6 @@ pub struct Finding {
     pub stream: String,
     /// What should be there.
     pub expected: String,
-    /// What is there.
     pub found: String,
     /// One SQL statement that shows it.
     pub sql: String,
@@ -41,11 +40,6 @@ pub struct Finding {
 /// The identity of a finding: readable, on one line, with `/` between the parts alone.
 pub fn identity(parts: &[&str]) -> String {
     parts.iter().map(|part| escaped(part)).collect::<Vec<_>>().join("/")
-}
-
-/// A number and what it counts: `1 row`, `2 rows`.
-pub fn many(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn escaped(part: &str) -> String {
@@ -124,7 +118,8 @@ impl Collector {
         Self { since, ..Self::default() }
     }
 
-    /// Takes a finding.
+    /// Takes a finding that does not end before `since`; beyond `KEPT_MAX` of a check and stream it
+    /// is only counted.
     pub fn add(&mut self, finding: Finding) {
         if finding.until.zip(self.since).is_some_and(|(until, since)| until <= since) {
             return;

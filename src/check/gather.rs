@@ -1,9 +1,10 @@
 //! Goes through the archive, stream by stream.
 
-use crate::check::evidence::{sql_of_clock, sql_of_rejects};
+use crate::check::evidence::{sql_of_clock, sql_of_future, sql_of_rejects};
 use crate::definition::Severity;
+use crate::model::numbers::many;
 use crate::model::{Error, RejectKind};
-use crate::store::{Reader, StreamRow};
+use crate::store::{FutureReadings, Reader, StreamRow};
 
 use super::columns::check_columns;
 use super::finding::{CheckReport, Collector, Finding, identity};
@@ -46,6 +47,7 @@ pub fn check(
     rejects(reader, options, &wanted, &mut collector)?;
     if options.streams.is_empty() {
         clocks(reader, options, &mut collector)?;
+        future(reader, options, &mut collector)?;
         if let Some(definition) = options.definition {
             ask_all(reader, definition, options.help_commands, limit, &mut collector)?;
         }
@@ -113,6 +115,35 @@ fn first_of_clock(source_is_ahead: bool) -> &'static str {
     } else {
         "set this machine's clock, or have it set by the network"
     }
+}
+
+/// Readings of a time that has not come.
+fn future(
+    reader: &Reader,
+    options: &CheckOptions<'_>,
+    collector: &mut Collector,
+) -> Result<(), Error> {
+    let until = reader.believed_until(options.now)?;
+    let Some(FutureReadings { runs, latest }) = reader.future_readings(&until)? else {
+        return Ok(());
+    };
+    collector.add(Finding {
+        id: identity(&["future"]),
+        check: "future",
+        severity: Severity::Warning,
+        stream: String::new(),
+        expected: "no reading is later than now".to_owned(),
+        found: format!("{} noted times that have not come, the latest {latest}", many(runs, "run")),
+        sql: sql_of_future(&until),
+        help: options.help_commands.command("sync", &[]),
+        first: Some(
+            "set this machine's clock, or have it set by the network: a clock ran ahead, or this \
+             one is behind. In a merge these readings beat no others"
+                .to_owned(),
+        ),
+        until: None,
+    });
+    Ok(())
 }
 
 fn clocks(

@@ -10,7 +10,6 @@ use crate::model::{Timestamp, instant_to_text};
 pub struct HelpCommands {
     /// What every command needs to find this archive again, such as `-d other.toml`.
     options: Vec<String>,
-    /// The archive's file.
     archive: String,
 }
 

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use crate::check::evidence::{sql_of_fetch, sql_of_ledger};
 use crate::definition::Severity;
+use crate::model::numbers::many;
 use crate::model::{State, Timestamp, Window, instant_from_text, place_of, problem_of};
 use crate::store::LedgerRow;
 use crate::window::Coverage;
@@ -13,24 +14,21 @@ use crate::window::Coverage;
 use super::finding::{Finding, identity};
 use crate::check::help_commands::HelpCommands;
 
-/// What is judged.
+/// What a stream's ledger is judged by.
 pub struct LedgerView<'a> {
-    /// The stream.
     pub stream: &'a str,
     /// Where its grid starts; none for a snapshot or a mark.
     pub start: Option<Timestamp>,
     /// The zone of its days.
     pub zone: Tz,
-    /// The time.
     pub now: Timestamp,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 
 /// What the ledger says of one partition.
 #[derive(Debug, Default)]
 pub struct PartitionView {
-    /// What is complete.
+    /// The complete stretches, settled ones included.
     pub known: Coverage,
     /// What of it is settled.
     pub settled: Coverage,
@@ -152,7 +150,7 @@ fn broken_finding(
         (_, Some(total), Some(distinct)) if total != distinct => (
             "count_mismatch",
             Severity::Error,
-            format!("{total} records, as the source counts them"),
+            format!("{}, as the source counts them", many(total, "record")),
         ),
         _ => ("partial", Severity::Warning, "every page of the fetch".to_owned()),
     };

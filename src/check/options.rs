@@ -25,7 +25,6 @@ pub struct CheckOptions<'a> {
     pub since: Option<Timestamp>,
     /// Robust deviations that make a spike, whatever the definition says.
     pub tolerance: Option<f64>,
-    /// The time.
     pub now: Timestamp,
     /// The commands that mend.
     pub help_commands: &'a HelpCommands,

@@ -12,7 +12,8 @@ use chrono::{Datelike, NaiveDate};
 const NEIGHBOURS: usize = 28;
 /// A series shorter than this has no history to be held against: three weeks of days.
 const HISTORY_MIN: usize = 20;
-/// Neighbours on the same day of the week from which on there is a season.
+/// Neighbours on the same day of the week from which on there is a season: the median of fewer
+/// follows a single unusual value.
 const SEASON_MIN: usize = 4;
 /// What each day of the week takes from its neighbours to make a median of: so few of them look
 /// more alike than they are.
@@ -23,7 +24,8 @@ const ZEROS_ONE_IN: usize = 5;
 const MAD_TO_SIGMA: f64 = 1.4826;
 /// The same in mean absolute deviations, which stand in where most values are equal.
 const MEAN_TO_SIGMA: f64 = 1.2533;
-/// The least deviation of numbers that come in steps, as counts do, in such steps.
+/// The least deviation of numbers that come in steps, as counts do, in such steps: rounding to a
+/// step moves a value by up to half of one.
 const STEPS_MIN: f64 = 0.5;
 /// The least deviation that is believed, as a part of the median: a series that hardly moves at
 /// all would make a spike of every rounding.
@@ -34,7 +36,6 @@ const DEVIATION_MIN: f64 = 0.03;
 pub struct Outlier {
     /// Its place in the series.
     pub at: usize,
-    /// The value.
     pub value: f64,
     /// What was to be expected.
     pub median: f64,

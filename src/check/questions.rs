@@ -133,7 +133,7 @@ fn unanswered(check: &Check, help_commands: &HelpCommands, found: String) -> Fin
     }
 }
 
-/// Asks one question.
+/// Runs the statement of one question within `limit`, and makes a finding of each row.
 fn ask(
     reader: &Reader,
     check: &Check,

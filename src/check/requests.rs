@@ -1,4 +1,4 @@
-//! What another request has fetched than the one that the definition makes now.
+//! What was fetched by another request than the definition makes now.
 
 use crate::changes::RequestHistory;
 use crate::check::evidence::sql_of_requests;

@@ -42,7 +42,6 @@ pub struct SeriesRules<'a> {
     pub tolerance: f64,
     /// Whether a stretch of the stream can be read again.
     pub is_window: bool,
-    /// The commands.
     pub help_commands: &'a HelpCommands,
 }
 

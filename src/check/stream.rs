@@ -8,8 +8,9 @@ use chrono_tz::Tz;
 use crate::check::evidence::{sql_of_gone, sql_of_newest, sql_of_out_of_window};
 use crate::check::facts::complete_window;
 use crate::definition::{
-    ColumnType, Severity, Stream, StreamCheck, StreamKind, TOLERANCE, WindowRules, is_number,
+    Severity, Stream, StreamCheck, StreamKind, TOLERANCE, TypeFamily, WindowRules,
 };
+use crate::model::numbers::many;
 use crate::model::{Error, KeyShape, Timestamp, Window, instant_to_text, many_are};
 use crate::store::LedgerRow;
 use crate::store::{Reader, StreamRow};
@@ -18,7 +19,7 @@ use crate::window::Coverage;
 use super::counts::{CountRules, check_counts};
 use super::drift::check_drift;
 use super::edges::{EdgeRules, check_edges};
-use super::finding::{Collector, Finding, identity, many};
+use super::finding::{Collector, Finding, identity};
 use super::ledger::{LedgerView, PartitionView, always, examine_partition};
 use super::options::CheckOptions;
 use super::series::{SeriesRules, check_series};
@@ -29,7 +30,8 @@ use crate::check::help_commands::HelpCommands;
 
 /// Parents that are read at a time.
 const PARENTS_AT_A_TIME: u32 = 500;
-/// Parts of what is not known before they are put together.
+/// Parts of what is not known before they are put together: with thousands of partitions each
+/// window is there once for each, and memory must not grow with them.
 const PARTS_MAX: usize = 10_000;
 
 /// What the ledger says of all partitions of a stream.
@@ -362,19 +364,18 @@ fn check_rows(
 /// The column that tells the day of a row, and how it has it: what is declared, the windows'
 /// field, or a date of the key.
 pub fn date_column(stream: &Stream, row: &StreamRow) -> Option<(String, Dates)> {
-    let is_date = |kind| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
     let of_window = match &stream.kind {
         StreamKind::Window(rules) => Some(rules.field.clone()),
         _ => None,
     };
     let key = row.key.columns();
     let mut of_key =
-        row.columns.iter().filter(|column| key.contains(&column.name) && is_date(column.kind));
+        row.columns.iter().filter(|column| key.contains(&column.name) && column.kind.is_time());
     let name = stream.check.date.clone().or(of_window);
     let name = name.or_else(|| of_key.next().map(|column| column.name.clone()))?;
     let column = row.columns.iter().find(|column| column.name == name)?;
-    let whole_days = column.kind == ColumnType::Date;
-    is_date(column.kind).then(|| (name, Dates { whole_days, zone: zone_of(stream) }))
+    let whole_days = column.kind.family() == TypeFamily::Date;
+    column.kind.is_time().then(|| (name, Dates { whole_days, zone: zone_of(stream) }))
 }
 
 /// What is declared, or the key without the date.
@@ -402,6 +403,6 @@ fn value_columns(stream: &Stream, row: &StreamRow, group: &[String], date: &str)
             && stream.version.as_ref() != Some(name)
             && !stream.references.contains_key(name)
     };
-    let numbers = columns.filter(|column| is_number(column.kind) && other(&column.name));
+    let numbers = columns.filter(|column| column.kind.is_number() && other(&column.name));
     numbers.map(|column| column.name.clone()).collect()
 }

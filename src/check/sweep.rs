@@ -43,7 +43,6 @@ impl Dates {
 /// A complete window and the rows that lie in it.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// Its window.
     pub window: Window,
     /// What the ledger says of it.
     pub fact: LedgerRow,
@@ -71,8 +70,11 @@ pub struct Counted {
 pub struct Lateness {
     /// Records by hours after the end of their window, rounded up.
     hours: BTreeMap<i64, u64>,
-    /// How many came after their window was settled, by the lateness that is declared.
+    /// How many came after their window was settled, by the lateness that is declared, and were
+    /// the last that came there: a window that was read once more since is mended.
     pub missed: u64,
+    /// From the first to the last window of those.
+    pub missed_in: Option<Window>,
     /// The window of the latest of those, or else of the latest of all, and the time after which
     /// it came.
     pub worst: Option<(Window, String)>,
@@ -112,12 +114,17 @@ impl Lateness {
         let hours = (late.num_seconds() + 3599) / 3600;
         *self.hours.entry(hours).or_default() += rows;
         // Settled by a shorter lateness than is declared now: that has been mended already.
+        let is_read_since = window.fact.requested_at.as_str() > seen;
         let settled = window.fact.settled_at.as_deref().filter(|settled| {
-            seen > *settled
+            !is_read_since
+                && seen > *settled
                 && instant_from_text(settled).zip(until).is_some_and(|(at, to)| at >= to)
         });
         if settled.is_some() {
             self.missed += rows;
+            let so_far = self.missed_in.unwrap_or(window.window);
+            let start = so_far.start().min(window.window.start());
+            self.missed_in = Window::new(start, so_far.end().max(window.window.end()));
         }
         let rank = (settled.is_some(), hours);
         if self.worst.is_none() || rank > self.worst_rank {
@@ -294,6 +301,30 @@ mod tests {
             });
         sweep.take(&arrivals("2026-01-01", "2026-01-06T00:00:00+00:00", 1));
         assert_eq!(sweep.done().1.missed, 0, "settled by a lateness that was shorter");
+    }
+
+    #[test]
+    fn a_window_that_was_read_once_more_since_is_mended() {
+        let read_at = |day: u32, at: &str| LedgerRow {
+            requested_at: at.to_owned(),
+            ..fact(day, "2026-01-05T00:00:00+00:00")
+        };
+        let came = "2026-01-06T00:00:00+00:00";
+        let missed = |facts: Vec<LedgerRow>| {
+            let mut sweep = Sweep::new(facts, DAYS, Span::ZERO, "", &|asked| asked);
+            for day in ["2026-01-01", "2026-01-02", "2026-01-03"] {
+                sweep.take(&arrivals(day, came, 1));
+            }
+            let lateness = sweep.done().1;
+            (lateness.records(), lateness.missed, lateness.missed_in.map(|it| it.to_string()))
+        };
+        let all = missed((1..=3).map(|day| read_at(day, came)).collect());
+        assert_eq!(all, (3, 3, Some("2026-01-01..2026-01-04".to_owned())));
+        let (by, after) = (came, "2026-01-06T00:00:01+00:00");
+        let one = missed(vec![read_at(1, after), read_at(2, by), read_at(3, after)]);
+        assert_eq!(one, (3, 1, Some("2026-01-02..2026-01-03".to_owned())));
+        let none = missed((1..=3).map(|day| read_at(day, after)).collect());
+        assert_eq!(none, (3, 0, None));
     }
 
     #[test]

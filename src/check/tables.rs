@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use crate::check::TwinFact;
 use crate::check::evidence::{sql_of_duplicates, sql_of_rows};
 use crate::definition::Severity;
+use crate::model::numbers::{many, many_are};
 use crate::model::{Error, excerpt, printable};
 use crate::store::{Reader, Value};
 
-use super::finding::{Collector, Finding, identity, many};
+use super::finding::{Collector, Finding, identity};
 use super::twins::are_one_record;
 use crate::check::help_commands::HelpCommands;
 
@@ -17,7 +18,7 @@ const EXAMPLES: usize = 3;
 /// Groups of equal rows that are looked at closely; in a table where there are more, most are
 /// chance, and the others are told by those that come first.
 const TWINS_MAX: usize = 10_000;
-/// Letters of a value that are shown.
+/// Letters of a value that are shown: enough to find the row, and a finding stays readable.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// A value for a person.
@@ -52,7 +53,7 @@ pub fn check_duplicates(
     let mut examples: Vec<String> = fact
         .examples
         .iter()
-        .map(|(values, times)| format!("{} ({times} times)", show_all(values)))
+        .map(|(values, times)| format!("{} ({})", show_all(values), many(*times, "time")))
         .collect();
     if fact.keys > examples.len() as u64 {
         examples.push("…".to_owned());
@@ -96,6 +97,7 @@ pub fn check_twins(
     }
     let (rows, distinct) = reader.variety(table, content)?;
     twins.retain(|twin| are_one_record(&twin.content, &distinct, rows));
+    let pages = reader.kept(table)?.pages;
     for twin in twins {
         let one = reader.row_at(table, key, twin.rows.0)?;
         let other = reader.row_at(table, key, twin.rows.1)?;
@@ -113,16 +115,20 @@ pub fn check_twins(
             stream: table.to_owned(),
             expected: "one record under one key".to_owned(),
             found: format!(
-                "{} rows are equal in every column but the key, such as ({}) and ({})",
-                twin.times,
+                "{} equal in every column but the key, such as ({}) and ({})",
+                many_are(twin.times, "row"),
                 show_all(&one),
                 show_all(&other)
             ),
             sql: sql_of_rows(table, &pairs),
-            help: help_commands.command("rebuild", &[table]),
+            help: match pages {
+                0 => help_commands.command("sync", &[]),
+                _ => help_commands.command("rebuild", &[table]),
+            },
             first: Some(format!(
-                "name as the `key` of `{}` the columns that identify its records",
-                printable(table)
+                "name as the `key` of `{}` the columns that identify its records{}",
+                printable(table),
+                if pages == 0 { ", and give it another name: no pages of it are kept" } else { "" }
             )),
             until: None,
         });

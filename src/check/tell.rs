@@ -22,7 +22,7 @@ pub struct QueuedAlerts {
 }
 
 impl QueuedAlerts {
-    /// In words.
+    /// The line for people with both numbers.
     pub fn line(self) -> String {
         let QueuedAlerts { found, solved } = self;
         format!("alerts: {} found and {} solved are queued", count(found), count(solved))
@@ -57,7 +57,7 @@ pub struct AlertQueue<'a> {
     pub definition: &'a Definition,
     /// When the archive was made.
     pub archive: String,
-    /// The sender's identity.
+    /// The identity under which this archive queues entries.
     pub sender: String,
     /// What no message may hold.
     pub secrets: SecretValues,

@@ -14,7 +14,7 @@ const BITS_BEYOND_CHANCE: f64 = 5.0;
 const BITS_OF_DIGIT: f64 = 3.32;
 /// Bits of a letter: languages and identifiers are far from random.
 const BITS_OF_LETTER: f64 = 2.0;
-/// The most that one value tells, bits.
+/// The most that one value tells, bits: without it one long text would decide alone.
 const BITS_MAX: f64 = 60.0;
 /// A column varies freely when at least one in so many rows has a value of its own: each record
 /// may stand there several times.

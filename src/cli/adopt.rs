@@ -7,7 +7,8 @@ use crate::adopt::{Deduplication, KeepRule, heal, restore, survey_in_place};
 use crate::cli::text::{adopted_page, healed_page};
 use crate::definition::{Definition, Stream, TimeFormat};
 use crate::host::Host;
-use crate::model::{Command, Error, ExitCode, count};
+use crate::model::numbers::{inflect, many, many_are};
+use crate::model::{Command, Error, ExitCode};
 use crate::model::{instant_to_text, printable};
 use crate::store::{Reader, RunStart, holder_note};
 
@@ -175,15 +176,18 @@ fn take_back(
 fn undone_page(undone: &Undone) -> String {
     let Undone { run, stream, file, removed, confirmed } = undone;
     let mut out = format!(
-        "run {run} is undone: {} rows of {} that came from {} are gone\n",
-        count(*removed),
+        "run {run} is undone: {} of {} that came from {} {} gone\n",
+        many(*removed, "row"),
         printable(stream),
-        printable(file)
+        printable(file),
+        inflect(*removed, "is", "are")
     );
     if *confirmed > 0 {
         out.push_str(&format!(
-            "{} rows stay: a sync has confirmed them since\n",
-            count(*confirmed)
+            "{} {}: a sync has confirmed {} since\n",
+            many(*confirmed, "row"),
+            inflect(*confirmed, "stays", "stay"),
+            inflect(*confirmed, "it", "them")
         ));
     }
     out
@@ -268,8 +272,9 @@ fn restore_in_place(args: &AdoptArguments, host: &Host, output: &Output) -> Resu
     if output.json() {
         output.json_line(&restored)?;
     } else {
-        let (rows, table) = (count(restored.rows), printable(&restored.table));
-        output.result(&format!("{rows} rows are back in {table}, which is as it was\n"))?;
+        let rows = many_are(restored.rows, "row");
+        let table = printable(&restored.table);
+        output.result(&format!("{rows} back in {table}, which is as it was\n"))?;
     }
     Ok(())
 }

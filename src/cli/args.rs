@@ -1,113 +1,8 @@
-//! The arguments of every command.
+//! The arguments of commands whose file does not have them.
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, ValueEnum};
-
-use super::args_outbox::OutboxArguments;
-use super::args_rejects::RejectsArguments;
-use super::check::CheckArguments;
-use super::definition::DefinitionArguments;
-use super::diff::DiffArguments;
-use super::eject::EjectArguments;
-use super::export::ExportArguments;
-use super::global::Global;
-use super::keys::KeysArguments;
-use super::merge::MergeArguments;
-use super::publish::PublishArguments;
-use super::rebuild::RebuildArguments;
-use super::report::ReportArguments;
-use super::trust::TrustArguments;
-
-/// Keeps the records of HTTP APIs in one SQLite archive: nothing missing, nothing doubled
-#[derive(Debug, Parser)]
-#[command(name = "windrow", version, max_term_width = 100, arg_required_else_help = true)]
-pub struct Arguments {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub command: Subcommand,
-}
-
-/// The commands.
-#[derive(Debug, clap::Subcommand)]
-pub enum Subcommand {
-    /// Run a demonstration of under a minute, without a network
-    Demo(DemoArguments),
-    /// Bring the archive up to date, once
-    Sync(SyncArguments),
-    /// Keep the archive up to date whenever there is a network
-    Watch(WatchArguments),
-    /// Show coverage, watermark, freshness, due windows and errors
-    Status(StatusArguments),
-    /// List runs, or show one with its fetches, errors and costs
-    Runs(RunsArguments),
-    /// List, show, retry or discard records that could not become rows
-    Rejects(RejectsArguments),
-    /// Run SQL that reads
-    Query(QueryArguments),
-    /// Write rows to CSV, NDJSON or Parquet files
-    Export(ExportArguments),
-    /// Find data that is missing, doubled, late, unusual or counted differently by the source
-    Check(CheckArguments),
-    /// Write one HTML page: each day, whether it was read, its rows, and the findings
-    Report(ReportArguments),
-    /// Show changes since a run or a time, or differences between two archives
-    Diff(DiffArguments),
-    /// Bring in a table, CSV or NDJSON with duplicates, or remove them from a table in place
-    Adopt(AdoptArguments),
-    /// List rows that their source no longer returns, or bring them back
-    Vanished(VanishedArguments),
-    /// Make streams' tables again from their kept pages, without a network
-    Rebuild(RebuildArguments),
-    /// Find faults of network, clock, proxy, TLS, disk, archive and definition
-    Doctor(DoctorArguments),
-    /// Queue writes while offline; each takes effect once
-    Outbox(OutboxArguments),
-    /// Read settled windows a second time and compare
-    Prove(ProveArguments),
-    /// Copy changes to PostgreSQL or an engine that speaks its protocol
-    Publish(PublishArguments),
-    /// Add other archives to this one: their rows and their coverage
-    Merge(MergeArguments),
-    /// Make the archive one file that is safe to unplug
-    Eject(EjectArguments),
-    /// Write the definition out of the archive
-    Definition(DefinitionArguments),
-    /// Show the permissions that a definition in an archive needs, or grant them
-    Trust(TrustArguments),
-    /// Manage the keys that sign and decrypt hand-offs, and the trusted keys of others
-    Keys(KeysArguments),
-    /// Make a copy of the archive to give away, with a manifest that verifies it
-    Handoff(super::handoff::HandoffArguments),
-    /// Verify a received archive: signature, integrity, coverage
-    Verify(super::verify::VerifyArguments),
-    /// Print the JSON Schema of windrow.toml
-    Schema,
-    /// Print completions for a shell
-    Completions(CompletionsArguments),
-}
-
-impl Subcommand {
-    /// Whether the log keeps what it does. The demo has a world of its own.
-    pub fn changes_something(&self) -> bool {
-        match self {
-            Subcommand::Sync(_) | Subcommand::Watch(_) | Subcommand::Rejects(_) => true,
-            Subcommand::Adopt(_) | Subcommand::Eject(_) | Subcommand::Rebuild(_) => true,
-            Subcommand::Handoff(_) | Subcommand::Merge(_) | Subcommand::Publish(_) => true,
-            Subcommand::Vanished(args) => args.undo.is_some(),
-            Subcommand::Outbox(args) => {
-                args.command.as_ref().is_some_and(|command| command.changes_something())
-            }
-            Subcommand::Demo(_) | Subcommand::Prove(_) | Subcommand::Doctor(_) => false,
-            Subcommand::Status(_) | Subcommand::Runs(_) | Subcommand::Query(_) => false,
-            Subcommand::Export(_) | Subcommand::Check(_) | Subcommand::Report(_) => false,
-            Subcommand::Diff(_) | Subcommand::Definition(_) | Subcommand::Verify(_) => false,
-            Subcommand::Trust(_) | Subcommand::Keys(_) => false,
-            Subcommand::Schema | Subcommand::Completions(_) => false,
-        }
-    }
-}
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -122,7 +17,7 @@ pub struct DemoArguments {
 
 #[derive(Debug, Args)]
 pub struct SyncArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the windows and requests that are due, and send none
@@ -160,7 +55,7 @@ pub struct SyncArguments {
 
 #[derive(Debug, Args)]
 pub struct WatchArguments {
-    /// These streams only
+    /// Sync these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// The pause after a successful round [default: 15 minutes]
@@ -194,7 +89,7 @@ pub enum UnitKind {
 
 #[derive(Debug, Args)]
 pub struct StatusArguments {
-    /// These streams only
+    /// Show these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Print the logical digest of each stream: two archives of the same data have the same
@@ -219,7 +114,7 @@ pub struct RunsArguments {
 pub enum RunsCommand {
     /// One run in full: plan, fetches, requests, waits, errors
     Show {
-        /// Its number
+        /// The number of the run, as `windrow runs` lists it
         #[arg(value_name = "RUN")]
         run: i64,
     },
@@ -287,7 +182,7 @@ pub struct AdoptArguments {
 
 #[derive(Debug, Args)]
 pub struct VanishedArguments {
-    /// These streams only
+    /// List rows of these streams only; default: all
     #[arg(value_name = "STREAM", conflicts_with = "undo")]
     pub streams: Vec<String>,
     /// Bring back what this run marked or deleted
@@ -304,7 +199,7 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 pub struct ProveArguments {
-    /// The stream
+    /// The stream whose windows are read again
     #[arg(value_name = "STREAM")]
     pub stream: String,
     /// The number of settled windows that are read again, picked at random
@@ -322,20 +217,20 @@ pub struct ProveArguments {
     /// Windows up to here only; default: now
     #[arg(long, value_name = "WHEN", requires = "from", allow_hyphen_values = true)]
     pub to: Option<String>,
-    /// Stop after so long
+    /// Stop after this time
     #[arg(long, value_name = "DURATION")]
     pub max_time: Option<String>,
-    /// Stop after so many requests
+    /// Stop after this number of requests
     #[arg(long, value_name = "N")]
     pub max_requests: Option<u64>,
-    /// Stop after so many bytes of answers
+    /// Stop after this number of bytes received
     #[arg(long, value_name = "BYTES")]
     pub max_bytes: Option<u64>,
 }
 
 #[derive(Debug, Args)]
 pub struct CompletionsArguments {
-    /// The shell
+    /// The shell that the completions are for
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
 }
@@ -343,7 +238,7 @@ pub struct CompletionsArguments {
 /// How an answer is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// Aligned columns
+    /// Columns that are aligned by spaces
     Table,
     /// Comma-separated values (RFC 4180)
     Csv,
@@ -351,74 +246,6 @@ pub enum Format {
     Json,
     /// One JSON object a line
     Ndjson,
-    /// A Markdown table
+    /// A table in Markdown
     Markdown,
-}
-
-/// The command line, for completions and documentation.
-pub fn command() -> clap::Command {
-    Arguments::command()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// Each command with arguments that it takes, and whether the log keeps what it does.
-    const CASES: [(&[&str], bool); 29] = [
-        (&["demo"], false),
-        (&["sync"], true),
-        (&["watch"], true),
-        (&["status"], false),
-        (&["runs"], false),
-        (&["rejects"], true),
-        (&["query", "SELECT 1"], false),
-        (&["export", "--out", "x"], false),
-        (&["check"], false),
-        (&["report"], false),
-        (&["diff"], false),
-        (&["adopt", "x.csv"], true),
-        (&["vanished"], false),
-        (&["vanished", "--undo", "1"], true),
-        (&["rebuild"], true),
-        (&["doctor"], false),
-        (&["outbox", "list"], false),
-        (&["outbox", "send"], true),
-        (&["prove", "x"], false),
-        (&["publish", "postgresql://x"], true),
-        (&["merge", "x.db"], true),
-        (&["eject"], true),
-        (&["definition"], false),
-        (&["trust"], false),
-        (&["keys", "list"], false),
-        (&["handoff", "x.db"], true),
-        (&["verify", "x.db"], false),
-        (&["schema"], false),
-        (&["completions", "bash"], false),
-    ];
-
-    #[test]
-    fn the_page_of_logs_names_each_command_that_keeps_one() {
-        let page = include_str!("../../docs/logs.md");
-        let list = page.split("**In a file**: ").nth(1).expect("the list");
-        let list = list.split("append").next().expect("its end");
-        let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
-        let mut kept = BTreeSet::from(["list", "show"]);
-        let mut seen = BTreeSet::new();
-        for (arguments, keeps) in CASES {
-            let all = std::iter::once(&"windrow").chain(arguments);
-            let parsed = Arguments::try_parse_from(all).expect("arguments that it takes");
-            assert_eq!(parsed.command.changes_something(), keeps, "{arguments:?}");
-            seen.insert(arguments[0]);
-            if keeps {
-                let is_undo = arguments.contains(&"--undo");
-                kept.insert(if is_undo { "vanished --undo" } else { arguments[0] });
-            }
-        }
-        assert_eq!(named, kept);
-        let clap = command();
-        assert_eq!(seen, clap.get_subcommands().map(clap::Command::get_name).collect());
-    }
 }

@@ -92,7 +92,7 @@ pub struct OutboxAdd {
 
 #[derive(Debug, Args)]
 pub struct OutboxSend {
-    /// These entries only
+    /// Send the entries of these keys only; default: all that are due
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
     /// Print the entries that would be sent and the reasons of those that wait, and send none
@@ -133,7 +133,7 @@ pub struct OutboxList {
 
 #[derive(Debug, Args)]
 pub struct OutboxChoice {
-    /// Its key
+    /// The key of the entry
     #[arg(value_name = "KEY")]
     pub key: String,
     /// Its source, where two have an entry of that key
@@ -155,6 +155,10 @@ pub struct OutboxResolve {
     /// It has not, and is not to be sent
     #[arg(long, group = "what")]
     pub cancel: bool,
+    /// Send it from here although a hand-off took it along; whoever has that file may send it too,
+    /// and then it takes effect twice
+    #[arg(long, requires = "resend")]
+    pub even_if_moved: bool,
 }
 
 #[derive(Debug, Args)]

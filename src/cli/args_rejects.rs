@@ -27,21 +27,21 @@ pub enum RejectsCommand {
     Discard(RejectsDiscard),
 }
 
-/// Which rejects.
+/// The rejects that a command works on; conditions are combined.
 #[derive(Debug, Args)]
 pub struct RejectChoice {
-    /// Of this stream
+    /// Rejects of this stream only
     #[arg(long, value_name = "STREAM")]
     pub stream: Option<String>,
-    /// For this kind of reason
+    /// Rejects of this kind only
     #[arg(long, value_name = "KIND", alias = "reason",
           value_parser = PossibleValuesParser::new(
               RejectKind::VARIANTS.iter().map(|name| name.as_str())))]
     pub kind: Option<String>,
-    /// That this run saw first or last
+    /// Rejects that this run saw first or last
     #[arg(long, value_name = "RUN")]
     pub run: Option<i64>,
-    /// Of windows that hold this date or timestamp
+    /// Rejects of windows that hold this date or timestamp
     #[arg(long, value_name = "WHEN")]
     pub window: Option<String>,
 }
@@ -63,7 +63,7 @@ pub struct RejectsList {
 
 #[derive(Debug, Args)]
 pub struct RejectsShow {
-    /// Its number
+    /// The number of the reject, as `windrow rejects` lists it
     #[arg(value_name = "REJECT")]
     pub reject: i64,
 }
@@ -85,12 +85,12 @@ pub struct RejectsRetry {
 
 #[derive(Debug, Args)]
 pub struct RejectsDiscard {
-    /// These
+    /// The numbers of these rejects
     #[arg(value_name = "REJECT")]
     pub rejects: Vec<i64>,
     #[command(flatten)]
     pub choice: RejectChoice,
-    /// Why
+    /// The reason, kept with the reject
     #[arg(long, value_name = "TEXT")]
     pub note: String,
     /// Who; default: the name that you are logged in by

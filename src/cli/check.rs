@@ -50,7 +50,7 @@ pub struct CheckArguments {
 pub enum FailOn {
     /// Worth knowing; there is nothing to do
     Info,
-    /// Somebody should look
+    /// Data may be missing or wrong
     Warning,
     /// Numbers that are made from this are wrong
     Error,

@@ -2,12 +2,17 @@
 
 use crate::model::{Error, ExitCode};
 
-use super::args::{CompletionsArguments, command};
+use super::args::CompletionsArguments;
 use super::output::Output;
 
-pub fn run(args: &CompletionsArguments, output: &Output) -> Result<ExitCode, Error> {
+/// Writes the completions of the `command`.
+pub fn run(
+    args: &CompletionsArguments,
+    mut command: clap::Command,
+    output: &Output,
+) -> Result<ExitCode, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut command(), "windrow", &mut script);
+    clap_complete::generate(args.shell, &mut command, "windrow", &mut script);
     output.exact(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::Done)
 }

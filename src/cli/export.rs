@@ -20,7 +20,7 @@ use super::workspace::{archived_streams, load_for_reading};
 
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// These streams only
+    /// Export these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// The kind of file; default: what the ending of --out says, else parquet

@@ -8,16 +8,16 @@ use clap::{Args, ValueEnum};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options", next_display_order = 1000)]
 pub struct Global {
-    /// The definition
+    /// The definition to work by
     #[arg(short, long, global = true, value_name = "FILE", default_value = "windrow.toml")]
     pub definition: PathBuf,
     /// The archive, instead of the one that the definition names
     #[arg(short, long, global = true, value_name = "FILE")]
     pub archive: Option<PathBuf>,
-    /// Print JSON
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Colours in messages
+    /// When messages have colours
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
     /// Log each request with its reason on stderr; twice for more
@@ -31,7 +31,7 @@ pub struct Global {
 /// How lines of the log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people
+    /// Lines of text for people
     Text,
     /// One JSON object a line
     Json,
@@ -42,8 +42,8 @@ pub enum LogFormat {
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set
     Auto,
-    /// Always
+    /// Also into a file or a pipe
     Always,
-    /// Never
+    /// Not even on a terminal
     Never,
 }

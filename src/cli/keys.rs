@@ -15,7 +15,8 @@ use super::output::Output;
 
 /// The variable with the password of our own keys.
 const PASSWORD: &str = "WINDROW_KEY_PASSWORD";
-/// The most bytes of a key on standard input.
+/// The most bytes of a key on standard input: a key has less than one KiB, and a wrong file is
+/// refused before it fills the memory.
 const INPUT_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]

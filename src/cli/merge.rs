@@ -23,7 +23,7 @@ const ROOM_TOLD_FROM: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Args)]
 pub struct MergeArguments {
-    /// Archives or hand-offs
+    /// The archives or hand-offs to add
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// Print what would be inserted, replaced and complete, and change nothing

@@ -25,7 +25,7 @@ pub enum OutputWriter {
     Page,
     /// Text for programs, as it is.
     Text,
-    /// JSON.
+    /// JSON, escaped where it goes to a terminal.
     Json,
 }
 

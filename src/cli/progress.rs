@@ -63,7 +63,7 @@ pub struct SyncProgressBar {
 }
 
 impl SyncProgressBar {
-    /// Nothing done yet.
+    /// A display at which no fetch has ended yet.
     pub fn new(output: &Output) -> Self {
         let template = "{spinner} {prefix} {wide_bar:.cyan/blue} {pos}/{len}  {msg}";
         Self { bar: Bar::new(output, template), received: AtomicU64::new(0) }

@@ -122,7 +122,7 @@ const LOOK_MS: u64 = 50;
 
 /// The whole of standard input; none where somebody wanted the end before it came.
 fn from_stdin(stop: &Stop) -> Result<Option<String>, Error> {
-    // Nothing ends a fetch that waits; the process ends without it.
+    // Nothing ends a read that waits; the process ends without it.
     let (put, take) = mpsc::channel();
     std::thread::spawn(move || {
         let mut sql = String::new();

@@ -5,7 +5,8 @@ use clap::Args;
 use crate::cli::text::rebuilt_page;
 use crate::definition::Definition;
 use crate::host::Host;
-use crate::model::{Command, Error, ExitCode, count};
+use crate::model::numbers::many;
+use crate::model::{Command, Error, ExitCode};
 use crate::rebuild::rebuild;
 use crate::rebuild::{Rebuilding, settle_rebuilds};
 use crate::store::Reader;
@@ -92,9 +93,9 @@ fn settle(
         return Ok(ExitCode::Done);
     }
     for one in &settled {
-        let (stream, rows) = (&one.stream, count(one.rows));
+        let (stream, rows) = (&one.stream, many(one.rows, "row"));
         let said = if args.undo { "is back" } else { "is let go" };
-        output.result(&format!("{stream}: the old table of {rows} rows {said}\n"))?;
+        output.result(&format!("{stream}: the old table of {rows} {said}\n"))?;
     }
     if settled.is_empty() {
         output.say("no rebuild waits to be confirmed or undone\n");

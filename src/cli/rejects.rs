@@ -16,7 +16,8 @@ use super::global::Global;
 use super::output::Output;
 use super::workspace::{load_for_reading, load_for_sync, open_archive, parse_duration};
 
-/// Lines of a record that are shown.
+/// Lines of a record that are shown: about what a terminal shows at once; `--json` has the whole
+/// record.
 const LINES_SHOWN_MAX: usize = 60;
 
 pub fn run(

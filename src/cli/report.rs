@@ -27,7 +27,7 @@ const DAYS_MAX: i64 = 3_660;
 
 #[derive(Debug, Args)]
 pub struct ReportArguments {
-    /// These streams only
+    /// Report on these streams only; default: all
     #[arg(value_name = "STREAM")]
     pub streams: Vec<String>,
     /// Write the page to this file instead of standard output

@@ -27,9 +27,11 @@ use super::workspace::{
     parse_duration, tell_lifted,
 };
 
-/// Changes of fields that are told after a run.
+/// Changes of fields that are told after a run: a source that renames everything fills no more than
+/// a few screens; `_windrow_schema_log` has all.
 const DRIFT_MAX: u32 = 100;
-/// Errors that are told one by one.
+/// Errors that are told one by one: more would push the counts off the screen; `windrow status` has
+/// the others.
 const ERRORS_SHOWN_MAX: usize = 10;
 
 pub fn run(
@@ -83,7 +85,7 @@ pub fn run(
     Ok(exit_code(&report, &sent))
 }
 
-/// Keeps of these streams, or of all, that what another request has fetched is as good.
+/// Notes for these streams, or for all, that what another request has fetched counts as before.
 fn accept_definition(
     archive: &Archive,
     definition: &Definition,

@@ -19,7 +19,7 @@ use super::output::Output;
 
 #[derive(Debug, Args)]
 pub struct VerifyArguments {
-    /// The file
+    /// The archive or hand-off to verify
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     #[command(flatten)]

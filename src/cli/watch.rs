@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::definition::Definition;
 use crate::host::Host;
+use crate::model::numbers::{inflect, many};
 use crate::model::{Command, Error, ErrorKind, ExitCode, count};
 use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
@@ -222,7 +223,9 @@ fn told_of(round: Round, result: &Result<SyncReport, Error>) -> RoundSummary {
                 Some(error) => {
                     let left = report.windows_planned() - report.windows_completed();
                     let help = error.help.as_deref().unwrap_or("look at `windrow status`");
-                    format!("{} ({} fetches wait; {help})", error.message, count(left))
+                    let waiting = many(left, "fetch");
+                    let wait = inflect(left, "waits", "wait");
+                    format!("{} ({waiting} {wait}; {help})", error.message)
                 }
                 None => {
                     let outcomes = report.outcomes();

@@ -8,7 +8,7 @@ pub const ALERT_VALUES: [&str; 8] =
     ["state", "id", "check", "severity", "stream", "expected", "found", "help"];
 
 /// The checks, as findings name them.
-pub const CHECK_NAMES: [&str; 28] = [
+pub const CHECK_NAMES: [&str; 29] = [
     "cap",
     "clock",
     "count_mismatch",
@@ -16,6 +16,7 @@ pub const CHECK_NAMES: [&str; 28] = [
     "drop",
     "duplicates",
     "fewer_rows",
+    "future",
     "gone",
     "last_tick",
     "lateness",
@@ -48,7 +49,6 @@ pub struct Alert {
     pub source: String,
     /// The path, appended to the source's address.
     pub path: String,
-    /// The method.
     pub method: WriteMethod,
     /// From which severity on.
     pub severity: Severity,

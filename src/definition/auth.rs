@@ -10,7 +10,6 @@ use super::context::Context;
 /// How requests are authorised.
 #[derive(Clone, Debug)]
 pub enum Auth {
-    /// Not at all.
     None,
     /// By credentials that the definition names, the same for the whole run.
     Fixed(FixedAuth),
@@ -19,18 +18,15 @@ pub enum Auth {
 /// Credentials that the definition names. A kind that asks for a token is a variant of [`Auth`].
 #[derive(Clone, Debug)]
 pub enum FixedAuth {
-    /// `Authorization: Bearer …`.
+    /// The header `Authorization: Bearer TOKEN`.
     Bearer(Template),
-    /// `Authorization: Basic …`.
+    /// The header `Authorization: Basic …`, made of both values.
     Basic {
-        /// The user name.
         username: Template,
-        /// The password.
         password: Template,
     },
     /// A header of the API's own.
     Header(String, Template),
-    /// A query parameter.
     Query(String, Template),
 }
 
@@ -86,32 +82,32 @@ impl Auth {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RawAuth {
-    /// No credentials.
+    /// Requests carry no credentials.
     None {},
-    /// `Authorization: Bearer …`.
+    /// Sends the header `Authorization: Bearer TOKEN`.
     Bearer {
-        /// The token.
+        /// The token, as a reference.
         token: String,
     },
-    /// `Authorization: Basic …`.
+    /// Sends the header `Authorization: Basic …`.
     Basic {
         /// The user name; may be plain text.
         username: String,
-        /// The password.
+        /// The password, as a reference.
         password: String,
     },
     /// A header of the API's own.
     Header {
-        /// The header's name.
+        /// The name of the header.
         name: String,
-        /// Its value.
+        /// The header's value, as a reference.
         value: String,
     },
-    /// A query parameter.
+    /// Adds a parameter to the query of each request.
     Query {
-        /// The parameter's name.
+        /// The name of the parameter.
         name: String,
-        /// Its value.
+        /// The parameter's value, as a reference.
         value: String,
     },
 }

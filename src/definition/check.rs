@@ -42,7 +42,6 @@ impl StreamCheck {
 /// When each group of a stream has a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedDates {
-    /// Every day.
     Daily,
     /// Every day from Monday to Friday.
     Weekdays,
@@ -85,9 +84,7 @@ impl std::fmt::Display for ExpectedDates {
 /// A question of the definition's own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
-    /// Its name.
     pub name: String,
-    /// What is asked.
     pub question: CheckQuestion,
     /// How grave a finding is.
     pub severity: Severity,
@@ -103,12 +100,7 @@ pub enum CheckQuestion {
     /// This statement returns no row.
     Sql(String),
     /// No two rows of a table share these columns.
-    Unique {
-        /// The table.
-        table: String,
-        /// The columns.
-        key: Vec<String>,
-    },
+    Unique { table: String, key: Vec<String> },
 }
 
 #[cfg(test)]

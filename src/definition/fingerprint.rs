@@ -254,19 +254,10 @@ fn table(value: Value, paths: &[&str], defaults: &[(&str, Value)]) -> Map<String
 }
 
 fn paginate(raw: &RawPaginate) -> Value {
-    let defaults = match raw {
-        RawPaginate::None {} => return Value::Null,
-        RawPaginate::Page { .. } => vec![("param", json!("page")), ("first", json!(1))],
-        RawPaginate::Offset { size: Some(_), .. } => {
-            vec![("param", json!("offset")), ("size_param", json!("limit"))]
-        }
-        RawPaginate::Offset { .. } => vec![("param", json!("offset"))],
-        RawPaginate::Cursor { body: None, .. } => vec![("param", json!("cursor"))],
-        RawPaginate::Cursor { .. } | RawPaginate::Link { .. } | RawPaginate::NextUrl { .. } => {
-            Vec::new()
-        }
-    };
-    let mut members = table(written(raw), &["next", "more", "pages"], &defaults);
+    if matches!(raw, RawPaginate::None {}) {
+        return Value::Null;
+    }
+    let mut members = table(written(raw), &RawPaginate::PATHS, &raw.defaults());
     if let Some(end) = members.get("end").cloned() {
         members.insert("end".to_owned(), end_rules(end));
     }
@@ -450,6 +441,22 @@ gb = "real"
             ("path = \"/u\"", "path = \"/u\"\nraw = true\nhistory = true\nmissing = \"mark\""),
         ] {
             assert_eq!(changes(from, to), [""; 0], "{from} and {to}");
+        }
+    }
+
+    #[test]
+    fn a_default_of_paging_that_is_written_out_is_the_same_request() {
+        for (kind, defaults) in [
+            ("\"page\"", "param = \"page\"\nfirst = 1"),
+            ("\"offset\"", "param = \"offset\""),
+            ("\"offset\"\nsize = 5", "param = \"offset\"\nsize_param = \"limit\""),
+        ] {
+            let of = |more: &str| {
+                let paginate = format!("kind = {kind}\n{more}");
+                fingerprint(&PLAIN.replace("kind = \"cursor\"\nnext = \"$.next\"", &paginate))
+            };
+            assert_eq!(of("").changes(&of(defaults)).len(), 0, "{kind}");
+            assert_eq!(of("").changes(&of("param = \"other\"")).len(), 1, "{kind}");
         }
     }
 

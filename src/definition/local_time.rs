@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 /// the clocks changed, and `second` by the one after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalTime {
-    /// It is one.
+    /// The local time is exactly one instant.
     Once(DateTime<Utc>),
     /// The clocks went back over it.
     Twice {

@@ -5,6 +5,7 @@
 
 mod alert;
 mod auth;
+mod body_format;
 mod check;
 mod column_type;
 mod context;
@@ -37,8 +38,9 @@ use url::Url;
 
 pub use alert::{ALERT_VALUES, Alert, CHECK_NAMES};
 pub use auth::{Auth, FixedAuth};
+pub use body_format::BodyFormat;
 pub use check::{Check, CheckQuestion, ExpectedDates, StreamCheck, TOLERANCE};
-pub use column_type::ColumnType;
+pub use column_type::{ColumnStorage, ColumnType, TypeFamily};
 pub use fingerprint::{Fingerprint, RecordedDefinition, RequestChange};
 pub use local_time::{LocalTime, doubled_stretch, local_time, resolve_local};
 pub use nothing::{AbsentRules, EmptyRules, NothingRule};
@@ -53,8 +55,8 @@ pub use raw::{
 };
 pub use raw_check::Severity;
 pub use resolve::{
-    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, is_number,
-    json_schema, parse_definition, parse_start, sounds_secret,
+    definition_text, is_column_name, is_given_name, is_header_name, is_loopback, json_schema,
+    parse_definition, parse_start, sounds_secret,
 };
 pub use span::Span;
 pub use strftime::{Pattern, SPECIFIERS, WrittenTime};
@@ -66,34 +68,39 @@ pub use time_format::TimeFormat;
 /// The name of a stream and of its table: `[a-z_][a-z0-9_]{0,62}`.
 pub type StreamName = String;
 
-/// The default of `connect_timeout`, milliseconds.
+/// The default of `connect_timeout`, milliseconds: a shorter one fails on satellite and mobile
+/// links, a longer one keeps an offline run waiting.
 pub const CONNECT_TIMEOUT_MS: i64 = 10_000;
-/// The default of `read_timeout`, milliseconds.
+/// The default of `read_timeout`, milliseconds: an API that computes its answer may be silent for
+/// many seconds; a longer silence keeps a run on a dead connection.
 pub const READ_TIMEOUT_MS: i64 = 30_000;
-/// The most that `max_body` may say, bytes.
+/// The most that `max_body` may say, bytes: a body is held in memory whole, and a larger one does
+/// not fit beside its rows on a laptop.
 pub const BODY_BYTES_LIMIT: u64 = 1 << 30;
 /// The default of `max_ratio`: JSON shrinks to a tenth as a rule, and to a hundredth at times.
 pub const BODY_RATIO_MAX: u64 = 200;
 /// The default of `max_body`, bytes: far above any sane page, far below a laptop's memory.
 pub const BODY_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// The default of `retry.attempts`.
+/// The default of `retry.attempts`: the waits between them add up to 15 seconds at most; fewer lose
+/// a window to a short fault, more hold up the other windows.
 pub const ATTEMPTS_MAX: u32 = 5;
-/// The default of `missing_ratio_max`.
+/// The default of `missing_ratio_max`: a larger share at once looks more like a fault of the source
+/// than like deletions.
 pub const MISSING_RATIO_MAX: f64 = 0.05;
 /// The default of `missing_min`, rows: a window of a few rows can lose one, and an outage of the
 /// source that hides many is still noticed.
 pub const MISSING_MIN: u64 = 3;
-/// The default of `reconcile_attempts`.
+/// The default of `reconcile_attempts`: where pages shift, two fetches in a row must agree, which
+/// leaves one for a change between them.
 pub const RECONCILE_ATTEMPTS: u32 = 3;
 
-/// A checked definition.
+/// A definition whose settings and references were all checked.
 #[derive(Clone, Debug)]
 pub struct Definition {
     /// The archive file, as the definition writes it.
     pub archive: PathBuf,
     /// Whether a network file system was asked for.
     pub allow_network_fs: bool,
-    /// The APIs.
     pub sources: BTreeMap<String, Source>,
     /// The streams, each after the ones that it hangs off.
     pub streams: Vec<Stream>,
@@ -114,7 +121,7 @@ impl Definition {
     }
 }
 
-/// An API.
+/// An API: its address, its credentials and its limits.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Its name in the definition.
@@ -125,7 +132,7 @@ pub struct Source {
     pub auth: Auth,
     /// Headers of every request.
     pub headers: Vec<(String, Template)>,
-    /// The client-side limit.
+    /// The client-side limit, for all streams of the source together.
     pub rate: Option<Rate>,
     /// Whether its secrets may be so short that they cannot be taken out of texts.
     pub short_secrets: bool,
@@ -139,27 +146,32 @@ pub struct Source {
     pub body_bytes_max: u64,
     /// How many bytes may come out of each byte of a compressed answer.
     pub body_ratio_max: u64,
-    /// Whether answers are JSON whatever their `Content-Type` says.
-    pub is_json: bool,
+    /// The format of its answers whatever their `Content-Type` says, where the definition names it.
+    pub declared_format: Option<BodyFormat>,
     /// When to try again.
     pub retry: RetryPolicy,
     /// How it keeps a write that comes twice from counting twice.
     pub idempotency: Idempotency,
 }
 
+impl Source {
+    /// The format of its answers.
+    pub fn format(&self) -> BodyFormat {
+        self.declared_format.unwrap_or_default()
+    }
+}
+
 /// At most `count` requests in `per_ms` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
-    /// Requests.
     pub count: u32,
-    /// Milliseconds.
     pub per_ms: i64,
 }
 
 /// When a failed request is tried again.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    /// Attempts in all.
+    /// Attempts for one request, the first included.
     pub attempts: u32,
     /// The base of the backoff, milliseconds.
     pub base_ms: i64,
@@ -178,13 +190,10 @@ pub struct RetryPolicy {
 pub struct Stream {
     /// Its name and its table's.
     pub name: StreamName,
-    /// Its API's name.
     pub source: String,
-    /// What is asked.
     pub request: RequestTemplate,
     /// Where the records are.
     pub records: Path,
-    /// The natural key.
     pub key: Key,
     /// The column that tells older from newer.
     pub version: Option<String>,
@@ -206,7 +215,7 @@ pub struct Stream {
     pub total_rules: TotalRules,
     /// When an answer means that there are no records.
     pub empty: Option<EmptyRules>,
-    /// When an answer means that a parent has no part in the stream.
+    /// When an answer means that a parent has no data in the stream.
     pub absent: Option<AbsentRules>,
     /// Whether several partitions may give the same record in different states.
     pub shared_key: bool,
@@ -228,7 +237,7 @@ pub struct Stream {
     pub max_rejects: Option<u64>,
     /// The member that makes an answer an error.
     pub error: Option<Path>,
-    /// Column to stream.
+    /// Columns to the streams whose keys they hold.
     pub references: BTreeMap<String, StreamName>,
     /// What `windrow check` expects of it.
     pub check: StreamCheck,
@@ -249,7 +258,7 @@ pub struct MissingRules {
     pub parent: Vec<(String, String)>,
 }
 
-/// What is asked.
+/// A request of a stream before its placeholders are filled.
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
     /// `POST` instead of `GET`.
@@ -258,27 +267,25 @@ pub struct RequestTemplate {
     pub path: Template,
     /// Parameters in order; a list repeats its name.
     pub query: Vec<(String, Template)>,
-    /// Headers.
+    /// Name and value of each header besides the source's.
     pub headers: Vec<(String, Template)>,
     /// The JSON body with templates in its texts.
     pub body: Option<serde_json::Value>,
 }
 
-/// The natural key.
+/// The natural key of a stream's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// These columns.
     Columns(Vec<String>),
     /// The SHA-256 of these members of the record, in a column `_key`.
     Hash(Vec<String>),
 }
 
-/// A column.
+/// A declared or inferred column of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// Its name in the table.
     pub name: String,
-    /// Its type.
     pub kind: ColumnType,
     /// Where its value comes from.
     pub origin: ColumnOrigin,
@@ -328,7 +335,7 @@ pub enum ColumnOrigin {
     Ancestor {
         /// Steps from the root of the answer.
         depth: usize,
-        /// From there on.
+        /// The place from there on.
         path: Vec<Segment>,
     },
     /// The name of the member that step `depth` of `records` went through.
@@ -406,16 +413,16 @@ pub struct CursorRules {
 /// The kind of a mark.
 #[derive(Clone, Debug)]
 pub enum CursorMark {
-    /// A time.
+    /// A time; the API compares it with when a record changed.
     Time {
-        /// The first mark.
+        /// The mark of the first fetch.
         start: Start,
         /// How far back the next fetch starts.
         overlap: Span,
     },
-    /// A number.
+    /// A number that grows, such as an id.
     Integer {
-        /// The first mark.
+        /// The mark of the first fetch.
         start: i64,
         /// How far back the next fetch starts.
         overlap: i64,
@@ -425,7 +432,7 @@ pub enum CursorMark {
 /// Where a grid starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// At an instant.
+    /// An instant that the definition states.
     At(DateTime<Utc>),
     /// So long before the first sync, at the start of that day.
     Ago(Span),

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 
-/// The largest share of a stream's parents that may be absent at once, by default.
+/// The largest share of a stream's parents that may be absent at once, by default: when most are
+/// refused, the path or the credentials are wrong rather than the parents.
 const ABSENT_RATIO_MAX: f64 = 0.5;
 
 /// An answer that means that there is nothing.
@@ -45,7 +46,7 @@ pub struct EmptyRules {
     pub list_absent: bool,
 }
 
-/// When a parent has no part in the stream.
+/// When a parent has no data in the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AbsentRules {
     /// By status and body.
@@ -58,7 +59,7 @@ pub struct AbsentRules {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawEmpty {
-    /// Statuses, as `[404]`.
+    /// Statuses that mean no data: `[404]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub status: Vec<u16>,
     /// A text that the body contains; `""` for an empty body.
@@ -77,7 +78,7 @@ pub enum RawAbsentList {
     Absent,
 }
 
-/// An answer that means that a parent has no part in the stream, as it is written.
+/// An answer that means that a parent has no data in the stream, as it is written.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawAbsent {

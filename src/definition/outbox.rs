@@ -32,7 +32,6 @@ pub struct Idempotency {
 /// Where a key goes, and how it is written there.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KeyRule {
-    /// The place.
     #[serde(rename = "in")]
     pub place: KeyPlace,
     /// The header's, member's or parameter's name.

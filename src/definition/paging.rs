@@ -9,14 +9,23 @@ use super::context::Context;
 use super::raw_parameter::RawParameter;
 use super::{Path, RequestTemplate, Segment, Stream, Template};
 
+/// The default of `param` of pages.
+const PAGE_PARAM: &str = "page";
+/// The default of `first`.
+const FIRST_PAGE: u64 = 1;
+/// The default of `param` of offsets.
+const OFFSET_PARAM: &str = "offset";
+/// The default of `size_param` of offsets, where there is a `size`.
+const SIZE_PARAM: &str = "limit";
+/// The default of `param` of cursors.
+const TOKEN_PARAM: &str = "cursor";
+
 /// How the API pages.
 #[derive(Clone, Debug)]
 pub enum Paginate {
-    /// Not at all.
+    /// One answer holds everything.
     None,
-    /// By page number.
     Page {
-        /// The parameter.
         param: String,
         /// The first page's number.
         first: u64,
@@ -29,9 +38,7 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By offset.
     Offset {
-        /// The parameter.
         param: String,
         /// Records on a page.
         size: Option<u64>,
@@ -40,7 +47,6 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By token.
     Cursor {
         /// Where the token is.
         token: TokenAt,
@@ -49,18 +55,16 @@ pub enum Paginate {
         /// Where "there is more" is.
         more: Option<Path>,
     },
-    /// By `Link` header.
+    /// The address in a `Link` header with `rel="next"`.
     Link,
-    /// By an address.
+    /// The address that the body or a header holds.
     NextUrl(AddressAt),
 }
 
 /// Where the address of the next page is.
 #[derive(Clone, Debug)]
 pub enum AddressAt {
-    /// In the body.
     Body(Path),
-    /// In a header.
     Header(String),
 }
 
@@ -77,9 +81,8 @@ pub enum EndRule {
     Status(Vec<u16>),
     /// With the page whose value at a path is one of these, as JSON.
     Value {
-        /// Where.
         at: Path,
-        /// The values.
+        /// JSON values; the first one that is equal ends the data.
         is: Vec<serde_json::Value>,
     },
     /// With the page that has nothing at a path.
@@ -121,9 +124,7 @@ impl Paginate {
 /// Where a token is.
 #[derive(Clone, Debug)]
 pub enum TokenAt {
-    /// In the body.
     Body(Path),
-    /// In a header.
     Header(String),
     /// A member of the last record.
     LastRecord(String),
@@ -132,7 +133,6 @@ pub enum TokenAt {
 /// Where a token goes.
 #[derive(Clone, Debug)]
 pub enum TokenInto {
-    /// A query parameter.
     Query(String),
     /// A member of the JSON body.
     Body(String),
@@ -143,11 +143,10 @@ pub enum TokenInto {
 pub enum Total {
     /// In every page's body.
     Body(Path),
-    /// In a header.
     Header(String),
     /// At an endpoint of its own.
     Endpoint {
-        /// Its request.
+        /// The request for the number, with the window's placeholders.
         request: RequestTemplate,
         /// Where its answer holds the number.
         value: Path,
@@ -210,7 +209,7 @@ impl EndRule {
 pub enum RawPaginate {
     /// One answer holds everything, whatever it says of more.
     None {},
-    /// A page number.
+    /// Pages are asked for by their numbers.
     Page {
         /// The parameter. Default `page`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,7 +234,7 @@ pub enum RawPaginate {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         end: Option<RawEnd>,
     },
-    /// An offset.
+    /// Pages are asked for by the number of records before them.
     Offset {
         /// The parameter. Default `offset`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -306,7 +305,7 @@ pub enum RawEnd {
     Word(RawEndWord),
     /// A status or a value.
     Table(RawEndTable),
-    /// Several.
+    /// Several rules; the first one that holds ends the data.
     List(Vec<RawEndRule>),
 }
 
@@ -395,7 +394,7 @@ pub struct RawTotalTable {
 pub enum RawTotalOf {
     /// Every page that has a count.
     Each,
-    /// The first page.
+    /// The first page of a fetch alone.
     First,
 }
 
@@ -431,8 +430,8 @@ pub(in crate::definition) fn paginate_of(
         },
         Some(RawPaginate::Page { param, first, size, size_param, pages, more, .. }) => {
             Paginate::Page {
-                param: param.clone().unwrap_or_else(|| "page".to_owned()),
-                first: first.unwrap_or(1),
+                param: param.clone().unwrap_or_else(|| PAGE_PARAM.to_owned()),
+                first: first.unwrap_or(FIRST_PAGE),
                 size: *size,
                 size_param: size_param.clone(),
                 pages: path("pages", pages)?,
@@ -440,9 +439,9 @@ pub(in crate::definition) fn paginate_of(
             }
         }
         Some(RawPaginate::Offset { param, size, size_param, more, .. }) => Paginate::Offset {
-            param: param.clone().unwrap_or_else(|| "offset".to_owned()),
+            param: param.clone().unwrap_or_else(|| OFFSET_PARAM.to_owned()),
             size: *size,
-            size_param: size_param.clone().or_else(|| size.map(|_| "limit".to_owned())),
+            size_param: size_param.clone().or_else(|| size.map(|_| SIZE_PARAM.to_owned())),
             more: path("more", more)?,
         },
         Some(RawPaginate::Cursor { next, header, field, param, body, more, .. }) => {
@@ -472,7 +471,7 @@ pub(in crate::definition) fn paginate_of(
                     TokenInto::Body(member.clone())
                 }
                 (param, None) => {
-                    TokenInto::Query(param.clone().unwrap_or_else(|| "cursor".to_owned()))
+                    TokenInto::Query(param.clone().unwrap_or_else(|| TOKEN_PARAM.to_owned()))
                 }
             };
             Paginate::Cursor { token, into, more }
@@ -481,6 +480,27 @@ pub(in crate::definition) fn paginate_of(
 }
 
 impl RawPaginate {
+    /// The keys that hold paths into a body.
+    pub(in crate::definition) const PATHS: [&str; 3] = ["next", "more", "pages"];
+
+    /// The values of the keys that may be left out, of which a request is made all the same.
+    pub(in crate::definition) fn defaults(&self) -> Vec<(&'static str, serde_json::Value)> {
+        match self {
+            RawPaginate::Page { .. } => {
+                vec![("param", PAGE_PARAM.into()), ("first", FIRST_PAGE.into())]
+            }
+            RawPaginate::Offset { size: Some(_), .. } => {
+                vec![("param", OFFSET_PARAM.into()), ("size_param", SIZE_PARAM.into())]
+            }
+            RawPaginate::Offset { .. } => vec![("param", OFFSET_PARAM.into())],
+            RawPaginate::Cursor { body: None, .. } => vec![("param", TOKEN_PARAM.into())],
+            RawPaginate::None {}
+            | RawPaginate::Cursor { .. }
+            | RawPaginate::Link { .. }
+            | RawPaginate::NextUrl { .. } => Vec::new(),
+        }
+    }
+
     fn end(&self) -> Option<&RawEnd> {
         match self {
             RawPaginate::None {} => None,

@@ -5,9 +5,11 @@
 
 use serde_json_path::JsonPath;
 
-/// The longest path, bytes.
+/// The longest path, bytes: the JSONPath library calls itself for each nested part of a text, and a
+/// much longer one overflows the stack.
 const PATH_BYTES_MAX: usize = 1024;
-/// The most filters in a path.
+/// The most filters in a path: the JSONPath library reads a filter within a filter twice, so that
+/// each level doubles the time.
 const FILTERS_MAX: usize = 8;
 
 /// One step of a plain path.
@@ -21,7 +23,7 @@ pub enum Segment {
     Wildcard,
 }
 
-/// A checked JSONPath.
+/// A JSONPath (RFC 9535) that was checked, with the plain steps that it begins with.
 #[derive(Clone, Debug)]
 pub struct Path {
     text: String,

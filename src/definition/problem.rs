@@ -10,7 +10,6 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 pub struct Problem {
     /// Bytes of the text that it is about.
     pub span: Range<usize>,
-    /// What is wrong.
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
@@ -35,9 +34,8 @@ impl Problem {
 pub struct Problems {
     /// The file's name as the user knows it.
     pub file: String,
-    /// The file's text.
     pub text: String,
-    /// Sorted by place.
+    /// Sorted by their place in the text.
     pub problems: Vec<Problem>,
 }
 

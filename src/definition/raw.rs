@@ -8,7 +8,6 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ColumnType;
 use super::auth::RawAuth;
 use super::nothing::{RawAbsent, RawEmpty};
 use super::paging::{RawPaginate, RawTotal};
@@ -16,13 +15,14 @@ use super::raw_alerts::RawAlert;
 use super::raw_check::{RawCheck, RawStreamCheck};
 use super::raw_outbox::RawIdempotency;
 use super::raw_parameter::RawParameter;
+use super::{BodyFormat, ColumnType};
 
 /// What one archive holds.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "windrow.toml")]
 pub struct RawDefinition {
-    /// The archive file.
+    /// The file that the records are kept in.
     pub archive: RawArchive,
     /// The APIs, by name.
     pub sources: IndexMap<String, RawSource>,
@@ -38,7 +38,7 @@ pub struct RawDefinition {
     pub alerts: Vec<RawAlert>,
 }
 
-/// The archive file.
+/// The file that the records are kept in.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawArchive {
@@ -49,7 +49,7 @@ pub struct RawArchive {
     pub allow_network_fs: bool,
 }
 
-/// An API.
+/// An API: its address, its credentials and its limits.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSource {
@@ -88,7 +88,7 @@ pub struct RawSource {
     pub max_ratio: Option<u64>,
     /// `json`: answers are JSON, whatever their `Content-Type` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<RawContentType>,
+    pub content_type: Option<BodyFormat>,
     /// When and how often a failed request is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RawRetry>,
@@ -96,14 +96,6 @@ pub struct RawSource {
     /// the IETF's Idempotency-Key draft has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<RawIdempotency>,
-}
-
-/// What answers are, whatever they say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawContentType {
-    /// JSON.
-    Json,
 }
 
 /// When and how often a failed request is tried again.
@@ -146,7 +138,7 @@ pub struct RawStream {
     /// Query parameters. Texts are templates; a list repeats the parameter.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub query: IndexMap<String, RawParameter>,
-    /// Headers. Templates.
+    /// Headers besides the source's. Their values are templates.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub headers: IndexMap<String, String>,
     /// The JSON body. Texts in it are templates.
@@ -193,7 +185,7 @@ pub struct RawStream {
     /// 204 where no total is declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<RawEmpty>,
-    /// Answers that mean that a parent (`for_each`) has no part in the stream.
+    /// Answers that mean that a parent (`for_each`) has no data in the stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<RawAbsent>,
     /// The largest share of the parents that may be absent at once. Default 0.5.
@@ -252,7 +244,7 @@ pub struct RawStream {
 /// The HTTP method of a fetch.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 pub enum RawMethod {
-    /// The usual one.
+    /// The usual method of a fetch.
     #[serde(rename = "GET")]
     Get,
     /// For APIs that take a query as a JSON body. Must be safe to repeat.
@@ -260,13 +252,13 @@ pub enum RawMethod {
     Post,
 }
 
-/// The natural key.
+/// The natural key of the stream's records.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RawKey {
-    /// One column.
+    /// A key of one column.
     Column(String),
-    /// Several columns.
+    /// A key of several columns.
     Columns(Vec<String>),
     /// No stable id: the SHA-256 of these fields.
     Hash(RawHashKey),
@@ -294,7 +286,7 @@ pub enum RawColumn {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawColumnTable {
-    /// The type.
+    /// The type of the column's values.
     #[serde(rename = "type")]
     pub kind: ColumnType,
     /// Where in the record (or in `ancestor`) the value is: a JSONPath of names and indexes.
@@ -393,13 +385,13 @@ pub enum RawBounds {
     /// From start on, up to but without end.
     #[serde(rename = "[)")]
     ClosedOpen,
-    /// Both included.
+    /// Both bounds are included.
     #[serde(rename = "[]")]
     ClosedClosed,
     /// After start, end included.
     #[serde(rename = "(]")]
     OpenClosed,
-    /// Neither included.
+    /// Neither bound is included.
     #[serde(rename = "()")]
     OpenOpen,
 }
@@ -450,11 +442,11 @@ pub enum RawCursorStart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawOnDrift {
-    /// It is logged.
+    /// The change is logged and nothing else.
     Record,
     /// It is logged, and a new field becomes a column.
     AddColumn,
-    /// The window fails.
+    /// The window fails, and nothing of the page is written.
     Fail,
 }
 

@@ -18,7 +18,7 @@ pub struct RawAlert {
     pub source: Option<String>,
     /// The path, appended to the source's `base_url`.
     pub path: String,
-    /// Default `POST`.
+    /// The method of the request. Default `POST`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<RawWriteMethod>,
     /// From which severity on. Default `warning`.

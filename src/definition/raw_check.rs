@@ -65,14 +65,14 @@ pub struct RawCheck {
 pub enum Severity {
     /// Worth knowing; there is nothing to do.
     Info,
-    /// Somebody should look.
+    /// Data may be missing or wrong.
     Warning,
     /// Numbers that are made from this are wrong.
     Error,
 }
 
 impl Severity {
-    /// Its name.
+    /// The name as the definition writes it.
     pub fn as_str(self) -> &'static str {
         self.into()
     }

@@ -48,11 +48,11 @@ pub struct RawIdempotency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawKeyPlace {
-    /// A header.
+    /// The key goes into a header.
     Header,
     /// A member of the JSON body, which must be an object.
     Body,
-    /// A query parameter.
+    /// The key goes into a parameter of the query.
     Query,
 }
 
@@ -62,7 +62,7 @@ pub enum RawKeyPlace {
 pub enum RawKeyFormat {
     /// As a string of RFC 9651, in quotes, as the IETF's draft has it.
     Structured,
-    /// As it is.
+    /// The characters of the key as they are.
     Plain,
 }
 
@@ -91,7 +91,7 @@ pub enum RawWriteMethod {
     /// Changes a part of something.
     #[serde(rename = "PATCH")]
     Patch,
-    /// Takes something away.
+    /// Removes what the path names.
     #[serde(rename = "DELETE")]
     Delete,
 }

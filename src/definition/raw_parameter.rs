@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RawParameter {
-    /// A template.
+    /// A text, which is a template.
     Text(String),
     /// A whole number, sent as it is.
     Integer(i64),
     /// A number, sent as it is.
     Number(f64),
-    /// `true` or `false`.
+    /// Sent as `true` or `false`.
     Boolean(bool),
-    /// Repeats the parameter.
+    /// Sends the parameter once for each text.
     List(Vec<String>),
 }

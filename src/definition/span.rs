@@ -14,11 +14,10 @@ use super::local_time::resolve_local;
 /// is elapsed time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// Calendar months.
     pub months: u32,
     /// Calendar days; a day on which the clocks change has 23 or 25 hours.
     pub days: u32,
-    /// Elapsed milliseconds.
+    /// Elapsed time beside months and days, milliseconds.
     pub millis: i64,
 }
 

@@ -20,25 +20,16 @@ pub enum Fineness {
     Microsecond,
     /// A thousandth of a second.
     Millisecond,
-    /// A second.
     Second,
-    /// A minute.
     Minute,
-    /// An hour.
     Hour,
-    /// Half a day.
     HalfDay,
-    /// A day.
     Day,
-    /// A week.
     Week,
-    /// A month.
     Month,
     /// A quarter of a year.
     Quarter,
-    /// A year.
     Year,
-    /// A hundred years.
     Century,
     /// It shows no time.
     Nothing,
@@ -90,13 +81,13 @@ impl Fineness {
     }
 }
 
-/// A specifier.
+/// A specifier that a pattern may hold, such as `%Y`.
 pub struct Specifier {
     /// As a pattern has it.
     pub text: &'static str,
     /// The smallest difference that it shows.
     pub fineness: Fineness,
-    /// What it shows.
+    /// What it shows, in words for messages.
     pub shows: &'static str,
     /// Whether `-`, `_` or `0` may stand after the `%`.
     pads: bool,
@@ -170,7 +161,7 @@ pub const SPECIFIERS: [Specifier; 56] = [
     fixed("%%", Nothing, "a percent sign"),
 ];
 
-/// A checked pattern.
+/// A strftime pattern of which each specifier is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern {
@@ -186,9 +177,9 @@ pub struct Pattern {
 /// How a pattern tells the offset of its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetShown {
-    /// Not at all.
+    /// The pattern shows no offset.
     Missing,
-    /// By a specifier.
+    /// By a specifier, such as `%z`.
     Written,
     /// By letters after the time, such as `Z`.
     Utc,
@@ -231,9 +222,7 @@ impl TryFrom<String> for Pattern {
 /// What a text says of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenTime {
-    /// An instant.
     Instant(DateTime<Utc>),
-    /// A local time.
     Local(NaiveDateTime),
 }
 

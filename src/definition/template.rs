@@ -11,9 +11,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// A reference to a secret that is kept elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretReference {
-    /// An environment variable.
+    /// The value of this environment variable.
     Environment(String),
-    /// A file's text.
+    /// The text of the file at this path.
     File(String),
 }
 
@@ -26,7 +26,8 @@ impl std::fmt::Display for SecretReference {
     }
 }
 
-/// The longest text with placeholders, bytes.
+/// The longest text with placeholders, bytes: the template library calls itself for each nested
+/// part of an expression, and a much longer one overflows the stack.
 const TEMPLATE_BYTES_MAX: usize = 4096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +49,9 @@ pub struct Template {
 pub struct TemplateValues {
     /// `window.start` and `window.end`, as the API wants them.
     pub window: Option<(String, String)>,
-    /// `cursor`.
+    /// The mark of a cursor stream, as the API wants it; none for other streams.
     pub cursor: Option<String>,
-    /// `parent.…`.
+    /// `parent.COLUMN`: the columns of the parent's row; empty without `for_each`.
     pub parent: BTreeMap<String, Scalar>,
     /// `key`: that of an entry of the outbox.
     pub key: Option<String>,
@@ -62,13 +63,9 @@ pub struct TemplateValues {
 /// row's version. Unlike a value of a column it is never bytes, which stand for null there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scalar {
-    /// SQL NULL.
     Null,
-    /// A whole number.
     Integer(i64),
-    /// A double.
     Real(f64),
-    /// Text.
     Text(String),
 }
 

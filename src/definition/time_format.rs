@@ -14,9 +14,9 @@ use super::strftime::{OffsetShown, Pattern, WrittenTime};
 pub enum TimeFormat {
     /// RFC 3339 with the zone's offset.
     Rfc3339,
-    /// Seconds since 1970.
+    /// Seconds since 1970, without leap seconds.
     Unix,
-    /// Milliseconds since 1970.
+    /// Milliseconds since 1970, without leap seconds.
     UnixMillis,
     /// A strftime pattern, read and written in the zone of its definition.
     Strftime(Pattern),

@@ -21,7 +21,7 @@ use super::world::{CLIENTS, DemoUsage, cycle_start, gb, lines, usage};
 pub enum DemoFault {
     /// 429 with `Retry-After` seconds.
     TooMany(u32),
-    /// 500.
+    /// An answer with status 500.
     ServerError,
     /// The connection is cut in the middle of the body.
     Cut,
@@ -31,13 +31,15 @@ pub enum DemoFault {
     Stall(Sender<()>),
 }
 
-/// How often a stalled answer looks whether the server is to end, milliseconds.
+/// How often a stalled answer looks whether the server is to end, milliseconds: nobody notices that
+/// delay at the end of the demonstration.
 const STALL_POLL_MS: u64 = 20;
 
 /// Loopback addresses to listen on, the first one that works: one that no other program uses, so
 /// that its port is still free when the server comes back (Linux), or the usual one.
 const ADDRESSES: [&str; 2] = ["127.83.79.1", "127.0.0.1"];
-/// How often the server tries to come back to its port.
+/// How often the server tries to come back to its port: five seconds in all, after which another
+/// program is there to stay.
 const REBINDS_MAX: u32 = 250;
 
 struct ApiState {
@@ -50,7 +52,7 @@ struct ApiState {
     hidden: usize,
 }
 
-/// The server.
+/// The demonstration's API: a server on loopback whose data follows a clock of its own.
 pub struct Api {
     state: Arc<Mutex<ApiState>>,
     address: SocketAddr,
@@ -78,7 +80,7 @@ impl Api {
         Ok(api)
     }
 
-    /// `http://127.0.0.1:port`
+    /// The base address, as `http://127.0.0.1:8080`.
     pub fn address(&self) -> String {
         format!("http://{}", self.address)
     }

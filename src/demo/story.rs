@@ -21,7 +21,8 @@ use crate::sync::{Lanes, Silent, SyncOptions, SyncParts, SyncReport, sync, trans
 use super::api::{Api, DemoFault};
 use super::world::{CLIENTS, gb, lines, usage};
 
-/// How long the demo waits for the process that it is about to kill, seconds.
+/// How long the demo waits for the process that it is about to kill, seconds: it must start and
+/// come to its window, which takes seconds on a machine under load.
 const VICTIM_SECONDS_MAX: u64 = 20;
 /// Billing cycles that the usual script asks for each time.
 const SCRIPT_CYCLES: u32 = 3;
@@ -32,15 +33,13 @@ const MONTH: (&str, &str) = ("2025-10-01", "2025-11-01");
 pub enum DemoScene<'a> {
     /// A new chapter: its date and what it is about.
     Chapter(&'a str, &'a str),
-    /// A remark.
     Remark(&'a str),
     /// A sync has ended.
     Synced(&'a SyncReport),
-    /// The end.
     Conclusion(&'a Conclusion),
 }
 
-/// Shows a scene.
+/// The function that shows a scene of the demonstration.
 pub type ShowScene<'s> = dyn Fn(&DemoScene<'_>) + 's;
 
 /// The system broke the story off: a file, a port, a process.
@@ -48,12 +47,10 @@ fn system(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Storage, error.to_string())
 }
 
-/// A client's month.
+/// A client's usage in the month, as each of three counts it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClientTotal {
-    /// The client.
     pub client: String,
-    /// Its plan, GB.
     pub plan_gb: u32,
     /// What the API itself says, GB.
     pub truth_gb: String,

@@ -5,9 +5,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// A client and its plan, GB a month.
 pub struct Client {
-    /// Its id.
     pub id: &'static str,
-    /// Its name.
     pub name: &'static str,
     /// The plan, GB a month.
     pub plan_gb: u32,
@@ -15,7 +13,7 @@ pub struct Client {
     pub cycle_day: u32,
 }
 
-/// The clients.
+/// The clients of the demonstration's API, each with another cycle day.
 pub const CLIENTS: [Client; 4] = [
     Client { id: "C-1", name: "Aurora Shipping", plan_gb: 1000, cycle_day: 1 },
     Client { id: "C-2", name: "Borealis Mining", plan_gb: 1000, cycle_day: 8 },
@@ -28,11 +26,8 @@ const LINES_PER_CLIENT: usize = 3;
 /// One line's usage on one day, as the API knows it at some time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoUsage {
-    /// The service line.
     pub line: String,
-    /// Its client.
     pub client: &'static str,
-    /// The day.
     pub date: NaiveDate,
     /// The usage, thousandths of a GB, so that sums are exact.
     pub milli_gb: u64,

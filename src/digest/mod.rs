@@ -26,11 +26,9 @@ use crate::store::sql::quote;
 /// The digest of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TableDigest {
-    /// The stream.
     pub stream: String,
-    /// Its rows.
     pub rows: u64,
-    /// Hexadecimal SHA-256.
+    /// The logical digest: hexadecimal SHA-256 (see [`digest_statement`]).
     pub sha256: String,
 }
 
@@ -38,11 +36,9 @@ pub struct TableDigest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WholeDigest {
-    /// The table.
     pub table: String,
-    /// Its rows.
     pub rows: u64,
-    /// Hexadecimal SHA-256.
+    /// Hexadecimal SHA-256 over all values of the table.
     pub sha256: String,
 }
 

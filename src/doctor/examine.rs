@@ -4,6 +4,7 @@ use super::facts::{DefinitionFacts, Facts, SecretFact, SecretFound};
 use super::finding::{DoctorFinding, FaultArea};
 use super::{network, storage};
 use crate::http::SECRET_CHARS_MIN;
+use crate::model::numbers::many;
 
 /// Judges all facts. The order is that in which a person would look: what windrow is told, what it
 /// keeps, and what lies outside.
@@ -23,7 +24,8 @@ fn definition(definition: &DefinitionFacts) -> DoctorFinding {
     let name = "definition";
     match definition {
         DefinitionFacts::Sound { file, sources, streams } => {
-            let (sources, streams) = (many(*sources, "source"), many(*streams, "stream"));
+            let (sources, streams) =
+                (many(*sources as u64, "source"), many(*streams as u64, "stream"));
             DoctorFinding::ok(name, format!("{file}: {sources}, {streams}"))
         }
         DefinitionFacts::Broken { message, help } => {
@@ -32,10 +34,6 @@ fn definition(definition: &DefinitionFacts) -> DoctorFinding {
         }
         DefinitionFacts::Absent => DoctorFinding::skip(name, "there is none beside the archive"),
     }
-}
-
-fn many(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn secrets(facts: &Facts) -> Vec<DoctorFinding> {

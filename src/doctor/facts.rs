@@ -10,7 +10,6 @@ use crate::model::{Error, Timestamp};
 pub struct Facts {
     /// The machine's wall clock.
     pub now: Timestamp,
-    /// The definition.
     pub definition: DefinitionFacts,
     /// The secrets that it refers to.
     pub secrets: Vec<SecretFact>,
@@ -28,12 +27,11 @@ pub struct Facts {
     pub waits: Vec<(String, String)>,
 }
 
-/// The definition.
+/// What became of reading the definition.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DefinitionFacts {
-    /// It was read.
+    /// It was read without a problem.
     Sound {
-        /// Its file.
         file: String,
         /// How many sources it has.
         sources: usize,
@@ -54,9 +52,9 @@ pub enum DefinitionFacts {
 /// A secret, never its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecretFact {
-    /// `${env:NAME}` or `${file:PATH}`.
+    /// The reference as the definition writes it: `${env:NAME}` or `${file:PATH}`.
     pub reference: String,
-    /// Who needs it.
+    /// The place in the definition that needs it.
     pub place: String,
     /// How it was found.
     pub found: SecretFound,
@@ -65,9 +63,8 @@ pub struct SecretFact {
 /// How a secret was found.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SecretFound {
-    /// It is there.
     Good,
-    /// It is not, and why.
+    /// It is not there, for this reason.
     Missing(String),
     /// It has too few characters to be taken out of texts.
     Short,
@@ -75,9 +72,8 @@ pub enum SecretFound {
     Odd,
     /// Its file can be read by others.
     Exposed {
-        /// The file.
         file: String,
-        /// The permission bits.
+        /// The permission bits of the file, as `0o644`.
         mode: u32,
     },
 }
@@ -85,7 +81,6 @@ pub enum SecretFound {
 /// The archive and the place where it lies.
 #[derive(Debug)]
 pub struct ArchiveFacts {
-    /// Its file.
     pub path: String,
     /// Whether a network file system was asked for.
     pub allow_network_fs: bool,
@@ -93,7 +88,7 @@ pub struct ArchiveFacts {
     pub health: Option<Result<Health, Error>>,
     /// Why the file cannot be written, if so.
     pub unwritable: Option<String>,
-    /// Its size.
+    /// The size of the archive's file, bytes.
     pub bytes: u64,
     /// What the names of the files beside it add to its own.
     pub beside: Vec<String>,
@@ -110,7 +105,6 @@ pub struct ArchiveFacts {
 /// A source, and what came of asking for its base address.
 #[derive(Clone, Debug)]
 pub struct SourceFacts {
-    /// Its name.
     pub name: String,
     /// Its base address, which never holds credentials.
     pub base_url: String,
@@ -118,7 +112,6 @@ pub struct SourceFacts {
     pub secure: bool,
     /// Whether that is this machine.
     pub loopback: bool,
-    /// What came.
     pub reach: SourceReach,
 }
 
@@ -129,16 +122,15 @@ pub enum SourceReach {
     NotAsked,
     /// No request could be sent at all: the HTTP client does not start, and why.
     NoClient(String),
-    /// An answer.
     Answered(AnswerFacts),
-    /// None, and why.
+    /// No answer came, for this reason.
     Failed(NetError),
 }
 
 /// What an answer says of the way to the source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AnswerFacts {
-    /// The status.
+    /// The HTTP status of the answer.
     pub status: u16,
     /// Whether it is a web page.
     pub html: bool,

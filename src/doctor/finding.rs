@@ -21,7 +21,7 @@ pub enum FaultArea {
 }
 
 impl FaultArea {
-    /// The exit code of the command (docs/contract.md, section 9).
+    /// The exit code of the command (docs/exit-codes.md).
     pub fn exit_code(self) -> ExitCode {
         match self {
             Self::Definition => ExitCode::Usage,
@@ -79,7 +79,6 @@ pub struct DoctorFinding {
     pub name: String,
     /// How it came out.
     pub state: DoctorVerdict,
-    /// What was found.
     pub found: String,
     /// What to do about it; always there when it is a warning or bad.
     pub help: Option<String>,

@@ -16,7 +16,6 @@ use crate::http::{
     secrets_of,
 };
 use crate::model::Timestamp;
-use crate::record::BodyFormat;
 use crate::store::Reader;
 
 use super::facts::{
@@ -50,7 +49,7 @@ pub enum Way {
     Open(BTreeMap<String, Arc<dyn Transport>>),
 }
 
-/// Where to look.
+/// What the facts are gathered from.
 pub struct Surroundings<'a> {
     /// What became of reading the definition.
     pub told: DefinitionFacts,
@@ -60,7 +59,6 @@ pub struct Surroundings<'a> {
     pub archive: Option<&'a Path>,
     /// The folder from which secret files are found.
     pub folder: &'a Path,
-    /// The network.
     pub way: Way,
     /// Clock, variables, links, stop.
     pub host: &'a Host,
@@ -194,7 +192,7 @@ fn source_facts(definition: &Definition, way: &Way, host: &Host) -> Vec<SourceFa
 
 /// Asks for the base address itself, without credentials and once.
 async fn ask(source: &Source, transport: &dyn Transport, host: &Host) -> SourceReach {
-    let format = BodyFormat::default();
+    let format = source.format();
     let request = HttpRequest {
         method: Method::Get,
         url: source.base_url.clone(),

@@ -48,7 +48,7 @@ pub struct Ejected {
     pub rows: u64,
     /// Streams that have a table.
     pub streams: u64,
-    /// Its size.
+    /// The size of the file, bytes.
     pub bytes: u64,
 }
 

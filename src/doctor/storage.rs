@@ -2,6 +2,7 @@
 
 use crate::doctor::Health;
 use crate::host::files::FileSystemSort;
+use crate::model::numbers::{inflect, many};
 use crate::model::{Error, ErrorKind};
 
 use super::facts::{ArchiveFacts, Facts};
@@ -94,7 +95,11 @@ fn future(health: &Health) -> DoctorFinding {
     let name = "clock and archive";
     match (&health.latest_fetch, health.future_fetches) {
         (Some(latest), number @ 1..) => {
-            let found = format!("{number} fetches were made later than now, the last at {latest}");
+            let found = format!(
+                "{} {} made later than now, the last at {latest}",
+                many(number, "fetch"),
+                inflect(number, "was", "were")
+            );
             let help = "the clock is behind, or was ahead then: set it right; if it was ahead, \
                         read those days again with `windrow sync --from`";
             DoctorFinding::warn(name, found, help)

@@ -12,9 +12,8 @@ const FIELDS_MAX: usize = 1_000;
 pub struct Drift {
     /// What happened to it.
     pub change: FieldChangeKind,
-    /// The field.
     pub field: String,
-    /// In words.
+    /// What changed, in words for people.
     pub detail: String,
     /// Of a new field: what it holds.
     pub kinds: Kinds,
@@ -25,7 +24,6 @@ pub struct Drift {
 pub struct Noticed {
     /// What is known of these fields from now on.
     pub fields: Vec<KnownField>,
-    /// What is logged.
     pub drift: Vec<Drift>,
 }
 

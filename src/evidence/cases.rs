@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::*;
-use crate::definition::{Definition, parse_definition};
-use crate::record::{BodyFormat, PageContext, RecordReader, read_page};
+use crate::definition::{BodyFormat, Definition, parse_definition};
+use crate::record::{PageContext, RecordReader, read_page};
 
 const BASE: &str = r#"
 [archive]

@@ -1,6 +1,7 @@
 //! Whether what the answers of a fetch say contradicts the end of the data that was found.
 
 use crate::definition::{Paginate, Stream};
+use crate::model::numbers::{count, many};
 
 use super::signs::{Sign, SignKind, Signs};
 
@@ -44,7 +45,7 @@ pub struct Contradiction {
     pub help: String,
 }
 
-/// How much came.
+/// The numbers that a fetch's signs are compared with.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
     /// Records, whether or not they became rows.
@@ -183,7 +184,11 @@ fn counts_more_records(stream: &Stream, signs: &FetchSigns, came: Came) -> Optio
         return None;
     }
     (came.whole && *total > came.records).then(|| Contradiction {
-        message: format!("the answer counts {total} records at {at}, and {} came", came.records),
+        message: format!(
+            "the answer counts {} at {at}, and {} came",
+            many(*total, "record"),
+            count(came.records)
+        ),
         help: match stream.paginate_is_written {
             false => "write how the API pages with `paginate`; if this counts something else, \
                       `total = \"none\"` says so"

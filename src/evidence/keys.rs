@@ -24,7 +24,8 @@ pub struct KeyTable {
     seed: u64,
 }
 
-/// Slots of a table that holds something.
+/// Slots of a table that holds something: 8 KiB, so that a small window does not grow its table ten
+/// times.
 const SLOTS_MIN: usize = 1 << 10;
 const CONTENT_BITS: u32 = 16;
 

@@ -10,12 +10,13 @@ use crate::record::{Elements, Members};
 
 use super::names::{Topic, header_topic, is_about_the_answer, plain, topic};
 
-/// How deep objects beside the records are looked into.
+/// How deep objects beside the records are looked into: less misses signs such as
+/// `meta.pagination.links.next.href`, more takes members of included objects for signs.
 const DEPTH_MAX: usize = 5;
 /// Bytes of an answer beside its records that are looked into; the members of larger objects, such
 /// as included resources, are about themselves.
 const BESIDE_BYTES_MAX: usize = 4 << 20;
-/// Characters of a value in a message.
+/// Characters of a value in a message: a message stays on one or two lines, also with a long token.
 const SHOWN_MAX: usize = 80;
 
 /// Something that an answer says, and where.
@@ -44,7 +45,7 @@ pub enum SignKind {
     Flag,
     /// How many records or pages there are.
     Count(u64),
-    /// Something that failed.
+    /// A part of the answer that failed.
     Failure,
 }
 

@@ -53,19 +53,19 @@ fn io_of(error: csv::Error) -> std::io::Error {
     }
 }
 
-/// Rows as CSV.
+/// Writes the answer of a query as CSV.
 pub struct AnswerCsv<W: Write> {
     out: csv::Writer<W>,
     rules: TextRules,
 }
 
 impl<W: Write> AnswerCsv<W> {
-    /// Writes nothing yet.
+    /// Takes the writer and the rules; nothing is written before the first row.
     pub fn new(out: W, rules: TextRules) -> Self {
         Self { out: csv::Writer::from_writer(out), rules }
     }
 
-    /// Writes a line.
+    /// Writes the header or a row as one line.
     pub fn take(&mut self, part: AnswerPart<'_>) -> std::io::Result<()> {
         let rules = self.rules;
         match part {
@@ -93,7 +93,7 @@ pub struct AnswerJson<W> {
 }
 
 impl<W: Write> AnswerJson<W> {
-    /// Writes nothing yet.
+    /// Takes the writer; nothing is written before the first part. `array` puts the rows into one.
     pub fn new(out: W, array: bool) -> Self {
         Self { out, names: Vec::new(), array, any: false }
     }
@@ -104,7 +104,7 @@ impl<W: Write> AnswerJson<W> {
         self.out.write_all(close)
     }
 
-    /// Writes a row.
+    /// Writes a row as one object; the columns come first and name its members.
     pub fn take(&mut self, part: AnswerPart<'_>) -> std::io::Result<()> {
         match part {
             AnswerPart::Columns(names) => {

@@ -12,13 +12,12 @@ use super::decimal::{DIGITS_MAX, DIGITS_OF_LONG, Number};
 
 /// Integers up to here are the same in a double: 2^53.
 const EXACT_IN_DOUBLE: u64 = 1 << 53;
-/// Letters of a value that a message shows.
+/// Letters of a value that a message shows: enough to find it, and a message stays on one line.
 const SHOWN_MAX: usize = 40;
 
 /// A column of an export.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportColumn {
-    /// Its name.
     pub name: String,
     /// What the definition says that it holds.
     pub kind: ColumnType,
@@ -50,17 +49,15 @@ pub fn export_columns(stream: &StreamRow, own: &[String]) -> Vec<ExportColumn> {
 /// What all values of a column can be written as, exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExactType {
-    /// UTF-8 text.
     Text,
-    /// 64 bits, signed.
+    /// A signed integer of 64 bits.
     Integer,
-    /// A double.
+    /// A double (IEEE 754, 64 bits).
     Real,
-    /// True or false.
     Boolean,
-    /// Days.
+    /// A date, as days since 1970.
     Date,
-    /// Microseconds, UTC.
+    /// Microseconds since 1970, UTC.
     Timestamp,
     /// A decimal number of at most `precision` digits, `scale` of them after the point.
     Decimal {
@@ -69,7 +66,6 @@ pub enum ExactType {
         /// From 0 to `precision`.
         scale: i32,
     },
-    /// Bytes.
     Bytes,
 }
 
@@ -111,7 +107,7 @@ pub struct Survey {
     /// Of numbers: all are integers; all are integers or doubles and exact in a double.
     integers: bool,
     doubles: bool,
-    /// Of decimals.
+    /// The digits that decimals need: before the point, after it, and after it at least.
     whole: i64,
     scale: i64,
     scale_least: i64,

@@ -30,7 +30,7 @@ pub enum RowFault {
     Io(std::io::Error),
     /// The value of this column is not one.
     Value {
-        /// The column's place.
+        /// The number of the column, from 0.
         column: usize,
         /// What is wrong with it.
         what: String,

@@ -17,7 +17,7 @@ pub struct StreamCoverage {
     pub parents: u64,
     /// The end of the unbroken stretch that begins where the stream does.
     pub watermark: Option<String>,
-    /// Complete windows, merged.
+    /// Complete windows; those that touch are merged.
     pub complete: Vec<TimeSpan>,
     /// What is not complete between the beginning and the end of what has been read.
     pub gaps: Vec<TimeSpan>,

@@ -42,11 +42,9 @@ use text::{Csv, Ndjson, RowWriter};
 /// The kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
-    /// Comma-separated values.
     Csv,
     /// One JSON object a line.
     Ndjson,
-    /// Parquet.
     Parquet,
 }
 
@@ -87,7 +85,6 @@ pub enum Destination {
 pub struct Export {
     /// The kind of file.
     pub format: FileFormat,
-    /// Where to.
     pub place: Destination,
     /// Whether, and by what, a stream is cut into several files.
     pub partition: Option<PartitionBy>,
@@ -102,9 +99,7 @@ pub struct Export {
 /// A stream that is to be written.
 #[derive(Clone, Debug)]
 pub struct Share {
-    /// The stream.
     pub stream: StreamRow,
-    /// Its columns.
     pub columns: Vec<ExportColumn>,
     /// Whether rows that are marked as gone are left out.
     pub alive: bool,
@@ -115,7 +110,6 @@ pub struct Share {
 /// A column as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WrittenColumn {
-    /// Its name.
     pub name: String,
     /// The type in the file.
     #[serde(rename = "type")]
@@ -128,19 +122,16 @@ pub struct WrittenColumn {
 /// A stream that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exported {
-    /// The stream.
     pub stream: String,
     /// Where it lies; none for standard output.
     pub path: Option<PathBuf>,
-    /// Its rows.
     pub rows: u64,
     /// Rows that are marked as gone, and were left out.
     pub gone: u64,
     /// The files that they are in.
     pub files: u64,
-    /// Their size.
+    /// The size of all its files, bytes; 0 for standard output.
     pub bytes: u64,
-    /// Its columns.
     pub columns: Vec<WrittenColumn>,
 }
 
@@ -150,9 +141,7 @@ pub type Out = Box<dyn Write + Send>;
 /// Where files go, and rows that go into none.
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
-    /// The disk.
     pub files: &'a dyn Files,
-    /// Standard output.
     pub standard: &'a dyn Fn() -> Out,
 }
 

@@ -14,7 +14,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::{Type, TypePtr};
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnType, TypeFamily};
 use crate::history::Stored;
 
 use super::column::{ExactType, ExportColumn, boolean, date, micros, number, real_text, shown};
@@ -29,7 +29,7 @@ const GROUP_ROWS_MAX: usize = 122_880;
 const GROUP_BYTES_MAX: usize = 32 << 20;
 /// Of zstd: smaller than its fastest by a tenth, and still quicker than the fetch of rows.
 const ZSTD_LEVEL: i32 = 3;
-/// Bytes of a decimal of 38 digits.
+/// Bytes of a decimal of 38 digits, which needs 127 bits.
 const WIDE_DECIMAL_BYTES: i32 = 16;
 
 /// A file in the making.
@@ -72,7 +72,7 @@ enum Values {
 }
 
 impl<W: Write + Send> ParquetRows<W> {
-    /// Begins a file.
+    /// Begins a file: writes the header, and the facts of `about` as metadata.
     pub fn new(
         out: W,
         columns: &[ExportColumn],
@@ -282,10 +282,10 @@ fn decimal(value: Stored<'_>, exact: ExactType) -> Option<i128> {
 
 /// Text or bytes. Numbers are written as text only where the survey found no number for all.
 fn push_bytes(value: Stored<'_>, kind: ColumnType, all: &mut Vec<u8>) -> Option<()> {
-    let numeric = matches!(kind, ColumnType::Number | ColumnType::Decimal);
+    let (numeric, bytes) = (kind.may_store_digits(), kind.family() == TypeFamily::Bytes);
     match value {
-        Stored::Text(text) if kind != ColumnType::Blob => all.extend(text.as_bytes()),
-        Stored::Blob(bytes) if kind == ColumnType::Blob => all.extend(bytes),
+        Stored::Text(text) if !bytes => all.extend(text.as_bytes()),
+        Stored::Blob(blob) if bytes => all.extend(blob),
         Stored::Integer(number) if numeric => all.extend(number.to_string().as_bytes()),
         Stored::Real(number) if numeric => all.extend(real_text(number).as_bytes()),
         _ => return None,

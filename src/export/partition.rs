@@ -1,6 +1,5 @@
 //! Folders by day, month or year, named as Hive does.
 
-use crate::definition::ColumnType;
 use crate::history::Stored;
 use crate::model::Error;
 
@@ -12,11 +11,8 @@ const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The length of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// `2026-01-31`
     Day,
-    /// `2026-01`
     Month,
-    /// `2026`
     Year,
 }
 
@@ -39,7 +35,7 @@ impl Unit {
 pub struct PartitionBy {
     /// A date or a timestamp.
     pub column: String,
-    /// The pieces; UTC.
+    /// The length of the pieces, in UTC.
     pub unit: Unit,
 }
 
@@ -65,10 +61,9 @@ impl PartitionBy {
     /// The column's place, where it is one of these and tells a time.
     pub fn find(&self, stream: &str, columns: &[ExportColumn]) -> Result<usize, Error> {
         let name = &self.column;
-        let is_time = |kind: ColumnType| matches!(kind, ColumnType::Date | ColumnType::Timestamp);
         let times: Vec<&str> = columns
             .iter()
-            .filter(|column| is_time(column.kind))
+            .filter(|column| column.kind.is_time())
             .map(|column| column.name.as_str())
             .collect();
         let help = match times.as_slice() {
@@ -78,7 +73,7 @@ impl PartitionBy {
         let Some(at) = columns.iter().position(|column| column.name == *name) else {
             return Err(Error::usage(format!("`{stream}` has no column `{name}`")).help(help));
         };
-        if !is_time(columns[at].kind) {
+        if !columns[at].kind.is_time() {
             let message = format!("the column `{name}` of `{stream}` is no date or timestamp");
             return Err(Error::usage(message).help(help));
         }

@@ -27,7 +27,7 @@ pub struct TargetClaim {
     target: PathBuf,
     /// The file itself until it is whole; of a folder only the sign that it is taken.
     partial: PathBuf,
-    /// Holds the lock.
+    /// The open file, which holds the lock until it is dropped.
     file: File,
     /// The folder until it is whole.
     parts: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct TargetClaim {
 }
 
 impl TargetClaim {
-    /// Claims a file.
+    /// Claims the name of a file; what is there is refused without `force`.
     pub fn file(target: &Path, force: bool) -> Result<TargetClaim, Error> {
         TargetClaim::take(target, force, false)
     }
@@ -61,7 +61,7 @@ impl TargetClaim {
         Ok(TargetClaim { target: target.to_owned(), partial, file, parts: None, leftovers, force })
     }
 
-    /// The final name.
+    /// The name that the file or folder gets when it is published.
     pub fn target(&self) -> &Path {
         &self.target
     }

@@ -6,7 +6,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnType, TypeFamily};
 use crate::history::Stored;
 use crate::model::{printable, printable_json};
 
@@ -14,7 +14,7 @@ use super::column::{ExportColumn, boolean, is_json, number, real_text, shown};
 use super::error::RowFault;
 use super::formula::without_formulas;
 
-/// What takes rows.
+/// A writer of rows in one format.
 pub trait RowWriter {
     /// Takes a row, a value for each column.
     fn row(&mut self, row: &[Stored<'_>]) -> Result<(), RowFault>;
@@ -42,7 +42,7 @@ impl TextRules {
     }
 }
 
-/// Comma-separated values.
+/// Writes rows as comma-separated values (RFC 4180).
 pub struct Csv<W> {
     out: W,
     kinds: Vec<ColumnType>,
@@ -64,8 +64,7 @@ impl<W: Write> Csv<W> {
     }
 
     fn push_text(&mut self, text: &str, kind: ColumnType) {
-        let numeric = matches!(kind, ColumnType::Decimal | ColumnType::Number)
-            && number(Stored::Text(text)).is_some();
+        let numeric = kind.may_store_digits() && number(Stored::Text(text)).is_some();
         push_field(&self.rules.text(text, numeric), &mut self.line);
     }
 }
@@ -106,8 +105,8 @@ fn push_field(text: &str, out: &mut String) {
 }
 
 fn integer(number: i64, kind: ColumnType) -> String {
-    match (kind, boolean(Stored::Integer(number))) {
-        (ColumnType::Boolean, Some(value)) => value.to_string(),
+    match (kind.family(), boolean(Stored::Integer(number))) {
+        (TypeFamily::Boolean, Some(value)) => value.to_string(),
         _ => number.to_string(),
     }
 }
@@ -127,7 +126,7 @@ pub struct Ndjson<W> {
 }
 
 impl<W: Write> Ndjson<W> {
-    /// Writes nothing yet.
+    /// Takes the writer and the columns; nothing is written before the first row.
     pub fn new(out: W, columns: &[ExportColumn], rules: TextRules) -> Self {
         let head = |(at, column): (usize, &ExportColumn)| {
             format!("{}{}:", if at > 0 { "," } else { "{" }, json_text(&column.name))
@@ -139,7 +138,7 @@ impl<W: Write> Ndjson<W> {
 
     fn push(&mut self, at: usize, value: Stored<'_>) -> Result<(), RowFault> {
         let kind = self.kinds[at];
-        let numeric = matches!(kind, ColumnType::Decimal | ColumnType::Number);
+        let numeric = kind.may_store_digits();
         match value {
             Stored::Null => self.line.push_str("null"),
             Stored::Integer(number) => self.line.push_str(&integer(number, kind)),
@@ -149,7 +148,7 @@ impl<W: Write> Ndjson<W> {
                 return Err(RowFault::Value { column: at, what });
             }
             Stored::Text(text) if numeric && number(value).is_some() => self.line.push_str(text),
-            Stored::Text(text) if kind == ColumnType::Json && is_json(value) => {
+            Stored::Text(text) if kind.family() == TypeFamily::Json && is_json(value) => {
                 // A line end inside JSON is only white space; one inside a string is escaped.
                 self.line
                     .extend(text.chars().map(|c| if matches!(c, '\n' | '\r') { ' ' } else { c }));

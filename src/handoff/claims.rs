@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::handoff::Traces;
 use crate::model::Error;
+use crate::model::numbers::many_are;
 use crate::model::sha256_of;
 use crate::store::Reader;
 
@@ -22,13 +23,12 @@ pub struct VerifyDifference {
     pub place: String,
     /// The key of the row, as SQL literals, where it is one row.
     pub key: Option<String>,
-    /// What differs.
+    /// The difference, in words for people.
     pub what: String,
 }
 
 /// A manifest, and the file that it is in.
 pub struct ManifestClaim<'c> {
-    /// The file.
     pub reader: &'c Reader,
     /// What its tables tell of it.
     pub traces: &'c Traces,
@@ -36,7 +36,6 @@ pub struct ManifestClaim<'c> {
     pub manifest: &'c Manifest,
     /// That, as it is written there.
     pub text: &'c str,
-    /// What it holds.
     pub found: &'c FoundContents,
 }
 
@@ -68,11 +67,6 @@ fn told(place: &str, what: impl Into<String>) -> VerifyDifference {
     VerifyDifference { place: place.to_owned(), key: None, what: what.into() }
 }
 
-/// `1 row is`, `7 rows are`.
-pub fn rows_are(rows: u64) -> String {
-    if rows == 1 { "1 row is".to_owned() } else { format!("{rows} rows are") }
-}
-
 /// What is wrong with a file that bears no manifest, if anything is.
 pub fn removed(traces: &Traces) -> Option<VerifyDifference> {
     traces.was_just_given().then(|| {
@@ -86,7 +80,7 @@ impl ManifestClaim<'_> {
         let mut all = Vec::new();
         let Traces { manifests, free_pages, .. } = *self.traces;
         if manifests != 1 {
-            all.push(told(MANIFEST, format!("{} there, 1 was given", rows_are(manifests))));
+            all.push(told(MANIFEST, format!("{} there, 1 was given", many_are(manifests, "row"))));
         }
         if !self.is_as_written()? {
             all.push(told(MANIFEST, "it was changed since it was given"));

@@ -25,7 +25,6 @@ const FAT_FILE_BYTES_MAX: u64 = (1 << 32) - 1;
 
 /// What is to be given.
 pub struct Giving<'a> {
-    /// The archive.
     pub archive: &'a Path,
     /// The file that is to be made.
     pub out: &'a Path,
@@ -37,7 +36,7 @@ pub struct Giving<'a> {
     pub with_outbox: bool,
     /// What must not be in it, each with its name: secrets in every form that they may have.
     pub secrets: Vec<(String, String)>,
-    /// Who signs.
+    /// The key that signs the file; none for a file without a signature.
     pub signing: Option<SigningKey>,
     /// Whether a file of that name is replaced.
     pub force: bool,
@@ -45,13 +44,13 @@ pub struct Giving<'a> {
     pub note: &'a str,
 }
 
-/// What was given.
+/// A hand-off that was made, and what is told of it.
 pub struct Gave {
     /// What the file says of itself.
     pub manifest: Manifest,
     /// The SHA-256 of that.
     pub sha256: String,
-    /// The file's size.
+    /// The size of the file, bytes.
     pub bytes: u64,
     /// The id of the key that signed it.
     pub signed_by: Option<String>,

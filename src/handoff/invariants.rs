@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use rusqlite::named_params;
 
 use crate::model::Error;
+use crate::model::numbers::{count, inflect, many, many_are};
 use crate::store::reader::Reader;
 use crate::store::row::only;
 use crate::store::sql::quote;
@@ -124,10 +125,11 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
         if unknown > 0 {
             all.push(broken(
                 &stream,
-                match unknown {
-                    1 => "1 row was brought by no run that is known".to_owned(),
-                    _ => format!("{unknown} rows were brought by no run that is known"),
-                },
+                format!(
+                    "{} {} brought by no run that is known",
+                    many(unknown, "row"),
+                    inflect(unknown, "was", "were")
+                ),
             ));
         }
         let sql = "SELECT coalesce(max(distinct_keys), 0) AS keys,
@@ -140,8 +142,8 @@ fn rows(connection: &Connection) -> rusqlite::Result<Vec<Broken>> {
                 Ok((row.get("keys")?, row.get("deleted")?))
             })?;
         if rows + deleted < keys {
-            let there = if rows == 1 { "1 row is".into() } else { format!("{rows} rows are") };
-            let what = format!("{there} there, and one fetch alone found {keys}");
+            let there = many_are(rows, "row");
+            let what = format!("{there} there, and one fetch alone found {}", count(keys));
             all.push(broken(&stream, what));
         }
     }

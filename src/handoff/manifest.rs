@@ -80,17 +80,14 @@ pub struct PartMade {
 /// What a hand-off holds of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestStream {
-    /// The stream.
     pub stream: String,
-    /// Its key.
+    /// The columns of the key, in their order.
     pub key: Vec<String>,
     /// The columns that the digest speaks of, in its order.
     pub columns: Vec<String>,
-    /// Its rows.
     pub rows: u64,
     /// The logical digest of its rows: hexadecimal SHA-256.
     pub sha256: String,
-    /// What it covers.
     pub covers: Covers,
     /// Records that could not become rows and wait for a person.
     pub open_rejects: u64,
@@ -116,9 +113,7 @@ pub struct Covers {
 
 /// What a copy holds, as found by reading all of it.
 pub struct FoundContents {
-    /// Its streams.
     pub streams: Vec<ManifestStream>,
-    /// All its tables.
     pub tables: Vec<WholeDigest>,
 }
 

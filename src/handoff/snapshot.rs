@@ -33,7 +33,7 @@ pub struct Draft {
 pub struct Part {
     /// What was written after this run.
     pub since: Option<i64>,
-    /// These streams.
+    /// These streams alone; all when empty.
     pub streams: Vec<String>,
     /// Rows that meet this condition in SQL.
     pub condition: Option<String>,
@@ -51,9 +51,9 @@ impl Part {
 pub struct Naming<'a> {
     /// The copy's own id.
     pub archive_id: &'a str,
-    /// The hand-off's.
+    /// The id of the hand-off.
     pub handoff_id: &'a str,
-    /// When.
+    /// When the copy was made, as an instant in text.
     pub at: &'a str,
 }
 

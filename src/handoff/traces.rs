@@ -19,10 +19,12 @@ pub struct Traces {
     pub format: i32,
     /// How it was made, where it is a copy that was handed off.
     pub copied: Option<Copied>,
-    /// Runs in all.
+    /// All runs in the file, also those of other archives.
     pub runs: u64,
     /// Runs that ran in this very archive, under the id that it has now.
     pub own_runs: u64,
+    /// Senders of its outbox: a copy is given none.
+    pub senders: u64,
     /// Whether parts may have been in it before it was given: it had taken archives in, or was a
     /// hand-off itself.
     pub mixed: bool,
@@ -39,22 +41,19 @@ pub struct Traces {
 /// How a copy was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copied {
-    /// The hand-off's id.
     pub handoff_id: String,
-    /// When.
     pub at: String,
 }
 
 /// The marks of a stream's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MarksOf {
-    /// The stream.
     pub stream: String,
     /// In how many pieces they lie.
     pub chunks: u64,
     /// The number of the last piece.
     pub last: i64,
-    /// All their bytes.
+    /// The bytes of all pieces together.
     pub bytes: u64,
 }
 
@@ -62,7 +61,8 @@ impl Traces {
     /// Whether it must be a hand-off to which nothing has been written since: it was named by one,
     /// or nothing that is in it ran under its name.
     pub fn was_just_given(&self) -> bool {
-        !self.marks.is_empty() || self.own_runs == 0 && (self.copied.is_some() || self.runs > 0)
+        let is_worked_in = self.own_runs > 0 || self.senders > 0;
+        !self.marks.is_empty() || !is_worked_in && (self.copied.is_some() || self.runs > 0)
     }
 }
 
@@ -90,6 +90,7 @@ impl Reader {
                 own_runs: number(&format!(
                     "SELECT count(*) FROM _windrow_runs WHERE archive_id = ({own})"
                 ))?,
+                senders: number("SELECT count(*) FROM _windrow_outbox_senders")?,
                 mixed: connection
                     .prepare(&format!(
                         "SELECT 1 FROM _windrow_lineage WHERE archive_id <> ({own})

@@ -13,17 +13,17 @@ use crate::handoff::envelope::{
 };
 use crate::handoff::invariants::Broken;
 use crate::host::{HeldFolder, Host, files};
+use crate::model::numbers::{inflect, many, many_are};
 use crate::model::sha256_of;
-use crate::model::{Error, ErrorKind};
-use crate::store::{Reader, open_untrusted};
+use crate::model::{Error, ErrorKind, instant_from_text};
+use crate::store::{FutureReadings, Reader, open_untrusted};
 
-use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed, rows_are};
+use super::claims::{ManifestClaim, MarksSeen, VerifyDifference, removed};
 use super::manifest::{FoundContents, MANIFEST_FORM, Manifest, ManifestStream, find};
 use super::marks::{Altered, MarkMatching};
 
 /// How a given file is opened.
 pub struct GivenOpening<'a> {
-    /// The file.
     pub file: &'a Path,
     /// The keys that are believed, and our own identities.
     pub keyring: &'a Keyring,
@@ -89,7 +89,6 @@ pub struct Verified {
     pub encrypted: bool,
     /// Whether it was compressed.
     pub compressed: bool,
-    /// The archive's id.
     pub archive_id: String,
     /// What it says of itself; none where it is an archive that was not handed off, or was written
     /// to since.
@@ -100,6 +99,8 @@ pub struct Verified {
     pub streams: Vec<ManifestStream>,
     /// Streams of which it lacks the work of some runs, and of how many.
     pub lacks: Vec<(String, u64)>,
+    /// Readings whose time had not come by this machine's clock, or when the file was made.
+    pub future: Option<FutureReadings>,
     /// What is not as it was given or must be.
     pub differences: Vec<VerifyDifference>,
 }
@@ -188,6 +189,11 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, Error> {
             _ => differences.extend(removed(&traces)),
         }
     }
+    let mut until = reader.believed_until(host.clock.now())?;
+    let made_at = manifest.as_ref().and_then(|manifest| instant_from_text(&manifest.made_at));
+    if let Some(made_at) = made_at {
+        until = until.min(reader.believed_until(made_at)?);
+    }
     let unpacked = opened.unpacked.as_ref();
     Ok(Verified {
         signed_by: opened.signer.as_ref().map(|signer| signer.name.clone()),
@@ -199,6 +205,7 @@ pub fn verify(opened: &Opened, host: &Host) -> Result<Verified, Error> {
         sha256: text.as_deref().map(sha256_of),
         streams: found.streams,
         lacks: reader.lacks()?,
+        future: reader.future_readings(&until)?,
         differences,
     })
 }
@@ -235,7 +242,7 @@ fn compare(claim: &ManifestClaim<'_>, seen: &MarksSeen) -> Result<Vec<VerifyDiff
             Some(now) if now == given => {}
             Some(now) if now.rows != given.rows => {
                 let given_rows = format!("{} {}", given.rows, was(given.rows));
-                let what = format!("{} there, {given_rows} given", rows_are(now.rows));
+                let what = format!("{} there, {given_rows} given", many_are(now.rows, "row"));
                 tell(&given.table, what);
             }
             Some(_) => tell(&given.table, "rows were changed since it was given".to_owned()),
@@ -243,7 +250,7 @@ fn compare(claim: &ManifestClaim<'_>, seen: &MarksSeen) -> Result<Vec<VerifyDiff
     }
     for now in &found.tables {
         if !manifest.tables.iter().any(|given| given.table == now.table) {
-            tell(&now.table, format!("it was not given; {} there", rows_are(now.rows)));
+            tell(&now.table, format!("it was not given; {} there", many_are(now.rows, "row")));
         }
     }
     for given in &manifest.streams {
@@ -274,11 +281,11 @@ fn named(reader: &Reader, stream: &str) -> Result<Altered, Error> {
 }
 
 fn rows_were(rows: u64) -> String {
-    format!("{rows} row{} {}", if rows == 1 { "" } else { "s" }, was(rows))
+    format!("{} {}", many(rows, "row"), was(rows))
 }
 
 fn was(number: u64) -> &'static str {
-    if number == 1 { "was" } else { "were" }
+    inflect(number, "was", "were")
 }
 
 fn rows_of(stream: &str, altered: Altered) -> Vec<VerifyDifference> {
@@ -295,8 +302,7 @@ fn rows_of(stream: &str, altered: Altered) -> Vec<VerifyDifference> {
         .collect();
     if altered.altered > named {
         let more = altered.altered - named;
-        let more = if more == 1 { "1 more row is".into() } else { format!("{more} more rows are") };
-        all.push(tell(None, format!("{more} not")));
+        all.push(tell(None, format!("{} not", many_are(more, "more row"))));
     }
     for before in altered.missing_before {
         let what = match before {

@@ -14,9 +14,7 @@ use crate::window::Coverage;
 /// The one of two archives that has what the other lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The first.
     A,
-    /// The second.
     B,
 }
 

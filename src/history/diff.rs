@@ -38,7 +38,7 @@ pub struct RowDifference {
 /// How much can be said of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Known {
-    /// Everything.
+    /// All changes, with the earlier values.
     All,
     /// Which rows were inserted or changed, not what they were; which vanished only as far as
     /// `missing` and `deleted` took note of them; and why.
@@ -48,7 +48,7 @@ pub enum Known {
 /// Takes each difference; gives an error to stop.
 pub type Taker<'t> = dyn FnMut(RowDifference) -> std::io::Result<()> + 't;
 
-/// The statements' parts.
+/// The names that the statements are made of.
 struct Parts {
     table: String,
     history: String,

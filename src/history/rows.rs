@@ -1,4 +1,4 @@
-//! Rows and fetches as they are stored, for whoever writes them elsewhere: borrowed, never bent,
+//! Rows as they are stored, for whoever writes them elsewhere: borrowed, never bent,
 //! and all of one moment.
 
 use rusqlite::named_params;
@@ -17,15 +17,10 @@ const GONE: &str = "_deleted_at";
 /// UTF-8, which an export refuses and does not mend.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stored<'r> {
-    /// SQL NULL.
     Null,
-    /// An integer.
     Integer(i64),
-    /// A double.
     Real(f64),
-    /// Text.
     Text(&'r str),
-    /// Bytes.
     Blob(&'r [u8]),
     /// Bytes that SQLite takes for text and that are not UTF-8.
     NotText(&'r [u8]),
@@ -48,7 +43,6 @@ impl<'r> From<ValueRef<'r>> for Stored<'r> {
 /// Which rows of a stream, and in which order.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'s> {
-    /// The stream.
     pub stream: &'s str,
     /// The columns of its table that are wanted.
     pub columns: &'s [String],
@@ -93,9 +87,7 @@ impl Selection<'_> {
 
 /// Where rows are read: as they are, or as they were.
 pub enum RowSource {
-    /// As they are.
     Now(Reader),
-    /// As they were.
     Then(Past),
 }
 

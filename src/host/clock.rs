@@ -16,7 +16,7 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
     /// Time since some fixed instant; never goes back.
     fn monotonic(&self) -> Duration;
-    /// Waits for `duration`.
+    /// Ends after `duration` of this clock.
     fn pause(&self, duration: Duration) -> Pause<'_>;
     /// Whether this wall clock runs, so that it can be held against another one.
     fn runs(&self) -> bool {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::files::read_named_text;
 
-/// The most bytes of a secret file, which may be a chain of certificates.
+/// The most bytes of a secret file, which may be a chain of certificates (a few KiB each); a wrong
+/// file is refused before it fills the memory.
 const SECRET_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The process's surroundings.
+/// The variables, files and folders that a process has around it.
 pub trait Environment: Send + Sync {
     /// The variable's value, if it is set and is text.
     fn variable(&self, name: &str) -> Option<String>;
@@ -29,7 +30,7 @@ pub trait Environment: Send + Sync {
     }
 }
 
-/// The real environment.
+/// The environment of this process.
 pub struct ProcessEnvironment;
 
 impl Environment for ProcessEnvironment {

@@ -34,7 +34,7 @@ impl PrivateFolder {
         Err(Error::from(ErrorKind::AlreadyExists))
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -75,7 +75,7 @@ impl HeldFolder {
         Ok(Self { path: path.to_owned(), _lock: lock, _leftovers: leftovers })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -13,7 +13,7 @@ use super::files::{append_own, look_own, make_private, make_private_folder};
 
 /// The most bytes of one file: about ten thousand requests.
 pub const LOG_BYTES_MAX: u64 = 2 * 1024 * 1024;
-/// Files in all: the current one and older ones, `.1` the latest.
+/// Files in all: the current one and older ones, `.1` the latest. They take 10 MiB together.
 pub const LOG_FILES_MAX: usize = 5;
 
 /// The log of this process, shared with others that run at the same time.
@@ -30,7 +30,7 @@ impl LogFile {
         Self { path: folder.join("windrow.log"), file: None, bytes_max: LOG_BYTES_MAX }
     }
 
-    /// The current file.
+    /// The path of the file that lines are added to.
     pub fn path(&self) -> &Path {
         &self.path
     }

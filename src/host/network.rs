@@ -9,12 +9,14 @@ use if_watch::tokio::IfWatcher;
 
 use super::clock::{Clock, Pause, SystemClock};
 
-/// How often the links are looked at where the system does not tell, seconds.
+/// How often the links are looked at where the system does not tell, seconds: a network that came
+/// back is used within that time, and a look is one system call.
 const LINKS_POLL_SECONDS: u64 = 2;
-/// The system first tells what is there already, milliseconds.
+/// The system first tells what is there already, milliseconds: what it tells within that time is no
+/// network that came back.
 const KNOWN_MS: u64 = 500;
 
-/// The machine's links.
+/// The links of the machine to its networks.
 pub trait Network: Send + Sync {
     /// `Some(false)` when every link but loopback is down, `None` when nobody can tell.
     fn link_is_up(&self) -> Option<bool>;
@@ -22,7 +24,7 @@ pub trait Network: Send + Sync {
     fn comes_back(&self) -> Pause<'_>;
 }
 
-/// The real links.
+/// The links, as the operating system reports them.
 pub struct SystemNetwork;
 
 impl Network for SystemNetwork {

@@ -8,7 +8,8 @@ use crate::host::stop::{StopCause, StopSwitch};
 /// When a command that has not come to its end by itself is ended. With [`TIDY_MAX`] it stays
 /// under the two seconds that docs/contract.md, section 14, promises.
 const COMMAND_MAX: Duration = Duration::from_millis(1_500);
-/// How long what lies on the disk is tidied up for before that.
+/// How long what lies on the disk is tidied up for before that: a few files are removed in far
+/// less, and a disk that does not answer holds up the end no longer.
 const TIDY_MAX: Duration = Duration::from_millis(300);
 
 /// How long the listener may take to begin: far longer than it does, and a system that gives it no

@@ -11,9 +11,7 @@ static OF_PROCESS: OnceLock<Stop> = OnceLock::new();
 /// Who asked for the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// SIGINT, Ctrl-C.
     Interrupt,
-    /// SIGTERM or SIGHUP.
     Terminate,
 }
 
@@ -23,7 +21,7 @@ pub struct Stop {
     receiver: watch::Receiver<Option<Asked>>,
 }
 
-/// The sender's end.
+/// Requests the end of the work that holds the other end, a [`Stop`].
 #[derive(Clone, Debug)]
 pub struct StopSwitch {
     sender: std::sync::Arc<watch::Sender<Option<Asked>>>,

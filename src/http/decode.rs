@@ -12,7 +12,8 @@ use crate::http::transport::{HttpRequest, NetError, NetKind};
 
 /// What [`decode`] can undo, as a request says it.
 pub const CODINGS: &str = "gzip, br, zstd";
-/// Codings that may lie over one another.
+/// Codings that may lie over one another: with each of them a small body can unpack to many times
+/// more.
 const CODINGS_MAX: usize = 2;
 /// Decoded bytes up to which nothing is said about growth: small answers of blanks are harmless.
 const RATIO_FREE_BYTES: u64 = 1 << 20;
@@ -24,7 +25,7 @@ const PIECE: usize = 64 * 1024;
 /// How far an answer may grow.
 #[derive(Clone, Copy, Debug)]
 pub struct Growth {
-    /// Decoded bytes.
+    /// The largest body, decoded bytes.
     pub bytes_max: u64,
     /// Decoded bytes for one that came.
     pub ratio_max: u64,

@@ -22,7 +22,8 @@ use crate::http::source_error::{
 };
 use crate::http::transport::{HttpRequest, HttpResponse, Method, NetError, NetKind, Transport};
 
-/// The most redirects that one request follows.
+/// The most redirects that one request follows: fewer refuse a source that leads to `https`, to
+/// another host and to another path, more only prolong a circle.
 const REDIRECTS_MAX: u32 = 5;
 
 /// How many times `read_timeout` a whole answer may take: a drip that never falls silent is cut
@@ -32,11 +33,11 @@ pub(super) const REQUEST_TIMEOUTS_MAX: u64 = 20;
 /// What a run may spend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Budget {
-    /// Requests.
+    /// Requests, repetitions included; none for no limit.
     pub requests_max: Option<u64>,
     /// Bytes of decoded bodies.
     pub bytes_max: Option<u64>,
-    /// Time.
+    /// Time that the run may take; none for no limit.
     pub time_max: Option<Duration>,
 }
 
@@ -235,15 +236,15 @@ impl HttpFetcher {
             let clean = self.secrets.redact(&String::from_utf8_lossy(&response.body));
             response.body = clean.into_bytes();
         }
-        if source.is_json {
-            response.call_it_json();
+        let format = request.format;
+        if let Some(declared) = source.declared_format {
+            response.declare(declared);
         }
-        response.mark_non_numbers();
+        response.prepare(format);
         if let Some(asked_ms) = quota_wait_ms(&response, now) {
             self.hold(&source.name, Wait::imposed(&source.name, asked_ms, now));
         }
         let as_of = self.states.get(&source.name).and_then(|state| state.as_of);
-        let format = request.format;
         Ok(Page { response, url: request.url, as_of, format, means_nothing: false })
     }
 

@@ -5,7 +5,6 @@
 pub enum LinkNext {
     /// There is no link to one.
     None,
-    /// Where it is.
     At(String),
     /// There is a link that cannot be read, as it came.
     Unreadable(String),

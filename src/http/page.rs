@@ -2,10 +2,11 @@
 
 use url::Url;
 
+use crate::definition::BodyFormat;
 use crate::http::source_error::{SourceError, data_of, looks_like_portal};
 use crate::http::transport::HttpResponse;
 use crate::model::Timestamp;
-use crate::record::{Body, BodyFormat};
+use crate::record::Body;
 
 /// One answer, made once in [`HttpFetcher::fetch`](super::HttpFetcher::fetch).
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl Page {
         if self.means_nothing {
             return Ok("");
         }
-        data_of(&self.response)
+        data_of(&self.response, self.format)
     }
 
     /// The same, decoded. An empty text is only an answer without content where the status says so;

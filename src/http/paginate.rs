@@ -34,9 +34,7 @@ pub const EMPTY_PAGES_MAX: u64 = 100;
 pub enum PageToken {
     /// The request as it is.
     Start,
-    /// A page number.
     Page(u64),
-    /// An offset.
     Offset(u64),
     /// A token of the API's own.
     Cursor(String),
@@ -308,7 +306,6 @@ pub fn number_at(body: &Body<'_>, path: &Path) -> Result<u64, SourceError> {
 /// What comes after a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Another page.
     Page(PageToken),
     /// Nothing: the end of the data is proven.
     End,

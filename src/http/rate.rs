@@ -105,7 +105,7 @@ pub(super) fn span_ms(text: &str) -> Option<i64> {
     (!text.trim().is_empty()).then_some(millis)
 }
 
-/// draft-ietf-httpapi-ratelimit-headers: `RateLimit: "name";r=0;t=10`.
+/// The wait of `RateLimit: "name";r=0;t=10` (draft-ietf-httpapi-ratelimit-headers), milliseconds.
 fn structured_wait(response: &HttpResponse) -> Option<i64> {
     let waits =
         response.headers_of("ratelimit").flat_map(|value| value.split(',')).filter_map(|item| {

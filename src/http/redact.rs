@@ -38,7 +38,8 @@ impl std::fmt::Debug for SecretValues {
     }
 }
 
-/// Secrets that are shorter are not searched for in a file, bytes.
+/// Secrets that are shorter are not searched for in a file, bytes: in megabytes of data they would
+/// be found by chance.
 pub const SEARCHED_BYTES_MIN: usize = 8;
 /// Secrets that are shorter are not taken out of texts, bytes: they would be found in every word.
 const REDACTED_BYTES_MIN: usize = 4;
@@ -174,7 +175,7 @@ fn in_ascii(json: &str) -> String {
     out
 }
 
-/// `%2F` as `%2f`.
+/// The text with its percent escapes in lower case: `%2F` as `%2f`.
 fn lower_escapes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut left = 0_u8;

@@ -3,8 +3,8 @@
 use url::Url;
 
 use crate::definition::{
-    EscapeContext, Paginate, RequestTemplate, SecretReference, Source, Template, TemplateValues,
-    show_reference,
+    BodyFormat, EscapeContext, Paginate, RequestTemplate, SecretReference, Source, Template,
+    TemplateValues, show_reference,
 };
 
 use crate::http::address::same_origin;
@@ -12,33 +12,26 @@ use crate::http::paginate::PageToken;
 use crate::http::redact::SecretValues;
 use crate::http::source_error::{SourceError, SourceErrorKind};
 use crate::http::transport::{HttpRequest, Method};
-use crate::record::BodyFormat;
 
 /// What a read is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestPlan<'a> {
-    /// The API.
     pub source: &'a Source,
-    /// What is asked.
     pub template: &'a RequestTemplate,
-    /// How it pages.
     pub paginate: &'a Paginate,
     /// What the placeholders are filled with.
     pub values: &'a TemplateValues,
-    /// Which page.
     pub token: &'a PageToken,
 }
 
 /// What a write is made of, without the source's own headers.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteRequest<'a> {
-    /// What is done.
     pub method: Method,
     /// Path and query, appended to the source's address byte for byte.
     pub path: &'a str,
     /// Name (lower case) and value of each header.
     pub headers: &'a [(String, String)],
-    /// The body.
     pub body: Option<&'a [u8]>,
 }
 
@@ -108,7 +101,7 @@ fn start(
     secret: Secret<'_>,
 ) -> Result<HttpRequest, String> {
     let Source { body_bytes_max, body_ratio_max, .. } = *source;
-    let format = BodyFormat::default();
+    let format = source.format();
     let headers = vec![("accept".to_owned(), format.media_type().to_owned())];
     let mut request =
         HttpRequest { method, url, headers, body: None, format, body_bytes_max, body_ratio_max };

@@ -9,10 +9,11 @@ use crate::http::transport::{HttpResponse, NetKind};
 /// Statuses that a later attempt may better (docs/contract.md, section 7).
 const RETRIED: [u16; 7] = [408, 425, 429, 500, 502, 503, 504];
 
-/// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further.
+/// The longest backoff between two attempts, milliseconds, before `max_wait` cuts it further: it
+/// keeps the doubling finite, and a later run serves a longer outage better.
 const BACKOFF_MS_MAX: f64 = 300_000.0;
 
-/// What to do.
+/// What is done after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Try again after so many milliseconds.

@@ -15,7 +15,6 @@ pub struct SecretUse {
     pub place: String,
     /// The source that it is sent to.
     pub source: String,
-    /// The secret.
     pub reference: SecretReference,
 }
 

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::definition::BodyFormat;
 use crate::model::excerpt;
 
 use crate::http::transport::{HttpResponse, NetError, NetKind};
@@ -38,7 +39,6 @@ pub enum SourceErrorKind {
 pub struct SourceError {
     /// Whose error it is.
     pub kind: SourceErrorKind,
-    /// What happened.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
@@ -144,7 +144,7 @@ fn judge_exchange(error: &NetError, link_is_up: Option<bool>) -> SourceError {
 }
 
 /// The body of an answer that holds data, or the error. An answer without content is `""`.
-pub fn data_of(response: &HttpResponse) -> Result<&str, SourceError> {
+pub fn data_of(response: &HttpResponse, format: BodyFormat) -> Result<&str, SourceError> {
     check_status(response)?;
     if response.status == 204 {
         return Ok("");
@@ -153,7 +153,8 @@ pub fn data_of(response: &HttpResponse) -> Result<&str, SourceError> {
         return Err(login_page("the answer is a web page, not data"));
     }
     std::str::from_utf8(&response.body).map_err(|error| {
-        invalid_response("the answer is not UTF-8, as JSON must be").from_error(error)
+        let message = format!("the answer is not UTF-8, as {} must be", format.name());
+        invalid_response(message).from_error(error)
     })
 }
 
@@ -172,7 +173,8 @@ pub fn leads_to_login(response: &HttpResponse) -> bool {
         && (looks_like_html(response) || WORDS.iter().any(|word| target.contains(word)))
 }
 
-/// The largest answer that is looked through for the marks of a login page, bytes.
+/// The largest answer that is looked through for the marks of a login page, bytes: one in JSON is
+/// short, and a page of records is not parsed twice.
 const PORTAL_BYTES_MAX: usize = 16 * 1024;
 
 /// Whether an answer is what an access point says in place of an API, in JSON (RFC 8908 and the
@@ -272,7 +274,7 @@ mod tests {
     fn judge(status: u16, kind: &str, body: &str) -> Result<String, SourceErrorKind> {
         let headers = vec![("content-type".to_owned(), kind.to_owned())];
         let response = HttpResponse { status, headers, body: body.as_bytes().to_vec() };
-        data_of(&response).map(str::to_owned).map_err(|error| error.kind)
+        data_of(&response, BodyFormat::Json).map(str::to_owned).map_err(|error| error.kind)
     }
 
     #[test]

@@ -6,15 +6,12 @@ use std::pin::Pin;
 
 use url::Url;
 
-use crate::record::mark_non_numbers;
-
-use crate::definition::WriteMethod;
-use crate::record::BodyFormat;
+use crate::definition::{BodyFormat, WriteMethod};
 
 /// What is done with what the address names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads.
+    /// Reads and changes nothing.
     Get,
     /// Writes, or reads by a query in the body.
     Post,
@@ -22,7 +19,7 @@ pub enum Method {
     Put,
     /// Changes a part of something.
     Patch,
-    /// Takes something away.
+    /// Removes what the address names.
     Delete,
 }
 
@@ -53,13 +50,10 @@ impl From<WriteMethod> for Method {
 /// A request, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
-    /// What is done.
     pub method: Method,
-    /// Where to.
     pub url: Url,
     /// Name and value of each header.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Vec<u8>>,
     /// The format of the answer that is asked for.
     pub format: BodyFormat,
@@ -86,11 +80,10 @@ impl HttpRequest {
 /// An answer, received to its end.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
-    /// The status.
     pub status: u16,
     /// Name (lower case) and value of each header, in order.
     pub headers: Vec<(String, String)>,
-    /// The decoded body.
+    /// The body after decoding, whole.
     pub body: Vec<u8>,
 }
 
@@ -107,23 +100,22 @@ impl HttpResponse {
 }
 
 impl HttpResponse {
-    /// Takes the body for JSON, unless it is a page of a web site all the same.
-    pub fn call_it_json(&mut self) {
+    /// Takes the body for what the definition says, unless it is a page of a web site all the same.
+    pub fn declare(&mut self, format: BodyFormat) {
         if self.body.trim_ascii_start().first() == Some(&b'<') {
             return;
         }
         self.headers.retain(|(name, _)| name != "content-type");
-        self.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        self.headers.push(("content-type".to_owned(), format.media_type().to_owned()));
     }
 
-    /// Marks `NaN` and `Infinity`, which are no JSON, so that only their records are refused.
-    pub fn mark_non_numbers(&mut self) {
+    /// Puts the body of an answer into the form that its decoder takes.
+    pub fn prepare(&mut self, format: BodyFormat) {
         if self.status < 400
             && let Ok(text) = std::str::from_utf8(&self.body)
-            && (text.contains("NaN") || text.contains("Infinity"))
-            && let Some(marked) = mark_non_numbers(text)
+            && let Some(prepared) = format.prepared(text)
         {
-            self.body = marked.into_bytes();
+            self.body = prepared.into_bytes();
         }
     }
 }
@@ -154,9 +146,7 @@ pub enum NetKind {
 /// Why there is no answer, in words without any address or secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetError {
-    /// Which kind.
     pub kind: NetKind,
-    /// What happened.
     pub detail: String,
 }
 
@@ -186,4 +176,30 @@ pub type ResponseFuture<'a> =
 pub trait Transport: Send + Sync {
     /// Sends one request and receives its whole answer. Follows no redirect and retries nothing.
     fn send<'a>(&'a self, request: &'a HttpRequest) -> ResponseFuture<'a>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_format_counts_more_than_the_header_and_less_than_a_web_page() {
+        let cases = [("[1]", "application/json"), (" <!doctype html>", "text/html")];
+        for (body, expected) in cases {
+            let headers = vec![("content-type".to_owned(), "text/html".to_owned())];
+            let mut response = HttpResponse { status: 200, headers, body: body.into() };
+            response.declare(BodyFormat::Json);
+            assert_eq!(response.header("content-type"), Some(expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_a_format_does_not_have_is_marked_in_data_and_left_in_an_error() {
+        for (status, altered) in [(200, true), (500, false)] {
+            let body = b"[NaN]".to_vec();
+            let mut response = HttpResponse { status, headers: Vec::new(), body: body.clone() };
+            response.prepare(BodyFormat::Json);
+            assert_eq!(response.body != body, altered, "{status}");
+        }
+    }
 }

@@ -83,7 +83,6 @@ pub struct KeptPage {
     pub altered: bool,
     /// When its rows were written.
     pub written_at: String,
-    /// By which run.
     pub run: i64,
     /// The body; empty where the source had no content to send.
     pub body: String,
@@ -92,7 +91,7 @@ pub struct KeptPage {
 /// What is kept of a stream beside its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
-    /// Pages.
+    /// The number of pages that are kept.
     pub pages: u64,
     /// Bytes of their bodies in the archive: packed, each once.
     pub bytes: u64,

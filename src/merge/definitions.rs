@@ -1,12 +1,14 @@
 //! What two archives' definitions of one stream must agree on for their rows to be rows of one
 //! stream. All that cannot be united is told at once.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::definition::{Column, Definition, OnConflict, Stream, StreamKind, parse_definition};
 use crate::merge::RunDefinitions;
 use crate::model::TableColumn;
 use crate::record::{corrected, is_read_otherwise};
+use crate::store::StreamRow;
 
 /// What each side says of a stream beside its table.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +30,12 @@ pub(crate) struct DefinitionHistory {
 pub(crate) struct Compared {
     /// Each keeps the archives apart.
     pub refused: Vec<String>,
-    /// Worth knowing.
+    /// Differences that do not keep the archives apart, a line each.
     pub warnings: Vec<String>,
 }
 
 impl DefinitionHistory {
-    /// Of these texts.
+    /// Definitions as texts, the newest first; they are parsed when first asked for.
     pub fn new(texts: Vec<String>) -> Self {
         Self { texts, read: OnceCell::new() }
     }
@@ -42,9 +44,7 @@ impl DefinitionHistory {
     pub fn column(&self, stream: &str, column: &TableColumn) -> Column {
         let parse = |text: &String| parse_definition("the archive's definition", text).ok();
         let definitions = self.read.get_or_init(|| self.texts.iter().filter_map(parse).collect());
-        let same = |have: &&Column| {
-            have.name.eq_ignore_ascii_case(&column.name) && have.kind == column.kind
-        };
+        let same = |have: &&Column| have.name == column.name && have.kind == column.kind;
         let said = definitions
             .iter()
             .find_map(|definition| definition.stream(stream)?.columns.as_ref()?.iter().find(same));
@@ -64,7 +64,7 @@ impl Sides {
     /// Columns that came with the other archive, and that this one's definition does not have.
     pub fn undefined(&self, name: &str, added: &[String]) -> Option<String> {
         let columns = self.ours.of(name)?.1.columns.as_ref()?;
-        let known = |new: &&String| columns.iter().any(|have| have.name.eq_ignore_ascii_case(new));
+        let known = |new: &&String| columns.iter().any(|have| have.name == **new);
         let new: Vec<&str> = added.iter().filter(|new| !known(new)).map(String::as_str).collect();
         let new = (!new.is_empty()).then(|| new.join(", "))?;
         Some(format!(
@@ -73,8 +73,9 @@ impl Sides {
         ))
     }
 
-    /// Compares one stream's rules.
-    pub fn compare(&self, name: &str, compared: &mut Compared) {
+    /// Compares one stream's rules, and where its columns come from; `rows` are what the archives
+    /// know of its tables, this one's first.
+    pub fn compare(&self, name: &str, rows: [&StreamRow; 2], compared: &mut Compared) {
         let (Some((ours, our, _)), Some((theirs, their, _))) =
             (self.ours.of(name), self.theirs.of(name))
         else {
@@ -90,12 +91,16 @@ impl Sides {
                     .push(format!("stream `{name}`: its {what} is {here} here and {there} there"));
             }
         }
-        let columns = our.columns.as_ref().zip(their.columns.as_ref());
+        let inferred = our.columns.is_none() || their.columns.is_none();
+        let (here, there) = (columns_of(our, rows[0]), columns_of(their, rows[1]));
+        let columns = here.as_ref().zip(there.as_ref());
         let otherwise = columns.map(|(our, their)| corrected(our, their)).unwrap_or_default();
-        // Another type is told where the tables are compared.
-        let otherwise = otherwise
-            .iter()
-            .filter(|(our, their)| our.kind == their.kind && is_read_otherwise(our, their));
+        // Another type is told where the tables are compared. A column that was inferred is of the
+        // member of its name; how its text is read, only a definition says.
+        let otherwise = otherwise.iter().filter(|(our, their)| match inferred {
+            true => our.origin != their.origin,
+            false => our.kind == their.kind && is_read_otherwise(our, their),
+        });
         for (column, _) in otherwise {
             compared.refused.push(format!(
                 "stream `{name}`: its column `{}` is read otherwise here than there: sync both by \
@@ -114,6 +119,16 @@ impl Sides {
                 .push(format!("stream `{name}` was read from {there}, here {here} is"));
         }
     }
+}
+
+/// The columns that a definition says, or that were inferred from the source's first answer; none
+/// where neither is known.
+fn columns_of<'s>(stream: &'s Stream, row: &StreamRow) -> Option<Cow<'s, [Column]>> {
+    if let Some(columns) = &stream.columns {
+        return Some(Cow::Borrowed(columns));
+    }
+    let plain = |column: &TableColumn| Column::plain(&column.name, column.kind);
+    row.inferred.then(|| row.columns.iter().map(plain).collect())
 }
 
 /// What must be the same, by name.

@@ -3,7 +3,7 @@
 
 use rusqlite::named_params;
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, Filled, TableColumn};
 use crate::store::error::at;
 use crate::store::table::stored_table;

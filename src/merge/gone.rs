@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
 use crate::definition::Scalar;
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 
 use crate::merge::copy::{Copy, number, text};

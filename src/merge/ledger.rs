@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::{LedgerOrigin, LedgerSpan, UnitedSpan};
+use crate::store::DISBELIEVED;
 use crate::store::value::Value;
 
 use crate::merge::copy::{Copy, number, text};
@@ -17,7 +18,6 @@ pub type Unite<'u> = dyn Fn(&[LedgerSpan], &[LedgerSpan]) -> Vec<UnitedSpan> + '
 
 /// How a ledger is united.
 pub struct LedgerOf<'u> {
-    /// The windows.
     pub unite: &'u Unite<'u>,
     /// Marks of cursor streams: the greater has seen more.
     pub order_marks: &'u dyn Fn(&str, &str) -> Ordering,
@@ -88,8 +88,9 @@ impl Taking<'_> {
             "_windrow_ledger",
             &format!("stream = :stream AND partition = :partition AND start_at <> '' AND {DONE}"),
         )?;
-        let ours = LedgerSide::read(&copy, self.ours(), stream, partition)?;
-        let theirs = LedgerSide::read(&copy, self.theirs, stream, partition)?;
+        let ours = LedgerSide::read(&copy, self.ours(), [stream, partition], &|_| {})?;
+        let believe = |row: &mut [Value]| self.disbelieve(&copy, row);
+        let theirs = LedgerSide::read(&copy, self.theirs, [stream, partition], &believe)?;
         let united = (of.unite)(&ours.spans, &theirs.spans);
         let is_whole = |piece: &UnitedSpan| match piece.of {
             LedgerOrigin::Ours(n) => ours.spans[n] == piece.span,
@@ -134,6 +135,20 @@ impl Taking<'_> {
         self.unite_single(stream, partition, of, gained)
     }
 
+    /// A fetch of the other's by a clock that ran ahead is of a time that is not believed, and may
+    /// have been made too early for its window to be settled.
+    fn disbelieve(&self, copy: &Copy, row: &mut [Value]) {
+        let is_believed = self.known(number(&row[copy.place("run_id")])).read.is_believed();
+        if is_believed || number(&row[copy.place("dated_by_source")]) != 0 {
+            return;
+        }
+        row[copy.place("requested_at")] = Value::Text(DISBELIEVED.to_owned());
+        let state = copy.place("state");
+        if text(&row[state]) == "settled" {
+            row[state] = Value::Text("complete".to_owned());
+        }
+    }
+
     /// Fetches that were broken off go where a complete one covers them now.
     fn clear_broken_off(&self, place: [&str; 2], span: &LedgerSpan) -> rusqlite::Result<()> {
         let sql = "DELETE FROM _windrow_ledger WHERE stream = :stream
@@ -168,7 +183,8 @@ impl Taking<'_> {
             ours = Some(row);
             Ok(())
         })?;
-        copy.each(self.theirs, which, &mut |row| {
+        copy.each(self.theirs, which, &mut |mut row| {
+            self.disbelieve(&copy, &mut row);
             theirs = Some(row).filter(done);
             Ok(())
         })?;
@@ -211,7 +227,8 @@ impl Taking<'_> {
         of_theirs: bool,
     ) -> rusqlite::Result<()> {
         let sql = format!(
-            "SELECT stream, partition, start_at, end_at, requested_at FROM _windrow_ledger AS l
+            "SELECT stream, partition, start_at, end_at, requested_at, run_id
+             FROM _windrow_ledger AS l
              WHERE stream = :stream AND start_at <= :instant
                 AND coalesce(read_to, end_at) > :instant AND requested_at > :after AND {DONE}"
         );
@@ -228,6 +245,10 @@ impl Taking<'_> {
         let mut rows = statement
             .query(named_params! { ":stream": stream, ":instant": instant, ":after": after })?;
         while let Some(row) = rows.next()? {
+            let run: Option<i64> = row.get("run_id")?;
+            if of_theirs && !self.known(run.unwrap_or_default()).read.is_believed() {
+                continue;
+            }
             let values: Vec<Value> = (0..5).map(|n| row.get(n)).collect::<rusqlite::Result<_>>()?;
             let (partition, read_at) = (text(&values[1]), text(&values[4]));
             let own = winner.prepare_cached(&later)?.exists(named_params! {
@@ -248,15 +269,16 @@ impl LedgerSide {
     fn read(
         copy: &Copy,
         connection: &rusqlite::Connection,
-        stream: &str,
-        partition: &str,
+        [stream, partition]: [&str; 2],
+        correct: &dyn Fn(&mut [Value]),
     ) -> rusqlite::Result<LedgerSide> {
         let mut side = LedgerSide { spans: Vec::new(), rows: Vec::new() };
         let place = |name: &str| copy.place(name);
         let (start, end) = (place("start_at"), place("end_at"));
         let (state, read_to) = (place("state"), place("read_to"));
         let (requested, dated_by_source) = (place("requested_at"), place("dated_by_source"));
-        copy.each(connection, [stream, partition], &mut |row| {
+        copy.each(connection, [stream, partition], &mut |mut row| {
+            correct(&mut row);
             let (from, to) = (text(&row[start]).to_owned(), text(&row[end]).to_owned());
             let reached = match &row[read_to] {
                 Value::Text(read_to) => read_to.clone(),

@@ -8,7 +8,6 @@ pub(crate) mod fill;
 pub(crate) mod gone;
 pub(crate) mod ledger;
 pub(crate) mod literal;
-pub(crate) mod merge_policy;
 pub(crate) mod pages;
 pub(crate) mod parts;
 pub mod policy;
@@ -17,6 +16,7 @@ pub(crate) mod rows;
 pub(crate) mod run_definitions;
 pub(crate) mod runs;
 pub(crate) mod shape;
+pub(crate) mod stream_policy;
 pub(crate) mod tables;
 pub(crate) mod values;
 pub(crate) mod versions;
@@ -24,8 +24,10 @@ pub(crate) mod versions;
 use serde::Serialize;
 
 use crate::definition::{OnConflict, Stream, StreamKind};
-use crate::merge::merge_policy::MergePolicy;
-use crate::model::{Command, Error, Outcomes, Timestamp, Window, instant_from_text};
+use crate::merge::stream_policy::MergePolicy;
+use crate::model::numbers::many;
+use crate::model::{Command, EntryState, Error, Outcomes, Timestamp, Window, instant_from_text};
+use crate::outbox::take_entries;
 use crate::store::{Archive, Reader, RunStart, RunStreamRow, StreamRow};
 
 use crate::merge::definitions::{Compared, DefinitionHistory, Sides};
@@ -40,15 +42,14 @@ pub use shape::{NamedColumns as MergeColumns, Pair, TableDifference};
 pub use tables::{FillBox, Filling, Merge, Taking};
 pub use values::{LedgerOrigin, LedgerSpan, ReadBy, RowClaim, RowVersion, UnitedSpan, VersionEnd};
 
-/// Stretches of a stream that are told one by one.
+/// Stretches of a stream that are told one by one: about a screen; the others are counted.
 const SPANS_TOLD_MAX: usize = 20;
 
 /// How a merge is done.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeOrder<'o> {
-    /// When.
+    /// The time of the merge.
     pub now: Timestamp,
-    /// windrow's version.
     pub version: &'o str,
     /// Tell what would be done, and take it back.
     pub dry_run: bool,
@@ -56,8 +57,11 @@ pub struct MergeOrder<'o> {
 
 /// What the archives hold cannot be united: the file, and each difference in words.
 fn refused(file: &str, differences: &[String]) -> Error {
-    Error::usage(format!("cannot take in {file}: {}", differences.join("; ")))
-        .help("give streams with different definitions different names or archives")
+    Error::usage(format!("cannot take in {file}: {}", differences.join("; "))).help(
+        "give streams with different definitions different names or archives; where two \
+             members differ in the case of letters alone, define a column with a name of its own \
+             for each (`path = \"$.Name\"`) in a stream of another name",
+    )
 }
 
 /// A stretch of time that is complete now and was not.
@@ -65,7 +69,7 @@ fn refused(file: &str, differences: &[String]) -> Error {
 pub struct GainedSpan {
     /// The parent's key, or empty.
     pub partition: String,
-    /// Its first instant.
+    /// Its first instant; empty for a snapshot or a mark.
     pub start_at: String,
     /// The first instant after it.
     pub end_at: String,
@@ -74,7 +78,6 @@ pub struct GainedSpan {
 /// What came of one stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamMerge {
-    /// The stream.
     pub stream: String,
     /// Whether it was not here before.
     pub new: bool,
@@ -98,19 +101,30 @@ pub struct StreamMerge {
 pub struct FileReport {
     /// The file, as it was named.
     pub file: String,
-    /// Its archive.
+    /// The identity of the archive that the file is, or comes from.
     pub archive_id: String,
     /// What it says of itself, where it is a hand-off.
     #[serde(skip)]
     pub manifest: Option<String>,
     /// Runs that were not known here.
     pub runs: u64,
-    /// By stream.
     pub streams: Vec<StreamMerge>,
-    /// Worth knowing.
+    /// What became of requests that a hand-off took along from here.
+    pub results: Vec<EntryResult>,
+    /// What a person should know of the merge, a line each.
     pub warnings: Vec<String>,
     /// What was not taken, and why.
     pub left: Vec<String>,
+}
+
+/// Keys of waiting requests that are named in one line.
+const KEYS_SHOWN_MAX: usize = 10;
+
+/// How a request ended that was moved with a hand-off.
+#[derive(Clone, Debug, Serialize)]
+pub struct EntryResult {
+    pub key: String,
+    pub state: EntryState,
 }
 
 /// What came of a merge.
@@ -122,7 +136,6 @@ pub struct MergeReport {
     pub changed: bool,
     /// Whether it was taken back.
     pub dry_run: bool,
-    /// By file.
     pub files: Vec<FileReport>,
 }
 
@@ -183,7 +196,7 @@ fn compare(sides: &Sides, other: &Reader, ours: &FindStream<'_>) -> Result<Compa
                 difference.stream, difference.what, difference.ours, difference.theirs
             ));
         }
-        sides.compare(&theirs.stream, &mut compared);
+        sides.compare(&theirs.stream, [&ours, &theirs], &mut compared);
     }
     Ok(compared)
 }
@@ -204,15 +217,20 @@ fn take_all(
         }
         let (taking, runs) = merge.take(other)?;
         let told = DefinitionHistory::new(merge.definitions()?);
+        let mut warnings = compared.warnings;
+        warnings.extend(future_warning(runs.own_future, "this archive"));
+        warnings.extend(future_warning(runs.future, "this file"));
         let mut report = FileReport {
             file: name.clone(),
             archive_id: other.archive_id()?,
             manifest: other.manifest()?,
             runs: runs.new,
             streams: Vec::new(),
-            warnings: compared.warnings,
+            results: Vec::new(),
+            warnings,
             left: taking.left_behind()?,
         };
+        take_outbox(merge, other, &mut report)?;
         for stream in other.streams()? {
             let words = Words { sides: &sides, told: &told };
             let taken = take_stream(merge, &taking, other, &stream, &words, &mut report)?;
@@ -225,7 +243,42 @@ fn take_all(
     Ok((files, merge.has_changed()))
 }
 
-/// What definitions say.
+/// Readings whose time is not believed, and what becomes of them.
+fn future_warning(runs: u64, of: &str) -> Option<String> {
+    (runs > 0).then(|| {
+        format!(
+            "by a clock that ran ahead {} of {of} noted times that have not come: these readings \
+             beat no others, and the windows that they read can still change",
+            many(runs, "run")
+        )
+    })
+}
+
+/// Takes what became of requests that went along with a hand-off, and tells of those that wait
+/// there.
+fn take_outbox(merge: &Merge<'_>, other: &Reader, report: &mut FileReport) -> Result<(), Error> {
+    let given = take_entries(&merge.tx, &other.connection)?;
+    let result = |(key, state)| EntryResult { key, state };
+    report.results = given.results.into_iter().map(result).collect();
+    if !given.waiting.is_empty() {
+        let keys = given.waiting[..given.waiting.len().min(KEYS_SHOWN_MAX)].join(", ");
+        let more = if given.waiting.len() > KEYS_SHOWN_MAX { ", …" } else { "" };
+        report.left.push(format!(
+            "{} of its outbox {} ({keys}{more}): `windrow --archive {} outbox resolve KEY --resend` \
+             takes each over, and `windrow --archive {} outbox send` sends it",
+            many(given.waiting.len() as u64, "write"),
+            if given.waiting.len() == 1 { "waits" } else { "wait" },
+            report.file,
+            report.file,
+        ));
+    }
+    if given.others > 0 {
+        report.left.push(format!("{} of its outbox", many(given.others, "write")));
+    }
+    Ok(())
+}
+
+/// Compares what the definitions of both archives say of a stream.
 struct Words<'w> {
     sides: &'w Sides,
     told: &'w DefinitionHistory,
@@ -330,12 +383,12 @@ fn finish(merge: &Merge<'_>, report: &MergeReport) -> Result<(), Error> {
 }
 
 impl FileReport {
-    /// In one line.
+    /// The sums over all streams, in one line.
     pub fn summary(&self) -> String {
         let sum = |of: &dyn Fn(&StreamMerge) -> u64| self.streams.iter().map(of).sum::<u64>();
         format!(
-            "{} rows inserted, {} replaced, {} kept, {} equal",
-            sum(&|s| s.rows.inserted),
+            "{} inserted, {} replaced, {} kept, {} equal",
+            many(sum(&|s| s.rows.inserted), "row"),
             sum(&|s| s.rows.replaced),
             sum(&|s| s.rows.kept),
             sum(&|s| s.rows.equal)
@@ -344,7 +397,7 @@ impl FileReport {
 }
 
 impl MergeReport {
-    /// In one line.
+    /// The sums of each file, in one line.
     pub fn summary(&self) -> String {
         let each: Vec<String> = self
             .files
@@ -356,7 +409,7 @@ impl MergeReport {
 }
 
 impl GainedSpan {
-    /// As a window.
+    /// The stretch as a window; none for a snapshot, a mark, or texts that are no instants.
     pub fn window(&self) -> Option<Window> {
         Window::new(instant_from_text(&self.start_at)?, instant_from_text(&self.end_at)?)
     }

@@ -41,10 +41,7 @@ impl Rules {
         } else {
             order_versions(&one.version, &other.version)
         };
-        let (at, other_at) = (&one.read.read_at, &other.read.read_at);
-        let fetches = if self.keep_first { other_at.cmp(at) } else { at.cmp(other_at) };
         versions
-            .then(fetches)
             .then_with(|| self.order_fetches(&one.read, &other.read))
             .then_with(|| one.digest.cmp(&other.digest))
     }

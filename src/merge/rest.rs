@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use rusqlite::{OptionalExtension, named_params, params_from_iter};
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, FieldUse, Kinds};
 use crate::model::{HandoffDirection, sha256_of};
 use crate::store::row::name_of;
@@ -273,7 +273,6 @@ impl Taking<'_> {
     /// What of the other archive is its own and was not taken, in words.
     pub fn left_behind(&self) -> Result<Vec<String>, Error> {
         let own = [
-            ("_windrow_outbox", "writes of its outbox"),
             ("_windrow_waits", "waits that sources imposed on it"),
             ("_windrow_alerts", "alerts that were told from it"),
             ("_windrow_rebuilds", "tables that it has set aside for a rebuild"),

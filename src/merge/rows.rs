@@ -9,7 +9,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Row, params_from_iter};
 
 use crate::definition::Scalar;
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::merge::{ReadBy, RowClaim};
 use crate::store::read::scalar;
 use crate::store::sql::quote;
@@ -22,7 +22,7 @@ use crate::model::Error;
 use crate::store::content::Content;
 use crate::store::row::only;
 
-/// Keys of rows in conflict that are told one by one.
+/// Keys of rows in conflict that are told one by one: enough to look some up; all are counted.
 const KEYS_TOLD_MAX: usize = 5;
 
 /// What became of the other archive's rows of one stream.
@@ -45,7 +45,7 @@ pub struct RowCounts {
 }
 
 impl RowCounts {
-    /// The other's rows.
+    /// Rows that the other archive had: the sum of the five counts.
     pub fn seen(&self) -> u64 {
         self.inserted + self.replaced + self.kept + self.equal + self.deleted
     }
@@ -63,6 +63,7 @@ pub(crate) struct FoundRow {
 }
 
 impl FoundRow {
+    /// Reads the `width` values of a row, and windrow's own columns behind them.
     pub fn of(row: &Row<'_>, width: usize) -> rusqlite::Result<Self> {
         let values = (0..width).map(|n| row.get::<_, Value>(n));
         Ok(Self {

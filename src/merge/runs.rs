@@ -4,14 +4,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params_from_iter};
 
 use crate::merge::ReadBy;
-use crate::model::instant_to_text;
-use crate::model::{Command, Error};
+use crate::model::{Command, Error, instant_from_text, instant_to_text};
+use crate::store::DISBELIEVED;
 use crate::store::archive::Archive;
 use crate::store::diagnosis::refuse_other_tables;
 use crate::store::error::at;
+use crate::store::future::believed_until;
 use crate::store::history::unwatch_updates;
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -31,6 +32,10 @@ pub struct RunCounts {
     pub new: u64,
     /// Runs that had not ended when they were last seen.
     pub ended: u64,
+    /// Runs of the other's whose readings are from the future.
+    pub future: u64,
+    /// Runs of this archive's own that are found to be so.
+    pub own_future: u64,
 }
 
 /// Runs that a merge takes along.
@@ -67,12 +72,52 @@ impl<'m> Merge<'m> {
         })
     }
 
-    /// Takes in an archive's runs; what else is taken refers to them.
+    /// Takes in an archive's runs; what else is taken refers to them. Readings from the future are
+    /// not believed, here and there, so that they beat no others; a hand-off's are those that lie
+    /// behind the time when it was made.
     pub fn take<'t>(&'t self, theirs: &'t Reader) -> Result<(Taking<'t>, RunCounts), Error> {
-        let taken = take_runs(self, &theirs.connection);
-        let (runs, counts) = taken.map_err(at(&self.tx.path))?;
+        let made_at = theirs.manifest()?.and_then(|text| {
+            let manifest: serde_json::Value = serde_json::from_str(&text).ok()?;
+            instant_from_text(manifest.get("made_at")?.as_str()?)
+        });
+        let take = || -> rusqlite::Result<_> {
+            let now = instant_from_text(&self.now).unwrap_or_default();
+            let until = believed_until(&[self.ours(), &theirs.connection], now)?;
+            let made = made_at.map(|at| believed_until(&[&theirs.connection], at)).transpose()?;
+            let theirs_until = made.map_or(until.clone(), |made| made.min(until.clone()));
+            let own_future = disbelieve_future(self, &until)?;
+            let (runs, counts) = take_runs(self, &theirs.connection, &theirs_until)?;
+            Ok((runs, RunCounts { own_future, ..counts }))
+        };
+        let (runs, counts) = take().map_err(at(&self.tx.path))?;
         Ok((Taking { merge: self, theirs: &theirs.connection, runs }, counts))
     }
+}
+
+/// Disbelieves the readings of this archive that are from the future. Tells of how many runs.
+fn disbelieve_future(merge: &Merge<'_>, until: &str) -> rusqlite::Result<u64> {
+    let sql = "SELECT run_id FROM _windrow_runs WHERE read_at > :until ORDER BY run_id";
+    let mut statement = merge.ours().prepare_cached(sql)?;
+    let runs = statement.query_map(named_params! { ":until": until }, only::<i64>)?;
+    let runs = runs.collect::<rusqlite::Result<Vec<_>>>()?;
+    for run in &runs {
+        disbelieve(merge, *run)?;
+    }
+    Ok(runs.len() as u64)
+}
+
+/// Disbelieves the time of a run's readings. Windows that it read may have been read too early:
+/// they can still change, and are read again.
+fn disbelieve(merge: &Merge<'_>, run: i64) -> rusqlite::Result<()> {
+    let which = named_params! { ":run": run, ":at": DISBELIEVED };
+    let runs = "UPDATE _windrow_runs SET read_at = :at WHERE run_id = :run";
+    merge.ours().prepare_cached(runs)?.execute(which)?;
+    let ledger = "UPDATE _windrow_ledger SET requested_at = :at,
+            state = iif(state = 'settled', 'complete', state)
+        WHERE run_id = :run AND NOT dated_by_source";
+    merge.ours().prepare_cached(ledger)?.execute(which)?;
+    merge.fetches.borrow_mut().remove(&run);
+    Ok(())
 }
 
 /// Notes the run of a merge, whose number leaves room for those of the runs that it may bring.
@@ -121,6 +166,7 @@ pub(crate) fn count_unknown(ours: &Connection, theirs: &Connection) -> rusqlite:
 pub(crate) fn take_runs(
     merge: &Merge<'_>,
     theirs: &Connection,
+    until: &str,
 ) -> rusqlite::Result<(HashMap<i64, KnownRun>, RunCounts)> {
     let (tx, ours) = (&merge.tx, merge.ours());
     let copy = Copy::of(ours, "_windrow_runs", &format!("{TAKEN} ORDER BY run_id"))?;
@@ -134,17 +180,16 @@ pub(crate) fn take_runs(
     copy.each(theirs, named_params! { ":of_one_archive": of_one_archive }, &mut |mut row| {
         let their = number(&row[id]);
         let name = text(&row[uid]).to_owned();
-        let known =
-            "SELECT run_id, finished_at IS NULL AS is_open FROM _windrow_runs WHERE uid = :name";
-        let known: Option<(i64, bool)> = ours
-            .prepare_cached(known)?
-            .query_row(
-                named_params! {
-                    ":name": &name,
-                },
-                |row| Ok((row.get("run_id")?, row.get("is_open")?)),
-            )
-            .optional()?;
+        let known = known_run(ours, &name)?;
+        let is_doubted = known.as_ref().is_some_and(|(.., read_at)| read_at == DISBELIEVED);
+        if is_doubted || text(&row[read_at]) > until || text(&row[read_at]) == DISBELIEVED {
+            row[read_at] = Value::Text(DISBELIEVED.to_owned());
+            counts.future += 1;
+        }
+        let is_news = !is_doubted && text(&row[read_at]) == DISBELIEVED;
+        if let Some((run, ..)) = known.as_ref().filter(|_| is_news) {
+            disbelieve(merge, *run)?;
+        }
         let read = ReadBy { read_at: text(&row[read_at]).to_owned(), uid: name };
         row[definition] = match row[definition] {
             Value::Integer(id) => Value::Integer(take_definition(tx, theirs, id)?),
@@ -167,14 +212,14 @@ pub(crate) fn take_runs(
                 counts.new += 1;
                 (run, true, false)
             }
-            Some((run, true)) if ended_there => {
+            Some((run, true, _)) if ended_there => {
                 row[id] = Value::Integer(run);
                 end_run(tx, theirs, &copy, their, &row)?;
                 merge.fetches.borrow_mut().remove(&run);
                 counts.ended += 1;
                 (run, false, false)
             }
-            Some((run, unfinished)) => (run, false, !unfinished),
+            Some((run, unfinished, _)) => (run, false, !unfinished),
         };
         let read = Rc::new(read);
         all.insert(their, KnownRun { run, read, new, ended_here, ended_there });
@@ -187,6 +232,14 @@ pub(crate) fn take_runs(
         known.read = merge.fetch(known.run)?;
     }
     Ok((all, counts))
+}
+
+/// A run by its name: its number here, whether it has not ended, and as of when it speaks.
+fn known_run(ours: &Connection, name: &str) -> rusqlite::Result<Option<(i64, bool, String)>> {
+    let sql = "SELECT run_id, finished_at IS NULL AS is_open, read_at FROM _windrow_runs
+        WHERE uid = :name";
+    let read = |row: &Row<'_>| Ok((row.get("run_id")?, row.get("is_open")?, row.get("read_at")?));
+    ours.prepare_cached(sql)?.query_row(named_params! { ":name": name }, read).optional()
 }
 
 fn take_definition(tx: &Tx<'_>, theirs: &Connection, id: i64) -> rusqlite::Result<i64> {

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::named_params;
 
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::model::{Error, KeyShape, Retention, TableColumn, TableShape};
 use crate::store::error::at;
 use crate::store::history::{history_from, keeps_versions, unwatch_updates};
@@ -21,7 +21,6 @@ use crate::store::row::only;
 /// What the tables of one stream differ in, so that their rows are no rows of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TableDifference {
-    /// The stream.
     pub stream: String,
     /// What differs: `key`, or a column.
     pub what: String,
@@ -40,7 +39,7 @@ pub struct NamedColumns<'n> {
     pub field: Option<&'n str>,
 }
 
-/// One stream's tables.
+/// The tables of one stream in the two archives.
 #[derive(Clone, Debug)]
 pub struct Pair {
     pub(crate) stream: String,
@@ -79,8 +78,15 @@ impl StreamRow {
             all.push(difference("key".to_owned(), key_text(&self.key), key_text(&theirs.key)));
         }
         for column in &self.columns {
-            let same = |have: &&TableColumn| have.name.eq_ignore_ascii_case(&column.name);
-            let other = theirs.columns.iter().find(same);
+            if let Some(other) = TableColumn::other_case(&theirs.columns, &column.name) {
+                let mut names = [column.name.as_str(), other.name.as_str()];
+                names.sort_unstable();
+                let what =
+                    format!("column for one of the members `{}` and `{}`", names[0], names[1]);
+                let quoted = |name: &str| format!("`{name}`");
+                all.push(difference(what, quoted(&column.name), quoted(&other.name)));
+            }
+            let other = theirs.columns.iter().find(|have| have.name == column.name);
             if let Some(other) = other.filter(|other| other.kind != column.kind) {
                 let what = format!("column `{}`", column.name);
                 all.push(difference(what, type_text(column.kind), type_text(other.kind)));
@@ -158,12 +164,9 @@ impl Merge<'_> {
             Ok(names.filter(|name| !own.contains(&name.as_str())).collect())
         };
         let (columns, others) = (names(self.ours())?, names(theirs)?);
-        let find =
-            |name: &String| others.iter().find(|have| have.eq_ignore_ascii_case(name)).cloned();
-        let place = |wanted: Option<&str>| {
-            let same = |name: &String| wanted.is_some_and(|w| w.eq_ignore_ascii_case(name));
-            columns.iter().position(same)
-        };
+        let find = |name: &String| others.iter().find(|have| *have == name).cloned();
+        let place =
+            |wanted: Option<&str>| columns.iter().position(|name| wanted == Some(name.as_str()));
         let stored = stored_table(self.ours(), &stream.stream)?;
         let (key, typed) = stored.unwrap_or((KeyShape::Columns(Vec::new()), Vec::new()));
         Ok(Pair {

@@ -26,7 +26,6 @@ pub type FillBox<'f> = Box<dyn Fn(&str) -> Option<Filled> + 'f>;
 pub struct Filling<'f> {
     /// The columns, in the order in which their values come.
     pub columns: Vec<String>,
-    /// What makes them.
     pub fill: FillBox<'f>,
 }
 
@@ -50,7 +49,6 @@ pub struct Merge<'m> {
 /// A run of the other archive, as it stands here.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownRun {
-    /// Its number here.
     pub(super) run: i64,
     pub(super) read: Rc<ReadBy>,
     /// Whether it was not known here.

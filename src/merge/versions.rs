@@ -4,7 +4,7 @@
 use rusqlite::{named_params, params_from_iter};
 
 use crate::merge::RowVersion;
-use crate::merge::merge_policy::MergePolicy;
+use crate::merge::stream_policy::MergePolicy;
 use crate::store::history::history_from;
 use crate::store::sql::{history_name, quote};
 use crate::store::value::Value;

@@ -20,12 +20,11 @@ use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 #[serde(into = "&'static str")]
 #[strum(serialize_all = "lowercase")]
 pub enum Command {
-    /// One run.
     #[default]
     Sync,
     /// A round of a watch.
     Watch,
-    /// The demonstration.
+    /// The demonstration, in an archive of its own.
     Demo,
     /// Into a copy of its own, beside the archive.
     Prove,
@@ -40,7 +39,7 @@ pub enum Command {
     /// Rows that a run marked or deleted, brought back.
     #[strum(serialize = "vanished --undo")]
     VanishedUndo,
-    /// Tables made again.
+    /// The tables of streams, made again from kept pages.
     Rebuild,
     /// The old tables removed.
     #[strum(serialize = "rebuild --confirm")]
@@ -52,14 +51,14 @@ pub enum Command {
     Merge,
     /// A copy given away.
     Handoff,
-    /// Made one file.
+    /// The archive, made one file that is safe to unplug.
     Eject,
     /// Entries listed, queued or changed.
     Outbox,
-    /// Entries sent.
+    /// Entries of the outbox, sent.
     #[strum(serialize = "outbox send")]
     OutboxSend,
-    /// The gateway.
+    /// The gateway of the outbox, as long as it runs.
     #[strum(serialize = "outbox serve")]
     OutboxServe,
 }

@@ -16,18 +16,18 @@ const KIND_NAMES: [&str; 5] = ["boolean", "number", "text", "array", "object"];
 impl Kinds {
     /// No value but null.
     pub const NONE: Kinds = Kinds(0);
-    /// `true` or `false`.
+    /// A field of which a value was `true` or `false`.
     pub const BOOLEAN: Kinds = Kinds(1);
-    /// A number.
+    /// A field of which a value was a number.
     pub const NUMBER: Kinds = Kinds(2);
-    /// A string.
+    /// A field of which a value was a string.
     pub const TEXT: Kinds = Kinds(4);
-    /// An array.
+    /// A field of which a value was an array.
     pub const ARRAY: Kinds = Kinds(8);
-    /// An object.
+    /// A field of which a value was an object.
     pub const OBJECT: Kinds = Kinds(16);
 
-    /// Both.
+    /// The kinds of both together.
     #[must_use]
     pub fn and(self, other: Kinds) -> Kinds {
         Kinds(self.0 | other.0)
@@ -69,9 +69,7 @@ impl fmt::Display for Kinds {
 /// A field of a page's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageField {
-    /// Its name.
     pub name: String,
-    /// What it holds.
     pub kinds: Kinds,
     /// Whether every record of the page has it.
     pub in_all: bool,
@@ -80,7 +78,6 @@ pub struct PageField {
 /// The fields of a page's records, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageFields {
-    /// The fields.
     pub fields: Vec<PageField>,
     /// Whether all records were looked at: the members of records that are used as maps are no
     /// fields.
@@ -93,7 +90,7 @@ pub struct PageFields {
 pub enum FieldUse {
     /// Every record has had it.
     Always,
-    /// Some have not.
+    /// Some records have had it, others have not.
     Sometimes,
     /// Every record had it, until a page of which none did.
     Gone,
@@ -109,7 +106,6 @@ impl FieldUse {
 /// A field of a stream, as it has been so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownField {
-    /// Its name.
     pub name: String,
     /// What it has held.
     pub kinds: Kinds,
@@ -126,7 +122,7 @@ pub enum FieldChangeKind {
     New,
     /// Every record had it, and none of a page has.
     Vanished,
-    /// It had vanished.
+    /// It had vanished and came again.
     Returned,
     /// It holds another kind of value.
     Retyped,
@@ -146,17 +142,15 @@ impl FieldChangeKind {
 /// What is written of a change of fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldChange {
-    /// The stream.
     pub stream: String,
     /// What happened to it.
     pub change: FieldChangeKind,
-    /// The field.
     pub field: String,
-    /// In words.
+    /// What changed, in words for people.
     pub detail: String,
     /// When it was noticed.
     pub at: String,
-    /// In which run.
+    /// The run that noticed it.
     pub run: i64,
 }
 

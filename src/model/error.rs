@@ -63,7 +63,6 @@ impl ErrorKind {
 /// An error that a person meets.
 #[derive(Clone, Debug)]
 pub struct Error {
-    /// Which kind.
     pub kind: ErrorKind,
     /// What happened, to what.
     pub message: String,

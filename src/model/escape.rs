@@ -9,7 +9,7 @@ use crate::model::text::{printable_json_page, printable_page};
 pub enum Escape {
     /// Not at all: a file or a pipe takes it byte by byte.
     Nothing,
-    /// As text: `\u{1b}`.
+    /// As text: a control character becomes `\u{1b}`.
     Text,
     /// As JSON, which keeps its value: `\u001b`.
     Json,
@@ -27,7 +27,7 @@ pub struct Escaping<W> {
 }
 
 impl<W: Write> Escaping<W> {
-    /// Writes to `inner`.
+    /// Takes the writer that receives the escaped bytes.
     pub fn new(inner: W, escape: Escape) -> Self {
         Self { inner, escape, pending: Vec::new() }
     }

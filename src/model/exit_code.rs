@@ -3,11 +3,13 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use strum::VariantArray;
 
 use crate::host::StopCause;
 
-/// How a command ended, as the process says it. `docs/exit-codes.md` has a row for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+/// How a command ended, as the process says it, in the order of the numbers. `docs/exit-codes.md`
+/// has a row for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 #[repr(u8)]
 pub enum ExitCode {
     /// Nothing is left to do.
@@ -33,33 +35,15 @@ pub enum ExitCode {
     Unsafe = 9,
     /// A person must decide.
     NeedsPerson = 10,
-    /// windrow is wrong.
+    /// windrow itself failed: a bug.
     Bug = 70,
-    /// By SIGINT: 130.
+    /// A SIGINT ended it: 130.
     Interrupted = StopCause::Interrupt.exit_number(),
     /// By SIGTERM or SIGHUP: 143.
     Terminated = StopCause::Terminate.exit_number(),
 }
 
 impl ExitCode {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [ExitCode; 14] = [
-        Self::Done,
-        Self::Found,
-        Self::Usage,
-        Self::Incomplete,
-        Self::Credentials,
-        Self::InvalidResponse,
-        Self::Unusable,
-        Self::Held,
-        Self::Storage,
-        Self::Unsafe,
-        Self::NeedsPerson,
-        Self::Bug,
-        Self::Interrupted,
-        Self::Terminated,
-    ];
-
     /// What the process returns.
     pub fn number(self) -> u8 {
         self as u8
@@ -142,9 +126,10 @@ mod tests {
         let page = include_str!("../../docs/exit-codes.md");
         let rows = page.lines().filter(|line| line.starts_with('|')).skip(2);
         let rows: Vec<String> = rows.map(str::to_owned).collect();
-        let of_enum =
-            ExitCode::ALL.map(|code| format!("| {} | {} |", code.number(), code.meaning()));
+        let codes = ExitCode::VARIANTS.iter();
+        let of_enum = codes.map(|code| format!("| {} | {} |", code.number(), code.meaning()));
+        let of_enum: Vec<String> = of_enum.collect();
         assert_eq!(rows, of_enum);
-        assert!(ExitCode::ALL.is_sorted());
+        assert!(ExitCode::VARIANTS.is_sorted());
     }
 }

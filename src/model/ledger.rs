@@ -22,7 +22,7 @@ pub enum State {
     Settled,
     /// It cannot be read as a whole and cannot be cut further.
     Truncated,
-    /// The source has no such partition: the parent has no part in the stream.
+    /// The source has no such partition: the parent has no data in the stream.
     Absent,
 }
 
@@ -90,7 +90,6 @@ impl RunState {
 /// Which row of the ledger: a stream, a parent's share of it, and a window where it has any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowKey {
-    /// The stream's name.
     pub stream: String,
     /// The parent's key as JSON, empty for a stream without a parent.
     pub partition: String,
@@ -127,7 +126,7 @@ pub struct Entry {
     /// Whether rows were adopted into it since, which no fetch has confirmed.
     pub adopted_since: bool,
     /// Whether another archive has disagreed with it since.
-    pub doubted: bool,
+    pub disputed: bool,
     /// The run that wrote it.
     pub run: i64,
     /// Whether it is complete, by another request than that of the definition at hand. The
@@ -138,9 +137,8 @@ pub struct Entry {
 /// What became of received records. The five add up to `received`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    /// Records that came.
+    /// The sum of the other five.
     pub received: u64,
-    /// New rows.
     pub inserted: u64,
     /// Rows that were changed.
     pub updated: u64,
@@ -192,7 +190,7 @@ pub struct Checkpoint {
     pub at: Timestamp,
     /// Where to go on.
     pub token: Option<String>,
-    /// The mark.
+    /// The high-water mark of a cursor stream; none for other kinds.
     pub cursor: Option<String>,
     /// Pages of this fetch so far.
     pub pages: u64,

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-/// `1234567` as `1,234,567`.
+/// A number with commas between thousands: `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
@@ -27,7 +27,12 @@ pub fn many(number: u64, noun: &str) -> String {
 
 /// `1 row is`, `2,000 rows are`.
 pub fn many_are(number: u64, noun: &str) -> String {
-    format!("{} {}", many(number, noun), if number == 1 { "is" } else { "are" })
+    format!("{} {}", many(number, noun), inflect(number, "is", "are"))
+}
+
+/// The form of a verb or a word for one thing, or for another number of them.
+pub fn inflect<'w>(number: u64, one: &'w str, others: &'w str) -> &'w str {
+    if number == 1 { one } else { others }
 }
 
 /// A size: `1.2 MiB`.
@@ -79,6 +84,11 @@ mod tests {
         assert_eq!(count(12_345_678), "12,345,678");
         assert_eq!((many(1, "row"), many_are(2, "row")), ("1 row".into(), "2 rows are".into()));
         assert_eq!(many_are(1, "row"), "1 row is");
+        assert_eq!([0, 1, 2].map(|n| inflect(n, "was", "were")), ["were", "was", "were"]);
+        assert_eq!(
+            (many(2, "fetch"), many(1, "new row")),
+            ("2 fetches".into(), "1 new row".into())
+        );
         assert_eq!((bytes(12), bytes(1536)), ("12 B".into(), "1.5 KiB".into()));
         let lengths = [0, 350, 2_000, 2_590, 200_000, 7_500_000].map(duration);
         assert_eq!(lengths, ["0 ms", "350 ms", "2 s", "2.5 s", "3 min 20 s", "2 h 5 min"]);

@@ -10,7 +10,7 @@ use crate::definition::RequestChange;
 /// Entries of a stream's ledger that another request has fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outdated {
-    /// How many.
+    /// The number of the entries.
     #[serde(rename = "outdated")]
     pub entries: u64,
     /// The keys of the definition that have changed since, in backticks.

@@ -29,16 +29,40 @@ impl RejectKind {
     }
 }
 
+/// Why a record cannot become a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRefusal {
+    /// Which kind of fault.
+    pub kind: RejectKind,
+    /// The fault in words.
+    pub reason: String,
+    /// Where in the record it is, as a JSON Pointer (RFC 6901); none where the value comes from
+    /// elsewhere. What is missing is pointed to where it should be.
+    pub pointer: Option<String>,
+}
+
+impl RecordRefusal {
+    /// A fault at a place of the record, a JSON Pointer.
+    pub fn new(kind: RejectKind, reason: impl Into<String>, at: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into(), pointer: Some(at.into()) }
+    }
+
+    /// The reject of a record that is refused.
+    pub fn reject(self, record: String, ancestors: Option<String>, position: usize) -> Reject {
+        let RecordRefusal { kind, reason, pointer } = self;
+        Reject { kind, reason, pointer, record, ancestors, position }
+    }
+}
+
 /// A record that cannot become a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
-    /// Why.
     pub kind: RejectKind,
-    /// Why, in words, with the place in the record.
+    /// The reason in words, with the place in the record.
     pub reason: String,
     /// Where in the record, as a JSON Pointer (RFC 6901); none where the fault lies outside.
     pub pointer: Option<String>,
-    /// The record, verbatim.
+    /// The record verbatim, as it came.
     pub record: String,
     /// What its columns take from above it, as JSON.
     pub ancestors: Option<String>,

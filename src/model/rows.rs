@@ -3,11 +3,8 @@
 /// A value of a row. Text lies in the set's arena.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell {
-    /// SQL NULL.
     Null,
-    /// A 64-bit integer.
     Integer(i64),
-    /// A double.
     Real(f64),
     /// A piece of the arena: first byte and the one after the last.
     Text(u32, u32),
@@ -22,9 +19,9 @@ pub struct RowSet {
     pub width: usize,
     /// All cells, row after row.
     pub cells: Vec<Cell>,
-    /// All text.
+    /// The arena of the cells' text: [`Cell::Text`] has places in it.
     pub text: String,
-    /// All bytes.
+    /// The arena of the cells' bytes: [`Cell::Blob`] has places in it.
     pub bytes: Vec<u8>,
     /// A hash of each row's key, to count distinct keys with.
     pub key_hashes: Vec<u64>,

@@ -18,7 +18,7 @@ pub enum FetchResult {
     Partial,
     /// It cannot be read as a whole and cannot be cut further.
     Truncated,
-    /// The parent has no part in the stream.
+    /// The parent has no data in the stream.
     Absent,
     /// It failed; the ledger keeps the complete fetch before it.
     Kept,

@@ -3,7 +3,6 @@
 /// A declared column, and whether its place was found in any record so far: null counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenColumn {
-    /// The column.
     pub column: String,
     /// Its place in a record: `$.title.raw`.
     pub place: String,

@@ -7,9 +7,8 @@ use serde::Serialize;
 /// What a run, a stream or a fetch has spent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Spent {
-    /// Requests, repetitions included.
     pub requests: u64,
-    /// Repetitions.
+    /// The repetitions among them.
     pub retries: u64,
     /// Bytes of decoded bodies.
     pub bytes: u64,

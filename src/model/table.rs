@@ -7,9 +7,7 @@ use crate::definition::{Column, ColumnType, Key, OnConflict, Scalar, Stream};
 /// A column as it is in the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableColumn {
-    /// Its name.
     pub name: String,
-    /// Its type.
     #[serde(rename = "type")]
     pub kind: ColumnType,
     /// Values this close are equal.
@@ -17,11 +15,18 @@ pub struct TableColumn {
     pub tolerance: Option<f64>,
 }
 
+impl TableColumn {
+    /// The column among these whose name differs from this one in the case of letters alone.
+    /// SQLite takes the two names for one, and they are two members of the source.
+    pub fn other_case<'c>(columns: &'c [TableColumn], name: &str) -> Option<&'c TableColumn> {
+        columns.iter().find(|have| have.name != name && have.name.eq_ignore_ascii_case(name))
+    }
+}
+
 /// The natural key as it is in the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyShape {
-    /// These columns.
     Columns(Vec<String>),
     /// The column `_key`, made of these fields.
     Hash(Vec<String>),
@@ -81,14 +86,13 @@ pub struct GoneScope {
     pub min: u64,
 }
 
-/// A stream's table.
+/// A stream's table as its rows are written and read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableShape {
     /// The stream's and the table's name.
     pub name: String,
     /// The columns in order, without windrow's own.
     pub columns: Vec<TableColumn>,
-    /// The natural key.
     pub key: KeyShape,
     /// The column that tells older from newer.
     pub version: Option<String>,

@@ -23,14 +23,13 @@ const VALUE_CHARS_MAX: usize = 2_000;
 /// Hexadecimal digits of a hash that tell lanes apart.
 const LANE_DIGITS: usize = 32;
 
-/// One message.
+/// A message of an alert about one finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertNotice {
-    /// The entry's key.
     pub key: String,
     /// Its lane: what is solved is told after what was found.
     pub lane: String,
-    /// [`ALERT_VALUES`].
+    /// The values of the names in [`ALERT_VALUES`].
     pub values: BTreeMap<String, String>,
 }
 

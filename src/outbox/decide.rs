@@ -17,18 +17,17 @@ const CLOCK_SLACK_MS: i64 = 120_000;
 /// What is left of a key's lifetime for the request to arrive, milliseconds; at most a tenth of it.
 const MARGIN_MS_MAX: i64 = 60_000;
 
-/// What came back.
+/// What came back of one attempt.
 #[derive(Clone, Debug)]
 pub enum Reply<'a> {
-    /// An answer.
     Answer(&'a HttpResponse),
-    /// None, and why.
+    /// No answer came, for this reason.
     Fault(NetKind),
     /// The sender ended before there was one.
     Interrupted,
 }
 
-/// What it means.
+/// The meaning of a reply for the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttemptVerdict {
     /// The API took it.
@@ -200,6 +199,7 @@ mod tests {
             last_seen_at: seen.map(at),
             next_at: None,
             note: None,
+            moved: None,
         }
     }
 

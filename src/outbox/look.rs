@@ -1,6 +1,6 @@
 //! Asking the source whether a write of unknown outcome has taken effect.
 
-use crate::definition::{Lookup, Paginate, Source, TemplateValues};
+use crate::definition::{BodyFormat, Lookup, Paginate, Source, TemplateValues};
 use crate::http::{HttpResponse, NetError, PageToken, RequestPlan, data_of, error_of_exchange};
 use crate::model::{EntryState, Error};
 use crate::outbox::{OutboxBrief, OutboxEntry, Settlement};
@@ -13,9 +13,9 @@ use super::send::{AttemptPurpose, SendRound};
 enum Seen {
     /// It has taken effect.
     Found,
-    /// It has not.
+    /// It has not taken effect.
     Nothing,
-    /// Nobody knows.
+    /// The answer does not tell.
     Unclear,
 }
 
@@ -24,11 +24,11 @@ fn judge_look(response: &HttpResponse, lookup: &Lookup) -> Seen {
     let Some(found) = &lookup.found else {
         return match response.status {
             404 => Seen::Nothing,
-            200 | 204 if data_of(response).is_ok() => Seen::Found,
+            200 | 204 if data_of(response, BodyFormat::Json).is_ok() => Seen::Found,
             _ => Seen::Unclear,
         };
     };
-    let Ok(text) = data_of(response) else { return Seen::Unclear };
+    let Ok(text) = data_of(response, BodyFormat::Json) else { return Seen::Unclear };
     let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return Seen::Unclear };
     if found.library().query(&value).is_empty() { Seen::Nothing } else { Seen::Found }
 }

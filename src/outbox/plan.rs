@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::definition::{OnRejected, Source};
 use crate::model::{EntryState, Timestamp, bounded};
-use crate::outbox::OutboxBrief;
+use crate::outbox::{MOVED, MovedEntry, OutboxBrief};
 
 use super::decide::{ResendRule, may_send};
 
@@ -16,14 +16,12 @@ pub struct SendScene<'a> {
     pub home: &'a BTreeSet<String>,
     /// Sources that asked not to be asked before some time.
     pub waits: &'a BTreeMap<String, Timestamp>,
-    /// The time.
     pub now: Timestamp,
 }
 
 /// What is done with an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Doing {
-    /// It is sent.
     Send,
     /// Its source is asked whether it has taken effect.
     Look,
@@ -40,7 +38,7 @@ pub enum Doing {
 /// Why an entry waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitReason {
-    /// For its time.
+    /// Its own `not_before` is still to come.
     NotBefore(Timestamp),
     /// After a failed attempt.
     NextAttempt(Timestamp),
@@ -60,6 +58,10 @@ pub enum WaitReason {
     SourceGone,
     /// Its source has another address than when it was queued.
     AddressChanged,
+    /// It went along with a hand-off: whoever has that file sends it.
+    Moved(MovedEntry),
+    /// It came with the hand-off that this archive is, and nobody has taken it over.
+    Came,
     /// Another archive queued it.
     Foreign,
     /// Nobody knows whether it has taken effect.
@@ -71,13 +73,10 @@ pub enum WaitReason {
 /// An entry of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Its number.
     pub entry: i64,
-    /// Its key.
     pub key: String,
-    /// Its source.
     pub source: String,
-    /// Its lane.
+    /// None where it waits for no other entry.
     pub lane: Option<String>,
     /// What is done with it.
     pub doing: Doing,
@@ -128,7 +127,7 @@ fn one(
             return stops.then(|| Doing::Person(WaitReason::LaneStopped(entry.key.clone())));
         }
         EntryState::Done | EntryState::Expired | EntryState::Cancelled => return None,
-        _ if !ours => return Some(Doing::Person(WaitReason::Foreign)),
+        _ if !ours => return Some(not_ours(entry)),
         EntryState::Sending => return Some(Doing::Wait(WaitReason::BeingSent)),
         EntryState::Queued | EntryState::Unknown => {}
     }
@@ -147,6 +146,15 @@ fn one(
         why => return Some(Doing::GiveUp(why)),
     }
     Some(queued(entry, in_front, scene))
+}
+
+/// Why an entry of another sender is not sent from here.
+fn not_ours(entry: &OutboxBrief) -> Doing {
+    match &entry.moved {
+        Some(moved) => Doing::Wait(WaitReason::Moved(moved.clone())),
+        None if entry.owner.starts_with(MOVED) => Doing::Person(WaitReason::Came),
+        None => Doing::Person(WaitReason::Foreign),
+    }
 }
 
 fn unknown(entry: &OutboxBrief, source: &Source, scene: &SendScene<'_>) -> Doing {
@@ -203,8 +211,17 @@ fn queued(entry: &OutboxBrief, in_front: Option<WaitReason>, scene: &SendScene<'
     }
 }
 
+impl MovedEntry {
+    /// In words: to whom, and when.
+    pub fn text(&self) -> String {
+        let to = self.file.as_deref().unwrap_or("a file whose name was not noted");
+        let at = self.at.map(|at| at.format(" on %Y-%m-%d at %H:%M UTC").to_string());
+        format!("moved to {to}{}: whoever has that file sends it", at.unwrap_or_default())
+    }
+}
+
 impl WaitReason {
-    /// In words.
+    /// The reason in words for people.
     pub fn text(&self) -> String {
         let when = |at: &Timestamp| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
         match self {
@@ -224,6 +241,8 @@ impl WaitReason {
             WaitReason::AddressChanged => {
                 "its source has another address than when it was queued".into()
             }
+            WaitReason::Moved(moved) => moved.text(),
+            WaitReason::Came => "it came with this hand-off, and nobody has taken it over".into(),
             WaitReason::Foreign => {
                 "another archive queued it, of which this may be a copy".to_owned()
             }
@@ -274,6 +293,7 @@ mod tests {
             last_seen_at: None,
             next_at: None,
             note: None,
+            moved: None,
         }
     }
 
@@ -298,6 +318,16 @@ mod tests {
         assert_eq!(one(&|e| e.next_at = Some(soon)), Doing::Wait(WaitReason::NextAttempt(soon)));
         assert_eq!(one(&|e| e.expires_at = Some(now())), Doing::Expire);
         assert_eq!(one(&|e| e.owner = "other".into()), Doing::Person(WaitReason::Foreign));
+        assert_eq!(one(&|e| e.owner = "moved:1".into()), Doing::Person(WaitReason::Came));
+        let moved = MovedEntry { file: Some("visit.db".into()), at: Some(now()) };
+        let away = |e: &mut OutboxBrief| {
+            (e.owner, e.moved) = ("moved:1".into(), Some(moved.clone()));
+        };
+        assert_eq!(one(&away), Doing::Wait(WaitReason::Moved(moved.clone())));
+        assert_eq!(
+            moved.text(),
+            "moved to visit.db on 2026-01-01 at 00:00 UTC: whoever has that file sends it"
+        );
         assert_eq!(one(&|e| e.source = "gone".into()), Doing::Person(WaitReason::SourceGone));
         assert_eq!(
             one(&|e| e.base_url = "https://b/".into()),

@@ -28,21 +28,18 @@ const KEPT_HEADERS: [&str; 14] = [
     "x-correlation-id",
     "x-request-id",
 ];
-/// How much of a refusal is told, characters.
+/// How much of a refusal is told, characters: two or three lines of the API's own words; `outbox
+/// show` has the answer.
 const SAID_CHARS_MAX: usize = 200;
 
 /// An entry that came to its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sent {
-    /// Its number.
     pub entry: i64,
-    /// Its source.
     pub source: String,
-    /// Its key.
     pub key: String,
-    /// Its state now.
     pub state: EntryState,
-    /// The answer's status.
+    /// The status of the last answer; none where none came.
     pub status: Option<u16>,
     /// The error in words.
     pub note: Option<String>,
@@ -73,7 +70,7 @@ pub struct SendReport {
     pub waiting: Vec<Planned>,
     /// Sources that were not asked any more.
     pub errors: BTreeMap<String, SourceError>,
-    /// Who sends instead.
+    /// What the process that sends instead says of itself.
     pub held_by: Option<String>,
     /// Who asked for the end.
     pub stopped: Option<StopCause>,
@@ -115,10 +112,14 @@ impl SendReport {
     /// Whether something was tried and has to be tried again.
     pub fn is_behind(&self) -> bool {
         !self.errors.is_empty()
-            || self.waiting.iter().any(|planned| !matches!(planned.doing, Doing::Person(_)))
+            || self.waiting.iter().any(|planned| match planned.doing {
+                // That is somebody else's to do.
+                Doing::Person(_) | Doing::Wait(WaitReason::Moved(_)) => false,
+                _ => true,
+            })
     }
 
-    /// The exit code of `windrow outbox send` (docs/contract.md, section 9).
+    /// The exit code of `windrow outbox send` (docs/exit-codes.md).
     pub fn exit_code(&self) -> ExitCode {
         if let Some(cause) = self.stopped {
             return cause.into();

@@ -17,7 +17,7 @@ use super::target::leads_out;
 
 /// The longest key, characters: what Stripe takes, and the largest round number that others do.
 pub const KEY_CHARS_MAX: usize = 255;
-/// The longest name of a lane, characters.
+/// The longest name of a lane, characters: as long as a key may be.
 pub const LANE_CHARS_MAX: usize = 255;
 /// The largest body, bytes: a write that is larger is a file, and belongs into an upload.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -47,23 +47,19 @@ const NOT_GIVEN: [&str; 13] = [
 /// A request as it was given.
 #[derive(Clone, Debug)]
 pub struct GivenRequest<'a> {
-    /// The API.
     pub source: &'a Source,
-    /// What it does.
     pub method: WriteMethod,
-    /// Path and query.
+    /// Path and query, appended to the source's address.
     pub path: &'a str,
     /// Name and value of each header.
     pub headers: &'a [(String, String)],
-    /// The body.
     pub body: Option<Vec<u8>>,
-    /// Its key.
     pub key: &'a str,
-    /// Its lane.
+    /// None where it waits for no other entry.
     pub lane: Option<&'a str>,
     /// Number and key of the entry whose success it waits for.
     pub after: Option<(i64, &'a str)>,
-    /// Not sent before.
+    /// The earliest time at which it is sent.
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,

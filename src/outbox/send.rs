@@ -33,7 +33,6 @@ const STOP_GRACE_MS: u64 = 900;
 
 /// What a sender works with.
 pub struct SendParts<'a> {
-    /// The APIs.
     pub definition: &'a Definition,
     /// Clock, jitter, stop, state folder.
     pub host: &'a Host,
@@ -43,7 +42,7 @@ pub struct SendParts<'a> {
     pub secrets: SecretValues,
 }
 
-/// What to send.
+/// Which entries a round sends, and what others are told meanwhile.
 #[derive(Clone, Debug, Default)]
 pub struct SendOptions {
     /// These entries; all that may go when empty.

@@ -207,7 +207,7 @@ fn read_state(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 pub struct Taken {
     /// What keeps others from sending.
     pub locks: Vec<FileLock>,
-    /// The senders.
+    /// The ids of the senders.
     pub senders: BTreeSet<String>,
     /// Who has another one of them.
     pub held_by: Option<String>,

@@ -14,7 +14,7 @@ const SLASHES: [char; 6] = ['/', '\\', '\u{ff0f}', '\u{ff3c}', '\u{2215}', '\u{2
 /// Characters that some servers end a segment at.
 const ENDS: [char; 4] = [';', '?', '#', '\0'];
 
-/// Whether a path climbs out of where it begins by a fetch that some server has.
+/// Whether a path leads out of where it begins, in one of the ways in which some server reads it.
 pub fn leads_out(path: &str) -> bool {
     let mut text = path.to_owned();
     for _ in 0..DECODINGS_MAX {

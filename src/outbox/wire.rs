@@ -6,13 +6,11 @@ use crate::outbox::OutboxEntry;
 /// What is sent, without the source's own headers and credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wire {
-    /// What it does.
     pub method: WriteMethod,
     /// Path and query, appended to the source's address.
     pub path: String,
     /// Name and value of each header.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Vec<u8>>,
 }
 

@@ -26,7 +26,6 @@ pub struct ProofComparison<'a> {
     pub archive: &'a Reader,
     /// What was read again.
     pub copy: &'a Reader,
-    /// The stream.
     pub stream: &'a str,
     /// What is read of its table.
     pub view: TableView,

@@ -41,10 +41,9 @@ pub use stored::{DonePlace, RowDigest, Stamp, TableView, ViewRow};
 /// Parents that are looked at together.
 const PARENTS_AT_A_TIME: u32 = 500;
 
-/// What is proved.
+/// Which places are proved, and what the fetches may spend.
 #[derive(Clone, Debug)]
 pub struct ProveOptions {
-    /// The stream.
     pub stream: String,
     /// How many of its places.
     pub pick: Pick,
@@ -199,7 +198,7 @@ fn columns_of(stream: &Stream, row: &StreamRow) -> Result<(Vec<TableColumn>, boo
     let defined = StreamRow::columns_of(stream, Some(row)).unwrap_or_default();
     let mut columns = Vec::new();
     for column in defined {
-        let stored = row.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&column.name));
+        let stored = row.columns.iter().find(|c| c.name == column.name);
         match stored {
             Some(stored) if stored.kind == column.kind => columns.push(TableColumn {
                 name: column.name.clone(),

@@ -8,13 +8,13 @@ use crate::model::{ExitCode, Spent};
 use crate::prove::Stamp;
 use crate::sync::RunError;
 
-/// Differences that are told one by one; all are counted.
+/// Differences that are told one by one; all are counted: nobody reads more, and each is held in
+/// memory.
 pub const DIFFERENCES_MAX: usize = 1000;
 
 /// What became of a second fetch.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Proof {
-    /// The stream.
     pub stream: String,
     /// What the sample was drawn by.
     pub seed: u64,
@@ -47,9 +47,9 @@ pub struct Proof {
 /// Rows by what the second fetch says of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerdictCounts {
-    /// The same.
+    /// Rows that both sides have alike.
     pub equal: u64,
-    /// Something else.
+    /// Rows of which the source has other values.
     pub changed: u64,
     /// The source has them, the archive does not.
     pub missing: u64,
@@ -86,7 +86,6 @@ pub struct ProvenPlace {
     pub completed_at: String,
     /// The run that did.
     pub run: i64,
-    /// What came out.
     pub outcome: PlaceOutcome,
     /// Its rows in the archive.
     pub archive: RowsDigest,
@@ -116,7 +115,6 @@ pub enum PlaceOutcome {
 /// Rows and their digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RowsDigest {
-    /// How many.
     pub rows: u64,
     /// Hexadecimal SHA-256 over the rows in the order of their keys; empty where none was made.
     pub sha256: String,
@@ -125,13 +123,11 @@ pub struct RowsDigest {
 /// A row that is not the same.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProofDifference {
-    /// In which way.
     pub kind: DifferenceKind,
-    /// Its window.
     pub window: Option<String>,
     /// The parent's key, or empty.
     pub partition: String,
-    /// Its key.
+    /// Its key: columns to values.
     pub key: Map<String, Json>,
     /// Since when the archive has what it has.
     pub in_archive: Option<Stamp>,
@@ -159,7 +155,6 @@ pub enum DifferenceKind {
 /// A value that differs.
 #[derive(Clone, Debug, Serialize)]
 pub struct ColumnDifference {
-    /// The column.
     pub column: String,
     /// What the archive has.
     pub archive: Json,

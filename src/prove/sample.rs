@@ -9,7 +9,7 @@ pub const PLACES_MAX: usize = 100_000;
 /// How many places are read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
-    /// All.
+    /// All places of the stream.
     All,
     /// So many, by chance.
     Sample(usize),

@@ -14,7 +14,7 @@ use crate::window::floor_to;
 /// A half-open range of a column's values.
 pub type Range = (Value, Value);
 
-/// Where rows belong.
+/// Finds the place (parent and window) that a row belongs to.
 #[derive(Debug)]
 pub struct Scopes {
     /// The value of a row that holds its own time, where it has one.

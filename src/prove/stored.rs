@@ -29,11 +29,10 @@ pub struct DonePlace {
 /// What is read of a table.
 #[derive(Clone, Debug)]
 pub struct TableView {
-    /// The table.
     pub table: String,
     /// The columns of its key.
     pub key: Vec<String>,
-    /// Other columns.
+    /// The columns outside the key that are compared, in their order.
     pub others: Vec<String>,
     /// Whether rows of the table can be marked as gone.
     pub marks: bool,
@@ -68,14 +67,14 @@ pub struct Stamp {
 pub struct RowDigest(Sha256);
 
 impl RowDigest {
-    /// Adds a row.
+    /// Adds the values of a row, in the order of the columns.
     pub fn add(&mut self, values: &[Value]) {
         for value in values {
             crate::digest::hash_value(&mut self.0, value.into());
         }
     }
 
-    /// Hexadecimal SHA-256.
+    /// The digest of the rows so far, hexadecimal SHA-256.
     pub fn finish(self) -> String {
         hexadecimal(&self.0.finalize())
     }

@@ -19,7 +19,7 @@ pub struct RowRules {
 /// What a second fetch says of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowVerdict {
-    /// The same.
+    /// The source's row is equal to the archive's.
     Equal,
     /// Something else, and a sync would keep what is there: an older version, or
     /// `on_conflict = "keep"`.

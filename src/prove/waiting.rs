@@ -8,7 +8,7 @@ use crate::record::{RecordReader, read_kept};
 use crate::store::content::value_of;
 use crate::store::{Reader, StreamRow, Value};
 
-/// The most keys that are held; whatever lies beyond counts as missing.
+/// The most keys that are held, some ten megabytes; rows beyond count as missing.
 const KEYS_MAX: usize = 100_000;
 
 /// The keys of a stream's rows that wait for their parents.

@@ -12,7 +12,8 @@ use tokio_postgres::config::{Host as Server, SslMode};
 use crate::host::Environment;
 use crate::model::Error;
 
-/// How long a connection may take to come about.
+/// How long a connection may take to come about: a shorter time fails on slow links, a longer one
+/// keeps a person waiting for a host that is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a server may be silent before it is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ const ESCAPES: &str = "in a password `@` is written %40, `?` %3F, `/` %2F; bette
 /// How much of the server's identity is proven, as libpq names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsMode {
-    /// In the open.
+    /// No TLS: what is sent can be read on the way.
     Disable,
     /// TLS where the server has it; the far end proves nothing.
     Prefer,
@@ -37,7 +38,7 @@ pub enum TlsMode {
     VerifyFull,
 }
 
-/// Where to publish.
+/// A database and the way to it.
 #[derive(Clone)]
 pub struct Address {
     /// What the client connects by. Holds the password.

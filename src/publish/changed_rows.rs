@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::digest::hash_value;
 use crate::model::{Command, Error};
+use crate::store::DISBELIEVED;
 use crate::store::read::{LedgerRow, StreamRow};
 use crate::store::reader::Reader;
 use crate::store::row::only;
@@ -15,25 +16,28 @@ use crate::store::sql::key_text;
 use crate::store::sql::{history_name, live_columns, quote};
 use crate::store::value::{Value, owned};
 
-/// How many bytes of values a batch takes before it ends.
+/// How many bytes of values a batch takes before it ends: a batch is held in memory, and wide rows
+/// would fill it.
 pub const PUBLISH_BYTES_MAX: usize = 8 << 20;
-/// Up to how many rows are sorted rather than looked up in the order of the key.
+/// Up to how many rows are sorted rather than looked up in the order of the key: sorting holds them
+/// in memory, and the key's index is read whole for however few.
 const SORTED_ROWS_MAX: u64 = 5_000;
 
 /// A stream's table on its way out.
 #[derive(Clone, Debug)]
 pub struct OutTable {
-    /// The stream.
     pub stream: StreamRow,
     /// The columns that a row brings, the key first, then the others; `_rest` is not among them.
     pub columns: Vec<String>,
     /// How many of the columns are the key.
     pub key: usize,
+    /// Up to when readings are believed.
+    believed_until: String,
     marks: bool,
     deletes: bool,
 }
 
-/// Which rows.
+/// The rows that a pass sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Those that are in the table.
@@ -59,7 +63,7 @@ pub struct OutRow {
     pub deleted_at: Option<String>,
     /// The archive whose run brought it.
     pub archive: Option<String>,
-    /// That run's name.
+    /// The name of that run in every archive that holds it.
     pub run_uid: Option<String>,
     /// As of when that run's fetches speak; empty where it read no source.
     pub read_at: String,
@@ -69,7 +73,7 @@ pub struct OutRow {
 
 impl Reader {
     /// The newest run up to which none is still at work, and its name; 0 before the first. What a
-    /// later fetch of the archive finds beside this snapshot was written by a later run.
+    /// later look into the archive finds beside this snapshot was written by a later run.
     pub fn settled_run(&self) -> Result<(i64, String), Error> {
         let sql = "SELECT run_id, uid FROM _windrow_runs WHERE
                 run_id < coalesce((SELECT min(run_id) FROM _windrow_runs WHERE state = 'running'),
@@ -91,8 +95,9 @@ impl Reader {
         self.run(|connection| connection.query_row(sql, values, only))
     }
 
-    /// How a stream's table is read on its way out.
-    pub fn out_table(&self, stream: &StreamRow) -> Result<OutTable, Error> {
+    /// How a stream's table is read on its way out. Readings after `believed_until` are of a time
+    /// that has not come, and beat no others over there.
+    pub fn out_table(&self, stream: &StreamRow, believed_until: &str) -> Result<OutTable, Error> {
         let key = stream.key.columns();
         let others = stream.columns.iter().map(|column| column.name.clone());
         let others = others.filter(|name| !key.contains(name));
@@ -105,6 +110,7 @@ impl Reader {
                 stream: stream.clone(),
                 columns,
                 key: key.len(),
+                believed_until: believed_until.to_owned(),
                 marks: live.iter().any(|column| column.name == "_deleted_at"),
                 deletes: kept.iter().any(|column| column.name == "_replaced_run"),
             })
@@ -212,7 +218,7 @@ impl OutTable {
             Phase::Gone => ("v.changed_at", "v.changed_at"),
         };
         let behind = self.behind(behind);
-        // A few rows are found by one fetch of the table from its beginning to its end, and
+        // A few rows are found by one pass over the table from its beginning to its end, and
         // sorted; many by way of the key's index, which needs no place to sort.
         let order = if expected <= SORTED_ROWS_MAX {
             key.split(", ").map(|name| format!("+{name}")).collect::<Vec<_>>().join(", ")
@@ -274,6 +280,9 @@ fn out_row(row: &Row<'_>, table: &OutTable) -> rusqlite::Result<OutRow> {
         read_at: row.get(width + 7)?,
         sha256: [0; 32],
     };
+    if out.read_at > table.believed_until {
+        DISBELIEVED.clone_into(&mut out.read_at);
+    }
     out.sha256 = out.digest(&table.columns);
     Ok(out)
 }
@@ -336,7 +345,28 @@ mod tests {
     }
 
     fn table(reader: &Reader) -> OutTable {
-        reader.out_table(&reader.stream("usage").expect("read").expect("there")).expect("a table")
+        believed_until(reader, "~")
+    }
+
+    fn believed_until(reader: &Reader, until: &str) -> OutTable {
+        let stream = reader.stream("usage").expect("read").expect("there");
+        reader.out_table(&stream, until).expect("a table")
+    }
+
+    #[test]
+    fn a_reading_whose_time_has_not_come_goes_out_as_the_earliest() {
+        let (_folder, archive, reader) = forty_rows(&usage_shape());
+        let sql = "UPDATE _windrow_runs SET read_at = '2026-01-0' || run_id";
+        archive.connection.execute(sql, []).expect("an update");
+        let read = |until| {
+            let table = believed_until(&reader, until);
+            let rows = reader.rows_out(&table, Phase::Rows, 0, None, (40, 40)).expect("rows");
+            rows.into_iter().map(|row| row.read_at).collect::<std::collections::BTreeSet<_>>()
+        };
+        let all = ["2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"].map(str::to_owned);
+        assert_eq!(read("2026-01-04"), all.clone().into());
+        let [one, two, ..] = all;
+        assert_eq!(read("2026-01-02"), [DISBELIEVED.to_owned(), one, two].into());
     }
 
     #[test]

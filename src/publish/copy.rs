@@ -9,7 +9,8 @@ use crate::model::Error;
 use super::row::Cells;
 use super::statement::{Table, copy_line, list};
 
-/// Rows of one transaction.
+/// Rows of one transaction: fewer spend the time on commits, more are sent again after a lost
+/// connection.
 pub const BATCH_ROWS: usize = 5_000;
 
 /// Why a transaction came to nothing.
@@ -54,7 +55,7 @@ pub(crate) async fn copy_rows(
     Ok(sink.finish().await?)
 }
 
-/// Rows as columns.
+/// The cells of each column, for statements that take arrays; `width` is the number of columns.
 pub(crate) fn by_column(rows: &[Cells], width: usize) -> Vec<Vec<Option<&str>>> {
     (0..width).map(|at| rows.iter().map(|row| row[at].as_deref()).collect()).collect()
 }

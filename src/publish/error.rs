@@ -7,9 +7,13 @@ use tokio_postgres::error::DbError;
 
 /// SQLSTATEs that windrow acts on.
 pub(crate) mod state {
+    /// Another transaction changed what this one read: it is tried again.
     pub const SERIALIZATION: &str = "40001";
+    /// Two transactions waited for each other: it is tried again.
     pub const DEADLOCK: &str = "40P01";
+    /// A row of this key is there already.
     pub const UNIQUE: &str = "23505";
+    /// A table of this name is there already.
     pub const TABLE_EXISTS: &str = "42P07";
 }
 

@@ -16,7 +16,7 @@ use crate::store::Value;
 pub struct RunName {
     /// Its number; 0 is before the first.
     pub run: i64,
-    /// Its name.
+    /// Its name in every archive that holds it: 32 hexadecimal digits.
     pub uid: String,
 }
 
@@ -66,7 +66,7 @@ pub struct PublishedMark {
 pub struct Here<'a> {
     /// The newest run up to which none is at work.
     pub newest: RunName,
-    /// The stream's columns.
+    /// The stream's columns as text: another text means that all rows are sent again.
     pub columns: &'a str,
     /// Whether its table over there holds nothing.
     pub empty: bool,

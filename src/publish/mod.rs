@@ -22,13 +22,14 @@ pub(crate) mod value;
 use serde::Serialize;
 use tokio_postgres::Client;
 
+use crate::definition::OnConflict;
 use crate::host::Host;
 use crate::model::{Error, instant_to_text};
 use crate::store::{Reader, StreamRow};
 
 use mark::{Here, PassReason, RunName, key_from_json, next_pass};
 use send::StreamSender;
-use statement::Table;
+use statement::{Deciding, Table};
 use there::{Ready, Setting, TableStep};
 
 pub use address::{Address, TlsMode};
@@ -37,17 +38,14 @@ pub use send::PassCounts;
 
 /// What is published, and where.
 pub struct Publishing<'a> {
-    /// The archive.
     pub reader: &'a Reader,
     /// These of its streams.
     pub streams: Vec<StreamRow>,
-    /// The database.
     pub address: &'a Address,
     /// The schema that the tables are in.
     pub schema: &'a str,
     /// Look, and change nothing.
     pub dry_run: bool,
-    /// The clock.
     pub host: &'a Host,
     /// What is told while it runs.
     pub notice: &'a dyn Fn(&PublishEvent<'_>),
@@ -60,24 +58,19 @@ pub enum PublishEvent<'e> {
     Open,
     /// Rows of a stream begin to go.
     Begins {
-        /// The stream.
         stream: &'e str,
         /// How many are left.
         rows: u64,
     },
     /// So many more are over there for good.
-    Sent {
-        /// How many.
-        rows: u64,
-    },
+    Sent { rows: u64 },
 }
 
-/// What was published.
+/// What a publish did, or would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Published {
     /// The database, without user and password.
     pub database: String,
-    /// The schema.
     pub schema: String,
     /// Whether nothing was changed.
     pub dry_run: bool,
@@ -88,7 +81,6 @@ pub struct Published {
 /// What was published of a stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct PublishedStream {
-    /// The stream.
     pub stream: String,
     /// Whether its table was made.
     pub created: bool,
@@ -154,7 +146,9 @@ impl Publishing<'_> {
             dry_run: self.dry_run,
         };
         let ready = setting.prepare(&mut client).await?;
-        for ((out, table), ready) in outs.into_iter().zip(&tables).zip(ready) {
+        for ((out, mut table), mut ready) in outs.into_iter().zip(tables).zip(ready) {
+            table.lacking = std::mem::take(&mut ready.lacking);
+            let table = &table;
             let going = Outgoing { out, ready };
             let mut stream = begun(table, &going.ready);
             let sent = match self.dry_run {
@@ -179,12 +173,16 @@ impl Publishing<'_> {
     /// The tables here and there. What tells old from new is what the archive's definitions say.
     fn tables(&self) -> Result<(Vec<OutTable>, Vec<Table>), Error> {
         let said = self.reader.said()?;
+        let until = self.reader.believed_until(self.host.clock.now())?;
         let (mut outs, mut tables) = (Vec::new(), Vec::new());
         for stream in &self.streams {
-            let out = self.reader.out_table(stream)?;
+            let out = self.reader.out_table(stream, &until)?;
             let said = said.of(&stream.stream);
-            let version = said.and_then(|(_, stream, _)| stream.version.as_deref());
-            tables.push(Table::of(stream, &out.columns, version, self.schema));
+            let by = said.map(|(_, stream, _)| Deciding {
+                version: stream.version.as_deref(),
+                keeps_first: stream.on_conflict == OnConflict::Keep,
+            });
+            tables.push(Table::of(stream, &out.columns, by.unwrap_or_default(), self.schema));
             outs.push(out);
         }
         Ok((outs, tables))

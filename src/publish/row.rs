@@ -5,9 +5,10 @@ use crate::publish::OutRow;
 use crate::store::Value;
 
 use super::statement::Table;
-use super::value::{Fit, fit, own_instant, rest_with};
+use super::value::{Fit, PgType, fit, own_instant, rest_with};
 
-/// How much of a key's value a message shows, characters.
+/// How much of a key's value a message shows, characters: enough to find the row, and a message
+/// stays on one line.
 const KEY_CHARS_MAX: usize = 60;
 
 /// A row as texts; nothing is NULL.
@@ -16,9 +17,10 @@ pub type Cells = Vec<Option<String>>;
 /// A value that cannot be kept over there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfit<'t> {
-    /// Its column.
     pub column: &'t str,
-    /// Why not.
+    /// Its type over there.
+    pub kind: PgType,
+    /// The reason, in words for people.
     pub why: &'static str,
 }
 
@@ -32,14 +34,14 @@ pub fn cells_of<'t>(
     let mut cells = Vec::with_capacity(table.columns.len() + super::statement::OWN.len());
     let mut exact = Vec::new();
     for ((name, kind), value) in table.columns.iter().zip(&row.values) {
-        cells.push(match fit(*kind, table.key.contains(name), value) {
+        cells.push(match fit(*kind, table.role(name), value) {
             Fit::Null => None,
             Fit::Exact(text) => Some(text),
             Fit::Beside(cell, json) => {
                 exact.push((name.as_str(), json));
                 cell
             }
-            Fit::Refused(why) => return Err(Unfit { column: name, why }),
+            Fit::Refused(why) => return Err(Unfit { column: name, kind: *kind, why }),
         });
     }
     let beside = exact.len() as u64;
@@ -74,7 +76,6 @@ pub fn key_shown(key: &[Value]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::statement::OWN;
-    use super::super::value::PgType;
     use super::*;
 
     fn table(key: PgType) -> Table {
@@ -85,6 +86,8 @@ mod tests {
             key: vec!["id".into()],
             columns: vec![("id".into(), key), ("at".into(), PgType::Timestamp)],
             version: None,
+            keeps_first: false,
+            lacking: Vec::new(),
         }
     }
 

@@ -13,8 +13,10 @@ use super::error::{explain, is_of_a_row, sql_state, state};
 use super::mark::{Pass, PublishedMark, key_from_json, key_to_json};
 use super::row::{Cells, cells_of, key_shown};
 use super::statement::{Table, quote};
+use super::value::PgType;
 
-/// How often a transaction is tried that lost against another one.
+/// How often a transaction is tried that lost against another one: several publishers take turns,
+/// and a database in which it loses for ever is reported.
 const ATTEMPTS: usize = 5;
 
 /// What a pass has done.
@@ -116,13 +118,18 @@ impl StreamSender<'_> {
                 let (column, stream) = (unfit.column, &self.table.name);
                 let message =
                     format!("`{column}` of row ({key}) of stream `{stream}` {}", unfit.why);
-                Error::usage(message).help("declare the column as `text`, then `windrow rebuild`")
+                Error::usage(message).help(help_of(stream, unfit.kind, self.kept_pages()))
             })?;
             counts.beside += beside;
             batch.rows.push(cells);
             batch.keys.push(key);
         }
         Ok(batch)
+    }
+
+    /// Pages of which the stream's table could be made again.
+    fn kept_pages(&self) -> u64 {
+        self.reader.kept(&self.table.name).map_or(0, |kept| kept.pages)
     }
 
     /// Sends a batch in a transaction; tries again where another transaction was in the way, and
@@ -298,6 +305,22 @@ impl StreamSender<'_> {
     }
 }
 
+/// What makes a value that cannot be kept over there one that can.
+fn help_of(stream: &str, kind: PgType, pages: u64) -> String {
+    let leave = "leave the stream out by naming the others with `--stream`";
+    match (kind, pages) {
+        (PgType::Text, _) => leave.to_owned(),
+        (_, 0) => format!(
+            "declare the column as `text` in a stream of another name, which is read anew; or \
+             {leave}"
+        ),
+        (..) => format!(
+            "declare the column as `text`, then `windrow rebuild {stream}` makes the table again \
+             from its kept pages; or {leave}"
+        ),
+    }
+}
+
 /// How rows go into their table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SendMode {
@@ -329,4 +352,16 @@ async fn upsert(
     let values: Vec<&(dyn ToSql + Sync)> =
         columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
     on.execute(&table.upsert(own), &values).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_to_do_about_a_value_can_be_done() {
+        assert!(!help_of("usage", PgType::Text, 3).contains("declare"), "it is text already");
+        assert!(!help_of("usage", PgType::Timestamp, 0).contains("rebuild"), "no page is kept");
+        assert!(help_of("usage", PgType::Timestamp, 3).contains("`windrow rebuild usage`"));
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use crate::model::KeyShape;
 use crate::store::StreamRow;
 
-use super::value::PgType;
+use super::value::{PgType, Role};
 
 /// windrow's own columns of a published table, behind the stream's.
 pub const OWN: [(&str, PgType, bool); 10] = [
@@ -76,7 +76,6 @@ pub fn quote(name: &str) -> String {
 pub struct Table {
     /// The schema, in quotes.
     pub schema: String,
-    /// The stream.
     pub name: String,
     /// The key as a definition says it.
     pub key_text: String,
@@ -86,11 +85,24 @@ pub struct Table {
     pub columns: Vec<(String, PgType)>,
     /// The column that tells older from newer.
     pub version: Option<String>,
+    /// Whether the first content of a key stays, as `on_conflict = "keep"` says.
+    pub keeps_first: bool,
+    /// Columns that the table has over there and this archive has not.
+    pub lacking: Vec<String>,
+}
+
+/// What decides between two contents of a key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deciding<'d> {
+    /// The column that tells older from newer.
+    pub version: Option<&'d str>,
+    /// Whether the first content stays.
+    pub keeps_first: bool,
 }
 
 impl Table {
     /// The table of a stream, with its columns in this order.
-    pub fn of(stream: &StreamRow, order: &[String], version: Option<&str>, schema: &str) -> Table {
+    pub fn of(stream: &StreamRow, order: &[String], by: Deciding<'_>, schema: &str) -> Table {
         let key = stream.key.columns();
         let kind = |name: &String| {
             let column = stream.columns.iter().find(|column| column.name == *name);
@@ -105,10 +117,22 @@ impl Table {
                 KeyShape::Hash(fields) => format!("hash of {}", fields.join(", ")),
             },
             columns: order.iter().map(|name| (name.clone(), kind(name))).collect(),
-            version: version
+            version: by
+                .version
                 .filter(|name| order.iter().any(|have| have == name))
                 .map(str::to_owned),
+            keeps_first: by.keeps_first,
+            lacking: Vec::new(),
             key,
+        }
+    }
+
+    /// What a column is for.
+    pub fn role(&self, column: &str) -> Role {
+        match column {
+            column if self.key.iter().any(|key| key == column) => Role::Key,
+            column if self.version.as_deref() == Some(column) => Role::Version,
+            _ => Role::Plain,
         }
     }
 
@@ -129,7 +153,7 @@ impl Table {
         streams.chain(OWN.map(|(name, kind, _)| (name, kind))).collect()
     }
 
-    /// Makes it.
+    /// The statement that makes the table.
     pub fn create(&self) -> String {
         let streams = self.columns.iter().map(|(name, kind)| {
             let required = if self.key.contains(name) { " NOT NULL" } else { "" };
@@ -170,6 +194,8 @@ impl Table {
         let cells: Vec<String> = (0..sent.len()).map(|n| format!("c{n}")).collect();
         let others = sent.iter().filter(|(name, _)| !self.key.iter().any(|key| key == name));
         let sets = others.map(|(name, _)| format!("{0} = excluded.{0}", quote(name)));
+        // A content has nothing in columns that its archive lacks: it has them in `_rest`.
+        let sets = sets.chain(self.lacking.iter().map(|name| format!("{} = NULL", quote(name))));
         let wins = if own {
             format!("here.\"_publisher\" = excluded.\"_publisher\" AND ({NEWS}) OR {}", self.wins())
         } else {
@@ -188,9 +214,13 @@ impl Table {
     }
 
     /// Whether the row that comes beats the one that is there: by the greater version, then the
-    /// later fetch, then the greater digest, so that the order in which archives come does not
-    /// matter. No version is less than any, and so is no fetch.
+    /// later fetch, then the greater name of its run, then the greater digest: the order of a
+    /// merge, so that the order in which archives come does not matter. No version is less than
+    /// any, and so is no fetch. Where the first content stays, the earlier fetch beats.
     fn wins(&self) -> String {
+        if self.keeps_first {
+            return EARLIER.to_owned();
+        }
         let Some(version) = &self.version else { return LATER.to_owned() };
         let kind = self.columns.iter().find(|(name, _)| name == version).map(|(_, kind)| *kind);
         let name = quote(version);
@@ -199,12 +229,63 @@ impl Table {
             Some(PgType::Text) => format!("convert_to({row}.{name}, 'UTF8')"),
             _ => format!("{row}.{name}"),
         };
-        let (come, here) = (value("excluded"), value("here"));
-        format!(
-            "({come} > {here} OR {come} IS NOT NULL AND {here} IS NULL OR \
-             ({come} = {here} OR {come} IS NULL AND {here} IS NULL) AND {LATER})"
-        )
+        let values = SqlOrder::nullable(&value("excluded"), &value("here"));
+        let exact = |row: &str| exact_of(row, version);
+        let SqlOrder { greater, same } = match kind {
+            // Of one microsecond: by all digits.
+            Some(PgType::Timestamp) => {
+                values.then(SqlOrder::present(&exact("excluded"), &exact("here")))
+            }
+            // SQLite sorts numbers before digits that it holds as text, and these by their bytes.
+            Some(PgType::Numeric) => {
+                SqlOrder::present(&exact("excluded"), &exact("here")).then(values)
+            }
+            _ => values,
+        };
+        format!("({greater} OR ({same}) AND {LATER})")
     }
+}
+
+/// How two values over there compare.
+struct SqlOrder {
+    greater: String,
+    same: String,
+}
+
+impl SqlOrder {
+    /// Of values that may be NULL, which is less than any.
+    fn nullable(come: &str, here: &str) -> SqlOrder {
+        SqlOrder {
+            greater: format!("{come} > {here} OR {come} IS NOT NULL AND {here} IS NULL"),
+            same: format!("{come} = {here} OR {come} IS NULL AND {here} IS NULL"),
+        }
+    }
+
+    /// Of values that are never NULL.
+    fn present(come: &str, here: &str) -> SqlOrder {
+        SqlOrder { greater: format!("{come} > {here}"), same: format!("{come} = {here}") }
+    }
+
+    /// Those of the same value by another one.
+    fn then(self, next: SqlOrder) -> SqlOrder {
+        let SqlOrder { greater, same } = self;
+        SqlOrder {
+            greater: format!("{greater} OR ({same}) AND ({})", next.greater),
+            same: format!("({same}) AND ({})", next.same),
+        }
+    }
+}
+
+/// The bytes of the exact form of a column's value, empty where the column holds it exactly. Read
+/// from the text of `_rest`, whose last member `_exact` is: an operator of JSON fails where there
+/// is a NUL anywhere in it.
+fn exact_of(row: &str, column: &str) -> String {
+    let text = r#""(?:[^"\\\\]|\\\\.)*""#;
+    let pattern = format!(r#"(?s)^.*"_exact": ?[{{](?:{text}: ?{text}, ?)*"{column}": ?"([^"]*)""#);
+    format!(
+        "coalesce(convert_to(substring({row}.\"_rest\"::text from E'{pattern}'), 'UTF8'), \
+         ''::bytea)"
+    )
 }
 
 /// Whether what an archive says differs from what it said.
@@ -213,9 +294,15 @@ const NEWS: &str = "here.\"_sha256\" <> excluded.\"_sha256\" OR here.\"_run_uid\
 
 /// Of rows of one version: whether the one that comes was read later.
 const LATER: &str = "(coalesce(excluded.\"_read_at\", '0001-01-01T00:00:00Z'::timestamptz), \
-    excluded.\"_sha256\", excluded.\"_run_uid\") > \
-    (coalesce(here.\"_read_at\", '0001-01-01T00:00:00Z'::timestamptz), here.\"_sha256\", \
-    here.\"_run_uid\")";
+    convert_to(excluded.\"_run_uid\", 'UTF8'), excluded.\"_sha256\") > \
+    (coalesce(here.\"_read_at\", '0001-01-01T00:00:00Z'::timestamptz), \
+    convert_to(here.\"_run_uid\", 'UTF8'), here.\"_sha256\")";
+
+/// Where the first content stays: whether the one that comes was read earlier.
+const EARLIER: &str = "(coalesce(here.\"_read_at\", '0001-01-01T00:00:00Z'::timestamptz), \
+    convert_to(here.\"_run_uid\", 'UTF8'), excluded.\"_sha256\") > \
+    (coalesce(excluded.\"_read_at\", '0001-01-01T00:00:00Z'::timestamptz), \
+    convert_to(excluded.\"_run_uid\", 'UTF8'), here.\"_sha256\")";
 
 /// Names in quotes, with something before each.
 pub fn list<'n>(names: impl Iterator<Item = &'n str>, before: &str) -> String {
@@ -259,6 +346,8 @@ mod tests {
             key: vec!["id".into()],
             columns,
             version: version.map(|(name, _)| name.to_owned()),
+            keeps_first: false,
+            lacking: Vec::new(),
         }
     }
 
@@ -295,6 +384,30 @@ mod tests {
             "{text}"
         );
         assert!(sql.contains("unnest($1::text[], $2::text[]"), "{sql}");
+    }
+
+    #[test]
+    fn versions_beat_as_in_a_merge_by_their_exact_forms() {
+        let at = |kind| table(Some(("at", kind))).upsert(false);
+        let exact = "E'(?s)^.*\"_exact\": ?[{]";
+        let time = at(PgType::Timestamp);
+        let first = time.find("excluded.\"at\" > here.\"at\"").expect("the value");
+        assert!(first < time.find(exact).expect("the exact form"), "{time}");
+        let number = at(PgType::Numeric);
+        let first = number.find(exact).expect("the exact form");
+        assert!(first < number.find("excluded.\"at\" > here.\"at\"").expect("it"), "{number}");
+        assert!(!at(PgType::Text).contains(exact) && !at(PgType::Bigint).contains(exact));
+        let keeps = Table { keeps_first: true, ..table(Some(("at", PgType::Timestamp))) };
+        assert!(keeps.upsert(false).ends_with(&format!("WHERE {EARLIER}")));
+        let uid = LATER.find("_run_uid").expect("the run");
+        assert!(uid < LATER.find("_sha256").expect("the digest"), "the run before the digest");
+    }
+
+    #[test]
+    fn a_row_that_wins_has_nothing_in_columns_that_its_archive_lacks() {
+        let lacks = Table { lacking: vec!["more".into()], ..table(None) };
+        assert!(lacks.upsert(true).contains("\"more\" = NULL"), "{}", lacks.upsert(true));
+        assert!(!lacks.copy().contains("more"));
     }
 
     #[test]

@@ -11,7 +11,8 @@ use super::statement::{LEDGERS, Table, quote};
 use super::value::PgType;
 use crate::model::{Error, ErrorKind};
 
-/// How often the tables are made again when another one makes them at the same time.
+/// How often the tables are made again when another one makes them at the same time: the other one
+/// is done after one of its transactions, and an error that stays is reported.
 const ATTEMPTS: usize = 4;
 
 /// What is noted over there of a stream's table.
@@ -40,6 +41,8 @@ pub(crate) struct Ready {
     pub mark: PublishedMark,
     pub step: TableStep,
     pub empty: bool,
+    /// Columns that the table has and this archive lacks.
+    pub lacking: Vec<String>,
 }
 
 /// What becomes of a stream's table. `present` says whether there is anything of that name, and
@@ -73,6 +76,13 @@ pub fn decide(
     }
     let mut added = Vec::new();
     for (name, kind) in &table.columns {
+        let is_other = |there: &&String| *there != name && there.eq_ignore_ascii_case(name);
+        if let Some(there) = noted.columns.keys().find(is_other) {
+            return differs(format!(
+                "stream `{stream}` has a column `{there}` over there and `{name}` here, which are \
+                 two members of the source: an archive has a column for one of them"
+            ));
+        }
         match noted.columns.get(name).and_then(Json::as_str) {
             None => added.push((name.clone(), *kind)),
             Some(there) if there != kind.as_str() => {
@@ -95,6 +105,13 @@ pub fn decide(
         ));
     }
     Ok(TableStep::Add(added))
+}
+
+/// Columns that are noted over there and that this archive lacks.
+fn lacking(table: &Table, noted: Option<&Noted>) -> Vec<String> {
+    let names = noted.into_iter().flat_map(|noted| noted.columns.keys());
+    let is_ours = |name: &String| table.columns.iter().any(|(have, _)| have == name);
+    names.filter(|name| !is_ours(name)).cloned().collect()
 }
 
 /// Whose tables, and where.
@@ -166,7 +183,11 @@ impl Setting<'_> {
                 false => self.mark(&transaction, &table.name).await?,
             };
             let empty = made || self.is_empty(&transaction, table).await?;
-            ready.push(Ready { mark, step, empty });
+            let lacking = match &step {
+                TableStep::Create => Vec::new(),
+                TableStep::Add(_) => lacking(table, noted.get(&table.name)),
+            };
+            ready.push(Ready { mark, step, empty, lacking });
         }
         transaction.commit().await?;
         Ok(ready)
@@ -339,6 +360,8 @@ mod tests {
             key: vec!["id".into()],
             columns: vec![("id".into(), PgType::Text), ("gb".into(), PgType::Double)],
             version: Some("gb".into()),
+            keeps_first: false,
+            lacking: Vec::new(),
         }
     }
 
@@ -361,6 +384,7 @@ mod tests {
         let less = noted(r#"{"id": "text"}"#);
         let added = vec![("gb".to_owned(), PgType::Double)];
         assert_eq!(decide(&table(), Some(&less), true, true).expect("more"), TableStep::Add(added));
+        assert_eq!(lacking(&table(), Some(&ours)), ["more"]);
         let unversioned = Noted { version: None, ..ours };
         assert!(decide(&table(), Some(&unversioned), true, true).is_ok(), "only this archive");
     }
@@ -379,6 +403,12 @@ mod tests {
         assert_eq!(
             refused(Some(&retyped), true).1,
             "the column `gb` of stream `usage` is text over there, double precision here"
+        );
+        let recased = noted(r#"{"id": "text", "GB": "double precision"}"#);
+        assert_eq!(
+            refused(Some(&recased), true).1,
+            "stream `usage` has a column `GB` over there and `gb` here, which are two members of \
+             the source: an archive has a column for one of them"
         );
         let rekeyed = Noted { key: "id, day".into(), ..noted(SAME) };
         assert_eq!(

@@ -2,17 +2,21 @@
 //! nothing.
 //!
 //! What PostgreSQL cannot hold as it came (a NUL in a text, more than six digits of a second, a
-//! number of more digits than `numeric` has) is kept exactly, beside the row, under `_exact` in its
-//! `_rest`. Nothing is altered without that.
+//! leap second, a number of more digits than `numeric` has) is kept exactly, beside the row, under
+//! `_exact` in its `_rest`. Nothing is altered without that.
 
-use crate::definition::ColumnType;
-use crate::model::hexadecimal;
+use chrono::{DateTime, NaiveDate, Timelike};
+
+use crate::definition::{ColumnStorage, ColumnType, TypeFamily};
+use crate::model::{hexadecimal, instant_to_text};
 use crate::store::Value;
 
 /// Digits before the point that `numeric` holds.
 const NUMERIC_WHOLE_MAX: i64 = 131_072;
-/// Digits after it.
+/// Digits after the point that `numeric` holds.
 const NUMERIC_FRACTION_MAX: i64 = 16_383;
+/// A second in nanoseconds; chrono counts on from here within a leap second.
+const NANOS: u32 = 1_000_000_000;
 /// Stands for a NUL in a text: the symbol for it, U+2400.
 const NUL_SHOWN: &str = "\u{2400}";
 
@@ -21,21 +25,18 @@ const NUL_SHOWN: &str = "\u{2400}";
 pub enum PgType {
     /// Unicode text without NUL.
     Text,
-    /// 64 bits.
+    /// A signed integer of 64 bits.
     Bigint,
-    /// A double.
+    /// A double (IEEE 754, 64 bits).
     Double,
-    /// An exact number.
+    /// An exact number, up to [`NUMERIC_WHOLE_MAX`] and [`NUMERIC_FRACTION_MAX`] digits.
     Numeric,
-    /// True or false.
     Boolean,
-    /// A day.
     Date,
-    /// A microsecond.
+    /// An instant to the microsecond.
     Timestamp,
     /// JSON as its text came: `jsonb` would alter digits and order.
     Json,
-    /// Bytes.
     Bytes,
 }
 
@@ -43,17 +44,17 @@ impl PgType {
     /// The type for a column of the archive. In a key, numbers that are told apart by their digits
     /// and JSON are text: `numeric` takes 1.0 and 1.00 for one, and `json` has no equality.
     pub fn of(kind: ColumnType, in_key: bool) -> PgType {
-        match kind {
-            ColumnType::Text => PgType::Text,
-            ColumnType::Integer => PgType::Bigint,
-            ColumnType::Real => PgType::Double,
-            ColumnType::Decimal | ColumnType::Number | ColumnType::Json if in_key => PgType::Text,
-            ColumnType::Decimal | ColumnType::Number => PgType::Numeric,
-            ColumnType::Boolean => PgType::Boolean,
-            ColumnType::Date => PgType::Date,
-            ColumnType::Timestamp => PgType::Timestamp,
-            ColumnType::Json => PgType::Json,
-            ColumnType::Blob => PgType::Bytes,
+        match (kind.family(), kind.storage()) {
+            (TypeFamily::Text, _) => PgType::Text,
+            (TypeFamily::Number, ColumnStorage::Integer) => PgType::Bigint,
+            (TypeFamily::Number, ColumnStorage::Real) => PgType::Double,
+            (TypeFamily::Number | TypeFamily::Json, _) if in_key => PgType::Text,
+            (TypeFamily::Number, _) => PgType::Numeric,
+            (TypeFamily::Boolean, _) => PgType::Boolean,
+            (TypeFamily::Date, _) => PgType::Date,
+            (TypeFamily::Timestamp, _) => PgType::Timestamp,
+            (TypeFamily::Json, _) => PgType::Json,
+            (TypeFamily::Bytes, _) => PgType::Bytes,
         }
     }
 
@@ -76,7 +77,6 @@ impl PgType {
 /// A value on its way into a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fit {
-    /// NULL.
     Null,
     /// As its type writes it.
     Exact(String),
@@ -86,8 +86,18 @@ pub enum Fit {
     Refused(&'static str),
 }
 
+/// What a column is for, beside its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A part of the key.
+    Key,
+    /// It tells older from newer.
+    Version,
+    Plain,
+}
+
 /// How a value is written for a column.
-pub fn fit(kind: PgType, in_key: bool, value: &Value) -> Fit {
+pub fn fit(kind: PgType, role: Role, value: &Value) -> Fit {
     let fit = match (kind, value) {
         (_, Value::Null) => Fit::Null,
         (PgType::Text, Value::Text(text)) if text.contains('\0') => {
@@ -99,32 +109,41 @@ pub fn fit(kind: PgType, in_key: bool, value: &Value) -> Fit {
         }
         (PgType::Double | PgType::Numeric, Value::Real(number)) => Fit::Exact(real(*number)),
         (PgType::Text, Value::Real(number)) => Fit::Exact(format!("{number:?}")),
+        // SQLite sorts digits that it holds as text behind all numbers: the text must stay there.
+        (PgType::Numeric, Value::Text(digits)) if role == Role::Version && fits_numeric(digits) => {
+            Fit::Beside(Some(digits.clone()), json_text(digits))
+        }
         (PgType::Numeric, Value::Text(digits)) if fits_numeric(digits) => {
             Fit::Exact(digits.clone())
         }
         (PgType::Numeric, Value::Text(digits)) => Fit::Beside(None, json_text(digits)),
         (PgType::Boolean, Value::Integer(0)) => Fit::Exact("f".to_owned()),
         (PgType::Boolean, Value::Integer(1)) => Fit::Exact("t".to_owned()),
-        (PgType::Date, Value::Text(day)) => Fit::Exact(before_christ(day.clone())),
-        (PgType::Timestamp, Value::Text(at)) => match cut(at) {
-            (cell, true) => Fit::Exact(cell),
-            (cell, false) => Fit::Beside(Some(cell), json_text(at)),
+        (PgType::Date, Value::Text(day)) if is_day(day) => Fit::Exact(before_christ(day.clone())),
+        (PgType::Timestamp, Value::Text(at)) => match cell_of(at) {
+            Some((cell, true)) => Fit::Exact(cell),
+            Some((cell, false)) => Fit::Beside(Some(cell), json_text(at)),
+            None => Fit::Beside(None, json_text(at)),
         },
+        (PgType::Date, Value::Text(day)) => Fit::Beside(None, json_text(day)),
         (PgType::Bytes, Value::Blob(bytes)) => Fit::Exact(format!("\\x{}", hexadecimal(bytes))),
         _ => Fit::Refused("is of another type than its column"),
     };
-    match fit {
-        Fit::Beside(..) if in_key => Fit::Refused(
+    match (fit, role, kind) {
+        (Fit::Beside(..), Role::Key, _) => Fit::Refused(
             "is of the key, and cannot be told from others there: PostgreSQL has no NUL in texts, \
-             and six digits of a second",
+             six digits of a second and no leap second",
         ),
-        fit => fit,
+        (Fit::Beside(..), Role::Version, PgType::Text) => Fit::Refused(
+            "is the version, and cannot be ordered there: PostgreSQL has no NUL in texts",
+        ),
+        (fit, ..) => fit,
     }
 }
 
 /// An instant of windrow's own; cut to microseconds.
 pub fn own_instant(text: &str) -> String {
-    cut(text).0
+    cell_of(text).map_or_else(|| text.to_owned(), |(cell, _)| cell)
 }
 
 /// `_rest` with the exact values of columns that cannot hold them.
@@ -167,15 +186,25 @@ fn fits_numeric(digits: &str) -> bool {
     whole <= NUMERIC_WHOLE_MAX && fraction <= NUMERIC_FRACTION_MAX
 }
 
-/// Cuts an RFC 3339 text to six digits of the second, never up; tells whether that left it whole.
-/// PostgreSQL itself would round.
-fn cut(text: &str) -> (String, bool) {
-    let Some(point) = text.find('.') else { return (before_christ(text.to_owned()), true) };
-    let digits = text[point + 1..].bytes().take_while(u8::is_ascii_digit).count();
-    let end = point + 1 + digits;
-    let keep = point + 1 + digits.min(6);
-    let whole = text[keep..end].bytes().all(|digit| digit == b'0');
-    (before_christ(format!("{}{}", &text[..keep], &text[end..])), whole)
+/// An instant of the archive as PostgreSQL has it, and whether that is all of it: six digits of the
+/// second, never up (PostgreSQL itself would round), and the last microsecond before a leap second
+/// instead of one within it. None for a text that is no instant of the years 0 to 9999.
+fn cell_of(text: &str) -> Option<(String, bool)> {
+    let at = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    let is_leap = at.nanosecond() >= NANOS;
+    let nanos = if is_leap { NANOS - 1 } else { at.nanosecond() };
+    let cell = instant_to_text(at.with_nanosecond(nanos / 1_000 * 1_000)?);
+    // A year of another length has a sign, and does not sort.
+    let is_year = cell.as_bytes().get(..5)?.iter().all(|byte| b"0123456789-".contains(byte))
+        && cell.as_bytes()[4] == b'-'
+        && cell.as_bytes()[0] != b'-';
+    is_year.then(|| (before_christ(cell), nanos % 1_000 == 0))
+}
+
+/// Whether it is a day as the archive writes one.
+fn is_day(text: &str) -> bool {
+    text.len() == 10
+        && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok_and(|day| day.to_string() == text)
 }
 
 /// The year 0 of ISO 8601 is the year 1 before Christ.
@@ -247,13 +276,13 @@ mod tests {
             (PgType::Text, Value::Null, Fit::Null),
         ];
         for (kind, value, expected) in cases {
-            assert_eq!(fit(kind, false, &value), expected, "{kind:?} {value:?}");
+            assert_eq!(fit(kind, Role::Plain, &value), expected, "{kind:?} {value:?}");
         }
     }
 
     #[test]
     fn a_second_has_six_digits_over_there_and_the_rest_is_kept() {
-        let at = |text: &str| fit(PgType::Timestamp, false, &Value::Text(text.to_owned()));
+        let at = |text: &str| fit(PgType::Timestamp, Role::Plain, &Value::Text(text.to_owned()));
         assert_eq!(at("2026-01-01T00:00:00+00:00"), exact("2026-01-01T00:00:00+00:00"));
         assert_eq!(
             at("2026-01-01T00:00:00.123456+00:00"),
@@ -263,8 +292,62 @@ mod tests {
         let near = "2026-01-01T00:00:00.999999+00:00";
         assert_eq!(at(long), Fit::Beside(Some(near.into()), format!("\"{long}\"")));
         assert_eq!(own_instant(long), near);
-        assert!(matches!(fit(PgType::Timestamp, true, &text(long)), Fit::Refused(_)), "in a key");
-        assert!(matches!(fit(PgType::Text, true, &text("a\0")), Fit::Refused(_)), "in a key");
+        assert!(
+            matches!(fit(PgType::Timestamp, Role::Key, &text(long)), Fit::Refused(_)),
+            "in a key"
+        );
+        assert!(matches!(fit(PgType::Text, Role::Key, &text("a\0")), Fit::Refused(_)), "in a key");
+    }
+
+    #[test]
+    fn a_leap_second_is_the_last_microsecond_before_it_and_kept_exactly() {
+        let at = |text: &str| fit(PgType::Timestamp, Role::Plain, &Value::Text(text.to_owned()));
+        let before = "2016-12-31T23:59:59.999999+00:00";
+        for leap in ["2016-12-31T23:59:60+00:00", "2016-12-31T23:59:60.5+00:00"] {
+            assert_eq!(at(leap), Fit::Beside(Some(before.into()), format!("\"{leap}\"")));
+            assert!(matches!(fit(PgType::Timestamp, Role::Key, &text(leap)), Fit::Refused(_)));
+            assert_eq!(own_instant(leap), before);
+        }
+        assert_eq!(at(before), exact(before), "an instant that PostgreSQL has stays as it is");
+        // An offset of the source's, and one of whole hours.
+        let east = at("2017-01-01T05:29:60+05:30");
+        assert!(matches!(east, Fit::Beside(Some(cell), _) if cell == before));
+        assert_eq!(at("2026-01-01T05:30:00+05:30"), exact("2026-01-01T00:00:00+00:00"));
+    }
+
+    #[test]
+    fn a_time_that_postgresql_would_read_otherwise_or_refuse_is_kept_exactly() {
+        let at = |text: &str| fit(PgType::Timestamp, Role::Plain, &Value::Text(text.to_owned()));
+        assert_eq!(at("0000-02-29T00:00:00+00:00"), exact("0001-02-29T00:00:00+00:00 BC"));
+        assert_eq!(at("9999-12-31T23:59:59+00:00"), exact("9999-12-31T23:59:59+00:00"));
+        for odd in [
+            "2026-01-01T24:00:00+00:00",
+            "2026-01-01T00:00:00+00:00:30",
+            "+10000-01-01T00:00:00+00:00",
+            "-0001-12-31T23:00:00+00:00",
+            "9999-12-31T23:59:59-01:00",
+            "infinity",
+            "yesterday",
+            "",
+        ] {
+            assert_eq!(at(odd), Fit::Beside(None, format!("\"{odd}\"")), "{odd}");
+        }
+        for odd in ["+10000-01-01", "-4713-01-01", "2026-1-1", "2026-02-30", "today", "infinity"] {
+            let day = fit(PgType::Date, Role::Plain, &text(odd));
+            assert_eq!(day, Fit::Beside(None, format!("\"{odd}\"")), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_kept_so_that_it_sorts_there_as_here() {
+        let version = |kind, value: &Value| fit(kind, Role::Version, value);
+        let digits = "12345678901234567890";
+        let beside = Fit::Beside(Some(digits.into()), format!("\"{digits}\""));
+        assert_eq!(version(PgType::Numeric, &text(digits)), beside, "a text sorts behind numbers");
+        assert_eq!(version(PgType::Numeric, &Value::Integer(7)), exact("7"));
+        assert_eq!(fit(PgType::Numeric, Role::Plain, &text(digits)), exact(digits));
+        assert!(matches!(version(PgType::Text, &text("a\0")), Fit::Refused(_)));
+        assert_eq!(version(PgType::Text, &text("a")), exact("a"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use rusqlite::named_params;
 use serde::Serialize;
 
-use crate::definition::ColumnType;
+use crate::definition::TypeFamily;
 use crate::model::{Command, Error, TableColumn, TableShape, instant_from_text, instant_to_text};
 
 use crate::rebuild::table_swap::{before, history_before, same_key, trial};
@@ -29,9 +29,7 @@ pub struct Remade<'a> {
     pub old: &'a TableShape,
     /// The table as it is.
     pub new: &'a TableShape,
-    /// The rebuild's run.
     pub run: i64,
-    /// When it happens.
     pub now: &'a str,
 }
 
@@ -44,7 +42,6 @@ pub struct Carried {
     pub first_run: i64,
     /// The last run of them.
     pub last_run: i64,
-    /// How many rows.
     pub rows: u64,
 }
 
@@ -198,7 +195,8 @@ impl Tx<'_> {
             return Ok(Some("under another key".to_owned()));
         }
         let columns = CarriedColumns::of(old, new);
-        let blobs = columns.dropped.iter().filter(|column| column.kind == ColumnType::Blob);
+        let blobs =
+            columns.dropped.iter().filter(|column| column.kind.family() == TypeFamily::Bytes);
         let blobs = blobs.map(|column| column.name.as_str());
         for name in columns.retyped.iter().copied().chain(blobs) {
             let sql = format!(
@@ -462,16 +460,17 @@ pub(crate) fn ended_history(stream: &str, run: i64) -> String {
 
 /// The rest of a row whose dropped columns go into it; those that are NULL do not.
 fn rest_with(dropped: &[&TableColumn]) -> String {
-    let dropped: Vec<_> = dropped.iter().filter(|column| column.kind != ColumnType::Blob).collect();
+    let dropped: Vec<_> =
+        dropped.iter().filter(|column| column.kind.family() != TypeFamily::Bytes).collect();
     if dropped.is_empty() {
         return "old._rest".to_owned();
     }
     let (mut sets, mut removals, mut nulls) = (String::new(), String::new(), Vec::new());
     for column in dropped {
         let (name, path) = (quote(&column.name), format!("'$.\"{}\"'", column.name));
-        let value = match column.kind {
-            ColumnType::Boolean => format!("json(iif(old.{name}, 'true', 'false'))"),
-            ColumnType::Json => format!("json(old.{name})"),
+        let value = match column.kind.family() {
+            TypeFamily::Boolean => format!("json(iif(old.{name}, 'true', 'false'))"),
+            TypeFamily::Json => format!("json(old.{name})"),
             _ => format!("old.{name}"),
         };
         sets.push_str(&format!(", {path}, {value}"));

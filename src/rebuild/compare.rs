@@ -16,7 +16,6 @@ use crate::store::transaction::Tx;
 /// What becomes of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ColumnChange {
-    /// Its name.
     pub column: String,
     /// Its type as it was; none for a new one.
     pub was: Option<String>,
@@ -40,9 +39,8 @@ pub struct Regrouped {
 pub struct NewRejects {
     /// Why, in a word.
     pub kind: String,
-    /// How many.
     pub count: u64,
-    /// One of them: why.
+    /// The reason of one of them.
     pub example: String,
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::definition::{Definition, RequestChange, Stream, parse_definition};
 use crate::host::Host;
+use crate::model::numbers::{inflect, many};
 use crate::model::{Command, Error, TableShape, instant_to_text};
 use crate::store::{Archive, RunStart, Tx};
 
@@ -44,11 +45,9 @@ pub struct Rebuilding<'a> {
 /// A stream that was made again.
 #[derive(Clone, Debug, Serialize)]
 pub struct Rebuilt {
-    /// The stream.
     pub stream: String,
     /// Pages that were read.
     pub pages: u64,
-    /// What changes.
     #[serde(flatten)]
     pub comparison: RebuildComparison,
     /// Rows that no kept page gives and that stay as they are.
@@ -106,7 +105,6 @@ fn rebuild_all(
 /// A rebuild that is done with.
 #[derive(Clone, Debug, Serialize)]
 pub struct Settled {
-    /// The stream.
     pub stream: String,
     /// Rows of the table that was let go, or that is there again.
     pub rows: u64,
@@ -171,7 +169,8 @@ fn rebuild_stream(
     let inferred = tx.was_inferred(name)?;
     let objects = tx.set_aside(name)?;
     tx.note_rebuild(&old, inferred, &objects, run)?;
-    let mut replay = Replay::new(tx, stream, old.retention.marks);
+    let format = definition.sources[&stream.source].format();
+    let mut replay = Replay::new(tx, stream, format, old.retention.marks);
     if !replay.run(host)? {
         return Ok(None);
     }
@@ -236,14 +235,16 @@ fn notes_of(
     }
     if ended.alive > 0 {
         notes.push(format!(
-            "{} rows that were gone at the source are there again: they were noted by the old key",
-            ended.alive
+            "{} that {} gone at the source {} there again: the old key had noted that",
+            many(ended.alive, "row"),
+            inflect(ended.alive, "was", "were"),
+            inflect(ended.alive, "is", "are")
         ));
     }
     if altered > 0 {
         notes.push(format!(
-            "a secret stood in the records of {altered} kept pages and was taken out: its name \
-             stands there now"
+            "a secret stood in the records of {} and was taken out: its name stands there now",
+            many(altered, "kept page")
         ));
     }
     notes
@@ -287,8 +288,9 @@ fn unkept_runs(tx: &Tx<'_>, name: &str) -> Result<Vec<UnkeptRuns>, Error> {
 fn do_not_fit(name: &str, rows: u64, carried: &[Carried], why: &str) -> Error {
     let spans = carried.iter().map(Carried::to_string).collect::<Vec<_>>().join(", ");
     let message = format!(
-        "{rows} rows of stream `{name}` are in no kept page ({spans}) and cannot be carried over \
-         {why}"
+        "{} of stream `{name}` {} in no kept page ({spans}) and cannot be carried over {why}",
+        many(rows, "row"),
+        inflect(rows, "is", "are")
     );
     let help = format!("{READ_AGAIN}; an adoption can be taken back (`windrow adopt --undo`)");
     refuse(message, help)

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::definition::{Column, Stream};
+use crate::definition::{BodyFormat, Column, Stream};
 use crate::host::Host;
 use crate::http::SourceError;
 use crate::kept_pages::KeptPage;
@@ -26,6 +26,8 @@ use crate::sync::retry_rejects::{Late, open_orphans};
 pub(crate) struct Replay<'a> {
     tx: &'a Tx<'a>,
     stream: &'a Stream,
+    /// The format of its pages.
+    format: BodyFormat,
     /// Whether the table that was set aside can mark rows as gone.
     marks: bool,
     reader: Option<RecordReader>,
@@ -50,9 +52,9 @@ struct ReplayedFetch {
 
 impl<'a> Replay<'a> {
     /// A replay that has not begun.
-    pub(crate) fn new(tx: &'a Tx<'a>, stream: &'a Stream, marks: bool) -> Self {
+    pub(crate) fn new(tx: &'a Tx<'a>, stream: &'a Stream, format: BodyFormat, marks: bool) -> Self {
         let (reader, table, fetch) = (None, None, None);
-        Self { tx, stream, marks, reader, table, fetch, pages: 0, altered: 0, reopened: 0 }
+        Self { tx, stream, format, marks, reader, table, fetch, pages: 0, altered: 0, reopened: 0 }
     }
 
     /// Reads all pages. False when somebody asked for the end.
@@ -119,8 +121,9 @@ impl<'a> Replay<'a> {
     }
 
     fn read(&mut self, page: &KeptPage) -> Result<PageRows, SourceError> {
+        let body = Body::of_kept(&page.body, self.format);
         if self.reader.is_none()
-            && let Some(columns) = infer_from(self.stream, &Body::of_kept(&page.body))?
+            && let Some(columns) = infer_from(self.stream, &body)?
         {
             self.use_columns(columns, true).map_err(|error| {
                 let message = error.message.clone();
@@ -136,9 +139,9 @@ impl<'a> Replay<'a> {
             }
         };
         let context = page_context(self.stream, page.asked, &page.parent);
-        let rows = read_kept(self.stream, reader, &context, &page.body)?;
+        let rows = read_kept(self.stream, reader, &context, &body)?;
         if self.fetch.as_ref().is_some_and(|fetch| fetch.counts.outcomes.received == 0) {
-            check_hash_fields(self.stream, &rows, &Body::of_kept(&page.body))?;
+            check_hash_fields(self.stream, &rows, &body)?;
         }
         Ok(rows)
     }

@@ -44,9 +44,8 @@ pub(crate) fn part_before(part: &str, stream: &str) -> String {
 /// An index or a trigger on a stream's table. windrow makes none: it is the analyst's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableObject {
-    /// `index` or `trigger`.
+    /// `index` or `trigger`, as `sqlite_schema` has it.
     pub kind: String,
-    /// Its name.
     pub name: String,
     /// The statement that makes it.
     pub sql: String,
@@ -66,7 +65,7 @@ pub struct UnkeptRuns {
 /// What a fetch that was made again counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recount {
-    /// Pages.
+    /// The number of its pages.
     pub pages: u64,
     /// What became of its records.
     pub outcomes: Outcomes,
@@ -74,8 +73,8 @@ pub struct Recount {
     pub out_of_window: u64,
     /// Distinct keys, where the source's total is held against them.
     pub distinct_keys: Option<u64>,
-    /// Whether the stream has references: rejects of then may be rows since their parents
-    /// last_records.
+    /// Whether the stream has references: records that were rejects then may have become rows
+    /// since, because their parents came.
     pub refers: bool,
 }
 
@@ -397,7 +396,7 @@ impl Tx<'_> {
         Ok(name)
     }
 
-    /// Drops that table.
+    /// Drops the table that [`Tx::make_trial`] made.
     pub fn drop_trial(&self, stream: &str) -> Result<(), Error> {
         let sql = format!("DROP TABLE {}", quote(&trial(stream)));
         self.connection.execute_batch(&sql).map_err(at(&self.path))

@@ -1,11 +1,11 @@
 //! What the kept pages gave as they were read then: by the definition of each page's time, into a
 //! table that is looked at and dropped. Rows that do not come out of it came another way.
 
-use crate::definition::{Column, Stream, parse_definition};
+use crate::definition::{BodyFormat, Column, Stream, parse_definition};
 use crate::host::Host;
 use crate::kept_pages::KeptPage;
 use crate::model::{Error, TableShape};
-use crate::record::RecordReader;
+use crate::record::{Body, RecordReader};
 use crate::store::{StreamRow, TableWriter, Tx};
 
 use crate::sync::fetch_window::page_context;
@@ -17,7 +17,7 @@ pub(crate) struct Trial<'a> {
     old: &'a TableShape,
     /// The trial table's name.
     table: String,
-    /// The rebuild's run.
+    /// The run of the rebuild: only pages of earlier runs are read.
     before: i64,
     /// By what the pages of a run were read.
     known: Option<(i64, Option<TrialRules>)>,
@@ -25,6 +25,8 @@ pub(crate) struct Trial<'a> {
 
 struct TrialRules {
     stream: Stream,
+    /// The format of its pages.
+    format: BodyFormat,
     reader: RecordReader,
     writer: TableWriter,
 }
@@ -59,7 +61,8 @@ impl<'a> Trial<'a> {
         }
         let Some((_, Some(rules))) = &self.known else { return Ok(()) };
         let context = page_context(&rules.stream, page.asked, &page.parent);
-        if let Ok(rows) = read_kept(&rules.stream, &rules.reader, &context, &page.body) {
+        let body = Body::of_kept(&page.body, rules.format);
+        if let Ok(rows) = read_kept(&rules.stream, &rules.reader, &context, &body) {
             let (run, now) = (page.run, &page.written_at);
             self.tx.write_rows(&rules.writer, &rows.rows, run, now)?;
         }
@@ -70,8 +73,9 @@ impl<'a> Trial<'a> {
     fn rules_of(&self, run: i64) -> Result<Option<TrialRules>, Error> {
         let text = self.tx.definition_of_page(&self.old.name, run, self.before)?;
         let definition = text.and_then(|text| parse_definition("the archive", &text).ok());
-        let stream = definition.and_then(|one| one.stream(&self.old.name).cloned());
-        let Some(stream) = stream else { return Ok(None) };
+        let Some(definition) = definition else { return Ok(None) };
+        let Some(stream) = definition.stream(&self.old.name).cloned() else { return Ok(None) };
+        let format = definition.sources[&stream.source].format();
         let stored = || {
             let columns = self.old.columns.iter();
             columns.map(|column| Column::plain(&column.name, column.kind)).collect()
@@ -90,6 +94,6 @@ impl<'a> Trial<'a> {
         shape.retention.marks = true;
         let reader = RecordReader::new(columns, stream.key.clone());
         let reader = reader.with_tombstones(stream.deleted.clone());
-        Ok(Some(TrialRules { stream, reader, writer: TableWriter::new(shape) }))
+        Ok(Some(TrialRules { stream, format, reader, writer: TableWriter::new(shape) }))
     }
 }

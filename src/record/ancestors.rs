@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::definition::{ColumnOrigin, Scalar, Segment};
-use crate::model::RowSet;
+use crate::model::{RecordRefusal, RowSet};
 
 use crate::record::extract::RecordStep;
 use crate::record::pointer;
-use crate::record::reader::{RecordReader, RecordRefusal};
+use crate::record::reader::RecordReader;
 
 /// The longest value from above that is kept, bytes. Columns take ids and names from there; a whole
 /// list would be kept once for each of its records.
@@ -20,7 +20,6 @@ const VALUE_BYTES_MAX: usize = 4096;
 /// A record that did not become a row, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptRecord {
-    /// The record, verbatim.
     pub record: String,
     /// What lay above it, as JSON.
     pub ancestors: String,

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use crate::definition::{
     Ambiguous, Column, ColumnType, LocalTime, TimeFormat, WrittenTime, local_time,
 };
-use crate::model::{Cell, RejectKind, RowSet, instant_to_text};
+use crate::model::{Cell, RecordRefusal, RejectKind, RowSet, instant_to_text};
 
 use super::canonical::canonical_json;
 use super::json::{DeepFault, JsonFault, JsonKind, string_text};
@@ -17,18 +17,10 @@ use super::json::{DeepFault, JsonFault, JsonKind, string_text};
 /// digits), the caller keeps the text that came in `_rest`.
 pub type Coerced = (Cell, bool);
 
-/// Why a value is none of its column's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
-    /// The kind of reject that it makes of its record.
-    pub kind: RejectKind,
-    /// Why, in words.
-    pub reason: String,
-}
-
-impl From<String> for Misfit {
+/// Why a value does not fit its column's type, without the place in the record.
+impl From<String> for RecordRefusal {
     fn from(reason: String) -> Self {
-        Self { kind: RejectKind::Type, reason }
+        Self { kind: RejectKind::Type, reason, pointer: None }
     }
 }
 
@@ -39,7 +31,7 @@ pub fn coerce(
     column: &Column,
     strict: bool,
     out: &mut RowSet,
-) -> Result<Coerced, Misfit> {
+) -> Result<Coerced, RecordRefusal> {
     let kind = JsonKind::of(raw);
     if kind == JsonKind::Null {
         return Ok((Cell::Null, true));
@@ -69,7 +61,7 @@ pub fn coerce(
         },
         ColumnType::Blob => blob(raw, kind, out),
     };
-    coerced.map_err(Misfit::from)
+    coerced.map_err(RecordRefusal::from)
 }
 
 fn mismatch(expected: &str, found: JsonKind) -> String {
@@ -242,7 +234,7 @@ fn timestamp(
     kind: JsonKind,
     column: &Column,
     out: &mut RowSet,
-) -> Result<Coerced, Misfit> {
+) -> Result<Coerced, RecordRefusal> {
     let format = column.format.as_ref().unwrap_or(&TimeFormat::Rfc3339);
     let text = time_text(raw, kind, format)?;
     if *format == TimeFormat::Rfc3339
@@ -285,7 +277,7 @@ fn instant_of(
     ambiguous: Ambiguous,
     text: &str,
     zone: Tz,
-) -> Result<DateTime<Utc>, Misfit> {
+) -> Result<DateTime<Utc>, RecordRefusal> {
     let (first, second, what) = match found {
         LocalTime::Once(at) => return Ok(at),
         LocalTime::Twice { first, second } => (first, second, "comes twice"),
@@ -294,8 +286,9 @@ fn instant_of(
     match ambiguous {
         Ambiguous::First => Ok(first),
         Ambiguous::Second => Ok(second),
-        Ambiguous::Reject => Err(Misfit {
+        Ambiguous::Reject => Err(RecordRefusal {
             kind: RejectKind::AmbiguousTime,
+            pointer: None,
             reason: format!(
                 "{} {what} in {zone}: it is {} (`ambiguous = \"first\"`) or {} (`ambiguous = \
                  \"second\"`)",

@@ -68,7 +68,7 @@ pub enum ExtractError {
         at: String,
         /// What the path needs there.
         expected: &'static str,
-        /// What is there.
+        /// The kind of value that is there.
         found: &'static str,
     },
 }

@@ -7,12 +7,12 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::{Column, ColumnOrigin, Segment, TimeFormat};
-use crate::model::RowSet;
+use crate::model::{RecordRefusal, RowSet};
 
 use super::canonical::write_string;
 use super::extract::RecordStep;
 use super::json::Members;
-use super::reader::{RecordReader, RecordRefusal};
+use super::reader::RecordReader;
 
 /// The fields of a file, and which columns take them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,7 @@ mod zone_name {
     use super::{Deserialize, Tz};
     use serde::{Deserializer, Serializer, de::Error};
 
+    /// Writes the name of the zone in the IANA database, or null.
     pub fn serialize<S: Serializer>(zone: &Option<Tz>, to: S) -> Result<S::Ok, S::Error> {
         match zone {
             Some(zone) => to.serialize_str(zone.name()),
@@ -110,6 +111,7 @@ mod zone_name {
         }
     }
 
+    /// Reads such a name; one that is no zone is an error.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Tz>, D::Error> {
         let name: Option<String> = Option::deserialize(from)?;
         name.map(|name| name.parse().map_err(D::Error::custom)).transpose()

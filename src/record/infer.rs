@@ -1,6 +1,6 @@
 //! Which columns a stream has when its definition does not say: what its first page shows.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use indexmap::{IndexMap, IndexSet};
 
@@ -16,8 +16,15 @@ use super::non_numbers::non_number;
 ///
 /// Only names that SQL takes as they are become columns; everything else stays in `_rest`. A
 /// number becomes `number`, which holds integers, doubles and exact text, since one page cannot
-/// tell that the next one brings no fraction.
-pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
+/// tell that the next one brings no fraction. Of names that differ in the case of letters alone,
+/// which SQLite takes for one, one becomes a column, whatever their order: one of `needed`, which
+/// the definition names, else the last by its bytes, which is the one in lower case.
+pub fn infer_columns(
+    body: &str,
+    path: &Path,
+    times: &[&str],
+    needed: &[&str],
+) -> Result<Vec<Column>, ExtractError> {
     let mut guesses: IndexMap<String, Guess> = IndexMap::new();
     extract(body, path, &mut |steps| {
         let raw = steps.last().map_or("", |step| step.raw);
@@ -29,16 +36,19 @@ pub fn infer_columns(body: &str, path: &Path, times: &[&str]) -> Result<Vec<Colu
             guesses[name.as_ref()].look(value);
         }
     })?;
-    let mut columns: Vec<Column> = Vec::new();
-    let mut taken: HashSet<String> = HashSet::new();
-    for guess in guesses.values() {
-        if let Some(kind) = guess.kind(times)
-            && is_column_name(&guess.name)
-            && taken.insert(guess.name.to_lowercase())
-        {
-            columns.push(Column::plain(&guess.name, kind));
+    let named = guesses.values().filter(|guess| is_column_name(&guess.name));
+    let mut columns: Vec<Column> =
+        named.filter_map(|guess| Some(Column::plain(&guess.name, guess.kind(times)?))).collect();
+    let rank = |name: &str| (needed.contains(&name) || times.contains(&name), name.to_owned());
+    let mut best: HashMap<String, (bool, String)> = HashMap::new();
+    for column in &columns {
+        let rank = rank(&column.name);
+        let standing = best.entry(column.name.to_ascii_lowercase()).or_insert_with(|| rank.clone());
+        if rank > *standing {
+            *standing = rank;
         }
     }
+    columns.retain(|column| best[&column.name.to_ascii_lowercase()].1 == column.name);
     Ok(columns)
 }
 

@@ -155,17 +155,11 @@ impl<'de> Deserialize<'de> for Name<'de> {
 /// What a JSON text is, told by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKind {
-    /// `null`
     Null,
-    /// `true` or `false`
     Boolean,
-    /// A number.
     Number,
-    /// A string.
     String,
-    /// An array.
     Array,
-    /// An object.
     Object,
 }
 

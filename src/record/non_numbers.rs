@@ -10,7 +10,8 @@ const WORDS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 /// The text with such values as marked texts; none where it holds none, or is no JSON either way.
 pub fn mark_non_numbers(text: &str) -> Option<String> {
     let is_json = |text: &str| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    if is_json(text) || text.contains(MARK) {
+    let may_hold_some = text.contains("NaN") || text.contains("Infinity");
+    if !may_hold_some || is_json(text) || text.contains(MARK) {
         return None;
     }
     let mut marked = String::with_capacity(text.len() + 64);

@@ -7,12 +7,14 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use crate::definition::{ColumnType, OnConflict, Path, Scalar};
-use crate::model::{Cell, PageFields, Reject, RejectKind, RowSet, Window, instant_to_text};
+use crate::model::{
+    Cell, PageFields, RecordRefusal, Reject, RejectKind, RowSet, Window, instant_to_text,
+};
 
 use super::body::Body;
 use super::extract::{ExtractError, RecordStep};
 use super::non_numbers::{non_number, unmark};
-use super::reader::{RecordReader, RecordRefusal};
+use super::reader::RecordReader;
 use super::shapes::Shapes;
 use crate::record::ancestors::{KeptRecord, ancestors};
 
@@ -47,14 +49,14 @@ pub enum PageMark {
     Text(String),
 }
 
-/// A page, read.
+/// The records of a page as rows and rejects.
 #[derive(Clone, Debug, Default)]
 pub struct PageRows {
     /// One row for each key.
     pub rows: RowSet,
     /// Records that cannot become rows.
     pub rejects: Vec<Reject>,
-    /// Records that came.
+    /// All records of the page, before duplicates and rejects are taken out.
     pub received: u64,
     /// Records whose key came again in this page.
     pub duplicates: u64,
@@ -92,15 +94,18 @@ pub struct KeyClash {
     pub later: String,
 }
 
-/// How many times their body the rows of a page may take up.
+/// How many times their body the rows of a page may take up: rows that outgrow it repeat a long
+/// text of an ancestor each, and such a page would fill the memory.
 const GROWTH_MAX: usize = 8;
-/// Bytes that the rows of a page may always take up.
+/// Bytes that the rows of a page may always take up: as many as the largest body by default, so
+/// that small bodies may grow by any ratio.
 const ROWS_BYTES_FREE: usize = 64 << 20;
 
 /// The most rejects that are kept of one page: a body of ones and commas holds millions.
 const REJECTS_PER_PAGE_MAX: usize = 100_000;
 
-/// Reads a page.
+/// Reads the records of a body at `path` as rows; a body in which the path leads nowhere is an
+/// error.
 pub fn read_page<'b>(
     body: &Body<'b>,
     path: &Path,
@@ -212,9 +217,7 @@ impl<'c, 'b> Builder<'c, 'b> {
         if self.marked {
             record = unmark(&record);
         }
-        let RecordRefusal { kind, reason, pointer } = refusal;
-        let ancestors = Some(ancestors);
-        self.page.rejects.push(Reject { kind, reason, pointer, record, ancestors, position });
+        self.page.rejects.push(refusal.reject(record, Some(ancestors), position));
     }
 
     /// Looks at the row that was just appended: an out-of-window record, a mark, a key that came

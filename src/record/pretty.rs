@@ -9,7 +9,7 @@ use crate::model::excerpt;
 
 use super::json::string_text;
 
-/// The longest name or value that is shown, characters.
+/// The longest name or value that is shown, characters: two lines of a terminal.
 const PIECE_CHARS_MAX: usize = 160;
 /// The deepest indentation, levels: nesting may be as deep as a body is long.
 const INDENT_MAX: usize = 24;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::definition::{Column, ColumnOrigin, Key, Scalar, Segment};
-use crate::model::{Cell, RejectKind, RowSet};
+use crate::model::{Cell, RecordRefusal, RejectKind, RowSet};
 
 use super::canonical::{hash_key, utf16_order, write_canonical, write_string};
 use super::coerce::coerce;
@@ -13,24 +13,6 @@ use super::extract::{RecordStep, text_at};
 use super::json::{DeepFault, JsonFault, JsonKind, Members};
 use super::pointer::{of_origin, spoken, under};
 use super::shapes::Shapes;
-
-/// Why a record is not a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordRefusal {
-    /// Which kind of fault.
-    pub kind: RejectKind,
-    /// The fault in words.
-    pub reason: String,
-    /// Where in the record it is, as a JSON Pointer (RFC 6901); none where the value comes from
-    /// elsewhere. What is missing is pointed to where it should be.
-    pub pointer: Option<String>,
-}
-
-impl RecordRefusal {
-    fn new(kind: RejectKind, reason: impl Into<String>, at: impl Into<String>) -> Self {
-        Self { kind, reason: reason.into(), pointer: Some(at.into()) }
-    }
-}
 
 /// A stream's columns, made ready for reading many records.
 #[derive(Clone, Debug)]
@@ -123,8 +105,13 @@ impl RecordReader {
     }
 
     /// Where in a record the value of a column is; none where it comes from elsewhere.
-    pub fn pointer_of(&self, column: &str) -> Option<String> {
+    pub(super) fn pointer_of(&self, column: &str) -> Option<String> {
         of_origin(&self.columns.iter().find(|have| have.name == column)?.origin)
+    }
+
+    /// The refusal of a record that refers, by a column, to a row that is not there.
+    pub fn orphan(&self, column: &str, reason: String) -> RecordRefusal {
+        RecordRefusal { kind: RejectKind::Orphan, reason, pointer: self.pointer_of(column) }
     }
 
     /// The cells of the key.
@@ -262,10 +249,10 @@ impl RecordReader {
                 out.cells[row + self.offset() + at] = cell;
                 Ok(exact)
             }
-            Err(misfit) => {
-                let kind = format!("{:?}", column.kind).to_lowercase();
-                let reason = format!("column {} ({kind}): {}", column.name, misfit.reason);
-                Err(RecordRefusal { kind: misfit.kind, reason, pointer: of_origin(&column.origin) })
+            Err(RecordRefusal { kind, reason, .. }) => {
+                let typed = format!("{:?}", column.kind).to_lowercase();
+                let reason = format!("column {} ({typed}): {reason}", column.name);
+                Err(RecordRefusal { kind, reason, pointer: of_origin(&column.origin) })
             }
         }
     }

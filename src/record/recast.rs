@@ -10,14 +10,14 @@ use super::canonical::write_string;
 use super::coerce::{coerce, is_json_number};
 use super::filler::Filler;
 use super::reader::{RecordReader, names_only};
-use crate::definition::{Column, ColumnOrigin, ColumnType, TimeFormat};
+use crate::definition::{Column, ColumnOrigin, TimeFormat, TypeFamily};
 use crate::model::{Cell, RowSet, hexadecimal, instant_from_text};
 
 /// Whether two definitions of a column read the same record otherwise.
 pub fn is_read_otherwise(before: &Column, now: &Column) -> bool {
     // What is written out is the default of a timestamp, and not of a date.
     let format = |column: &Column| {
-        let default = column.kind == ColumnType::Timestamp;
+        let default = column.kind.family() == TypeFamily::Timestamp;
         column.format.clone().filter(|format| !default || *format != TimeFormat::Rfc3339)
     };
     let meaning =
@@ -31,7 +31,7 @@ pub fn is_read_otherwise(before: &Column, now: &Column) -> bool {
 /// and as it is. A column that only one of the two has is none.
 pub fn corrected<'c>(before: &'c [Column], now: &'c [Column]) -> Vec<(&'c Column, &'c Column)> {
     let pairs = now.iter().filter_map(|now| {
-        let before = before.iter().find(|it| it.name.eq_ignore_ascii_case(&now.name))?;
+        let before = before.iter().find(|it| it.name == now.name)?;
         let differs = is_read_otherwise(before, now) || before.tolerance != now.tolerance;
         differs.then_some((before, now))
     });
@@ -64,8 +64,7 @@ impl<'c> Recast<'c> {
         all: &[Column],
     ) -> Self {
         let names: Vec<String> = columns.iter().map(|(_, now)| now.name.clone()).collect();
-        let is_corrected =
-            |column: &Column| names.iter().any(|it| it.eq_ignore_ascii_case(&column.name));
+        let is_corrected = |column: &Column| names.contains(&column.name);
         let others: Vec<&Column> = all.iter().filter(|column| !is_corrected(column)).collect();
         let shadowed = columns.iter().map(|(_, now)| is_shadowed(now, &others)).collect();
         Self { filler: Filler::new(reader, &names), columns, shadowed }
@@ -187,19 +186,19 @@ fn quoted(text: &str) -> String {
 /// What the record had where a column's value comes from, as JSON; none where that is not known.
 fn raw_of(before: &Column, now: &Column, cell: Cell, rows: &RowSet) -> Option<String> {
     let text = || rows.text_of(cell).unwrap_or_default();
-    let raw = match before.kind {
-        ColumnType::Boolean => (cell == Cell::Integer(1)).to_string(),
-        ColumnType::Json => text().to_owned(),
-        ColumnType::Text => quoted(text()),
-        ColumnType::Integer | ColumnType::Real | ColumnType::Number | ColumnType::Decimal => {
+    let raw = match before.kind.family() {
+        TypeFamily::Boolean => (cell == Cell::Integer(1)).to_string(),
+        TypeFamily::Json => text().to_owned(),
+        TypeFamily::Text => quoted(text()),
+        TypeFamily::Number => {
             let digits = match cell {
                 Cell::Text(..) => text().to_owned(),
                 other => said(other, rows),
             };
             if is_json_number(&digits) { digits } else { quoted(&digits) }
         }
-        ColumnType::Blob => return None,
-        ColumnType::Date | ColumnType::Timestamp => time_of(before, now, text())?,
+        TypeFamily::Bytes => return None,
+        TypeFamily::Date | TypeFamily::Timestamp => time_of(before, now, text())?,
     };
     // Only what leads back to the value that is there is what came.
     let mut again = RowSet::new(1);
@@ -211,12 +210,13 @@ fn raw_of(before: &Column, now: &Column, cell: Cell, rows: &RowSet) -> Option<St
 fn time_of(before: &Column, now: &Column, stored: &str) -> Option<String> {
     let zone = before.zone.unwrap_or(chrono_tz::UTC);
     let format = before.format.clone();
-    if before.kind == ColumnType::Date && format.is_none() {
+    let family = before.kind.family();
+    if family == TypeFamily::Date && format.is_none() {
         return Some(quoted(stored));
     }
     let format = format.unwrap_or(TimeFormat::Rfc3339);
-    let at = match before.kind {
-        ColumnType::Date => {
+    let at = match family {
+        TypeFamily::Date => {
             let day = stored.parse::<chrono::NaiveDate>().ok()?;
             crate::definition::resolve_local(day.and_time(chrono::NaiveTime::MIN), zone)?
         }
@@ -254,7 +254,7 @@ fn with_value(object: &str, place: &[&str], raw: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::{Key, Segment};
+    use crate::definition::{ColumnType, Key, Segment};
 
     fn at(name: &str, kind: ColumnType, path: &[&str]) -> Column {
         let path = path.iter().map(|name| Segment::Name((*name).to_owned())).collect();

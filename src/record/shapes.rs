@@ -8,9 +8,11 @@ use crate::model::{Kinds, PageField, PageFields};
 
 use super::json::{JsonKind, Members};
 
-/// Shapes that are told apart in a page. Records with more are maps, whose members are data.
+/// Shapes that are told apart in a page; records with more are maps, whose members are data. Each
+/// shape is held in memory with its members.
 const SHAPES_MAX: usize = 256;
-/// Members of a record that is no map.
+/// Members of a record that is no map: a table cannot have many more columns, and the fields that
+/// are known of a stream have the same limit.
 const MEMBERS_MAX: usize = 1_000;
 
 /// The shapes that have been seen.

@@ -9,7 +9,7 @@ use crate::definition::resolve_local;
 use crate::model::{Timestamp, Window};
 use crate::window::Coverage;
 
-use crate::model::numbers::{count, many};
+use crate::model::numbers::many;
 
 /// What the ledger says of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +53,7 @@ impl DayState {
     }
 }
 
-/// A day.
+/// A day of a stream's calendar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Day {
     /// In the stream's zone.
@@ -186,7 +186,8 @@ fn title_of(day: &Day) -> String {
     }
 }
 
-/// Days that a chart shows one by one; more of them are put together by month.
+/// Days that a chart shows one by one: a year and a month, in a chart of 1,000 units; more of them
+/// are put together by month.
 const BARS_MAX: usize = 400;
 /// Units of the chart's own, across and upwards.
 const CHART: (usize, usize) = (1000, 100);
@@ -242,7 +243,7 @@ pub fn chart_of(days: &[Day]) -> Option<Chart> {
             y: CHART.1 as f64 - height,
             width: ((after - x) * 85.0).round() / 100.0,
             height,
-            title: format!("{name}: {} rows{not}", count(*rows)),
+            title: format!("{name}: {}{not}", many(*rows, "row")),
             open: *open,
         }
     });

@@ -7,7 +7,6 @@
 
 mod days;
 mod status;
-mod stream_status;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -23,31 +22,28 @@ use crate::waits::WaitRow;
 use crate::model::numbers::{ago, bytes, count, duration, many};
 
 pub use days::{DayCalendar, calendar_of};
-pub use status::StreamStatus;
-pub use stream_status::stream_statuses;
+pub use status::{ArchiveStatus, StreamStatus, archive_status, stream_statuses};
 
 const PAGE: &str = include_str!("page.html");
 
 /// All that the page says.
 #[derive(Debug, Serialize)]
 pub struct ReportFacts {
-    /// The archive's file.
     pub archive: String,
     /// The identity of the archive.
     pub archive_id: String,
-    /// windrow's version.
     pub windrow: &'static str,
     /// When the archive was looked at.
     pub at: String,
     /// In a few words, whether the numbers can be relied on.
     pub verdict: PageVerdict,
-    /// By name.
+    /// Sorted by their names.
     pub streams: Vec<ReportStream>,
     /// What a check found.
     pub check: CheckReport,
     /// The latest runs, newest first.
     pub runs: Vec<RunRow>,
-    /// Open rejects.
+    /// The open rejects, by stream and kind.
     pub rejects: Vec<RejectRow>,
     /// Sources that said "not before", and it is before.
     pub waits: Vec<WaitRow>,
@@ -55,10 +51,9 @@ pub struct ReportFacts {
     pub drift: Vec<FieldChange>,
 }
 
-/// One stream.
+/// What the page says of one stream.
 #[derive(Debug, Serialize)]
 pub struct ReportStream {
-    /// How it stands.
     #[serde(flatten)]
     pub status: StreamStatus,
     /// Its days; none when nobody knows its definition any more.
@@ -71,7 +66,7 @@ pub struct ReportStream {
 pub enum PageStanding {
     /// Nothing was found that somebody should look at.
     Whole,
-    /// Somebody should look.
+    /// Data may be missing or wrong.
     Open,
     /// Numbers that are made from this are wrong.
     Wrong,
@@ -82,9 +77,8 @@ pub enum PageStanding {
 /// The first sentence of the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PageVerdict {
-    /// In one word.
+    /// The verdict in one word, by which the page is coloured.
     pub standing: PageStanding,
-    /// In one sentence.
     pub text: String,
 }
 
@@ -155,7 +149,7 @@ pub fn report_page(facts: &ReportFacts, now: Timestamp) -> Result<String, miniji
     })
 }
 
-/// `2026-01-10 12:00 UTC`
+/// An instant to the minute, as `2026-01-10 12:00 UTC`; a text that is none stays as it is.
 fn time(text: &str) -> String {
     match instant_from_text(text) {
         Some(at) => at.format("%F %R UTC").to_string(),

@@ -1,8 +1,9 @@
 //! What a row says, as one text: the same in every archive, whatever the order of its columns.
 //!
 //! A JSON object of the columns that are not null, their names in lower case and in order, `_rest`
-//! among them; `"_deleted_at": true` where the row is marked as gone. A double has a point or an
-//! exponent, as its shortest decimal that gives it back; bytes and text that is not Unicode are
+//! among them (no table has two columns whose names differ in case alone, and no merge takes one
+//! for the other); `"_deleted_at": true` where the row is marked as gone. A double has a point or
+//! an exponent, as its shortest decimal that gives it back; bytes and text that is not Unicode are
 //! objects of one member.
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use crate::model::{Error, ErrorKind};
 
 use crate::store::diagnosis::{DAMAGED_HELP, not_as_made, oddity};
+use crate::store::refused::refused_operation;
 use crate::store::stops::was_ended;
 
 /// Turns an SQLite error on the archive at `path` into one that a person can act on.
@@ -15,7 +16,7 @@ pub(crate) fn at(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
     move |error| classify(&path, &error)
 }
 
-/// See [`at`].
+/// The error that [`at`] makes of an SQLite error.
 pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> Error {
     if was_ended(error) {
         return Error::ended();
@@ -29,8 +30,11 @@ pub(crate) fn classify(path: &Path, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::ReadOnly) => error_of(ErrorKind::Storage, "the archive cannot be written")
             .help("make the file and its folder writable, or copy the archive elsewhere"),
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            error_of(ErrorKind::Storage, "the archive cannot be read or written")
-                .help("look at the disk, the cable and the permissions, then run it again")
+            error_of(
+                ErrorKind::Storage,
+                &format!("the archive cannot be {}", refused_operation(error)),
+            )
+            .help("look at the disk, the cable and the permissions, then run it again")
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             error_of(ErrorKind::Held, "another program is writing to the archive")
@@ -83,6 +87,23 @@ fn of_contents(path: &Path, error: &rusqlite::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_has_refused_is_told() {
+        let cases = [
+            (rusqlite::ffi::SQLITE_IOERR_READ, "the archive cannot be read: a.db"),
+            (rusqlite::ffi::SQLITE_IOERR_SHORT_READ, "the archive cannot be read: a.db"),
+            (rusqlite::ffi::SQLITE_IOERR_WRITE, "the archive cannot be written: a.db"),
+            (rusqlite::ffi::SQLITE_IOERR_FSYNC, "the archive cannot be written: a.db"),
+            (rusqlite::ffi::SQLITE_CANTOPEN, "the archive cannot be opened: a.db"),
+            (rusqlite::ffi::SQLITE_IOERR, "the archive cannot be used: a.db"),
+        ];
+        for (code, told) in cases {
+            let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            let message = classify(Path::new("a.db"), &error).message;
+            assert!(message.starts_with(told), "{code}: {message}");
+        }
+    }
 
     #[test]
     fn each_error_of_sqlite_is_told_apart_by_its_help() {

@@ -14,6 +14,7 @@ use crate::host::Stop;
 
 use crate::model::{Error, ErrorKind};
 use crate::store::place::look_at_foreign;
+use crate::store::refused::refused_operation;
 use crate::store::row::only;
 use crate::store::sql::quote;
 use crate::store::stops::{end_when, wait_for_locks, was_ended};
@@ -31,7 +32,6 @@ pub struct Foreign {
 /// An ordinary table of somebody's file.
 #[derive(Clone, Debug)]
 pub struct ForeignTable {
-    /// Its name.
     pub name: String,
     /// Its columns that hold something of their own.
     pub columns: Vec<String>,
@@ -179,7 +179,7 @@ pub(crate) fn at_file(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
                 | rusqlite::ErrorCode::PermissionDenied
                 | rusqlite::ErrorCode::ReadOnly,
             ) => {
-                let message = format!("{name} cannot be read or written ({error})");
+                let message = format!("{name} cannot be {} ({error})", refused_operation(&error));
                 let help = "look at the disk and the permissions; nothing was changed";
                 Error::new(ErrorKind::Storage, message).help(help)
             }

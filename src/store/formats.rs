@@ -20,7 +20,7 @@ const APPLIED: &str = "_windrow_migrations";
 pub struct Migration {
     /// `V2__words`: the number of the format, and what it brings.
     pub name: &'static str,
-    /// The statements.
+    /// The SQL statements of the migration.
     pub sql: &'static str,
 }
 

@@ -322,7 +322,7 @@ pub(crate) fn entries(
                         AS adopted_since,
                       EXISTS (SELECT 1 FROM _windrow_disputed AS d WHERE d.stream = l.stream
                         AND d.partition = l.partition AND d.read_at >= l.requested_at
-                        AND d.start_at < l.end_at AND d.end_at > l.start_at) AS doubted
+                        AND d.start_at < l.end_at AND d.end_at > l.start_at) AS disputed
         FROM _windrow_ledger AS l WHERE stream = :stream AND partition = :partition ORDER BY
         start_at, end_at";
     let mut statement = connection.prepare_cached(sql)?;
@@ -355,7 +355,7 @@ pub(crate) fn entries(
                 same_definition: row.get("same_definition")?,
                 dated_by_source: row.get("dated_by_source")?,
                 adopted_since: row.get("adopted_since")?,
-                doubted: row.get("doubted")?,
+                disputed: row.get("disputed")?,
                 run: row.get("run_id")?,
                 outdated: false,
             })

@@ -33,7 +33,8 @@ impl AnswerPart<'_> {
 /// Takes an answer part by part; gives an error to stop.
 pub type TakeAnswer<'t> = dyn FnMut(AnswerPart<'_>) -> std::io::Result<()> + 't;
 
-/// The longest value that SQL of somebody else's may make, bytes.
+/// The longest value that SQL of somebody else's may make, bytes: a finding shows far less, and one
+/// `zeroblob` cannot fill the memory.
 const GIVEN_VALUE_BYTES_MAX: i32 = 1 << 20;
 /// The memory that SQLite may take while SQL of somebody else's runs, bytes: what sorts more than
 /// that is no check.

@@ -39,8 +39,7 @@ impl StreamRow {
         let mut columns = defined.clone();
         if stream.on_drift == OnDrift::AddColumn {
             // Columns that earlier runs added are the definition's as well.
-            let is_defined =
-                |c: &Column| defined.iter().any(|have| have.name.eq_ignore_ascii_case(&c.name));
+            let is_defined = |c: &Column| defined.iter().any(|have| have.name == c.name);
             columns.extend(stored.into_iter().flatten().filter(|column| !is_defined(column)));
         }
         Some(columns)
@@ -61,9 +60,11 @@ pub struct LedgerRow {
     pub state: State,
     /// Up to where the fetch counts.
     pub read_to: Option<String>,
+    /// As of when the last fetch speaks.
+    pub requested_at: String,
     /// When it was last complete.
     pub completed_at: Option<String>,
-    /// The mark.
+    /// The high-water mark of a cursor stream; none for other kinds.
     pub cursor: Option<String>,
     /// Records that the last fetch received.
     pub received: u64,
@@ -108,9 +109,7 @@ impl TableRows {
 /// A definition as a run used it.
 #[derive(Clone, Debug)]
 pub struct StoredDefinition {
-    /// The run's number.
     pub run: i64,
-    /// When it began.
     pub started_at: String,
     /// TOML without comments and secrets.
     pub text: String,
@@ -123,18 +122,16 @@ pub struct ParentRow {
     pub rowid: i64,
     /// Its key as JSON: the partition's name.
     pub partition: String,
-    /// Its columns.
+    /// Its columns to their values.
     pub values: BTreeMap<String, Scalar>,
 }
 
 /// Open rejects of one stream and kind.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectRow {
-    /// The stream.
     pub stream: String,
-    /// Why.
+    /// The name of the kind of fault.
     pub kind: String,
-    /// How many.
     pub count: u64,
     /// The reason of the latest one.
     pub example: String,
@@ -150,6 +147,7 @@ impl LedgerRow {
             end_at: String::new(),
             state,
             read_to: None,
+            requested_at: String::new(),
             completed_at: None,
             cursor: None,
             received: 0,
@@ -168,8 +166,9 @@ impl LedgerRow {
 
     /// The rows of a stream, oldest first.
     pub(crate) const SELECT: &str = "SELECT partition, start_at, end_at, state, read_to,
-            completed_at, cursor, received, rejected, distinct_keys, source_total, out_of_window,
-            error, asked_from, last_records, previous_records, first_complete_at, settled_at
+            requested_at, completed_at, cursor, received, rejected, distinct_keys, source_total,
+            out_of_window, error, asked_from, last_records, previous_records, first_complete_at,
+            settled_at
         FROM _windrow_ledger WHERE stream = :stream ORDER BY partition, start_at, end_at";
 
     /// A row of [`Self::SELECT`].
@@ -180,6 +179,7 @@ impl LedgerRow {
             end_at: row.get("end_at")?,
             state: named(row, "state", LEDGER_STATE)?,
             read_to: row.get("read_to")?,
+            requested_at: row.get("requested_at")?,
             completed_at: row.get("completed_at")?,
             cursor: row.get("cursor")?,
             received: row.get("received")?,
@@ -243,7 +243,7 @@ impl Reader {
         })
     }
 
-    /// One stream's row.
+    /// The row of the stream with this name, if the archive has it.
     pub fn stream(&self, name: &str) -> Result<Option<StreamRow>, Error> {
         Ok(self.streams()?.into_iter().find(|row| row.stream == name))
     }
@@ -342,7 +342,7 @@ impl Reader {
         self.run(|connection| runs(connection, None, limit))
     }
 
-    /// One run.
+    /// The run with this number, if the archive has it.
     pub fn run_row(&self, run: i64) -> Result<Option<RunRow>, Error> {
         Ok(self.run(|connection| runs(connection, Some(run), 1))?.into_iter().next())
     }

@@ -50,7 +50,7 @@ impl Reader {
         self.connection.query_row("PRAGMA user_version", [], only).map_err(at(&self.path))
     }
 
-    /// The archive's file.
+    /// The path of the archive, as it was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -21,17 +21,14 @@ const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Which rejects; everything that is not said is left open.
 #[derive(Clone, Debug, Default)]
 pub struct RejectSelection {
-    /// These alone.
+    /// The rejects of these numbers; any when empty.
     pub ids: Vec<i64>,
-    /// Of this stream.
     pub stream: Option<String>,
-    /// Of this kind.
     pub kind: Option<String>,
-    /// That this run saw first or last.
+    /// Rejects that this run saw first or last; none for any run.
     pub run: Option<i64>,
-    /// Of windows that hold this instant.
+    /// Rejects of windows that hold this instant.
     pub at: Option<Timestamp>,
-    /// That stand so.
     pub state: Option<RejectState>,
 }
 
@@ -48,7 +45,7 @@ pub enum RejectState {
 }
 
 impl RejectState {
-    /// In one word.
+    /// The name of the state, in lower case.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
@@ -78,9 +75,7 @@ impl RejectSelection {
 /// A reject as it stands in the archive.
 #[derive(Clone, Debug, Serialize)]
 pub struct RejectEntry {
-    /// Its number.
     pub reject: i64,
-    /// The stream.
     pub stream: String,
     /// The parent's key, or empty.
     pub partition: String,
@@ -104,16 +99,16 @@ pub struct RejectEntry {
     pub first_seen_at: String,
     /// When it was set aside.
     pub discarded_at: Option<String>,
-    /// By whom.
+    /// The name of the person who set it aside.
     pub discarded_by: Option<String>,
-    /// Why.
+    /// The reason that the person gave.
     pub discard_note: Option<String>,
     /// When a complete fetch of its window no longer brought it.
     pub closed_at: Option<String>,
 }
 
 impl RejectEntry {
-    /// How it stands.
+    /// The state that the times in the entry stand for.
     pub fn state(&self) -> RejectState {
         match (&self.discarded_at, &self.closed_at) {
             (Some(_), _) => RejectState::Discarded,
@@ -129,7 +124,7 @@ pub struct RejectRecord {
     /// What is known of it.
     #[serde(flatten)]
     pub entry: RejectEntry,
-    /// The record, verbatim.
+    /// The record verbatim, as it came.
     pub record: String,
 }
 
@@ -161,7 +156,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<RejectEntry> {
 /// A reject that is to be read again.
 #[derive(Clone, Debug)]
 pub struct KeptReject {
-    /// Its number.
     pub id: i64,
     /// The run that saw it first.
     pub run: i64,
@@ -169,7 +163,7 @@ pub struct KeptReject {
     pub last_run: i64,
     /// The parent's key, or empty.
     pub partition: String,
-    /// The record, verbatim.
+    /// The record verbatim, as it came.
     pub record: String,
     /// What lay above it, or the fields of the file that it came from.
     pub ancestors: Option<String>,

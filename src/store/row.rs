@@ -35,7 +35,7 @@ pub(crate) fn named_or_none<T: FromStr>(
     text.map(|text| name_of(&text, column)).transpose()
 }
 
-/// See [`named`].
+/// The value that a text names; another text is an error that names the column (see [`named`]).
 pub(crate) fn name_of<T: FromStr>(text: &str, column: (&str, &str)) -> rusqlite::Result<T> {
     text.parse().map_err(|_| unknown(text, column))
 }
@@ -48,7 +48,7 @@ pub(crate) fn unknown(text: &str, (table, column): (&str, &str)) -> rusqlite::Er
     rusqlite::Error::FromSqlConversionFailure(0, kind, message.into())
 }
 
-/// Letters of a wrong text that are shown.
+/// Letters of a wrong text that are shown: enough to find it, and a message stays on one line.
 const TEXT_SHOWN_MAX: usize = 60;
 
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(

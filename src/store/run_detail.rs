@@ -14,7 +14,8 @@ use crate::store::transaction::Tx;
 /// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
 pub const FETCHES_PER_RUN_MAX: u64 = 1_000;
-/// Errors and waits of one run that are kept one by one.
+/// Errors and waits of one run that are kept one by one: with [`RUNS_IN_DETAIL_MAX`] runs that is
+/// 200,000 rows at most, and a run of more has one cause.
 pub const EVENTS_PER_RUN_MAX: u64 = 200;
 /// Runs whose fetches and events are kept: ten days of a watch that syncs each quarter of an hour.
 pub const RUNS_IN_DETAIL_MAX: i64 = 1_000;
@@ -22,9 +23,8 @@ pub const RUNS_IN_DETAIL_MAX: i64 = 1_000;
 /// What was due in a stream for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanPart {
-    /// Why.
+    /// The reason for which they were due, in one word.
     pub reason: String,
-    /// How many fetches.
     pub windows: u64,
     /// The start of the earliest window, for windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,6 @@ pub struct PlanPart {
 /// One fetch of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FetchRow {
-    /// The stream.
     pub stream: String,
     /// The parent's key, or empty.
     pub partition: String,
@@ -47,11 +46,8 @@ pub struct FetchRow {
     pub end_at: String,
     /// Why it was due.
     pub reason: String,
-    /// How it ended.
     pub outcome: FetchResult,
-    /// When it began.
     pub began_at: String,
-    /// When it ended.
     pub ended_at: String,
     /// Pages that came, of its last attempt.
     pub pages: u64,
@@ -70,25 +66,23 @@ pub struct FetchRow {
 /// An error of a run, or a wait that a source imposed on it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunEvent {
-    /// When.
     pub at: String,
     /// An error or a wait.
     pub kind: RunEventKind,
     /// The source, of a wait.
     pub source: Option<String>,
-    /// The stream, of an error.
+    /// The stream of an error; none for a wait.
     pub stream: Option<String>,
-    /// The parent's key.
+    /// The parent's key; none where it was about no parent.
     pub partition: Option<String>,
-    /// The window.
+    /// The window as text; none where it was about no window.
     pub window: Option<String>,
-    /// What happened.
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
     /// Until when, of a wait.
     pub until: Option<String>,
-    /// The exit code that an error stands for.
+    /// The exit code that an error stands for; none for a wait.
     pub exit_code: Option<u8>,
 }
 

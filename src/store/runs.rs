@@ -19,34 +19,28 @@ use crate::store::transaction::Tx;
 /// The beginning of a run.
 #[derive(Clone, Debug)]
 pub struct RunStart<'a> {
-    /// The command.
     pub command: Command,
-    /// windrow's version.
     pub version: &'a str,
     /// The definition's text, without secrets.
     pub definition: &'a str,
-    /// When.
     pub now: Timestamp,
 }
 
 /// The end of a run.
 #[derive(Clone, Debug)]
 pub struct RunEnd {
-    /// How it ended.
     pub state: RunState,
     /// The exit code of the command.
     pub exit_code: ExitCode,
-    /// When.
     pub now: Timestamp,
     /// Windows that were due.
     pub windows_planned: u64,
     /// Windows that were completed.
     pub windows_completed: u64,
-    /// What it cost.
     pub spent: Spent,
     /// How many errors there were.
     pub errors: u64,
-    /// The gravest error.
+    /// The gravest error; none where there was none.
     pub message: Option<String>,
     /// Milliseconds by which each source's clock is ahead of this machine's, where it was told.
     pub clocks: BTreeMap<String, i64>,
@@ -55,15 +49,12 @@ pub struct RunEnd {
 /// A run as it stands in the archive.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunRow {
-    /// Its number.
     pub run: i64,
-    /// The command.
     pub command: Command,
     /// How it stands or ended.
     pub state: RunState,
-    /// When it began.
     pub started_at: String,
-    /// When it ended.
+    /// When it ended; none while it runs, and when it was killed.
     pub finished_at: Option<String>,
     /// The exit code of its command.
     pub exit_code: Option<i64>,
@@ -71,12 +62,11 @@ pub struct RunRow {
     pub windows_planned: u64,
     /// Windows that were completed.
     pub windows_completed: u64,
-    /// What it cost.
     #[serde(flatten)]
     pub spent: Spent,
     /// How many errors there were.
     pub errors: u64,
-    /// The gravest error.
+    /// The gravest error; none where there was none.
     pub message: Option<String>,
     /// The archive that it ran in.
     pub archive_id: String,
@@ -85,14 +75,12 @@ pub struct RunRow {
     /// What became of all records.
     #[serde(flatten)]
     pub outcomes: Outcomes,
-    /// By stream.
     pub streams: Vec<RunStreamRow>,
 }
 
 /// What a run did to a stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct RunStreamRow {
-    /// The stream.
     pub stream: String,
     /// Windows that were due.
     pub windows_planned: u64,
@@ -109,7 +97,6 @@ pub struct RunStreamRow {
     pub out_of_window: u64,
     /// Rejects of earlier fetches that became rows.
     pub late_rejects: u64,
-    /// What it cost.
     #[serde(flatten)]
     pub spent: Spent,
 }
@@ -255,9 +242,7 @@ impl Tx<'_> {
 pub(crate) struct NewRun<'a> {
     /// Its number; the next one where none is given.
     pub number: Option<i64>,
-    /// How it begins.
     pub start: &'a RunStart<'a>,
-    /// Its definition's number.
     pub definition: i64,
     /// When it begins, as a text.
     pub now: &'a str,
@@ -305,10 +290,15 @@ impl<'a> NewRun<'a> {
             },
         )?;
         let run = connection.last_insert_rowid();
-        let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
-        connection.execute_batch(forget)?;
+        forget_manifest(connection)?;
         Ok(run)
     }
+}
+
+/// Forgets what a hand-off says of itself, with the first thing that is written to it.
+pub(crate) fn forget_manifest(connection: &Connection) -> rusqlite::Result<()> {
+    let forget = "DELETE FROM _windrow_manifest; DELETE FROM _windrow_manifest_marks";
+    connection.execute_batch(forget)
 }
 
 /// By how much this machine's clock must be off before fetches are dated by their sources', in

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, named_params};
 
-use crate::definition::ColumnType;
+use crate::definition::{ColumnStorage, ColumnType};
 
 /// An SQL identifier in quotes. Names come from checked definitions; quoting makes a mistake
 /// there harmless.
@@ -11,16 +11,12 @@ pub(crate) fn quote(name: &str) -> String {
 }
 
 pub(crate) fn sql_type(kind: ColumnType) -> &'static str {
-    match kind {
-        ColumnType::Integer | ColumnType::Boolean => "INTEGER",
-        ColumnType::Real => "REAL",
-        ColumnType::Number => "ANY",
-        ColumnType::Blob => "BLOB",
-        ColumnType::Text
-        | ColumnType::Decimal
-        | ColumnType::Date
-        | ColumnType::Timestamp
-        | ColumnType::Json => "TEXT",
+    match kind.storage() {
+        ColumnStorage::Integer => "INTEGER",
+        ColumnStorage::Real => "REAL",
+        ColumnStorage::Any => "ANY",
+        ColumnStorage::Text => "TEXT",
+        ColumnStorage::Blob => "BLOB",
     }
 }
 

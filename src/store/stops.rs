@@ -15,7 +15,8 @@ const WRITER_GRACE: Duration = Duration::from_millis(700);
 /// How long a statement waits for another program's lock: a person at an `sqlite3` shell commits
 /// within that.
 const BUSY_MAX: Duration = Duration::from_secs(10);
-/// The longest pause between two tries for a lock.
+/// The longest pause between two tries for a lock: a longer one adds to each wait, a shorter one
+/// keeps the processor from the holder.
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(50);
 
 /// Has every statement of a connection that reads end as soon as `enough` says so or a signal came.

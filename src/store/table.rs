@@ -49,8 +49,9 @@ impl Reader {
     /// Whether the table can become the shape without losing anything.
     fn fits(&self, shape: &TableShape, key: &KeyShape, stored: &[TableColumn]) -> bool {
         let same_type = |column: &TableColumn| {
-            let have = stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name));
+            let have = stored.iter().find(|have| have.name == column.name);
             have.is_none_or(|have| have.kind == column.kind)
+                && TableColumn::other_case(stored, &column.name).is_none()
         };
         *key == shape.key && shape.columns.iter().all(same_type)
     }
@@ -60,6 +61,23 @@ impl Reader {
         let found = self.connection.prepare(&sql).and_then(|mut statement| statement.exists([]));
         let found = found.and_then(|found| Ok(found || self.has_history(&shape.name)?));
         found.map_err(at(&self.path))
+    }
+
+    /// What helps where a table cannot become what its definition says now.
+    pub fn help_to_remake(&self, stream: &str) -> Result<String, Error> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM _windrow_raw_pages WHERE stream = :stream)";
+        let kept = self.connection.query_row(sql, named_params! { ":stream": stream }, only);
+        let kept: bool = kept.map_err(at(&self.path))?;
+        Ok(match kept {
+            true => format!(
+                "`windrow rebuild {stream}` shows what making the table again from its kept pages \
+                 changes; or give the stream another name, or go back to what it was"
+            ),
+            false => format!(
+                "give the stream another name, or go back to what it was; no pages of it are kept \
+                 (`raw = true`), of which `windrow rebuild {stream}` could make the table again"
+            ),
+        })
     }
 
     fn stored_table(&self, stream: &str) -> Result<Option<(KeyShape, Vec<TableColumn>)>, Error> {
@@ -152,11 +170,7 @@ impl Tx<'_> {
         stored: Vec<TableColumn>,
     ) -> Result<Vec<String>, Error> {
         let refuse = |what: String| {
-            let help = format!(
-                "`windrow rebuild {}` shows what making the table again from its kept pages \
-                 changes; or give the stream another name, or go back to what it was",
-                shape.name
-            );
+            let help = self.help_to_remake(&shape.name)?;
             Err(Error::new(ErrorKind::Definition, what).help(help))
         };
         if *key != shape.key {
@@ -169,7 +183,10 @@ impl Tx<'_> {
         }
         let mut all = stored.clone();
         for column in &shape.columns {
-            match stored.iter().find(|have| have.name.eq_ignore_ascii_case(&column.name)) {
+            if let Some(other) = TableColumn::other_case(&stored, &column.name) {
+                return Err(other_member(&shape.name, &other.name, &column.name));
+            }
+            match stored.iter().find(|have| have.name == column.name) {
                 Some(have) if have.kind != column.kind => {
                     return refuse(format!(
                         "the column `{}` of stream `{}` was {} and is now {}",
@@ -199,6 +216,19 @@ impl Tx<'_> {
         }
         Ok(all.into_iter().skip(stored.len()).map(|column| column.name).collect())
     }
+}
+
+/// A column is not another one's whose name differs in the case of letters alone.
+fn other_member(stream: &str, have: &str, new: &str) -> Error {
+    let message = format!(
+        "stream `{stream}` has a column `{have}`, and `{new}` is another member of the source, \
+         whose name SQLite cannot tell from it"
+    );
+    let help = format!(
+        "call the new column otherwise and say where it comes from, such as \
+         `{new}_2 = {{ type = \"text\", path = \"$.{new}\" }}`"
+    );
+    Error::new(ErrorKind::Definition, message).help(help)
 }
 
 /// The key and columns that a stream's table was made with.

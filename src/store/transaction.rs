@@ -40,7 +40,7 @@ impl<'a> Tx<'a> {
         Ok(done)
     }
 
-    /// Makes it durable.
+    /// Commits the transaction: afterwards all of it is on the disk.
     pub fn commit(self) -> Result<(), Error> {
         let wrong = at(&self.reader.path);
         self.commit_on_file().map_err(wrong)

@@ -26,9 +26,11 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const SQL_BYTES_MAX: i32 = 1_000_000;
 /// Nothing of windrow's has as many columns.
 const COLUMNS_MAX: i32 = 2_000;
-/// Terms of one SELECT that are joined by UNION and the like.
+/// Terms of one SELECT that are joined by UNION and the like: windrow's own statements have fewer,
+/// and each term costs memory.
 const COMPOUND_MAX: i32 = 20;
-/// Nesting of an expression.
+/// Nesting of an expression: windrow's own statements need less, and SQLite calls itself for each
+/// level (it allows 1,000 by itself).
 const DEPTH_MAX: i32 = 500;
 
 /// Opens an archive of whoever's for reading beside another, as it is: with a log beside it, while

@@ -49,7 +49,7 @@ impl TableWriter {
         Self { shape, upsert, probe, stamp }
     }
 
-    /// The table.
+    /// The shape of the table that rows are written to.
     pub fn shape(&self) -> &TableShape {
         &self.shape
     }

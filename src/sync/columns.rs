@@ -2,7 +2,7 @@
 //! were corrected are carried out on the rows that are there.
 
 use crate::changes::{CorrectedColumn, RecastCount};
-use crate::definition::{Definition, Key, RecordedDefinition, Stream, parse_definition};
+use crate::definition::{Column, Definition, Key, RecordedDefinition, Stream, parse_definition};
 use crate::model::{
     Command, Error, ErrorKind, FieldChange, FieldChangeKind, TableColumn, TableShape, Timestamp,
     instant_to_text,
@@ -12,19 +12,16 @@ use crate::store::{RunStart, RunStreamRow, Tx};
 
 /// A table that is brought up to a definition.
 pub struct FitTable<'a> {
-    /// The definition.
     pub definition: &'a Definition,
-    /// The stream.
     pub stream: &'a Stream,
     /// What its records are read by.
     pub reader: &'a RecordReader,
-    /// The table's shape.
     pub shape: &'a TableShape,
     /// Where the stream's grid starts.
     pub start_at: Option<Timestamp>,
     /// The run in hand; none for a rehearsal.
     pub run: Option<i64>,
-    /// The time.
+    /// The time that rows are written with.
     pub now: Timestamp,
 }
 
@@ -54,10 +51,14 @@ impl FitTable<'_> {
             return Ok(false);
         }
         let before = parse_definition("the archive's definition", &text).ok();
-        let before = before.as_ref().and_then(|it| it.stream(name)?.columns.as_ref());
-        let Some(before) = before else { return Ok(false) };
+        let Some(said) = before.as_ref().and_then(|it| it.stream(name)) else { return Ok(false) };
         let stored = tx.stream(name)?.map(|row| row.columns).unwrap_or_default();
+        let inferred: Vec<Column> =
+            stored.iter().map(|column| Column::plain(&column.name, column.kind)).collect();
+        let before = said.columns.as_ref().unwrap_or(&inferred);
         let mut pairs = corrected(before, columns);
+        // An inferred column is of the member of its name; how it is read was never said.
+        pairs.retain(|(before, now)| said.columns.is_some() || before.origin != now.origin);
         // What the table does not have yet is added, and what it has otherwise is not from here.
         pairs.retain(|(before, _)| {
             stored.iter().any(|it| it.name == before.name && it.kind == before.kind)
@@ -85,7 +86,7 @@ impl FitTable<'_> {
                 (done.row, done.unknown)
             };
             counts = tx.recast_columns(name, &corrected, &read, own, now)?;
-            self.refuse_keys(&recast, &counts)?;
+            self.refuse_keys(tx, &recast, &counts)?;
             let row = RunStreamRow { stream: name.clone(), ..RunStreamRow::default() };
             tx.add_to_run(own, &row)?;
         }
@@ -94,7 +95,7 @@ impl FitTable<'_> {
     }
 
     fn corrected_columns(&self, recast: &Recast<'_>) -> Vec<CorrectedColumn> {
-        let table = |column: &crate::definition::Column| TableColumn {
+        let table = |column: &Column| TableColumn {
             name: column.name.clone(),
             kind: column.kind,
             tolerance: column.tolerance,
@@ -109,7 +110,12 @@ impl FitTable<'_> {
     }
 
     /// Under a key that is read otherwise, every row would be there a second time.
-    fn refuse_keys(&self, recast: &Recast<'_>, counts: &[RecastCount]) -> Result<(), Error> {
+    fn refuse_keys(
+        &self,
+        tx: &Tx<'_>,
+        recast: &Recast<'_>,
+        counts: &[RecastCount],
+    ) -> Result<(), Error> {
         let name = &self.stream.name;
         let rekeyed = recast.now().zip(counts).find(|(_, count)| count.rekeyed > 0);
         let Some((column, _)) = rekeyed else { return Ok(()) };
@@ -118,11 +124,7 @@ impl FitTable<'_> {
             "the column `{column}`, of which the key of stream `{name}` is made, is read otherwise \
              than before: its rows would be there a second time"
         );
-        let help = format!(
-            "`windrow rebuild {name}` shows what making the table again from its kept pages \
-             changes; or give the stream another name, or go back to what it was"
-        );
-        Err(Error::new(ErrorKind::Definition, message).help(help))
+        Err(Error::new(ErrorKind::Definition, message).help(tx.help_to_remake(name)?))
     }
 
     fn refuse_open_rebuild(&self, tx: &Tx<'_>) -> Result<(), Error> {

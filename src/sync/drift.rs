@@ -1,7 +1,7 @@
 //! Schema drift that the fetching lane meets: recorded, given a column, or a failure.
 
 use crate::definition::{Column, ColumnType, OnDrift, Segment, Source, Stream, is_column_name};
-use crate::drift::Noticed;
+use crate::drift::{Drift, Noticed};
 use crate::http::{Page, SourceError, invalid_response};
 use crate::model::{FieldChangeKind, Kinds};
 use crate::record::PageContext;
@@ -42,8 +42,14 @@ impl FetchLane<'_> {
         let reader = self.record_reader.clone();
         let mut columns = reader.map(|reader| reader.columns().to_vec()).unwrap_or_default();
         let before = columns.len();
-        for drift in noticed.drift.iter().filter(|drift| drift.change == FieldChangeKind::New) {
-            let taken = columns.iter().any(|c| c.name.eq_ignore_ascii_case(&drift.field));
+        let is_new = |drift: &&Drift| drift.change == FieldChangeKind::New;
+        for drift in noticed.drift.iter().filter(is_new) {
+            let same = |name: &str| name.eq_ignore_ascii_case(&drift.field);
+            // Of names that SQLite cannot tell apart the last by its bytes is a column, in
+            // whatever order the page has them.
+            let before = |other: &Drift| same(&other.field) && other.field > drift.field;
+            let taken = columns.iter().any(|column| same(&column.name))
+                || noticed.drift.iter().filter(is_new).any(before);
             if !taken && is_column_name(&drift.field) {
                 columns.push(Column::plain(&drift.field, type_of(drift.kinds)));
             }

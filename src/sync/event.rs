@@ -21,7 +21,6 @@ use super::report::RunError;
 pub enum LaneEvent {
     /// A stream's table must be there.
     Table {
-        /// Its shape.
         shape: Box<TableShape>,
         /// Where its grid starts.
         start_at: Option<Timestamp>,
@@ -38,34 +37,25 @@ pub enum LaneEvent {
     Planned(Vec<PlanPart>),
     /// A fetch has ended.
     FetchEnds {
-        /// Which fetch.
         window_key: WindowKey,
         /// When it began; for a fetch that gave no page.
         requested_at: Timestamp,
         /// What came of it.
         end: FetchEnd,
-        /// What it took.
         trace: Trace,
     },
     /// What the run has seen of a stream's columns.
-    SeenColumns {
-        /// The stream.
-        stream: String,
-        /// The columns.
-        columns: Vec<SeenColumn>,
-    },
-    /// Something went wrong.
+    SeenColumns { stream: String, columns: Vec<SeenColumn> },
+    /// A fetch failed, or a source could not be read.
     Error(Box<RunError>),
     /// A source asked not to be asked.
     Wait {
-        /// The source.
         source: String,
-        /// Until when, and what it said.
+        /// The end of the wait, and the source's words.
         wait: Wait,
     },
     /// Everything of a stream was sent; answer when it is on the disk.
     StreamEnd {
-        /// The stream.
         stream: String,
         /// Where the answer goes.
         ack: oneshot::Sender<()>,
@@ -79,13 +69,12 @@ pub struct Trace {
     pub reason: Reason,
     /// When it began, by this machine's clock.
     pub began_at: Timestamp,
-    /// What it cost.
     pub spent: Spent,
 }
 
 /// A whole page of the fetch in hand.
 pub struct PageEvent {
-    /// Its rows.
+    /// The rows of the page, one for each key.
     pub rows: RowSet,
     /// Records that cannot be rows.
     pub rejects: Vec<Reject>,
@@ -112,44 +101,34 @@ pub struct PageEvent {
 pub enum ProgressEvent {
     /// A stream begins; so many fetches are due in its first partition.
     StreamBegins {
-        /// The stream.
         stream: String,
         /// Fetches that are due.
         due: u64,
     },
     /// More fetches are due.
     MoreDue {
-        /// How many more.
+        /// The number of the fetches, beside those announced before.
         due: u64,
     },
     /// Rows of a page are in the batch.
     PageWritten {
-        /// The stream.
         stream: String,
         /// What became of its records.
         outcomes: Outcomes,
     },
     /// A fetch is complete and on the disk.
-    FetchDone {
-        /// Which fetch.
-        window_key: WindowKey,
-    },
+    FetchDone { window_key: WindowKey },
     /// A fetch is broken off.
-    FetchBroken {
-        /// Which fetch.
-        window_key: WindowKey,
-        /// Why.
-        message: String,
-    },
+    FetchBroken { window_key: WindowKey, message: String },
 }
 
 /// Takes the progress of a run. Called from both lanes.
 pub trait ProgressSink: Sync {
-    /// Something happened.
+    /// Takes an event; it must return soon, because both lanes call it.
     fn notice(&self, event: &ProgressEvent);
 }
 
-/// Nobody watches.
+/// A sink that ignores every event.
 pub struct Silent;
 
 impl ProgressSink for Silent {

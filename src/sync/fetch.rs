@@ -14,7 +14,7 @@ pub struct FetchFacts {
     pub dated_by_source: bool,
     /// Where the range that was asked for begins.
     pub asked_from: Option<Timestamp>,
-    /// Where it ends.
+    /// The end of that range; none for a snapshot.
     pub asked_to: Option<Timestamp>,
     /// Whether it begins with its first page in this run; not where it carries on another one.
     pub in_one_piece: bool,
@@ -35,16 +35,15 @@ pub enum FetchOutcome {
     TooSlow(SourceError),
     /// The source's total and the records disagree, or the total moved.
     Disagreement {
-        /// Which way.
+        /// The error that tells both numbers.
         error: SourceError,
-        /// The source's total.
         total: u64,
         /// Different records that came.
         distinct: u64,
     },
     /// Pages have shifted, or may have: read again until two fetches agree.
     Unconfirmed {
-        /// Which way.
+        /// The error that tells what has shifted.
         error: SourceError,
         /// A hash of the keys that came, where the fetch is fit to be compared.
         seen: Option<u64>,
@@ -60,7 +59,7 @@ pub enum FetchOutcome {
 /// What a complete fetch has proven.
 #[derive(Debug)]
 pub struct Completion {
-    /// `Complete` or `Settled`.
+    /// Either `Complete` or `Settled`.
     pub state: State,
     /// Up to where it counts.
     pub read_to: Option<Timestamp>,
@@ -68,7 +67,6 @@ pub struct Completion {
     pub cursor: Option<String>,
     /// Distinct keys, where they were counted.
     pub distinct_keys: Option<u64>,
-    /// The source's total.
     pub source_total: Option<u64>,
     /// The rows of which the fetch can tell that they are gone.
     pub scope: Option<GoneScope>,
@@ -89,13 +87,12 @@ pub enum FetchEnd {
         /// The source's total and the different records that came, where they disagree.
         counts: Option<(u64, u64)>,
     },
-    /// The parent has no part in the stream.
+    /// The parent has no data in the stream.
     Absent,
     /// Nothing of it is kept in the ledger.
     Forgotten {
-        /// Why not.
         reason: ForgetReason,
-        /// Why it failed.
+        /// The error of the fetch; none where there was none.
         error: Option<String>,
     },
 }

@@ -45,7 +45,6 @@ pub struct FetchJob {
 /// A fetch that is due, for people.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct PlannedJob {
-    /// The stream.
     pub stream: String,
     /// The parent's key, or empty.
     pub partition: String,

@@ -40,13 +40,14 @@ const SLOW_HALVINGS_MAX: u32 = 3;
 /// left for another run.
 const SLOW_IN_A_ROW_MAX: u32 = 3;
 
-/// How often a window is read again whose answer was cut off within its JSON.
+/// How often a window is read again whose answer was cut off within its JSON: a cut is seldom
+/// repeated, and a source that cuts each answer must fail.
 const CUT_ANSWERS_MAX: u32 = 2;
 
 /// A difference between two clocks that is one: the `Date` of an answer has whole seconds.
 const SKEW_MIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
-/// The pulling lane.
+/// The fetch lane: plans fetches, sends their requests, and hands pages to the write lane.
 pub struct FetchLane<'a> {
     pub(super) definition: &'a Definition,
     pub(super) options: &'a SyncOptions,
@@ -506,7 +507,7 @@ impl<'a> FetchLane<'a> {
             self.absent
         );
         Err(invalid_response(message).help(
-            "check the stream's `path`; if so many parents have no part in the stream, raise \
+            "check the stream's `path`; if so many parents have no data in the stream, raise \
              `absent_ratio_max`",
         ))
     }
@@ -632,9 +633,9 @@ impl<'a> FetchLane<'a> {
 /// How a job ended that met no error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum JobEnd {
-    /// It was read.
+    /// The fetch was read to its end.
     Read,
-    /// The parent has no part in the stream.
+    /// The parent has no data in the stream.
     Absent,
 }
 

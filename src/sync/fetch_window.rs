@@ -14,8 +14,9 @@ use crate::http::{
     invalid_response, no_total, number_at,
 };
 use crate::kept_pages::RawPage;
+use crate::model::numbers::many;
 use crate::model::{State, Timestamp, Window};
-use crate::record::{PageContext, PageMark, PageRows, RecordReader};
+use crate::record::{Body, PageContext, PageMark, PageRows, RecordReader};
 use crate::window::{is_settled, reach_of, upper_is_included};
 
 use super::event::{LaneEvent, PageEvent, stopped_writing};
@@ -113,7 +114,7 @@ impl FetchLane<'_> {
             tally.rejected_page(stream, received, rejected)?;
             self.full_page_seen = pager.full_page_seen;
             if let Some(most) = stream.max_records.filter(|most| tally.received >= *most) {
-                let message = format!("the source cuts results at {most} records");
+                let message = format!("the source cuts results at {}", many(most, "record"));
                 let error = invalid_response(message).help(help_for_cap(stream));
                 return Ok(FetchOutcome::Truncated(error));
             }
@@ -323,8 +324,13 @@ impl FetchLane<'_> {
         let body = page.text().unwrap_or_default();
         let clean = self.fetcher.redact(body);
         let altered = clean != body
-            && read_kept(stream, &taken.reader, &taken.context, &clean)
-                .map_or(true, |again| again.rows.text != taken.rows.rows.text);
+            && read_kept(
+                stream,
+                &taken.reader,
+                &taken.context,
+                &Body::of_kept(&clean, page.format),
+            )
+            .map_or(true, |again| again.rows.text != taken.rows.rows.text);
         RawPage::pack(&clean, altered, job.asked, &job.values.parent)
     }
 
@@ -387,7 +393,7 @@ fn help_for_cap(stream: &Stream) -> String {
     )
 }
 
-/// Whether an answer means that the parent has no part in the stream.
+/// Whether an answer means that the parent has no data in the stream.
 fn says_absent(stream: &Stream, page: &Page) -> bool {
     let response = &page.response;
     stream.absent.as_ref().is_some_and(|it| it.rule.holds(response.status, &response.body))
@@ -456,7 +462,7 @@ fn state_of(
         same_definition: true,
         dated_by_source: true,
         adopted_since: false,
-        doubted: false,
+        disputed: false,
         run: 0,
         outdated: false,
     };

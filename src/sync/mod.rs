@@ -46,7 +46,7 @@ pub use retry_rejects::{LateReport, RetryReport, StillRejected, retry};
 /// Pages between the two lanes. Two are enough to keep both busy; more would only hold memory.
 const PAGES_IN_FLIGHT: usize = 2;
 
-/// What to sync.
+/// Which streams a run reads, from where on, and what it may spend.
 #[derive(Clone, Debug, Default)]
 pub struct SyncOptions {
     /// These streams; all when empty.
@@ -66,7 +66,7 @@ pub struct SyncOptions {
 pub enum SyncFrom {
     /// From a time on: windows up to the end, or up to now; marks that are times, and snapshots.
     Time {
-        /// The beginning.
+        /// The start of what is read again.
         start: Timestamp,
         /// Where the windows end.
         end: Option<Timestamp>,
@@ -84,7 +84,7 @@ impl SyncFrom {
         }
     }
 
-    /// The time.
+    /// The time, where it is one.
     pub fn time(&self) -> Option<Timestamp> {
         match self {
             SyncFrom::Time { start, .. } => Some(*start),
@@ -92,7 +92,7 @@ impl SyncFrom {
         }
     }
 
-    /// The number.
+    /// The number, where it is one.
     pub fn number(&self) -> Option<i64> {
         match self {
             SyncFrom::Time { .. } => None,
@@ -112,9 +112,7 @@ pub enum Lanes {
 
 /// What a run works with.
 pub struct SyncParts<'a> {
-    /// What to archive.
     pub definition: &'a Definition,
-    /// Clock, jitter, stop.
     pub host: &'a Host,
     /// The way to each source.
     pub transports: BTreeMap<String, Arc<dyn Transport>>,

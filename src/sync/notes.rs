@@ -175,7 +175,7 @@ fn clip(text: &str) -> String {
     }
 }
 
-/// An error as the run is remembered by it.
+/// An error as the run keeps it.
 pub fn error_event(error: RunError, now: Timestamp) -> RunEvent {
     RunEvent {
         at: instant_to_text(now),

@@ -26,7 +26,6 @@ pub struct OnePage {
     pub page: Page,
     /// The columns that its records are read into: the stream's, or those that fit them.
     pub columns: Vec<Column>,
-    /// Rows and rejects.
     pub rows: PageRows,
     /// What the answer says about paging and totals.
     pub facts: PageFacts,

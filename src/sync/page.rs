@@ -5,17 +5,17 @@ use crate::definition::{
 };
 use crate::evidence::{JudgedAnswer, Signs, signs_of};
 use crate::http::{Page, PageFacts, SourceError, invalid_response, login_page};
+use crate::model::numbers::many;
 use crate::model::{RejectKind, excerpt};
 use crate::record::{
     Body, ExtractError, MEMBER_NAMES_MAX, PageContext, PageRows, RecordReader, read_page,
 };
 
-/// Members that a message names.
+/// Members that a message names: enough to recognise the place, and a message stays readable.
 const MEMBERS_SHOWN_MAX: usize = 8;
 
 /// A page that can be written.
 pub struct ReadPage {
-    /// Rows and rejects.
     pub rows: PageRows,
     /// What it says about paging.
     pub facts: PageFacts,
@@ -61,9 +61,8 @@ pub fn read_kept(
     stream: &Stream,
     reader: &RecordReader,
     context: &PageContext,
-    text: &str,
+    body: &Body<'_>,
 ) -> Result<PageRows, SourceError> {
-    let body = &Body::of_kept(text);
     let rows = read_page(body, &stream.records, reader, context);
     let rows = rows.map_err(|error| no_records(stream, &error))?;
     check_keys(stream, &rows, body)?;
@@ -128,7 +127,8 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &Body<'_>) -> Result<(), S
     if rows.unkept > 0 {
         let reason = rows.rejects.first().map_or("", |reject| reject.reason.as_str());
         let kept = rows.rejects.len();
-        let message = format!("more than {kept} records of one page cannot be rows: {reason}");
+        let kept = many(kept as u64, "record");
+        let message = format!("more than {kept} of one page cannot be rows: {reason}");
         return Err(invalid_response(message)
             .help("look at the answer, and at the stream's `records` and `columns`"));
     }
@@ -139,9 +139,8 @@ fn check_keys(stream: &Stream, rows: &PageRows, body: &Body<'_>) -> Result<(), S
     let fields = match &stream.key {
         Key::Columns(fields) | Key::Hash(fields) => fields.clone(),
     };
-    let records = rows.received;
-    let message =
-        format!("none of the page's {records} records has the key ({})", fields.join(", "));
+    let records = many(rows.received, "record");
+    let message = format!("none of the page's {records} has the key ({})", fields.join(", "));
     let members = body.member_names(&stream.records);
     let missing = fields.iter().find(|field| !members.contains(field)).unwrap_or(&fields[0]);
     Err(invalid_response(message).help(help_for(missing, &members)))
@@ -203,8 +202,9 @@ pub fn infer_from(stream: &Stream, body: &Body<'_>) -> Result<Option<Vec<Column>
         let help = "declare the stream's `columns`; all other members are kept in `_rest`";
         return Err(invalid_response(message).help(help));
     }
+    let needed: Vec<&str> = needed_columns(stream).into_iter().map(|(field, _)| field).collect();
     let mut columns = body
-        .infer_columns(&stream.records, &times)
+        .infer_columns(&stream.records, &times, &needed)
         .map_err(|error| invalid_response(error.to_string()).from_error(error))?;
     for (field, role) in needed_columns(stream) {
         if columns.iter().any(|column| column.name == field) {
@@ -252,7 +252,7 @@ fn check_inferred_times(stream: &Stream, columns: &mut [Column]) -> Result<(), S
     };
     match (column.kind, number) {
         (ColumnType::Number, true) => column.kind = ColumnType::Integer,
-        (ColumnType::Date | ColumnType::Timestamp, false) => {}
+        (kind, false) if kind.is_time() => {}
         _ => {
             let message = format!("the values of `{field}` have the wrong type");
             return Err(

@@ -1,13 +1,12 @@
 //! The records of a page on their way into the archive: the path that a page takes when it comes,
 //! and again when it is read anew.
 
-use crate::model::{Error, ErrorKind, Outcomes, Reject, RejectKind, RowSet, WindowKey};
+use crate::model::{Error, ErrorKind, Outcomes, Reject, RowSet, WindowKey};
 use crate::record::{KeptRecord, RecordReader};
 use crate::store::{TableWriter, Tx};
 
 /// The records of a page.
 pub struct Records<'p> {
-    /// Rows.
     pub rows: &'p mut RowSet,
     /// What cannot be a row.
     pub rejects: &'p mut Vec<Reject>,
@@ -60,14 +59,8 @@ fn set_orphans_aside(
     for (row, orphan) in &orphans {
         let KeptRecord { record, ancestors } =
             page.records.get_mut(*row).map(std::mem::take).unwrap_or_default();
-        page.rejects.push(Reject {
-            kind: RejectKind::Orphan,
-            reason: orphan.reason.clone(),
-            pointer: reader.pointer_of(&orphan.column),
-            record,
-            ancestors: Some(ancestors),
-            position: *row,
-        });
+        let refusal = reader.orphan(&orphan.column, orphan.reason.clone());
+        page.rejects.push(refusal.reject(record, Some(ancestors), *row));
     }
     page.rows.take_out(&|row| orphans.contains_key(&row));
     Ok(())

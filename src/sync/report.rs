@@ -28,14 +28,16 @@ pub struct RejectReason {
     pub pointer: Option<String>,
     /// The fault of the first of them, in words.
     pub reason: String,
-    /// How many records.
+    /// The number of records with this reason.
     pub count: u64,
 }
 
 /// The most reasons that are told apart in one run and stream; what is beyond counts to the last.
+/// Each is held in memory, and one that quotes its value is another for each record.
 const REASONS_MAX: usize = 20;
 
-/// Reasons that a message names.
+/// Reasons that a message names: they stand in one line for each stream; JSON has up to
+/// [`REASONS_MAX`].
 const REASONS_SHOWN_MAX: usize = 3;
 
 impl RejectReasons {
@@ -84,7 +86,6 @@ impl RejectReasons {
 /// What a run did to a stream.
 #[derive(Clone, Debug, Serialize)]
 pub struct StreamReport {
-    /// The stream.
     pub stream: String,
     /// Fetches that were due.
     pub windows_planned: u64,
@@ -140,7 +141,6 @@ impl StreamReport {
 /// An error of a source.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunError {
-    /// The stream.
     pub stream: String,
     /// The window, where it was about one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,7 +184,7 @@ impl RunError {
     }
 }
 
-/// docs/contract.md, section 9.
+/// The exit code that a kind of source error stands for (docs/exit-codes.md).
 fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
     match kind {
         SourceErrorKind::Definition => ExitCode::Usage,
@@ -202,7 +202,6 @@ fn exit_code_of(kind: SourceErrorKind) -> ExitCode {
 /// What the write lane did.
 #[derive(Default)]
 pub struct Written {
-    /// By stream.
     pub streams: Vec<RunStreamRow>,
     /// What it found wrong with fetches that seemed complete.
     pub errors: Vec<RunError>,
@@ -211,11 +210,10 @@ pub struct Written {
 /// What a run did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct SyncReport {
-    /// The run's number.
     pub run: i64,
     /// By stream, in the order in which they were read.
     pub streams: Vec<StreamReport>,
-    /// All error, in the order in which it came.
+    /// All errors, in the order in which they came.
     pub errors: Vec<RunError>,
     /// What the run spent.
     #[serde(skip)]
@@ -292,7 +290,7 @@ impl SyncReport {
         self.errors.iter().rev().max_by_key(|error| gravity(error.kind))
     }
 
-    /// The exit code of the command (docs/contract.md, section 9).
+    /// The exit code of the command (docs/exit-codes.md).
     pub fn exit_code(&self) -> ExitCode {
         match self.stop {
             Some(cause) => cause.into(),

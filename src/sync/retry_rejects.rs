@@ -10,9 +10,10 @@ use serde::Serialize;
 use crate::definition::{ColumnOrigin, Definition, OnConflict, Scalar, Stream, StreamKind};
 use crate::host::Host;
 use crate::model::{
-    Command, Error, ExitCode, Outcomes, RejectKind, RowSet, RunState, TableShape, instant_to_text,
+    Command, Error, ExitCode, Outcomes, RecordRefusal, RejectKind, RowSet, RunState, TableShape,
+    instant_to_text,
 };
-use crate::record::{FileFields, NotRead, RecordReader, RecordRefusal, read_kept};
+use crate::record::{FileFields, NotRead, RecordReader, read_kept};
 use crate::store::{
     Archive, KeptReject, Orphan, RejectSelection, RejectState, RunEnd, RunStart, RunStreamRow,
     StreamRow, TableWriter, Tx,
@@ -21,7 +22,7 @@ use crate::store::{
 use crate::sync::columns::FitTable;
 use crate::sync::fetch_job::resolve_start;
 
-/// Rejects that are named one by one in a report.
+/// Rejects that are named one by one in a report: about half a screen; `windrow rejects` lists all.
 const NAMED_MAX: usize = 10;
 
 /// A stream whose rejects are read again.
@@ -39,7 +40,6 @@ pub struct Late<'a> {
 /// What became of rejects that were read again.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LateReport {
-    /// The stream.
     pub stream: String,
     /// `received` is the number of rejects that were read again, `rejected` of those that stay.
     #[serde(flatten)]
@@ -51,9 +51,8 @@ pub struct LateReport {
 /// A reject that stays one.
 #[derive(Clone, Debug, Serialize)]
 pub struct StillRejected {
-    /// Its number.
     pub reject: i64,
-    /// Why.
+    /// The reason, in words for people.
     pub reason: String,
 }
 
@@ -156,10 +155,7 @@ impl<'a> Late<'a> {
             Err(refusal) => refusal,
             Ok(()) => match self.tx.find_orphans(self.table.shape(), rows)?.remove(&0) {
                 None => return Ok(None),
-                Some(Orphan { column, reason }) => {
-                    let pointer = reader.pointer_of(&column);
-                    RecordRefusal { kind: RejectKind::Orphan, reason, pointer }
-                }
+                Some(Orphan { column, reason }) => reader.orphan(&column, reason),
             },
         };
         let RecordRefusal { kind, reason, pointer } = refusal;
@@ -217,7 +213,6 @@ pub fn open_rejects() -> RejectSelection {
 pub struct RetryReport {
     /// The run that it is in the archive; none for a rehearsal.
     pub run: Option<i64>,
-    /// By stream.
     pub streams: Vec<LateReport>,
 }
 

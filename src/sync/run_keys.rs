@@ -83,7 +83,7 @@ impl KeyFilter {
 /// The keys of a stream in one run.
 #[derive(Debug, Default)]
 pub struct RunKeys {
-    /// Of earlier partitions.
+    /// The keys that earlier partitions of the run have given.
     partitions: KeyFilter,
     /// Of earlier windows of the partition in hand.
     windows: KeyFilter,

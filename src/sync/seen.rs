@@ -10,7 +10,7 @@ use crate::record::{Members, PageRows, RecordReader, spoken_origin};
 /// What a run has seen of the columns of a stream that were not found before it.
 #[derive(Clone, Debug, Default)]
 pub struct Unseen {
-    /// By column.
+    /// What was seen of each column, by its name.
     columns: BTreeMap<String, Unfound>,
     /// Columns that were found meanwhile.
     found: Vec<SeenColumn>,

@@ -8,6 +8,7 @@ use crate::evidence::{
     contradiction_of_page, one_page_is_all,
 };
 use crate::http::{Page, SourceError, invalid_response};
+use crate::model::numbers::{count, inflect, many};
 use crate::model::{Entry, State, Timestamp, Window, excerpt};
 use crate::record::{KeyClash, PageMark, PageRows, canonical_json, hash_text};
 
@@ -19,13 +20,15 @@ use super::report::RejectReasons;
 /// more records than that cannot be held against a total, and needs a shorter step.
 const DISTINCT_KEYS_MAX: usize = 2_000_000;
 
-/// The most keys of one fetch that are looked at again: more than that are told by a few.
+/// The most keys of one fetch that are looked at again: one that differs again fails the window,
+/// and more of them find nothing else.
 const SUSPECTS_MAX: usize = 1_000;
 
 /// A window fails where more than one in so many of its records is rejected.
 const REJECTED_SHARE: u64 = 5;
 
-/// Characters of a record in a message.
+/// Characters of a record in a message: a message shows two records, which should stand on a few
+/// lines.
 const RECORD_SHOWN_MAX: usize = 160;
 
 /// Keys that came with two contents, and the first record of each as the repeated fetch saw it.
@@ -54,21 +57,20 @@ pub struct FetchTally {
     pub asked: u64,
     /// Those of them that held records.
     pub pages: u64,
-    /// Records that came.
+    /// Records of all pages, also those that came twice.
     pub received: u64,
     /// Records that cannot be rows.
     pub rejects: u64,
     /// Why not, and how many of each.
     pub reasons: RejectReasons,
-    /// Keys that came.
     pub keys: KeyTable,
-    /// The sum of their hashes: tells whether two fetches have seen the same.
+    /// The sum of the keys' hashes: tells whether two fetches have seen the same.
     key_sum: u64,
     /// Whether a record of an earlier page came again.
     pub moved: bool,
     /// The first total that was said.
     pub total: Option<u64>,
-    /// The last one.
+    /// The total of the last page that has one.
     pub last_total: Option<u64>,
     /// The largest value of the cursor's column.
     pub mark: Option<PageMark>,
@@ -256,7 +258,8 @@ impl FetchTally {
             if self.rejects <= most {
                 return Ok(());
             }
-            let message = format!("more than {most} records of the window were rejected");
+            let (records, were) = (many(most, "record"), inflect(most, "was", "were"));
+            let message = format!("more than {records} of the window {were} rejected");
             return Err(self.rejects_error(message));
         }
         if received == 0 || rejected < received {
@@ -275,8 +278,8 @@ impl FetchTally {
             return Ok(());
         }
         let were = if self.rejects == 1 { "was" } else { "were" };
-        let message =
-            format!("{} of {} records of the window {were} rejected", self.rejects, self.received);
+        let records = many(self.received, "record");
+        let message = format!("{} of {records} of the window {were} rejected", count(self.rejects));
         Err(self.rejects_error(message))
     }
 
@@ -346,8 +349,11 @@ impl FetchTally {
         }
         (last != distinct).then(|| {
             let twice = if self.moved { ", and a key came twice" } else { "" };
-            let message =
-                format!("the source counts {last} records, {distinct} different ones came{twice}");
+            let message = format!(
+                "the source counts {}, {} came{twice}",
+                many(last, "record"),
+                many(distinct, "different one")
+            );
             let help = help_for_count(stream, (first, last), distinct, self.received);
             let error = invalid_response(message).help(help);
             FetchOutcome::Disagreement { error, total: last, distinct }

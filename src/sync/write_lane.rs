@@ -35,7 +35,8 @@ use crate::sync::retry_rejects::{Late, open_orphans, open_rejects};
 /// Rows in a transaction: enough that the log is written in long runs, few enough that little is
 /// read twice after a power cut.
 const BATCH_ROWS_MAX: u64 = 50_000;
-/// Bytes of rows in a transaction.
+/// Bytes of rows in a transaction: as many as the largest answer by default, so that wide rows do
+/// not let the log grow without an end.
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time in a transaction: what a lid that is closed in the middle may cost.
 const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
@@ -45,7 +46,7 @@ const BATCH_TIME_MAX: Duration = Duration::from_secs(5);
 /// loses at most the page in hand.
 const QUIET_MAX: Duration = Duration::from_millis(200);
 
-/// The writing lane.
+/// The write lane: writes pages and checkpoints in transactions.
 pub struct WriteLane<'a> {
     archive: &'a Archive,
     run: i64,
@@ -513,7 +514,7 @@ impl<'a> WriteLane<'a> {
         at_risk.then(|| (stream.to_owned(), RunKeys::default()))
     }
 
-    /// Notes that a parent has no part in the stream. What an earlier fetch proved stays proven.
+    /// Notes that a parent has no data in the stream. What an earlier fetch proved stays proven.
     fn note_absent(
         &mut self,
         window_key: WindowKey,

@@ -20,7 +20,6 @@ pub struct Grant {
 /// What a source of a definition is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SourceGrant {
-    /// Its name.
     pub name: String,
     /// Where its requests go.
     pub base_url: String,

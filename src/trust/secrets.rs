@@ -31,7 +31,6 @@ pub fn refuse_untrusted(definition: &Definition) -> Result<(), Error> {
 
 /// The values of a definition's secrets, as far as they are there.
 pub struct FoundSecrets {
-    /// What was found.
     pub values: SecretValues,
     /// What was not, and which place of the definition needs it.
     missing: Vec<String>,

@@ -29,11 +29,9 @@ const MISSED_BEFORE: &str = "FROM temp._windrow_gone AS g JOIN main._windrow_van
 /// A row that a fetch missed.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct VanishedRow {
-    /// The stream.
     pub stream: String,
     /// The values of its key, as SQL literals.
     pub key: String,
-    /// Its state.
     pub state: VanishedState,
     /// The parent's key, or empty.
     pub partition: String,
@@ -52,11 +50,9 @@ pub struct VanishedRow {
 /// How many rows of a stream a run found missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VanishedCount {
-    /// The stream.
     pub stream: String,
     /// The state that the run left them in.
     pub state: VanishedState,
-    /// How many.
     pub count: u64,
 }
 

@@ -12,13 +12,12 @@ use crate::store::transaction::Tx;
 /// A source that said "not before".
 #[derive(Clone, Debug, Serialize)]
 pub struct WaitRow {
-    /// The source.
     pub source: String,
     /// When it may be asked again.
     pub not_before: String,
-    /// What it said.
+    /// The words of the source's answer, or of the rule that imposed it.
     pub reason: String,
-    /// When that was.
+    /// When the wait was noted, by this machine's clock.
     #[serde(skip)]
     pub set_at: String,
 }

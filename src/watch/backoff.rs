@@ -20,7 +20,7 @@ pub enum Round {
     Waiting,
     /// The source answers, with errors.
     Failing,
-    /// Somebody has to look: credentials, a invalid response, a definition.
+    /// Somebody has to look: credentials, an invalid response, a definition.
     Broken,
     /// Another process has the archive.
     Held,
@@ -33,7 +33,7 @@ pub enum Round {
 /// The wait before the next round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Milliseconds.
+    /// The length of the wait, milliseconds.
     pub millis: i64,
     /// Whether it ends early when the network comes back.
     pub until_network: bool,

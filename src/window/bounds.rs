@@ -9,9 +9,9 @@ use crate::model::{Timestamp, Window};
 /// The range of a request as texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedRange {
-    /// The lower bound.
+    /// The lower bound, as the API reads it.
     pub start: String,
-    /// The upper bound.
+    /// The upper bound, as the API reads it.
     pub end: String,
 }
 

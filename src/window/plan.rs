@@ -20,20 +20,20 @@ pub enum Reason {
     Truncated,
     /// It is read, but may still change.
     Refresh,
-    /// It holds now.
+    /// It contains the present and is not over.
     Open,
     /// Somebody asked for it.
     Asked,
     /// Rows were adopted into it that no fetch has confirmed.
     Adopted,
-    /// Another archive that was merged disagrees with it.
-    Doubted,
-    /// Another request has fetched it than the one that the definition makes now.
+    /// A merged archive holds other values of it.
+    Disputed,
+    /// It was fetched by another request than the definition makes now.
     Outdated,
 }
 
 impl Reason {
-    /// In one word.
+    /// The reason in one word, as JSON and the archive have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::Pending => "pending",
@@ -43,7 +43,7 @@ impl Reason {
             Reason::Open => "open",
             Reason::Asked => "asked",
             Reason::Adopted => "adopted",
-            Reason::Doubted => "doubted",
+            Reason::Disputed => "disputed",
             Reason::Outdated => "outdated",
         }
     }
@@ -56,7 +56,6 @@ pub struct Task {
     pub window: Window,
     /// What is asked for: with overlap, no further than now.
     pub asked: Window,
-    /// Why.
     pub reason: Reason,
     /// The broken-off fetch that may be carried on.
     pub resume: Option<Entry>,
@@ -207,8 +206,8 @@ fn due(plan: &WindowPlan<'_>, entry: &Entry, window: Window) -> Option<Reason> {
     if entry.adopted_since {
         return Some(Reason::Adopted);
     }
-    if entry.doubted {
-        return Some(Reason::Doubted);
+    if entry.disputed {
+        return Some(Reason::Disputed);
     }
     if entry.outdated {
         return Some(Reason::Outdated);
@@ -346,7 +345,7 @@ mod tests {
             same_definition: true,
             dated_by_source: false,
             adopted_since: false,
-            doubted: false,
+            disputed: false,
             run: 0,
             outdated: false,
         }

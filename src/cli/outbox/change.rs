@@ -13,6 +13,7 @@ use crate::store::Reader;
 
 use super::{find, open_outbox, tell, tell_count};
 
+/// Cancels an entry that cannot have had an effect.
 pub fn cancel(
     args: &OutboxChoice,
     global: &Global,
@@ -52,6 +53,7 @@ pub fn cancel(
     Ok(ExitCode::Done)
 }
 
+/// Settles an entry in doubt by what a person says of it.
 pub fn resolve(
     args: &OutboxResolve,
     global: &Global,
@@ -71,6 +73,14 @@ pub fn resolve(
         let state = entry.brief.state.as_str();
         let message = format!("{key} is {state}: there is nothing to resolve");
         let help = "`resolve` is for entries that are unknown, in doubt, or of another archive";
+        return Err(Error::usage(message).help(help));
+    }
+    if let Some(moved) = entry.brief.moved.as_ref().filter(|_| args.resend && !args.even_if_moved) {
+        let message = format!("{key} was {}, and it may be sent there", moved.text());
+        let help = format!(
+            "sent from both, it takes effect twice: ask whoever has that file, and if nobody sends \
+             it there, add `--even-if-moved`; `windrow merge` of that file brings its result"
+        );
         return Err(Error::usage(message).help(help));
     }
     let now = host.clock.now();
@@ -102,6 +112,7 @@ fn is_moved(entry: &OutboxEntry, definition: &Definition) -> bool {
     source.is_none_or(|source| source.base_url.as_str() != entry.brief.base_url)
 }
 
+/// Queues a rejected or expired entry again, under a new key.
 pub fn retry(
     args: &OutboxChoice,
     global: &Global,
@@ -124,6 +135,7 @@ pub fn retry(
     Ok(ExitCode::Done)
 }
 
+/// Removes entries that ended before a time and whose keys no API remembers.
 pub fn prune(
     args: &OutboxPrune,
     global: &Global,

@@ -59,7 +59,10 @@ fn list(
         return Ok(ExitCode::Done);
     }
     if rows.is_empty() {
-        output.say("there is no such entry\n");
+        output.say(&match state {
+            Some(state) => format!("the outbox has no entry that is {}\n", state.as_str()),
+            None => "the outbox is empty\n".to_owned(),
+        });
         return Ok(ExitCode::Done);
     }
     output.result(&outbox_table(&rows))?;

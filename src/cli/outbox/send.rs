@@ -22,7 +22,7 @@ use crate::waits::WaitRow;
 
 use super::{folder_of, one_of, open_outbox};
 
-/// Entries and errors that are told one by one.
+/// Entries and errors that are told one by one: about a screen; `outbox list` has all entries.
 const TOLD_MAX: usize = 20;
 
 pub fn run(

@@ -5,7 +5,7 @@ use crate::adopt::{Deduplicated, Inflation};
 use crate::model::printable;
 
 use crate::cli::text::table::plain_table;
-use crate::model::numbers::count;
+use crate::model::numbers::{count, inflect, many, many_are};
 
 /// The page of a file that is or would be adopted.
 pub fn adopted_page(report: &AdoptReport) -> String {
@@ -21,11 +21,10 @@ pub fn adopted_page(report: &AdoptReport) -> String {
         line(format!("run {run} has adopted these records already; nothing to do"));
         return out;
     }
-    let (records, keys) = (count(report.records), count(found.keys));
-    line(format!("{records} records, {keys} different keys ({})", report.key.join(", ")));
+    let (records, keys) = (many(report.records, "record"), many(found.keys, "different key"));
+    line(format!("{records}, {keys} ({})", report.key.join(", ")));
     if found.groups > 0 {
-        let (groups, more) = (count(found.groups), count(found.duplicates));
-        line(format!("{groups} keys stand more than once: {more} records too many"));
+        line(doubled(found.groups, found.duplicates, "record"));
         line(format!("{} of those are copies of the one that is kept", count(found.copies)));
         if !found.differing.is_empty() {
             let each = found.differing.iter().map(|(name, rows)| format!("{name} ({rows})"));
@@ -39,16 +38,20 @@ pub fn adopted_page(report: &AdoptReport) -> String {
     }
     let known = found.agreed + found.archived;
     if known > 0 {
-        let (known, agreed, other) = (count(known), count(found.agreed), count(found.archived));
+        let known = many_are(known, "key");
+        let agreed = inflect(found.agreed, "agrees", "agree");
+        let other = inflect(found.archived, "differs", "differ");
         line(format!(
-            "{known} keys are in the archive: {agreed} agree, {other} differ and its rows stay"
+            "{known} in the archive: {} {agreed}, {} {other} and its rows stay",
+            count(found.agreed),
+            count(found.archived)
         ));
     }
     if found.undecided > 0 {
-        let undecided = count(found.undecided);
-        line(format!("{undecided} keys are undecided: no sync has read them, none is kept"));
+        let undecided = many_are(found.undecided, "key");
+        line(format!("{undecided} undecided: no sync has read them, none is kept"));
     }
-    line(format!("{} new rows", count(found.new)));
+    line(many(found.new, "new row"));
     if !report.left_out.is_empty() {
         line(format!("not in the stream, left in the file: {}", report.left_out.join(", ")));
     }
@@ -72,17 +75,19 @@ pub fn adopted_page(report: &AdoptReport) -> String {
 pub fn healed_page(file: &str, healed: &Deduplicated) -> String {
     let mut out = printable(&format!("{} of {file}, in place", healed.table)) + "\n";
     let mut line = |text: String| out.push_str(&format!("  {}\n", printable(&text)));
-    let rows = count(healed.rows);
-    let (groups, more) = (count(healed.groups), count(healed.duplicates));
-    line(format!("{rows} rows, the key is ({})", healed.key.join(", ")));
+    line(format!("{}, the key is ({})", many(healed.rows, "row"), healed.key.join(", ")));
     if healed.duplicates == 0 {
         line("no key stands more than once".to_owned());
     } else {
-        line(format!("{groups} keys stand more than once: {more} rows too many"));
+        line(doubled(healed.groups, healed.duplicates, "row"));
     }
     if healed.null_keys > 0 {
-        let null = count(healed.null_keys);
-        line(format!("{null} rows have NULL in the key and stay"));
+        let null = many(healed.null_keys, "row");
+        let (have, stay) = match healed.null_keys {
+            1 => ("has", "stays"),
+            _ => ("have", "stay"),
+        };
+        line(format!("{null} {have} NULL in the key and {stay}"));
     }
     if !healed.differing.is_empty() {
         let each = healed.differing.iter().map(|(name, rows)| format!("{name} ({rows})"));
@@ -96,7 +101,13 @@ pub fn healed_page(file: &str, healed: &Deduplicated) -> String {
 }
 
 fn proof(sql: &str, remaining: u64) -> String {
-    format!("\nproof: {}; -- {} rows\n", printable(sql), count(remaining))
+    format!("\nproof: {}; -- {}\n", printable(sql), many(remaining, "row"))
+}
+
+/// Keys that stand more than once, and what is too many there.
+fn doubled(keys: u64, more: u64, what: &str) -> String {
+    let stand = inflect(keys, "stands", "stand");
+    format!("{} {stand} more than once: {} too many", many(keys, "key"), many(more, what))
 }
 
 /// What the records too many do to the sums, and the keys that stand most often.

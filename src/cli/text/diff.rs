@@ -9,7 +9,8 @@ use crate::store::Value;
 
 use crate::model::numbers::count;
 
-/// Characters of a value that are shown.
+/// Characters of a value that are shown: a change has two values, which should stand on two lines
+/// at most.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// How many rows differ, and how.
@@ -21,7 +22,7 @@ pub struct DiffCounts {
 }
 
 impl DiffCounts {
-    /// Counts one more.
+    /// Counts a row by the kind of its change.
     pub fn add(&mut self, change: &Change) {
         match change {
             Change::Inserted(_) => self.inserted += 1,
@@ -35,7 +36,7 @@ impl DiffCounts {
         *self != Self::default()
     }
 
-    /// The last line.
+    /// The last line of the output, with the three numbers.
     pub fn line(&self) -> String {
         let [inserted, changed, vanished] = [self.inserted, self.changed, self.vanished].map(count);
         format!("{inserted} inserted, {changed} changed, {vanished} vanished\n")

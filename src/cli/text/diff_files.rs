@@ -4,12 +4,13 @@ use crate::history::{Change, Owner, RowDifference, Unlike};
 use crate::model::{excerpt, printable};
 
 use crate::cli::text::diff::difference_line;
-use crate::model::numbers::count;
+use crate::model::numbers::{count, many};
 
-/// Characters of a partition's name or of a mark that are shown.
+/// Characters of a partition's name or of a mark that are shown: the rest of the line is the
+/// difference.
 const NAME_CHARS_MAX: usize = 60;
 
-/// How much differs.
+/// The numbers of the differences between two archives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BetweenCounts {
     only_a: u64,
@@ -19,7 +20,7 @@ pub struct BetweenCounts {
 }
 
 impl BetweenCounts {
-    /// Counts one more.
+    /// Counts a row, or a difference of shape or coverage.
     pub fn add(&mut self, unlike: &Unlike) {
         match unlike {
             Unlike::Row(RowDifference { change: Change::Vanished(_), .. }) => self.only_a += 1,
@@ -34,7 +35,7 @@ impl BetweenCounts {
         *self != Self::default()
     }
 
-    /// The last line.
+    /// The last line of the output; `names` are those of the two files.
     pub fn line(&self, names: &[String; 2]) -> String {
         if !self.any() {
             return "the two archives hold the same\n".to_owned();
@@ -59,7 +60,7 @@ pub fn unlike_line(unlike: &Unlike, stream: &str, names: &[String; 2]) -> String
     match unlike {
         Unlike::Row(difference) => difference_line(stream, difference),
         Unlike::Stream(owner, rows) => {
-            format!("{stream}: only {} has it ({} rows)\n", of(owner), count(*rows))
+            format!("{stream}: only {} has it ({})\n", of(owner), many(*rows, "row"))
         }
         Unlike::Key(a, b) => format!(
             "{stream}: its key is {} in {first} and {} in {second}; rows are not compared\n",

@@ -7,9 +7,10 @@ use crate::model::{instant_from_text, printable, shell_word, wrapped};
 
 use crate::model::numbers::{bytes, many};
 
-/// Gaps that are told one by one.
+/// Gaps that are told one by one: they stand in the line of their stream; the manifest has all.
 const GAPS_TOLD_MAX: usize = 3;
-/// Characters of a manifest's SHA-256 that people read to each other.
+/// Characters of a manifest's SHA-256 that people read to each other: 64 bits, for which nobody can
+/// make a second manifest by trying.
 const NUMBER_CHARS: usize = 16;
 
 /// What was given, what it covers, and how to prove it.
@@ -108,6 +109,14 @@ pub fn verified_page(verified: &Verified, file: &str) -> String {
     for (stream, runs) in &verified.lacks {
         let runs = many(*runs, "run");
         out.push_str(&format!("  {}: not all rows of {runs} are here\n", printable(stream)));
+    }
+    if let Some(future) = &verified.future {
+        out.push_str(&format!(
+            "  note: {} noted times that have not come, the latest {}: a clock ran ahead; \
+             a merge does not believe these times\n",
+            many(future.runs, "run"),
+            short(&future.latest)
+        ));
     }
     for difference in &verified.differences {
         out.push_str(&difference_line(difference));

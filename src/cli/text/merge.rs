@@ -34,6 +34,10 @@ fn file_page(file: &FileReport) -> String {
     for stream in &file.streams {
         out.push_str(&stream_lines(stream));
     }
+    for result in &file.results {
+        let (key, state) = (printable(&result.key), result.state.as_str());
+        out.push_str(&format!("{key}, which a hand-off took along, is {state} there\n"));
+    }
     for warning in &file.warnings {
         out.push_str(&format!("note: {}\n", printable(warning)));
     }

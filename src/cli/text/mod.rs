@@ -21,8 +21,7 @@ pub use diff_files::{BetweenCounts, unlike_line};
 pub use handoff::{gave_page, verified_page};
 pub use merge::merged_page;
 pub use outbox::{
-    outbox_json, outbox_line, outbox_page, outbox_plan_table, outbox_row_json, outbox_table,
-    planned_json,
+    outbox_json, outbox_page, outbox_plan_table, outbox_row_json, outbox_table, planned_json,
 };
 pub use prove::proof_page;
 pub use publish::published_page;

@@ -6,16 +6,16 @@ use serde_json::{Value, json};
 
 use crate::model::{Timestamp, excerpt, instant_to_text, printable};
 use crate::outbox::{Doing, Planned, wire_of};
-use crate::outbox::{OutboxAttempt, OutboxBrief, OutboxEntry};
+use crate::outbox::{MovedEntry, OutboxAttempt, OutboxBrief, OutboxEntry};
 
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count};
 
-/// The longest note in a table, characters.
+/// The longest note in a table, characters: longer ones would wrap each row; JSON has all of it.
 const NOTE_CHARS_MAX: usize = 100;
-/// The longest path in a table, characters.
+/// The longest path in a table, characters: longer ones would wrap each row.
 const PATH_CHARS_MAX: usize = 40;
-/// How much of a body is shown, characters.
+/// How much of a body is shown, characters: some screens; `--json` has all of it.
 const BODY_CHARS_MAX: usize = 4_000;
 
 fn text(at: Option<Timestamp>) -> Option<String> {
@@ -29,16 +29,25 @@ pub fn outbox_table(rows: &[OutboxBrief]) -> String {
         let in_doubt = if row.in_doubt { "?" } else { "" };
         vec![
             row.entry.to_string(),
-            format!("{}{in_doubt}", row.state.as_str()),
+            format!("{}{in_doubt}", state_of(row)),
             printable(&row.source),
             format!("{} {}", row.method.as_str(), excerpt(&row.path_start, PATH_CHARS_MAX)),
             printable(&row.key),
             printable(row.lane.as_deref().unwrap_or_default()),
-            excerpt(row.note.as_deref().unwrap_or_default(), NOTE_CHARS_MAX),
+            excerpt(&note_of(row).unwrap_or_default(), NOTE_CHARS_MAX),
         ]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
     plain_table(&names.map(str::to_owned), &rows, &[true])
+}
+
+/// The state; what went along with a hand-off is neither queued nor sent here.
+fn state_of(row: &OutboxBrief) -> &'static str {
+    if row.moved.is_some() { "moved" } else { row.state.as_str() }
+}
+
+fn note_of(row: &OutboxBrief) -> Option<String> {
+    row.moved.as_ref().map(MovedEntry::text).or_else(|| row.note.clone())
 }
 
 /// A line for each entry of a plan.
@@ -82,10 +91,11 @@ pub fn planned_json(planned: &Planned) -> Value {
 /// A row of a list as JSON.
 pub fn outbox_row_json(row: &OutboxBrief) -> Value {
     json!({
-        "entry": row.entry, "source": row.source, "key": row.key, "state": row.state,
+        "entry": row.entry, "source": row.source, "key": row.key, "state": state_of(row),
         "in_doubt": row.in_doubt, "method": row.method.as_str(), "lane": row.lane,
         "after": row.after.map(|(entry, _)| entry), "not_before": text(row.not_before),
         "expires_at": text(row.expires_at), "next_at": text(row.next_at), "note": row.note,
+        "moved": row.moved.as_ref().map(|moved| json!({ "file": moved.file, "at": text(moved.at) })),
     })
 }
 
@@ -104,7 +114,7 @@ pub fn outbox_json(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> Value {
     value["templated"] = entry.templated.into();
     value["created_at"] = instant_to_text(entry.created_at).into();
     value["first_sent_at"] = text(entry.brief.first_sent_at).into();
-    value["valid_until"] = text(entry.valid_until).into();
+    value["valid_until"] = text(entry.valid_until).filter(|_| entry.brief.keyed).into();
     value["finished_at"] = text(entry.finished_at).into();
     value["request"] = request;
     value["attempts"] = serde_json::to_value(attempts).unwrap_or_default();
@@ -130,7 +140,7 @@ fn put_body(value: &mut Value, body: Option<&[u8]>) {
 pub fn outbox_page(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> String {
     let brief = &entry.brief;
     let in_doubt = if brief.in_doubt { ", may have taken effect" } else { "" };
-    let mut out = format!("entry {}: {}{in_doubt}\n", brief.entry, brief.state.as_str());
+    let mut out = format!("entry {}: {}{in_doubt}\n", brief.entry, state_of(brief));
     let mut line = |name: &str, value: Option<String>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             out.push_str(&format!("  {name:<10} {}\n", printable(&value)));
@@ -145,9 +155,10 @@ pub fn outbox_page(entry: &OutboxEntry, attempts: &[OutboxAttempt]) -> String {
     line("not before", text(brief.not_before));
     line("expires", text(brief.expires_at));
     line("next", text(brief.next_at));
-    line("known to", text(entry.valid_until).map(|at| format!("the API until {at}")));
+    let known = text(entry.valid_until).filter(|_| brief.keyed);
+    line("known to", known.map(|at| format!("the API until {at}")));
     line("ended", text(entry.finished_at));
-    line("note", brief.note.clone());
+    line("note", note_of(brief));
     let wire = wire_of(entry);
     out.push_str(&format!("\n{} {}\n", wire.method.as_str(), printable(&wire.path)));
     out.push_str(&headers_and_body(&wire.headers, wire.body.as_deref()));
@@ -187,6 +198,9 @@ fn headers_and_body(headers: &[(String, String)], body: Option<&[u8]>) -> String
 
 /// The states of an outbox and how many entries each has, in one line.
 pub fn outbox_line(counts: &[crate::outbox::OutboxCount]) -> String {
-    let each = counts.iter().map(|c| format!("{} {}", count(c.entries), c.state.as_str()));
-    each.collect::<Vec<_>>().join(", ")
+    let here = counts.iter().filter(|c| !c.moved);
+    let here = here.map(|c| format!("{} {}", count(c.entries), c.state.as_str()));
+    let moved: u64 = counts.iter().filter(|c| c.moved).map(|c| c.entries).sum();
+    let moved = (moved > 0).then(|| format!("{} moved", count(moved)));
+    here.chain(moved).collect::<Vec<_>>().join(", ")
 }

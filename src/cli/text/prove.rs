@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::model::{excerpt, printable};
 use crate::prove::{DifferenceKind, PlaceOutcome, Proof, ProofDifference};
 
-use crate::model::numbers::{bytes, count};
+use crate::model::numbers::{bytes, count, inflect, many};
 
 /// Differences that are shown; `--json` has more.
 const SHOWN_MAX: usize = 20;
-/// Characters of a value that are shown.
+/// Characters of a value that are shown: a difference has two values, which should stand on two
+/// lines at most.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// The whole page. `windows` says whether the stream is read by windows.
@@ -23,11 +24,11 @@ pub fn proof_page(proof: &Proof, windows: bool) -> String {
         return out;
     }
     out.push_str(&format!(
-        "{} of {} {noun} (seed {}), {} requests, {}\n",
+        "{} of {} {noun} (seed {}), {}, {}\n",
         count(picked),
         count(proof.candidates),
         proof.seed,
-        count(proof.stats.requests),
+        many(proof.stats.requests, "request"),
         bytes(proof.stats.bytes)
     ));
     for difference in proof.differences.iter().take(SHOWN_MAX) {
@@ -41,13 +42,13 @@ pub fn proof_page(proof: &Proof, windows: bool) -> String {
     for place in differing.clone().take(SHOWN_MAX) {
         let name = place_name(place.window.as_deref(), &place.partition);
         out.push_str(&format!(
-            "{name}: read last at {} (run {})\n  archive {} ({} rows)\n  source  {} ({} rows)\n",
+            "{name}: read last at {} (run {})\n  archive {} ({})\n  source  {} ({})\n",
             place.completed_at,
             place.run,
             place.archive.sha256,
-            count(place.archive.rows),
+            many(place.archive.rows, "row"),
             place.source.sha256,
-            count(place.source.rows)
+            many(place.source.rows, "row")
         ));
     }
     out.push_str(&verdict(proof));
@@ -86,7 +87,8 @@ fn verdict(proof: &Proof) -> String {
         (false, true) => "the same",
         (false, false) => "not proven",
     };
-    let mut out = format!("{head}: {} rows\n", told.join(", "));
+    let rows = inflect(all.iter().map(|(number, _)| number).sum(), "row", "rows");
+    let mut out = format!("{head}: {} {rows}\n", told.join(", "));
     let left = [
         (PlaceOutcome::Unread, "could not be read to the end"),
         (PlaceOutcome::Overtaken, "read by a sync meanwhile, and not compared"),

@@ -2,7 +2,7 @@
 
 use crate::publish::Published;
 
-use crate::model::count;
+use crate::model::{count, inflect, many};
 
 /// A line for each stream, and notes where there is something to know.
 pub fn published_page(published: &Published) -> String {
@@ -23,11 +23,10 @@ pub fn published_page(published: &Published) -> String {
         if stream.restored {
             line.push_str("all rows again, because this archive is an older copy; ");
         }
-        let rows = if stream.sent == 1 { "row" } else { "rows" };
-        let sent = count(stream.sent);
+        let sent = many(stream.sent, "row");
         line.push_str(&match published.dry_run {
-            true => format!("{sent} {rows} would be sent"),
-            false => format!("{sent} {rows} sent, {} of them written", count(stream.written)),
+            true => format!("{sent} would be sent"),
+            false => format!("{sent} sent, {} of them written", count(stream.written)),
         });
         if stream.gone > 0 {
             line.push_str(&format!(", {} of them marked as gone", count(stream.gone)));
@@ -39,11 +38,11 @@ pub fn published_page(published: &Published) -> String {
         out.push_str("the archive has no stream\n");
     }
     if beside > 0 {
-        let values = if beside == 1 { "value does" } else { "values do" };
         out.push_str(&format!(
-            "{} {values} not fit PostgreSQL's types: near ones are in the columns, the exact ones \
+            "{} {} not fit PostgreSQL's types: near ones are in the columns, the exact ones \
              in `_rest` under `_exact`\n",
-            count(beside)
+            many(beside, "value"),
+            inflect(beside, "does", "do")
         ));
     }
     out

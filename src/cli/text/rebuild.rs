@@ -4,7 +4,7 @@ use crate::model::printable;
 use crate::rebuild::Rebuilt;
 use crate::rebuild::{Carried, ColumnChange};
 
-use crate::model::numbers::count;
+use crate::model::numbers::{count, inflect, many, many_are};
 
 /// All streams of a rebuild.
 pub fn rebuilt_page(streams: &[Rebuilt]) -> String {
@@ -13,8 +13,8 @@ pub fn rebuilt_page(streams: &[Rebuilt]) -> String {
 
 fn stream_lines(rebuilt: &Rebuilt) -> String {
     let what = &rebuilt.comparison;
-    let (before, after) = (count(what.rows_before), count(what.rows_after));
-    let (stream, pages) = (&rebuilt.stream, count(rebuilt.pages));
+    let (before, after) = (many(what.rows_before, "row"), count(what.rows_after));
+    let (stream, pages) = (&rebuilt.stream, many(rebuilt.pages, "kept page"));
     let mut lines = Vec::new();
     if let (Some(was), Some(is)) = (&what.key_before, &what.key_after) {
         lines.push(format!("key ({was}) -> ({is})"));
@@ -31,8 +31,9 @@ fn stream_lines(rebuilt: &Rebuilt) -> String {
         groups.into_iter().filter_map(|(group, verb)| Some((group.as_ref()?, verb)))
     {
         if group.were > 0 {
-            let (were, are) = (count(group.were), count(group.are));
-            lines.push(format!("under the new key {were} rows {verb} into {are}"));
+            let (were, are) = (many(group.were, "row"), count(group.are));
+            let ending = inflect(group.were, "s", "");
+            lines.push(format!("under the new key {were} {verb}{ending} into {are}"));
         }
     }
     if what.rejects_before != what.rejects_after || !what.new_rejects.is_empty() {
@@ -44,9 +45,12 @@ fn stream_lines(rebuilt: &Rebuilt) -> String {
         lines.push(format!("  {number} new ({kind}), such as: {example}"));
     }
     if rebuilt.windows_reopened > 0 {
-        let windows = count(rebuilt.windows_reopened);
+        let number = rebuilt.windows_reopened;
         lines.push(format!(
-            "{windows} windows no longer agree with the source's count, and are read again"
+            "{} no longer {} with the source's count, and {} read again",
+            many(number, "window"),
+            inflect(number, "agrees", "agree"),
+            inflect(number, "is", "are")
         ));
     }
     if lines.is_empty() {
@@ -54,7 +58,7 @@ fn stream_lines(rebuilt: &Rebuilt) -> String {
     }
     lines.extend(carried_line(&rebuilt.carried));
     lines.extend(rebuilt.notes.iter().map(|note| format!("! {}", printable(note))));
-    let mut out = format!("{stream}: {before} rows -> {after}, from {pages} kept pages\n");
+    let mut out = format!("{stream}: {before} -> {after}, from {pages}\n");
     lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
     out
 }
@@ -63,17 +67,17 @@ fn stream_lines(rebuilt: &Rebuilt) -> String {
 fn carried_line(carried: &[Carried]) -> Option<String> {
     let rows: u64 = carried.iter().map(|some| some.rows).sum();
     let spans = carried.iter().map(Carried::to_string).collect::<Vec<_>>().join(", ");
-    let rows = count(rows);
-    (!carried.is_empty())
-        .then(|| format!("{rows} rows are in no kept page and stay as they are: {spans}"))
+    let stay = inflect(rows, "stays as it is", "stay as they are");
+    let rows = many_are(rows, "row");
+    (!carried.is_empty()).then(|| format!("{rows} in no kept page and {stay}: {spans}"))
 }
 
 fn column_line(change: &ColumnChange) -> String {
     let name = printable(&change.column);
-    let filled = count(change.filled);
+    let filled = many(change.filled, "row");
     match (&change.was, &change.is) {
-        (Some(was), Some(is)) => format!("~ {name} {was} -> {is}, with a value in {filled} rows"),
-        (None, Some(is)) => format!("+ {name} {is}, with a value in {filled} rows"),
+        (Some(was), Some(is)) => format!("~ {name} {was} -> {is}, with a value in {filled}"),
+        (None, Some(is)) => format!("+ {name} {is}, with a value in {filled}"),
         (Some(was), None) => format!("- {name} {was} (goes into `_rest`)"),
         (None, None) => name,
     }

@@ -8,7 +8,8 @@ use crate::sync::RetryReport;
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count};
 
-/// The longest reason in a table, characters.
+/// The longest reason in a table, characters: longer ones would wrap each row; `show` has all of
+/// it.
 const REASON_CHARS_MAX: usize = 100;
 
 /// A line for each reject.

@@ -7,9 +7,9 @@ use crate::cli::text::sync::{outcome_table, retried_line};
 use crate::cli::text::table::plain_table;
 use crate::model::numbers::{bytes, count, duration, many};
 
-/// Fetches and events that are shown one by one; JSON has all that are kept.
+/// Fetches and events that are shown one by one: about a screen; JSON has all that are kept.
 const ROWS_SHOWN_MAX: usize = 50;
-/// The longest error in a table, characters.
+/// The longest error in a table, characters: longer ones would wrap each row; JSON has all of it.
 const ERROR_CHARS_MAX: usize = 120;
 
 /// A line for each run. A terminal has 80 columns: what came and changed nothing, and the seconds,
@@ -28,7 +28,7 @@ pub fn runs_table(runs: &[RunRow]) -> String {
     plain_table(&header, &rows, &[true, false, false, true, true, true, true])
 }
 
-/// `2026-01-10 12:00Z`
+/// An instant to the minute, as `2026-01-10 12:00Z`; a text that is none stays as it is.
 fn minute(instant: &str) -> String {
     let at = instant_from_text(instant);
     at.map_or_else(|| printable(instant), |at| at.format("%Y-%m-%d %H:%MZ").to_string())
@@ -92,7 +92,7 @@ fn stream_lines(stream: &RunStreamRow) -> String {
     out
 }
 
-/// `3 pending, 2026-01-01..2026-01-04`
+/// The fetches that were due for one reason, as `3 pending, 2026-01-01..2026-01-04`.
 fn plan_text(part: &PlanPart) -> String {
     let text = format!("{} {}", count(part.windows), part.reason);
     match (&part.from, &part.to) {

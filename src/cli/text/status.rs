@@ -1,17 +1,16 @@
 //! What an archive knows and what it does not, for people.
 
-use crate::report::StreamStatus;
+use crate::report::{ArchiveStatus, StreamStatus};
 
-use crate::digest::TableDigest;
 use crate::model::{
     FieldChange, FieldChangeKind, State, Timestamp, Window, instant_from_text, printable,
 };
-use crate::store::{RejectRow, RunRow};
-use crate::waits::WaitRow;
 
 use crate::model::numbers::{ago, bytes, count, many};
 
-/// Adopted stretches that are told one by one.
+use super::outbox::outbox_line;
+
+/// Adopted stretches that are told one by one: they stand below their stream, and JSON has all.
 const SPANS_SHOWN_MAX: usize = 8;
 
 /// What a bar is drawn with: settled, complete, broken, pending.
@@ -44,18 +43,10 @@ pub fn coverage_bar(windows: &[(Window, State)], line: Window, width: usize) -> 
     (0..steps).map(mark).collect()
 }
 
-/// The whole page.
-#[expect(clippy::too_many_arguments, reason = "the parts of a page, each used once")]
-pub fn status_page(
-    archive: &str,
-    streams: &[StreamStatus],
-    last_run: Option<&RunRow>,
-    rejects: &[RejectRow],
-    waits: &[WaitRow],
-    digests: &[TableDigest],
-    drift: &[FieldChange],
-    now: Timestamp,
-) -> String {
+/// The whole output of `windrow status`, without colours.
+pub fn status_page(status: &ArchiveStatus, now: Timestamp) -> String {
+    let ArchiveStatus { archive, streams, last_run, rejects, waits, digests, drift, outbox } =
+        status;
     let rows: u64 = streams.iter().map(|stream| stream.rows).sum();
     let all = many(streams.len() as u64, "stream");
     let mut out = format!("{}: {all}, {}", printable(archive), many(rows, "row"));
@@ -102,6 +93,9 @@ pub fn status_page(
     for digest in digests {
         let rows = many(digest.rows, "row");
         out.push_str(&format!("  {} {} ({rows})\n", digest.sha256, printable(&digest.stream)));
+    }
+    if !outbox.is_empty() {
+        out.push_str(&format!("outbox: {}\n", outbox_line(outbox)));
     }
     out
 }

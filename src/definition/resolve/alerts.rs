@@ -11,7 +11,7 @@ use crate::definition::raw::RawDefinition;
 use crate::definition::raw_alerts::RawAlert;
 use crate::definition::{Alert, KeyPlace, Severity, Source, Template, WriteMethod};
 
-/// The longest name of a lane, characters.
+/// The longest name of a lane, characters: what the outbox takes (`outbox/request.rs`).
 const LANE_CHARS_MAX: usize = 255;
 
 pub(super) fn resolve_alerts(

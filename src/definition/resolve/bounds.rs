@@ -9,13 +9,10 @@ use crate::definition::{Span, Start, TimeFormat};
 
 /// The format of a window's or a cursor's bounds, and the zone that they are in.
 pub(super) struct BoundFormat<'a> {
-    /// The stream.
     pub stream: &'a str,
-    /// `window` or `cursor`.
+    /// The table of the definition that has the bounds: `window` or `cursor`.
     pub table: &'static str,
-    /// The format.
     pub format: &'a TimeFormat,
-    /// The zone.
     pub zone: Tz,
     /// Whether the definition says the zone.
     pub zone_is_said: bool,

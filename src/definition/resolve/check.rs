@@ -6,9 +6,7 @@ use crate::definition::check::CHECK_TIME_MS;
 use crate::definition::context::Context;
 use crate::definition::raw::RawStream;
 use crate::definition::raw_check::RawCheck;
-use crate::definition::{
-    Check, CheckQuestion, Column, ColumnType, ExpectedDates, Severity, StreamCheck,
-};
+use crate::definition::{Check, CheckQuestion, Column, ExpectedDates, Severity, StreamCheck};
 
 /// What `windrow check` expects of the stream.
 pub(super) fn resolve_stream_check(
@@ -55,21 +53,13 @@ pub(super) fn resolve_stream_check(
 
 fn check_kind(place: &[&str], key: &str, column: &Column, context: &mut Context<'_>) {
     let (fits, what) = match key {
-        "date" => {
-            (matches!(column.kind, ColumnType::Date | ColumnType::Timestamp), "date or timestamp")
-        }
-        "values" => (is_number(column.kind), "number"),
+        "date" => (column.kind.is_time(), "date or timestamp"),
+        "values" => (column.kind.is_number(), "number"),
         _ => (true, ""),
     };
     if !fits {
         context.report(place, format!("the column `{}` is not a {what}", column.name));
     }
-}
-
-/// Whether a column of this type holds numbers.
-pub fn is_number(kind: ColumnType) -> bool {
-    use ColumnType::{Decimal, Integer, Number, Real};
-    matches!(kind, Integer | Real | Decimal | Number)
 }
 
 /// A question of the definition's own.

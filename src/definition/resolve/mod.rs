@@ -1,6 +1,6 @@
 //! What a definition means: from the shape of `raw.rs` to the checked types of this room.
 //!
-//! Every check reports and goes on, so that one fetch finds all problems.
+//! Every check reports and goes on, so that one pass finds all problems.
 
 mod alerts;
 mod bounds;
@@ -24,7 +24,6 @@ use super::problem::{Problem, Problems};
 use super::raw::RawDefinition;
 use super::shape::problems_of_shape;
 use super::{Definition, DefinitionOrigin, Stream};
-pub use check::is_number;
 pub use cleartext::is_loopback;
 pub use parts::{is_header_name, sounds_secret};
 pub use stream::{is_column_name, is_given_name};

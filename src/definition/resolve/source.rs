@@ -12,7 +12,8 @@ use crate::definition::{
     READ_TIMEOUT_MS, RetryPolicy, Source,
 };
 
-/// The default of `retry.base`, milliseconds.
+/// The default of `retry.base`, milliseconds: a shorter one adds load to a source that is
+/// overloaded, a longer one delays the fetch after a lost packet.
 const RETRY_BASE_MS: i64 = 1_000;
 /// The default of `retry.max_wait`, milliseconds: a person still believes in the command.
 const RETRY_WAIT_MS_MAX: i64 = 60_000;
@@ -58,7 +59,7 @@ pub(super) fn resolve_source(
         read_timeout_ms: timeouts.1,
         body_bytes_max: size.unwrap_or(BODY_BYTES_MAX),
         body_ratio_max: raw.max_ratio.unwrap_or(BODY_RATIO_MAX),
-        is_json: raw.content_type.is_some(),
+        declared_format: raw.content_type,
         retry,
         idempotency,
     })

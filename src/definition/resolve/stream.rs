@@ -15,8 +15,8 @@ use crate::definition::raw::{
     RawStream,
 };
 use crate::definition::{
-    Ambiguous, Column, ColumnOrigin, ColumnType, Key, Paginate, Path, RECONCILE_ATTEMPTS,
-    RequestTemplate, Segment, Stream, StreamKind, Template, TimeFormat,
+    Ambiguous, Column, ColumnOrigin, Key, Paginate, Path, RECONCILE_ATTEMPTS, RequestTemplate,
+    Segment, Stream, StreamKind, Template, TimeFormat, TypeFamily,
 };
 use chrono_tz::Tz;
 
@@ -224,7 +224,7 @@ fn names_used(request: &RequestTemplate) -> BTreeSet<String> {
     names
 }
 
-/// A version is compared by SQLite; texts of decimals and JSON do not sort as what they mean.
+/// A version is compared by SQLite.
 fn check_version_kind(
     stream: &str,
     raw: &RawStream,
@@ -233,8 +233,7 @@ fn check_version_kind(
 ) {
     let column = raw.version.as_ref().zip(columns);
     let column = column.and_then(|(name, all)| all.iter().find(|column| column.name == *name));
-    let unsorted = [ColumnType::Decimal, ColumnType::Json, ColumnType::Blob, ColumnType::Boolean];
-    if let Some(column) = column.filter(|column| unsorted.contains(&column.kind)) {
+    if let Some(column) = column.filter(|column| !column.kind.sorts_by_meaning()) {
         let message = format!("`{}` does not sort from older to newer by its type", column.name);
         let help = "a version is a timestamp, date, integer, real, number or text".to_owned();
         context.report_help(&["streams", stream, "version"], message, Some(help));
@@ -365,20 +364,15 @@ fn column_of(
     };
     let at = |key: &'static str| ["streams", stream, "columns", name, key];
     let origin = origin_of(stream, name, table, raw_stream, records, context);
-    let numeric = matches!(
-        table.kind,
-        ColumnType::Integer | ColumnType::Real | ColumnType::Decimal | ColumnType::Number
-    );
     if let Some(tolerance) = table.tolerance {
-        if !numeric {
+        if !table.kind.is_number() {
             context.report(&at("tolerance"), "only a number has a tolerance");
         } else if !tolerance.is_finite() || tolerance < 0.0 {
             context.report(&at("tolerance"), "a tolerance is 0 or more");
         }
     }
-    let timed = matches!(table.kind, ColumnType::Date | ColumnType::Timestamp);
     for (key, given) in [("format", &table.format), ("timezone", &table.timezone)] {
-        if given.is_some() && !timed {
+        if given.is_some() && !table.kind.is_time() {
             context.report(&at(key), format!("only a date or timestamp has a `{key}`"));
         }
     }
@@ -418,7 +412,7 @@ fn check_ambiguous(place: &[&str], table: &RawColumnTable, context: &mut Context
     if table.ambiguous.is_none() {
         return;
     }
-    if table.kind != ColumnType::Timestamp {
+    if table.kind.family() != TypeFamily::Timestamp {
         context.report(place, "only a timestamp has an `ambiguous`");
     } else if table.timezone.is_none() {
         let message = "`ambiguous` is about local times: it needs the column's `timezone`";

@@ -39,7 +39,6 @@ pub enum EnvelopeFault {
 /// An error of a sealed file or a key. Never holds a secret, nor text that might be one.
 #[derive(Debug)]
 pub struct EnvelopeError {
-    /// Which kind.
     pub fault: EnvelopeFault,
     /// What happened, to what.
     pub message: String,

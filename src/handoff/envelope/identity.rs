@@ -14,7 +14,8 @@ use crate::handoff::envelope::refuse_open;
 
 /// The work of guessing one password: 2 to this power, with 32 MiB of memory, as for minisign's.
 const WORK_LOG: u8 = 15;
-/// The most bytes of an identity file.
+/// The most bytes of an identity file: an identity has some hundreds, and a wrong file is refused
+/// before it fills the memory.
 const IDENTITY_BYTES_MAX: u64 = 64 * 1024;
 
 /// What opens a file. Shows itself to nobody.
@@ -28,7 +29,7 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// A new one.
+    /// An identity of new random bytes.
     pub fn generate() -> Self {
         Self(x25519::Identity::generate())
     }

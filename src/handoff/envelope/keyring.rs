@@ -18,7 +18,8 @@ use crate::handoff::envelope::sign::SigningKey;
 pub const OWN_NAME: &str = "own";
 /// The folder of others' keys.
 const TRUSTED: &str = "trusted";
-/// The most letters of a name.
+/// The most letters of a name: with its ending it is the name of a file, and it stands in lines of
+/// text.
 const NAME_CHARS_MAX: usize = 64;
 
 /// The keys in one folder, which may not be there yet.
@@ -33,7 +34,7 @@ impl Keyring {
         Self { folder: folder.into() }
     }
 
-    /// Where they are.
+    /// The folder of the key files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -19,13 +19,9 @@ pub(super) const AGE: &[u8] = b"age-encryption.org/";
 pub enum EnvelopeKind {
     /// A plain SQLite file.
     Sqlite,
-    /// Compressed by zstd.
     Zstd,
-    /// Encrypted by age.
     Age,
-    /// Nothing.
     Empty,
-    /// Something else.
     Unknown,
 }
 

@@ -25,7 +25,8 @@ pub use public::{KnownKey, PublicKeys};
 pub use sign::{Signer, SigningKey, sign, signature_path, verify_signature};
 pub use unpack::{Limits, Unpacked, unpack};
 
-/// Bytes that go through at once.
+/// Bytes that go through at once: two chunks of age (64 KiB each); memory does not grow with the
+/// file.
 const CHUNK_BYTES: usize = 128 * 1024;
 /// The most bytes of a file that holds keys or a signature: ten times what any of them has.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;

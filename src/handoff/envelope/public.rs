@@ -83,7 +83,7 @@ pub(crate) fn id_text(number: &[u8]) -> String {
     number.iter().rev().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// An age recipient.
+/// Reads an age recipient (`age1…`); an identity is refused, because it is secret.
 pub(crate) fn parse_recipient(text: &str) -> Result<age::x25519::Recipient, EnvelopeError> {
     text.parse().map_err(|_| {
         if looks_secret(text) {
@@ -119,11 +119,9 @@ pub(crate) fn looks_secret(word: &str) -> bool {
 /// A key that is believed, under the name that it has here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownKey {
-    /// Its name.
     pub name: String,
     /// Whether it is our own.
     pub own: bool,
-    /// Its public parts.
     pub public: PublicKeys,
 }
 

@@ -19,9 +19,11 @@ const AGE_HEADER_BYTES_MAX: usize = 64 * 1024;
 const WINDOW_LOG_MAX: u32 = 25;
 /// So much may come out before the ratio counts: an archive that is new is mostly empty pages.
 const RATIO_FROM_BYTES: u64 = 64 * 1024 * 1024;
-/// Left free on the disk, whatever comes out.
+/// Left free on the disk, whatever comes out: what a sync needs to write (`windrow doctor` has the
+/// same limit).
 const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
-/// How often the disk is asked, in bytes written.
+/// How often the disk is asked, in bytes written: no more than [`FREE_BYTES_MIN`], so that it is
+/// never filled between two looks.
 const FREE_EVERY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What of a file is believed.

@@ -4,7 +4,7 @@
 //! the first request, [`Authorizers::authorize`] on each, [`Authorizers::renew`] after a 401. The
 //! redactor learns what a kind gets from a source before anything else sees it.
 
-mod fixed;
+mod from_definition;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,15 +18,13 @@ use crate::http::redact::SecretValues;
 use crate::http::source_error::SourceError;
 use crate::http::transport::{HttpRequest, Transport};
 
-use fixed::FixedCredentials;
+use from_definition::FixedCredentials;
 
 /// What an authorizer may use while it gets credentials.
 pub struct AuthContext<'a> {
-    /// The API.
     pub source: &'a Source,
     /// The way to it.
     pub transport: &'a dyn Transport,
-    /// Clock, chance, stop.
     pub host: &'a Host,
     /// The definition's secrets; [`SecretValues::learn`] takes what the source gives.
     pub secrets: &'a SecretValues,
@@ -129,14 +127,13 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
     use super::*;
-    use crate::definition::{Paginate, TemplateValues, parse_definition};
+    use crate::definition::{BodyFormat, Paginate, TemplateValues, parse_definition};
     use crate::host::Stop;
     use crate::http::paginate::PageToken;
     use crate::http::request::RequestPlan;
     use crate::http::source_error::SourceErrorKind;
     use crate::http::transport::{HttpResponse, Method, NetError, ResponseFuture};
     use crate::http::{Budget, HttpFetcher, WriteClient, WriteRequest};
-    use crate::record::BodyFormat;
 
     const TEXT: &str = "[archive]\npath = 'a.db'\n[sources.s]\n\
         base_url = 'https://api.example.com'\nretry = { attempts = 1 }\n\

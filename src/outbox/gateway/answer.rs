@@ -32,14 +32,14 @@ pub(crate) enum Patience {
     Attempt,
     /// It said how long it waits, and that is not over.
     Asked,
-    /// It is over.
+    /// The time that it waits is over.
     Over,
 }
 
 /// What a program is told now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GatewayStep {
-    /// Nothing yet.
+    /// It waits on: nothing has come yet.
     Wait,
     /// What came of its entry.
     Tell,

@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::model::Error;
 use crate::outbox::Outbox;
 
-/// How often somebody looks how long the log is, milliseconds.
+/// How often somebody looks how long the log is, milliseconds: a longer pause lets the log grow
+/// further, a shorter one costs more looks.
 const LOOK_MS: u64 = 100;
 /// Pages in the log that are worth a copy: 4 MiB, an eighth of what makes a writer copy it itself.
 const PAGES_MIN: u64 = 1024;

@@ -3,8 +3,8 @@
 //! The library is lenient, as RFC 9112 allows: it takes lines that end with a bare LF, a
 //! `Content-Length` that stands there twice, codings besides `chunked`. Whoever stands in front may
 //! read the same bytes in another way, and see another request in them. So each head of a
-//! connection has one fetch only, or is refused: then the library gets a request of our own in
-//! its place, which is answered with what is wrong, and the connection ends.
+//! connection can be read in one way only, or is refused: then the library gets a request of our
+//! own in its place, which is answered with what is wrong, and the connection ends.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,8 @@ pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 pub(crate) const HEADERS_MAX: usize = 96;
 /// The most digits of a length: as many as a `u64` holds for certain.
 const LENGTH_DIGITS_MAX: usize = 19;
-/// How much is read at once, bytes.
+/// How much is read at once, bytes: each connection has such a buffer, and a smaller one costs more
+/// calls for a body.
 const READ_BYTES: usize = 16 * 1024;
 /// What the library is given in the place of a request that is refused.
 const IN_ITS_PLACE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";

@@ -29,13 +29,14 @@ const SENDS_AT_ONCE: usize = 64;
 /// Requests and answers that one transaction takes: more would make the first of them wait.
 const BATCH_MAX: usize = 256;
 /// How often the lane looks for what other processes have queued and whose time has come,
-/// milliseconds.
+/// milliseconds: a person who queues an entry sees it go at once, and a look costs one statement.
 const LOOK_MS: u64 = 1_000;
 /// How long a source in error is left alone, milliseconds: at first, and at most after more and
-/// more error.
+/// more errors.
 const REST_MS: u64 = 1_000;
 const REST_MS_MAX: u64 = 30_000;
-/// How long the lane rests after the disk took nothing, milliseconds.
+/// How long the lane rests after the disk took nothing, milliseconds: a full disk is not tried for
+/// each request, and one with room again is used soon.
 const STORAGE_REST_MS: u64 = 1_000;
 
 /// What a program hears of its entry.
@@ -81,7 +82,7 @@ struct SourceRest {
     lasts: bool,
 }
 
-/// The lane's state.
+/// The state of the gateway's sending lane.
 pub(crate) struct Lane<'a> {
     pub(crate) sender: SendRound<'a>,
     /// Where requests are carried.

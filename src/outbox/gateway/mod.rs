@@ -38,14 +38,14 @@ use server::Gateway;
 
 /// Requests that wait for the lane: more programs than that wait at their own end.
 const ORDERS_MAX: usize = 256;
-/// The shortest token, characters: 64 bits in hexadecimal.
+/// The shortest token, characters: 64 bits in hexadecimal, which nobody guesses over a network.
 pub const TOKEN_CHARS_MIN: usize = 16;
 
 /// What a gateway serves with.
 pub struct GatewayParts<'a> {
     /// Where programs come in.
     pub listener: TcpListener,
-    /// Where that is.
+    /// The address that the listener is bound to.
     pub address: SocketAddr,
     /// What programs must know.
     pub token: &'a str,

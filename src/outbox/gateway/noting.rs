@@ -23,7 +23,7 @@ pub(crate) struct NoteSender(Sender<Note>);
 /// Where they come from.
 pub(crate) struct NoteReceiver(Receiver<Note>);
 
-/// Both ends.
+/// The two ends of a channel of notes.
 pub(crate) fn noting() -> (NoteSender, NoteReceiver) {
     let (sender, receiver) = channel();
     (NoteSender(sender), NoteReceiver(receiver))

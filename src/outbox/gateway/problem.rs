@@ -35,7 +35,7 @@ pub(crate) enum GatewayProblemKind {
 }
 
 impl GatewayProblemKind {
-    /// Name, status, title.
+    /// The name in its type, its status and its title.
     fn facts(self) -> (&'static str, u16, &'static str) {
         match self {
             GatewayProblemKind::RequestInvalid => {

@@ -41,9 +41,11 @@ const CONNECTIONS_MAX: usize = 512;
 /// How long a whole head may take, and a connection may be without one, milliseconds: a program on
 /// this machine or its network sends it at once.
 const HEAD_MS_MAX: u64 = 5_000;
-/// How long a body may take, milliseconds.
+/// How long a body may take, milliseconds: 8 MiB at 2 Mbit/s; a slower one would hold its memory
+/// for minutes.
 const BODY_MS_MAX: u64 = 30_000;
-/// Bytes of all bodies that are in the gateway at once.
+/// Bytes of all bodies that are in the gateway at once: eight of the largest; 64 requests with such
+/// bodies would take 512 MiB.
 const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What bodies are counted in, bytes.
 const BODY_UNIT: usize = 1024;
@@ -52,7 +54,8 @@ const BODY_UNIT: usize = 1024;
 const ANSWER_MS_MAX: u64 = 60_000;
 /// How long a connection lasts, milliseconds: one whose other end reads nothing ends some time.
 const CONNECTION_MS_MAX: u64 = 600_000;
-/// How long no connection is taken after one could not be, milliseconds.
+/// How long no connection is taken after one could not be, milliseconds: without a pause a process
+/// that has no file descriptor left would spin.
 const ACCEPT_AGAIN_MS: u64 = 50;
 /// How long connections are given to end once the lane has ended, milliseconds; with the lane's own
 /// grace it is less than the two seconds that a command has.

@@ -12,9 +12,8 @@ use crate::store::transaction::Tx;
 /// What an alert knows of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertRow {
-    /// The alert's name.
     pub alert: String,
-    /// The finding's identity.
+    /// The identity of the finding, the same in each check.
     pub finding: String,
     /// Which check found it.
     pub check: String,
@@ -24,7 +23,6 @@ pub struct AlertRow {
     pub severity: Severity,
     /// What should have been there.
     pub expected: String,
-    /// What was there.
     pub found: String,
     /// The command that mends it.
     pub help: String,

@@ -5,49 +5,47 @@ use rusqlite::{OptionalExtension, named_params};
 use crate::definition::{KeyRule, WriteMethod};
 use crate::model::{EntryState, Error, Timestamp, instant_to_text};
 use crate::store::row::only;
+use crate::store::runs::forget_manifest;
 use crate::store::transaction::Tx;
 
 use crate::outbox::store::OPEN_ENTRIES_MAX;
 use crate::outbox::store::entry::OutboxEntry;
 use crate::outbox::store::read::entry_of;
 
-/// Attempts of one entry that are kept; the first one always is.
+/// Attempts of one entry that are kept; the first one always is: an entry that is tried for weeks
+/// must not fill the archive.
 const ATTEMPTS_KEPT_MAX: i64 = 500;
 
 /// An entry that is to be queued.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEntry {
-    /// The API.
     pub source: String,
-    /// Its name, and what the API is told.
+    /// The key that tells it from all other entries; the API is told it.
     pub key: String,
     /// Where the key goes.
     pub key_rule: Option<KeyRule>,
-    /// What it does.
     pub method: WriteMethod,
-    /// The API's address.
+    /// The base address of the source when it is queued.
     pub base_url: String,
-    /// Path and query.
+    /// Path and query, without the key.
     pub path: String,
-    /// Headers.
+    /// Name and value of each header.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Vec<u8>>,
     /// Whether it is to be filled from another's answer.
     pub templated: bool,
     /// SHA-256 of the request as it was given.
     pub digest: String,
-    /// The lane.
+    /// None where it waits for no other entry.
     pub lane: Option<String>,
     /// The entry whose success it waits for.
     pub after: Option<i64>,
-    /// Not sent before.
+    /// The earliest time at which it is sent.
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,
     /// The sender that queues it.
     pub owner: String,
-    /// When.
     pub created_at: Timestamp,
 }
 
@@ -67,7 +65,6 @@ pub enum Added {
 /// An attempt that is about to be made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptClaim<'a> {
-    /// The entry.
     pub entry: i64,
     /// The sender that sends it, which must be its owner.
     pub sender: &'a str,
@@ -77,14 +74,13 @@ pub struct AttemptClaim<'a> {
     pub first_sent_at: Timestamp,
     /// Up to when it lasts.
     pub valid_until: Timestamp,
-    /// When it begins.
     pub now: Timestamp,
 }
 
 /// What is kept of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// Its harmless headers.
+    /// The headers that may be kept: none that could hold a credential.
     pub headers: Vec<(String, String)>,
     /// Its body, without secrets.
     pub body: Vec<u8>,
@@ -105,11 +101,10 @@ pub struct Settlement {
     pub next_at: Option<Timestamp>,
     /// The error in words.
     pub note: Option<String>,
-    /// The answer's status.
+    /// The status of the answer; none where none came.
     pub status: Option<u16>,
     /// The answer that is kept: headers and body.
     pub answer: Option<KeptAnswer>,
-    /// When.
     pub now: Timestamp,
 }
 
@@ -238,10 +233,15 @@ impl Tx<'_> {
 fn put_sender(tx: &Tx<'_>, sender: &str, now: Timestamp) -> rusqlite::Result<()> {
     let sql = "INSERT INTO _windrow_outbox_senders (sender, made_at) VALUES (:sender, :now)
         ON CONFLICT DO NOTHING";
-    tx.connection
+    let made = tx
+        .connection
         .prepare_cached(sql)?
-        .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })
-        .map(|_| ())
+        .execute(named_params! { ":sender": sender, ":now": &instant_to_text(now) })?;
+    if made > 0 {
+        // Who sends from a hand-off works in it: it is no longer what was given.
+        forget_manifest(&tx.connection)?;
+    }
+    Ok(())
 }
 
 fn add(tx: &Tx<'_>, new: &NewEntry) -> rusqlite::Result<Added> {

@@ -11,15 +11,12 @@ use crate::store::row::{name_of, named, unknown};
 /// What a plan needs to know of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutboxBrief {
-    /// Its number.
     pub entry: i64,
-    /// The API.
     pub source: String,
-    /// Its name.
+    /// The key that tells it from all other entries.
     pub key: String,
     /// The API's address when it was queued.
     pub base_url: String,
-    /// What it does.
     pub method: WriteMethod,
     /// The beginning of its path.
     pub path_start: String,
@@ -29,7 +26,7 @@ pub struct OutboxBrief {
     pub lane: Option<String>,
     /// The entry whose success it waits for, and how far that is; none when that is gone.
     pub after: Option<(i64, Option<EntryState>)>,
-    /// Not sent before.
+    /// The earliest time at which it is sent.
     pub not_before: Option<Timestamp>,
     /// Not sent for the first time at or after.
     pub expires_at: Option<Timestamp>,
@@ -47,6 +44,17 @@ pub struct OutboxBrief {
     pub next_at: Option<Timestamp>,
     /// The last error, in words.
     pub note: Option<String>,
+    /// Where it went, where a hand-off took it along: whoever has that file sends it.
+    pub moved: Option<MovedEntry>,
+}
+
+/// Where an entry went with a hand-off. Both are absent where the hand-off could not be noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedEntry {
+    /// The name of the file, without its folder.
+    pub file: Option<String>,
+    /// When it was made.
+    pub at: Option<Timestamp>,
 }
 
 /// An entry in full.
@@ -76,26 +84,25 @@ pub struct OutboxEntry {
     pub valid_until: Option<Timestamp>,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
-    /// The answer's status.
+    /// The status of the last answer; none where none came.
     pub status: Option<u16>,
     /// The answer's headers, those that may be kept.
     pub answer_headers: Vec<(String, String)>,
-    /// The answer's body.
+    /// The body of the answer, without secrets.
     pub answer: Option<Vec<u8>>,
 }
 
-/// One attempt.
+/// One attempt to send an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutboxAttempt {
     /// Its number, from 1.
     pub attempt: u32,
     /// What the API was told as the key.
     pub sent_key: String,
-    /// When it began.
     pub started_at: String,
     /// When it was over; never, for one whose sender died.
     pub ended_at: Option<String>,
-    /// The answer's status.
+    /// The status of the answer; none where none came.
     pub status: Option<u16>,
     /// Why there was no answer, or none that counts.
     pub fault: Option<String>,
@@ -104,7 +111,7 @@ pub struct OutboxAttempt {
 /// A sender of the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SenderIdentity {
-    /// Its id.
+    /// A random id, the same in the record of the state folder.
     pub sender: String,
     /// Attempts that it has begun.
     pub sends: u64,
@@ -114,7 +121,15 @@ pub struct SenderIdentity {
 pub(crate) const BRIEF: &str = "e.entry, e.source, e.key, e.base_url, e.method,
     e.key_rule IS NOT NULL AS keyed, e.lane, e.after_entry, p.state AS after_state,
     e.not_before, e.expires_at, e.owner, e.state, e.in_doubt, e.first_sent_at, e.last_seen_at,
-    e.next_at, e.note, substr(e.path, 1, 80) AS path_start";
+    e.next_at, e.note, substr(e.path, 1, 80) AS path_start,
+    -- In the very file that a hand-off made it is not away: it has come.
+    e.owner GLOB 'moved:*' AND e.state IN ('queued', 'sending', 'unknown')
+        AND substr(e.owner, 7) IS NOT (SELECT handoff_id FROM _windrow_lineage
+        WHERE archive_id = (SELECT value FROM _windrow_meta WHERE name = 'archive_id')) AS is_away,
+    iif(e.owner GLOB 'moved:*', (SELECT file FROM _windrow_handoffs WHERE direction = 'given'
+        AND handoff_id = substr(e.owner, 7)), NULL) AS moved_file,
+    iif(e.owner GLOB 'moved:*', (SELECT at FROM _windrow_handoffs WHERE direction = 'given'
+        AND handoff_id = substr(e.owner, 7)), NULL) AS moved_at";
 /// Where a brief comes from.
 pub(crate) const FROM: &str = "FROM _windrow_outbox AS e
     LEFT JOIN _windrow_outbox AS p ON p.entry = e.after_entry";
@@ -130,6 +145,7 @@ pub(crate) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
     let after: Option<i64> = row.get("after_entry")?;
     let before: Option<String> = row.get("after_state")?;
     let before = before.map(|before| name_of(&before, STATE)).transpose()?;
+    let moved = MovedEntry { file: row.get("moved_file")?, at: time(row, "moved_at")? };
     Ok(OutboxBrief {
         entry: row.get("entry")?,
         source: row.get("source")?,
@@ -149,6 +165,7 @@ pub(crate) fn brief(row: &Row<'_>) -> rusqlite::Result<OutboxBrief> {
         last_seen_at: time(row, "last_seen_at")?,
         next_at: time(row, "next_at")?,
         note: row.get("note")?,
+        moved: row.get::<_, bool>("is_away")?.then_some(moved),
     })
 }
 

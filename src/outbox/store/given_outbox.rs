@@ -1,16 +1,19 @@
-//! An outbox that is given away with its archive: moved, never copied.
+//! An outbox that is given away with its archive: moved, never copied. What became of an entry over
+//! there comes back with a merge.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use rusqlite::{Connection, named_params};
+use rusqlite::{Connection, OptionalExtension, named_params, params_from_iter};
 
-use crate::model::{Error, ErrorKind};
+use crate::model::{EntryState, Error, ErrorKind};
+use crate::store::error::at;
 use crate::store::formats::FORMATS;
 use crate::store::open::open_writer;
 use crate::store::reader::Reader;
-use crate::store::row::only;
+use crate::store::row::{named, only};
 use crate::store::transaction::Tx;
+use crate::store::value::Value;
 
 /// Entries that go along: they wait to be sent, or may have been sent. What has gone along once
 /// goes with no other copy, nor does what waits for its answer, which comes nowhere else.
@@ -23,9 +26,12 @@ const GOING: &str = "
         UNION SELECT o.entry FROM open AS o JOIN gone AS g ON o.after_entry = g.entry)
     SELECT entry FROM open WHERE entry NOT IN (SELECT entry FROM gone)";
 
-/// Whom entries belong to that were moved: no archive is the home of it.
+/// How the owner of entries begins that were moved: no archive is the home of it.
+pub const MOVED: &str = "moved:";
+
+/// Whom entries belong to that a hand-off has taken along.
 fn moved_owner(handoff_id: &str) -> String {
-    format!("moved:{handoff_id}")
+    format!("{MOVED}{handoff_id}")
 }
 
 /// Leaves of the outbox what waits, with the answers that it waits for; or nothing.
@@ -93,4 +99,165 @@ pub fn move_outbox(
             })
         })
     })
+}
+
+/// What the outbox of an archive that is merged has for this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenEntries {
+    /// Keys of entries that went from here with a hand-off, and what became of them there.
+    pub results: Vec<(String, EntryState)>,
+    /// Keys of entries that wait there for somebody to take them over.
+    pub waiting: Vec<String>,
+    /// How many entries of its own it has besides these.
+    pub others: u64,
+}
+
+/// What an entry is over with, beside its state.
+const ENDED: [&str; 13] = [
+    "state",
+    "sent_key",
+    "in_doubt",
+    "attempts",
+    "first_sent_at",
+    "last_seen_at",
+    "valid_until",
+    "next_at",
+    "finished_at",
+    "status",
+    "answer_headers",
+    "answer",
+    "note",
+];
+
+/// Takes from another archive what became of entries that went there, or to an archive that it was
+/// made from, with a hand-off of this one: the same request, under the same key. Nothing is queued.
+pub fn take_entries(tx: &Tx<'_>, theirs: &Connection) -> Result<GivenEntries, Error> {
+    let mut given = GivenEntries::default();
+    for away in tx.run(entries_away)? {
+        let found = ended_there(theirs, &away).map_err(at(&tx.path))?;
+        if let Some((there, state)) = found {
+            tx.run(|connection| take_end(connection, theirs, away.entry, there))?;
+            given.results.push((away.key, state));
+        }
+    }
+    let (ours, path) = (&tx.connection, &tx.path);
+    given.waiting = waiting_there(ours, theirs).map_err(at(path))?;
+    given.others = others_there(ours, theirs, given.waiting.len()).map_err(at(path))?;
+    Ok(given)
+}
+
+/// An entry that went along with a hand-off.
+struct EntryAway {
+    entry: i64,
+    source: String,
+    key: String,
+    digest: String,
+    handoff_id: String,
+}
+
+fn entries_away(ours: &Connection) -> rusqlite::Result<Vec<EntryAway>> {
+    let sql = "SELECT entry, source, key, digest, substr(owner, 7) AS handoff_id
+        FROM _windrow_outbox
+        WHERE owner GLOB 'moved:*' AND state IN ('queued', 'sending', 'unknown') ORDER BY entry";
+    let mut statement = ours.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(EntryAway {
+            entry: row.get("entry")?,
+            source: row.get("source")?,
+            key: row.get("key")?,
+            digest: row.get("digest")?,
+            handoff_id: row.get("handoff_id")?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The same request in an archive that was made by that hand-off, where it is over.
+fn ended_there(
+    theirs: &Connection,
+    away: &EntryAway,
+) -> rusqlite::Result<Option<(i64, EntryState)>> {
+    let sql = "SELECT entry, state FROM _windrow_outbox
+        WHERE source = :source AND key = :key AND digest = :digest
+            AND state IN ('done', 'rejected', 'expired', 'cancelled')
+            AND EXISTS (SELECT 1 FROM _windrow_lineage WHERE handoff_id = :handoff_id)";
+    let values = named_params! {
+        ":source": away.source, ":key": away.key, ":digest": away.digest,
+        ":handoff_id": away.handoff_id,
+    };
+    theirs
+        .prepare_cached(sql)?
+        .query_row(values, |row| {
+            Ok((row.get("entry")?, named(row, "state", ("_windrow_outbox", "state"))?))
+        })
+        .optional()
+}
+
+/// Takes how an entry ended, and its attempts there.
+fn take_end(
+    ours: &Connection,
+    theirs: &Connection,
+    entry: i64,
+    there: i64,
+) -> rusqlite::Result<()> {
+    let read = format!("SELECT {} FROM _windrow_outbox WHERE entry = :entry", ENDED.join(", "));
+    let mut values: Vec<Value> =
+        theirs.query_row(&read, named_params! { ":entry": there }, |row| {
+            (0..ENDED.len()).map(|at| row.get(at)).collect()
+        })?;
+    values.push(Value::Integer(entry));
+    let set = ENDED.map(|column| format!("{column} = ?")).join(", ");
+    let write = format!("UPDATE _windrow_outbox SET {set} WHERE entry = ?");
+    ours.execute(&write, params_from_iter(values))?;
+    let columns = "attempt, sent_key, started_at, ended_at, status, error";
+    let read = format!("SELECT {columns} FROM _windrow_outbox_attempts WHERE entry = :entry");
+    let write = format!(
+        "INSERT INTO _windrow_outbox_attempts (entry, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING"
+    );
+    let mut attempts = theirs.prepare(&read)?;
+    let mut rows = attempts.query(named_params! { ":entry": there })?;
+    while let Some(row) = rows.next()? {
+        let mut values = vec![Value::Integer(entry)];
+        for at in 0..6 {
+            values.push(row.get(at)?);
+        }
+        ours.execute(&write, params_from_iter(values))?;
+    }
+    Ok(())
+}
+
+/// Entries that came to the other archive and that nobody there has taken over.
+fn waiting_there(ours: &Connection, theirs: &Connection) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT source, key FROM _windrow_outbox
+        WHERE owner GLOB 'moved:*' AND state IN ('queued', 'sending', 'unknown')
+            AND EXISTS (SELECT 1 FROM _windrow_lineage WHERE handoff_id = substr(owner, 7))
+        ORDER BY entry";
+    let mut statement = theirs.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let mut waiting = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key: String = row.get("key")?;
+        if !is_here(ours, &row.get::<_, String>("source")?, &key)? {
+            waiting.push(key);
+        }
+    }
+    Ok(waiting)
+}
+
+/// How many of the other archive's entries are unknown here, besides those that wait there.
+fn others_there(ours: &Connection, theirs: &Connection, waiting: usize) -> rusqlite::Result<u64> {
+    let mut statement = theirs.prepare("SELECT source, key FROM _windrow_outbox")?;
+    let mut rows = statement.query([])?;
+    let mut others = 0_u64;
+    while let Some(row) = rows.next()? {
+        let (source, key): (String, String) = (row.get("source")?, row.get("key")?);
+        others += u64::from(!is_here(ours, &source, &key)?);
+    }
+    Ok(others.saturating_sub(waiting as u64))
+}
+
+fn is_here(ours: &Connection, source: &str, key: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT 1 FROM _windrow_outbox WHERE source = :source AND key = :key";
+    ours.prepare_cached(sql)?.exists(named_params! { ":source": source, ":key": key })
 }

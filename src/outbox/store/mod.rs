@@ -13,8 +13,8 @@ pub(crate) mod read;
 
 pub use alerts::AlertRow;
 pub use change::{Added, AttemptClaim, KeptAnswer, NewEntry, Settlement};
-pub use entry::{OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity};
-pub use given_outbox::move_outbox;
+pub use entry::{MovedEntry, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity};
+pub use given_outbox::{GivenEntries, MOVED, move_outbox, take_entries};
 pub use open::Outbox;
 pub use read::OutboxCount;
 

@@ -19,9 +19,9 @@ use crate::store::row::named;
 /// Entries of one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OutboxCount {
-    /// The state.
     pub state: EntryState,
-    /// How many.
+    /// Whether they went along with a hand-off, and are sent from there.
+    pub moved: bool,
     pub entries: u64,
 }
 
@@ -61,7 +61,7 @@ impl Reader {
         self.run(counts)
     }
 
-    /// The archive's senders.
+    /// The senders in the archive, in the order in which they were made.
     pub fn outbox_senders(&self) -> Result<Vec<SenderIdentity>, Error> {
         self.run(senders)
     }
@@ -159,11 +159,14 @@ fn attempts(connection: &Connection, entry: i64) -> rusqlite::Result<Vec<OutboxA
 }
 
 fn counts(connection: &Connection) -> rusqlite::Result<Vec<OutboxCount>> {
-    let sql = "SELECT state, count(*) AS entries FROM _windrow_outbox GROUP BY state";
-    let mut statement = connection.prepare_cached(sql)?;
+    let sql = format!(
+        "SELECT state, is_away, count(*) AS entries FROM (SELECT {BRIEF} {FROM})
+         GROUP BY state, is_away"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map([], |row| {
         let state = named(row, "state", ("_windrow_outbox", "state"))?;
-        Ok(OutboxCount { state, entries: row.get("entries")? })
+        Ok(OutboxCount { state, moved: row.get("is_away")?, entries: row.get("entries")? })
     })?;
     rows.collect()
 }

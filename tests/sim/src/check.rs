@@ -41,7 +41,7 @@ pub struct Complete {
     /// Whether it could not be read again since.
     pub failed: bool,
     /// Whether a merge has put it in doubt, so that it is read again whatever it says.
-    pub doubted: bool,
+    pub disputed: bool,
 }
 
 /// What an archive holds.
@@ -110,7 +110,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         seen.versions = Some(connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?);
     }
     if has("_windrow_ledger")? > 0 {
-        let doubted = match has("_windrow_disputed")? > 0 {
+        let disputed = match has("_windrow_disputed")? > 0 {
             true => {
                 "EXISTS (SELECT 1 FROM _windrow_disputed AS d WHERE d.stream = l.stream
                     AND d.partition = l.partition AND d.read_at >= l.requested_at
@@ -120,7 +120,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
         };
         let sql = format!(
             "SELECT partition, start_at, end_at, coalesce(read_to, ''), requested_at, state,
-                {doubted}, error IS NOT NULL
+                {disputed}, error IS NOT NULL
             FROM _windrow_ledger AS l WHERE stream = 'records' ORDER BY partition, start_at"
         );
         let mut statement = connection.prepare(&sql)?;
@@ -143,7 +143,7 @@ pub fn look(connection: &Connection) -> rusqlite::Result<Seen> {
                 read_to: millis(&text(3)?),
                 requested_at: millis(&text(4)?),
                 settled: state == "settled",
-                doubted: row.get(6)?,
+                disputed: row.get(6)?,
                 failed: row.get(7)?,
             });
         }
@@ -247,7 +247,7 @@ fn check_complete(
     {
         wrong.push(format!("S12: counts up to {} but was asked earlier", complete.read_to));
     }
-    if complete.doubted || may_be_shifted(world, complete.settled) {
+    if complete.disputed || may_be_shifted(world, complete.settled) {
         return;
     }
     for (index, record) in world.records.iter().enumerate() {

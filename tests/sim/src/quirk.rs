@@ -52,7 +52,7 @@ pub enum Quirk {
         /// Whether the definition says so.
         declared: bool,
     },
-    /// The first parent has no part in the stream.
+    /// The first parent has no data in the stream.
     MissingParent {
         /// 403 or 404.
         status: u16,
@@ -231,7 +231,7 @@ impl Scenario {
         }
     }
 
-    /// The parent that has no part in the stream.
+    /// The parent that has no data in the stream.
     pub fn missing_parent(&self) -> Option<usize> {
         matches!(self.quirk, Quirk::MissingParent { .. }).then_some(0)
     }

@@ -1,46 +1,31 @@
-//! Formats of bodies. A format is one variant of [`BodyFormat`] and of [`Body`] here, with a file
-//! of this room for its decoder.
+//! How the body of each format is read. A format is a variant of [`BodyFormat`], one of [`Body`]
+//! with its arms here, and a file of this folder for its decoder.
+
+mod json;
 
 use std::borrow::Cow;
 
-use crate::definition::{Column, Path};
+use crate::definition::{BodyFormat, Column, Path};
 
 use super::extract::{ExtractError, RecordStep, body_value, extract};
 use super::infer::{infer_columns, member_names};
-use super::non_numbers::has_mark;
-
-/// A format of the bodies that a source is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BodyFormat {
-    /// JSON (RFC 8259): that of a definition, which names none.
-    #[default]
-    Json,
-}
+use super::non_numbers::{has_mark, mark_non_numbers};
 
 impl BodyFormat {
-    /// Its media type, as `Accept` and `Content-Type` have it.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            BodyFormat::Json => "application/json",
-        }
-    }
-
     /// Whether a body is the beginning of one and no more. An answer without a length (`framed` is
     /// false) tells only so that it was cut off; of others only those are looked at that do not end
     /// as a whole one does, since their reader sees the rest.
     pub fn is_cut_off(self, body: &[u8], framed: bool) -> bool {
         match self {
-            BodyFormat::Json => {
-                let ends = matches!(body.trim_ascii_end().last(), None | Some(b'}' | b']'));
-                (!framed || !ends) && json_is_cut_off(body)
-            }
+            BodyFormat::Json => json::is_cut_off(body, framed),
         }
     }
 
-    /// Its name in messages.
-    pub const fn name(self) -> &'static str {
+    /// The body as its decoder takes it, where that differs: values that the format does not have
+    /// and that some sources send are marked, so that only their records are refused.
+    pub fn prepared(self, text: &str) -> Option<String> {
         match self {
-            BodyFormat::Json => "JSON",
+            BodyFormat::Json => mark_non_numbers(text),
         }
     }
 
@@ -50,19 +35,6 @@ impl BodyFormat {
             BodyFormat::Json => Body::Json(text),
         }
     }
-}
-
-/// Whether a body is the beginning of a JSON text and no more.
-fn json_is_cut_off(body: &[u8]) -> bool {
-    // Only lists and objects: a number or a text that is cut off is one all the same.
-    if !matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        return false;
-    }
-    let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) else { return false };
-    // A number that is cut off after its point or its sign is told as a wrong number at the end.
-    let lines = body.split(|byte| *byte == b'\n');
-    let (line, column) = lines.enumerate().last().map_or((0, 0), |(at, text)| (at + 1, text.len()));
-    error.is_eof() || (error.line(), error.column()) >= (line, column)
 }
 
 /// A body, by its format.
@@ -77,8 +49,8 @@ pub enum Body<'b> {
 impl<'b> Body<'b> {
     /// The body of a page that was kept, which was judged when it came: an empty text stands for
     /// an answer without content.
-    pub fn of_kept(text: &'b str) -> Self {
-        if text.is_empty() { Body::Empty } else { BodyFormat::default().decode(text) }
+    pub fn of_kept(text: &'b str, format: BodyFormat) -> Self {
+        if text.is_empty() { Body::Empty } else { format.decode(text) }
     }
 
     /// Whether the answer had no content.
@@ -91,21 +63,16 @@ impl<'b> Body<'b> {
     pub fn beside_records(&self, span: Option<(usize, usize)>) -> Option<Cow<'b, str>> {
         match self {
             Body::Empty => None,
-            Body::Json(text) => Some(match span {
-                None => Cow::Borrowed(*text),
-                Some((from, to)) => {
-                    let (before, after) = (text.get(..from)?, text.get(to..)?);
-                    Cow::Owned([before, "null", after].concat())
-                }
-            }),
+            Body::Json(text) => json::beside_records(text, span),
         }
     }
 
     /// Where a text is in the body that it was taken from, bytes from its beginning.
     pub fn place_of(&self, part: &str) -> Option<(usize, usize)> {
-        let Body::Json(text) = self else { return None };
-        let from = (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
-        (from + part.len() <= text.len()).then_some((from, from + part.len()))
+        match self {
+            Body::Empty => None,
+            Body::Json(text) => json::place_of(text, part),
+        }
     }
 
     /// Whether it holds values such as `NaN`, which are no JSON and were marked.
@@ -155,10 +122,15 @@ impl<'b> Body<'b> {
     }
 
     /// The columns that fit the records; `times` names the fields that must be times.
-    pub fn infer_columns(&self, path: &Path, times: &[&str]) -> Result<Vec<Column>, ExtractError> {
+    pub fn infer_columns(
+        &self,
+        path: &Path,
+        times: &[&str],
+        needed: &[&str],
+    ) -> Result<Vec<Column>, ExtractError> {
         match self {
             Body::Empty => Ok(Vec::new()),
-            Body::Json(text) => infer_columns(text, path, times),
+            Body::Json(text) => infer_columns(text, path, times, needed),
         }
     }
 }
