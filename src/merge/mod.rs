@@ -264,8 +264,8 @@ fn take_outbox(merge: &Merge<'_>, other: &Reader, report: &mut FileReport) -> Re
         let keys = given.waiting[..given.waiting.len().min(KEYS_SHOWN_MAX)].join(", ");
         let more = if given.waiting.len() > KEYS_SHOWN_MAX { ", …" } else { "" };
         report.left.push(format!(
-            "{} of its outbox {} ({keys}{more}): `windrow --archive {} outbox resolve KEY --resend` \
-             takes each over, and `windrow --archive {} outbox send` sends it",
+            "{} of its outbox {} ({keys}{more}): `windrow --archive {} outbox resolve KEY \
+             --resend` takes each over, and `windrow --archive {} outbox send` sends it",
             many(given.waiting.len() as u64, "write"),
             if given.waiting.len() == 1 { "waits" } else { "wait" },
             report.file,

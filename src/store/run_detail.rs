@@ -14,7 +14,7 @@ use crate::store::transaction::Tx;
 /// Fetches of one run that are kept one by one; of the others the sums remain. A run over three
 /// years of days fits.
 pub const FETCHES_PER_RUN_MAX: u64 = 1_000;
-/// Errors and waits of one run that are kept one by one: with [`RUNS_IN_DETAIL_MAX`] runs that is
+/// Errors and waits of one run that are kept one by one: with `RUNS_IN_DETAIL_MAX` runs that is
 /// 200,000 rows at most, and a run of more has one cause.
 pub const EVENTS_PER_RUN_MAX: u64 = 200;
 /// Runs whose fetches and events are kept: ten days of a watch that syncs each quarter of an hour.

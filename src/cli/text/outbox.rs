@@ -95,8 +95,12 @@ pub fn outbox_row_json(row: &OutboxBrief) -> Value {
         "in_doubt": row.in_doubt, "method": row.method.as_str(), "lane": row.lane,
         "after": row.after.map(|(entry, _)| entry), "not_before": text(row.not_before),
         "expires_at": text(row.expires_at), "next_at": text(row.next_at), "note": row.note,
-        "moved": row.moved.as_ref().map(|moved| json!({ "file": moved.file, "at": text(moved.at) })),
+        "moved": row.moved.as_ref().map(moved_json),
     })
+}
+
+fn moved_json(moved: &MovedEntry) -> Value {
+    json!({ "file": moved.file, "at": text(moved.at) })
 }
 
 /// An entry in full as JSON; `request` holds the bytes that are sent, without the source's own
