@@ -77,8 +77,8 @@ pub fn resolve(
     }
     if let Some(moved) = entry.brief.moved.as_ref().filter(|_| args.resend && !args.even_if_moved) {
         let message = format!("{key} was {}, and it may be sent there", moved.text());
-        let help = "sent from both, it takes effect twice: ask whoever has that file, and if \
-             nobody sends it there, add `--even-if-moved`; `windrow merge` of that file brings its result";
+        let help = "sent from both, it takes effect twice: ask whoever has that file. If nobody \
+            sends it there, add `--even-if-moved`; `windrow merge` of that file brings its result";
         return Err(Error::usage(message).help(help));
     }
     let now = host.clock.now();
