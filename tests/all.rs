@@ -33,6 +33,7 @@ mod full_disk;
 mod fuzzing;
 mod gateway;
 mod gateway_framing;
+mod gateway_keys;
 mod given_files;
 mod gone;
 mod handoff;

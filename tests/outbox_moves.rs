@@ -6,14 +6,14 @@ use crate::harness::{Workspace, rows};
 use crate::outbox::{Counter, Step, add, states};
 
 /// An API with a list to read and orders to take.
-fn shop() -> Counter {
+pub fn shop() -> Counter {
     Counter::start(|asked: &Asked, _| match asked.target.contains("/items") {
         true => Step::Say(answer("200 OK", &[], r#"{"data":[{"id":1},{"id":2}]}"#)),
         false => Step::Take,
     })
 }
 
-const STREAM: &str = "[streams.items]\npath = \"/items\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n\
+pub const STREAM: &str = "[streams.items]\npath = \"/items\"\nrecords = \"$.data[*]\"\nkey = \"id\"\n\
     columns = { id = \"integer\" }\n";
 
 /// An archive with rows and two queued orders, which a hand-off has taken along to `out.db`, and a
@@ -54,7 +54,8 @@ fn a_moved_request_says_where_it_went_and_stops_nobody_here() {
     let status = workspace.run(&["status"]).expect(0).stdout;
     assert!(status.contains("outbox: 2 moved\n"), "{status}");
     // It is somebody else's to send: nothing is left to do here, and nothing is sent.
-    workspace.run(&["sync"]).expect(0);
+    let synced = workspace.run(&["sync"]).expect(0);
+    assert!(!(synced.stdout.clone() + &synced.stderr).contains("waiting"), "{synced:?}");
     workspace.run(&["outbox", "send"]).expect(0);
     assert!(shop.effects().is_empty());
     // Over there it waits for a person, and says why.

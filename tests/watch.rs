@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::api::{Api, FAST, Reply, UsageApi, answer, items_definition, json, nine_days};
 use crate::harness::Workspace;
+use crate::outbox::{add, states};
+use crate::outbox_moves::{STREAM, shop};
 
 /// A watch that runs, and what it prints.
 pub struct Watch {
@@ -72,6 +74,28 @@ impl Drop for Watch {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The rest of ten minutes goes on, and nothing is read for it.
+#[test]
+fn a_request_that_is_queued_during_a_rest_is_sent_at_once() {
+    let shop = shop();
+    let workspace = Workspace::new(&shop.definition(STREAM));
+    let watch = Watch::start(&workspace, "10 minutes");
+    let synced = watch.until("synced");
+    for key in ["k1", "k2"] {
+        let reads = shop.api.log().iter().filter(|asked| asked.method == "GET").count();
+        add(&workspace, &["--key", key, "--body", "{}"]).expect(0);
+        let sent = watch.until("sent");
+        assert_eq!(sent["woken_by"], "outbox", "{sent}");
+        assert_eq!(sent["message"], "outbox: 1 done", "{sent}");
+        assert!(sent["run"].is_null(), "{sent}");
+        assert_eq!(states(&workspace).last(), Some(&format!("{key} done")));
+        let after = shop.api.log().iter().filter(|asked| asked.method == "GET").count();
+        assert_eq!(after, reads, "nothing is read for it");
+        assert!(sent["next_at"].as_str() <= synced["next_at"].as_str(), "{sent} {synced}");
+    }
+    assert_eq!(shop.effects().len(), 2);
 }
 
 #[cfg(unix)]

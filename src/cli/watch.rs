@@ -16,7 +16,9 @@ use crate::model::{Timestamp, instant_to_text, printable};
 use crate::outbox::SendReport;
 use crate::store::Reader;
 use crate::sync::{SyncOptions, SyncReport};
-use crate::watch::{Rest, Round, UnitPaths, launchd_unit, rest_after, systemd_unit, task_unit};
+use crate::watch::{
+    QueueWatch, Rest, Round, UnitPaths, launchd_unit, rest_after, systemd_unit, task_unit,
+};
 
 use super::args::{UnitKind, WatchArguments};
 use super::check::tell_after_round;
@@ -28,9 +30,9 @@ use super::workspace::{check_streams, load_for_sync, load_secrets, network, pars
 
 /// The pause after a round that went well, where the arguments say nothing.
 const EVERY: &str = "15 minutes";
-/// How long the clock is left alone during a rest, milliseconds: after a night with the lid closed
-/// the next round begins within this.
-const LOOK_MS: u64 = 2_000;
+/// How long clock and outbox are left alone during a rest, milliseconds: after a night with the lid
+/// closed the next round begins within this, and so does the sending of what was queued.
+const LOOK_MS: u64 = 1_000;
 /// A network that has just come has no name server yet, milliseconds.
 const SETTLE_MS: u64 = 1_000;
 
@@ -95,10 +97,11 @@ pub fn run(
         let mut told = told_of(round, &result);
         told.message.push_str(&beside.message());
         tell(&told, rest, (now, woken_by), &mut said, output)?;
-        woken_by = match pause(rest, host) {
-            Woken::Time => "time",
+        let mut resting = Resting { definition: &definition, global, rest, said: &mut said };
+        woken_by = match resting.rest(host, output)? {
             Woken::Network => "network",
             Woken::Stop => return Ok(stopped(host).unwrap_or(ExitCode::Done)),
+            Woken::Time | Woken::Queue => "time",
         };
         match load_for_sync(global, host) {
             Ok(anew) => definition = anew,
@@ -254,7 +257,7 @@ fn tell(
             "run": told.run, "next_at": instant_to_text(next),
             "until_network": rest.until_network, "woken_by": woken_by,
         }))?;
-    } else if told.state == "synced" || *said != text {
+    } else if matches!(told.state, "synced" | "sent") || *said != text {
         let seconds = rest.millis / 1_000;
         let early = if rest.until_network { " or when the network comes back" } else { "" };
         output.say(&format!(
@@ -267,23 +270,69 @@ fn tell(
     Ok(())
 }
 
+/// The rest between two rounds. What is queued meanwhile is sent at once; nothing else is read.
+struct Resting<'a> {
+    definition: &'a Definition,
+    global: &'a Global,
+    rest: Rest,
+    said: &'a mut String,
+}
+
+impl Resting<'_> {
+    fn rest(&mut self, host: &Host, output: &Output) -> Result<Woken, Error> {
+        let ends = host.clock.monotonic() + self.rest.whole();
+        loop {
+            let mut queue = QueueWatch::begin(&self.definition.archive);
+            match pause(self.rest, &mut || queue.has_more(), host) {
+                Woken::Queue => self.send_queued(ends, host, output)?,
+                woken => return Ok(woken),
+            }
+        }
+    }
+
+    fn send_queued(&mut self, ends: Duration, host: &Host, output: &Output) -> Result<(), Error> {
+        let sent =
+            load_secrets(self.definition, folder_of(self.global), host).and_then(|secrets| {
+                let transports = network(self.definition, false)?;
+                send_beside(self.definition, Command::Watch, &secrets, transports, host)
+            });
+        let now = host.clock.now();
+        let left = ends.saturating_sub(host.clock.monotonic());
+        self.rest.millis = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+        let message = match sent {
+            Ok(None) => return Ok(()),
+            Ok(Some(sent)) => {
+                if let Some(at) = sent.next_at() {
+                    self.rest = self.rest.no_later_than(at, now);
+                }
+                tell_beside(&sent).trim_end().to_owned()
+            }
+            Err(error) => error.message,
+        };
+        let told = RoundSummary { state: "sent", message, run: None };
+        tell(&told, self.rest, (now, "outbox"), self.said, output)
+    }
+}
+
 /// What ended a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Woken {
     Time,
     Network,
+    /// Somebody has queued a request.
+    Queue,
     Stop,
 }
 
 /// Rests. A lid that was closed counts by the wall clock, a clock that was set back does not count
 /// at all.
-fn pause(rest: Rest, host: &Host) -> Woken {
+fn pause(rest: Rest, is_queued: &mut dyn FnMut() -> bool, host: &Host) -> Woken {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return Woken::Stop };
     runtime.block_on(async {
         let wake_at = host.clock.now() + chrono::TimeDelta::milliseconds(rest.millis);
         let began = host.clock.monotonic();
-        let whole = Duration::from_millis(u64::try_from(rest.millis).unwrap_or(0));
+        let whole = rest.whole();
         let mut network = host.network.comes_back();
         loop {
             let left = whole.saturating_sub(host.clock.monotonic().saturating_sub(began));
@@ -300,7 +349,11 @@ fn pause(rest: Rest, host: &Host) -> Woken {
                         Some(_) => Woken::Stop,
                     };
                 }
-                () = host.clock.pause(left.min(Duration::from_millis(LOOK_MS))) => {}
+                () = host.clock.pause(left.min(Duration::from_millis(LOOK_MS))) => {
+                    if is_queued() {
+                        return Woken::Queue;
+                    }
+                }
             }
         }
     })
@@ -396,7 +449,7 @@ mod tests {
         });
         let network = Arc::new(Coming(comes));
         let host = Host { clock: clock.clone(), network, ..Host::system(stop) };
-        let woken = pause(rest, &host);
+        let woken = pause(rest, &mut || false, &host);
         let pauses = clock.pauses.lock().expect("no test panics in here").clone();
         (woken, pauses)
     }
@@ -404,7 +457,7 @@ mod tests {
     #[test]
     fn a_rest_passes_in_short_looks_at_the_clock() {
         let (woken, pauses) = rested(0, false, REST, Stop::never());
-        assert_eq!((woken, pauses.len()), (Woken::Time, 300));
+        assert_eq!((woken, pauses.len()), (Woken::Time, 600));
     }
 
     #[test]
@@ -416,7 +469,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_does_not_prolong_the_rest() {
         let (woken, pauses) = rested(-30 * 86_400_000, false, REST, Stop::never());
-        assert_eq!((woken, pauses.len()), (Woken::Time, 300));
+        assert_eq!((woken, pauses.len()), (Woken::Time, 600));
     }
 
     #[test]

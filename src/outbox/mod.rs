@@ -37,7 +37,7 @@ pub use send::{SendOptions, SendParts, send};
 pub use sender::{Home, Record, Senders, Taken, claim_entry, home_of, sender_for};
 pub use store::{
     Added, AlertRow, AttemptClaim, GivenEntries, KeptAnswer, MOVED, MovedEntry, NewEntry,
-    OPEN_ENTRIES_MAX, Outbox, OutboxAttempt, OutboxBrief, OutboxCount, OutboxEntry, SenderIdentity,
-    Settlement, move_outbox, take_entries,
+    OPEN_ENTRIES_MAX, Outbox, OutboxAttempt, OutboxBrief, OutboxCount, OutboxEntry, QueueMark,
+    SenderIdentity, Settlement, move_outbox, take_entries,
 };
 pub use wire::{Wire, wire_of};

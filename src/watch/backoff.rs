@@ -40,6 +40,11 @@ pub struct Rest {
 }
 
 impl Rest {
+    /// The length as a duration; a negative one is none.
+    pub fn whole(self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.millis).unwrap_or(0))
+    }
+
     /// The same, but over by `at`; never shorter than a second.
     #[must_use]
     pub fn no_later_than(self, at: Timestamp, now: Timestamp) -> Rest {

@@ -15,8 +15,10 @@ use crate::host::Host;
 use crate::http::{SecretValues, Transport};
 use crate::model::{Command, EntryState, Error, printable};
 use crate::model::{ExitCode, count};
-use crate::outbox::Outbox;
-use crate::outbox::{Doing, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send};
+use crate::outbox::{
+    Doing, Outbox, OutboxCount, Planned, SendOptions, SendParts, SendReport, SendScene, Senders,
+    WaitReason, plan, send,
+};
 use crate::store::{Reader, holder_note};
 use crate::waits::WaitRow;
 
@@ -149,7 +151,8 @@ pub fn send_beside(
     host: &Host,
 ) -> Result<Option<SendReport>, Error> {
     let reader = Reader::open(&definition.archive)?;
-    if !reader.outbox_counts()?.iter().any(|counted| counted.state.is_open()) {
+    let is_ours = |counted: &OutboxCount| counted.state.is_open() && !counted.moved;
+    if !reader.outbox_counts()?.iter().any(is_ours) {
         return Ok(None);
     }
     let outbox = open_outbox(definition, None, host)?;
@@ -165,8 +168,11 @@ pub fn tell_beside(report: &SendReport) -> String {
     let ended = states.iter().filter(|state| report.count(**state) > 0);
     let ended = ended.map(|state| format!("{} {}", count(report.count(*state)), state.as_str()));
     let mut parts: Vec<String> = ended.collect();
-    if !report.waiting.is_empty() {
-        parts.push(format!("{} waiting", count(report.waiting.len() as u64)));
+    // What a hand-off took along waits elsewhere.
+    let away = |planned: &&Planned| matches!(planned.doing, Doing::Wait(WaitReason::Moved(_)));
+    let waiting = report.waiting.iter().filter(|planned| !away(planned)).count() as u64;
+    if waiting > 0 {
+        parts.push(format!("{} waiting", count(waiting)));
     }
     if report.held_by.is_some() {
         parts.push("another process is sending".to_owned());

@@ -26,8 +26,9 @@ pub fn run(
     let definition = load_for_sync(global, host)?;
     let secrets = load_secrets(&definition, folder_of(global), host)?;
     let wait = parse_duration(&args.wait)?;
-    let (listener, address) = listen(args)?;
+    // Whoever finds the port open finds the whole token: first the file, then the port.
     let (token_file, token) = token(args, host)?;
+    let (listener, address) = listen(args)?;
     let outbox = open_outbox(&definition, Some(wait), host)?;
     let note = holder_note(Command::OutboxServe, host.clock.now());
     let sending = waiting_for(Some(wait), host, || prepare_gateway(&outbox, host, &note))?;

@@ -67,6 +67,20 @@ pub fn whereabouts(path: &Path) -> std::io::Result<Whereabouts> {
     Ok(Whereabouts { machine, path: full.to_string_lossy().into_owned(), file })
 }
 
+/// The size of a file and the time of its last change: they differ once it was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    size: u64,
+    /// Absent where the file system has no such times.
+    changed: Option<std::time::SystemTime>,
+}
+
+/// The stamp of a file; `None` where there is no such file, or it cannot be looked at.
+pub fn stamp_of(path: &Path) -> Option<FileStamp> {
+    let metadata = path.symlink_metadata().ok()?;
+    Some(FileStamp { size: metadata.len(), changed: metadata.modified().ok() })
+}
+
 /// What is done to files as a whole beside SQLite, so that a power cut can be simulated in it.
 pub trait Files: Send + Sync {
     /// Puts a finished file under its final name and makes the name durable.

@@ -142,7 +142,8 @@ pub(crate) struct Write {
     /// Path and query behind the source's name.
     pub path: String,
     pub headers: Vec<(String, String)>,
-    pub key: String,
+    /// What `Idempotency-Key` says; the source may have another place for its key.
+    pub key: Option<String>,
     /// How long the program waits for an answer that is not there yet.
     pub wait: Option<Duration>,
 }
@@ -172,7 +173,11 @@ pub(crate) fn read(
     let rest = &target[1..];
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (source, path) = rest.split_at(end);
-    let key = key_of(headers.get_all("idempotency-key").iter().map(|value| value.as_bytes()))?;
+    let keys = headers.get_all("idempotency-key").iter().map(|value| value.as_bytes());
+    let key = match headers.contains_key("idempotency-key") {
+        true => Some(key_of(keys)?),
+        false => None,
+    };
     let mut kept = kept_headers(headers)?;
     if !preferences.is_empty() {
         kept.push(("prefer".to_owned(), preferences.join(", ")));
@@ -318,7 +323,7 @@ mod tests {
                 method: WriteMethod::Post,
                 path: path.to_owned(),
                 headers: headers.iter().map(owned).collect(),
-                key: "k".to_owned(),
+                key: Some("k".to_owned()),
                 wait: wait.map(Duration::from_secs),
             }))
         };
@@ -346,7 +351,10 @@ mod tests {
         ];
         let kept = [("stripe-version", "1"), ("x-list", "a, b"), ("prefer", "return=minimal")];
         assert_eq!(means("POST", "/shop/a", &headers), write("/a", &kept, Some(3)));
-        assert_eq!(means("POST", "/shop/a", &[]), Err(GatewayProblemKind::KeyMissing));
+        let keyless = means("POST", "/shop/a", &[]).expect("the body may hold its key");
+        assert!(matches!(keyless, Meaning::Write(Write { key: None, .. })));
+        let twice = means("POST", "/shop/a", &[key, key]);
+        assert_eq!(twice, Err(GatewayProblemKind::KeyTwice));
         for method in ["GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "post"] {
             assert_eq!(
                 means(method, "/shop/a", &[key]),

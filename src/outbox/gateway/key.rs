@@ -57,7 +57,7 @@ fn quoted(text: &str) -> Result<String, GatewayProblem> {
     }
 }
 
-fn twice() -> GatewayProblem {
+pub(crate) fn twice() -> GatewayProblem {
     let detail = "it is not clear which of them applies; nothing was kept or sent";
     GatewayProblem::new(GatewayProblemKind::KeyTwice, detail)
 }

@@ -1,10 +1,10 @@
 //! The local gateway: any program writes to it as it would to the API, with an `Idempotency-Key`,
 //! and what it writes is an entry of the outbox.
 //!
-//! `ask` says what a request means, `answer` what its program is told, `key`, `prefer`, `problem`
-//! and `framing` know one rule of HTTP each: functions from values to values. `server` is the
-//! shell towards programs, `connections` knows which of them have shown the token, and `lane` is
-//! the shell towards the archive and the API.
+//! `ask` says what a request means, `answer` what its program is told, `key`, `own_key`, `prefer`,
+//! `problem` and `framing` know one rule of HTTP each: functions from values to values. `server` is
+//! the shell towards programs, `connections` knows which of them have shown the token, and `lane`
+//! is the shell towards the archive and the API.
 
 mod answer;
 mod ask;
@@ -15,6 +15,7 @@ mod key;
 mod lane;
 mod lookup;
 mod noting;
+mod own_key;
 mod prefer;
 mod problem;
 mod reply;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -32,6 +32,7 @@ use super::connections::{Connections, Ticket, told_to_go};
 use super::framing::{Guarded, HEAD_BYTES_MAX, HEADERS_MAX, HeadRefusal};
 use super::lane::{EntryNews, Order, Work};
 use super::lookup::EntryLookup;
+use super::own_key::{refuse_keyless, take_key};
 use super::problem::{GatewayProblem, GatewayProblemKind};
 use super::reply::GatewayAnswer;
 
@@ -124,12 +125,20 @@ impl Gateway {
         ticket.is_known();
         match read(request.method(), request.uri(), request.headers()) {
             Ok(Meaning::Entry { source, key, wait }) => self.entry(&source, &key, wait).await,
-            Ok(Meaning::Write(write)) => self.write(write, request.into_body()).await,
+            Ok(Meaning::Write(write)) => {
+                let (head, body) = request.into_parts();
+                self.write(write, &head.headers, body).await
+            }
             Err(problem) => Err(problem.closing()),
         }
     }
 
-    async fn write(&self, write: Write, body: Incoming) -> Result<GatewayAnswer, GatewayProblem> {
+    async fn write(
+        &self,
+        mut write: Write,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<GatewayAnswer, GatewayProblem> {
         let Some(source) = self.definition.sources.get(&write.source) else {
             let known: Vec<&str> = self.definition.sources.keys().map(String::as_str).collect();
             let detail = format!(
@@ -139,14 +148,18 @@ impl Gateway {
             );
             return Err(GatewayProblem::new(GatewayProblemKind::NotFound, detail).closing());
         };
+        let rule = source.idempotency.key.as_ref();
+        refuse_keyless(&write, headers, rule).map_err(GatewayProblem::closing)?;
         let (body, _room) = self.body(body).await?;
+        let mut body = body.to_vec();
+        let key = take_key(&mut write, headers, &mut body, rule)?;
         let given = GivenRequest {
             source,
             method: write.method,
             path: &write.path,
             headers: &write.headers,
-            body: (!body.is_empty()).then(|| body.to_vec()),
-            key: &write.key,
+            body: (!body.is_empty()).then_some(body),
+            key: &key,
             lane: None,
             after: None,
             not_before: None,
@@ -154,7 +167,7 @@ impl Gateway {
         };
         let now = self.host.clock.now();
         let new = prepare(given, &self.secrets, &self.sender, now).map_err(refused)?;
-        if let Some(entry) = self.find(&write.source, &write.key).await?
+        if let Some(entry) = self.find(&write.source, &key).await?
             && (entry.digest != new.digest || is_over(entry.brief.state))
         {
             return match entry.digest == new.digest {

@@ -16,7 +16,7 @@ pub use change::{Added, AttemptClaim, KeptAnswer, NewEntry, Settlement};
 pub use entry::{MovedEntry, OutboxAttempt, OutboxBrief, OutboxEntry, SenderIdentity};
 pub use given_outbox::{GivenEntries, MOVED, move_outbox, take_entries};
 pub use open::Outbox;
-pub use read::OutboxCount;
+pub use read::{OutboxCount, QueueMark};
 
 /// Entries of which something is still to come. One that is full of entries which no network ever
 /// takes is a mistake that should be seen while a laptop can still plan over them in memory.

@@ -25,7 +25,28 @@ pub struct OutboxCount {
     pub entries: u64,
 }
 
+/// What changes when a request is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueMark {
+    /// Requests that wait to be sent from here.
+    pub queued: u64,
+    /// The number of the newest entry; absent where there is none.
+    pub newest: Option<i64>,
+}
+
 impl Reader {
+    /// How the outbox stands, to be compared with how it stood.
+    pub fn queue_mark(&self) -> Result<QueueMark, Error> {
+        let sql = "SELECT count(*) FILTER (WHERE state = 'queued' AND owner NOT GLOB 'moved:*')
+                AS queued, max(entry) AS newest
+            FROM _windrow_outbox";
+        self.run(|connection| {
+            connection.query_row(sql, [], |row| {
+                Ok(QueueMark { queued: row.get("queued")?, newest: row.get("newest")? })
+            })
+        })
+    }
+
     /// The entries that a plan is made of: those of which something is still to come, and the
     /// rejected ones, which may hold up their lanes. The oldest first.
     pub fn outbox_open(&self) -> Result<Vec<OutboxBrief>, Error> {
