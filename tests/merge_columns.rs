@@ -1,29 +1,20 @@
 //! What a column is: a member of the source, exactly, in whatever order members were met.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
-use crate::api::{Api, items_definition, json};
+use crate::api::{ItemsApi, items_definition};
 use crate::harness::{Ran, Workspace, dump};
 
 /// A snapshot of `items` whose records a test can change.
-struct Items {
-    api: Api,
-    data: Arc<Mutex<String>>,
-}
+struct Items(ItemsApi);
 
 impl Items {
     fn start() -> Items {
-        let data = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&data);
-        let api = Api::start(move |_, _| {
-            json(&format!("{{\"data\":[{}]}}", shared.lock().expect("no test panics in here")))
-        });
-        Items { api, data }
+        Items(ItemsApi::start(""))
     }
 
     fn definition(&self, stream: &str) -> String {
-        items_definition(&self.api.address, "", stream)
+        items_definition(&self.0.api.address, "", stream)
     }
 
     /// A laptop that has synced these records, one answer after another.
@@ -36,7 +27,7 @@ impl Items {
     }
 
     fn sync(&self, workspace: &Workspace, answer: &str) -> Ran {
-        answer.clone_into(&mut self.data.lock().expect("no handler panics"));
+        self.0.change(answer);
         workspace.run(&["sync"])
     }
 }

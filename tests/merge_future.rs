@@ -1,37 +1,27 @@
 //! Readings by a clock that ran ahead: they beat no others, and are told.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use serde_json::Value as Json;
 
-use crate::api::{Api, items_definition, json};
+use crate::api::{ItemsApi, items_definition};
 use crate::harness::{Workspace, execute};
 
 /// A snapshot of one item, of a source that does not give its time.
-struct Items {
-    api: Api,
-    value: Arc<Mutex<u8>>,
-}
+struct Items(ItemsApi);
 
 impl Items {
     fn start() -> Items {
-        let value = Arc::new(Mutex::new(0));
-        let shared = Arc::clone(&value);
-        let api = Api::start(move |_, _| {
-            let value = *shared.lock().expect("no test panics in here");
-            json(&format!("{{\"data\":[{{\"id\":1,\"a\":{value}}}]}}"))
-        });
-        Items { api, value }
+        Items(ItemsApi::start(""))
     }
 
     fn laptop(&self) -> Workspace {
         let columns = "[streams.items.columns]\nid = \"integer\"\na = \"integer\"\n";
-        Workspace::new(&items_definition(&self.api.address, "", columns))
+        Workspace::new(&items_definition(&self.0.api.address, "", columns))
     }
 
     fn sync(&self, laptop: &mut Workspace, now: &str, value: u8) {
-        *self.value.lock().expect("no handler panics") = value;
+        self.0.change(&format!("{{\"id\":1,\"a\":{value}}}"));
         laptop.at(now).run(&["sync"]).expect(0);
     }
 }
@@ -94,9 +84,9 @@ fn an_archive_of_ones_own_that_a_clock_ran_ahead_of_gives_way_to_true_readings()
     assert_eq!(a.value("SELECT a FROM items"), "2");
     assert_eq!(merge(&a, &b.path("a.db"))["changed"], false);
     // What it read then is read again: it may have been read too early.
-    let asked = items.api.log().len();
+    let asked = items.0.api.log().len();
     items.sync(&mut a, "2026-01-20T12:30:00Z", 2);
-    assert!(items.api.log().len() > asked);
+    assert!(items.0.api.log().len() > asked);
 }
 
 #[test]

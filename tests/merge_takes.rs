@@ -1,42 +1,32 @@
 //! What a merge takes along beside rows and windows, and archives of an older format.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use windrow::host::SystemFiles;
 use windrow::merge::{MergeOrder, merge};
 use windrow::store::{Archive, Opening, Reader};
 
-use crate::api::{Api, UsageApi, json, nine_days};
+use crate::api::{ItemsApi, UsageApi, nine_days};
 use crate::harness::{Workspace, execute, rows};
 use crate::later::{ASIDE, LATER};
 
 /// A snapshot whose records a test can change.
-struct Items {
-    api: Api,
-    data: Arc<Mutex<String>>,
-}
+struct Items(ItemsApi);
 
 impl Items {
     fn start() -> Items {
-        let data = Arc::new(Mutex::new(String::new()));
-        let shared = Arc::clone(&data);
-        let api = Api::start(move |_, _| {
-            let data = shared.lock().expect("no test panics in here");
-            json(&format!("{{\"data\":[{data}]}}"))
-        });
-        Items { api, data }
+        Items(ItemsApi::start(""))
     }
 
     fn sync(&self, workspace: &mut Workspace, now: &str, data: &str) {
-        data.clone_into(&mut self.data.lock().expect("no handler panics"));
+        self.0.change(data);
         workspace.at(now).run(&["sync"]);
     }
 
     fn laptop(&self) -> Workspace {
         let stream = "history = true\nraw = true\n[streams.items.columns]\nid = \"integer\"\n\
                       a = \"integer\"\n";
-        Workspace::new(&crate::api::items_definition(&self.api.address, "", stream))
+        Workspace::new(&crate::api::items_definition(&self.0.api.address, "", stream))
     }
 }
 

@@ -35,6 +35,13 @@ pub enum Doing {
     Person(WaitReason),
 }
 
+impl Doing {
+    /// Whether it is somebody else's to do: a hand-off took the entry along.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Doing::Wait(WaitReason::Moved(_)))
+    }
+}
+
 /// Why an entry waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitReason {

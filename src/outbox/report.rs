@@ -112,10 +112,8 @@ impl SendReport {
     /// Whether something was tried and has to be tried again.
     pub fn is_behind(&self) -> bool {
         !self.errors.is_empty()
-            || self.waiting.iter().any(|planned| match planned.doing {
-                // That is somebody else's to do.
-                Doing::Person(_) | Doing::Wait(WaitReason::Moved(_)) => false,
-                _ => true,
+            || self.waiting.iter().any(|planned| {
+                !matches!(planned.doing, Doing::Person(_)) && !planned.doing.is_elsewhere()
             })
     }
 

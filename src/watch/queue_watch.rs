@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::host::files::{FileStamp, stamp_of};
 use crate::outbox::QueueMark;
 use crate::store::Reader;
+use crate::store::place::beside;
 
 /// Looks at the outbox of an archive that others may write to.
 pub struct QueueWatch {
@@ -41,9 +42,7 @@ impl QueueWatch {
 
 /// The archive and its log.
 fn stamps(archive: &Path) -> [Option<FileStamp>; 2] {
-    let mut log = archive.as_os_str().to_owned();
-    log.push("-wal");
-    [stamp_of(archive), stamp_of(Path::new(&log))]
+    [stamp_of(archive), stamp_of(&beside(archive, "-wal"))]
 }
 
 fn mark_of(archive: &Path) -> Option<QueueMark> {

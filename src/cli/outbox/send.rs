@@ -16,8 +16,7 @@ use crate::http::{SecretValues, Transport};
 use crate::model::{Command, EntryState, Error, printable};
 use crate::model::{ExitCode, count};
 use crate::outbox::{
-    Doing, Outbox, OutboxCount, Planned, SendOptions, SendParts, SendReport, SendScene, Senders,
-    WaitReason, plan, send,
+    Doing, Outbox, OutboxCount, SendOptions, SendParts, SendReport, SendScene, Senders, plan, send,
 };
 use crate::store::{Reader, holder_note};
 use crate::waits::WaitRow;
@@ -168,9 +167,8 @@ pub fn tell_beside(report: &SendReport) -> String {
     let ended = states.iter().filter(|state| report.count(**state) > 0);
     let ended = ended.map(|state| format!("{} {}", count(report.count(*state)), state.as_str()));
     let mut parts: Vec<String> = ended.collect();
-    // What a hand-off took along waits elsewhere.
-    let away = |planned: &&Planned| matches!(planned.doing, Doing::Wait(WaitReason::Moved(_)));
-    let waiting = report.waiting.iter().filter(|planned| !away(planned)).count() as u64;
+    let waiting = report.waiting.iter().filter(|planned| !planned.doing.is_elsewhere());
+    let waiting = waiting.count() as u64;
     if waiting > 0 {
         parts.push(format!("{} waiting", count(waiting)));
     }

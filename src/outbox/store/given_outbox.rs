@@ -140,9 +140,7 @@ pub fn take_entries(tx: &Tx<'_>, theirs: &Connection) -> Result<GivenEntries, Er
             given.results.push((away.key, state));
         }
     }
-    let (ours, path) = (&tx.connection, &tx.path);
-    given.waiting = waiting_there(ours, theirs).map_err(at(path))?;
-    given.others = others_there(ours, theirs, given.waiting.len()).map_err(at(path))?;
+    left_there(&tx.connection, theirs, &mut given).map_err(at(&tx.path))?;
     Ok(given)
 }
 
@@ -227,34 +225,31 @@ fn take_end(
     Ok(())
 }
 
-/// Entries that came to the other archive and that nobody there has taken over.
-fn waiting_there(ours: &Connection, theirs: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT source, key FROM _windrow_outbox
-        WHERE owner GLOB 'moved:*' AND state IN ('queued', 'sending', 'unknown')
+/// Finds the entries of the other archive that are unknown here: those that came with a hand-off
+/// and that nobody there has taken over, and the others.
+fn left_there(
+    ours: &Connection,
+    theirs: &Connection,
+    given: &mut GivenEntries,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT source, key, owner GLOB 'moved:*'
+            AND state IN ('queued', 'sending', 'unknown')
             AND EXISTS (SELECT 1 FROM _windrow_lineage WHERE handoff_id = substr(owner, 7))
-        ORDER BY entry";
+            AS is_waiting
+        FROM _windrow_outbox ORDER BY entry";
     let mut statement = theirs.prepare(sql)?;
     let mut rows = statement.query([])?;
-    let mut waiting = Vec::new();
-    while let Some(row) = rows.next()? {
-        let key: String = row.get("key")?;
-        if !is_here(ours, &row.get::<_, String>("source")?, &key)? {
-            waiting.push(key);
-        }
-    }
-    Ok(waiting)
-}
-
-/// How many of the other archive's entries are unknown here, besides those that wait there.
-fn others_there(ours: &Connection, theirs: &Connection, waiting: usize) -> rusqlite::Result<u64> {
-    let mut statement = theirs.prepare("SELECT source, key FROM _windrow_outbox")?;
-    let mut rows = statement.query([])?;
-    let mut others = 0_u64;
     while let Some(row) = rows.next()? {
         let (source, key): (String, String) = (row.get("source")?, row.get("key")?);
-        others += u64::from(!is_here(ours, &source, &key)?);
+        if is_here(ours, &source, &key)? {
+            continue;
+        }
+        match row.get("is_waiting")? {
+            true => given.waiting.push(key),
+            false => given.others += 1,
+        }
     }
-    Ok(others.saturating_sub(waiting as u64))
+    Ok(())
 }
 
 fn is_here(ours: &Connection, source: &str, key: &str) -> rusqlite::Result<bool> {
